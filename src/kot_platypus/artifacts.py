@@ -1,0 +1,327 @@
+"""Folders on disk that can be killed at any moment: atomic writes, fingerprints, manifests, resume.
+
+A stage is a function from a config and input folders to one output folder. The folder's
+``manifest.json`` is written twice, atomically: when the stage begins (``status: running``) and
+when everything else is on disk (``status: done``). Whatever lies between is a partial result that
+the same stage may continue, and nobody else may read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import filelock
+from pydantic import BaseModel, ValidationError
+
+from kot_platypus.errors import DataError, RunError
+
+MANIFEST = "manifest.json"
+R = TypeVar("R", bound=BaseModel)
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``path`` so that a reader sees the old file or the whole new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    _sync(path.parent)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[BaseModel]) -> None:
+    """Write one JSON object a line, atomically."""
+    write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder that becomes ``path``, replacing it, once the block ends well."""
+    part = path.with_name(path.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    yield part
+    for file in part.rglob("*"):
+        _sync(file)
+    _sync(part)
+    shutil.rmtree(path, ignore_errors=True)
+    part.replace(path)
+    _sync(path.parent)
+
+
+class JsonlLog:
+    """A JSONL file that grows by whole batches and survives a kill in the middle of one.
+
+    ``rows`` are the complete rows found on opening. A torn last line is cut off: its work is
+    simply done again.
+    """
+
+    def __init__(self, path: Path, record: type[R]) -> None:
+        self.path = path
+        self.rows: list[R] = []
+        good_bytes = 0
+        if path.exists():
+            for line in path.read_bytes().splitlines(keepends=True):
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    self.rows.append(record.model_validate_json(line))
+                except ValidationError:
+                    break
+                good_bytes += len(line)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+        self._file.truncate(good_bytes)
+
+    def append(self, rows: Iterable[BaseModel]) -> None:
+        """Add ``rows`` and return once they are on disk."""
+        self._file.write("".join(row.model_dump_json() + "\n" for row in rows).encode())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def __enter__(self) -> JsonlLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in ``path``. Raises DataError when it is missing or torn."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path} does not exist", expected="a JSON file", hint="Run the stage that writes it."
+        ) from error
+    except ValueError as error:
+        raise DataError(
+            f"{path} is not JSON ({error})",
+            expected="a JSON file",
+            hint="Delete it and run the stage that writes it again.",
+        ) from error
+
+
+def read_jsonl(path: Path, record: type[R]) -> list[R]:
+    """The rows of a JSONL file. Raises DataError naming the first bad line."""
+    if not path.is_file():
+        raise DataError(
+            f"{path} does not exist", expected="a JSONL file", hint="Check the path's spelling."
+        )
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(record.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the row"
+            raise DataError(
+                f"{path} line {number}: {where}: {first['msg']}",
+                expected=f"a JSON object with the fields {', '.join(record.model_fields)}",
+                hint="Mend that line.",
+            ) from error
+    return rows
+
+
+# --- fingerprints ------------------------------------------------------------------------------
+
+
+def hash_value(value: object) -> str:
+    """SHA-256 of a JSON value, independent of the order of keys."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_files(folder: Path, patterns: Iterable[str] = ("*",)) -> str:
+    """SHA-256 over the names and contents of the files in ``folder`` that match a pattern."""
+    files = {file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}
+    return hash_value({file.name: hash_file(file) for file in files if file.name != MANIFEST})
+
+
+# --- stages ------------------------------------------------------------------------------------
+
+
+def describe_machine() -> dict[str, Any]:
+    """What a figure was made with: package versions, platform, cores, source commit."""
+    versions = {}
+    for package in ("kot-platypus", "torch", "transformers", "peft", "accelerate"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu_count": os.cpu_count(),
+        "commit": _source_commit(),
+        **versions,
+    }
+
+
+def _source_commit() -> str | None:
+    """The commit of the checkout this code runs from; None for an installed package."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+class Stage:
+    """One stage's output folder.
+
+    >>> stage = Stage(Path("runs/demo/train/cot"), "train", config={...}, inputs={"data": "9f.."})
+    >>> if not stage.begin():      # already done: nothing to do
+    ...     write_things(stage.folder)
+    ...     stage.finish()
+
+    ``config`` and ``inputs`` (name -> content hash) decide identity: a folder that holds another
+    stage's work, finished or not, is refused with RunError and never overwritten.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, *, config: Mapping[str, Any], inputs: Mapping[str, str]
+    ) -> None:
+        self.folder = folder
+        self._identity = json.loads(
+            json.dumps({"stage": name, "config": dict(config), "inputs": dict(inputs)})
+        )
+        self._started_s = time.time()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the folder holds this stage's complete result."""
+        manifest = self._read_manifest()
+        return (
+            manifest is not None
+            and manifest["status"] == "done"
+            and all(
+                (self.folder / name).is_file() and (self.folder / name).stat().st_size == size
+                for name, size in manifest["outputs"].items()
+            )
+        )
+
+    def begin(self) -> bool:
+        """Claim the folder. Returns True when its result is already complete."""
+        if self.is_done:
+            return True
+        manifest = {**self._identity, "status": "running", "machine": describe_machine()}
+        write_json(self.folder / MANIFEST, manifest)
+        return False
+
+    def finish(self, **facts: Any) -> None:
+        """Mark the result complete, listing every file below the folder with its size in bytes."""
+        outputs = {
+            file.relative_to(self.folder).as_posix(): file.stat().st_size
+            for file in sorted(self.folder.rglob("*"))
+            if file.is_file() and file.name != MANIFEST
+        }
+        manifest = {
+            **self._identity,
+            "status": "done",
+            "seconds": round(time.time() - self._started_s, 1),
+            **facts,
+            "machine": describe_machine(),
+            "outputs": outputs,
+        }
+        write_json(self.folder / MANIFEST, manifest)
+
+    def _read_manifest(self) -> dict[str, Any] | None:
+        path = self.folder / MANIFEST
+        if not path.exists():
+            if self.folder.is_dir() and any(self.folder.iterdir()):
+                raise RunError(
+                    f"{self.folder} holds files of something else",
+                    expected="an empty or a new folder",
+                    hint="Choose another folder with --out.",
+                )
+            return None
+        manifest: dict[str, Any] = read_json(path)
+        differing = _differences(
+            {key: manifest.get(key) for key in self._identity}, self._identity
+        )
+        if differing:
+            raise RunError(
+                f"{self.folder} holds another run: {'; '.join(differing[:3])}",
+                expected="a new folder, or one of the same settings",
+                hint="Choose another folder with --out, or delete this one.",
+            )
+        return manifest
+
+
+def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:
+    """Where two JSON values differ, as ``key is 1, not 2`` with dotted keys."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = dict.fromkeys([*found, *wanted])
+        return [
+            line
+            for key in keys
+            for line in _differences(found.get(key), wanted.get(key), f"{prefix}{key}.")
+        ]
+    if found == wanted:
+        return []
+    return [f"{prefix.rstrip('.')} is {_short(found)}, not {_short(wanted)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for this process. Raises RunError when another process holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except filelock.Timeout as error:
+        raise RunError(
+            f"another kot process is working in {folder}",
+            expected="one process per run folder",
+            hint="Wait for it to end, or choose another folder with --out.",
+        ) from error

@@ -1,0 +1,5 @@
+"""placeholder, written next."""
+
+
+def main() -> None:
+    """Nothing yet."""

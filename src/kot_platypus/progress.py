@@ -1,0 +1,69 @@
+"""Progress on the terminal: a bar with an estimate on a screen, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console(stderr=True, highlight=False)
+_LOG_INTERVAL_S = 15.0
+
+Advance = Callable[..., None]
+
+
+@contextmanager
+def show_progress(title: str, total: int, unit: str) -> Iterator[Advance]:
+    """Yield ``advance(n=1, note="")``, which reports ``n`` more ``unit``s done.
+
+    On a terminal a bar with the time left; elsewhere (CI, a log file) a plain line every
+    15 seconds, so that a log stays readable.
+    """
+    if not sys.stderr.isatty():
+        yield _log_lines(title, total, unit)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("[dim]{task.fields[note]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=total, unit=unit, note="")
+
+        def advance(n: int = 1, note: str = "") -> None:
+            bar.update(task, advance=n, note=note)
+
+        yield advance
+
+
+def _log_lines(title: str, total: int, unit: str) -> Advance:
+    done, started, printed = 0, time.monotonic(), time.monotonic()
+
+    def advance(n: int = 1, note: str = "") -> None:
+        nonlocal done, printed
+        done += n
+        now = time.monotonic()
+        if now - printed >= _LOG_INTERVAL_S and done:
+            printed = now
+            left_s = (now - started) / done * (total - done)
+            console.print(f"  {title}: {done}/{total} {unit}, {left_s:.0f} s left  {note}".rstrip())
+
+    return advance
+
+
+@contextmanager
+def show_status(title: str) -> Iterator[None]:
+    """Show that one long call is under way (a spinner on a terminal, one line in a log)."""
+    if sys.stderr.isatty():
+        with console.status(title):
+            yield
+    else:
+        console.print(f"  {title} ...")
+        yield

@@ -1,0 +1,240 @@
+"""The one declarative object of a run, loaded from YAML and overridden with ``--set a.b=value``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from kot_platypus.errors import RecipeError, UsageError
+
+RECIPES = files("kot_platypus") / "recipes"
+
+
+class Section(BaseModel):
+    """A part of a recipe. Unknown keys are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSection(Section):
+    """Which model, and how to hold it."""
+
+    name: str = "gemma-3-270m"
+    """``gemma-3-270m`` (from PyPI), a local folder, or a Hub id."""
+    revision: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """``auto``: bfloat16 where the device computes it natively, else float32."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    trust_remote_code: bool = False
+
+
+class SourceSection(Section):
+    """One source of training examples and how many rows to take of it (all when null)."""
+
+    name: Literal["korean-cot", "problems", "file", "hub"]
+    path: str | None = None
+    """``file``: a JSONL file in KoCoT's columns. ``hub``: a dataset id."""
+    rows: int | None = Field(None, ge=1)
+    families: tuple[str, ...] | None = None
+    """``problems``: which families of problems (all when null)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> SourceSection:
+        if (self.name in ("file", "hub")) != (self.path is not None):
+            raise ValueError("`path` belongs to the sources `file` and `hub`, and only to them")
+        if self.name == "problems" and self.rows is None:
+            raise ValueError("`problems` are made as asked for: say how many `rows`")
+        return self
+
+
+class DataSection(Section):
+    """What the model learns from, and the generated problems it is tested on."""
+
+    sources: tuple[SourceSection, ...]
+    heldout_problems: int = Field(0, ge=0)
+    """How many generated problems to keep for the reasoning test (unseen stories and numbers)."""
+    heldout_families: tuple[str, ...] | None = None
+
+
+Target = Literal["rationale_answer", "rationale", "answer"]
+
+
+class TrainSection(Section):
+    """How the adapter is trained. Names follow Platypus and PEFT."""
+
+    template: str = "kot"
+    target: Target = "rationale_answer"
+    """What the model learns to write after the prompt."""
+    baseline_targets: tuple[Target, ...] = ()
+    """Further adapters, trained alike on these targets, for comparison in the report."""
+    batch_size: int = Field(64, ge=1)
+    """Examples per optimizer step."""
+    max_tokens_per_pass: int = Field(4096, ge=1)
+    """Token budget of one forward pass; an optimizer step makes as many passes as it needs."""
+    num_epochs: int = Field(1, ge=1)
+    learning_rate: float = Field(1e-5, gt=0)
+    lr_scheduler: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_steps: int = Field(0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    cutoff_len: int = Field(2048, ge=8)
+    """Tokens per example; longer rationales are cut, answers never."""
+    loss_weighting: Literal["example", "token"] = "example"
+    """``example``: every example weighs the same (2023's trainer); ``token``: every token."""
+    last_batch: Literal["drop", "keep"] = "drop"
+    """An epoch's last, smaller batch: dropped as in 2023, or kept as today."""
+    lora_r: int = Field(16, ge=1)
+    lora_alpha: int = Field(16, ge=1)
+    lora_dropout: float = Field(0.05, ge=0, lt=1)
+    lora_target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    save_steps: int = Field(50, ge=1)
+    report_to: tuple[str, ...] = ()
+    """HF Trainer integrations: tensorboard, wandb, mlflow, ..."""
+
+
+class EvaluateSection(Section):
+    """The KoBEST evaluation."""
+
+    protocol: str = "polyglot"
+    tasks: tuple[str, ...] = ("copa", "hellaswag", "boolq", "sentineg", "wic")
+    num_fewshot: tuple[int, ...] = (0, 5, 10, 50)
+    limit: int | None = Field(None, ge=1)
+    """First N questions of each task in the protocol's order (all when null)."""
+    kobest_dir: str | None = None
+    """A folder of KoBEST's TSV files; ``mini`` is our own small set; null the Hub's."""
+    max_batch_tokens: int = Field(2048, ge=1)
+
+
+class ReasonSection(Section):
+    """The reasoning test on the held-out generated problems."""
+
+    max_new_tokens: int = Field(128, ge=1)
+    batch_size: int = Field(32, ge=1)
+    base_num_fewshot: int = Field(3, ge=0)
+    """Worked examples shown to the untrained base model, which cannot know the answer format."""
+
+
+class Recipe(Section):
+    """Everything that decides a run. Two equal recipes give equal results on one machine."""
+
+    name: str
+    description: str
+    notes: str = ""
+    """What is published of this recipe and what is assumed."""
+    seed: int = 42
+    model: ModelSection = ModelSection()
+    data: DataSection
+    train: TrainSection
+    evaluate: EvaluateSection = EvaluateSection()
+    reason: ReasonSection = ReasonSection()
+
+
+def list_recipes() -> list[str]:
+    """The names of the shipped recipes, the demo first."""
+    names = (entry.name for entry in RECIPES.iterdir() if entry.name.endswith(".yaml"))
+    return sorted((name.removesuffix(".yaml") for name in names), key=lambda n: (n != "demo", n))
+
+
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+    """Load a shipped recipe by name or any recipe by path, and apply ``key.sub=value`` overrides.
+
+    Raises:
+        UsageError: no such recipe, or an override that is not ``key=value``.
+        RecipeError: YAML that does not parse, a key that does not exist, a value out of range.
+    """
+    where, text = _read_recipe(name)
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"{where} is not YAML: {error}", expected="a recipe", hint="Mend that line."
+        ) from error
+    if not isinstance(values, dict):
+        raise RecipeError(
+            f"{where} holds {type(values).__name__}",
+            expected="a mapping with the keys name, description, data, train",
+            hint="Start from a shipped one: kot recipes --show demo",
+        )
+    for override in overrides:
+        _apply_override(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, where) from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML that ``load_recipe`` reads back."""
+    values = recipe.model_dump(mode="json")
+    return yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=100)
+
+
+def _read_recipe(name: str) -> tuple[str, str]:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return str(path), path.read_text(encoding="utf-8")
+    if name in list_recipes():
+        return f"{name}.yaml", (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
+    close = get_close_matches(name, list_recipes(), n=1)
+    raise UsageError(
+        f"no recipe {name!r}",
+        expected=f"a YAML file or one of {', '.join(list_recipes())}",
+        hint=f"Did you mean {close[0]}?" if close else "Type: kot recipes",
+    )
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise UsageError(
+            f"--set {override!r}", expected="key=value", hint="E.g. --set train.learning_rate=2e-5"
+        )
+    *parents, last = key.split(".")
+    section = values
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise UsageError(
+                f"--set {key}: {parent} is a value", expected="a section", hint="Type: kot recipes"
+            )
+    try:
+        section[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(
+            f"--set {override!r} is not YAML", expected="key=value", hint="Quote the value."
+        ) from error
+
+
+def _explain(error: ValidationError, where: str) -> RecipeError:
+    """The first problem of a recipe in one line, with the nearest key for a misspelt one."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        fields = _fields_at(first["loc"][:-1])
+        close = get_close_matches(str(first["loc"][-1]), fields, n=1)
+        return RecipeError(
+            f"{where} has an unknown key {key!r}",
+            expected=f"one of {', '.join(fields)}",
+            hint=f"Did you mean {close[0]!r}?" if close else "Type: kot recipes --show demo",
+        )
+    found = f"{key} is {first['input']!r}" if first["type"] != "missing" else f"{key} is missing"
+    return RecipeError(
+        f"{where}: {found}",
+        expected=first["msg"][:1].lower() + first["msg"][1:],
+        hint="Mend the recipe, or the --set that changed it.",
+    )
+
+
+def _fields_at(location: tuple[int | str, ...]) -> list[str]:
+    model: Any = Recipe
+    for part in location:
+        if isinstance(part, str) and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            model = SourceSection if part == "sources" else annotation
+    return list(model.model_fields)

@@ -1,0 +1,75 @@
+"""The rows that stages exchange. Every one is a line of a JSONL file in the run folder."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """A row with exactly the fields of its class; unknown fields are an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Example(Record):
+    """One chain-of-thought example in KoCoT's columns (kyujinpy/KoCoT_2000)."""
+
+    source: str
+    target: str
+    rationale: str = ""
+    task: str = ""
+    type: str = ""
+
+
+class Request(Record):
+    """One (context, continuation) pair whose continuation is to be scored.
+
+    ``doc_id`` is the question's place in the protocol's evaluation order, from 0;
+    ``choice`` the choice's place in label order.
+    """
+
+    doc_id: int
+    choice: int
+    context: str
+    continuation: str
+
+
+class Question(Record):
+    """All requests of one question. ``choice_chars`` are lengths without the leading space."""
+
+    task: str
+    num_fewshot: int
+    doc_id: int
+    gold: int
+    requests: tuple[Request, ...]
+    choice_chars: tuple[int, ...]
+
+
+class Sample(Record):
+    """The scores of one question: a line of ``samples.jsonl``.
+
+    ``logprobs`` are summed natural-log probabilities in label order. ``effective_shots`` counts
+    the shots that survive left truncation in full (the fewest over the choices).
+    """
+
+    task: str
+    num_fewshot: int
+    doc_id: int
+    logprobs: tuple[float, ...]
+    gold: int
+    pred: int
+    pred_norm: int
+    effective_shots: int
+
+
+class Answer(Record):
+    """One generated answer: a line of ``answers.jsonl``. ``answer`` is None when unparsed."""
+
+    doc_id: int
+    task: str
+    source: str
+    target: str
+    output: str
+    answer: str | None
+    correct: bool
+    num_tokens: int
