@@ -15,11 +15,12 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import filelock
 from pydantic import BaseModel, ValidationError
@@ -78,7 +79,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     _sync(path.parent)
 
 
-class JsonlLog:
+class JsonlLog(Generic[R]):
     """A JSONL file that grows by whole batches and survives a kill in the middle of one.
 
     ``rows`` are the complete rows found on opening. A torn last line is cut off: its work is
@@ -86,7 +87,6 @@ class JsonlLog:
     """
 
     def __init__(self, path: Path, record: type[R]) -> None:
-        self.path = path
         self.rows: list[R] = []
         good_bytes = 0
         if path.exists():
@@ -102,13 +102,14 @@ class JsonlLog:
         self._file = path.open("ab")
         self._file.truncate(good_bytes)
 
-    def append(self, rows: Iterable[BaseModel]) -> None:
+    def append(self, rows: Sequence[R]) -> None:
         """Add ``rows`` and return once they are on disk."""
+        self.rows += rows
         self._file.write("".join(row.model_dump_json() + "\n" for row in rows).encode())
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def __enter__(self) -> JsonlLog:
+    def __enter__(self) -> JsonlLog[R]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -167,7 +168,13 @@ def hash_value(value: object) -> str:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
+    """SHA-256 of a file's bytes; read once per process while size and time stay the same."""
+    stat = path.stat()
+    return _hash_file(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _hash_file(path: Path, _size: int, _mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -280,9 +287,7 @@ class Stage:
                 )
             return None
         manifest: dict[str, Any] = read_json(path)
-        differing = _differences(
-            {key: manifest.get(key) for key in self._identity}, self._identity
-        )
+        differing = _differences({key: manifest.get(key) for key in self._identity}, self._identity)
         if differing:
             raise RunError(
                 f"{self.folder} holds another run: {'; '.join(differing[:3])}",

@@ -1,5 +1,322 @@
-"""placeholder, written next."""
+"""The command line: one verb per stage. Parses, calls one public function, says where it lies."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from typer.core import TyperGroup
+
+from kot_platypus.errors import KotError, UsageError
+
+_STOPPED = "Stopped. Type the same command again to go on from here."
+_DISK_FULL = (
+    "kot: the disk is full; expected room for the run. "
+    "Free some and type the same command again: finished work is kept."
+)
+
+
+class _Guarded(TyperGroup):
+    """Prints what a user can act on as one line. Bugs keep their traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except KotError as error:
+            message, code = f"kot: {error}", error.exit_code
+        except KeyboardInterrupt:
+            message, code = _STOPPED, 130
+        except Exception as error:
+            if not _is_disk_full(error):
+                raise
+            message, code = _DISK_FULL, 1
+        print(message, file=sys.stderr)
+        raise typer.Exit(code)
+
+
+app = typer.Typer(
+    name="kot",
+    cls=_Guarded,
+    help="Turn a Korean base model into one that reasons step by step, and prove what it gained.",
+    epilog="Start here: kot run demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Sets = Annotated[
+    Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe value; repeatable."),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. runs/demo.")]
+ModelName = Annotated[
+    str, typer.Option("--model", help="gemma-3-270m, a local folder, or a Hub id.")
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write; an interrupted one goes on.")]
+Adapter = Annotated[Optional[Path], typer.Option("--adapter", help="A PEFT adapter.")]  # noqa: UP045
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def _example(*lines: str) -> str:
+    return "Examples:  " + "  ·  ".join(f"[cyan]{line}[/cyan]" for line in lines)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from kot_platypus import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command(epilog=_example("kot run demo", "kot run demo --set train.num_epochs=2 --out runs/b"))
+def run(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="The run folder. [default: runs/RECIPE]"),
+    ] = None,
+    overrides: Sets = None,
+    dry_run: Annotated[bool, typer.Option(help="Print what would happen; do nothing.")] = False,
+) -> None:
+    """Do a recipe from data to report; the same command goes on where it was stopped."""
+    from kot_platypus.recipe import load_recipe
+    from kot_platypus.run import describe_plan, run_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    folder = out or Path("runs") / loaded.name
+    if dry_run:
+        print(describe_plan(loaded, folder))
+        return
+    run_recipe(loaded, folder)
+    _print_summary(folder)
+
+
+@app.command(epilog=_example("kot recipes", "kot recipes --show demo > mine.yaml"))
+def recipes(
+    show: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Print one recipe in full, every default written out."),
+    ] = None,
+) -> None:
+    """List the shipped recipes."""
+    from kot_platypus.recipe import dump_recipe, list_recipes, load_recipe
+
+    if show:
+        print(dump_recipe(load_recipe(show)), end="")
+        return
+    for name in list_recipes():
+        print(f"{name:20} {load_recipe(name).description}")
+
+
+@app.command(epilog=_example("kot data demo --out data", "kot data demo --set seed=7 --out d7"))
+def data(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
+    out: Out,
+    overrides: Sets = None,
+) -> None:
+    """Build a recipe's training rows and held-out problems."""
+    from kot_platypus.data.build import build_data
+    from kot_platypus.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    build_data(out, loaded.data, seed=loaded.seed)
+    print(f"{out}/train.jsonl\n{out}/heldout.jsonl")
+
+
+@app.command(epilog=_example("kot train demo --data data/train.jsonl --out adapters/mine"))
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
+    data: Annotated[Path, typer.Option("--data", help="JSONL in KoCoT's columns.")],
+    out: Out,
+    overrides: Sets = None,
+) -> None:
+    """Train a LoRA adapter on your own rows with a recipe's model and settings."""
+    from kot_platypus.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    _require_file(data, "--data")
+    from kot_platypus.models import resolve_model
+    from kot_platypus.train.fit import train_adapter
+
+    base = resolve_model(loaded.model.name, loaded.model.revision)
+    train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
+    print(out / "adapter")
+
+
+@app.command(epilog=_example("kot merge --adapter adapters/mine/adapter --out merged"))
+def merge(
+    adapter: Annotated[Path, typer.Option("--adapter", help="The PEFT adapter to merge.")],
+    out: Out,
+    model: ModelName = "gemma-3-270m",
+) -> None:
+    """Merge an adapter into its base: a plain transformers folder."""
+    from kot_platypus.models import resolve_model
+    from kot_platypus.train.merge import merge_adapter
+
+    _require_file(adapter / "adapter_config.json", "--adapter")
+    merge_adapter(resolve_model(model), adapter, out)
+    print(out)
+
+
+@app.command(
+    "eval",
+    epilog=_example(
+        "kot eval --kobest-dir mini --num-fewshot 0 --out scores/base",
+        "kot eval --model merged --tasks copa,wic --out scores/merged",
+    ),
+)
+def evaluate(
+    out: Out,
+    model: ModelName = "gemma-3-270m",
+    adapter: Adapter = None,
+    protocol: Annotated[str, typer.Option(help="polyglot, ko-harness or lm-eval.")] = "polyglot",
+    tasks: Annotated[str, typer.Option(help="Comma-separated.")] = (
+        "copa,hellaswag,boolq,sentineg,wic"
+    ),
+    num_fewshot: Annotated[str, typer.Option(help="Comma-separated.")] = "0,5,10,50",
+    limit: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Only the first N questions of each task."),
+    ] = None,
+    kobest_dir: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="KoBEST's TSV files; `mini`: ours; left out: the Hub's."),
+    ] = None,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens per forward pass.")] = 2048,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+) -> None:
+    """Score a model on KoBEST."""
+    from kot_platypus.evaluate.choices import evaluate_choices
+    from kot_platypus.models import resolve_model
+    from kot_platypus.recipe import EvaluateSection
+
+    section = EvaluateSection(
+        protocol=protocol,
+        tasks=tuple(tasks.split(",")),
+        num_fewshot=_parse_ints("--num-fewshot", num_fewshot),
+        limit=limit,
+        kobest_dir=kobest_dir,
+        max_batch_tokens=batch_tokens,
+    )
+    _require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
+    _require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
+    folder = resolve_model(model)
+    evaluate_choices(out, folder, section, adapter=adapter, dtype=dtype, device=device)
+    print(out / "results.json")
+
+
+@app.command(epilog=_example("kot requests --task copa --num-fewshot 5 --kobest-dir mini"))
+def requests(
+    task: Annotated[str, typer.Option(help="copa, hellaswag, boolq, sentineg or wic.")],
+    protocol: Annotated[str, typer.Option(help="polyglot, ko-harness or lm-eval.")] = "polyglot",
+    num_fewshot: Annotated[int, typer.Option(min=0, help="Shots before each question.")] = 0,
+    kobest_dir: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="KoBEST's TSV files; `mini`: ours; left out: the Hub's."),
+    ] = None,
+    limit: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Only the first N questions."),
+    ] = None,
+) -> None:
+    """Print exactly what a protocol asks a model, as JSON lines."""
+    from kot_platypus.evaluate.choices import iter_requests
+
+    for request in iter_requests(protocol, task, num_fewshot, kobest_dir, limit):
+        print(request.model_dump_json())
+
+
+@app.command(epilog=_example("kot report runs/demo"))
+def report(run: RunFolder) -> None:
+    """Write a run's report.html and model card again."""
+    from kot_platypus.report import write_report
+
+    _require_file(run / "recipe.yaml", "RUN")
+    write_report(run)
+    print(run / "report.html")
+
+
+@app.command(epilog=_example("kot card runs/demo"))
+def card(run: RunFolder) -> None:
+    """Print a run's model card (README.md for the Hub)."""
+    from kot_platypus.report import render_card
+
+    _require_file(run / "recipe.yaml", "RUN")
+    print(render_card(run), end="")
+
+
+@app.command(epilog=_example("kot chat runs/demo", "kot chat runs/demo --ask '3+4는 얼마인가?'"))
+def chat(
+    run: RunFolder,
+    ask: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Answer one question and exit."),
+    ] = None,
+) -> None:
+    """Ask a run's trained model questions, one at a time."""
+    _require_file(run / "merged" / "kot.json", "RUN")
+    from kot_platypus.app.chat import chat_with
+
+    chat_with(run / "merged", ask)
+
+
+# --- helpers -----------------------------------------------------------------------------------
+
+
+def _parse_ints(option: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(
+            f"{option} {text!r}", expected="numbers like 0,5,10", hint="Separate them by commas."
+        ) from error
+
+
+def _require_one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(
+            f"{option} {value!r}", expected=f"one of {', '.join(allowed)}", hint="Pick one of them."
+        )
+
+
+def _require_file(path: Path, option: str) -> None:
+    if not path.is_file():
+        raise UsageError(
+            f"{option}: {path} does not exist", expected="that file", hint="Check the path."
+        )
+
+
+def _print_summary(run: Path) -> None:
+    from rich.console import Console
+
+    from kot_platypus.report import summary_table
+
+    Console().print(summary_table(run))
 
 
 def main() -> None:
-    """Nothing yet."""
+    """Run the command line."""
+    app()
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    """Whether ``error`` or a cause of it is a full disk, also as native writers report it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if "No space left on device" in str(error) or "file write failed" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

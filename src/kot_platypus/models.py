@@ -209,7 +209,7 @@ def load_model(
         raise _does_not_load(folder, "model", error) from error
     if adapter is not None:
         model = _load_adapter(model, adapter)
-    return model.eval()  # type: ignore[no-any-return]
+    return model.eval()
 
 
 def _load_adapter(model: PreTrainedModel, adapter: Path) -> Any:

@@ -1,0 +1,47 @@
+"""Questions in the terminal, answered by a merged model, token by token."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TextStreamer
+
+from kot_platypus.artifacts import read_json
+from kot_platypus.models import load_model, load_tokenizer
+from kot_platypus.prompts import Template
+
+
+def chat_with(model_folder: Path, ask: str | None = None, max_new_tokens: int = 256) -> None:
+    """Answer ``ask``, or questions from standard input until it ends or is empty.
+
+    Each question stands alone, in the template the model was trained with.
+    """
+    template = Template.model_validate(read_json(model_folder / "kot.json")["template"])
+    tokenizer = load_tokenizer(model_folder)
+    model = load_model(model_folder)
+    if ask is not None:
+        _answer(model, tokenizer, template, ask, max_new_tokens)
+        return
+    if sys.stdin.isatty():
+        print("질문을 입력하세요. 빈 줄이면 끝납니다. (Ask in Korean; an empty line ends.)")
+    while question := _read_question():
+        _answer(model, tokenizer, template, question, max_new_tokens)
+
+
+def _read_question() -> str:
+    try:
+        return input("질문: " if sys.stdin.isatty() else "").strip()
+    except EOFError:
+        return ""
+
+
+def _answer(
+    model: Any, tokenizer: Any, template: Template, question: str, max_new_tokens: int
+) -> None:
+    inputs = tokenizer(template.render_prompt(question), return_tensors="pt").to(model.device)
+    streamer = TextStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
+    with torch.inference_mode():
+        model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, streamer=streamer)

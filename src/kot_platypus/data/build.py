@@ -1,0 +1,128 @@
+"""The data stage: a recipe's sources in, ``train.jsonl`` and ``heldout.jsonl`` out."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from kot_platypus.artifacts import Stage, hash_file, read_jsonl, write_jsonl
+from kot_platypus.data.problems import make_problems
+from kot_platypus.errors import DataError, require_extra
+from kot_platypus.recipe import DataSection, SourceSection
+from kot_platypus.records import Example
+
+KOREAN_COT = Path(str(files("kot_platypus") / "data" / "sets" / "korean_cot"))
+TRAIN, HELDOUT = "train.jsonl", "heldout.jsonl"
+
+
+def build_data(out: Path, section: DataSection, *, seed: int) -> None:
+    """Write the training rows and the held-out problems of a recipe. Finished work is kept.
+
+    Raises DataError for a missing or malformed source, and when a held-out question stands in
+    the training rows.
+    """
+    inputs = {
+        source.path: hash_file(Path(source.path))
+        for source in section.sources
+        if source.name == "file" and source.path and Path(source.path).is_file()
+    }
+    stage = Stage(
+        out, "data", config={**section.model_dump(mode="json"), "seed": seed}, inputs=inputs
+    )
+    if stage.begin():
+        return
+    by_source = [load_source(source, seed) for source in section.sources]
+    train = [example for rows in by_source for example in rows]
+    random.Random(seed).shuffle(train)
+    heldout = make_problems(section.heldout_problems, seed, "heldout", section.heldout_families)
+    leaked = {example.source for example in train} & {problem.source for problem in heldout}
+    if leaked:
+        raise DataError(
+            f"{len(leaked)} held-out questions stand in the training rows",
+            expected="none",
+            hint="Change the seed or the sources.",
+        )
+    write_jsonl(out / TRAIN, train)
+    write_jsonl(out / HELDOUT, heldout)
+    counts = Counter(
+        source.name for source, rows in zip(section.sources, by_source, strict=True) for _ in rows
+    )
+    stage.finish(
+        counts={
+            "train": len(train),
+            "heldout": len(heldout),
+            "by_source": dict(counts),
+            "by_task": dict(sorted(Counter(example.task for example in train).items())),
+        }
+    )
+
+
+def load_source(source: SourceSection, seed: int) -> list[Example]:
+    """The rows of one source: at most ``source.rows``, drawn evenly over its tasks."""
+    if source.name == "problems":
+        assert source.rows is not None
+        return make_problems(source.rows, seed, "train", source.families)
+    if source.name == "korean-cot":
+        rows = load_korean_cot()
+    elif source.name == "file":
+        assert source.path is not None
+        rows = read_jsonl(Path(source.path), Example)
+    else:
+        assert source.path is not None
+        rows = _load_hub(source.path)
+    if not rows:
+        raise DataError(
+            f"the source {source.path or source.name} is empty",
+            expected="at least one row",
+            hint="Check the path.",
+        )
+    return draw_evenly(rows, source.rows, seed)
+
+
+def load_korean_cot() -> list[Example]:
+    """The project's own hand-written Korean chain-of-thought rows (CC BY 4.0)."""
+    return [row for file in sorted(KOREAN_COT.glob("*.jsonl")) for row in read_jsonl(file, Example)]
+
+
+def draw_evenly(rows: Sequence[Example], count: int | None, seed: int) -> list[Example]:
+    """``count`` rows, as many of each task as possible; all rows when ``count`` is None."""
+    if count is None:
+        return list(rows)
+    if count > len(rows):
+        raise DataError(
+            f"{count} rows were asked for", expected=f"at most {len(rows)}", hint="Lower `rows`."
+        )
+    rng = random.Random(seed)
+    tasks: dict[str, list[Example]] = {}
+    for row in rows:
+        tasks.setdefault(row.task, []).append(row)
+    for group in tasks.values():
+        rng.shuffle(group)
+    drawn: list[Example] = []
+    while len(drawn) < count:
+        drawn += [group.pop() for group in tasks.values() if group]
+    return drawn[:count]
+
+
+def _load_hub(path: str) -> list[Example]:
+    datasets = require_extra("datasets", "data", "reading a dataset from the Hub")
+    try:
+        dataset = datasets.load_dataset(path, split="train")
+    except Exception as error:  # the hub client raises many kinds; all mean "not to be had"
+        raise DataError(
+            f"cannot get the dataset {path!r} from the Hub ({type(error).__name__})",
+            expected="a reachable Hub and an existing dataset",
+            hint="Check the id and your connection, or use a local file (source `file`).",
+        ) from error
+    missing = {"source", "target", "rationale"} - set(dataset.column_names)
+    if missing:
+        raise DataError(
+            f"{path} lacks the columns {', '.join(sorted(missing))}",
+            expected="KoCoT's columns source, target, rationale, task, type",
+            hint="Convert it to JSONL with these columns and use the source `file`.",
+        )
+    fields = [name for name in Example.model_fields if name in dataset.column_names]
+    return [Example(**{name: str(row[name]) for name in fields}) for row in dataset]

@@ -1,0 +1,272 @@
+"""Reasoning problems whose rationale and answer are computed, then verified from the text alone.
+
+Training and held-out problems share no story and no starting number, so a right answer on a
+held-out problem is not remembered. Stories are data: ``prompts/problems.yaml``.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+
+from kot_platypus.errors import DataError, UsageError
+from kot_platypus.records import Example
+
+Split = Literal["train", "heldout"]
+Story = dict[str, Any]
+
+WEEKDAYS = ("월요일", "화요일", "수요일", "목요일", "금요일", "토요일", "일요일")
+_EQUATION = re.compile(r"(\d+)([-+×])(\d+)=(\d+)")
+_DIVISION = re.compile(r"(\d+)÷7의 나머지는 (\d)")
+
+
+def make_problems(
+    rows: int, seed: int, split: Split, families: tuple[str, ...] | None = None
+) -> list[Example]:
+    """``rows`` distinct problems, the families in turn; the same for the same seed.
+
+    Raises UsageError for an unknown family, DataError when so many different ones do not exist.
+    """
+    names = families or tuple(_MAKERS)
+    for name in names:
+        if name not in _MAKERS:
+            raise UsageError(
+                f"no family of problems {name!r}",
+                expected=f"some of {', '.join(_MAKERS)}",
+                hint="Set data.sources and data.heldout_families.",
+            )
+    rng = random.Random(f"{seed}/{split}")
+    problems: dict[str, Example] = {}
+    attempts = 0
+    while len(problems) < rows:
+        family = names[len(problems) % len(names)]
+        story = rng.choice(_load_stories()[family][split])
+        problem = _MAKERS[family](rng, story, split)
+        verify_problem(problem)
+        problems.setdefault(problem.source, problem)
+        attempts += 1
+        if attempts > 50 * rows + 1000:
+            raise DataError(
+                f"only {len(problems)} different problems of {', '.join(names)}",
+                expected=f"{rows}",
+                hint="Ask for fewer rows or for more families.",
+            )
+    return list(problems.values())
+
+
+def verify_problem(problem: Example) -> None:
+    """Check a problem from its text alone; raise DataError when anything does not hold.
+
+    Every equation in the rationale must be true and start from the result before it, every
+    number of the question must be used, and the last result must be the target.
+    """
+    _VERIFIERS[problem.task](problem)
+
+
+@cache
+def _load_stories() -> dict[str, dict[Split, list[Story]]]:
+    text = (files("kot_platypus.prompts") / "problems.yaml").read_text(encoding="utf-8")
+    stories: dict[str, dict[Split, list[Story]]] = yaml.safe_load(text)
+    return stories
+
+
+# --- making ------------------------------------------------------------------------------------
+
+
+def _make_change(rng: random.Random, story: Story, split: Split) -> Example:
+    start = rng.randint(*((11, 49) if split == "train" else (50, 88)))
+    text = [story["open"].format(n=start)]
+    _, steps = _change_by(rng, story, start, rng.choice((3, 4)), text)
+    return _as_example("change", story, text, steps)
+
+
+def _make_groups(rng: random.Random, story: Story, split: Split) -> Example:
+    low, high = (2, 6) if split == "train" else (7, 9)
+    size, count = rng.randint(low, high), rng.randint(3, 9)
+    text = [story["open"].format(a=size, b=count)]
+    total, steps = _change_by(rng, story, size * count, 2, text)
+    return _as_example("groups", story, text, [f"{size}×{count}={size * count}", *steps])
+
+
+def _change_by(
+    rng: random.Random, story: Story, value: int, count: int, text: list[str]
+) -> tuple[int, list[str]]:
+    """Append ``count`` changes to ``text``; return the last value and the equations."""
+    steps = []
+    for _ in range(count):
+        change = rng.randint(1, 9)
+        grows = value <= change or (value + change <= 99 and rng.random() < 0.5)
+        after = value + change if grows else value - change
+        text.append(story["plus" if grows else "minus"].format(k=change))
+        steps.append(f"{value}{'+' if grows else '-'}{change}={after}")
+        value = after
+    return value, steps
+
+
+def _as_example(family: str, story: Story, text: list[str], steps: list[str]) -> Example:
+    answer = steps[-1].rpartition("=")[2]
+    return Example(
+        source=" ".join([*text, story["ask"]]),
+        target=f"{answer}{story['unit']}",
+        rationale=f"{', '.join(steps)}{story['unit']}.",
+        task=family,
+        type="problem",
+    )
+
+
+def _make_weekday(rng: random.Random, story: Story, split: Split) -> Example:
+    low, high = (2, 15) if split == "train" else (16, 29)
+    day, changes = rng.randrange(7), [rng.randint(low, high), rng.randint(2, 9)]
+    total = sum(changes)
+    target = WEEKDAYS[(day + total) % 7]
+    return Example(
+        source=" ".join(
+            [
+                story["open"].format(d=WEEKDAYS[day]),
+                *(story["plus"].format(k=change) for change in changes),
+                story["ask"],
+            ]
+        ),
+        target=target,
+        rationale=(
+            f"{changes[0]}+{changes[1]}={total}. {total}÷7의 나머지는 {total % 7}. "
+            f"{WEEKDAYS[day]}에서 {total % 7}일 뒤는 {target}이다."
+        ),
+        task="weekday",
+        type="problem",
+    )
+
+
+def _make_swap(rng: random.Random, story: Story, split: Split) -> Example:
+    names = rng.sample(story["names"], 3)
+    held = dict(zip(names, rng.sample(story["things"], 3), strict=True))
+    text = [
+        story["open"].format(
+            **dict(zip("abc", names, strict=True)),
+            **dict(zip("xyz", held.values(), strict=True)),
+            eul="을" if ends_in_consonant(held[names[2]]) else "를",
+        )
+    ]
+    states = []
+    for _ in range(rng.choice((2, 3))):
+        first, second = rng.sample(names, 2)
+        held[first], held[second] = held[second], held[first]
+        text.append(story["swap"].format(p=first, q=second))
+        states.append(", ".join(f"{name} {held[name]}" for name in names))
+    who = rng.choice(names)
+    return Example(
+        source=" ".join([*text, story["ask"].format(who=who)]),
+        target=held[who],
+        rationale=f"{'. '.join(states)}. {who} {held[who]}.",
+        task="swap",
+        type="problem",
+    )
+
+
+def _make_switch(rng: random.Random, story: Story, split: Split) -> Example:
+    names = rng.sample(story["names"], rng.choice((4, 5)))
+    state = rng.randrange(2)
+    text = [story["open"].format(s=story["states"][state])]
+    states = []
+    for name in names:
+        changes = rng.random() < 0.6
+        state ^= changes
+        text.append(story["does" if changes else "leaves"].format(p=name))
+        states.append(f"{name} {story['states'][state]}")
+    return Example(
+        source=" ".join([*text, story["ask"]]),
+        target=story["states"][state],
+        rationale=f"{', '.join(states)}.",
+        task="switch",
+        type="problem",
+    )
+
+
+def ends_in_consonant(word: str) -> bool:
+    """Whether a Korean word's last syllable has a final consonant (which decides particles)."""
+    return (ord(word[-1]) - ord("가")) % 28 != 0
+
+
+# --- verifying ---------------------------------------------------------------------------------
+
+
+def _verify_arithmetic(problem: Example) -> None:
+    equations = _EQUATION.findall(problem.rationale)
+    numbers = [int(number) for number in re.findall(r"\d+", problem.source)]
+    used: list[int] = []
+    previous = None
+    for left, sign, right, result in equations:
+        a, b = int(left), int(right)
+        value = {"+": a + b, "-": a - b, "×": a * b}[sign]
+        _demand(value == int(result), problem, f"{left}{sign}{right}={result} is wrong")
+        _demand(previous in (None, a), problem, f"{a} does not follow {previous}")
+        used += [a, b] if previous is None else [b]
+        previous = value
+    _demand(used == numbers, problem, f"the question's numbers {numbers} are not those used {used}")
+    _demand(problem.target.startswith(str(previous)), problem, "the target is not the last result")
+
+
+def _verify_weekday(problem: Example) -> None:
+    days = [day for day in WEEKDAYS if day in problem.source]
+    changes = [int(number) for number in re.findall(r"(\d+)일", problem.source)]
+    division = _DIVISION.search(problem.rationale)
+    _demand(len(days) == 1 and division is not None, problem, "no single weekday or no division")
+    assert division is not None
+    total, rest = int(division[1]), int(division[2])
+    _demand(total == sum(changes) and total % 7 == rest, problem, "the days do not add up")
+    day = WEEKDAYS.index(days[0])
+    for _ in range(total):  # one day at a time: not the way it was computed
+        day = (day + 1) % 7
+    _demand(WEEKDAYS[day] == problem.target, problem, f"{WEEKDAYS[day]} is the answer")
+
+
+def _verify_swap(problem: Example) -> None:
+    opening, *sentences = problem.source.split(". ")
+    held = dict(re.findall(r"(\S\S)는 (\S+?)(?=,|[을를] )", opening))
+    for pair in (re.match(r"(\S+)와 (\S+)가", sentence) for sentence in sentences[:-1]):
+        _demand(pair is not None, problem, "a sentence is no exchange")
+        assert pair is not None
+        held |= {pair[1]: held[pair[2]], pair[2]: held[pair[1]]}
+    who = sentences[-1].partition("가 ")[0]
+    _demand(held.get(who) == problem.target, problem, f"{held.get(who)} is the answer")
+    _demand(f"{who} {problem.target}" in problem.rationale, problem, "the rationale never says so")
+
+
+def _verify_switch(problem: Example) -> None:
+    opening, *sentences = problem.source.split(". ")
+    changes = sum("지 않았다" not in sentence for sentence in sentences[:-1])
+    first = opening.rpartition(" ")[2].removesuffix("이다")
+    stays = (problem.target == first) == (changes % 2 == 0)
+    _demand(stays, problem, f"{changes} changes do not lead there from {first}")
+    _demand(problem.rationale.endswith(f" {problem.target}."), problem, "the rationale ends apart")
+
+
+def _demand(holds: bool, problem: Example, reason: str) -> None:
+    if not holds:
+        raise DataError(
+            f"{problem.source!r}: {reason}",
+            expected="a rationale that proves its target",
+            hint="This is a bug in the generator; please report it.",
+        )
+
+
+_MAKERS: dict[str, Callable[[random.Random, Story, Split], Example]] = {
+    "change": _make_change,
+    "groups": _make_groups,
+    "weekday": _make_weekday,
+    "swap": _make_swap,
+    "switch": _make_switch,
+}
+_VERIFIERS: dict[str, Callable[[Example], None]] = {
+    "change": _verify_arithmetic,
+    "groups": _verify_arithmetic,
+    "weekday": _verify_weekday,
+    "swap": _verify_swap,
+    "switch": _verify_switch,
+}

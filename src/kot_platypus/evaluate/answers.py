@@ -1,0 +1,198 @@
+"""The reasoning test: generate an answer to each held-out problem, extract it, compare it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kot_platypus.artifacts import (
+    JsonlLog,
+    Stage,
+    hash_file,
+    hash_value,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+)
+from kot_platypus.evaluate.metrics import wilson_interval
+from kot_platypus.models import (
+    fingerprint_model,
+    load_model,
+    load_tokenizer,
+    resolve_device,
+    resolve_dtype,
+)
+from kot_platypus.progress import show_progress
+from kot_platypus.prompts import Template
+from kot_platypus.recipe import ModelSection, ReasonSection
+from kot_platypus.records import Answer, Example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def answer_problems(
+    problems: Path,
+    base: Path,
+    out: Path,
+    template: Template,
+    section: ReasonSection,
+    model_section: ModelSection,
+    *,
+    adapter: Path | None = None,
+    shots: Sequence[Example] = (),
+    title: str = "model",
+) -> None:
+    """Answer every problem greedily; write ``out/answers.jsonl`` and ``out/results.json``.
+
+    ``shots`` are worked examples put before each problem. A finished ``out`` is left alone; an
+    interrupted one goes on after its last complete batch.
+    """
+    fingerprint = fingerprint_model(base, adapter)
+    device = resolve_device(model_section.device)
+    dtype = resolve_dtype(model_section.dtype, device)
+    stage = Stage(
+        out,
+        "answer",
+        config={
+            "max_new_tokens": section.max_new_tokens,
+            "batch_size": section.batch_size,
+            "num_fewshot": len(shots),
+            "template": template.model_dump(),
+            "dtype": dtype,
+        },
+        inputs={
+            "model": fingerprint,
+            "problems": hash_file(problems),
+            "shots": hash_value([shot.model_dump() for shot in shots]),
+        },
+    )
+    if stage.begin():
+        return
+    rows = read_jsonl(problems, Example)
+    prefix = "".join(template.render_shot(shot) + "\n\n" for shot in shots)
+    prompts = [prefix + template.render_prompt(row.source) for row in rows]
+    with (
+        JsonlLog(out / "partial.jsonl", Answer) as log,
+        show_progress(f"Answering ({title})", len(rows), "problems") as advance,
+    ):
+        done = {answer.doc_id for answer in log.rows}
+        advance(len(done))
+        tokenizer = load_tokenizer(base, trust_remote_code=model_section.trust_remote_code)
+        model = load_model(
+            base,
+            dtype=dtype,
+            device=device,
+            adapter=adapter,
+            trust_remote_code=model_section.trust_remote_code,
+        )
+        for batch in plan_batches(prompts, section.batch_size):
+            if done.issuperset(batch):
+                continue  # batches are logged whole
+            outputs = generate_batch(
+                model, tokenizer, [prompts[i] for i in batch], template, section.max_new_tokens
+            )
+            answers = [
+                judge_output(i, rows[i], text, template, num_tokens)
+                for i, (text, num_tokens) in zip(batch, outputs, strict=True)
+            ]
+            log.append(answers)
+            advance(len(batch))
+    answers = sorted(log.rows, key=lambda answer: answer.doc_id)
+    write_jsonl(out / "answers.jsonl", answers)
+    write_json(
+        out / "results.json",
+        {"model": fingerprint, "num_fewshot": len(shots), "results": summarise_answers(answers)},
+    )
+    (out / "partial.jsonl").unlink()
+    stage.finish()
+
+
+def plan_batches(prompts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
+    """Indices batch by batch, prompts of like length together. Depends on nothing else."""
+    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def generate_batch(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    template: Template,
+    max_new_tokens: int,
+) -> list[tuple[str, int]]:
+    """Greedy continuations: (text without special tokens, number of generated tokens) each.
+
+    A sequence ends at EOS, after a complete answer line, or after ``max_new_tokens``.
+    """
+    import torch
+
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    inputs = tokenizer(list(prompts), return_tensors="pt", padding=True).to(model.device)
+    width = inputs["input_ids"].shape[1]
+
+    def is_answered(ids: Any, _scores: Any, **_: Any) -> Any:
+        texts = tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True)
+        return torch.tensor([_is_complete(text, template) for text in texts], device=ids.device)
+
+    with torch.inference_mode():
+        sequences = model.generate(
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=tokenizer.pad_token_id,
+            stopping_criteria=[is_answered],
+        )[:, width:]
+    texts = tokenizer.batch_decode(sequences, skip_special_tokens=True)
+    ends = (tokenizer.eos_token_id, tokenizer.pad_token_id)
+    lengths = [sum(int(token) not in ends for token in row) for row in sequences]
+    return list(zip(texts, lengths, strict=True))
+
+
+def _is_complete(text: str, template: Template) -> bool:
+    """Whether the answer line has been written and closed by a line break."""
+    *closed, _open = text.split("\n")
+    return template.parse_answer("\n".join(closed)) is not None
+
+
+def judge_output(
+    doc_id: int, problem: Example, output: str, template: Template, num_tokens: int
+) -> Answer:
+    """The Answer record of one output: exact match of the stated answer, spaces apart."""
+    answer = template.parse_answer(output)
+    return Answer(
+        doc_id=doc_id,
+        task=problem.task,
+        source=problem.source,
+        target=problem.target,
+        output=output,
+        answer=answer,
+        correct=answer is not None and _normalise(answer) == _normalise(problem.target),
+        num_tokens=num_tokens,
+    )
+
+
+def _normalise(answer: str) -> str:
+    return "".join(answer.split())
+
+
+def summarise_answers(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Accuracy with its Wilson interval, over all answers and for each kind of problem."""
+    kinds = {"all": list(answers)}
+    for answer in answers:
+        kinds.setdefault(answer.task, []).append(answer)
+    return {kind: _summarise(group) for kind, group in kinds.items()}
+
+
+def _summarise(answers: Sequence[Answer]) -> dict[str, Any]:
+    correct, n = sum(answer.correct for answer in answers), len(answers)
+    return {
+        "accuracy": {"value": correct / n, "ci95": list(wilson_interval(correct, n))},
+        "n": n,
+        "num_parsed": sum(answer.answer is not None for answer in answers),
+        "mean_tokens": sum(answer.num_tokens for answer in answers) / n,
+    }

@@ -1,0 +1,207 @@
+"""What a run folder says, read once into small typed objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kot_platypus.artifacts import MANIFEST, read_json, read_jsonl
+from kot_platypus.errors import DataError, RunError
+from kot_platypus.recipe import Recipe, load_recipe
+from kot_platypus.records import Answer
+
+BASE, TUNED = "base", "cot"
+ALL = "all"
+"""The row of a reasoning test that covers every family of problems."""
+
+P = TypeVar("P", bound=BaseModel)
+
+
+class Part(BaseModel):
+    """A piece of a results file. Fields that the report does not print may come and go."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Estimate(Part):
+    """A figure with its 95 % confidence interval."""
+
+    value: float
+    ci95: tuple[float, float]
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 when the whole interval lies above or below zero, else 0."""
+        low, high = self.ci95
+        return (low > 0) - (high < 0)
+
+
+class Protocol(Part):
+    """Which prompts and shots made a KoBEST score."""
+
+    name: str
+    fingerprint: str
+
+
+class KobestScore(Part):
+    """One model's figures on one task at one number of shots."""
+
+    acc: Estimate
+    acc_norm: Estimate
+    macro_f1: Estimate
+    macro_f1_norm: Estimate
+    n: int
+    effective_shots: float
+
+
+class KobestResults(Part):
+    """``evaluate/<who>/kobest/results.json``: task -> number of shots -> score."""
+
+    model: str
+    protocol: Protocol
+    data: dict[str, str]
+    results: dict[str, dict[int, KobestScore]]
+
+
+class ProblemScore(Part):
+    """One model's figures on the held-out problems, or on one family of them."""
+
+    accuracy: Estimate
+    n: int
+    num_parsed: int
+    mean_tokens: float
+
+
+class ProblemResults(Part):
+    """``evaluate/<who>/problems/results.json``: ``all`` or a family -> score."""
+
+    model: str
+    num_fewshot: int
+    results: dict[str, ProblemScore]
+
+
+class Difference(Part):
+    """A paired comparison, model ``a`` minus model ``b``, on the same ``n`` questions."""
+
+    a: str
+    b: str
+    n: int
+    difference: Estimate
+    p_value: float | None = None
+
+
+class KobestDifference(Difference):
+    """A paired comparison on one task at one number of shots."""
+
+    task: str
+    num_fewshot: int
+    metric: str
+
+
+class Comparison(Part):
+    """``evaluate/comparison.json``."""
+
+    problems: tuple[Difference, ...] = ()
+    kobest: tuple[KobestDifference, ...] = ()
+
+
+class LogLine(Part):
+    """A line of a training's ``log.jsonl``."""
+
+    step: int
+    loss: float
+    learning_rate: float | None = None
+    epoch: float | None = None
+
+
+class RunResults(Part):
+    """Everything the report is made from. Absent parts are empty."""
+
+    recipe: Recipe
+    manifests: dict[str, dict[str, Any]] = {}
+    """Folder, relative to the run -> its manifest, in the order of the stages."""
+    losses: dict[str, tuple[LogLine, ...]] = {}
+    problems: dict[str, ProblemResults] = {}
+    answers: dict[str, tuple[Answer, ...]] = {}
+    kobest: dict[str, KobestResults] = {}
+    comparison: Comparison = Comparison()
+
+    @property
+    def data_counts(self) -> dict[str, Any]:
+        """How many examples the data stage made, by split, source and task."""
+        manifest = self.manifests.get("data", {})
+        counts = manifest.get("counts") or manifest.get("facts", {}).get("counts", {})
+        return dict(counts)
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The manifest of the main training: its facts lie at the top level."""
+        manifest = self.manifests.get(f"train/{TUNED}", {})
+        return {**manifest.get("facts", {}), **manifest}
+
+    def find_difference(self, b: str, a: str = TUNED) -> Difference | None:
+        """The paired comparison of ``a`` with ``b`` on the held-out problems."""
+        pairs = self.comparison.problems
+        return next((pair for pair in pairs if (pair.a, pair.b) == (a, b)), None)
+
+
+def load_results(run: Path) -> RunResults:
+    """Read a run folder. Raises RunError when it is none, DataError when a file is damaged."""
+    recipe = run / "recipe.yaml"
+    if not recipe.is_file():
+        raise RunError(
+            f"{run} has no recipe.yaml",
+            expected="the folder of a run",
+            hint="Type: kot run demo --out " + str(run),
+        )
+    problems = _find(run, "evaluate/*/problems/results.json")
+    comparison = run / "evaluate" / "comparison.json"
+    return RunResults(
+        recipe=load_recipe(str(recipe)),
+        manifests=_load_manifests(run),
+        losses={
+            path.parent.name: tuple(read_jsonl(path, LogLine))
+            for path in _find(run, "train/*/log.jsonl")
+        },
+        problems={path.parts[-3]: _parse(path, ProblemResults) for path in problems},
+        answers={
+            path.parts[-3]: tuple(read_jsonl(path, Answer))
+            for path in _find(run, "evaluate/*/problems/answers.jsonl")
+        },
+        kobest={
+            path.parts[-3]: _parse(path, KobestResults)
+            for path in _find(run, "evaluate/*/kobest/results.json")
+        },
+        comparison=_parse(comparison, Comparison) if comparison.exists() else Comparison(),
+    )
+
+
+def _load_manifests(run: Path) -> dict[str, dict[str, Any]]:
+    folders = ("data", "train/*", "merged", "evaluate/*/kobest", "evaluate/*/problems")
+    files = [file for folder in folders for file in _find(run, f"{folder}/{MANIFEST}")]
+    return {file.parent.relative_to(run).as_posix(): read_json(file) for file in files}
+
+
+def _find(run: Path, pattern: str) -> list[Path]:
+    """Matching files: the untrained model's first, the tuned model's last."""
+    return sorted(run.glob(pattern), key=lambda path: (_place(path.relative_to(run)), path))
+
+
+def _place(path: Path) -> int:
+    return (BASE in path.parts) * -1 + (TUNED in path.parts)
+
+
+def _parse(path: Path, kind: type[P]) -> P:
+    value = read_json(path)
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise DataError(
+            f"{path}: {where}: {first['msg']}",
+            expected=f"{kind.__name__} as the evaluate stage writes them",
+            hint="Delete the file's folder and run kot evaluate again.",
+        ) from error

@@ -1,0 +1,92 @@
+"""A run's result on one terminal screen of 80 x 24."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kot_platypus.report.results import ALL, BASE, TUNED, KobestResults, RunResults, load_results
+from kot_platypus.report.tables import tabulate_problems, tabulate_scores
+from kot_platypus.report.wording import (
+    name_benchmark,
+    name_task,
+    select_kobest_pairs,
+    write_headline,
+)
+
+_FILES = {
+    "report.html": "the report, with pictures",
+    "README.md": "the model card",
+    "merged": "the model",
+    "recipe.yaml": "the recipe",
+}
+_MARKS = {1: "\N{BLACK UP-POINTING SMALL TRIANGLE}", -1: "\N{BLACK DOWN-POINTING SMALL TRIANGLE}"}
+MAX_SHOTS = 4
+
+
+def summary_table(run: Path) -> RenderableType:
+    """The headline, the accuracies, the KoBEST scores and where the files lie."""
+    results = load_results(run)
+    parts: list[RenderableType] = [Text(write_headline(results), style="bold")]
+    if any(ALL in part.results for part in results.problems.values()):
+        parts.append(_show_problems(results))
+    if results.kobest:
+        parts.append(_show_kobest(results))
+    files = [(name, what) for name, what in _FILES.items() if (run / name).exists()]
+    if files:
+        parts.append(_show_files(run, files))
+    return Group(*parts)
+
+
+def _new_table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(columns[0], no_wrap=True, overflow="ellipsis")
+    for column in columns[1:]:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _show_problems(results: RunResults) -> Table:
+    table = _new_table("Held-out problems", "solved", "95% interval", "of")
+    for row in tabulate_problems(results):
+        if row.family == "All":
+            style = "bold" if row.is_ours else ""
+            table.add_row(Text(row.model), row.accuracy, row.interval, row.n, style=style)
+    return table
+
+
+def _show_kobest(results: RunResults) -> Group:
+    """One row a task; base -> tuned in each cell, marked where the interval excludes zero."""
+    scores = tabulate_scores(results)
+    shots = sorted({shot for table in scores for shot in table.shots})
+    shown = shots[:MAX_SHOTS]
+    table = _new_table(f"{name_benchmark(results.recipe)}", *(f"{s}-shot" for s in shown))
+    signs = {
+        (pair.task, pair.num_fewshot): pair.difference.sign for pair in select_kobest_pairs(results)
+    }
+    for task in (each.task for each in scores):
+        cells = [_cell(results.kobest, task, s, signs.get((task, s), 0)) for s in shown]
+        table.add_row(Text(name_task(task)), *cells)
+    note = f"macro F1, base\N{RIGHTWARDS ARROW}tuned; {_MARKS[1]}{_MARKS[-1]} a difference is shown"
+    if len(shots) > len(shown):
+        note += f"; {len(shots) - len(shown)} more in the report"
+    return Group(table, Text(note, style="dim"))
+
+
+def _cell(kobest: dict[str, KobestResults], task: str, shots: int, sign: int) -> str:
+    values = []
+    for who in (BASE, TUNED):
+        score = kobest[who].results.get(task, {}).get(shots) if who in kobest else None
+        values.append("  \N{EN DASH}" if score is None else f"{score.macro_f1.value:.3f}")
+    return "\N{RIGHTWARDS ARROW}".join(values) + _MARKS.get(sign, " ")
+
+
+def _show_files(run: Path, files: list[tuple[str, str]]) -> Text:
+    """Where the files lie; the folder once, since its path may be long."""
+    text = Text(f"In {run}:", no_wrap=True, overflow="ellipsis")
+    for name, what in files:
+        text.append(f"\n  {name:<12} {what}")
+    return text

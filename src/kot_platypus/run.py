@@ -1,0 +1,259 @@
+"""A whole run: the one module that knows all stages and the order of their folders.
+
+recipe.yaml -> data/ -> train/ -> merged/ -> evaluate/ -> report.html, README.md
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kot_platypus.artifacts import (
+    MANIFEST,
+    lock_folder,
+    read_json,
+    read_jsonl,
+    write_text,
+)
+from kot_platypus.errors import RunError
+from kot_platypus.progress import console
+from kot_platypus.prompts import load_template
+from kot_platypus.recipe import Recipe, SourceSection, Target, dump_recipe, load_recipe
+from kot_platypus.records import Example
+
+RECIPE_FILE = "recipe.yaml"
+TARGET_NAMES: dict[Target, str] = {
+    "rationale_answer": "rationale + answer",
+    "rationale": "rationale only",
+    "answer": "answer only",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a run: what it does, where its result lies, and how to do it.
+
+    Without a folder it is a quick, deterministic summary of the others and done every time.
+    """
+
+    title: str
+    folder: Path | None
+    action: Callable[[], None]
+
+    @property
+    def state(self) -> str:
+        """``done``, ``started`` or ``to do``, read from the folder's manifest."""
+        path = self.folder and self.folder / MANIFEST
+        if not path or not path.is_file():
+            return "to do"
+        return "done" if read_json(path)["status"] == "done" else "started"
+
+
+def run_recipe(recipe: Recipe, out: Path) -> None:
+    """Do every step of ``recipe`` that is not done yet, in ``out``.
+
+    Stop it at any moment and call it again: the result is that of an uninterrupted run. Raises
+    RunError when ``out`` holds another recipe's run.
+    """
+    with lock_folder(out):
+        claim_folder(recipe, out)
+        steps = plan_steps(recipe, out)
+        for number, step in enumerate(steps, start=1):
+            label = f"[{number}/{len(steps)}] {step.title}"
+            if step.state == "done":
+                console.print(f"[dim]✓ {label}: done before[/dim]")
+                continue
+            started = time.monotonic()
+            console.print(f"[bold]• {label}[/bold]")
+            step.action()
+            console.print(f"[green]✓[/green] {label}: {time.monotonic() - started:.0f} s")
+
+
+def describe_plan(recipe: Recipe, out: Path) -> str:
+    """What ``run_recipe`` would do, as text: every step, its folder and its state."""
+    steps = plan_steps(recipe, out)
+    width = max(len(step.title) for step in steps)
+    lines = [
+        f"{recipe.name}: {recipe.description}",
+        f"model   {recipe.model.name}",
+        f"data    {', '.join(_describe_source(source) for source in recipe.data.sources)}; "
+        f"{recipe.data.heldout_problems} held-out problems",
+        f"train   LoRA r {recipe.train.lora_r}, batch_size {recipe.train.batch_size}, "
+        f"{recipe.train.num_epochs} epochs, learning_rate {recipe.train.learning_rate:g}",
+        f"KoBEST  {recipe.evaluate.kobest_dir or 'skt/kobest_v1 (Hub)'}, protocol "
+        f"{recipe.evaluate.protocol}, {', '.join(map(str, recipe.evaluate.num_fewshot))} shots, "
+        f"{recipe.evaluate.limit or 'all'} questions a task",
+        "",
+        *(
+            f"{number:3}. {step.title:{width}}  {step.state:8} {step.folder or out}"
+            for number, step in enumerate(steps, start=1)
+        ),
+        "",
+        "Nothing was done (--dry-run).",
+    ]
+    return "\n".join(lines)
+
+
+def _describe_source(source: SourceSection) -> str:
+    return f"{source.rows or 'all'} rows of {source.path or source.name}"
+
+
+def claim_folder(recipe: Recipe, out: Path) -> None:
+    """Write the resolved recipe into ``out``, or check that it is the one already there."""
+    path = out / RECIPE_FILE
+    text = dump_recipe(recipe)
+    if not path.is_file():
+        write_text(path, text)
+    elif load_recipe(str(path)) != recipe:
+        found = path.read_text(encoding="utf-8").splitlines()
+        differing = [line.strip() for line in found if line not in text.splitlines()]
+        raise RunError(
+            f"{out} holds a run of other settings ({'; '.join(differing[:3]) or 'fewer of them'})",
+            expected="a new folder, or the same recipe and --set as before",
+            hint="Choose another folder with --out, or delete this one.",
+        )
+
+
+def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
+    """Every step of a run in order. Building the plan loads no model and no torch."""
+    data = out / "data"
+    steps = [
+        Step("Build the data", data, lambda: _build_data(recipe, data)),
+        *_evaluation_steps(recipe, out, "base", "base model"),
+    ]
+    targets = [recipe.train.target, *recipe.train.baseline_targets]
+    for target in targets:
+        folder = out / "train" / _arm(recipe, target)
+        steps.append(
+            Step(
+                f"Train on {TARGET_NAMES[target]}",
+                folder,
+                lambda folder=folder, target=target: _train(recipe, data, folder, target),  # type: ignore[misc]
+            )
+        )
+    adapter = out / "train" / "cot" / "adapter"
+    merged = out / "merged"
+    steps.append(Step("Merge adapter and base", merged, lambda: _merge(recipe, adapter, merged)))
+    steps += _evaluation_steps(recipe, out, "cot", "trained model")
+    if recipe.data.heldout_problems:
+        for target in recipe.train.baseline_targets:
+            arm = _arm(recipe, target)
+            steps.append(_answer_step(recipe, out, arm, f"model trained on {TARGET_NAMES[target]}"))
+    steps.append(Step("Compare the models", None, lambda: _compare(out / "evaluate")))
+    steps.append(Step("Write report and model card", None, lambda: _report(out)))
+    return steps
+
+
+def _arm(recipe: Recipe, target: Target) -> str:
+    """The folder name of a trained model: the run's own is ``cot``, baselines go by target."""
+    return "cot" if target == recipe.train.target else target
+
+
+def _evaluation_steps(recipe: Recipe, out: Path, who: str, label: str) -> list[Step]:
+    kobest = out / "evaluate" / who / "kobest"
+    steps = [
+        Step(f"Score KoBEST, {label}", kobest, lambda: _evaluate(recipe, out, who, kobest)),
+    ]
+    if recipe.data.heldout_problems:
+        steps.append(_answer_step(recipe, out, who, label))
+    return steps
+
+
+def _answer_step(recipe: Recipe, out: Path, who: str, label: str) -> Step:
+    folder = out / "evaluate" / who / "problems"
+    return Step(
+        f"Solve held-out problems, {label}", folder, lambda: _answer(recipe, out, who, folder)
+    )
+
+
+# --- the stages, each imported when its turn comes ---------------------------------------------
+
+
+def _base(recipe: Recipe) -> Path:
+    from kot_platypus.models import resolve_model
+
+    return resolve_model(recipe.model.name, recipe.model.revision)
+
+
+def _model_of(recipe: Recipe, out: Path, who: str) -> tuple[Path, Path | None]:
+    """The model folder and adapter of ``base``, ``cot`` (merged) or a baseline (adapter)."""
+    if who == "cot":
+        return out / "merged", None
+    return _base(recipe), None if who == "base" else out / "train" / who / "adapter"
+
+
+def _build_data(recipe: Recipe, folder: Path) -> None:
+    from kot_platypus.data.build import build_data
+
+    build_data(folder, recipe.data, seed=recipe.seed)
+
+
+def _train(recipe: Recipe, data: Path, folder: Path, target: Target) -> None:
+    from kot_platypus.train.fit import train_adapter
+
+    train_adapter(
+        data / "train.jsonl",
+        _base(recipe),
+        folder,
+        recipe.train,
+        recipe.model,
+        target=target,
+        seed=recipe.seed,
+    )
+
+
+def _merge(recipe: Recipe, adapter: Path, folder: Path) -> None:
+    from kot_platypus.train.merge import merge_adapter
+
+    merge_adapter(_base(recipe), adapter, folder)
+
+
+def _evaluate(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
+    from kot_platypus.evaluate.choices import evaluate_choices
+
+    model, adapter = _model_of(recipe, out, who)
+    evaluate_choices(
+        folder,
+        model,
+        recipe.evaluate,
+        adapter=adapter,
+        dtype=recipe.model.dtype,
+        device=recipe.model.device,
+        seed=recipe.seed,
+    )
+
+
+def _answer(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
+    from kot_platypus.evaluate.answers import answer_problems
+
+    model, adapter = _model_of(recipe, out, who)
+    shots: list[Example] = []
+    if who == "base":
+        train = read_jsonl(out / "data" / "train.jsonl", Example)
+        problems = [example for example in train if example.type == "problem"]
+        shots = problems[: recipe.reason.base_num_fewshot]
+    answer_problems(
+        out / "data" / "heldout.jsonl",
+        model,
+        folder,
+        load_template(recipe.train.template),
+        recipe.reason,
+        recipe.model,
+        adapter=adapter,
+        shots=shots,
+        title=who,
+    )
+
+
+def _compare(folder: Path) -> None:
+    from kot_platypus.evaluate.comparison import compare_models
+
+    compare_models(folder, tuned="cot")
+
+
+def _report(out: Path) -> None:
+    from kot_platypus.report import write_report
+
+    write_report(out)

@@ -1,0 +1,90 @@
+"""The weighted cross-entropy of a pack, without ever holding the logits of all its targets.
+
+Only target positions get logits, in chunks of rows. A chunk's gradient is computed in the forward
+pass while its logits are at hand, so nothing is kept but one gradient of the hidden states (as
+in Liger's fused linear cross-entropy, here in plain PyTorch).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kot_platypus.train.packing import Pack
+
+_CHUNK_ROWS = 256
+# Models that scale or cap their logits after the output layer; they take the plain path.
+_LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "logits_soft_cap")
+
+
+def pack_loss(model: nn.Module, pack: Pack) -> Tensor:
+    """The sum over a pack's targets of weight x cross-entropy (nats), a scalar with gradient."""
+    inner: Any = model.get_base_model() if hasattr(model, "peft_config") else model
+    head = inner.get_output_embeddings()
+    changes_logits = any(getattr(inner.config, name, None) for name in _LOGIT_CHANGES)
+    if type(head) is not nn.Linear or head.bias is not None or changes_logits:
+        return _plain_loss(inner, pack)
+    outputs = inner.base_model(
+        input_ids=pack.input_ids, position_ids=pack.position_ids, use_cache=False
+    )
+    hidden = outputs.last_hidden_state[0, pack.predict_at]
+    loss: Tensor = _LinearCrossEntropy.apply(hidden, head.weight, pack.targets, pack.weights)
+    return loss
+
+
+def _plain_loss(model: Any, pack: Pack) -> Tensor:
+    logits = model(
+        input_ids=pack.input_ids,
+        position_ids=pack.position_ids,
+        logits_to_keep=pack.predict_at,
+        use_cache=False,
+    ).logits[0]
+    losses = F.cross_entropy(logits.float(), pack.targets, reduction="none")
+    return (losses * pack.weights).sum()
+
+
+class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
+    """``sum(weights * cross_entropy(hidden @ weight.T, targets))`` and its gradients.
+
+    Shapes: hidden (N, H), weight (V, H), targets (N,), weights (N,). The softmax is computed in
+    float32; memory is ``_CHUNK_ROWS`` x V beside the gradients.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor
+    ) -> Tensor:
+        loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden)
+        grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        for rows in torch.arange(len(hidden), device=hidden.device).split(_CHUNK_ROWS):
+            part = slice(int(rows[0]), int(rows[-1]) + 1)
+            probabilities = (hidden[part] @ weight.T).float()
+            picked = probabilities.gather(1, targets[part, None])
+            top = probabilities.amax(1, keepdim=True)
+            total = probabilities.sub_(top).exp_().sum(1, keepdim=True)
+            scale = weights[part, None]
+            loss += ((total.log() + top - picked) * scale).sum()
+            # d loss / d logits = weight * (softmax - one_hot)
+            grad_logits = probabilities.mul_(scale / total)
+            grad_logits.scatter_add_(1, targets[part, None], -scale)
+            grad_logits = grad_logits.to(weight.dtype)
+            grad_hidden[part] = grad_logits @ weight
+            if grad_weight is not None:
+                grad_weight.addmm_(grad_logits.T, hidden[part])
+        ctx.save_for_backward(grad_hidden, grad_weight)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        grad_hidden, grad_weight = ctx.saved_tensors
+        (grad,) = grad_outputs
+        return (
+            grad_hidden * grad,
+            None if grad_weight is None else grad_weight * grad,
+            None,
+            None,
+        )

@@ -1,0 +1,49 @@
+"""The merge stage: base + adapter -> a plain transformers folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from kot_platypus.artifacts import Stage, new_folder, read_json
+from kot_platypus.errors import ModelError
+from kot_platypus.models import fingerprint_model, load_model, load_tokenizer
+from kot_platypus.train.fit import ADAPTER_INFO
+
+
+def merge_adapter(base: Path, adapter: Path, out: Path) -> None:
+    """Write base + adapter as sharded safetensors with the tokenizer, in the base's own dtype.
+
+    The sums are made in float32 on the CPU. Raises ModelError when the adapter was trained on
+    another base (by content, not by name).
+    """
+    base_fingerprint = fingerprint_model(base)
+    inputs = {"base": base_fingerprint, "adapter": fingerprint_model(base, adapter)}
+    if Stage(out, "merge", config={}, inputs=inputs).is_done:
+        return
+    info = adapter / ADAPTER_INFO
+    trained_on = read_json(info)["base"] if info.is_file() else None
+    if trained_on not in (None, base_fingerprint):
+        raise ModelError(
+            f"{adapter} was trained on another base than {base}",
+            expected=f"the base with content {trained_on[:12]}",
+            hint="Pass the base it was trained on with --model.",
+        )
+    dtype = read_json(base / "config.json").get("dtype", "float32")
+    model = load_model(base, dtype="float32", device="cpu", adapter=adapter)
+    merged = model.merge_and_unload(safe_merge=True)
+    with new_folder(out) as folder:
+        stage = Stage(folder, "merge", config={}, inputs=inputs)
+        stage.begin()
+        merged.to(dtype=_torch_dtype(dtype)).save_pretrained(folder)
+        load_tokenizer(base).save_pretrained(folder)
+        for extra in (info, base / "NOTICE"):
+            if extra.is_file():
+                shutil.copyfile(extra, folder / extra.name)
+        stage.finish()
+
+
+def _torch_dtype(name: str) -> object:
+    import torch
+
+    return getattr(torch, name)

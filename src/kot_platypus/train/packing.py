@@ -1,0 +1,101 @@
+"""Exact packing: many examples in one forward pass, with the gradient of one pass each.
+
+Two things make it exact. Position ids restart at 0 with every example, from which transformers
+builds an attention mask that keeps examples apart (only without ``attention_mask`` and with
+``use_cache=False``: a test holds this). And every target token carries its own weight, so the
+sum over all packs of an optimizer step is the recipe's loss, however the packs fall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from kot_platypus.train.encoding import Encoded
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One forward pass. Shapes: T tokens of all its examples, N of them targets.
+
+    ``predict_at`` (N,) are the positions whose output predicts ``targets`` (N,), and
+    ``weights`` (N,) what each target's loss counts in the optimizer step's loss.
+    """
+
+    input_ids: Tensor  # (1, T) int64
+    position_ids: Tensor  # (1, T) int64
+    predict_at: Tensor  # (N,) int64
+    targets: Tensor  # (N,) int64
+    weights: Tensor  # (N,) float32
+
+    def to(self, device: torch.device) -> Pack:
+        """The same pack on ``device``."""
+        return Pack(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+
+
+def assign_packs(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Indices of examples pack by pack, by first-fit decreasing; an overlong one stands alone.
+
+    At most 11/9 of the fewest possible packs (Johnson 1973). Deterministic; within a pack the
+    examples keep their order.
+    """
+    packs: list[list[int]] = []
+    room: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        length = lengths[index]
+        place = next((p for p, free in enumerate(room) if free >= length), None)
+        if place is None:
+            packs.append([])
+            room.append(max_tokens)
+            place = len(packs) - 1
+        packs[place].append(index)
+        room[place] -= length
+    return [sorted(pack) for pack in packs]
+
+
+def pack_batch(
+    batch: Sequence[Encoded],
+    max_tokens: int,
+    loss_weighting: Literal["example", "token"],
+) -> list[Pack]:
+    """The packs of one optimizer step's examples.
+
+    ``example``: each of B examples counts 1/B, each of its n targets 1/(B n), as with 2023's
+    trainer at micro_batch_size 1. ``token``: every target of the batch counts the same, as today.
+    """
+    all_targets = sum(example.num_targets for example in batch)
+
+    def weigh(example: Encoded) -> float:
+        if loss_weighting == "token":
+            return 1 / all_targets
+        return 1 / (len(batch) * example.num_targets)
+
+    groups = assign_packs([len(example.ids) for example in batch], max_tokens)
+    return [_build([batch[i] for i in group], [weigh(batch[i]) for i in group]) for group in groups]
+
+
+def _build(examples: Sequence[Encoded], weights: Sequence[float]) -> Pack:
+    ids: list[int] = []
+    positions: list[int] = []
+    predict_at: list[int] = []
+    targets: list[int] = []
+    target_weights: list[float] = []
+    for example, weight in zip(examples, weights, strict=True):
+        start = len(ids)
+        ids += example.ids
+        positions += range(len(example.ids))
+        # The output at t predicts token t + 1.
+        predict_at += range(start + example.prompt_len - 1, start + len(example.ids) - 1)
+        targets += example.ids[example.prompt_len :]
+        target_weights += [weight] * example.num_targets
+    return Pack(
+        input_ids=torch.tensor([ids]),
+        position_ids=torch.tensor([positions]),
+        predict_at=torch.tensor(predict_at),
+        targets=torch.tensor(targets),
+        weights=torch.tensor(target_weights),
+    )
