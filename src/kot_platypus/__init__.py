@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
-
-__version__ = version("kot-platypus")
 
 # Public names, loaded on first use: `import kot_platypus` must stay quick (no torch).
 _EXPORTS = {
@@ -20,6 +17,10 @@ __all__ = ["__version__", *_EXPORTS]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("kot-platypus")
     if name not in _EXPORTS:
         raise AttributeError(f"module 'kot_platypus' has no attribute {name!r}")
     return getattr(import_module(f"kot_platypus.{_EXPORTS[name]}"), name)

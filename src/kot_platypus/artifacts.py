@@ -74,9 +74,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     for file in part.rglob("*"):
         _sync(file)
     _sync(part)
-    shutil.rmtree(path, ignore_errors=True)
+    old = path.with_name(path.name + ".old.part")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.replace(old)  # moved aside whole: a kill here leaves no half-deleted folder behind
     part.replace(path)
     _sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 class JsonlLog(Generic[R]):
@@ -142,7 +146,9 @@ def read_jsonl(path: Path, record: type[R]) -> list[R]:
             f"{path} does not exist", expected="a JSONL file", hint="Check the path's spelling."
         )
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    # Split at b"\n" alone: a text may hold U+2028 and other ends of line that JSON leaves as is.
+    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -251,10 +251,11 @@ def report(run: RunFolder) -> None:
 @app.command(epilog=_example("kot card runs/demo"))
 def card(run: RunFolder) -> None:
     """Print a run's model card (README.md for the Hub)."""
-    from kot_platypus.report import render_card
+    from kot_platypus.report.card import render_card
+    from kot_platypus.report.results import load_results
 
     _require_file(run / "recipe.yaml", "RUN")
-    print(render_card(run), end="")
+    print(render_card(load_results(run)), end="")
 
 
 @app.command(epilog=_example("kot chat runs/demo", "kot chat runs/demo --ask '3+4는 얼마인가?'"))
@@ -301,7 +302,7 @@ def _require_file(path: Path, option: str) -> None:
 def _print_summary(run: Path) -> None:
     from rich.console import Console
 
-    from kot_platypus.report import summary_table
+    from kot_platypus.report.summary import summary_table
 
     Console().print(summary_table(run))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -10,12 +9,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kot_platypus.artifacts import hash_file, hash_files, hash_value, new_folder
+from kot_platypus.artifacts import hash_file, hash_files, hash_value, new_folder, read_json
 from kot_platypus.errors import ModelError, require_extra
 from kot_platypus.progress import console, show_status
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 EMBEDDED_MODEL = "gemma-3-270m"
@@ -216,16 +214,19 @@ def _load_adapter(model: PreTrainedModel, adapter: Path) -> Any:
     from peft import PeftModel
     from safetensors import SafetensorError
 
-    if not (adapter / "adapter_model.safetensors").is_file():
-        raise ModelError(
-            f"{adapter} has no adapter_model.safetensors",
-            expected="a PEFT adapter folder",
-            hint="Check the path.",
-        )
+    _require_adapter(adapter)
     try:
         return PeftModel.from_pretrained(model, str(adapter))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _does_not_load(adapter, "adapter", error) from error
+
+
+def _require_adapter(adapter: Path) -> None:
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (adapter / name).is_file():
+            raise ModelError(
+                f"{adapter} has no {name}", expected="a PEFT adapter folder", hint="Check the path."
+            )
 
 
 def _does_not_load(folder: Path, what: str, error: Exception) -> ModelError:
@@ -250,10 +251,14 @@ def _quieten() -> None:
 
 
 def fingerprint_model(folder: Path, adapter: Path | None = None) -> str:
-    """SHA-256 of what decides a model's output: weights, config, tokenizer, adapter."""
+    """SHA-256 of what decides a model's output: weights, config, tokenizer, adapter.
+
+    Raises ModelError when ``adapter`` is none.
+    """
     parts = {"model": hash_files(folder, _CONTENT)}
     if adapter is not None:
+        _require_adapter(adapter)
         parts["adapter"] = hash_file(adapter / "adapter_model.safetensors")
-        config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+        config = read_json(adapter / "adapter_config.json")
         parts["adapter_config"] = hash_value({**config, "base_model_name_or_path": None})
     return hash_value(parts)

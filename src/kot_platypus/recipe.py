@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -103,7 +103,7 @@ class EvaluateSection(Section):
 
     protocol: str = "polyglot"
     tasks: tuple[str, ...] = ("copa", "hellaswag", "boolq", "sentineg", "wic")
-    num_fewshot: tuple[int, ...] = (0, 5, 10, 50)
+    num_fewshot: tuple[Annotated[int, Field(ge=0)], ...] = (0, 5, 10, 50)
     limit: int | None = Field(None, ge=1)
     """First N questions of each task in the protocol's order (all when null)."""
     kobest_dir: str | None = None
@@ -178,7 +178,7 @@ def dump_recipe(recipe: Recipe) -> str:
 def _read_recipe(name: str) -> tuple[str, str]:
     path = Path(name)
     if path.suffix in (".yaml", ".yml") and path.is_file():
-        return str(path), path.read_text(encoding="utf-8")
+        return str(path), _read_text(path)
     if name in list_recipes():
         return f"{name}.yaml", (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
     close = get_close_matches(name, list_recipes(), n=1)
@@ -187,6 +187,15 @@ def _read_recipe(name: str) -> tuple[str, str]:
         expected=f"a YAML file or one of {', '.join(list_recipes())}",
         hint=f"Did you mean {close[0]}?" if close else "Type: kot recipes",
     )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            f"{path} is not UTF-8", expected="text in UTF-8", hint="Save it again as UTF-8."
+        ) from error
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -213,7 +222,9 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
 
 def _explain(error: ValidationError, where: str) -> RecipeError:
     """The first problem of a recipe in one line, with the nearest key for a misspelt one."""
-    first = error.errors()[0]
+    errors = error.errors()
+    # A misspelt key that must be there is two errors: unknown and missing. The first helps more.
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         fields = _fields_at(first["loc"][:-1])

@@ -1,0 +1,1 @@
+"""Sources, generated problems and the rows a model learns from."""

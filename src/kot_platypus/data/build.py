@@ -32,7 +32,7 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
     stage = Stage(
         out, "data", config={**section.model_dump(mode="json"), "seed": seed}, inputs=inputs
     )
-    if stage.begin():
+    if stage.is_done:
         return
     by_source = [load_source(source, seed) for source in section.sources]
     train = [example for rows in by_source for example in rows]
@@ -45,6 +45,7 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
             expected="none",
             hint="Change the seed or the sources.",
         )
+    stage.begin()  # only now: a source that had to be mended first leaves no claim behind
     write_jsonl(out / TRAIN, train)
     write_jsonl(out / HELDOUT, heldout)
     counts = Counter(

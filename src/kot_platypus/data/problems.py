@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any, Literal
 
 import yaml
@@ -63,8 +64,8 @@ def make_problems(
 def verify_problem(problem: Example) -> None:
     """Check a problem from its text alone; raise DataError when anything does not hold.
 
-    Every equation in the rationale must be true and start from the result before it, every
-    number of the question must be used, and the last result must be the target.
+    Every step of the rationale must be true and follow from the one before it, every number or
+    deed of the question must be used in its turn, and the last result must be the target.
     """
     _VERIFIERS[problem.task](problem)
 
@@ -82,7 +83,7 @@ def _load_stories() -> dict[str, dict[Split, list[Story]]]:
 def _make_change(rng: random.Random, story: Story, split: Split) -> Example:
     start = rng.randint(*((11, 49) if split == "train" else (50, 88)))
     text = [story["open"].format(n=start)]
-    _, steps = _change_by(rng, story, start, rng.choice((3, 4)), text)
+    steps = _change_by(rng, story, start, rng.choice((3, 4)), text)
     return _as_example("change", story, text, steps)
 
 
@@ -90,14 +91,14 @@ def _make_groups(rng: random.Random, story: Story, split: Split) -> Example:
     low, high = (2, 6) if split == "train" else (7, 9)
     size, count = rng.randint(low, high), rng.randint(3, 9)
     text = [story["open"].format(a=size, b=count)]
-    total, steps = _change_by(rng, story, size * count, 2, text)
+    steps = _change_by(rng, story, size * count, 2, text)
     return _as_example("groups", story, text, [f"{size}×{count}={size * count}", *steps])
 
 
 def _change_by(
     rng: random.Random, story: Story, value: int, count: int, text: list[str]
-) -> tuple[int, list[str]]:
-    """Append ``count`` changes to ``text``; return the last value and the equations."""
+) -> list[str]:
+    """Append ``count`` changes to ``text``; return the equations."""
     steps = []
     for _ in range(count):
         change = rng.randint(1, 9)
@@ -106,7 +107,7 @@ def _change_by(
         text.append(story["plus" if grows else "minus"].format(k=change))
         steps.append(f"{value}{'+' if grows else '-'}{change}={after}")
         value = after
-    return value, steps
+    return steps
 
 
 def _as_example(family: str, story: Story, text: list[str], steps: list[str]) -> Example:
@@ -188,6 +189,24 @@ def _make_switch(rng: random.Random, story: Story, split: Split) -> Example:
     )
 
 
+def _make_chain(rng: random.Random, story: Story, split: Split) -> Example:
+    places = rng.sample(story["places"], 6)
+    start, hops = rng.randrange(2), rng.choice((2, 3, 4))
+    links = [story["link"].format(a=a, b=b) for a, b in pairwise(places)]
+    rng.shuffle(links)
+    close = story["close"].format(ira="이라" if ends_in_consonant(links[-1]) else "라")
+    target = places[start + hops]
+    steps = [story["step"].format(i=i, b=places[start + i]) for i in range(1, hops + 1)]
+    ask = story["ask"].format(start=places[start], k=hops)
+    return Example(
+        source=f"{story['open']} {', '.join(links)}{close} {ask}",
+        target=target,
+        rationale=f"{', '.join(steps)}.",
+        task="chain",
+        type="problem",
+    )
+
+
 def ends_in_consonant(word: str) -> bool:
     """Whether a Korean word's last syllable has a final consonant (which decides particles)."""
     return (ord(word[-1]) - ord("가")) % 28 != 0
@@ -209,42 +228,72 @@ def _verify_arithmetic(problem: Example) -> None:
         used += [a, b] if previous is None else [b]
         previous = value
     _demand(used == numbers, problem, f"the question's numbers {numbers} are not those used {used}")
-    _demand(problem.target.startswith(str(previous)), problem, "the target is not the last result")
+    is_result = re.fullmatch(rf"{previous}\D+", problem.target) is not None
+    _demand(is_result, problem, "the target is not the last result")
+    _demand(problem.rationale.endswith(f"={problem.target}."), problem, "the rationale ends apart")
 
 
 def _verify_weekday(problem: Example) -> None:
     days = [day for day in WEEKDAYS if day in problem.source]
     changes = [int(number) for number in re.findall(r"(\d+)일", problem.source)]
+    sums = [(int(a), int(b), int(c)) for a, _, b, c in _EQUATION.findall(problem.rationale)]
     division = _DIVISION.search(problem.rationale)
     _demand(len(days) == 1 and division is not None, problem, "no single weekday or no division")
     assert division is not None
     total, rest = int(division[1]), int(division[2])
+    _demand(sums == [(*changes, sum(changes))], problem, f"{sums} is not the sum of the days")
     _demand(total == sum(changes) and total % 7 == rest, problem, "the days do not add up")
     day = WEEKDAYS.index(days[0])
     for _ in range(total):  # one day at a time: not the way it was computed
         day = (day + 1) % 7
     _demand(WEEKDAYS[day] == problem.target, problem, f"{WEEKDAYS[day]} is the answer")
+    end = f"{days[0]}에서 {rest}일 뒤는 {problem.target}이다."
+    _demand(problem.rationale.endswith(end), problem, "the rationale ends apart")
 
 
 def _verify_swap(problem: Example) -> None:
     opening, *sentences = problem.source.split(". ")
     held = dict(re.findall(r"(\S\S)는 (\S+?)(?=,|[을를] )", opening))
+    states = []
     for pair in (re.match(r"(\S+)와 (\S+)가", sentence) for sentence in sentences[:-1]):
         _demand(pair is not None, problem, "a sentence is no exchange")
         assert pair is not None
         held |= {pair[1]: held[pair[2]], pair[2]: held[pair[1]]}
+        states.append(", ".join(f"{name} {thing}" for name, thing in held.items()))
     who = sentences[-1].partition("가 ")[0]
     _demand(held.get(who) == problem.target, problem, f"{held.get(who)} is the answer")
-    _demand(f"{who} {problem.target}" in problem.rationale, problem, "the rationale never says so")
+    steps = ". ".join([*states, f"{who} {problem.target}."])
+    _demand(steps == problem.rationale, problem, "the rationale goes elsewhere")
 
 
 def _verify_switch(problem: Example) -> None:
     opening, *sentences = problem.source.split(". ")
-    changes = sum("지 않았다" not in sentence for sentence in sentences[:-1])
+    deeds = [(sentence[:2], "지 않았다" not in sentence) for sentence in sentences[:-1]]
     first = opening.rpartition(" ")[2].removesuffix("이다")
-    stays = (problem.target == first) == (changes % 2 == 0)
-    _demand(stays, problem, f"{changes} changes do not lead there from {first}")
-    _demand(problem.rationale.endswith(f" {problem.target}."), problem, "the rationale ends apart")
+    steps = [step.split(" ") for step in problem.rationale.removesuffix(".").split(", ")]
+    _demand([name for name, *_ in steps] == [name for name, _ in deeds], problem, "not their order")
+    state, seen = first, {first}
+    for (name, changes), (_, *after) in zip(deeds, steps, strict=True):
+        _demand(after != [state] if changes else after == [state], problem, f"{name} is wrong")
+        state = " ".join(after)
+        seen.add(state)
+    _demand(len(seen) <= 2, problem, f"{len(seen)} states, not two")
+    _demand(state == problem.target, problem, f"{state} is the answer")
+
+
+def _verify_chain(problem: Example) -> None:
+    words = r"(\S+) (?:쪽지에는|다음은) (\S+?)(?=,|이다\.|이?라고)"
+    follows = dict(re.findall(words, problem.source))
+    question = problem.source.split(". ")[-1]
+    place, hops = question.partition("에서")[0], re.search(r"(\d)번", question)
+    _demand(hops is not None, problem, "no number of steps")
+    assert hops is not None
+    steps = []
+    for i in range(1, int(hops[1]) + 1):
+        place = follows.get(place, "")
+        steps.append(f"{i}번 {place}")
+    _demand(place == problem.target, problem, f"{place} is the answer")
+    _demand(", ".join(steps) + "." == problem.rationale, problem, "the rationale goes elsewhere")
 
 
 def _demand(holds: bool, problem: Example, reason: str) -> None:
@@ -262,6 +311,7 @@ _MAKERS: dict[str, Callable[[random.Random, Story, Split], Example]] = {
     "weekday": _make_weekday,
     "swap": _make_swap,
     "switch": _make_switch,
+    "chain": _make_chain,
 }
 _VERIFIERS: dict[str, Callable[[Example], None]] = {
     "change": _verify_arithmetic,
@@ -269,4 +319,5 @@ _VERIFIERS: dict[str, Callable[[Example], None]] = {
     "weekday": _verify_weekday,
     "swap": _verify_swap,
     "switch": _verify_switch,
+    "chain": _verify_chain,
 }

@@ -1,0 +1,1 @@
+"""Protocols, scoring, generated answers, metrics and comparison."""

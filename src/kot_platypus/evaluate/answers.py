@@ -23,7 +23,7 @@ from kot_platypus.models import (
     resolve_device,
     resolve_dtype,
 )
-from kot_platypus.progress import show_progress
+from kot_platypus.progress import Advance, show_progress
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example
@@ -56,8 +56,7 @@ def answer_problems(
         out,
         "answer",
         config={
-            "max_new_tokens": section.max_new_tokens,
-            "batch_size": section.batch_size,
+            **section.model_dump(include={"max_new_tokens", "batch_size"}),
             "num_fewshot": len(shots),
             "template": template.model_dump(),
             "dtype": dtype,
@@ -71,42 +70,56 @@ def answer_problems(
     if stage.begin():
         return
     rows = read_jsonl(problems, Example)
+    trust = model_section.trust_remote_code
+    tokenizer = load_tokenizer(base, trust_remote_code=trust)
+    model = load_model(base, dtype=dtype, device=device, adapter=adapter, trust_remote_code=trust)
+    prompts = render_prompts(rows, template, shots)
+    partial = out / "partial.jsonl"
+    with show_progress(f"Answering ({title})", len(rows), "problems") as advance:
+        answers = _answer_rows(model, tokenizer, rows, prompts, template, section, partial, advance)
+    write_jsonl(out / "answers.jsonl", answers)
+    facts = {"model": fingerprint, "num_fewshot": len(shots)}
+    write_json(out / "results.json", {**facts, "results": summarise_answers(answers)})
+    partial.unlink()
+    stage.finish()
+
+
+def render_prompts(
+    rows: Sequence[Example], template: Template, shots: Sequence[Example] = ()
+) -> list[str]:
+    """What the model is given for each row: the worked examples, then the row's own prompt."""
     prefix = "".join(template.render_shot(shot) + "\n\n" for shot in shots)
-    prompts = [prefix + template.render_prompt(row.source) for row in rows]
-    with (
-        JsonlLog(out / "partial.jsonl", Answer) as log,
-        show_progress(f"Answering ({title})", len(rows), "problems") as advance,
-    ):
-        done = {answer.doc_id for answer in log.rows}
-        advance(len(done))
-        tokenizer = load_tokenizer(base, trust_remote_code=model_section.trust_remote_code)
-        model = load_model(
-            base,
-            dtype=dtype,
-            device=device,
-            adapter=adapter,
-            trust_remote_code=model_section.trust_remote_code,
-        )
+    return [prefix + template.render_prompt(row.source) for row in rows]
+
+
+def _answer_rows(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Example],
+    prompts: Sequence[str],
+    template: Template,
+    section: ReasonSection,
+    partial: Path,
+    advance: Advance,
+) -> list[Answer]:
+    """All answers in order; batches that stand whole in ``partial`` are not generated again."""
+    with JsonlLog(partial, Answer) as log:
+        answers = {answer.doc_id: answer for answer in log.rows}
+        advance(len(answers))
         for batch in plan_batches(prompts, section.batch_size):
-            if done.issuperset(batch):
-                continue  # batches are logged whole
+            if answers.keys() >= set(batch):
+                continue
             outputs = generate_batch(
                 model, tokenizer, [prompts[i] for i in batch], template, section.max_new_tokens
             )
-            answers = [
-                judge_output(i, rows[i], text, template, num_tokens)
+            new = {
+                i: judge_output(i, rows[i], text, template, num_tokens)
                 for i, (text, num_tokens) in zip(batch, outputs, strict=True)
-            ]
-            log.append(answers)
-            advance(len(batch))
-    answers = sorted(log.rows, key=lambda answer: answer.doc_id)
-    write_jsonl(out / "answers.jsonl", answers)
-    write_json(
-        out / "results.json",
-        {"model": fingerprint, "num_fewshot": len(shots), "results": summarise_answers(answers)},
-    )
-    (out / "partial.jsonl").unlink()
-    stage.finish()
+            }
+            log.append(list(new.values()))
+            advance(len(new.keys() - answers.keys()))
+            answers |= new  # a batch cut short by a kill is done again whole
+    return [answers[i] for i in range(len(rows))]
 
 
 def plan_batches(prompts: Sequence[str], batch_size: int) -> Iterator[list[int]]:

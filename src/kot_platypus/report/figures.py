@@ -111,7 +111,7 @@ def draw_accuracies(
         labels: list[tuple[float, str]] = []
         for row, who in enumerate(models):
             score = problems[who].results[ALL].accuracy
-            _dot(axes, score, row, who, size=7)
+            _dot(axes, score, row, who, size=6.5 if width_in > 5 else 5)
             labels.append((row, names[who]))
             _note(axes, row, format_percent(score.value), color=_colour(who), weight="bold")
         for number, family in enumerate(families[1:]):
@@ -151,7 +151,7 @@ def draw_differences(pairs: Sequence[KobestDifference]) -> Draw:
         axes.set_ylim(rows - 0.4, -0.6)
         reach = 1.08 * max(abs(end) for pair in pairs for end in pair.difference.ci95) or 0.1
         axes.set_xlim(-reach, reach)
-        axes.locator_params(axis="x", nbins=5)
+        axes.locator_params(axis="x", nbins=5 if width_in > 5 else 3)
         axes.set_xlabel(f"macro F1, tuned {MINUS} base")
         return figure
 

@@ -64,8 +64,9 @@ def _limit_problems(results: RunResults) -> list[str]:
     base = results.problems.get(BASE)
     if base is not None and base.num_fewshot != tuned.num_fewshot:
         limits.append(
-            f"The base model is shown {base.num_fewshot} worked examples in its prompt, the tuned "
-            f"model {tuned.num_fewshot}: untrained, it cannot know the form of an answer."
+            f"The base model is shown {base.num_fewshot or 'no'} worked examples in its prompt, "
+            f"because untrained it cannot know the form of an answer; the tuned model is shown "
+            f"{tuned.num_fewshot or 'none'}."
         )
     return limits + _limit_parsing(results)
 

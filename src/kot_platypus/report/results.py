@@ -131,15 +131,12 @@ class RunResults(Part):
     @property
     def data_counts(self) -> dict[str, Any]:
         """How many examples the data stage made, by split, source and task."""
-        manifest = self.manifests.get("data", {})
-        counts = manifest.get("counts") or manifest.get("facts", {}).get("counts", {})
-        return dict(counts)
+        return dict(self.manifests.get("data", {}).get("counts", {}))
 
     @property
     def training(self) -> dict[str, Any]:
-        """The manifest of the main training: its facts lie at the top level."""
-        manifest = self.manifests.get(f"train/{TUNED}", {})
-        return {**manifest.get("facts", {}), **manifest}
+        """The manifest of the main training."""
+        return self.manifests.get(f"train/{TUNED}", {})
 
     def find_difference(self, b: str, a: str = TUNED) -> Difference | None:
         """The paired comparison of ``a`` with ``b`` on the held-out problems."""
@@ -181,7 +178,9 @@ def load_results(run: Path) -> RunResults:
 def _load_manifests(run: Path) -> dict[str, dict[str, Any]]:
     folders = ("data", "train/*", "merged", "evaluate/*/kobest", "evaluate/*/problems")
     files = [file for folder in folders for file in _find(run, f"{folder}/{MANIFEST}")]
-    return {file.parent.relative_to(run).as_posix(): read_json(file) for file in files}
+    found = {file.parent.relative_to(run).as_posix(): read_json(file) for file in files}
+    # A stage's facts lie at the manifest's top level, or under a key of their own.
+    return {folder: {**m.get("facts", {}), **m} for folder, m in found.items()}
 
 
 def _find(run: Path, pattern: str) -> list[Path]:

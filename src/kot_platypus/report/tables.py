@@ -76,6 +76,7 @@ class MetricRow(NamedTuple):
     task: str
     num_fewshot: str
     model: str
+    is_ours: bool
     metrics: tuple[tuple[str, str], ...]
     n: str
     effective_shots: str
@@ -134,6 +135,7 @@ def _metric_row(recipe: Recipe, task: str, shots: int, who: str, score: KobestSc
         name_task(task),
         str(shots),
         name_condition(recipe, who),
+        who == TUNED,
         tuple((format_score(e.value), format_interval(e, "score")) for e in estimates),
         format_count(score.n),
         f"{score.effective_shots:.1f}",
@@ -253,6 +255,8 @@ def tabulate_machine(results: RunResults) -> list[tuple[str, str]]:
     found: dict[str, dict[str, None]] = {}
     for manifest in results.manifests.values():
         for key, value in manifest.get("machine", {}).items():
+            if value is None:  # e.g. the commit of an installed package
+                continue
             found.setdefault(key, {})[str(value)] = None
     return [(key, " / ".join(values)) for key, values in found.items()]
 

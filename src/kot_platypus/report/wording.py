@@ -16,7 +16,7 @@ from kot_platypus.report.results import (
     RunResults,
 )
 
-MINUS = "\N{MINUS SIGN}"
+MINUS, NBSP = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
 TASK_NAMES = {
     "copa": "COPA",
     "hellaswag": "HellaSwag",
@@ -179,7 +179,7 @@ def _describe_difference(recipe: Recipe, pair: Difference) -> str:
     return (
         f"{first}{format_points(pair.difference.value)} points against "
         f"{_name_in_sentence(recipe, pair.b)} (95% interval {interval}, "
-        f"p {_with_relation(pair.p_value)}{shown})"
+        f"p{NBSP}{_with_relation(pair.p_value)}{shown})"
     )
 
 
@@ -189,7 +189,7 @@ def _format_distance(difference: Estimate) -> str:
 
 def _with_relation(p_value: float | None) -> str:
     text = format_p(p_value)
-    return text if text.startswith("<") else f"= {text}"
+    return (text if text.startswith("<") else f"= {text}").replace(" ", NBSP)
 
 
 def _name_in_sentence(recipe: Recipe, who: str) -> str:
@@ -244,4 +244,4 @@ def format_interval(estimate: Estimate, kind: str) -> str:
     low, high = (form(end) for end in estimate.ci95)
     # A dash between signed numbers would read as a minus.
     is_signed = kind in ("points", "score_difference") or MINUS in low
-    return f"{low} to {high}" if is_signed else f"{low}\N{EN DASH}{high}"
+    return f"{low} to {high}" if is_signed else f"{low.rstrip('%')}\N{EN DASH}{high}"

@@ -1,0 +1,1 @@
+"""Encoding, exact packing, fitting and merging."""

@@ -33,7 +33,7 @@ from kot_platypus.models import (
     resolve_dtype,
 )
 from kot_platypus.progress import console, show_progress
-from kot_platypus.prompts import load_template
+from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, Target, TrainSection
 from kot_platypus.records import Example
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
@@ -74,22 +74,12 @@ def train_adapter(
         },
         inputs={"data": hash_file(data), "base": base_fingerprint},
     )
-    if stage.begin():
+    if stage.is_done:
         return
-    examples = read_jsonl(data, Example)
-    tokenizer = load_tokenizer(base, trust_remote_code=model_section.trust_remote_code)
     template = load_template(section.template)
-    encoded = [
-        item
-        for example in examples
-        if (item := encode_example(example, template, target, tokenizer, section.cutoff_len))
-    ]
-    if not encoded:
-        raise DataError(
-            f"{data} has no example that fits cutoff_len {section.cutoff_len}",
-            expected="at least one",
-            hint="Raise train.cutoff_len.",
-        )
+    tokenizer = load_tokenizer(base, trust_remote_code=model_section.trust_remote_code)
+    encoded, num_dropped = _encode_rows(data, template, target, tokenizer, section.cutoff_len)
+    stage.begin()  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
     model = load_model(
         base, dtype=dtype, device=device, trust_remote_code=model_section.trust_remote_code
@@ -102,15 +92,37 @@ def train_adapter(
         write_json(folder / ADAPTER_INFO, info)
     write_text(out / "log.jsonl", history)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    stage.finish(
-        num_examples=len(encoded),
-        num_dropped=len(examples) - len(encoded),
-        optimizer_steps=_num_steps(len(encoded), section),
-        tokens_seen=section.num_epochs * sum(len(item.ids) for item in encoded),
-        trained_tokens_seen=section.num_epochs * sum(item.num_targets for item in encoded),
-        parameters=sum(p.numel() for p in model.get_base_model().parameters()),
-        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-    )
+    stage.finish(num_dropped=num_dropped, **_count_facts(model, encoded, section))
+
+
+def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, int]:
+    return {
+        "num_examples": len(encoded),
+        "optimizer_steps": _num_steps(len(encoded), section),
+        "tokens_seen": section.num_epochs * sum(len(item.ids) for item in encoded),
+        "trained_tokens_seen": section.num_epochs * sum(item.num_targets for item in encoded),
+        "parameters": sum(p.numel() for p in model.get_base_model().parameters()),
+        "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+
+
+def _encode_rows(
+    data: Path, template: Template, target: Target, tokenizer: Any, cutoff_len: int
+) -> tuple[list[Encoded], int]:
+    """The examples that fit, and how many do not. Raises DataError when none does."""
+    examples = read_jsonl(data, Example)
+    encoded = [
+        item
+        for example in examples
+        if (item := encode_example(example, template, target, tokenizer, cutoff_len))
+    ]
+    if not encoded:
+        raise DataError(
+            f"{data} has no example that fits cutoff_len {cutoff_len}",
+            expected="at least one",
+            hint="Raise train.cutoff_len.",
+        )
+    return encoded, len(examples) - len(encoded)
 
 
 def add_lora(model: Any, section: TrainSection) -> Any:
@@ -139,12 +151,35 @@ def fit_adapter(
 
     ``checkpoints`` receives resumable states and is looked into for one to go on from.
     """
-    steps = _num_steps(len(encoded), section)
-    arguments = TrainingArguments(
+    on_cpu = next(model.parameters()).device.type == "cpu"
+    arguments = _make_arguments(section, len(encoded), checkpoints, seed=seed, use_cpu=on_cpu)
+    trainer = PackingTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=list(encoded),
+        data_collator=lambda batch: {
+            "packs": pack_batch(batch, section.max_tokens_per_pass, section.loss_weighting)
+        },
+        callbacks=[SealCheckpoints(), _ShowProgress(f"Training ({title})")],
+    )
+    trainer.remove_callback(PrinterCallback)
+    resume = find_checkpoint(checkpoints)
+    if resume:
+        console.print(f"  Going on from step {resume.name.split('-')[1]} of {arguments.max_steps}")
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    keys = ("step", "loss", "learning_rate", "epoch")
+    rows = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return "".join(json.dumps({key: row[key] for key in keys}) + "\n" for row in rows)
+
+
+def _make_arguments(
+    section: TrainSection, num_examples: int, checkpoints: Path, *, seed: int, use_cpu: bool
+) -> TrainingArguments:
+    return TrainingArguments(
         output_dir=str(checkpoints),
-        per_device_train_batch_size=min(section.batch_size, len(encoded)),
+        per_device_train_batch_size=min(section.batch_size, num_examples),
         num_train_epochs=section.num_epochs,
-        max_steps=steps,
+        max_steps=_num_steps(num_examples, section),
         learning_rate=section.learning_rate,
         lr_scheduler_type=section.lr_scheduler,
         warmup_steps=section.warmup_steps,
@@ -160,25 +195,8 @@ def fit_adapter(
         report_to=list(section.report_to) or "none",
         disable_tqdm=True,
         seed=seed,
-        use_cpu=next(model.parameters()).device.type == "cpu",
+        use_cpu=use_cpu,
     )
-    trainer = PackingTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=list(encoded),
-        data_collator=lambda batch: {
-            "packs": pack_batch(batch, section.max_tokens_per_pass, section.loss_weighting)
-        },
-        callbacks=[SealCheckpoints(), _ShowProgress(f"Training ({title})")],
-    )
-    trainer.remove_callback(PrinterCallback)
-    resume = find_checkpoint(checkpoints)
-    if resume:
-        console.print(f"  Going on from step {resume.name.split('-')[1]} of {steps}")
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    keys = ("step", "loss", "learning_rate", "epoch")
-    rows = [entry for entry in trainer.state.log_history if "loss" in entry]
-    return "".join(json.dumps({key: row[key] for key in keys}) + "\n" for row in rows)
 
 
 class PackingTrainer(Trainer):  # type: ignore[misc]

@@ -1,0 +1,49 @@
+# make demo   set everything up and run the main job: a Korean model that reasons, and its report
+# make test   set everything up and pass the tests
+#
+# PYTHON   the Python to use (3.11 or newer)
+# TORCH    the PyTorch to install. Where pip offers a CPU build (2.13.0+cpu) this takes it. To choose:
+#            make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+#            make demo TORCH="torch --index-url https://download.pytorch.org/whl/cu130"
+PYTHON ?= python3
+TORCH  ?= torch==2.13.0
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test test-slow lint format clean help
+
+demo: $(STAMP)
+	$(BIN)/kot run demo
+
+test: $(STAMP)
+	$(BIN)/pytest
+
+test-slow: $(STAMP)
+	$(BIN)/pytest -m slow
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# torch first, so that nothing else decides which build of it is taken.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "kot: $$($(PYTHON) --version) found; expected Python 3.11 or newer. Type: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once; PyTorch is the largest part)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile

@@ -1,0 +1,98 @@
+"""Accuracy and macro F1 with 95 % confidence intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+from sklearn.metrics import f1_score
+
+from kot_platypus.records import Sample
+
+Metric = dict[str, Any]
+"""``{"value": float, "ci95": [low, high]}``."""
+
+NUM_RESAMPLES = 1000
+_Z95 = float(norm.ppf(0.975))
+
+
+def summarise_samples(samples: Sequence[Sample], *, seed: int = 42) -> dict[str, Any]:
+    """The metrics of one task at one number of shots, with ``n`` and mean ``effective_shots``.
+
+    ``acc`` and ``macro_f1`` are over ``pred``, ``acc_norm`` and ``macro_f1_norm`` over
+    ``pred_norm``.
+    """
+    golds = np.array([sample.gold for sample in samples])
+    preds = {
+        "": np.array([sample.pred for sample in samples]),
+        "_norm": np.array([sample.pred_norm for sample in samples]),
+    }
+    accuracies = {f"acc{end}": measure_accuracy(golds, pred) for end, pred in preds.items()}
+    f1s = {f"macro_f1{end}": measure_f1(golds, pred, seed=seed) for end, pred in preds.items()}
+    return {
+        **accuracies,
+        **f1s,
+        "n": len(samples),
+        "effective_shots": float(np.mean([sample.effective_shots for sample in samples])),
+    }
+
+
+def measure_accuracy(golds: ArrayLike, preds: ArrayLike) -> Metric:
+    """The share of equal labels, with its Wilson interval."""
+    correct = np.asarray(golds) == np.asarray(preds)
+    low, high = wilson_interval(int(correct.sum()), correct.size)
+    return {"value": float(correct.mean()), "ci95": [low, high]}
+
+
+def measure_f1(golds: ArrayLike, preds: ArrayLike, *, seed: int = 42) -> Metric:
+    """Macro F1 over the labels that occur (scikit-learn's), with a bootstrap interval."""
+    golds, preds = np.asarray(golds), np.asarray(preds)
+    value = float(f1_score(golds, preds, average="macro"))
+    resampled = compute_macro_f1(resample_confusions(golds, preds, seed=seed))
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return {"value": value, "ci95": [float(low), float(high)]}
+
+
+def wilson_interval(correct: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion (Wilson 1927). (0, 1) when nothing was counted."""
+    if n == 0:
+        return 0.0, 1.0
+    p, z2 = correct / n, _Z95**2
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 / (1 + z2 / n) * ((p * (1 - p) / n + z2 / (4 * n * n)) ** 0.5)
+    low = 0.0 if correct == 0 else centre - half
+    high = 1.0 if correct == n else centre + half
+    return low, high
+
+
+def resample_confusions(
+    golds: ArrayLike, preds: ArrayLike, *, seed: int, num_resamples: int = NUM_RESAMPLES
+) -> NDArray[np.int64]:
+    """Confusion matrices (num_resamples, L, L) [gold, pred] of bootstrap resamples of the pairs.
+
+    Drawing n pairs with replacement and counting is one draw from a multinomial distribution over
+    the cells, so no pair is ever copied.
+    """
+    counts = count_pairs(golds, preds)
+    n = int(counts.sum())
+    draws = np.random.default_rng(seed).multinomial(n, counts.ravel() / n, size=num_resamples)
+    return draws.reshape(num_resamples, *counts.shape).astype(np.int64)
+
+
+def count_pairs(golds: ArrayLike, preds: ArrayLike) -> NDArray[np.int64]:
+    """The confusion matrix (L, L) [gold, pred] of labels 0 to L - 1."""
+    golds, preds = np.asarray(golds), np.asarray(preds)
+    num_labels = int(max(golds.max(), preds.max())) + 1
+    flat = np.bincount(golds * num_labels + preds, minlength=num_labels**2)
+    return flat.reshape(num_labels, num_labels)
+
+
+def compute_macro_f1(confusions: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Macro F1 of each confusion matrix (..., L, L), over the labels that occur in it."""
+    hits = np.diagonal(confusions, axis1=-2, axis2=-1)
+    occurrences = confusions.sum(-1) + confusions.sum(-2)  # as gold and as prediction
+    f1 = 2 * hits / np.maximum(occurrences, 1)
+    return np.asarray(f1.sum(-1) / (occurrences > 0).sum(-1))

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Tiny models need one thread, and two of them on a busy machine wait for each other. Set before
+# torch is imported; subprocesses inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data, tiny models and goldens beside the checkout, or $KOT_SHARED."""
+    default = Path(__file__).parents[2] / "shared"
+    folder = Path(os.environ.get("KOT_SHARED") or default)
+    if folder.is_dir():
+        return folder
+    message = f"{folder} is missing: the real KoBEST data, tiny models and goldens"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    return pytest.skip(message)

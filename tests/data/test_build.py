@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from kot_platypus.artifacts import read_json, read_jsonl, write_jsonl
+from kot_platypus.data.build import build_data, draw_evenly, load_source
+from kot_platypus.errors import DataError, KotError, RunError, UsageError
+from kot_platypus.recipe import DataSection, SourceSection
+from kot_platypus.records import Example
+
+PROBLEMS = SourceSection(name="problems", rows=30, families=("change", "swap"))
+KOREAN_COT = SourceSection(name="korean-cot", rows=24)
+SECTION = DataSection(
+    sources=(PROBLEMS, KOREAN_COT), heldout_problems=10, heldout_families=("change",)
+)
+
+
+def make_rows(**counts: int) -> list[Example]:
+    return [
+        Example(source=f"{task} {i}?", target=str(i), rationale=f"{i}.", task=task)
+        for task, count in counts.items()
+        for i in range(count)
+    ]
+
+
+def read_rows(folder: Path, name: str) -> list[Example]:
+    return read_jsonl(folder / name, Example)
+
+
+def count_tasks(rows: list[Example]) -> Counter[str]:
+    return Counter(row.task for row in rows)
+
+
+# --- drawing -----------------------------------------------------------------------------------
+
+
+def test_drawing_is_even_over_the_tasks():
+    drawn = draw_evenly(make_rows(a=50, b=10, c=10), 12, seed=1)
+    assert count_tasks(drawn) == {"a": 4, "b": 4, "c": 4}
+
+
+def test_small_tasks_are_taken_whole_and_the_rest_shared():
+    drawn = draw_evenly(make_rows(a=50, b=2, c=50), 12, seed=1)
+    assert count_tasks(drawn) == {"a": 5, "b": 2, "c": 5}
+
+
+def test_drawing_takes_no_row_twice():
+    drawn = draw_evenly(make_rows(a=5, b=3), 8, seed=1)
+    assert len({row.source for row in drawn}) == 8
+
+
+def test_drawing_depends_on_the_seed_alone():
+    rows = make_rows(a=20, b=20)
+    assert draw_evenly(rows, 10, seed=1) == draw_evenly(rows, 10, seed=1)
+    assert draw_evenly(rows, 10, seed=1) != draw_evenly(rows, 10, seed=2)
+
+
+def test_no_count_takes_every_row_in_order():
+    rows = make_rows(a=3, b=3)
+    assert draw_evenly(rows, None, seed=1) == rows
+
+
+def test_more_rows_than_there_are_is_a_data_error():
+    with pytest.raises(DataError, match="at most 6"):
+        draw_evenly(make_rows(a=3, b=3), 7, seed=1)
+
+
+# --- building ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished data folder: only to be read."""
+    folder = tmp_path_factory.mktemp("built") / "data"
+    build_data(folder, SECTION, seed=42)
+    return folder
+
+
+def test_training_rows_are_those_of_every_source(built):
+    rows = read_rows(built, "train.jsonl")
+    assert Counter(row.type for row in rows) == {"problem": 30, "CoT": 24}
+
+
+def test_heldout_rows_are_problems_of_the_asked_families(built):
+    assert count_tasks(read_rows(built, "heldout.jsonl")) == {"change": 10}
+
+
+def test_sources_are_shuffled_into_one_another(built):
+    first = read_rows(built, "train.jsonl")[:20]
+    assert {row.type for row in first} == {"problem", "CoT"}
+
+
+def test_same_seed_builds_the_same_bytes(built, tmp_path):
+    build_data(tmp_path, SECTION, seed=42)
+    for name in ("train.jsonl", "heldout.jsonl"):
+        assert (tmp_path / name).read_bytes() == (built / name).read_bytes()
+
+
+def test_manifest_counts_the_rows(built):
+    counts = read_json(built / "manifest.json")["counts"]
+    assert counts["train"] == 54
+    assert counts["heldout"] == 10
+    assert counts["by_source"] == {"problems": 30, "korean-cot": 24}
+    assert sum(counts["by_task"].values()) == 54
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_training_and_heldout_rows_never_overlap(tmp_path, seed):
+    section = DataSection(sources=(SourceSection(name="problems", rows=300),), heldout_problems=100)
+    build_data(tmp_path, section, seed=seed)
+    train, heldout = (
+        {row.source for row in read_rows(tmp_path, f"{split}.jsonl")}
+        for split in ("train", "heldout")
+    )
+    assert not train & heldout
+
+
+def test_heldout_question_among_the_training_rows_is_refused(built, tmp_path):
+    write_jsonl(tmp_path / "mine.jsonl", read_rows(built, "heldout.jsonl"))
+    leaking = SECTION.model_copy(
+        update={"sources": (SourceSection(name="file", path=str(tmp_path / "mine.jsonl")),)}
+    )
+    with pytest.raises(DataError, match="10 held-out questions stand in the training rows"):
+        build_data(tmp_path / "data", leaking, seed=42)
+    assert not (tmp_path / "data" / "train.jsonl").exists()
+
+
+def test_finished_data_is_not_touched_by_a_second_call(tmp_path):
+    build_data(tmp_path, SECTION, seed=42)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    build_data(tmp_path, SECTION, seed=42)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_data_of_another_seed_is_refused(tmp_path):
+    build_data(tmp_path, SECTION, seed=42)
+    with pytest.raises(RunError, match=r"config\.seed is 42, not 43"):
+        build_data(tmp_path, SECTION, seed=43)
+
+
+def test_no_heldout_problems_is_an_empty_file(tmp_path):
+    build_data(tmp_path, SECTION.model_copy(update={"heldout_problems": 0}), seed=1)
+    assert read_rows(tmp_path, "heldout.jsonl") == []
+
+
+# --- sources -----------------------------------------------------------------------------------
+
+
+def file_source(path: Path, rows: int | None = None) -> DataSection:
+    return DataSection(sources=(SourceSection(name="file", path=str(path), rows=rows),))
+
+
+def test_file_of_ones_own_rows_is_a_source(tmp_path):
+    rows = make_rows(a=4, b=4)
+    write_jsonl(tmp_path / "mine.jsonl", rows)
+    build_data(tmp_path / "data", file_source(tmp_path / "mine.jsonl"), seed=1)
+    built = read_rows(tmp_path / "data", "train.jsonl")
+    assert sorted(built, key=repr) == sorted(rows, key=repr)
+
+
+def test_changed_file_is_another_run(tmp_path):
+    write_jsonl(tmp_path / "mine.jsonl", make_rows(a=4))
+    build_data(tmp_path / "data", file_source(tmp_path / "mine.jsonl"), seed=1)
+    write_jsonl(tmp_path / "mine.jsonl", make_rows(a=5))
+    with pytest.raises(RunError, match="mine.jsonl is"):
+        build_data(tmp_path / "data", file_source(tmp_path / "mine.jsonl"), seed=1)
+
+
+def test_bad_line_of_a_file_is_named(tmp_path):
+    good = make_rows(a=1)[0].model_dump_json()
+    (tmp_path / "mine.jsonl").write_text(f'{good}\n{{"source": "a"}}\n')
+    with pytest.raises(DataError, match="line 2: target"):
+        build_data(tmp_path / "data", file_source(tmp_path / "mine.jsonl"), seed=1)
+
+
+def test_mended_file_builds_into_the_folder_that_failed_before(tmp_path):
+    (tmp_path / "mine.jsonl").write_text("{}\n")
+    with pytest.raises(DataError):
+        build_data(tmp_path / "data", file_source(tmp_path / "mine.jsonl"), seed=1)
+    write_jsonl(tmp_path / "mine.jsonl", make_rows(a=4))
+    build_data(tmp_path / "data", file_source(tmp_path / "mine.jsonl"), seed=1)
+    assert len(read_rows(tmp_path / "data", "train.jsonl")) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "rows", "kind"),
+    [(None, None, DataError), ("\n", None, DataError), ("one", 2, DataError)],
+)
+def test_missing_empty_or_short_file_is_a_data_error(tmp_path, content, rows, kind):
+    if content is not None:
+        text = make_rows(a=1)[0].model_dump_json() if content == "one" else content
+        (tmp_path / "mine.jsonl").write_text(text)
+    with pytest.raises(kind):
+        build_data(tmp_path / "data", file_source(tmp_path / "mine.jsonl", rows), seed=1)
+
+
+def test_unknown_family_is_wrong_usage_before_anything_is_written(tmp_path):
+    section = SECTION.model_copy(update={"heldout_families": ("chnge",)})
+    with pytest.raises(UsageError, match="no family"):
+        build_data(tmp_path / "data", section, seed=1)
+    assert not (tmp_path / "data").exists()
+
+
+def test_hub_source_without_the_hub_is_an_error_with_a_remedy(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(KotError) as raised:  # the extra may be missing too
+        load_source(SourceSection(name="hub", path="no-one/nothing"), seed=1)
+    assert raised.value.hint

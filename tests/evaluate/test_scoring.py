@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from kot_platypus.errors import DataError, ModelError
+from kot_platypus.evaluate import scoring
+from kot_platypus.evaluate.encoding import EncodedRequest, encode_question
+from kot_platypus.evaluate.metrics import summarise_samples
+from kot_platypus.evaluate.protocols import build_questions, load_protocol
+from kot_platypus.evaluate.scoring import (
+    build_forest,
+    check_model,
+    score_questions,
+    score_requests,
+    split_by_prefix,
+)
+from kot_platypus.evaluate.tasks import load_task
+
+SLOW = 10
+"""Goldens with at least so many shots, or of the whole task, are marked slow."""
+
+
+def score(model, tokenizer, questions, protocol, max_batch_tokens=1024):
+    batches = score_questions(
+        model, tokenizer, questions, load_protocol(protocol), max_batch_tokens=max_batch_tokens
+    )
+    return {sample.doc_id: sample for batch in batches for sample in batch}
+
+
+def score_plainly(model, ids, start):
+    """Independent of the scorer: one sequence, the model's own mask, log-softmax, sum."""
+    ids = torch.tensor([ids])
+    with torch.inference_mode():
+        logprobs = model(input_ids=ids[:, :-1]).logits[0].double().log_softmax(-1)
+    picked = logprobs[torch.arange(ids.shape[1] - 1), ids[0, 1:]]
+    return float(picked[start - 1 :].sum())
+
+
+# --- goldens -----------------------------------------------------------------------------------
+
+
+def check_golden(golden, load_tiny, load_real, limit):
+    model, tokenizer = load_tiny(golden["model"])
+    protocol = load_protocol(golden["protocol"])
+    questions = build_questions(
+        protocol, load_real(golden["task"]), golden["num_fewshot"], limit or golden["limit"]
+    )
+    samples = score(model, tokenizer, questions, golden["protocol"])
+    found = [value for q in questions for value in samples[q.doc_id].logprobs]
+    expected = golden["loglikelihoods"][: len(found)]
+    assert found == pytest.approx(expected, rel=0, abs=1e-4)
+    return [samples[q.doc_id] for q in questions]
+
+
+GOLDENS = range(11)
+
+
+@pytest.mark.parametrize("index", GOLDENS)
+def test_the_first_loglikelihoods_are_the_original_programs(index, shared, load_tiny, load_real):
+    golden = json.loads((shared / "goldens" / "loglikelihoods.json").read_text())[index]
+    check_golden(golden, load_tiny, load_real, limit=2 if golden["num_fewshot"] >= SLOW else 12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("index", GOLDENS)
+def test_all_loglikelihoods_and_metrics_are(index, shared, load_tiny, load_real):
+    golden = json.loads((shared / "goldens" / "loglikelihoods.json").read_text())[index]
+    summary = summarise_samples(check_golden(golden, load_tiny, load_real, limit=None))
+    for metric, value in golden["metrics"].items():
+        assert summary[metric]["value"] == pytest.approx(value, abs=1e-12), metric
+
+
+# --- invariants --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def questions():
+    return build_questions(load_protocol("polyglot"), load_task("hellaswag", "mini"), 1, 12)
+
+
+def assert_equal_scores(a, b):
+    assert a.keys() == b.keys()
+    for doc_id in a:
+        assert a[doc_id].logprobs == pytest.approx(b[doc_id].logprobs, rel=1e-6, abs=1e-5)
+        assert a[doc_id].pred == b[doc_id].pred
+
+
+@pytest.mark.parametrize("name", ["tiny-llama-ko", "tiny-polyglot-ko"])
+@pytest.mark.parametrize("protocol", ["polyglot", "lm-eval"])
+def test_packed_is_one_by_one(name, protocol, questions, load_tiny):
+    model, tokenizer = load_tiny(name)
+    samples = score(model, tokenizer, questions, protocol)
+    for question in questions:
+        encoded = encode_question(tokenizer, load_protocol(protocol), question, 2048)
+        plain = [score_plainly(model, r.ids, r.start) for r in encoded.requests]
+        assert samples[question.doc_id].logprobs == pytest.approx(plain, rel=1e-6, abs=1e-5)
+
+
+def test_neither_budget_nor_order_changes_a_score(questions, load_tiny, monkeypatch):
+    model, tokenizer = load_tiny("tiny-llama-ko")
+    samples = score(model, tokenizer, questions, "polyglot", 1024)
+    for budget in (1, 300, 100_000):
+        assert_equal_scores(score(model, tokenizer, questions, "polyglot", budget), samples)
+    shuffled = random.Random(0).sample(questions, len(questions))
+    assert_equal_scores(score(model, tokenizer, shuffled, "polyglot"), samples)
+    monkeypatch.setattr(scoring, "_MAX_LOGITS", 1)
+    monkeypatch.setattr(scoring, "_CHUNK_LOGITS", 1)
+    assert_equal_scores(score(model, tokenizer, questions, "polyglot"), samples)
+
+
+def test_skipping_whole_batches_changes_no_bit(questions, load_tiny):
+    model, tokenizer = load_tiny("tiny-llama-ko")
+    protocol = load_protocol("polyglot")
+    whole = list(score_questions(model, tokenizer, questions, protocol, max_batch_tokens=700))
+    assert len(whole) > 2
+    done = frozenset(sample.doc_id for sample in whole[0]) | {whole[1][0].doc_id}
+    rest = list(
+        score_questions(model, tokenizer, questions, protocol, max_batch_tokens=700, done=done)
+    )
+    assert rest == whole[1:]
+
+
+@pytest.mark.parametrize("budget", [64, 4096])
+def test_choices_cut_differently_do_not_share(budget, load_tiny, monkeypatch):
+    model, tokenizer = load_tiny("tiny-llama-ko")
+    questions = build_questions(load_protocol("polyglot"), load_task("hellaswag", "mini"), 5, 3)
+    monkeypatch.setattr(scoring, "find_max_length", lambda _: 150)
+    samples = score(model, tokenizer, questions, "polyglot", budget)
+    for question in questions:
+        encoded = encode_question(tokenizer, load_protocol("polyglot"), question, 150)
+        assert len({tuple(r.ids[:3]) for r in encoded.requests}) > 1
+        plain = [score_plainly(model, r.ids, r.start) for r in encoded.requests]
+        sample = samples[question.doc_id]
+        assert sample.logprobs == pytest.approx(plain, rel=1e-6, abs=1e-5)
+        assert 0 <= sample.effective_shots < 5
+
+
+def test_effective_shots_are_those_left_in_the_text(load_tiny):
+    _, tokenizer = load_tiny("tiny-llama-ko")
+    protocol = load_protocol("polyglot")
+    question = build_questions(protocol, load_task("sentineg", "mini"), 6, 1)[0]
+    seen = set()
+    for max_length in range(8, 200):
+        encoded = encode_question(tokenizer, protocol, question, max_length)
+        texts = [tokenizer.decode(r.ids[: r.start]) for r in encoded.requests]
+        context = question.requests[0].context
+        parts = context.split("\n\n")
+        expected = min(
+            max(n for n in range(7) if n == 0 or text.endswith("\n\n".join(parts[6 - n :])))
+            for text in texts
+        )
+        assert encoded.effective_shots == expected
+        seen.add(expected)
+    assert seen == set(range(7))
+
+
+# --- the forest --------------------------------------------------------------------------------
+
+
+def test_the_docstrings_forest():
+    forest, paths = build_forest([[1, 2, 5, 6], [1, 2, 3, 4], [7, 8], [1, 2, 3]])
+    assert forest.tokens.tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert forest.positions.tolist() == [0, 1, 2, 3, 2, 3, 0, 1]
+    assert forest.ends.tolist() == [6, 6, 4, 4, 6, 6, 8, 8]
+    assert [path.tolist() for path in paths] == [[0, 1, 4, 5], [0, 1, 2, 3], [6, 7], [0, 1, 2]]
+
+
+def test_random_forests_see_their_ancestors_and_nothing_else():
+    rng = random.Random(0)
+    for _ in range(50):
+        sequences = [rng.choices(range(3), k=rng.randint(1, 7)) for _ in range(9)]
+        forest, paths = build_forest(sequences)
+        for sequence, path in zip(sequences, paths, strict=True):
+            assert forest.tokens[path].tolist() == sequence
+            row = path[-1]
+            nodes = np.arange(len(forest.ends))
+            seen = np.flatnonzero((nodes <= row) & (row < forest.ends))
+            assert seen.tolist() == path.tolist()
+            assert forest.positions[path].tolist() == list(range(len(path)))
+
+
+def test_a_question_too_long_splits_where_its_choices_part():
+    requests = [EncodedRequest(ids, 1) for ids in ([1, 2, 3, 4, 5], [1, 2, 3, 9, 5], [2, 3, 4])]
+    assert list(split_by_prefix(requests)) == [requests[:2], requests[2:]]
+
+
+# --- architectures -----------------------------------------------------------------------------
+
+SMALL = {
+    "vocab_size": 128,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 256,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+MIXED = ["sliding_attention", "full_attention"] * 2
+
+
+def make_random_model(name):
+    torch.manual_seed(0)
+    if name == "gemma3":
+        config = Gemma3TextConfig(**SMALL, head_dim=16, sliding_window=6, layer_types=MIXED)
+        return Gemma3ForCausalLM(config).eval()
+    if name == "mistral":
+        return MistralForCausalLM(MistralConfig(**SMALL, sliding_window=6)).eval()
+    if name == "qwen2-sliding":
+        extra = {"use_sliding_window": True, "sliding_window": 6, "max_window_layers": 2}
+        return Qwen2ForCausalLM(Qwen2Config(**SMALL, **extra)).eval()
+    return Qwen2ForCausalLM(Qwen2Config(**SMALL)).eval()
+
+
+@pytest.mark.parametrize("name", ["gemma3", "mistral", "qwen2", "qwen2-sliding"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_other_architectures_score_as_alone(name, attention):
+    model = make_random_model(name)
+    model.set_attn_implementation(attention)
+    rng = random.Random(1)
+    requests = []
+    for _ in range(4):
+        context = rng.choices(range(3, 128), k=rng.randint(5, 25))
+        for _ in range(3):
+            choice = rng.choices(range(3, 128), k=rng.randint(1, 12))
+            requests.append(EncodedRequest(context + choice, len(context)))
+    check_model(model)
+    plain = [score_plainly(model, r.ids, r.start) for r in requests]
+    assert score_requests(model, requests) == pytest.approx(plain, rel=1e-6, abs=1e-5)
+
+
+def test_a_model_that_cannot_be_packed_is_refused():
+    torch.manual_seed(0)
+    config = BloomConfig(vocab_size=128, hidden_size=32, n_layer=2, n_head=2)
+    with pytest.raises(ModelError, match="bloom cannot be scored here"):
+        check_model(BloomForCausalLM(config).eval())
+
+
+# --- limits ------------------------------------------------------------------------------------
+
+
+def test_out_of_memory_halves_the_batch(questions, load_tiny, monkeypatch):
+    model, tokenizer = load_tiny("tiny-llama-ko")
+    samples = score(model, tokenizer, questions, "polyglot", 4096)
+    sizes = []
+
+    def fail_when_large(model, requests):
+        sizes.append(len(requests))
+        if len(requests) > 8:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return score_requests(model, requests)
+
+    monkeypatch.setattr(scoring, "score_requests", fail_when_large)
+    monkeypatch.setattr(scoring, "check_model", lambda _: None)
+    assert_equal_scores(score(model, tokenizer, questions, "polyglot", 4096), samples)
+    assert max(sizes) > 8 >= min(sizes)
+
+
+def test_one_question_out_of_memory_is_said(questions, load_tiny, monkeypatch):
+    def fail(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(scoring, "score_requests", fail)
+    monkeypatch.setattr(scoring, "check_model", lambda _: None)
+    with pytest.raises(ModelError, match="does not fit"):
+        score(*load_tiny("tiny-llama-ko"), questions, "polyglot")
+
+
+def test_a_continuation_longer_than_the_model_is_said(questions, load_tiny):
+    _, tokenizer = load_tiny("tiny-llama-ko")
+    with pytest.raises(DataError, match="expected 1 to 3"):
+        encode_question(tokenizer, load_protocol("polyglot"), questions[0], 3)

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kot_platypus.errors import DataError, MissingExtraError, UsageError
+from kot_platypus.evaluate import tasks
+from kot_platypus.evaluate.tasks import COLUMNS, TASKS, load_task, resolve_task
+
+SIZES = {
+    "boolq": (3665, 1404),
+    "copa": (3076, 1000),
+    "hellaswag": (2029, 500),
+    "sentineg": (3649, 397),
+    "wic": (3318, 1260),
+}
+
+
+def write_boolq(root: Path, text: str | bytes, name: str = "train.tsv") -> Path:
+    folder = root / "BoolQ"
+    folder.mkdir(exist_ok=True)
+    good = "ID\tText\tQuestion\tAnswer\n1\t글\t물음\tTRUE\n"
+    (folder / "train.tsv").write_text(good, encoding="utf-8")
+    (folder / "test.tsv").write_text(good, encoding="utf-8")
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return root
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_real_data_have_the_published_sizes(task, load_real):
+    data = load_real(task)
+    assert (len(data.train), len(data.test)) == SIZES[task]
+    assert all(tuple(row) == COLUMNS[task] for row in data.test)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_shipped_set_loads_and_is_nearly_balanced(task):
+    data = load_task(task, "mini")
+    assert (len(data.train), len(data.test)) == (20, 40)
+    labels = [row["label"] for row in data.test]
+    assert set(labels) == set(range(4 if task == "hellaswag" else 2))
+    assert max(map(labels.count, set(labels))) <= len(labels) / len(set(labels)) + 2
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("suffix", ["tsv", "jsonl"])
+def test_the_hubs_columns_give_the_same_data(task, suffix, tmp_path):
+    data = load_task(task, "mini")
+    folder = tmp_path / f"kobest_{task}"
+    folder.mkdir()
+    for split, rows in (("train", data.train), ("test", data.test)):
+        if suffix == "jsonl":
+            lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        else:
+            lines = ["\t".join(rows[0]), *("\t".join(map(str, row.values())) for row in rows)]
+        (folder / f"{split}.{suffix}").write_text("\n".join(lines), encoding="utf-8")
+    again = load_task(f"kobest_{task}", tmp_path)
+    assert again == data
+    assert again.content_hash == data.content_hash
+
+
+def test_crlf_bom_and_quotes_are_read_as_pandas_reads_them(tmp_path):
+    text = '\ufeffID\tText\tQuestion\tAnswer\r\n1\t"글 ""속"" 글"\t"말"은?\tfalse\r\n'
+    data = load_task("boolq", write_boolq(tmp_path, text))
+    assert data.train == ({"paragraph": '글 "속" 글', "question": "말은?", "label": 0},)
+
+
+def test_rows_with_an_empty_cell_are_dropped(tmp_path):
+    text = "ID\tText\tQuestion\tAnswer\n1\t\t물음\tTRUE\n2\t글\t물음\tTRUE\n3\t글\t \tTRUE\n"
+    assert len(load_task("boolq", write_boolq(tmp_path, text)).train) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("ID\tText\tQuestion\tAnswer\n1\t글\t물음\n", "train.tsv", "line 2 has 3 cells"),
+        ("ID\tText\tQuestion\tAnswer\n1\t글\t물음\t2\n", "test.tsv", "line 2 has the label '2'"),
+        ("ID\tText\tQ\tAnswer\n1\t글\t물음\t1\n", "train.tsv", "no column 'paragraph'"),
+        ("ID\tText\tQuestion\tAnswer\n", "train.tsv", "holds no rows"),
+        ("", "train.tsv", "holds no rows"),
+        ("ID\tText\n1\t글".encode("cp949"), "train.tsv", "line 2 is not UTF-8"),
+    ],
+)
+def test_malformed_tables_are_one_line_errors(tmp_path, text, name, message):
+    with pytest.raises(DataError, match=message) as caught:
+        load_task("boolq", write_boolq(tmp_path, text, name))
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '{"paragraph": "글"}'])
+def test_malformed_json_is_a_one_line_error(tmp_path, line):
+    good = '{"paragraph": "글", "question": "물음", "label": 1}'
+    folder = tmp_path / "boolq"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text(f"{good}\n{line}\n", encoding="utf-8")
+    (folder / "test.jsonl").write_text(good, encoding="utf-8")
+    with pytest.raises(DataError, match=r"train\.jsonl line 2") as caught:
+        load_task("boolq", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_folders_and_files_are_named(tmp_path):
+    with pytest.raises(DataError, match="no folder for the task copa"):
+        load_task("copa", tmp_path)
+    (tmp_path / "COPA").mkdir()
+    with pytest.raises(DataError, match="no train file"):
+        load_task("copa", tmp_path)
+
+
+def test_an_unknown_task_names_its_neighbour():
+    assert resolve_task("kobest_COPA") == "copa"
+    with pytest.raises(UsageError, match="Did you mean hellaswag"):
+        resolve_task("helaswag")
+
+
+def test_no_hub_is_a_data_error(monkeypatch):
+    class Offline:
+        @staticmethod
+        def load_dataset(*_: object, **__: object) -> None:
+            raise ConnectionError("no route")
+
+    monkeypatch.setattr(tasks, "require_extra", lambda *_: Offline)
+    with pytest.raises(DataError, match="ConnectionError"):
+        load_task("copa")
+
+
+def test_the_hub_needs_its_extra(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtraError, match=r"kot-platypus\[data\]"):
+        load_task("copa")

@@ -1,0 +1,145 @@
+"""The card: metadata that the Hub reads, and figures that agree with the run's files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+
+from kot_platypus.recipe import Recipe, SourceSection
+from kot_platypus.report.card import describe_source, escape_markdown, fence, render_card
+from kot_platypus.report.results import RunResults, load_results
+
+from .run_builder import ATTACK, SHOTS, TASKS
+
+
+@pytest.fixture(scope="module")
+def results(finished_run: Path) -> RunResults:
+    return load_results(finished_run)
+
+
+def change_recipe(results: RunResults, **changes: Any) -> RunResults:
+    values = results.recipe.model_dump()
+    for key, value in changes.items():
+        section, _, field = key.partition("__")
+        values[section] = {**values[section], field: value} if field else value
+    return results.model_copy(update={"recipe": Recipe.model_validate(values)})
+
+
+def test_the_metadata_is_valid_and_complete(results: RunResults) -> None:
+    data = ModelCard(render_card(results)).data
+    assert data.language == ["ko"]
+    assert data.license == "gemma"
+    assert data.base_model == "google/gemma-3-270m"
+    assert data.library_name == "transformers"
+    assert data.model_name == "small-run"
+    assert len(data.eval_results) == len(TASKS) * len(SHOTS)
+    for result in data.eval_results:
+        score = results.kobest["cot"].results[result.dataset_config]
+        shots = result.metric_args["num_fewshot"]
+        assert result.metric_type == "f1"
+        assert result.metric_value == score[shots].macro_f1.value
+        assert result.metric_name == f"macro F1, {shots}-shot"
+        assert "protocol polyglot" in result.dataset_name
+        assert result.dataset_args["protocol_fingerprint"].startswith("0123456789ab")
+
+
+@pytest.mark.parametrize(
+    ("model", "licence", "base"),
+    [
+        ("beomi/llama-2-ko-7b", "llama2", "beomi/llama-2-ko-7b"),
+        ("EleutherAI/polyglot-ko-1.3b", "apache-2.0", "EleutherAI/polyglot-ko-1.3b"),
+        ("someone/else", None, "someone/else"),
+        ("/home/me/models/tiny-llama", None, None),
+    ],
+)
+def test_licence_and_base_model_are_stated_only_where_known(
+    results: RunResults, model: str, licence: str | None, base: str | None
+) -> None:
+    card = render_card(change_recipe(results, model__name=model))
+    data = ModelCard(card).data
+    assert data.license == licence
+    assert data.base_model == base
+    assert "/home/me" not in card
+
+
+def test_hub_data_is_listed_with_its_licence(results: RunResults) -> None:
+    source = {"name": "hub", "path": "kyujinpy/KoCoT_2000"}
+    card = render_card(change_recipe(results, data__sources=[source]))
+    assert ModelCard(card).data.datasets == ["kyujinpy/KoCoT_2000"]
+    assert "non-commercial" in card
+    local = SourceSection(name="file", path="/home/me/rows.jsonl")
+    assert describe_source(local)[0] == "rows.jsonl"
+
+
+def test_scores_of_kobest_itself_are_filed_under_kobest(results: RunResults) -> None:
+    card = render_card(change_recipe(results, evaluate__kobest_dir=None))
+    assert {r.dataset_type for r in ModelCard(card).data.eval_results} == {"skt/kobest_v1"}
+    assert {r.dataset_type for r in ModelCard(render_card(results)).data.eval_results} == {"local"}
+
+
+def test_the_tables_have_upstreams_layout(results: RunResults) -> None:
+    card = render_card(results)
+    table = card[card.index("## COPA (F1)") :].split("\n\n")[2]
+    assert table.splitlines() == [
+        "| Model | 0-shot | 5-shot |",
+        "| --- | --- | --- |",
+        "| gemma-3-270m | 0.4812 | 0.5012 |",
+        "| **small-run (ours)** | **0.5025** | **0.5225** |",
+    ]
+    assert "| learning_rate | `2e-5` |" in card
+    assert "| base_model | `google/gemma-3-270m` |" in card
+    assert "| lora_target_modules | `all-linear` |" in card
+    lines = card.splitlines()
+    for above, line, below in zip(lines, lines[1:], lines[2:], strict=False):
+        if line.startswith("| ---"):  # a header, then rows of as many cells
+            assert above.count("|") == line.count("|") == below.count("|")
+
+
+def test_every_figure_is_on_the_card(results: RunResults) -> None:
+    card = render_card(results)
+    for part in results.kobest.values():
+        for score in (s for by_shot in part.results.values() for s in by_shot.values()):
+            for e in (score.acc, score.acc_norm, score.macro_f1, score.macro_f1_norm):
+                assert f"{e.value:.4f} ({e.ci95[0]:.4f}–{e.ci95[1]:.4f})" in card
+    for tested in results.problems.values():
+        for row in tested.results.values():
+            interval = f"{100 * row.accuracy.ci95[0]:.1f}–{100 * row.accuracy.ci95[1]:.1f}%"
+            figures = f"{100 * row.accuracy.value:.1f}% | {interval} | {row.n} | {row.num_parsed}"
+            assert figures in card
+
+
+def test_usage_shows_the_templates_prompt(results: RunResults) -> None:
+    assert 'prompt = "질문: {source}\\n답변:\\n"' in render_card(results)
+    given = render_card(results, prompt="Q: {source}\nA:")
+    code = re.search(r"```python\n(.*?)\n```", given, flags=re.DOTALL)
+    assert code is not None
+    compile(code.group(1), "usage", "exec")
+    assert 'prompt = "Q: {source}\\nA:"' in code.group(1)
+
+
+def test_text_from_the_recipe_stays_text(results: RunResults) -> None:
+    hostile = f"{ATTACK} [a](javascript:b) | `c`\n---\n# d"
+    card = render_card(change_recipe(results, description=hostile, name=hostile))
+    body = card.split("\n---\n", 2)[-1]
+    assert ATTACK not in body
+    assert "[a](" not in body.replace("\\[a\\](", "")
+    assert "\n# d" not in body
+    assert ModelCard(card).data.language == ["ko"]
+    assert escape_markdown("a_b *c* _d_") == r"a_b \*c\* \_d\_"
+    assert fence("``` x", "sh").startswith("````sh\n")
+
+
+def test_limits_follow_from_the_files(results: RunResults) -> None:
+    card = render_card(results)
+    assert "one seed (42)" in card
+    assert "at most the first 100 questions" in card
+    assert "BoolQ 5-shot keeps 4.3" in card
+    assert "cannot be compared with scores on KoBEST" in card
+    assert "base 106 of 400" in card
+    plain = change_recipe(results, evaluate__limit=None, evaluate__kobest_dir=None)
+    assert "at most the first" not in render_card(plain)
+    assert "own small set" not in render_card(plain)

@@ -1,0 +1,208 @@
+"""The page: complete, self-contained, safe, and the same every time."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from kot_platypus.errors import DataError, RunError
+from kot_platypus.report import write_report
+from kot_platypus.report.examples import choose_problems
+from kot_platypus.report.page import render_page
+from kot_platypus.report.results import load_results
+
+from .run_builder import ATTACK, write
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Checker(HTMLParser):
+    """Collects ids, tags and what would be loaded; fails on tags that do not nest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.tags: set[str] = set()
+        self.loads: list[str] = []
+        self.references: list[str] = []
+        self._open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in VOID:
+            self._open.append(tag)
+        for name, value in attrs:
+            value = value or ""
+            if name == "id":
+                self.ids.append(value)
+            if name == "xlink:href" or (name == "href" and value.startswith("#")):
+                self.references.append(value.removeprefix("#"))
+            elif name in ("src", "srcset", "data", "poster") or (name == "href" and tag != "a"):
+                self.loads.append(value)
+            if name in ("aria-labelledby",):
+                self.references.append(value)
+            assert not name.startswith("on"), (tag, name)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def finish(self) -> None:
+        assert not self._open
+
+
+@pytest.fixture(scope="module")
+def page(finished_run: Path) -> str:
+    return render_page(load_results(finished_run))
+
+
+def parse(page: str) -> Checker:
+    checker = Checker()
+    checker.feed(page)
+    checker.finish()
+    return checker
+
+
+def test_the_page_is_well_formed_and_loads_nothing(page: str) -> None:
+    checker = parse(page)
+    assert not checker.loads
+    assert not checker.tags & {"script", "link", "iframe", "img", "object"}
+    assert not re.search(r"@import|url\((?!#)", page)
+    assert len(checker.ids) == len(set(checker.ids))
+    assert set(checker.references) <= set(checker.ids)
+    assert set(re.findall(r"url\(#([^)]+)\)", page)) <= set(checker.ids)
+    assert 'lang="en"' in page
+    assert 'lang="ko"' in page
+
+
+def test_what_a_model_writes_never_becomes_html(page: str) -> None:
+    assert ATTACK not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 3  # question, output, recipe
+
+
+def test_pictures_take_font_and_colours_from_the_page(page: str) -> None:
+    pictures = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    assert len(pictures) == 8  # four pictures in two sizes
+    for picture in pictures:
+        assert 'role="img" aria-label="' in picture
+        assert "<text" in picture
+        assert "DejaVu" not in picture
+        assert not re.search(r"(?:fill|stroke): ?#", picture)
+    assert 'aria-label="Dot plot of the share of held-out problems solved: base 10.5%' in page
+
+
+def test_every_figure_is_on_the_page(finished_run: Path, page: str) -> None:
+    results = load_results(finished_run)
+    for part in results.kobest.values():
+        for score in (s for by_shot in part.results.values() for s in by_shot.values()):
+            for figure in (score.acc, score.acc_norm, score.macro_f1, score.macro_f1_norm):
+                assert f">{figure.value:.4f}<" in page
+                assert f"{figure.ci95[0]:.4f}–{figure.ci95[1]:.4f}" in page
+            assert f">{score.effective_shots:.1f}<" in page
+    for tested in results.problems.values():
+        for row in tested.results.values():
+            low, high = row.accuracy.ci95
+            assert f">{100 * row.accuracy.value:.1f}%<" in page
+            assert f"{100 * low:.1f}–{100 * high:.1f}%" in page
+            assert f">{row.mean_tokens:.1f}<" in page
+            assert f">{row.num_parsed}<" in page
+
+
+def test_examples_follow_the_stated_rule(run_folder: Path) -> None:
+    results = load_results(run_folder)
+    shown = choose_problems(results)
+    answers = {who: {a.doc_id: a for a in rows} for who, rows in results.answers.items()}
+    mixed = [i for i in range(12) if len({answers[who][i].correct for who in answers}) == 2]
+    wrong = [i for i in range(12) if not answers["cot"][i].correct and i not in mixed[:4]]
+    assert [problem.number - 1 for problem in shown] == mixed[:4] + wrong[:2]
+    assert all(len(problem.attempts) == 3 for problem in shown)
+
+
+@pytest.mark.parametrize(
+    ("gone", "missing", "kept"),
+    [
+        (["evaluate"], ["Reasoning on held-out", "What the models wrote", "(F1)"], ["Training"]),
+        (["evaluate/base/kobest", "evaluate/cot/kobest"], ["(F1)"], ["Reasoning on held-out"]),
+        (["evaluate/answer", "train/answer"], ["answers only"], ["chain of thought", "(F1)"]),
+        (["evaluate/base/problems", "evaluate/cot/problems", "evaluate/answer"],
+         ["Reasoning on held-out"], ["(F1)"]),
+        (["train", "data", "merged"], ["What each training saw"], ["Reasoning on held-out"]),
+        (["evaluate/comparison.json"], ["Paired differences"], ["Reasoning on held-out", "(F1)"]),
+    ],
+)  # fmt: skip
+def test_absent_parts_are_left_out(
+    run_folder: Path, gone: list[str], missing: list[str], kept: list[str]
+) -> None:
+    for name in gone:
+        path = run_folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if "evaluate/answer" in gone:
+        comparison = run_folder / "evaluate" / "comparison.json"
+        found = load_results(run_folder).comparison.model_dump()
+        problems = [pair for pair in found["problems"] if pair["b"] != "answer"]
+        write(comparison, {**found, "problems": problems})
+    write_report(run_folder)
+    for file in ("report.html", "README.md"):
+        text = (run_folder / file).read_text(encoding="utf-8")
+        assert not [part for part in missing if part in text]
+    page = (run_folder / "report.html").read_text(encoding="utf-8")
+    assert not [part for part in kept if part not in page]
+    parse(page)
+
+
+def test_the_same_run_gives_the_same_bytes(run_folder: Path) -> None:
+    write_report(run_folder)
+    first = [(run_folder / name).read_bytes() for name in ("report.html", "README.md")]
+    write_report(run_folder)
+    assert first == [(run_folder / name).read_bytes() for name in ("report.html", "README.md")]
+    assert not list(run_folder.glob("*.part"))
+
+
+def test_many_shots_fill_the_width(run_folder: Path) -> None:
+    results = load_results(run_folder)
+    part = results.kobest["cot"]
+    more = {t: {**by, 10: by[5], 50: by[5]} for t, by in part.results.items()}
+    kobest = {**results.kobest, "cot": part.model_copy(update={"results": more})}
+    page = render_page(results.model_copy(update={"kobest": kobest}))
+    assert '<div class="stack">' in page
+    assert ">50-shot</th>" in page
+    assert ">–</td>" in page  # the base model has no score there
+
+
+def test_korean_names_do_not_disturb_the_pictures(run_folder: Path) -> None:
+    results = load_results(run_folder)
+    renamed = {
+        who: part.model_copy(update={"results": {**part.results, "요일": part.results["swap"]}})
+        for who, part in results.problems.items()
+    }
+    assert ">요일</text>" in render_page(results.model_copy(update={"problems": renamed}))
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"no recipe\.yaml"):
+        write_report(tmp_path)
+
+
+def test_a_damaged_results_file_is_named(run_folder: Path) -> None:
+    path = run_folder / "evaluate" / "cot" / "problems" / "results.json"
+    write(path, {"model": "x", "num_fewshot": 0, "results": {"all": {"n": 3}}})
+    with pytest.raises(DataError, match=r"results\.all\.accuracy"):
+        write_report(run_folder)
+
+
+def test_no_torch_is_loaded(run_folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from kot_platypus.report import write_report; "
+        f"write_report(Path({str(run_folder)!r})); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,360 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kot_platypus.artifacts import (
+    MANIFEST,
+    JsonlLog,
+    Stage,
+    hash_file,
+    hash_files,
+    hash_value,
+    lock_folder,
+    new_folder,
+    read_json,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+    write_text,
+)
+from kot_platypus.errors import DataError, RunError
+from kot_platypus.records import Example
+
+ROWS = [Example(source=f"{n}+1은?", target=str(n + 1)) for n in range(5)]
+CONFIG = {"seed": 1, "train": {"learning_rate": 0.1, "modules": ["q", "v"]}}
+INPUTS = {"data": "a" * 64}
+
+
+# --- writing -----------------------------------------------------------------------------------
+
+
+def test_written_text_is_utf8_with_plain_line_ends(tmp_path):
+    write_text(tmp_path / "new" / "a.txt", "가\n나\r\n")
+    assert (tmp_path / "new" / "a.txt").read_bytes() == "가\n나\r\n".encode()
+
+
+def test_old_file_stays_when_writing_fails_midway(tmp_path):
+    write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a.txt", "x" * 100_000 + "\ud800")
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_failed_first_write_leaves_no_file_of_that_name(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a.txt", "\ud800")
+    assert not (tmp_path / "a.txt").exists()
+
+
+def test_next_write_ignores_what_a_failed_one_left(tmp_path):
+    (tmp_path / "a.txt.part").write_text("a longer torn text")
+    write_text(tmp_path / "a.txt", "new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "new"}
+
+
+def test_new_folder_replaces_the_old_one_whole(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "old.txt").write_text("old")
+    with new_folder(tmp_path / "x") as part:
+        (part / "sub").mkdir()
+        (part / "sub" / "new.txt").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    files = [path.relative_to(tmp_path / "x") for path in (tmp_path / "x").rglob("*.txt")]
+    assert files == [Path("sub/new.txt")]
+
+
+def test_new_folder_leaves_the_old_one_when_the_block_fails(tmp_path):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "old.txt").write_text("old")
+
+    def fail_midway() -> None:
+        with new_folder(tmp_path / "x") as part:
+            (part / "new.txt").write_text("new")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_midway()
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["old.txt"]
+
+
+def test_new_folder_starts_empty_after_a_failed_one(tmp_path):
+    (tmp_path / "x.part").mkdir()
+    (tmp_path / "x.part" / "torn.txt").write_text("torn")
+    with new_folder(tmp_path / "x"):
+        pass
+    assert list((tmp_path / "x").iterdir()) == []
+
+
+# --- logs --------------------------------------------------------------------------------------
+
+
+def log_of(path: Path, *batches: list[Example]) -> bytes:
+    for batch in batches:
+        with JsonlLog(path, Example) as log:
+            log.append(batch)
+    return path.read_bytes()
+
+
+def test_log_appended_to_after_reopening_equals_one_written_at_once(tmp_path):
+    apart = log_of(tmp_path / "a.jsonl", ROWS[:2], ROWS[2:3], ROWS[3:])
+    assert apart == log_of(tmp_path / "b.jsonl", ROWS)
+
+
+def test_reopened_log_knows_its_rows(tmp_path):
+    log_of(tmp_path / "a.jsonl", ROWS[:3])
+    with JsonlLog(tmp_path / "a.jsonl", Example) as log:
+        assert log.rows == ROWS[:3]
+
+
+@pytest.mark.parametrize("num_bytes", [1, 2, 30])
+def test_torn_last_line_is_cut_off_and_written_again(tmp_path, num_bytes):
+    whole = log_of(tmp_path / "a.jsonl", ROWS)
+    os.truncate(tmp_path / "a.jsonl", len(whole) - num_bytes)
+    with JsonlLog(tmp_path / "a.jsonl", Example) as log:
+        assert log.rows == ROWS[:4]
+        log.append(ROWS[4:])
+    assert (tmp_path / "a.jsonl").read_bytes() == whole
+
+
+@pytest.mark.parametrize("garbage", [b"\x00\xff\n", b'{"source": "a"}\n', b"\n"])
+def test_reading_a_log_stops_at_a_line_that_is_no_row(tmp_path, garbage):
+    good = log_of(tmp_path / "a.jsonl", ROWS[:2])
+    (tmp_path / "a.jsonl").write_bytes(good + garbage + good)
+    with JsonlLog(tmp_path / "a.jsonl", Example) as log:
+        assert log.rows == ROWS[:2]
+    assert (tmp_path / "a.jsonl").read_bytes() == good
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["줄\u2028바꿈", "a\x85b", "a\x1cb", "가\r나", "a\nb", "\ufeff"])
+def test_rows_with_any_line_break_in_a_text_survive_the_file(tmp_path, text):
+    rows = [Example(source=text, target="1"), *ROWS]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    assert read_jsonl(tmp_path / "a.jsonl", Example) == rows
+
+
+def test_rows_are_read_past_a_byte_order_mark_windows_line_ends_and_blank_lines(tmp_path):
+    text = "\r\n\r\n".join(row.model_dump_json() for row in ROWS)
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert read_jsonl(tmp_path / "a.jsonl", Example) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        (b"{", "line 3: the row: Invalid JSON"),
+        (b'{"source": "a"}', "line 3: target: Field required"),
+        (b'{"source": "a", "target": "b", "answer": "c"}', "line 3: answer: Extra inputs"),
+        ('{"source": "가", "target": "나"}'.encode("cp949"), "line 3: the row: Invalid JSON"),
+    ],
+)
+def test_bad_row_is_named_by_line_and_column(tmp_path, line, named):
+    good = ROWS[0].model_dump_json().encode()
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join([good, good, line, good]))
+    with pytest.raises(DataError) as raised:
+        read_jsonl(tmp_path / "a.jsonl", Example)
+    assert named in str(raised.value)
+
+
+def test_missing_rows_are_a_data_error(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        read_jsonl(tmp_path / "a.jsonl", Example)
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"a": ', b"\xb0\xa1"])
+def test_missing_or_torn_json_is_a_data_error(tmp_path, content):
+    if content is not None:
+        (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(DataError):
+        read_json(tmp_path / "a.json")
+
+
+# --- fingerprints ------------------------------------------------------------------------------
+
+
+def test_hash_of_a_value_does_not_depend_on_the_order_of_keys():
+    assert hash_value({"a": 1, "b": {"c": 2, "d": 3}}) == hash_value(
+        {"b": {"d": 3, "c": 2}, "a": 1}
+    )
+
+
+def test_hash_of_a_value_depends_on_the_order_of_lists():
+    assert hash_value([1, 2]) != hash_value([2, 1])
+
+
+def test_hash_of_a_file_is_its_sha256(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert hash_file(tmp_path / "a") == expected
+
+
+def test_hash_of_a_file_notices_new_content_of_the_same_size(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    before = hash_file(tmp_path / "a")
+    (tmp_path / "a").write_bytes(b"abd")
+    os.utime(tmp_path / "a", ns=(1, 1))  # a later time, however coarse the clock
+    assert hash_file(tmp_path / "a") != before
+
+
+def test_hash_of_files_leaves_out_the_manifest_and_counts_names(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+    before = hash_files(tmp_path)
+    (tmp_path / MANIFEST).write_bytes(b"{}")
+    assert hash_files(tmp_path) == before
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert hash_files(tmp_path) != before
+
+
+# --- stages ------------------------------------------------------------------------------------
+
+
+def make_stage(folder: Path, *, config: object = CONFIG, inputs: object = INPUTS) -> Stage:
+    return Stage(folder, "train", config=config, inputs=inputs)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    stage = make_stage(tmp_path / "train")
+    stage.begin()
+    write_text(tmp_path / "train" / "adapter" / "weights.bin", "12345")
+    stage.finish(num_examples=5)
+    return tmp_path / "train"
+
+
+def test_new_stage_is_begun_and_not_done(tmp_path):
+    stage = make_stage(tmp_path / "train")
+    assert not stage.begin()
+    assert not stage.is_done
+    assert read_json(tmp_path / "train" / MANIFEST)["status"] == "running"
+
+
+def test_interrupted_stage_is_begun_again_and_keeps_its_files(tmp_path):
+    make_stage(tmp_path / "train").begin()
+    write_text(tmp_path / "train" / "partial.jsonl", "{}\n")
+    assert not make_stage(tmp_path / "train").begin()
+    assert (tmp_path / "train" / "partial.jsonl").is_file()
+
+
+def test_finished_stage_is_done_and_not_written_again(finished):
+    before = (finished / MANIFEST).stat().st_mtime_ns
+    assert make_stage(finished).begin()
+    assert (finished / MANIFEST).stat().st_mtime_ns == before
+
+
+def test_manifest_tells_config_inputs_outputs_facts_and_machine(finished):
+    manifest = read_json(finished / MANIFEST)
+    assert manifest["config"] == CONFIG
+    assert manifest["inputs"] == INPUTS
+    assert manifest["outputs"] == {"adapter/weights.bin": 5}
+    assert manifest["num_examples"] == 5
+    assert {"python", "torch", "kot-platypus", "commit"} <= manifest["machine"].keys()
+
+
+def test_stage_with_a_missing_output_is_not_done(finished):
+    (finished / "adapter" / "weights.bin").unlink()
+    assert not make_stage(finished).is_done
+
+
+def test_stage_with_an_output_of_another_size_is_not_done(finished):
+    (finished / "adapter" / "weights.bin").write_text("1234")
+    assert not make_stage(finished).is_done
+
+
+def test_torn_manifest_is_a_data_error_not_a_new_start(finished):
+    os.truncate(finished / MANIFEST, 20)
+    with pytest.raises(DataError):
+        make_stage(finished).begin()
+
+
+@pytest.mark.parametrize(
+    ("config", "inputs", "named"),
+    [
+        (CONFIG | {"seed": 2}, INPUTS, "config.seed is 1, not 2"),
+        (
+            CONFIG | {"train": {"learning_rate": 0.2, "modules": ["q", "v"]}},
+            INPUTS,
+            "config.train.learning_rate is 0.1, not 0.2",
+        ),
+        (CONFIG | {"new": True}, INPUTS, "config.new is null, not true"),
+        ({"seed": 1}, INPUTS, "config.train is {"),
+        (CONFIG, {"data": "b" * 64}, "inputs.data is"),
+    ],
+)
+@pytest.mark.parametrize("status", ["running", "done"])
+def test_folder_of_other_settings_is_refused_naming_the_key(
+    finished, config, inputs, named, status
+):
+    manifest = read_json(finished / MANIFEST)
+    write_json(finished / MANIFEST, manifest | {"status": status})
+    with pytest.raises(RunError) as raised:
+        make_stage(finished, config=config, inputs=inputs).begin()
+    assert named in str(raised.value)
+
+
+def test_folder_of_another_stage_is_refused(finished):
+    with pytest.raises(RunError, match='stage is "train", not "merge"'):
+        Stage(finished, "merge", config=CONFIG, inputs=INPUTS).begin()
+
+
+def test_refused_folder_is_left_as_it_was(finished):
+    before = (finished / MANIFEST).read_bytes()
+    with pytest.raises(RunError):
+        make_stage(finished, config={}).begin()
+    assert (finished / MANIFEST).read_bytes() == before
+
+
+def test_folder_with_files_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunError, match="files of something else"):
+        make_stage(tmp_path).begin()
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_tuples_and_lists_are_the_same_settings(finished):
+    as_tuple = {"seed": 1, "train": {"learning_rate": 0.1, "modules": ("q", "v")}}
+    assert make_stage(finished, config=as_tuple).is_done
+
+
+# --- locks -------------------------------------------------------------------------------------
+
+LOCK = """
+import sys
+from pathlib import Path
+from kot_platypus.artifacts import lock_folder
+from kot_platypus.errors import RunError
+try:
+    with lock_folder(Path(sys.argv[1])):
+        print("held")
+except RunError as error:
+    print("refused:", error)
+"""
+
+
+def try_to_lock(folder: Path) -> str:
+    command = [sys.executable, "-c", LOCK, str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_folder_in_use_is_refused_to_a_second_process(tmp_path):
+    with lock_folder(tmp_path / "run"):
+        assert "refused: another kot process" in try_to_lock(tmp_path / "run")
+
+
+def test_folder_is_free_again_after_use(tmp_path):
+    with lock_folder(tmp_path / "run"):
+        pass
+    assert try_to_lock(tmp_path / "run") == "held\n"
+
+
+def test_json_files_keep_korean_readable(tmp_path):
+    write_json(tmp_path / "a.json", {"질문": "몇 개?"})
+    assert "몇 개?" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"질문": "몇 개?"}

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from kot_platypus.errors import KotError, RecipeError, UsageError
+from kot_platypus.recipe import dump_recipe, list_recipes, load_recipe
+
+SMALL = """
+name: small
+description: a recipe of a test
+data: {sources: [{name: korean-cot}]}
+train: {}
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    def write(text: str, encoding: str = "utf-8") -> str:
+        (tmp_path / "mine.yaml").write_text(text, encoding=encoding)
+        return str(tmp_path / "mine.yaml")
+
+    return write
+
+
+def assert_one_line(error: KotError) -> None:
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_shipped_recipe_loads_under_its_own_name(name):
+    assert load_recipe(name).name == name
+
+
+def test_demo_is_listed_first():
+    assert list_recipes()[0] == "demo"
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_dumped_recipe_loads_back_equal(name, recipe_file):
+    recipe = load_recipe(name, ["seed=7", "train.learning_rate=1e-7"])
+    assert load_recipe(recipe_file(dump_recipe(recipe))) == recipe
+
+
+def test_dump_writes_every_default_out(recipe_file):
+    assert "learning_rate: 1.0e-05" in dump_recipe(load_recipe(recipe_file(SMALL)))
+
+
+def test_recipe_does_not_change_after_loading():
+    with pytest.raises(ValidationError):
+        load_recipe("demo").seed = 1
+
+
+# --- overrides ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "read", "expected"),
+    [
+        ("seed=7", lambda r: r.seed, 7),
+        ("train.learning_rate=2e-5", lambda r: r.train.learning_rate, 2e-5),
+        ("train.last_batch=keep", lambda r: r.train.last_batch, "keep"),
+        ("train.lora_target_modules=[q, v]", lambda r: r.train.lora_target_modules, ("q", "v")),
+        ("evaluate.limit=null", lambda r: r.evaluate.limit, None),
+        ("evaluate.num_fewshot=[0, 5]", lambda r: r.evaluate.num_fewshot, (0, 5)),
+        ("model.trust_remote_code=true", lambda r: r.model.trust_remote_code, True),
+        ("description=a=b", lambda r: r.description, "a=b"),
+        ("model.name=./모델", lambda r: r.model.name, "./모델"),
+    ],
+)
+def test_override_is_parsed_as_yaml(recipe_file, override, read, expected):
+    assert read(load_recipe(recipe_file(SMALL), [override])) == expected
+
+
+def test_override_adds_a_section_the_file_does_not_have(recipe_file):
+    assert load_recipe(recipe_file(SMALL), ["reason.batch_size=3"]).reason.batch_size == 3
+
+
+def test_later_override_wins():
+    assert load_recipe("demo", ["seed=1", "seed=2"]).seed == 2
+
+
+@pytest.mark.parametrize("override", ["seed", "=3", "seed.x=1", "data.sources.0=1", "seed=[", ""])
+def test_override_that_is_no_assignment_is_wrong_usage(override):
+    with pytest.raises(UsageError) as raised:
+        load_recipe("demo", [override])
+    assert_one_line(raised.value)
+
+
+# --- errors ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("override", "nearest"),
+    [
+        ("train.learning_rat=1", "learning_rate"),
+        ("sede=1", "seed"),
+        ("modle.name=x", "model"),
+        ("data.sources=[{nam: korean-cot}]", "name"),
+        ("data.sources=[{name: korean-cot, row: 3}]", "rows"),
+        ("evaluate.num_fewshots=[0]", "num_fewshot"),
+        ("reason.max_tokens=8", "max_new_tokens"),
+    ],
+)
+def test_unknown_key_is_answered_with_the_nearest(recipe_file, override, nearest):
+    with pytest.raises(RecipeError, match=f"Did you mean '{nearest}'") as raised:
+        load_recipe(recipe_file(SMALL), [override])
+    assert_one_line(raised.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "train.batch_size=0",
+        "train.learning_rate=0",
+        "train.learning_rate=-1",
+        "train.learning_rate=fast",
+        "train.lora_dropout=1",
+        "train.target=rationales",
+        "model.dtype=int8",
+        "evaluate.limit=0",
+        "evaluate.num_fewshot=[-1]",
+        "data.sources=[{name: korean-cot, rows: 0}]",
+        "data.sources=[{name: file}]",
+        "data.sources=[{name: korean-cot, path: x}]",
+        "data.sources=[{name: problems}]",
+        "data.sources=[{name: kocot}]",
+        "seed=null",
+        "train=3",
+    ],
+)
+def test_value_out_of_range_is_named_in_one_line(override):
+    with pytest.raises(RecipeError) as raised:
+        load_recipe("demo", [override])
+    assert override.partition("=")[0] in str(raised.value)
+    assert_one_line(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["name: [a\nb: }", "\tname: x", "- a list\n- of things", "", "just words", "a: b: c"]
+)
+def test_yaml_that_is_no_recipe_is_one_line(recipe_file, text):
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(recipe_file(text))
+    assert_one_line(raised.value)
+
+
+def test_recipe_in_another_encoding_is_one_line(recipe_file):
+    with pytest.raises(RecipeError, match="not UTF-8") as raised:
+        load_recipe(recipe_file(SMALL.replace("a recipe", "요리법"), "cp949"))
+    assert_one_line(raised.value)
+
+
+def test_byte_order_mark_of_windows_is_no_key(recipe_file):
+    assert load_recipe(recipe_file(SMALL.strip(), "utf-8-sig")).name == "small"
+
+
+def test_missing_section_is_named(recipe_file):
+    with pytest.raises(RecipeError, match="train is missing"):
+        load_recipe(recipe_file("name: a\ndescription: b\ndata: {sources: []}"))
+
+
+def test_unknown_recipe_is_wrong_usage_with_a_suggestion():
+    with pytest.raises(UsageError, match=r"Did you mean demo\?") as raised:
+        load_recipe("dmo")
+    assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["missing.yaml", "", "."])
+def test_recipe_that_is_no_file_is_wrong_usage(name):
+    with pytest.raises(UsageError, match="no recipe"):
+        load_recipe(name)

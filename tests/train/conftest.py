@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
+
+from kot_platypus.train.encoding import Encoded
+
+ARCHITECTURES = ("tiny-llama-ko", "tiny-polyglot-ko", "gemma3")
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def any_model(request: pytest.FixtureRequest, shared: Path) -> torch.nn.Module:
+    """A tiny model of each architecture, in float32, without dropout."""
+    if request.param == "gemma3":
+        torch.manual_seed(0)
+        config = Gemma3TextConfig(
+            vocab_size=3000,
+            hidden_size=64,
+            intermediate_size=96,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=32,
+            sliding_window=8,  # shorter than the examples
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        )
+        return Gemma3ForCausalLM(config).eval()
+    return AutoModelForCausalLM.from_pretrained(
+        shared / "models" / request.param, dtype=torch.float32
+    ).eval()
+
+
+@pytest.fixture
+def batch() -> list[Encoded]:
+    """Sixteen examples of very different lengths and shares of response."""
+    generator = torch.Generator().manual_seed(1)
+    examples = []
+    for i in range(16):
+        length = 12 + 5 * i
+        ids = torch.randint(3, 2900, (length,), generator=generator).tolist()
+        examples.append(Encoded(tuple(ids), prompt_len=3 + (i * 7) % (length - 4)))
+    return examples

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from kot_platypus.artifacts import hash_file, write_jsonl
+from kot_platypus.data.problems import make_problems
+from kot_platypus.errors import DataError, ModelError, RunError
+from kot_platypus.models import load_model, load_tokenizer
+from kot_platypus.prompts import load_template
+from kot_platypus.recipe import ModelSection, TrainSection
+from kot_platypus.train.checkpoints import find_checkpoint, seal_checkpoint
+from kot_platypus.train.fit import train_adapter
+from kot_platypus.train.merge import merge_adapter
+
+MODEL = ModelSection(device="cpu", dtype="float32")
+SECTION = TrainSection(
+    batch_size=4,
+    num_epochs=2,
+    learning_rate=5e-3,
+    max_tokens_per_pass=256,
+    lora_r=4,
+    lora_dropout=0.1,  # resuming must restore the random state too
+    save_steps=2,
+)
+TRAIN = """
+import sys
+from pathlib import Path
+from tests.train.test_fit import MODEL, SECTION
+from kot_platypus.train.fit import train_adapter
+data, base, out = map(Path, sys.argv[1:])
+train_adapter(data, base, out, SECTION, MODEL)
+"""
+
+
+@pytest.fixture
+def base(shared: Path) -> Path:
+    return shared / "models" / "tiny-llama-ko"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "train.jsonl"
+    write_jsonl(path, make_problems(30, 1, "train", ("change",)))
+    return path
+
+
+@pytest.fixture
+def trained(data: Path, base: Path, tmp_path: Path) -> Path:
+    train_adapter(data, base, tmp_path / "trained", SECTION, MODEL)
+    return tmp_path / "trained"
+
+
+def adapter_hash(out: Path) -> str:
+    return hash_file(out / "adapter" / "adapter_model.safetensors")
+
+
+def test_training_lowers_the_loss_and_counts_what_it_did(trained):
+    log = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    manifest = json.loads((trained / "manifest.json").read_text())
+    assert len(log) == manifest["optimizer_steps"] == 14  # floor(30 / 4) steps x 2 epochs
+    assert log[-1]["loss"] < 0.8 * log[0]["loss"]
+    assert manifest["status"] == "done"
+    assert not (trained / "checkpoints").exists()
+
+
+def test_killed_and_restarted_training_ends_in_the_same_adapter_bit_for_bit(
+    trained, data, base, tmp_path
+):
+    out = tmp_path / "killed"
+    command = [sys.executable, "-c", TRAIN, str(data), str(base), str(out)]
+    with subprocess.Popen(command) as process:
+        deadline = time.monotonic() + 60
+        while not list(out.glob("checkpoints/checkpoint-*/sealed.json")):
+            assert process.poll() is None, "training ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.kill()
+    assert not (out / "adapter").exists()
+    train_adapter(data, base, out, SECTION, MODEL)
+    assert adapter_hash(out) == adapter_hash(trained)
+    assert (out / "log.jsonl").read_text() == (trained / "log.jsonl").read_text()
+
+
+def test_finished_training_is_not_repeated(trained, data, base):
+    before = (trained / "manifest.json").read_bytes()
+    train_adapter(data, base, trained, SECTION, MODEL)
+    assert (trained / "manifest.json").read_bytes() == before
+
+
+def test_a_folder_of_other_settings_is_refused(trained, data, base):
+    other = SECTION.model_copy(update={"lora_r": 8})
+    with pytest.raises(RunError, match=r"config\.lora_r is 4, not 8"):
+        train_adapter(data, base, trained, other, MODEL)
+
+
+def test_a_cutoff_that_no_example_fits_is_an_error(data, base, tmp_path):
+    with pytest.raises(DataError, match="cutoff_len 8"):
+        train_adapter(
+            data, base, tmp_path / "x", SECTION.model_copy(update={"cutoff_len": 8}), MODEL
+        )
+
+
+def test_the_newest_intact_checkpoint_is_used(tmp_path):
+    for step in (2, 4, 10):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "weights").write_text(f"step {step}")
+        seal_checkpoint(folder)
+    (tmp_path / "checkpoint-10" / "weights").write_text("damage")
+    (tmp_path / "checkpoint-12").mkdir()  # killed before it was sealed
+    assert find_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
+
+
+def test_merged_model_equals_base_with_adapter(trained, base, tmp_path):
+    merge_adapter(base, trained / "adapter", tmp_path / "merged")
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
+    tuned = load_model(base, dtype="float32", device="cpu", adapter=trained / "adapter")
+    tokenizer = load_tokenizer(tmp_path / "merged")
+    prompt = load_template("kot").render_prompt("바구니에 귤이 7개 있다. 귤은 몇 개인가?")
+    inputs = tokenizer(prompt, return_tensors="pt")
+    with torch.inference_mode():
+        a, b = merged(**inputs).logits, tuned(**inputs).logits
+    torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+    texts = [
+        tokenizer.decode(model.generate(**inputs, max_new_tokens=20, do_sample=False)[0])
+        for model in (merged, tuned)
+    ]
+    assert texts[0] == texts[1]
+    assert sorted(p.suffix for p in (tmp_path / "merged").glob("*model*")) == [".safetensors"]
+
+
+def test_merging_into_another_base_is_refused(trained, shared, tmp_path):
+    with pytest.raises(ModelError, match="trained on another base"):
+        merge_adapter(
+            shared / "models" / "tiny-polyglot-ko", trained / "adapter", tmp_path / "merged"
+        )

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kot_platypus.train.encoding import Encoded
+from kot_platypus.train.loss import pack_loss
+from kot_platypus.train.packing import assign_packs, pack_batch
+
+
+def gradients(model: torch.nn.Module) -> Tensor:
+    flat = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+    model.zero_grad()
+    return flat
+
+
+def relative(a: Tensor, b: Tensor) -> float:
+    return ((a - b).norm() / b.norm()).item()
+
+
+def reference(model: torch.nn.Module, batch: list[Encoded], weighting: str) -> tuple[float, Tensor]:
+    """One plain forward pass an example, transformers' own logits, PyTorch's own loss."""
+    all_targets = sum(example.num_targets for example in batch)
+    total = 0.0
+    for example in batch:
+        ids = torch.tensor([example.ids])
+        logits = model(ids).logits[0, example.prompt_len - 1 : -1]
+        loss = F.cross_entropy(logits, ids[0, example.prompt_len :], reduction="sum")
+        scale = 1 / all_targets if weighting == "token" else 1 / (len(batch) * example.num_targets)
+        (loss * scale).backward()
+        total += loss.item() * scale
+    return total, gradients(model)
+
+
+@pytest.mark.parametrize("weighting", ["example", "token"])
+@pytest.mark.parametrize("max_tokens", [100, 100_000], ids=["some packs", "one pack"])
+def test_packed_gradient_is_that_of_separate_passes(any_model, batch, weighting, max_tokens):
+    expected_loss, expected = reference(any_model, batch, weighting)
+    loss = 0.0
+    for pack in pack_batch(batch, max_tokens, weighting):
+        part = pack_loss(any_model, pack)
+        part.backward()
+        loss += part.item()
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert relative(gradients(any_model), expected) < 1e-5
+
+
+def test_the_two_weightings_differ_much_so_the_tests_above_can_fail(any_model, batch):
+    _, by_example = reference(any_model, batch, "example")
+    _, by_token = reference(any_model, batch, "token")
+    assert relative(by_example, by_token) > 0.05
+
+
+def test_an_example_never_sees_its_neighbour(any_model, batch):
+    first, second, other = batch[3], batch[7], batch[11]
+    with torch.no_grad():
+        for neighbours in itertools.permutations([first, second, other]):
+            (pack,) = pack_batch(neighbours, 10_000, "example")
+            hidden = any_model.base_model(
+                input_ids=pack.input_ids, position_ids=pack.position_ids, use_cache=False
+            ).last_hidden_state[0]
+            start = 0
+            for example in neighbours:
+                alone = any_model.base_model(torch.tensor([example.ids])).last_hidden_state[0]
+                packed = hidden[start : start + len(example.ids)]
+                torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-5)
+                start += len(example.ids)
+
+
+def test_weights_of_a_batch_sum_to_one(batch):
+    for weighting in ("example", "token"):
+        packs = pack_batch(batch, 150, weighting)
+        assert sum(pack.weights.sum().item() for pack in packs) == pytest.approx(1, abs=1e-6)
+
+
+def test_every_example_is_in_exactly_one_pack_within_the_budget():
+    lengths = [5, 90, 33, 33, 33, 12, 100, 7, 250]
+    packs = assign_packs(lengths, 100)
+    assert sorted(itertools.chain(*packs)) == list(range(len(lengths)))
+    assert all(sum(lengths[i] for i in pack) <= 100 or len(pack) == 1 for pack in packs)
+    assert len(packs) == 5  # 250 | 100 | 90+7 | 33+33+33 | 12+5
+
+
+def test_logit_softcapping_takes_the_plain_path_with_the_same_gradient(any_model, batch):
+    """A model that caps its logits must not get the uncapped loss."""
+    plain_loss, plain = reference(any_model, batch, "example")
+    any_model.config.final_logit_softcapping = None
+    any_model.config.logit_scale = 1.0  # any mark of changed logits
+    loss = sum(pack_loss(any_model, pack) for pack in pack_batch(batch, 200, "example"))
+    loss.backward()
+    assert loss.item() == pytest.approx(plain_loss, rel=1e-5)
+    assert relative(gradients(any_model), plain) < 1e-5
