@@ -318,6 +318,19 @@ def test_folder_with_files_of_something_else_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("below", [".", "data", "runs/data"])
+def test_file_in_the_place_of_a_folder_is_refused_and_kept(tmp_path, below):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    folder = tmp_path / "thesis.txt" / below
+    with pytest.raises(RunError, match=r"thesis\.txt is a file"):
+        make_stage(folder).begin()
+    with pytest.raises(RunError, match=r"thesis\.txt is a file"), new_folder(folder):
+        pass
+    with pytest.raises(RunError, match=r"thesis\.txt is a file"), lock_folder(folder):
+        pass
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
 def test_tuples_and_lists_are_the_same_settings(finished):
     as_tuple = {"seed": 1, "train": {"learning_rate": 0.1, "modules": ("q", "v")}}
     assert make_stage(finished, config=as_tuple).is_done

@@ -67,6 +67,7 @@ def write_jsonl(path: Path, rows: Iterable[BaseModel]) -> None:
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes ``path``, replacing it, once the block ends well."""
+    _refuse_file(path)
     part = path.with_name(path.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -81,6 +82,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     part.replace(path)
     _sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _refuse_file(folder: Path) -> None:
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise RunError(
+                f"{path} is a file", expected="a folder", hint="Choose another folder with --out."
+            )
 
 
 class JsonlLog(Generic[R]):
@@ -283,6 +292,7 @@ class Stage:
         write_json(self.folder / MANIFEST, manifest)
 
     def _read_manifest(self) -> dict[str, Any] | None:
+        _refuse_file(self.folder)
         path = self.folder / MANIFEST
         if not path.exists():
             if self.folder.is_dir() and any(self.folder.iterdir()):
@@ -325,6 +335,7 @@ def _short(value: Any) -> str:
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process. Raises RunError when another process holds it."""
+    _refuse_file(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock", timeout=0)
     try:

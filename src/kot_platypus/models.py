@@ -240,6 +240,7 @@ def _does_not_load(folder: Path, what: str, error: Exception) -> ModelError:
 
 def _quieten() -> None:
     """Silence the libraries' own bars and advice; ours is the only voice on the terminal."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is first imported
     from transformers.utils import logging
 
     logging.set_verbosity_error()

@@ -116,7 +116,7 @@ class ReasonSection(Section):
 
     max_new_tokens: int = Field(128, ge=1)
     batch_size: int = Field(32, ge=1)
-    base_num_fewshot: int = Field(3, ge=0)
+    base_num_fewshot: int = Field(3, ge=0, le=8)
     """Worked examples shown to the untrained base model, which cannot know the answer format."""
 
 
@@ -237,7 +237,7 @@ def _explain(error: ValidationError, where: str) -> RecipeError:
     found = f"{key} is {first['input']!r}" if first["type"] != "missing" else f"{key} is missing"
     return RecipeError(
         f"{where}: {found}",
-        expected=first["msg"][:1].lower() + first["msg"][1:],
+        expected=first["msg"].removeprefix("Input should be ").removeprefix("Value error, "),
         hint="Mend the recipe, or the --set that changed it.",
     )
 

@@ -120,6 +120,7 @@ def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
     """Every step of a run in order. Building the plan loads no model and no torch."""
     data = out / "data"
     steps = [
+        Step("Get the base model", None, lambda: _get_base(recipe)),
         Step("Build the data", data, lambda: _build_data(recipe, data)),
         *_evaluation_steps(recipe, out, "base", "base model"),
     ]
@@ -177,6 +178,10 @@ def _base(recipe: Recipe) -> Path:
     return resolve_model(recipe.model.name, recipe.model.revision)
 
 
+def _get_base(recipe: Recipe) -> None:
+    console.print(f"  {_base(recipe)}", soft_wrap=True)
+
+
 def _model_of(recipe: Recipe, out: Path, who: str) -> tuple[Path, Path | None]:
     """The model folder and adapter of ``base``, ``cot`` (merged) or a baseline (adapter)."""
     if who == "cot":
@@ -221,6 +226,7 @@ def _evaluate(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
         adapter=adapter,
         dtype=recipe.model.dtype,
         device=recipe.model.device,
+        trust_remote_code=recipe.model.trust_remote_code,
         seed=recipe.seed,
     )
 
@@ -229,11 +235,7 @@ def _answer(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
     from kot_platypus.evaluate.answers import answer_problems
 
     model, adapter = _model_of(recipe, out, who)
-    shots: list[Example] = []
-    if who == "base":
-        train = read_jsonl(out / "data" / "train.jsonl", Example)
-        problems = [example for example in train if example.type == "problem"]
-        shots = problems[: recipe.reason.base_num_fewshot]
+    shots = read_jsonl(out / "data" / "shots.jsonl", Example) if who == "base" else []
     answer_problems(
         out / "data" / "heldout.jsonl",
         model,
@@ -242,7 +244,7 @@ def _answer(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
         recipe.reason,
         recipe.model,
         adapter=adapter,
-        shots=shots,
+        shots=shots[: recipe.reason.base_num_fewshot],
         title=who,
     )
 

@@ -165,7 +165,7 @@ def test_changed_file_is_another_run(tmp_path):
     write_jsonl(tmp_path / "mine.jsonl", make_rows(a=4))
     build_data(tmp_path / "data", file_source(tmp_path / "mine.jsonl"), seed=1)
     write_jsonl(tmp_path / "mine.jsonl", make_rows(a=5))
-    with pytest.raises(RunError, match="mine.jsonl is"):
+    with pytest.raises(RunError, match=r"mine\.jsonl is"):
         build_data(tmp_path / "data", file_source(tmp_path / "mine.jsonl"), seed=1)
 
 

@@ -102,7 +102,7 @@ def test_more_rows_than_there_are_problems_is_a_data_error():
 
 
 def test_unknown_family_is_wrong_usage_naming_those_that_exist():
-    with pytest.raises(UsageError, match="no family of problems 'chnge'.*weekday"):
+    with pytest.raises(UsageError, match=r"no family of problems 'chnge'.*weekday"):
         make_problems(1, 1, "train", ("change", "chnge"))
 
 
@@ -117,7 +117,8 @@ TRUE = {
     ),
     "groups": Example(
         task="groups",
-        source="의자가 2개씩 3줄 놓여 있다. 의자 1개를 더 놓았다. 의자 4개를 치웠다. 의자는 모두 몇 개인가?",
+        source="의자가 2개씩 3줄 놓여 있다. 의자 1개를 더 놓았다. 의자 4개를 치웠다. "
+        "의자는 모두 몇 개인가?",
         rationale="2×3=6, 6+1=7, 7-4=3개.",
         target="3개",
     ),
@@ -136,8 +137,8 @@ TRUE = {
     ),
     "switch": Example(
         task="switch",
-        source="동전이 앞면이다. 민수가 뒤집었다. 지우는 뒤집지 않았다. 하나가 뒤집었다. 서아가 뒤집었다. "
-        "동전은 어느 면인가?",
+        source="동전이 앞면이다. 민수가 뒤집었다. 지우는 뒤집지 않았다. 하나가 뒤집었다. "
+        "서아가 뒤집었다. 동전은 어느 면인가?",
         rationale="민수 뒷면, 지우 뒷면, 하나 앞면, 서아 뒷면.",
         target="뒷면",
     ),

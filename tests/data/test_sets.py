@@ -180,7 +180,7 @@ def kobest_cells(shared: Path) -> set[str]:
 
 
 def normalise(text: str) -> str:
-    return re.sub(r"[\s\[\].?!]", "", text)
+    return re.sub(r"[\s\[\].?!\"']", "", text)
 
 
 @each_task

@@ -77,6 +77,7 @@ def test_the_first_loglikelihoods_are_the_original_programs(index, shared, load_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("index", GOLDENS)
 def test_all_loglikelihoods_and_metrics_are(index, shared, load_tiny, load_real):
     golden = json.loads((shared / "goldens" / "loglikelihoods.json").read_text())[index]

@@ -1,4 +1,4 @@
-"""The data stage: a recipe's sources in, ``train.jsonl`` and ``heldout.jsonl`` out."""
+"""The data stage: a recipe's sources in; training rows, held-out problems and shots out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from kot_platypus.recipe import DataSection, SourceSection
 from kot_platypus.records import Example
 
 KOREAN_COT = Path(str(files("kot_platypus") / "data" / "sets" / "korean_cot"))
-TRAIN, HELDOUT = "train.jsonl", "heldout.jsonl"
+TRAIN, HELDOUT, SHOTS = "train.jsonl", "heldout.jsonl", "shots.jsonl"
+NUM_SHOTS = 8
 
 
 def build_data(out: Path, section: DataSection, *, seed: int) -> None:
-    """Write the training rows and the held-out problems of a recipe. Finished work is kept.
+    """Write a recipe's training rows, held-out problems, and problems to show as worked examples.
 
     Raises DataError for a missing or malformed source, and when a held-out question stands in
     the training rows.
@@ -38,6 +39,7 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
     train = [example for rows in by_source for example in rows]
     random.Random(seed).shuffle(train)
     heldout = make_problems(section.heldout_problems, seed, "heldout", section.heldout_families)
+    shots = make_problems(NUM_SHOTS, seed, "train", section.heldout_families)
     leaked = {example.source for example in train} & {problem.source for problem in heldout}
     if leaked:
         raise DataError(
@@ -48,6 +50,7 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
     stage.begin()  # only now: a source that had to be mended first leaves no claim behind
     write_jsonl(out / TRAIN, train)
     write_jsonl(out / HELDOUT, heldout)
+    write_jsonl(out / SHOTS, shots)
     counts = Counter(
         source.name for source, rows in zip(section.sources, by_source, strict=True) for _ in rows
     )

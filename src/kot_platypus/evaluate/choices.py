@@ -66,15 +66,12 @@ def evaluate_choices(
         dtype = resolve_dtype(dtype, resolve_device(device))
     fingerprint = fingerprint_model(model_path, adapter)
     hashes = {data.task: data.content_hash for data in tasks}
+    # Where the data lay is not part of what it is; its hash is.
+    settings = section.model_dump(mode="json", exclude={"kobest_dir"})
     stage = Stage(
         out,
         "choices",
-        # Where the data lay is not part of what it is; its hash is.
-        config={
-            **section.model_dump(mode="json", exclude={"kobest_dir"}),
-            "dtype": dtype,
-            "seed": seed,
-        },
+        config={**settings, "dtype": dtype, "seed": seed},
         inputs={"model": fingerprint, "protocol": protocol.fingerprint, **hashes},
     )
     if stage.begin():
@@ -94,13 +91,9 @@ def evaluate_choices(
     runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
     samples = _score_runs(out / _PARTIAL, runs, protocol, load, section.max_batch_tokens)
     write_jsonl(out / "samples.jsonl", samples)
-    results = {
-        "model": fingerprint,
-        "protocol": {"name": protocol.name, "fingerprint": protocol.fingerprint},
-        "data": hashes,
-        "results": summarise_runs(samples, seed=seed),
-    }
-    write_json(out / "results.json", results)
+    about = {"name": protocol.name, "fingerprint": protocol.fingerprint}
+    facts = {"model": fingerprint, "protocol": about, "data": hashes}
+    write_json(out / "results.json", {**facts, "results": summarise_runs(samples, seed=seed)})
     (out / _PARTIAL).unlink()
     stage.finish()
 

@@ -24,7 +24,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from kot_platypus.artifacts import Stage, hash_file, new_folder, read_jsonl, write_json, write_text
-from kot_platypus.errors import DataError
+from kot_platypus.errors import DataError, ModelError
 from kot_platypus.models import (
     fingerprint_model,
     load_model,
@@ -126,7 +126,10 @@ def _encode_rows(
 
 
 def add_lora(model: Any, section: TrainSection) -> Any:
-    """``model`` with fresh LoRA weights, in float32 whatever the base's dtype, ready to train."""
+    """``model`` with fresh LoRA weights, in float32 whatever the base's dtype, ready to train.
+
+    Raises ModelError when the model has none of ``lora_target_modules``.
+    """
     modules = section.lora_target_modules
     config = LoraConfig(
         r=section.lora_r,
@@ -135,7 +138,14 @@ def add_lora(model: Any, section: TrainSection) -> Any:
         target_modules=modules if isinstance(modules, str) else list(modules),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise ModelError(
+            f"no LoRA for {modules} ({str(error).splitlines()[0][:200]})",
+            expected="names of the model's linear layers, or all-linear",
+            hint="Set train.lora_target_modules.",
+        ) from error
 
 
 def fit_adapter(

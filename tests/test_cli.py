@@ -1,0 +1,327 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from kot_platypus.cli import app
+
+VERBS = ("run", "recipes", "data", "train", "merge", "eval", "requests", "report", "card", "chat")
+SMALL = """
+name: small
+description: a recipe of a test
+data: {sources: [{name: problems, rows: 4}], heldout_problems: 2}
+train: {}
+"""
+
+
+def kot(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def assert_one_line(result: Result, code: int, *named: str) -> None:
+    """The error is one line on stderr that begins with kot: and names what was found."""
+    assert "Traceback" not in result.output
+    assert result.stderr.startswith("kot: ")
+    assert result.stderr.count("\n") == 1
+    assert [name for name in named if name not in result.stderr] == []
+    assert result.exit_code == code
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    (tmp_path / "small.yaml").write_text(SMALL)
+    return tmp_path / "small.yaml"
+
+
+# --- help --------------------------------------------------------------------------------------
+
+
+def strip_styles(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_help_lists_every_verb():
+    text = strip_styles(kot("--help").stdout)
+    assert re.findall(r"^│ (\w+) ", text, re.MULTILINE)[-len(VERBS) :] == list(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_every_verb_shows_an_example_to_type(verb):
+    text = strip_styles(kot(verb, "--help").stdout)
+    assert f"kot {verb}" in text.partition("Examples:")[2]
+
+
+def test_no_arguments_show_the_help():
+    assert "Usage: kot" in strip_styles(kot().output)
+
+
+def test_version_is_the_installed_one():
+    import kot_platypus
+
+    assert kot("--version").stdout.strip() == kot_platypus.__version__
+
+
+# --- what the verbs print ----------------------------------------------------------------------
+
+
+def test_recipes_lists_the_shipped_ones_with_their_description():
+    lines = kot("recipes").stdout.splitlines()
+    assert lines[0].startswith("demo ")
+    assert "Gemma 3 270M" in lines[0]
+
+
+def test_shown_recipe_can_be_run_again(tmp_path):
+    (tmp_path / "mine.yaml").write_text(kot("recipes", "--show", "demo").stdout, encoding="utf-8")
+    plan = kot("run", tmp_path / "mine.yaml", "--dry-run", "--out", "x").stdout
+    assert plan == kot("run", "demo", "--dry-run", "--out", "x").stdout
+
+
+def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = kot("run", "demo", "--dry-run")
+    assert result.exit_code == 0
+    assert "Nothing was done" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_prints_where_the_rows_lie(recipe, tmp_path):
+    result = kot("data", recipe, "--out", tmp_path / "data", "--set", "seed=3")
+    assert result.exit_code == 0
+    printed = [Path(line) for line in result.stdout.splitlines()]
+    assert {path.name for path in printed} >= {"train.jsonl", "heldout.jsonl"}
+    assert all(path.is_file() for path in printed)
+
+
+def test_requests_are_printed_as_json_lines():
+    arguments = ("--task", "copa", "--num-fewshot", 1, "--kobest-dir", "mini", "--limit", 2)
+    result = kot("requests", *arguments)
+    assert result.exit_code == 0
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(row["doc_id"], row["choice"]) for row in rows] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+# --- errors a user can act on ------------------------------------------------------------------
+
+
+def test_unknown_recipe_is_one_line():
+    assert_one_line(kot("run", "dmeo"), 2, "'dmeo'", "Did you mean demo?")
+
+
+def test_misspelt_key_of_a_recipe_is_one_line(recipe, tmp_path):
+    recipe.write_text(SMALL.replace("train: {}", "train: {batchsize: 3}"))
+    result = kot("run", recipe, "--out", tmp_path / "run")
+    assert_one_line(result, 1, "train.batchsize", "Did you mean 'batch_size'?")
+
+
+def test_broken_yaml_is_one_line(recipe):
+    recipe.write_text("name: [demo\ntrain: }")
+    assert_one_line(kot("run", recipe), 1, "small.yaml", "not YAML")
+
+
+def test_value_out_of_range_is_one_line(recipe):
+    result = kot("run", recipe, "--dry-run", "--set", "train.batch_size=0")
+    assert_one_line(result, 1, "train.batch_size is 0")
+
+
+def test_set_without_a_value_is_one_line(recipe):
+    assert_one_line(kot("run", recipe, "--set", "seed"), 2, "--set 'seed'")
+
+
+def test_missing_data_file_of_a_recipe_is_one_line(recipe, tmp_path):
+    recipe.write_text(SMALL.replace("{name: problems, rows: 4}", "{name: file, path: none.jsonl}"))
+    result = kot("data", recipe, "--out", tmp_path / "data")
+    assert_one_line(result, 1, "none.jsonl does not exist")
+
+
+def test_missing_data_file_of_an_option_is_one_line(recipe, tmp_path):
+    result = kot("train", recipe, "--data", tmp_path / "none.jsonl", "--out", tmp_path / "out")
+    assert_one_line(result, 2, "--data", "none.jsonl does not exist")
+
+
+def test_bad_row_of_a_data_file_is_one_line(recipe, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"source": "a"}\n')
+    path = tmp_path / "bad.jsonl"
+    recipe.write_text(SMALL.replace("{name: problems, rows: 4}", f"{{name: file, path: {path}}}"))
+    result = kot("data", recipe, "--out", tmp_path / "data")
+    assert_one_line(result, 1, "bad.jsonl line 1", "target")
+
+
+def evaluate(*arguments: object, out: Path) -> Result:
+    options = ("--kobest-dir", "mini", "--num-fewshot", 0, "--limit", 2, "--device", "cpu")
+    return kot("eval", *options, "--out", out, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("--tasks", "copa,wicc", "'wicc'"),
+        ("--protocol", "poliglot", "'poliglot'"),
+        ("--num-fewshot", "0,five", "'0,five'"),
+        ("--dtype", "int8", "'int8'"),
+        ("--device", "tpu", "'tpu'"),
+    ],
+)
+def test_unknown_value_of_an_option_is_one_line(shared, tmp_path, option, value, named):
+    model = shared / "models" / "tiny-llama-ko"
+    result = evaluate("--model", model, option, value, out=tmp_path / "out")
+    assert_one_line(result, 2, named)
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_kobest_folder_is_one_line(shared, tmp_path):
+    model = shared / "models" / "tiny-llama-ko"
+    result = evaluate("--model", model, "--kobest-dir", tmp_path / "none", out=tmp_path / "out")
+    assert_one_line(result, 1, "none")
+
+
+@pytest.fixture(params=["garbage weights", "no weights"])
+def broken_model(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    for path in (shared / "models" / "tiny-llama-ko").glob("*.json"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    if request.param == "garbage weights":
+        (folder / "model.safetensors").write_bytes(b"garbage" * 1000)
+    return folder
+
+
+def test_model_that_does_not_load_is_one_line(broken_model, tmp_path):
+    result = evaluate("--model", broken_model, "--tasks", "copa", out=tmp_path / "out")
+    assert_one_line(result, 1, str(broken_model), "does not load")
+
+
+def test_folder_that_is_no_model_is_one_line(tmp_path):
+    result = evaluate("--model", tmp_path, "--tasks", "copa", out=tmp_path / "out")
+    assert_one_line(result, 1, "no config.json")
+
+
+@pytest.mark.parametrize("verb", ["eval", "merge"])
+def test_missing_adapter_is_one_line(shared, tmp_path, verb):
+    model = shared / "models" / "tiny-llama-ko"
+    options = ("--kobest-dir", "mini") if verb == "eval" else ()
+    arguments = ("--model", model, "--adapter", tmp_path / "none", "--out", tmp_path / "out")
+    result = kot(verb, *options, *arguments)
+    assert_one_line(result, 1 if verb == "eval" else 2, "none")
+
+
+def test_run_folder_of_other_settings_is_one_line(recipe, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text(kot("recipes", "--show", "demo").stdout)
+    result = kot("run", recipe, "--out", tmp_path / "run")
+    assert_one_line(result, 1, "run of other settings", "--out")
+
+
+def test_data_folder_of_other_settings_is_one_line(recipe, tmp_path):
+    kot("data", recipe, "--out", tmp_path / "data")
+    result = kot("data", recipe, "--out", tmp_path / "data", "--set", "seed=7")
+    assert_one_line(result, 1, "config.seed is 42, not 7")
+
+
+@pytest.mark.parametrize("verb", ["report", "card", "chat"])
+def test_folder_that_is_no_run_is_one_line(verb, tmp_path):
+    assert_one_line(kot(verb, tmp_path), 2, str(tmp_path))
+
+
+def test_unknown_option_is_wrong_usage_without_a_traceback():
+    result = kot("run", "demo", "--lr", "3")
+    assert result.exit_code == 2
+    assert "--lr" in strip_styles(result.stderr)
+    assert "Traceback" not in result.stderr
+
+
+# --- bugs, interruptions, full disks -----------------------------------------------------------
+
+
+def patch_stage(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("kot_platypus.data.build.build_data", fail)
+
+
+def test_interruption_says_how_to_go_on(recipe, tmp_path, monkeypatch):
+    patch_stage(monkeypatch, KeyboardInterrupt())
+    result = kot("data", recipe, "--out", tmp_path / "data")
+    assert result.exit_code == 130
+    assert "Type the same command again to go on" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        RuntimeError("PytorchStreamWriter failed writing file data/1: file write failed"),
+    ],
+    ids=["os", "torch"],
+)
+def test_full_disk_is_one_line_that_says_what_is_kept(recipe, tmp_path, monkeypatch, error):
+    patch_stage(monkeypatch, error)
+    result = kot("data", recipe, "--out", tmp_path / "data")
+    assert_one_line(result, 1, "disk is full", "finished work is kept")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+def test_really_full_device_is_one_line_and_leaves_no_result(recipe, tmp_path):
+    kot("data", recipe, "--out", tmp_path / "data")
+    (tmp_path / "data" / "train.jsonl").unlink()
+    (tmp_path / "data" / "train.jsonl.part").symlink_to("/dev/full")
+    result = kot("data", recipe, "--out", tmp_path / "data")
+    assert_one_line(result, 1, "disk is full")
+    assert not (tmp_path / "data" / "train.jsonl").exists()
+
+
+BUG = """
+import sys
+import kot_platypus.recipe
+def broken(*_):
+    raise RuntimeError("a planted bug")
+kot_platypus.recipe.load_recipe = broken
+sys.argv = ["kot", "run", "demo", "--dry-run"]
+from kot_platypus.cli import main
+main()
+"""
+
+
+def test_bug_keeps_its_traceback():
+    done = subprocess.run([sys.executable, "-c", BUG], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "in broken" in done.stderr
+    assert done.stderr.endswith("RuntimeError: a planted bug\n")
+
+
+INTERRUPTED = """
+import sys
+from kot_platypus.cli import main
+from kot_platypus.data import build
+sys.argv = ["kot", "data", sys.argv[1], "--out", "data"]
+print("begun", flush=True)
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to send")
+def test_real_interrupt_ends_with_130_and_no_traceback(recipe, tmp_path):
+    recipe.write_text(SMALL.replace("rows: 4", "rows: 5000000"))  # minutes of work
+    command = [sys.executable, "-c", INTERRUPTED, str(recipe)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr == "Stopped. Type the same command again to go on from here.\n"

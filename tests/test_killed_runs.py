@@ -1,0 +1,80 @@
+"""The promise of resume, end to end: kill -9 at random moments changes nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kot_platypus.artifacts import hash_file
+
+RECIPE = """
+name: tiny
+description: every stage of a run on a tiny model
+model: {{name: {model}, dtype: float32, device: cpu}}
+data:
+  sources:
+    - {{name: problems, rows: 32, families: [chain, change]}}
+    - {{name: korean-cot, rows: 12}}
+  heldout_problems: 16
+train:
+  baseline_targets: [answer]
+  batch_size: 4
+  learning_rate: 1.0e-3
+  max_tokens_per_pass: 256
+  lora_r: 4
+  lora_dropout: 0.1
+  save_steps: 2
+evaluate: {{num_fewshot: [0, 1], limit: 6, kobest_dir: mini, max_batch_tokens: 256}}
+reason: {{max_new_tokens: 12, batch_size: 4, base_num_fewshot: 1}}
+"""
+NUM_KILLS = 10
+
+
+def command(recipe: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "kot_platypus", "run", str(recipe), "--out", str(out)]
+
+
+def results(run: Path) -> dict[str, str]:
+    """Hashes of everything a run computes. Manifests and the report also tell how long it took."""
+    patterns = ("*.jsonl", "results.json", "comparison.json", "*.safetensors", "recipe.yaml")
+    files = sorted(path for pattern in patterns for path in run.rglob(pattern))
+    return {file.relative_to(run).as_posix(): hash_file(file) for file in files}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ten_kills_at_random_moments_end_in_the_result_of_an_uninterrupted_run(
+    shared: Path, tmp_path: Path
+):
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(RECIPE.format(model=shared / "models" / "tiny-llama-ko"), encoding="utf-8")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    started = time.monotonic()
+    subprocess.run(command(recipe, whole), check=True)
+    duration_s = time.monotonic() - started
+
+    rng = random.Random(7)
+    kills = 0
+    while kills < NUM_KILLS:
+        with subprocess.Popen(command(recipe, killed)) as process:
+            try:
+                # Start-up takes a third; the rest of the time lies anywhere in the work.
+                process.wait(timeout=rng.uniform(0.15, 0.6) * duration_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                kills += 1
+                continue
+        assert process.returncode == 0
+        break
+    subprocess.run(command(recipe, killed), check=True)
+    assert kills >= 3, "the run ended before it could be killed often enough to mean anything"
+    assert results(killed) == results(whole)
+    statuses = [json.loads(path.read_text())["status"] for path in killed.rglob("manifest.json")]
+    assert set(statuses) == {"done"}
+    assert not list(killed.rglob("*.part")), "half-written files are left"

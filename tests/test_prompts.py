@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from kot_platypus.errors import UsageError
+from kot_platypus.prompts import Template, load_template, load_templates
+from kot_platypus.records import Example
+
+KOT = load_template("kot")
+EXAMPLE = Example(source="3+4는?", target="7개", rationale="3+4=7.")
+each_template = pytest.mark.parametrize("template", load_templates().values(), ids=lambda t: t.name)
+
+
+def test_kot_template_is_pinned():
+    assert KOT.render_shot(EXAMPLE) == "질문: 3+4는?\n답변:\n3+4=7.\n정답: 7개"
+
+
+def test_alpaca_template_is_platypus_word_for_word():
+    # https://github.com/arielnlee/Platypus, templates/alpaca.json, "prompt_no_input"
+    assert load_template("alpaca").render_prompt("Hi") == (
+        "Below is an instruction that describes a task. Write a response that appropriately "
+        "completes the request.\n\n### Instruction:\nHi\n\n### Response:\n"
+    )
+
+
+@each_template
+def test_prompt_ends_in_a_line_break_so_that_no_token_spans_the_border(template):
+    assert template.render_prompt("질문").endswith("\n")
+
+
+@each_template
+def test_prompt_holds_the_source_and_answer_the_target_once(template):
+    assert template.prompt.count("{source}") == 1
+    assert template.answer.count("{target}") == 1
+
+
+@each_template
+def test_source_with_braces_is_left_as_it_is(template):
+    source = "{source} {target} {0} {{x}} \\n"
+    assert source in template.render_prompt(source)
+
+
+@each_template
+def test_rendered_answer_is_parsed_back_where_the_template_marks_one(template):
+    output = f"3+4=7.\n{template.render_answer('7개')}"
+    assert template.parse_answer(output) == ("7개" if template.answer_prefix else None)
+
+
+@pytest.mark.parametrize(
+    ("output", "answer"),
+    [
+        ("정답: 7개", "7개"),
+        ("정답: 7개.", "7개"),
+        ("정답:   7개  ", "7개"),
+        ("정답: 3.5", "3.5"),
+        ("정답: 일곱 개", "일곱 개"),
+        ("3+4=7.\n정답: 7개\n", "7개"),
+        ("정답: 7개\n정답: 8개", "7개"),  # the first counts
+        ("정답: 7개\r\n질문: 다음", "7개"),
+        ("정답: 7개\n\n질문: 1+1은?\n답변:\n정답: 2개", "7개"),
+        ("", None),
+        ("\n\n", None),
+        ("7개", None),
+        ("답은 7개이다.", None),
+        ("정답은 7개", None),
+        ("따라서 정답: 7개", None),  # no line of its own
+        ("정답: ", None),
+        ("정답: .", None),
+        ("정답: \n정답: 7개", None),  # an empty answer is an answer line
+    ],
+)
+def test_answer_is_parsed_from_its_line_and_never_guessed(output, answer):
+    assert KOT.parse_answer(output) == answer
+
+
+def test_unknown_template_is_wrong_usage_naming_those_that_exist():
+    with pytest.raises(UsageError, match=r"no template 'kott'.*kot, alpaca-ko"):
+        load_template("kott")
+
+
+def test_template_with_an_unknown_field_is_refused():
+    with pytest.raises(ValidationError):
+        Template(name="a", description="", prompt="{source}\n", answer="{target}", anwser="x")

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kot_platypus.artifacts import Stage, lock_folder
+from kot_platypus.errors import RunError
+from kot_platypus.recipe import dump_recipe, load_recipe
+from kot_platypus.run import RECIPE_FILE, claim_folder, describe_plan, plan_steps, run_recipe
+
+DEMO = load_recipe("demo")
+NO_PROBLEMS = load_recipe("demo", ["data.heldout_problems=0"])
+NO_BASELINE = load_recipe("demo", ["train.baseline_targets=[]"])
+ANSWER_ONLY = load_recipe("demo", ["train.target=answer", "train.baseline_targets=[rationale]"])
+
+
+def list_folders(recipe, out: Path = Path("runs/x")) -> list[str]:
+    steps = plan_steps(recipe, out)
+    return [step.folder.relative_to(out).as_posix() for step in steps if step.folder]
+
+
+# --- the plan ----------------------------------------------------------------------------------
+
+
+def test_demo_goes_from_data_to_the_models_answers():
+    assert list_folders(DEMO) == [
+        "data",
+        "evaluate/base/kobest",
+        "evaluate/base/problems",
+        "train/cot",
+        "train/answer",
+        "merged",
+        "evaluate/cot/kobest",
+        "evaluate/cot/problems",
+        "evaluate/answer/problems",
+    ]
+
+
+def test_every_run_ends_with_comparison_and_report():
+    titles = [step.title for step in plan_steps(DEMO, Path("runs/x"))]
+    assert titles[-2:] == ["Compare the models", "Write report and model card"]
+
+
+def test_no_heldout_problems_means_none_are_solved():
+    assert list_folders(NO_PROBLEMS) == [
+        folder for folder in list_folders(DEMO) if not folder.endswith("/problems")
+    ]
+
+
+def test_no_baseline_means_one_adapter():
+    assert list_folders(NO_BASELINE) == [
+        folder for folder in list_folders(DEMO) if "answer" not in folder
+    ]
+
+
+def test_recipes_own_target_is_cot_and_baselines_go_by_their_target():
+    folders = list_folders(ANSWER_ONLY)
+    assert [f for f in folders if f.startswith("train")] == ["train/cot", "train/rationale"]
+
+
+def test_no_two_steps_share_a_folder():
+    folders = list_folders(DEMO)
+    assert len(set(folders)) == len(folders)
+
+
+def test_plan_shows_every_step_and_writes_nothing(tmp_path):
+    plan = describe_plan(DEMO, tmp_path / "run")
+    assert all(step.title in plan for step in plan_steps(DEMO, tmp_path / "run"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_state_of_a_step_is_read_from_its_folder(tmp_path):
+    step = next(step for step in plan_steps(DEMO, tmp_path) if step.folder)
+    states = [step.state]
+    stage = Stage(step.folder, "data", config={}, inputs={})
+    stage.begin()
+    states.append(step.state)
+    stage.finish()
+    states.append(step.state)
+    assert states == ["to do", "started", "done"]
+
+
+# --- the folder --------------------------------------------------------------------------------
+
+
+def test_claimed_folder_holds_the_whole_recipe(tmp_path):
+    claim_folder(DEMO, tmp_path)
+    assert (tmp_path / RECIPE_FILE).read_text(encoding="utf-8") == dump_recipe(DEMO)
+
+
+def test_folder_of_the_same_settings_is_left_as_it_is(tmp_path):
+    claim_folder(DEMO, tmp_path)
+    before = (tmp_path / RECIPE_FILE).stat().st_mtime_ns
+    claim_folder(DEMO, tmp_path)
+    assert (tmp_path / RECIPE_FILE).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("seed=7", "seed: 42"),
+        ("train.learning_rate=0.5", "learning_rate: 0.001"),
+        ("evaluate.limit=null", "limit: "),
+    ],
+)
+def test_folder_of_other_settings_is_refused_naming_them(tmp_path, override, named):
+    claim_folder(DEMO, tmp_path)
+    with pytest.raises(RunError) as raised:
+        claim_folder(load_recipe("demo", [override]), tmp_path)
+    assert named in str(raised.value)
+
+
+def test_refused_folder_keeps_its_recipe(tmp_path):
+    claim_folder(DEMO, tmp_path)
+    with pytest.raises(RunError):
+        run_recipe(load_recipe("demo", ["seed=7"]), tmp_path)
+    assert load_recipe(str(tmp_path / RECIPE_FILE)) == DEMO
+
+
+def test_run_in_a_folder_in_use_is_refused(tmp_path):
+    with lock_folder(tmp_path), pytest.raises(RunError, match="another kot process"):
+        run_recipe(DEMO, tmp_path)
