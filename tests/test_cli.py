@@ -217,6 +217,7 @@ def test_missing_adapter_is_one_line(shared, tmp_path, verb):
 def test_run_folder_of_other_settings_is_one_line(recipe, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.yaml").write_text(kot("recipes", "--show", "demo").stdout)
+    kot("data", "demo", "--out", tmp_path / "run" / "data")
     result = kot("run", recipe, "--out", tmp_path / "run")
     assert_one_line(result, 1, "run of other settings", "--out")
 

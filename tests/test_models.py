@@ -10,6 +10,7 @@ from peft import LoraConfig, get_peft_model
 
 from kot_platypus.errors import DataError, KotError, ModelError
 from kot_platypus.models import (
+    EMBEDDED_MODEL,
     cache_folder,
     fingerprint_model,
     load_model,
@@ -252,3 +253,19 @@ def test_fingerprint_notices_another_scaling_of_the_adapter(base, adapter, adapt
     config = json.loads((adapter_copy / "adapter_config.json").read_text())
     (adapter_copy / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 99}))
     assert fingerprint_model(base, adapter_copy) != fingerprint_model(base, adapter)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_embedded_model_is_prepared_once_and_continues_a_known_text():
+    folder = resolve_model(EMBEDDED_MODEL)
+    prepared = (folder / "model.safetensors").stat().st_mtime_ns
+    assert resolve_model(EMBEDDED_MODEL) == folder
+    assert (folder / "model.safetensors").stat().st_mtime_ns == prepared
+    assert not list(folder.glob("*.gguf"))
+    tokenizer = load_tokenizer(folder)
+    model = load_model(folder, dtype="float32", device="cpu")
+    inputs = tokenizer("It was the best of times, it was the worst of", return_tensors="pt")
+    assert inputs["input_ids"][0, 0] == tokenizer.bos_token_id
+    output = model.generate(**inputs, max_new_tokens=1, do_sample=False)
+    assert tokenizer.decode(output[0, -1]).strip() == "times"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from kot_platypus.artifacts import Stage, lock_folder
-from kot_platypus.errors import RunError
+from kot_platypus.data.build import build_data
+from kot_platypus.errors import KotError, RunError
 from kot_platypus.recipe import dump_recipe, load_recipe
 from kot_platypus.run import RECIPE_FILE, claim_folder, describe_plan, plan_steps, run_recipe
 
@@ -85,14 +86,14 @@ def test_state_of_a_step_is_read_from_its_folder(tmp_path):
 
 
 def test_claimed_folder_holds_the_whole_recipe(tmp_path):
-    claim_folder(DEMO, tmp_path)
+    claim_folder(DEMO, tmp_path, is_new=True)
     assert (tmp_path / RECIPE_FILE).read_text(encoding="utf-8") == dump_recipe(DEMO)
 
 
 def test_folder_of_the_same_settings_is_left_as_it_is(tmp_path):
     claim_folder(DEMO, tmp_path)
     before = (tmp_path / RECIPE_FILE).stat().st_mtime_ns
-    claim_folder(DEMO, tmp_path)
+    claim_folder(DEMO, tmp_path, is_new=True)
     assert (tmp_path / RECIPE_FILE).stat().st_mtime_ns == before
 
 
@@ -105,17 +106,46 @@ def test_folder_of_the_same_settings_is_left_as_it_is(tmp_path):
     ],
 )
 def test_folder_of_other_settings_is_refused_naming_them(tmp_path, override, named):
-    claim_folder(DEMO, tmp_path)
+    claim_folder(DEMO, tmp_path, is_new=True)
     with pytest.raises(RunError) as raised:
-        claim_folder(load_recipe("demo", [override]), tmp_path)
+        claim_folder(load_recipe("demo", [override]), tmp_path, is_new=False)
     assert named in str(raised.value)
 
 
 def test_refused_folder_keeps_its_recipe(tmp_path):
-    claim_folder(DEMO, tmp_path)
+    claim_folder(DEMO, tmp_path, is_new=True)
+    build_data(tmp_path / "data", DEMO.data, seed=DEMO.seed)
     with pytest.raises(RunError):
         run_recipe(load_recipe("demo", ["seed=7"]), tmp_path)
     assert load_recipe(str(tmp_path / RECIPE_FILE)) == DEMO
+
+
+def test_recipe_is_corrected_in_place_while_nothing_is_done(tmp_path):
+    claim_folder(load_recipe("demo", ["model.name=typo"]), tmp_path, is_new=True)
+    claim_folder(DEMO, tmp_path, is_new=True)
+    assert load_recipe(str(tmp_path / RECIPE_FILE)) == DEMO
+
+
+def test_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match="something else"):
+        run_recipe(DEMO, tmp_path)
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("override", "found"),
+    [
+        ("train.template=nope", "no template 'nope'"),
+        ("train.template=alpaca", "does not mark the answer"),
+        ("evaluate.protocol=nope", "nope"),
+        ("evaluate.tasks=[cpoa]", "cpoa"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_done(tmp_path, override, found):
+    with pytest.raises(KotError, match=found):
+        run_recipe(load_recipe("demo", [override]), tmp_path / "run")
+    assert not (tmp_path / "run" / RECIPE_FILE).exists()
 
 
 def test_run_in_a_folder_in_use_is_refused(tmp_path):

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ValidationError
 from kot_platypus.errors import DataError, RunError
 
 MANIFEST = "manifest.json"
+LOCK = ".lock"
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -303,6 +304,8 @@ class Stage:
                 )
             return None
         manifest: dict[str, Any] = read_json(path)
+        if manifest.get("status") != "done" and list(self.folder.iterdir()) == [path]:
+            return None  # claimed, but nothing was made yet: nothing can be lost
         differing = _differences({key: manifest.get(key) for key in self._identity}, self._identity)
         if differing:
             raise RunError(
@@ -337,7 +340,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process. Raises RunError when another process holds it."""
     _refuse_file(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / ".lock", timeout=0)
+    lock = filelock.FileLock(folder / LOCK, timeout=0)
     try:
         with lock:
             yield

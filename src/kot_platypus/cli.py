@@ -19,6 +19,9 @@ _DISK_FULL = (
 )
 
 
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 class _Guarded(TyperGroup):
     """Prints what a user can act on as one line. Bugs keep their traceback."""
 
@@ -31,9 +34,12 @@ class _Guarded(TyperGroup):
         except KeyboardInterrupt:
             message, code = _STOPPED, 130
         except Exception as error:
-            if not _is_disk_full(error):
+            if _is_disk_full(error):
+                message, code = _DISK_FULL, 1
+            elif isinstance(error, OSError) and error.errno in _NOT_ALLOWED:
+                message, code = _refuse_path(error), 1
+            else:
                 raise
-            message, code = _DISK_FULL, 1
         print(message, file=sys.stderr)
         raise typer.Exit(code)
 
@@ -131,7 +137,7 @@ def data(
 
     loaded = load_recipe(recipe, overrides or ())
     build_data(out, loaded.data, seed=loaded.seed)
-    print(f"{out}/train.jsonl\n{out}/heldout.jsonl")
+    print(*(out / name for name in ("train.jsonl", "heldout.jsonl", "shots.jsonl")), sep="\n")
 
 
 @app.command(epilog=_example("kot train demo --data data/train.jsonl --out adapters/mine"))
@@ -205,7 +211,7 @@ def evaluate(
     section = EvaluateSection(
         protocol=protocol,
         tasks=tuple(tasks.split(",")),
-        num_fewshot=_parse_ints("--num-fewshot", num_fewshot),
+        num_fewshot=_parse_counts("--num-fewshot", num_fewshot),
         limit=limit,
         kobest_dir=kobest_dir,
         max_batch_tokens=batch_tokens,
@@ -276,13 +282,20 @@ def chat(
 # --- helpers -----------------------------------------------------------------------------------
 
 
-def _parse_ints(option: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
+def _parse_counts(option: str, text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
         raise UsageError(
             f"{option} {text!r}", expected="numbers like 0,5,10", hint="Separate them by commas."
-        ) from error
+        )
+    return tuple(map(int, parts))
+
+
+def _refuse_path(error: OSError) -> str:
+    return (
+        f"kot: {error.filename}: {error.strerror}; expected a path that may be read and written. "
+        "Choose another, or change its permissions."
+    )
 
 
 def _require_one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:

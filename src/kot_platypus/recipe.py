@@ -94,8 +94,17 @@ class TrainSection(Section):
     lora_dropout: float = Field(0.05, ge=0, lt=1)
     lora_target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     save_steps: int = Field(50, ge=1)
-    report_to: tuple[str, ...] = ()
+    report_to: tuple[
+        Literal["tensorboard", "wandb", "mlflow", "comet_ml", "clearml", "swanlab", "trackio"], ...
+    ] = ()
     """HF Trainer integrations: tensorboard, wandb, mlflow, ..."""
+
+    @model_validator(mode="after")
+    def _check(self) -> TrainSection:
+        targets = (self.target, *self.baseline_targets)
+        if len(set(targets)) != len(targets):
+            raise ValueError("baseline_targets that differ from target and from each other")
+        return self
 
 
 class EvaluateSection(Section):

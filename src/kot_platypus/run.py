@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kot_platypus.artifacts import (
+    LOCK,
     MANIFEST,
     lock_folder,
     read_json,
     read_jsonl,
     write_text,
 )
-from kot_platypus.errors import RunError
+from kot_platypus.errors import RecipeError, RunError
 from kot_platypus.progress import console
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import Recipe, SourceSection, Target, dump_recipe, load_recipe
@@ -48,7 +49,7 @@ class Step:
         path = self.folder and self.folder / MANIFEST
         if not path or not path.is_file():
             return "to do"
-        return "done" if read_json(path)["status"] == "done" else "started"
+        return "done" if read_json(path).get("status") == "done" else "started"
 
 
 def run_recipe(recipe: Recipe, out: Path) -> None:
@@ -58,8 +59,9 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
     RunError when ``out`` holds another recipe's run.
     """
     with lock_folder(out):
-        claim_folder(recipe, out)
+        check_recipe(recipe)
         steps = plan_steps(recipe, out)
+        claim_folder(recipe, out, is_new=all(step.state == "to do" for step in steps))
         for number, step in enumerate(steps, start=1):
             label = f"[{number}/{len(steps)}] {step.title}"
             if step.state == "done":
@@ -73,6 +75,7 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
 
 def describe_plan(recipe: Recipe, out: Path) -> str:
     """What ``run_recipe`` would do, as text: every step, its folder and its state."""
+    check_recipe(recipe)
     steps = plan_steps(recipe, out)
     width = max(len(step.title) for step in steps)
     lines = [
@@ -100,11 +103,37 @@ def _describe_source(source: SourceSection) -> str:
     return f"{source.rows or 'all'} rows of {source.path or source.name}"
 
 
-def claim_folder(recipe: Recipe, out: Path) -> None:
-    """Write the resolved recipe into ``out``, or check that it is the one already there."""
+def check_recipe(recipe: Recipe) -> None:
+    """Raise what would otherwise stop a run hours later: names that exist nowhere."""
+    from kot_platypus.evaluate.protocols import load_protocol
+    from kot_platypus.evaluate.tasks import resolve_task
+
+    load_protocol(recipe.evaluate.protocol)
+    for task in recipe.evaluate.tasks:
+        resolve_task(task)
+    template = load_template(recipe.train.template)
+    if recipe.data.heldout_problems and not template.answer_prefix:
+        raise RecipeError(
+            f"the template {template.name!r} does not mark the answer, so none could be read",
+            expected="a template with an answer line, or data.heldout_problems 0",
+            hint="Set train.template=kot, or data.heldout_problems=0.",
+        )
+
+
+def claim_folder(recipe: Recipe, out: Path, *, is_new: bool) -> None:
+    """Write the resolved recipe into ``out``, or check that it is the one already there.
+
+    While nothing has been done (``is_new``) a corrected recipe simply takes the place of the old.
+    """
     path = out / RECIPE_FILE
     text = dump_recipe(recipe)
-    if not path.is_file():
+    if not path.is_file() and any(file.name != LOCK for file in out.iterdir()):
+        raise RunError(
+            f"{out} holds files of something else",
+            expected="a new folder, or one of a run",
+            hint="Choose another folder with --out.",
+        )
+    if is_new:
         write_text(path, text)
     elif load_recipe(str(path)) != recipe:
         found = path.read_text(encoding="utf-8").splitlines()

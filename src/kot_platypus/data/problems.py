@@ -190,8 +190,10 @@ def _make_switch(rng: random.Random, story: Story, split: Split) -> Example:
 
 
 def _make_chain(rng: random.Random, story: Story, split: Split) -> Example:
-    places = rng.sample(story["places"], 6)
-    start, hops = rng.randrange(2), rng.choice((2, 3, 4))
+    # Held-out chains are longer than any seen in training.
+    fewest_hops, num_places = (2, 6) if split == "train" else (3, 7)
+    places = rng.sample(story["places"], num_places)
+    start, hops = rng.randrange(2), fewest_hops + rng.randrange(3)
     links = [story["link"].format(a=a, b=b) for a, b in pairwise(places)]
     rng.shuffle(links)
     close = story["close"].format(ira="이라" if ends_in_consonant(links[-1]) else "라")
