@@ -75,7 +75,8 @@ def answer_problems(
     model = load_model(base, dtype=dtype, device=device, adapter=adapter, trust_remote_code=trust)
     prompts = render_prompts(rows, template, shots)
     partial = out / "partial.jsonl"
-    with show_progress(f"Answering ({title})", len(rows), "problems") as advance:
+    most_tokens = len(rows) * section.max_new_tokens
+    with show_progress(f"Answering ({title})", most_tokens, "tokens at most") as advance:
         answers = _answer_rows(model, tokenizer, rows, prompts, template, section, partial, advance)
     write_jsonl(out / "answers.jsonl", answers)
     facts = {"model": fingerprint, "num_fewshot": len(shots)}
@@ -105,19 +106,19 @@ def _answer_rows(
     """All answers in order; batches that stand whole in ``partial`` are not generated again."""
     with JsonlLog(partial, Answer) as log:
         answers = {answer.doc_id: answer for answer in log.rows}
-        advance(len(answers))
+        advance(len(answers) * section.max_new_tokens)
         for batch in plan_batches(prompts, section.batch_size):
             if answers.keys() >= set(batch):
                 continue
+            texts = [prompts[i] for i in batch]
             outputs = generate_batch(
-                model, tokenizer, [prompts[i] for i in batch], template, section.max_new_tokens
+                model, tokenizer, texts, template, section.max_new_tokens, advance
             )
             new = {
                 i: judge_output(i, rows[i], text, template, num_tokens)
                 for i, (text, num_tokens) in zip(batch, outputs, strict=True)
             }
             log.append(list(new.values()))
-            advance(len(new.keys() - answers.keys()))
             answers |= new  # a batch cut short by a kill is done again whole
     return [answers[i] for i in range(len(rows))]
 
@@ -135,10 +136,12 @@ def generate_batch(
     prompts: Sequence[str],
     template: Template,
     max_new_tokens: int,
+    advance: Advance = lambda n=1, note="": None,
 ) -> list[tuple[str, int]]:
     """Greedy continuations: (text without special tokens, number of generated tokens) each.
 
-    A sequence ends at EOS, after a complete answer line, or after ``max_new_tokens``.
+    A sequence ends at EOS, after a complete answer line, or after ``max_new_tokens``. ``advance``
+    is told of every token, and at an early end of those that were not needed.
     """
     import torch
 
@@ -149,6 +152,7 @@ def generate_batch(
     width = inputs["input_ids"].shape[1]
 
     def is_answered(ids: Any, _scores: Any, **_: Any) -> Any:
+        advance(len(ids))
         texts = tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True)
         return torch.tensor([_is_complete(text, template) for text in texts], device=ids.device)
 
@@ -160,6 +164,7 @@ def generate_batch(
             pad_token_id=tokenizer.pad_token_id,
             stopping_criteria=[is_answered],
         )[:, width:]
+    advance(len(sequences) * (max_new_tokens - sequences.shape[1]))
     texts = tokenizer.batch_decode(sequences, skip_special_tokens=True)
     ends = (tokenizer.eos_token_id, tokenizer.pad_token_id)
     lengths = [sum(int(token) not in ends for token in row) for row in sequences]

@@ -185,7 +185,7 @@ def fit_adapter(
 def _make_arguments(
     section: TrainSection, num_examples: int, checkpoints: Path, *, seed: int, use_cpu: bool
 ) -> TrainingArguments:
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=min(section.batch_size, num_examples),
         num_train_epochs=section.num_epochs,
@@ -207,6 +207,10 @@ def _make_arguments(
         seed=seed,
         use_cpu=use_cpu,
     )
+    # One process, one device: several GPUs take several processes, not torch's DataParallel,
+    # whose wrapper would hide the model from pack_loss.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 class PackingTrainer(Trainer):  # type: ignore[misc]

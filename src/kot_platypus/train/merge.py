@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import torch
+
 from kot_platypus.artifacts import Stage, new_folder, read_json
 from kot_platypus.errors import ModelError
 from kot_platypus.models import fingerprint_model, load_model, load_tokenizer
+from kot_platypus.progress import show_progress
 from kot_platypus.train.fit import ADAPTER_INFO
 
 
@@ -29,21 +32,18 @@ def merge_adapter(base: Path, adapter: Path, out: Path) -> None:
             expected=f"the base with content {trained_on[:12]}",
             hint="Pass the base it was trained on with --model.",
         )
-    dtype = read_json(base / "config.json").get("dtype", "float32")
-    model = load_model(base, dtype="float32", device="cpu", adapter=adapter)
-    merged = model.merge_and_unload(safe_merge=True)
-    with new_folder(out) as folder:
+    with show_progress("Merging", 3, "parts") as advance, new_folder(out) as folder:
         stage = Stage(folder, "merge", config={}, inputs=inputs)
         stage.begin()
-        merged.to(dtype=_torch_dtype(dtype)).save_pretrained(folder)
+        model = load_model(base, dtype="float32", device="cpu", adapter=adapter)
+        advance(note="loaded")
+        merged = model.merge_and_unload(safe_merge=True)
+        advance(note="merged")
+        dtype = read_json(base / "config.json").get("dtype", "float32")
+        merged.to(dtype=getattr(torch, dtype)).save_pretrained(folder)
         load_tokenizer(base).save_pretrained(folder)
         for extra in (info, base / "NOTICE"):
             if extra.is_file():
                 shutil.copyfile(extra, folder / extra.name)
         stage.finish()
-
-
-def _torch_dtype(name: str) -> object:
-    import torch
-
-    return getattr(torch, name)
+        advance(note="written")
