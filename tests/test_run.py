@@ -93,7 +93,7 @@ def test_claimed_folder_holds_the_whole_recipe(tmp_path):
 def test_folder_of_the_same_settings_is_left_as_it_is(tmp_path):
     claim_folder(DEMO, tmp_path, is_new=True)
     before = (tmp_path / RECIPE_FILE).stat().st_mtime_ns
-    claim_folder(DEMO, tmp_path, is_new=True)
+    claim_folder(DEMO, tmp_path, is_new=False)
     assert (tmp_path / RECIPE_FILE).stat().st_mtime_ns == before
 
 
