@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
+from kot_platypus.artifacts import write_jsonl
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.comparison import compare_f1, compare_paired
+from kot_platypus.evaluate.comparison import compare_f1, compare_models, compare_paired
+from kot_platypus.records import Answer, Sample
 
 
 def test_mcnemar_by_hand():
@@ -46,3 +50,45 @@ def test_different_questions_are_refused():
         compare_paired([1, 0], [1, 0, 1])
     with pytest.raises(DataError, match="0 and 0"):
         compare_f1([], [], [])
+
+
+def test_models_are_compared_on_what_both_answered(tmp_path):
+    def answer(doc_id: int, correct: bool) -> Answer:
+        return Answer(
+            doc_id=doc_id,
+            task="chain",
+            source="",
+            target="",
+            output="",
+            answer=None,
+            correct=correct,
+            num_tokens=1,
+        )
+
+    def sample(doc_id: int, pred: int) -> Sample:
+        return Sample(
+            task="copa",
+            num_fewshot=0,
+            doc_id=doc_id,
+            logprobs=(0, 0),
+            gold=doc_id % 2,
+            pred=pred,
+            pred_norm=pred,
+            effective_shots=0,
+        )
+
+    right = {"base": (True, False, False, False), "cot": (True, True, True, False)}
+    right["answer"] = (False, True, False, False)
+    for name, verdicts in right.items():
+        rows = [answer(i, verdict) for i, verdict in enumerate(verdicts)]
+        write_jsonl(tmp_path / name / "problems" / "answers.jsonl", rows)
+    for name, preds in {"base": (0, 0, 0, 0), "cot": (0, 1, 0, 1)}.items():
+        rows = [sample(i, pred) for i, pred in enumerate(preds)]
+        write_jsonl(tmp_path / name / "kobest" / "samples.jsonl", rows)
+    compare_models(tmp_path, tuned="cot")
+    comparison = json.loads((tmp_path / "comparison.json").read_text())
+    differences = {row["b"]: row["difference"]["value"] for row in comparison["problems"]}
+    assert differences == {"answer": 0.5, "base": 0.5}
+    (kobest,) = comparison["kobest"]
+    assert (kobest["task"], kobest["n"]) == ("copa", 4)
+    assert kobest["difference"]["value"] == pytest.approx(1 - 1 / 3)  # macro F1 of all 0 is 1/3
