@@ -143,3 +143,8 @@ def test_limits_follow_from_the_files(results: RunResults) -> None:
     plain = change_recipe(results, evaluate__limit=None, evaluate__kobest_dir=None)
     assert "at most the first" not in render_card(plain)
     assert "own small set" not in render_card(plain)
+
+
+def test_usage_snippet_keeps_the_special_tokens_of_training(results: RunResults) -> None:
+    """Training encodes the prompt with the tokenizer's own BOS; a Gemma without it is another."""
+    assert "add_special_tokens" not in render_card(results)

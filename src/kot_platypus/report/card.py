@@ -202,7 +202,7 @@ model = AutoModelForCausalLM.from_pretrained(folder)
 prompt = {_quote(prompt)}
 question = "사과가 7개 있었는데 3개를 먹고 5개를 더 샀다. 사과는 몇 개인가?"
 text = prompt.replace("{{source}}", question)
-inputs = tokenizer(text, return_tensors="pt", add_special_tokens=False)
+inputs = tokenizer(text, return_tensors="pt")
 output = model.generate(**inputs, max_new_tokens={recipe.reason.max_new_tokens}, do_sample=False)
 print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
 

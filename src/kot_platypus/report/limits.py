@@ -41,6 +41,22 @@ def _limit_training(results: RunResults) -> list[str]:
             f"{format_count(dropped)} training examples were dropped because they did not fit "
             f"{format_count(results.recipe.train.cutoff_len)} tokens."
         )
+    return limits + _limit_budgets(results)
+
+
+def _limit_budgets(results: RunResults) -> list[str]:
+    """What is and is not equal between the trainings that are compared."""
+    tokens = results.training.get("tokens_seen", 0)
+    limits = []
+    for folder, manifest in results.manifests.items():
+        stage, _, arm = folder.partition("/")
+        if stage == "train" and arm != TUNED and manifest.get("tokens_seen", tokens) < tokens:
+            limits.append(
+                f"The model trained on {name_condition(results.recipe, arm)} had the same examples "
+                "and optimizer steps. Its responses are shorter, so it saw "
+                f"{format_count(manifest['tokens_seen'])} tokens, the main one "
+                f"{format_count(tokens)}."
+            )
     return limits
 
 
