@@ -269,3 +269,15 @@ def test_embedded_model_is_prepared_once_and_continues_a_known_text():
     assert inputs["input_ids"][0, 0] == tokenizer.bos_token_id
     output = model.generate(**inputs, max_new_tokens=1, do_sample=False)
     assert tokenizer.decode(output[0, -1]).strip() == "times"
+
+
+def test_fingerprint_ignores_the_order_in_which_peft_lists_modules(base, tmp_path):
+    prints = []
+    for name, modules in (("a", ["q_proj", "v_proj"]), ("b", ["v_proj", "q_proj"])):
+        adapter = tmp_path / name
+        adapter.mkdir()
+        (adapter / "adapter_model.safetensors").write_bytes(b"same")
+        config = json.dumps({"r": 4, "target_modules": modules})
+        (adapter / "adapter_config.json").write_text(config)
+        prints.append(fingerprint_model(base, adapter))
+    assert prints[0] == prints[1]

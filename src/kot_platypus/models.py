@@ -261,5 +261,8 @@ def fingerprint_model(folder: Path, adapter: Path | None = None) -> str:
         _require_adapter(adapter)
         parts["adapter"] = hash_file(adapter / "adapter_model.safetensors")
         config = read_json(adapter / "adapter_config.json")
-        parts["adapter_config"] = hash_value({**config, "base_model_name_or_path": None})
+        config.pop("base_model_name_or_path", None)
+        # PEFT writes sets of module names in the order of the day.
+        config = {key: sorted(v) if isinstance(v, list) else v for key, v in config.items()}
+        parts["adapter_config"] = hash_value(config)
     return hash_value(parts)
