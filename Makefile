@@ -1,17 +1,22 @@
 # make demo   set everything up and run the main job: a Korean model that reasons, and its report
 # make test   set everything up and pass the tests
+# make setup  only set everything up
 #
 # PYTHON   the Python to use (3.11 or newer)
-# TORCH    the PyTorch to install. Where pip offers a CPU build (2.13.0+cpu) this takes it. To choose:
+# TORCH    the PyTorch to install. Where pip offers a CPU build (2.13.0+cpu) this takes it; elsewhere
+#          on Linux pip's own build is CUDA's. To choose:
 #            make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 #            make demo TORCH="torch --index-url https://download.pytorch.org/whl/cu130"
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+# Another TORCH is another installation, made in place.
+STAMP  := $(VENV)/.installed-$(shell echo '$(TORCH)' | cksum | cut -d' ' -f1)
 
-.PHONY: demo test test-slow lint format clean help
+.PHONY: setup demo test test-slow lint format clean help
+
+setup: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/kot run demo
@@ -40,7 +45,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable '.[demo,dev]'
-	@touch $@
+	@rm -f $(VENV)/.installed-* && touch $@
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

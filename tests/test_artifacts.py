@@ -152,7 +152,7 @@ def test_rows_are_read_past_a_byte_order_mark_windows_line_ends_and_blank_lines(
     [
         (b"{", "line 3: the row: Invalid JSON"),
         (b'{"source": "a"}', "line 3: target: Field required"),
-        (b'{"source": "a", "target": "b", "answer": "c"}', "line 3: answer: Extra inputs"),
+        (b'{"source": "a", "target": 7}', "line 3: target: Input should be a valid string"),
         ('{"source": "가", "target": "나"}'.encode("cp949"), "line 3: the row: Invalid JSON"),
     ],
 )
@@ -371,3 +371,12 @@ def test_json_files_keep_korean_readable(tmp_path):
     write_json(tmp_path / "a.json", {"질문": "몇 개?"})
     assert "몇 개?" in (tmp_path / "a.json").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "a.json").read_bytes()) == {"질문": "몇 개?"}
+
+
+@pytest.mark.parametrize("leftover", ["manifest.json.part", "rows.jsonl.part"])
+def test_folder_with_only_the_part_of_a_killed_write_is_free(tmp_path, leftover):
+    (tmp_path / "stage").mkdir()
+    (tmp_path / "stage" / leftover).write_text("{")
+    stage = Stage(tmp_path / "stage", "data", config={}, inputs={})
+    assert stage.begin() is False
+    assert stage.begin() is False

@@ -157,7 +157,7 @@ def test_byte_order_mark_of_windows_is_no_key(recipe_file):
 
 def test_missing_section_is_named(recipe_file):
     with pytest.raises(RecipeError, match="train is missing"):
-        load_recipe(recipe_file("name: a\ndescription: b\ndata: {sources: []}"))
+        load_recipe(recipe_file("name: a\ndescription: b\ndata: {sources: [{name: korean-cot}]}"))
 
 
 def test_unknown_recipe_is_wrong_usage_with_a_suggestion():

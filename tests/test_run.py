@@ -130,7 +130,7 @@ def test_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(RunError, match="something else"):
         run_recipe(DEMO, tmp_path)
-    assert [path.name for path in tmp_path.iterdir() if path.name != ".lock"] == ["thesis.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 @pytest.mark.parametrize(
@@ -151,3 +151,17 @@ def test_what_cannot_work_is_refused_before_anything_is_done(tmp_path, override,
 def test_run_in_a_folder_in_use_is_refused(tmp_path):
     with lock_folder(tmp_path), pytest.raises(RunError, match="another kot process"):
         run_recipe(DEMO, tmp_path)
+
+
+def test_run_repairs_a_stage_whose_file_is_gone(tmp_path):
+    """What a manifest says is not enough: each stage looks at its own folder."""
+    recipe = load_recipe("demo")
+    step = next(s for s in plan_steps(recipe, tmp_path / "run") if s.title == "Build the data")
+    step.action()
+    version = step.version
+    step.action()
+    assert step.version == version
+    (tmp_path / "run" / "data" / "heldout.jsonl").unlink()
+    step.action()
+    assert step.version != version
+    assert (tmp_path / "run" / "data" / "heldout.jsonl").is_file()

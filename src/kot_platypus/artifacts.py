@@ -28,7 +28,6 @@ from pydantic import BaseModel, ValidationError
 from kot_platypus.errors import DataError, RunError
 
 MANIFEST = "manifest.json"
-LOCK = ".lock"
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -68,6 +67,7 @@ def write_jsonl(path: Path, rows: Iterable[BaseModel]) -> None:
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes ``path``, replacing it, once the block ends well."""
+    path = path.absolute()
     _refuse_file(path)
     part = path.with_name(path.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -83,6 +83,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     part.replace(path)
     _sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def holds_nothing(folder: Path, *, but: str = "") -> bool:
+    """Whether a folder has no files, apart from one name and the unfinished part of a write."""
+    return not folder.is_dir() or all(
+        path.name == but or path.name.endswith(".part") for path in folder.iterdir()
+    )
 
 
 def _refuse_file(folder: Path) -> None:
@@ -152,8 +159,9 @@ def read_json(path: Path) -> Any:
 def read_jsonl(path: Path, record: type[R]) -> list[R]:
     """The rows of a JSONL file. Raises DataError naming the first bad line."""
     if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
         raise DataError(
-            f"{path} does not exist", expected="a JSONL file", hint="Check the path's spelling."
+            f"{path} {found}", expected="a JSONL file", hint="Check the path's spelling."
         )
     rows = []
     # Split at b"\n" alone: a text may hold U+2028 and other ends of line that JSON leaves as is.
@@ -222,15 +230,27 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _source_commit() -> str | None:
-    """The commit of the checkout this code runs from; None for an installed package."""
+    """The commit this code runs from, marked when changed; None for an installed package."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "rev-parse", "HEAD"]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """A stage folder's manifest. Raises DataError when it is missing or no manifest."""
+    manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or "status" not in manifest:
+        raise DataError(
+            f"{folder / MANIFEST} is no manifest of a stage",
+            expected="an object with a status",
+            hint="Delete that folder and run the stage that writes it again.",
+        )
+    return manifest
 
 
 class Stage:
@@ -296,15 +316,15 @@ class Stage:
         _refuse_file(self.folder)
         path = self.folder / MANIFEST
         if not path.exists():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
+            if not holds_nothing(self.folder):
                 raise RunError(
                     f"{self.folder} holds files of something else",
                     expected="an empty or a new folder",
                     hint="Choose another folder with --out.",
                 )
             return None
-        manifest: dict[str, Any] = read_json(path)
-        if manifest.get("status") != "done" and list(self.folder.iterdir()) == [path]:
+        manifest = read_manifest(self.folder)
+        if manifest["status"] != "done" and holds_nothing(self.folder, but=MANIFEST):
             return None  # claimed, but nothing was made yet: nothing can be lost
         differing = _differences({key: manifest.get(key) for key in self._identity}, self._identity)
         if differing:
@@ -336,17 +356,21 @@ def _short(value: Any) -> str:
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process. Raises RunError when another process holds it."""
+def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold ``folder`` for this process through a hidden file beside it.
+
+    While another process holds it: wait, or raise RunError.
+    """
+    folder = folder.absolute()
     _refuse_file(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / LOCK, timeout=0)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"), timeout=-1 if wait else 0)
     try:
         with lock:
             yield
     except filelock.Timeout as error:
         raise RunError(
             f"another kot process is working in {folder}",
-            expected="one process per run folder",
+            expected="one process per folder",
             hint="Wait for it to end, or choose another folder with --out.",
         ) from error

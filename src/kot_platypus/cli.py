@@ -19,7 +19,13 @@ _DISK_FULL = (
 )
 
 
-_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
+_NATIVE_DISK_FULL = (  # how writers in C++ and Rust report it
+    "No space left on device",
+    "file write failed",
+    "iostream error",
+    "inline_container.cc",
+)
 
 
 class _Guarded(TyperGroup):
@@ -132,11 +138,13 @@ def data(
     overrides: Sets = None,
 ) -> None:
     """Build a recipe's training rows and held-out problems."""
+    from kot_platypus.artifacts import lock_folder
     from kot_platypus.data.build import build_data
     from kot_platypus.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
-    build_data(out, loaded.data, seed=loaded.seed)
+    with lock_folder(out):
+        build_data(out, loaded.data, seed=loaded.seed)
     print(*(out / name for name in ("train.jsonl", "heldout.jsonl", "shots.jsonl")), sep="\n")
 
 
@@ -152,11 +160,13 @@ def train(
 
     loaded = load_recipe(recipe, overrides or ())
     _require_file(data, "--data")
+    from kot_platypus.artifacts import lock_folder
     from kot_platypus.models import resolve_model
     from kot_platypus.train.fit import train_adapter
 
     base = resolve_model(loaded.model.name, loaded.model.revision)
-    train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
+    with lock_folder(out):
+        train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
     print(out / "adapter")
 
 
@@ -167,11 +177,13 @@ def merge(
     model: ModelName = "gemma-3-270m",
 ) -> None:
     """Merge an adapter into its base: a plain transformers folder."""
+    from kot_platypus.artifacts import lock_folder
     from kot_platypus.models import resolve_model
     from kot_platypus.train.merge import merge_adapter
 
     _require_file(adapter / "adapter_config.json", "--adapter")
-    merge_adapter(resolve_model(model), adapter, out)
+    with lock_folder(out):
+        merge_adapter(resolve_model(model), adapter, out)
     print(out)
 
 
@@ -204,13 +216,14 @@ def evaluate(
     device: Device = "auto",
 ) -> None:
     """Score a model on KoBEST."""
+    from kot_platypus.artifacts import lock_folder
     from kot_platypus.evaluate.choices import evaluate_choices
     from kot_platypus.models import resolve_model
     from kot_platypus.recipe import EvaluateSection
 
     section = EvaluateSection(
         protocol=protocol,
-        tasks=tuple(tasks.split(",")),
+        tasks=tuple(task.strip() for task in tasks.split(",")),
         num_fewshot=_parse_counts("--num-fewshot", num_fewshot),
         limit=limit,
         kobest_dir=kobest_dir,
@@ -219,7 +232,8 @@ def evaluate(
     _require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
     _require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
     folder = resolve_model(model)
-    evaluate_choices(out, folder, section, adapter=adapter, dtype=dtype, device=device)
+    with lock_folder(out):
+        evaluate_choices(out, folder, section, adapter=adapter, dtype=dtype, device=device)
     print(out / "results.json")
 
 
@@ -330,7 +344,7 @@ def _is_disk_full(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
-        if "No space left on device" in str(error) or "file write failed" in str(error):
+        if any(sign in str(error) for sign in _NATIVE_DISK_FULL):
             return True
         error = error.__cause__ or error.__context__
     return False

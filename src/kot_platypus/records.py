@@ -12,7 +12,12 @@ class Record(BaseModel):
 
 
 class Example(Record):
-    """One chain-of-thought example in KoCoT's columns (kyujinpy/KoCoT_2000)."""
+    """One chain-of-thought example in KoCoT's columns (kyujinpy/KoCoT_2000).
+
+    Columns beside these are left alone: people's files have ids and notes.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     source: str
     target: str

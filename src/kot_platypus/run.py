@@ -8,17 +8,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from kot_platypus.artifacts import (
-    LOCK,
     MANIFEST,
+    holds_nothing,
     lock_folder,
-    read_json,
     read_jsonl,
+    read_manifest,
     write_text,
 )
-from kot_platypus.errors import RecipeError, RunError
+from kot_platypus.errors import DataError, RecipeError, RunError
 from kot_platypus.progress import console
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import Recipe, SourceSection, Target, dump_recipe, load_recipe
@@ -46,10 +47,15 @@ class Step:
     @property
     def state(self) -> str:
         """``done``, ``started`` or ``to do``, read from the folder's manifest."""
-        path = self.folder and self.folder / MANIFEST
-        if not path or not path.is_file():
+        if not self.folder or not (self.folder / MANIFEST).is_file():
             return "to do"
-        return "done" if read_json(path).get("status") == "done" else "started"
+        return "done" if read_manifest(self.folder)["status"] == "done" else "started"
+
+    @property
+    def version(self) -> int:
+        """Changes whenever the stage's result is made anew; 0 while there is none."""
+        path = self.folder and self.folder / MANIFEST
+        return path.stat().st_mtime_ns if path and path.is_file() else 0
 
 
 def run_recipe(recipe: Recipe, out: Path) -> None:
@@ -64,13 +70,15 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
         claim_folder(recipe, out, is_new=all(step.state == "to do" for step in steps))
         for number, step in enumerate(steps, start=1):
             label = f"[{number}/{len(steps)}] {step.title}"
-            if step.state == "done":
-                console.print(f"[dim]✓ {label}: done before[/dim]")
-                continue
-            started = time.monotonic()
-            console.print(f"[bold]• {label}[/bold]")
+            started, version = time.monotonic(), step.version
+            if step.state != "done":
+                console.print(f"[bold]• {label}[/bold]")
+            # A stage knows best whether its result is whole and of these inputs.
             step.action()
-            console.print(f"[green]✓[/green] {label}: {time.monotonic() - started:.0f} s")
+            if version and step.version == version:
+                console.print(f"[dim]✓ {label}: done before[/dim]")
+            else:
+                console.print(f"[green]✓[/green] {label}: {time.monotonic() - started:.0f} s")
 
 
 def describe_plan(recipe: Recipe, out: Path) -> str:
@@ -112,12 +120,26 @@ def check_recipe(recipe: Recipe) -> None:
     for task in recipe.evaluate.tasks:
         resolve_task(task)
     template = load_template(recipe.train.template)
-    if recipe.data.heldout_problems and not template.answer_prefix:
+    marked = template.answer_prefix and recipe.train.target != "rationale"
+    if recipe.data.heldout_problems and not marked:
         raise RecipeError(
-            f"the template {template.name!r} does not mark the answer, so none could be read",
-            expected="a template with an answer line, or data.heldout_problems 0",
-            hint="Set train.template=kot, or data.heldout_problems=0.",
+            f"template {template.name!r} with target {recipe.train.target!r} does not mark the "
+            "answer, so none could be read",
+            expected="an answer line, or data.heldout_problems 0",
+            hint="Set train.template=kot and train.target=rationale_answer.",
         )
+    for source in recipe.data.sources:
+        if source.name == "file" and not Path(source.path or "").is_file():
+            raise DataError(
+                f"{source.path} does not exist", expected="a JSONL file", hint="Check data.sources."
+            )
+    for module in recipe.train.report_to:
+        if find_spec(module) is None:
+            raise RecipeError(
+                f"train.report_to names {module}, which is not installed",
+                expected="an installed package",
+                hint=f"Type: pip install {module}",
+            )
 
 
 def claim_folder(recipe: Recipe, out: Path, *, is_new: bool) -> None:
@@ -127,7 +149,7 @@ def claim_folder(recipe: Recipe, out: Path, *, is_new: bool) -> None:
     """
     path = out / RECIPE_FILE
     text = dump_recipe(recipe)
-    if not path.is_file() and any(file.name != LOCK for file in out.iterdir()):
+    if not path.is_file() and not holds_nothing(out):
         raise RunError(
             f"{out} holds files of something else",
             expected="a new folder, or one of a run",

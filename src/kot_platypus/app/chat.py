@@ -10,7 +10,7 @@ import torch
 from transformers import TextStreamer
 
 from kot_platypus.artifacts import read_json
-from kot_platypus.models import load_model, load_tokenizer
+from kot_platypus.models import ADAPTER_INFO, load_model, load_tokenizer
 from kot_platypus.prompts import Template
 
 
@@ -19,7 +19,7 @@ def chat_with(model_folder: Path, ask: str | None = None, max_new_tokens: int = 
 
     Each question stands alone, in the template the model was trained with.
     """
-    template = Template.model_validate(read_json(model_folder / "kot.json")["template"])
+    template = Template.model_validate(read_json(model_folder / ADAPTER_INFO)["template"])
     tokenizer = load_tokenizer(model_folder)
     model = load_model(model_folder)
     if ask is not None:
@@ -34,7 +34,7 @@ def chat_with(model_folder: Path, ask: str | None = None, max_new_tokens: int = 
 def _read_question() -> str:
     try:
         return input("질문: " if sys.stdin.isatty() else "").strip()
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         return ""
 
 

@@ -35,7 +35,7 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
     )
     if stage.is_done:
         return
-    by_source = [load_source(source, seed) for source in section.sources]
+    by_source = [load_source(source, seed + i) for i, source in enumerate(section.sources)]
     train = [example for rows in by_source for example in rows]
     random.Random(seed).shuffle(train)
     heldout = make_problems(section.heldout_problems, seed, "heldout", section.heldout_families)
@@ -129,4 +129,4 @@ def _load_hub(path: str) -> list[Example]:
             hint="Convert it to JSONL with these columns and use the source `file`.",
         )
     fields = [name for name in Example.model_fields if name in dataset.column_names]
-    return [Example(**{name: str(row[name]) for name in fields}) for row in dataset]
+    return [Example(**{name: str(row[name] or "") for name in fields}) for row in dataset]

@@ -1,7 +1,7 @@
 """Reasoning problems whose rationale and answer are computed, then verified from the text alone.
 
-Training and held-out problems share no story and no starting number, so a right answer on a
-held-out problem is not remembered. Stories are data: ``prompts/problems.yaml``.
+Held-out problems have settings, names or things, and ranges of numbers or lengths, that no training
+problem has, so a right answer is not remembered. Stories are data: ``prompts/problems.yaml``.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _make_switch(rng: random.Random, story: Story, split: Split) -> Example:
 
 
 def _make_chain(rng: random.Random, story: Story, split: Split) -> Example:
-    # Held-out chains are longer than any seen in training.
+    # Held-out lists are longer, and some ask for more steps than any training problem.
     fewest_hops, num_places = (2, 6) if split == "train" else (3, 7)
     places = rng.sample(story["places"], num_places)
     start, hops = rng.randrange(2), fewest_hops + rng.randrange(3)
@@ -287,7 +287,7 @@ def _verify_chain(problem: Example) -> None:
     words = r"(\S+) (?:쪽지에는|다음은) (\S+?)(?=,|이다\.|이?라고)"
     follows = dict(re.findall(words, problem.source))
     question = problem.source.split(". ")[-1]
-    place, hops = question.partition("에서")[0], re.search(r"(\d)번", question)
+    place, hops = question.partition("부터 ")[0], re.search(r"(\d)번", question)
     _demand(hops is not None, problem, "no number of steps")
     assert hops is not None
     steps = []

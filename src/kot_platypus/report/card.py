@@ -68,7 +68,7 @@ def render_card(results: RunResults, prompt: str | None = None) -> str:
         pairs=wording.select_kobest_pairs(results),
         p_value=wording.format_p,
         signed=wording.format_score_difference,
-        snippet=fence(_write_snippet(recipe, prompt), "python"),
+        snippet=fence(_write_snippet(results, prompt), "python"),
         command=fence(write_command(recipe), "sh"),
         data=[describe_source(source) for source in recipe.data.sources],
         counts=tables.tabulate_data(results),
@@ -187,7 +187,14 @@ def fence(text: str, language: str) -> Markup:
     return Markup(f"{bars}{escape(language)}\n{text}\n{bars}")
 
 
-def _write_snippet(recipe: Recipe, prompt: str | None) -> str:
+def _find_question(results: RunResults) -> str:
+    """A question of the kind the model was tested on: the first held-out problem."""
+    answers = results.answers.get(TUNED)
+    return answers[0].source if answers else "물이 얼면 부피는 어떻게 되는가?"
+
+
+def _write_snippet(results: RunResults, prompt: str | None) -> str:
+    recipe = results.recipe
     if prompt is None:
         try:
             prompt = load_template(recipe.train.template).prompt
@@ -200,7 +207,7 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)
 
 prompt = {_quote(prompt)}
-question = "사과가 7개 있었는데 3개를 먹고 5개를 더 샀다. 사과는 몇 개인가?"
+question = {_quote(_find_question(results)).replace("<", chr(92) + "x3c")}
 text = prompt.replace("{{source}}", question)
 inputs = tokenizer(text, return_tensors="pt")
 output = model.generate(**inputs, max_new_tokens={recipe.reason.max_new_tokens}, do_sample=False)

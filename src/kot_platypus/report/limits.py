@@ -74,8 +74,8 @@ def _limit_problems(results: RunResults) -> list[str]:
     if shared:
         limits.append(
             f"The held-out problems are generated, from the families also trained on "
-            f"({', '.join(shared)}), with unseen stories and numbers. They show whether the model "
-            "learnt to solve these, not whether it reasons elsewhere."
+            f"({', '.join(shared)}), with settings and names that no training problem has. "
+            "They show whether the model learnt to solve these, not whether it reasons elsewhere."
         )
     base = results.problems.get(BASE)
     if base is not None and base.num_fewshot != tuned.num_fewshot:
@@ -97,7 +97,20 @@ def _limit_parsing(results: RunResults) -> list[str]:
     if not missing:
         return []
     counts = ", ".join(f"{who} {count} of {n}" for who, (count, n) in missing.items())
-    return [f"Outputs that state no answer count as wrong: {counts}."]
+    limits = [f"Outputs that state no answer count as wrong: {counts}."]
+    most = results.recipe.reason.max_new_tokens
+    cut = {
+        name_condition(results.recipe, who): sum(
+            answer.answer is None and answer.num_tokens >= most for answer in answers
+        )
+        for who, answers in results.answers.items()
+    }
+    if any(cut.values()):
+        counts = ", ".join(f"{who} {count}" for who, count in cut.items() if count)
+        limits.append(
+            f"Of these, so many were still going on when cut off at {most} tokens: {counts}."
+        )
+    return limits
 
 
 def _list_shared_families(recipe: Recipe) -> list[str]:

@@ -202,5 +202,5 @@ def _parse(path: Path, kind: type[P]) -> P:
         raise DataError(
             f"{path}: {where}: {first['msg']}",
             expected=f"{kind.__name__} as the evaluate stage writes them",
-            hint="Delete the file's folder and run kot evaluate again.",
+            hint="Delete the file's folder and run the same kot run again.",
         ) from error

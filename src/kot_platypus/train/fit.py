@@ -26,6 +26,7 @@ from transformers.trainer_callback import PrinterCallback
 from kot_platypus.artifacts import Stage, hash_file, new_folder, read_jsonl, write_json, write_text
 from kot_platypus.errors import DataError, ModelError
 from kot_platypus.models import (
+    ADAPTER_INFO,
     fingerprint_model,
     load_model,
     load_tokenizer,
@@ -40,8 +41,6 @@ from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, encode_example
 from kot_platypus.train.loss import pack_loss
 from kot_platypus.train.packing import Pack, pack_batch
-
-ADAPTER_INFO = "kot.json"
 
 
 def train_adapter(
@@ -118,9 +117,9 @@ def _encode_rows(
     ]
     if not encoded:
         raise DataError(
-            f"{data} has no example that fits cutoff_len {cutoff_len}",
+            f"none of the {len(examples)} rows of {data} fits cutoff_len {cutoff_len}",
             expected="at least one",
-            hint="Raise train.cutoff_len.",
+            hint="Raise train.cutoff_len." if examples else "The file holds no rows.",
         )
     return encoded, len(examples) - len(encoded)
 

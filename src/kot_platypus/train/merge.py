@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
+from transformers import AutoConfig
 
 from kot_platypus.artifacts import Stage, new_folder, read_json
 from kot_platypus.errors import ModelError
-from kot_platypus.models import fingerprint_model, load_model, load_tokenizer
+from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model, load_tokenizer
 from kot_platypus.progress import show_progress
-from kot_platypus.train.fit import ADAPTER_INFO
 
 
 def merge_adapter(base: Path, adapter: Path, out: Path) -> None:
@@ -25,7 +26,7 @@ def merge_adapter(base: Path, adapter: Path, out: Path) -> None:
     if Stage(out, "merge", config={}, inputs=inputs).is_done:
         return
     info = adapter / ADAPTER_INFO
-    trained_on = read_json(info)["base"] if info.is_file() else None
+    trained_on = read_json(info).get("base") if info.is_file() else None
     if trained_on not in (None, base_fingerprint):
         raise ModelError(
             f"{adapter} was trained on another base than {base}",
@@ -37,13 +38,24 @@ def merge_adapter(base: Path, adapter: Path, out: Path) -> None:
         stage.begin()
         model = load_model(base, dtype="float32", device="cpu", adapter=adapter)
         advance(note="loaded")
-        merged = model.merge_and_unload(safe_merge=True)
+        merged = _merge(model, adapter)
         advance(note="merged")
-        dtype = read_json(base / "config.json").get("dtype", "float32")
-        merged.to(dtype=getattr(torch, dtype)).save_pretrained(folder)
+        dtype = AutoConfig.from_pretrained(base).dtype or torch.float32
+        merged.to(dtype=dtype).save_pretrained(folder)
         load_tokenizer(base).save_pretrained(folder)
         for extra in (info, base / "NOTICE"):
             if extra.is_file():
                 shutil.copyfile(extra, folder / extra.name)
         stage.finish()
         advance(note="written")
+
+
+def _merge(model: Any, adapter: Path) -> Any:
+    try:
+        return model.merge_and_unload(safe_merge=True)
+    except ValueError as error:  # PEFT's safe merge found infinities or NaNs
+        raise ModelError(
+            f"{adapter} does not merge ({error})",
+            expected="finite weights",
+            hint="Train again with a lower train.learning_rate.",
+        ) from error
