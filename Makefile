@@ -11,8 +11,14 @@ PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-# Another TORCH is another installation, made in place.
-STAMP  := $(VENV)/.installed-$(shell echo '$(TORCH)' | cksum | cut -d' ' -f1)
+STAMP  := $(VENV)/.installed
+
+# A TORCH that is asked for and not the one installed is a reason to install again.
+ifneq ($(origin TORCH),file)
+ifneq ($(shell cat $(VENV)/.torch 2>/dev/null),$(TORCH))
+$(shell rm -f $(STAMP))
+endif
+endif
 
 .PHONY: setup demo test test-slow lint format clean help
 
@@ -45,7 +51,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --constraint constraints.txt --editable '.[demo,dev]'
-	@rm -f $(VENV)/.installed-* && touch $@
+	@echo '$(TORCH)' > $(VENV)/.torch && touch $@
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

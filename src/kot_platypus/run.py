@@ -6,7 +6,7 @@ recipe.yaml -> data/ -> train/ -> merged/ -> evaluate/ -> report.html, README.md
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,7 +67,7 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
     with lock_folder(out):
         check_recipe(recipe)
         steps = plan_steps(recipe, out)
-        claim_folder(recipe, out, is_new=all(step.state == "to do" for step in steps))
+        claim_folder(recipe, out, is_new=is_untouched(steps))
         for number, step in enumerate(steps, start=1):
             label = f"[{number}/{len(steps)}] {step.title}"
             started, version = time.monotonic(), step.version
@@ -81,10 +81,16 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
                 console.print(f"[green]✓[/green] {label}: {time.monotonic() - started:.0f} s")
 
 
+def is_untouched(steps: Sequence[Step]) -> bool:
+    """Whether no step has begun."""
+    return all(step.state == "to do" for step in steps)
+
+
 def describe_plan(recipe: Recipe, out: Path) -> str:
     """What ``run_recipe`` would do, as text: every step, its folder and its state."""
     check_recipe(recipe)
     steps = plan_steps(recipe, out)
+    check_folder(recipe, out, is_new=is_untouched(steps))
     width = max(len(step.title) for step in steps)
     lines = [
         f"{recipe.name}: {recipe.description}",
@@ -147,19 +153,24 @@ def claim_folder(recipe: Recipe, out: Path, *, is_new: bool) -> None:
 
     While nothing has been done (``is_new``) a corrected recipe simply takes the place of the old.
     """
+    check_folder(recipe, out, is_new=is_new)
+    if is_new:
+        write_text(out / RECIPE_FILE, dump_recipe(recipe))
+
+
+def check_folder(recipe: Recipe, out: Path, *, is_new: bool) -> None:
+    """Raise RunError when ``out`` holds something else, or results of other settings."""
     path = out / RECIPE_FILE
-    text = dump_recipe(recipe)
     if not path.is_file() and not holds_nothing(out):
         raise RunError(
             f"{out} holds files of something else",
             expected="a new folder, or one of a run",
             hint="Choose another folder with --out.",
         )
-    if is_new:
-        write_text(path, text)
-    elif load_recipe(str(path)) != recipe:
+    if not is_new and load_recipe(str(path)) != recipe:
+        wanted = dump_recipe(recipe).splitlines()
         found = path.read_text(encoding="utf-8").splitlines()
-        differing = [line.strip() for line in found if line not in text.splitlines()]
+        differing = [line.strip() for line in found if line not in wanted]
         raise RunError(
             f"{out} holds a run of other settings ({'; '.join(differing[:3]) or 'fewer of them'})",
             expected="a new folder, or the same recipe and --set as before",
@@ -263,7 +274,8 @@ def _train(recipe: Recipe, data: Path, folder: Path, target: Target) -> None:
 def _merge(recipe: Recipe, adapter: Path, folder: Path) -> None:
     from kot_platypus.train.merge import merge_adapter
 
-    merge_adapter(_base(recipe), adapter, folder)
+    trust = recipe.model.trust_remote_code
+    merge_adapter(_base(recipe), adapter, folder, trust_remote_code=trust)
 
 
 def _evaluate(recipe: Recipe, out: Path, who: str, folder: Path) -> None:

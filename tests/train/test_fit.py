@@ -18,7 +18,7 @@ from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.train.checkpoints import find_checkpoint, seal_checkpoint
 from kot_platypus.train.fit import train_adapter
-from kot_platypus.train.merge import merge_adapter
+from kot_platypus.train.merge import merge_adapter, read_dtype
 
 MODEL = ModelSection(device="cpu", dtype="float32")
 SECTION = TrainSection(
@@ -142,3 +142,11 @@ def test_merging_into_another_base_is_refused(trained, shared, tmp_path):
         merge_adapter(
             shared / "models" / "tiny-polyglot-ko", trained / "adapter", tmp_path / "merged"
         )
+
+
+@pytest.mark.parametrize(("key", "dtype"), [("dtype", "float16"), ("torch_dtype", "bfloat16")])
+def test_merged_model_keeps_the_dtype_of_its_base(base, tmp_path, key, dtype):
+    config = json.loads((base / "config.json").read_text())
+    del config["dtype"]
+    (tmp_path / "config.json").write_text(json.dumps(config | {key: dtype}))
+    assert read_dtype(tmp_path) == getattr(torch, dtype)

@@ -10,6 +10,7 @@ import torch
 from transformers import TextStreamer
 
 from kot_platypus.artifacts import read_json
+from kot_platypus.errors import UsageError
 from kot_platypus.models import ADAPTER_INFO, load_model, load_tokenizer
 from kot_platypus.prompts import Template
 
@@ -22,6 +23,8 @@ def chat_with(model_folder: Path, ask: str | None = None, max_new_tokens: int = 
     template = Template.model_validate(read_json(model_folder / ADAPTER_INFO)["template"])
     tokenizer = load_tokenizer(model_folder)
     model = load_model(model_folder)
+    if ask is not None and not ask.strip():
+        raise UsageError("--ask is empty", expected="a question", hint="Or leave out --ask.")
     if ask is not None:
         _answer(model, tokenizer, template, ask, max_new_tokens)
         return

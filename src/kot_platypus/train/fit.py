@@ -95,11 +95,18 @@ def train_adapter(
 
 
 def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, int]:
+    """The manifest's facts. Tokens seen are expected ones where an epoch drops its last batch."""
+    steps = _num_steps(len(encoded), section)
+    shown = section.num_epochs * len(encoded)
+    if section.last_batch == "drop":
+        shown = steps * min(section.batch_size, len(encoded))
     return {
         "num_examples": len(encoded),
-        "optimizer_steps": _num_steps(len(encoded), section),
-        "tokens_seen": section.num_epochs * sum(len(item.ids) for item in encoded),
-        "trained_tokens_seen": section.num_epochs * sum(item.num_targets for item in encoded),
+        "optimizer_steps": steps,
+        "tokens_seen": round(shown / len(encoded) * sum(len(item.ids) for item in encoded)),
+        "trained_tokens_seen": round(
+            shown / len(encoded) * sum(item.num_targets for item in encoded)
+        ),
         "parameters": sum(p.numel() for p in model.get_base_model().parameters()),
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }

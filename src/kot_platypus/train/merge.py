@@ -15,7 +15,7 @@ from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model, loa
 from kot_platypus.progress import show_progress
 
 
-def merge_adapter(base: Path, adapter: Path, out: Path) -> None:
+def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bool = False) -> None:
     """Write base + adapter as sharded safetensors with the tokenizer, in the base's own dtype.
 
     The sums are made in float32 on the CPU. Raises ModelError when the adapter was trained on
@@ -36,18 +36,30 @@ def merge_adapter(base: Path, adapter: Path, out: Path) -> None:
     with show_progress("Merging", 3, "parts") as advance, new_folder(out) as folder:
         stage = Stage(folder, "merge", config={}, inputs=inputs)
         stage.begin()
-        model = load_model(base, dtype="float32", device="cpu", adapter=adapter)
+        model = load_model(
+            base,
+            dtype="float32",
+            device="cpu",
+            adapter=adapter,
+            trust_remote_code=trust_remote_code,
+        )
         advance(note="loaded")
         merged = _merge(model, adapter)
         advance(note="merged")
-        dtype = AutoConfig.from_pretrained(base).dtype or torch.float32
+        dtype = read_dtype(base, trust_remote_code=trust_remote_code)
         merged.to(dtype=dtype).save_pretrained(folder)
-        load_tokenizer(base).save_pretrained(folder)
+        load_tokenizer(base, trust_remote_code=trust_remote_code).save_pretrained(folder)
         for extra in (info, base / "NOTICE"):
             if extra.is_file():
                 shutil.copyfile(extra, folder / extra.name)
         stage.finish()
         advance(note="written")
+
+
+def read_dtype(base: Path, *, trust_remote_code: bool = False) -> torch.dtype:
+    """The dtype a model says it is kept in, also by 2023's ``torch_dtype``; else float32."""
+    config = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code)
+    return config.dtype or torch.float32
 
 
 def _merge(model: Any, adapter: Path) -> Any:
