@@ -303,9 +303,11 @@ def test_bug_keeps_its_traceback():
 
 
 INTERRUPTED = """
-import sys
+import signal, sys
 from kot_platypus.cli import main
 from kot_platypus.data import build
+# A shell that starts tests in the background leaves SIGINT ignored; a user's terminal does not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = ["kot", "data", sys.argv[1], "--out", "data"]
 print("begun", flush=True)
 main()
@@ -323,6 +325,9 @@ def test_real_interrupt_ends_with_130_and_no_traceback(recipe, tmp_path):
         assert process.stdout.readline() == "begun\n"
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        try:
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert stderr == "Stopped. Type the same command again to go on from here.\n"
