@@ -162,9 +162,10 @@ def tabulate_problems(results: RunResults) -> list[ProblemRow]:
 
 
 def list_families(results: RunResults) -> list[str]:
-    """``all``, then the families of problems in file order."""
+    """``all``, then the families of problems in file order; one alone would say the same twice."""
     found = dict.fromkeys(name for part in results.problems.values() for name in part.results)
-    return sorted(found, key=lambda name: name != ALL)
+    families = [name for name in found if name != ALL]
+    return [ALL, *families] if len(families) > 1 else [ALL]
 
 
 def tabulate_differences(results: RunResults) -> list[DifferenceRow]:
