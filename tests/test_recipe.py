@@ -166,7 +166,12 @@ def test_unknown_recipe_is_wrong_usage_with_a_suggestion():
     assert raised.value.exit_code == 2
 
 
-@pytest.mark.parametrize("name", ["missing.yaml", "", "."])
+def test_missing_recipe_file_is_a_recipe_error():
+    with pytest.raises(RecipeError, match=r"missing\.yaml does not exist"):
+        load_recipe("missing.yaml")
+
+
+@pytest.mark.parametrize("name", ["", "."])
 def test_recipe_that_is_no_file_is_wrong_usage(name):
     with pytest.raises(UsageError, match="no recipe"):
         load_recipe(name)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Optional
 import typer
 from typer.core import TyperGroup
 
-from kot_platypus.errors import KotError, UsageError
+from kot_platypus.errors import DataError, KotError, UsageError
 
 _STOPPED = "Stopped. Type the same command again to go on from here."
 _DISK_FULL = (
@@ -321,7 +321,7 @@ def _require_one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
 
 def _require_file(path: Path, option: str) -> None:
     if not path.is_file():
-        raise UsageError(
+        raise DataError(
             f"{option}: {path} does not exist", expected="that file", hint="Check the path."
         )
 

@@ -190,6 +190,10 @@ def _read_recipe(name: str) -> tuple[str, str]:
         return str(path), _read_text(path)
     if name in list_recipes():
         return f"{name}.yaml", (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
+    if path.suffix in (".yaml", ".yml"):
+        raise RecipeError(
+            f"{path} does not exist", expected="a recipe", hint="Check the path, or: kot recipes"
+        )
     close = get_close_matches(name, list_recipes(), n=1)
     raise UsageError(
         f"no recipe {name!r}",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.errors import DataError, MissingExtraError, UsageError
+from kot_platypus.errors import DataError, MissingExtraError
 from kot_platypus.evaluate import tasks
 from kot_platypus.evaluate.tasks import COLUMNS, TASKS, load_task, resolve_task
 
@@ -112,7 +112,7 @@ def test_missing_folders_and_files_are_named(tmp_path):
 
 def test_an_unknown_task_names_its_neighbour():
     assert resolve_task("kobest_COPA") == "copa"
-    with pytest.raises(UsageError, match="Did you mean hellaswag"):
+    with pytest.raises(DataError, match="Did you mean hellaswag"):
         resolve_task("helaswag")
 
 

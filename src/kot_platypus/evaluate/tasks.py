@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_value
-from kot_platypus.errors import DataError, UsageError, require_extra
+from kot_platypus.errors import DataError, require_extra
 
 MINI = "mini"
 """The name of the small set that is shipped with the package."""
@@ -73,12 +73,12 @@ class TaskData:
 
 
 def resolve_task(name: str) -> str:
-    """``copa`` for ``copa``, ``COPA`` or ``kobest_copa``. Raises UsageError for other names."""
+    """``copa`` for ``copa``, ``COPA`` or ``kobest_copa``. Raises DataError for other names."""
     task = name.lower().removeprefix("kobest_")
     if task in TASKS:
         return task
     close = get_close_matches(task, TASKS, n=1)
-    raise UsageError(
+    raise DataError(
         f"no task {name!r}",
         expected=f"one of {', '.join(TASKS)}",
         hint=f"Did you mean {close[0]}?" if close else "Mend evaluate.tasks or --tasks.",
@@ -94,7 +94,6 @@ def load_task(task: str, kobest_dir: str | Path | None = None) -> TaskData:
             ``.tsv`` or ``.jsonl`` in either form; ``"mini"`` the shipped set; None the Hub's.
 
     Raises:
-        UsageError: no such task.
         DataError: a missing or malformed file (named with its line), or no Hub.
     """
     task = resolve_task(task)
