@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 import filelock
 from pydantic import BaseModel, ValidationError
 
-from kot_platypus.errors import DataError, RunError
+from kot_platypus.errors import DataError, KotError, RunError
 
 MANIFEST = "manifest.json"
 R = TypeVar("R", bound=BaseModel)
@@ -138,6 +138,20 @@ class JsonlLog(Generic[R]):
 
 
 # --- reading -----------------------------------------------------------------------------------
+
+
+def read_text(path: Path, error: type[KotError] = DataError) -> str:
+    """A user's text file, UTF-8 with or without a byte order mark. Raises ``error`` otherwise."""
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as cause:
+        line = content[: cause.start].count(b"\n") + 1
+        raise error(
+            f"{path} line {line} is not UTF-8",
+            expected="text in UTF-8",
+            hint="Convert the file, e.g. with iconv -f CP949 -t UTF-8.",
+        ) from cause
 
 
 def read_json(path: Path) -> Any:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from kot_platypus.artifacts import read_text
 from kot_platypus.errors import RecipeError, UsageError
 
 RECIPES = files("kot_platypus") / "recipes"
@@ -187,7 +188,7 @@ def dump_recipe(recipe: Recipe) -> str:
 def _read_recipe(name: str) -> tuple[str, str]:
     path = Path(name)
     if path.suffix in (".yaml", ".yml") and path.is_file():
-        return str(path), _read_text(path)
+        return str(path), read_text(path, RecipeError)
     if name in list_recipes():
         return f"{name}.yaml", (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
     if path.suffix in (".yaml", ".yml"):
@@ -200,15 +201,6 @@ def _read_recipe(name: str) -> tuple[str, str]:
         expected=f"a YAML file or one of {', '.join(list_recipes())}",
         hint=f"Did you mean {close[0]}?" if close else "Type: kot recipes",
     )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RecipeError(
-            f"{path} is not UTF-8", expected="text in UTF-8", hint="Save it again as UTF-8."
-        ) from error
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

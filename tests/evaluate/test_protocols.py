@@ -87,3 +87,10 @@ def test_what_does_not_exist_is_named():
         load_protocol("polyglott")
     with pytest.raises(DataError, match="20 training documents"):
         build_questions(load_protocol("polyglot"), load_task("copa", "mini"), 21)
+
+
+def test_protocol_file_in_another_encoding_is_named_with_its_line(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes("tasks:\n  copa: 질문\n".encode("cp949"))
+    with pytest.raises(RecipeError, match="line 2 is not UTF-8"):
+        load_protocol(str(path))

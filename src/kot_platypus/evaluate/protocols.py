@@ -18,7 +18,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from kot_platypus.artifacts import hash_value
+from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError, RecipeError, UsageError
 from kot_platypus.evaluate.tasks import COLUMNS, Document, TaskData
 from kot_platypus.records import Question, Request
@@ -130,7 +130,7 @@ def load_protocol(name: str) -> Protocol:
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml") and path.is_file():
-        text, name = path.read_text(encoding="utf-8"), path.stem
+        text, name = read_text(path, RecipeError), path.stem
     elif name in list_protocols():
         text = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     else:

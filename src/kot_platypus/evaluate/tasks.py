@@ -17,7 +17,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import hash_value
+from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError, require_extra
 
 MINI = "mini"
@@ -139,22 +139,10 @@ def _read_split(task: str, folder: Path, split: str) -> Iterator[Document]:
     )
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path} line {line} is not UTF-8",
-            expected="text in UTF-8",
-            hint="Convert the file, e.g. with iconv -f CP949 -t UTF-8.",
-        ) from error
-
-
 def _read_tsv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     # The originals read these files with pandas, so a cell that begins with a quotation mark is
     # quoted; the csv module agrees with pandas here. The goldens tell.
-    reader = csv.reader(_read_text(path).replace("\r\n", "\n").split("\n"), delimiter="\t")
+    reader = csv.reader(read_text(path).replace("\r\n", "\n").split("\n"), delimiter="\t")
     header = next(reader)
     for cells in reader:
         if not cells:
@@ -169,7 +157,7 @@ def _read_tsv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kot_platypus.artifacts import MANIFEST, read_json, read_jsonl
+from kot_platypus.artifacts import MANIFEST, read_json, read_jsonl, read_manifest
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.recipe import Recipe, load_recipe
 from kot_platypus.records import Answer
@@ -178,9 +178,7 @@ def load_results(run: Path) -> RunResults:
 def _load_manifests(run: Path) -> dict[str, dict[str, Any]]:
     folders = ("data", "train/*", "merged", "evaluate/*/kobest", "evaluate/*/problems")
     files = [file for folder in folders for file in _find(run, f"{folder}/{MANIFEST}")]
-    found = {file.parent.relative_to(run).as_posix(): read_json(file) for file in files}
-    # A stage's facts lie at the manifest's top level, or under a key of their own.
-    return {folder: {**m.get("facts", {}), **m} for folder, m in found.items()}
+    return {file.parent.relative_to(run).as_posix(): read_manifest(file.parent) for file in files}
 
 
 def _find(run: Path, pattern: str) -> list[Path]:
