@@ -2,57 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
-from typer.core import TyperGroup
 
-from kot_platypus.errors import DataError, KotError, UsageError
-
-_STOPPED = "Stopped. Type the same command again to go on from here."
-_DISK_FULL = (
-    "kot: the disk is full; expected room for the run. "
-    "Free some and type the same command again: finished work is kept."
-)
-
-
-_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
-_NATIVE_DISK_FULL = (  # how writers in C++ and Rust report it
-    "No space left on device",
-    "file write failed",
-    "iostream error",
-    "inline_container.cc",
-)
-
-
-class _Guarded(TyperGroup):
-    """Prints what a user can act on as one line. Bugs keep their traceback."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command."""
-        try:
-            return super().invoke(ctx)
-        except KotError as error:
-            message, code = f"kot: {error}", error.exit_code
-        except KeyboardInterrupt:
-            message, code = _STOPPED, 130
-        except Exception as error:
-            if _is_disk_full(error):
-                message, code = _DISK_FULL, 1
-            elif isinstance(error, OSError) and error.errno in _NOT_ALLOWED:
-                message, code = _refuse_path(error), 1
-            else:
-                raise
-        print(message, file=sys.stderr)
-        raise typer.Exit(code)
-
+from kot_platypus.errors import DataError, UsageError
+from kot_platypus.guard import Guarded
 
 app = typer.Typer(
     name="kot",
-    cls=_Guarded,
+    cls=Guarded,
     help="Turn a Korean base model into one that reasons step by step, and prove what it gained.",
     epilog="Start here: kot run demo",
     no_args_is_help=True,
@@ -305,13 +265,6 @@ def _parse_counts(option: str, text: str) -> tuple[int, ...]:
     return tuple(map(int, parts))
 
 
-def _refuse_path(error: OSError) -> str:
-    return (
-        f"kot: {error.filename}: {error.strerror}; expected a path that may be read and written. "
-        "Choose another, or change its permissions."
-    )
-
-
 def _require_one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise UsageError(
@@ -337,14 +290,3 @@ def _print_summary(run: Path) -> None:
 def main() -> None:
     """Run the command line."""
     app()
-
-
-def _is_disk_full(error: BaseException | None) -> bool:
-    """Whether ``error`` or a cause of it is a full disk, also as native writers report it."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if any(sign in str(error) for sign in _NATIVE_DISK_FULL):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
