@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -29,6 +30,9 @@ Sets = Annotated[
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. runs/demo.")]
 ModelName = Annotated[
     str, typer.Option("--model", help="gemma-3-270m, a local folder, or a Hub id.")
+]
+ProtocolName = Annotated[
+    str, typer.Option("--protocol", help="polyglot, ko-harness, lm-eval, or a YAML file.")
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write; an interrupted one goes on.")]
 Adapter = Annotated[Optional[Path], typer.Option("--adapter", help="A PEFT adapter.")]  # noqa: UP045
@@ -158,10 +162,11 @@ def evaluate(
     out: Out,
     model: ModelName = "gemma-3-270m",
     adapter: Adapter = None,
-    protocol: Annotated[str, typer.Option(help="polyglot, ko-harness or lm-eval.")] = "polyglot",
-    tasks: Annotated[str, typer.Option(help="Comma-separated.")] = (
-        "copa,hellaswag,boolq,sentineg,wic"
-    ),
+    protocol: ProtocolName = "polyglot",
+    tasks: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Comma-separated. [default: all of the protocol's]"),
+    ] = None,
     num_fewshot: Annotated[str, typer.Option(help="Comma-separated.")] = "0,5,10,50",
     limit: Annotated[
         Optional[int],  # noqa: UP045
@@ -171,19 +176,27 @@ def evaluate(
         Optional[str],  # noqa: UP045
         typer.Option(help="KoBEST's TSV files; `mini`: ours; left out: the Hub's."),
     ] = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens per forward pass.")] = 2048,
+    batch_tokens: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Tokens per forward pass. [default: 512 on a CPU, else 4096]"),
+    ] = None,
     dtype: Dtype = "auto",
     device: Device = "auto",
 ) -> None:
-    """Score a model on KoBEST."""
+    """Score a model on KoBEST or on tasks of your own.
+
+    To share the work: torchrun --nproc-per-node N -m kot_platypus eval ...
+    """
     from kot_platypus.artifacts import lock_folder
     from kot_platypus.evaluate.choices import evaluate_choices
+    from kot_platypus.evaluate.protocols import load_protocol
     from kot_platypus.models import resolve_model
+    from kot_platypus.processes import is_main_process
     from kot_platypus.recipe import EvaluateSection
 
     section = EvaluateSection(
         protocol=protocol,
-        tasks=tuple(task.strip() for task in tasks.split(",")),
+        tasks=tuple(tasks.replace(" ", "").split(",") if tasks else load_protocol(protocol).tasks),
         num_fewshot=_parse_counts("--num-fewshot", num_fewshot),
         limit=limit,
         kobest_dir=kobest_dir,
@@ -192,15 +205,17 @@ def evaluate(
     _require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
     _require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
     folder = resolve_model(model)
-    with lock_folder(out):
+    # Of torchrun's processes one holds the folder for all.
+    with lock_folder(out) if is_main_process() else nullcontext():
         evaluate_choices(out, folder, section, adapter=adapter, dtype=dtype, device=device)
-    print(out / "results.json")
+    if is_main_process():
+        print(out / "results.json")
 
 
 @app.command(epilog=_example("kot requests --task copa --num-fewshot 5 --kobest-dir mini"))
 def requests(
-    task: Annotated[str, typer.Option(help="copa, hellaswag, boolq, sentineg or wic.")],
-    protocol: Annotated[str, typer.Option(help="polyglot, ko-harness or lm-eval.")] = "polyglot",
+    task: Annotated[str, typer.Option(help="copa, hellaswag, boolq, sentineg, wic, or your own.")],
+    protocol: ProtocolName = "polyglot",
     num_fewshot: Annotated[int, typer.Option(min=0, help="Shots before each question.")] = 0,
     kobest_dir: Annotated[
         Optional[str],  # noqa: UP045

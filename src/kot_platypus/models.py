@@ -33,8 +33,11 @@ _CONTENT = (
     "config.json",
     "generation_config.json",
     "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "vocab.json",
     "merges.txt",
+    "*.py",
 )
 _HUB_FILES = ["*.safetensors", "*.json", "tokenizer.model", "*.txt", "*.jinja"]
 
@@ -151,6 +154,8 @@ def _convert_weights(gguf: Path) -> None:
 
 def resolve_device(device: str = "auto") -> str:
     """``auto`` is CUDA, else Apple's MPS, else the CPU. Raises ModelError when asked in vain."""
+    if device == "cpu":
+        return device  # always there, and known without loading torch
     import torch
 
     present = {

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from kot_platypus.processes import is_main_process
+
 console = Console(stderr=True, highlight=False)
 _LOG_INTERVAL_S = 15.0
 
@@ -23,6 +25,9 @@ def show_progress(title: str, total: int, unit: str) -> Iterator[Advance]:
     On a terminal a bar with the time left; elsewhere (CI, a log file) a plain line every
     15 seconds, so that a log stays readable.
     """
+    if not is_main_process():
+        yield lambda n=1, note="": None
+        return
     if not sys.stderr.isatty():
         yield _log_lines(title, total, unit)
         return

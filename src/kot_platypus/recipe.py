@@ -118,7 +118,8 @@ class EvaluateSection(Section):
     """First N questions of each task in the protocol's order (all when null)."""
     kobest_dir: str | None = None
     """A folder of KoBEST's TSV files; ``mini`` is our own small set; null the Hub's."""
-    max_batch_tokens: int = Field(2048, ge=1)
+    max_batch_tokens: int | None = Field(None, ge=1)
+    """Tokens of one forward pass. Null: 512 on a CPU, 4096 on a GPU."""
 
 
 class ReasonSection(Section):

@@ -40,7 +40,11 @@ class Request(Record):
 
 
 class Question(Record):
-    """All requests of one question. ``choice_chars`` are lengths without the leading space."""
+    """All requests of one question. ``choice_chars`` are lengths without the leading space.
+
+    ``key`` is a SHA-256 of all that decides its scores but the model: the protocol for its task and
+    the texts of its requests.
+    """
 
     task: str
     num_fewshot: int
@@ -48,6 +52,7 @@ class Question(Record):
     gold: int
     requests: tuple[Request, ...]
     choice_chars: tuple[int, ...]
+    key: str
 
 
 class Sample(Record):

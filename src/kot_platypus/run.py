@@ -120,11 +120,10 @@ def _describe_source(source: SourceSection) -> str:
 def check_recipe(recipe: Recipe) -> None:
     """Raise what would otherwise stop a run hours later: names that exist nowhere."""
     from kot_platypus.evaluate.protocols import load_protocol
-    from kot_platypus.evaluate.tasks import resolve_task
 
-    load_protocol(recipe.evaluate.protocol)
+    protocol = load_protocol(recipe.evaluate.protocol)
     for task in recipe.evaluate.tasks:
-        resolve_task(task)
+        protocol.find_task(task)
     template = load_template(recipe.train.template)
     marked = template.answer_prefix and recipe.train.target != "rationale"
     if recipe.data.heldout_problems and not marked:

@@ -1,23 +1,31 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from functools import partial
+from importlib.metadata import version
 
 import pytest
 
+from kot_platypus.artifacts import hash_value
 from kot_platypus.errors import RunError
 from kot_platypus.evaluate import choices
 from kot_platypus.evaluate.choices import (
     build_runs,
     evaluate_choices,
     iter_requests,
+    make_samples,
     score_runs,
     summarise_runs,
 )
 from kot_platypus.evaluate.protocols import load_protocol
-from kot_platypus.evaluate.tasks import load_task
+from kot_platypus.evaluate.scoring import Scorer
+from kot_platypus.evaluate.store import ScoreStore
+from kot_platypus.evaluate.tasks import TaskData, load_task
+from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.recipe import EvaluateSection
 
 SECTION = EvaluateSection(
@@ -29,24 +37,60 @@ SECTION = EvaluateSection(
 )
 
 
+def load_both(folder):
+    return load_model(folder, dtype="float32", device="cpu"), load_tokenizer(folder)
+
+
 @pytest.fixture(scope="module")
 def tiny(shared):
     return shared / "models" / "tiny-polyglot-ko"
 
 
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """No scores of another test are found."""
+    monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "scores"
+
+
 @pytest.fixture(scope="module")
 def finished(tiny, tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "choices"
-    evaluate_choices(out, tiny, SECTION, dtype="float32", device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KOT_CACHE", str(out.parent / "cache"))
+        evaluate(tiny, out)
     return out
+
+
+def evaluate(model, out, section=SECTION):
+    evaluate_choices(out, model, section, dtype="float32", device="cpu")
+    return [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """The questions that the scorer is given, in order."""
+    seen = []
+    score = Scorer.score
+
+    def watch(self, batch):
+        seen.extend(item.question for item in batch)
+        return score(self, batch)
+
+    monkeypatch.setattr(Scorer, "score", watch)
+    return seen
 
 
 def test_the_results_name_what_they_come_from(finished):
     results = json.loads((finished / "results.json").read_text())
+    protocol = load_protocol("polyglot")
+    prompts = {task: protocol.fingerprint_task(task) for task in ("copa", "wic")}
     assert results["protocol"] == {
         "name": "polyglot",
-        "fingerprint": load_protocol("polyglot").fingerprint,
+        "fingerprint": hash_value(prompts),
+        "tasks": prompts,
     }
+    assert results["versions"]["torch"] == version("torch")
     assert results["data"]["wic"] == load_task("wic", "mini").content_hash
     summary = results["results"]["copa"]["2"]
     assert summary["n"] == 10
@@ -67,8 +111,13 @@ def test_samples_are_in_order(finished):
     assert len(set(keys)) == 40
 
 
+# --- nothing is lost, nothing is scored twice --------------------------------------------------
+
+
 @pytest.mark.parametrize("keep", [0, 1, 350, 1111, 4000])
-def test_a_killed_run_ends_with_the_same_bytes(keep, finished, tiny, tmp_path, monkeypatch):
+def test_a_killed_run_ends_with_the_same_bytes(
+    keep, finished, tiny, tmp_path, monkeypatch, own_cache
+):
     out = tmp_path / "choices"
 
     class KilledError(Exception):
@@ -80,12 +129,103 @@ def test_a_killed_run_ends_with_the_same_bytes(keep, finished, tiny, tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(choices, "write_jsonl", die)
         with pytest.raises(KilledError):
-            evaluate_choices(out, tiny, SECTION, dtype="float32", device="cpu")
-    partial = out / "partial.jsonl"
-    partial.write_bytes(partial.read_bytes()[:keep])  # a torn line, in the middle of a batch
-    evaluate_choices(out, tiny, SECTION, dtype="float32", device="cpu")
+            evaluate(tiny, out)
+    (kept,) = own_cache.glob("*/*.jsonl")
+    kept.write_bytes(kept.read_bytes()[:keep])  # a torn line, in the middle of a batch
+    evaluate(tiny, out)
     for name in ("samples.jsonl", "results.json"):
         assert (out / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_a_torn_record_and_nothing_else_is_scored_again(tiny, tmp_path, own_cache, scored):
+    evaluate(tiny, tmp_path / "a")
+    assert len(scored) == 40
+    (kept,) = own_cache.glob("*/*.jsonl")
+    lines = kept.read_bytes().splitlines(keepends=True)
+    kept.write_bytes(b"".join(lines)[:-9])
+    torn = json.loads(lines[-1])["questions"].keys()
+    scored.clear()
+    evaluate(tiny, tmp_path / "b")
+    assert {question.key for question in scored} == torn
+    scored.clear()
+    evaluate(tiny, tmp_path / "c")  # the torn line is still there, and does no harm
+    assert scored == []
+
+
+def test_only_what_is_new_is_scored(tiny, tmp_path, own_cache, scored):
+    few = SECTION.model_copy(update={"limit": 4})
+    evaluate(tiny, tmp_path / "few", few)
+    scored.clear()
+    rows = evaluate(tiny, tmp_path / "more")
+    assert sorted({question.doc_id for question in scored}) == [4, 5, 6, 7, 8, 9]
+    assert len(scored) == 24
+    alone = {
+        (row["task"], row["num_fewshot"], row["doc_id"]): row["logprobs"]
+        for row in evaluate(tiny, tmp_path / "few", few)
+    }
+    kept = {(row["task"], row["num_fewshot"], row["doc_id"]): row["logprobs"] for row in rows}
+    assert {key: kept[key] for key in alone} == alone
+
+
+def test_another_model_never_gets_these_scores(tiny, shared, tmp_path, own_cache, scored):
+    other = shared / "models" / "tiny-llama-ko"
+    mine = evaluate(tiny, tmp_path / "mine")
+    theirs = evaluate(other, tmp_path / "theirs")
+    assert len(scored) == 80
+    assert all(a["logprobs"] != b["logprobs"] for a, b in zip(mine, theirs, strict=True))
+    # Not even when its file lies in the wrong folder.
+    first, second = own_cache.iterdir()
+    for folder, source in ((first, second), (second, first)):
+        (wrong,) = source.glob("*[!g].jsonl")
+        shutil.copy(wrong, folder / "wrong.jsonl")
+    assert evaluate(tiny, tmp_path / "again") == mine
+    assert len(scored) == 80
+
+
+def test_what_decides_a_score_decides_its_key(tmp_path):
+    def key(*identity):
+        return ScoreStore(*identity, folder=tmp_path).model_key
+
+    keys = [key("a", "float32", "cpu"), key("b", "float32", "cpu")]
+    keys += [key("a", "bfloat16", "cpu"), key("a", "float32", "cuda")]
+    assert len(set(keys)) == 4
+    assert key("a", "float32", "cpu") == keys[0]
+
+
+def test_equal_questions_are_scored_once(tiny, tmp_path, own_cache, scored):
+    copa = load_task("copa", "mini")
+    twice = TaskData("copa", copa.train, (*copa.test[:3], *copa.test[:3]))
+    runs = build_runs(load_protocol("lm-eval"), [twice], [0])
+    store = ScoreStore("a", "float32", "cpu")
+    load = partial(load_both, tiny)
+    score_runs(runs, load_protocol("lm-eval"), load, store, max_batch_tokens=64)
+    assert [question.doc_id for question in scored] == [0, 1, 2]
+    rows = make_samples(runs, store.known)
+    assert [row.logprobs for row in rows[:3]] == [row.logprobs for row in rows[3:]]
+
+
+# --- several processes -------------------------------------------------------------------------
+
+
+def test_two_processes_write_the_samples_of_one(finished, tiny, tmp_path):
+    out = tmp_path / "two"
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    options = ["--tasks", "copa,wic", "--num-fewshot", "0,2", "--limit", "10", "--kobest-dir"]
+    options += ["mini", "--batch-tokens", "256", "--dtype", "float32", "--device", "cpu"]
+    command = [sys.executable, *launch, "-m", "kot_platypus", "eval", "--model", str(tiny)]
+    command += [*options, "--out", str(out)]
+    cache = tmp_path / "cache"
+    environment = {**os.environ, "KOT_CACHE": str(cache)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{out / 'results.json'}\n"
+    for name in ("samples.jsonl", "results.json"):
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
+    files = list(cache.glob("scores/*/*.jsonl"))
+    assert len(files) == 2, "each process has done its share"
+
+
+# --- the rest ----------------------------------------------------------------------------------
 
 
 def test_a_finished_run_loads_nothing(finished, tiny):
@@ -113,22 +253,14 @@ def test_another_model_or_setting_is_refused(finished, shared, tiny, tmp_path):
         evaluate_choices(out, tiny, changed, dtype="float32", device="cpu")
 
 
-def test_the_core_works_in_memory(load_tiny):
+def test_the_model_is_loaded_when_needed_and_only_then(tiny, own_cache):
     protocol = load_protocol("lm-eval")
     runs = build_runs(protocol, [load_task("sentineg", "mini")], (0, 1), limit=5)
-    loads = []
-
-    def load():
-        loads.append(1)
-        return load_tiny("tiny-llama-ko")
-
-    batches = list(score_runs(runs, protocol, load, max_batch_tokens=512))
-    summary = summarise_runs(sample for batch in batches for sample in batch)
+    store = ScoreStore("a", "float32", "cpu")
+    score_runs(runs, protocol, partial(load_both, tiny), store, max_batch_tokens=512)
+    summary = summarise_runs(make_samples(runs, store.known))
     assert summary["sentineg"]["1"]["n"] == 5
-    assert loads == [1]
-    done = {("sentineg", 0): range(5), ("sentineg", 1): range(5)}
-    assert not list(score_runs(runs, protocol, load, max_batch_tokens=512, done=done))
-    assert loads == [1]
+    score_runs(runs, protocol, None, store, max_batch_tokens=512)
 
 
 def test_requests_can_be_listed():

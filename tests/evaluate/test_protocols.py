@@ -59,12 +59,14 @@ def test_a_protocol_is_its_yaml(tmp_path):
     values["description"] = "ours"
     path = tmp_path / "ours.yaml"
     path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
-    assert load_protocol(str(path)).fingerprint == load_protocol("polyglot").fingerprint
+    ours, shipped = load_protocol(str(path)), load_protocol("polyglot")
+    assert ours.fingerprint_task("wic") == shipped.fingerprint_task("wic")
     values["tasks"]["wic"]["choices"] = [" X", " O"]
     other = tmp_path / "other.yaml"
     other.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
     protocol = load_protocol(str(other))
-    assert protocol.fingerprint != load_protocol("polyglot").fingerprint
+    assert protocol.fingerprint_task("wic") != shipped.fingerprint_task("wic")
+    assert protocol.fingerprint_task("copa") == shipped.fingerprint_task("copa")
     question = build_questions(protocol, load_task("wic", "mini"), 0)[0]
     assert [request.continuation for request in question.requests] == [" X", " O"]
 
@@ -80,6 +82,13 @@ def test_a_protocol_that_cannot_be_read_is_refused(tmp_path, change):
     with pytest.raises(RecipeError) as caught:
         load_protocol(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_tasks_are_found_by_either_name():
+    protocol = load_protocol("polyglot")
+    assert protocol.find_task("kobest_COPA") == "copa"
+    with pytest.raises(DataError, match="Did you mean hellaswag"):
+        protocol.find_task("helaswag")
 
 
 def test_what_does_not_exist_is_named():

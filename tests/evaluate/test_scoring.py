@@ -19,16 +19,18 @@ from transformers import (
 
 from kot_platypus.errors import DataError, ModelError
 from kot_platypus.evaluate import scoring
+from kot_platypus.evaluate.choices import make_sample
 from kot_platypus.evaluate.encoding import EncodedRequest, encode_question
 from kot_platypus.evaluate.metrics import summarise_samples
 from kot_platypus.evaluate.protocols import build_questions, load_protocol
 from kot_platypus.evaluate.scoring import (
+    Scorer,
     build_forest,
     check_model,
-    score_questions,
     score_requests,
     split_by_prefix,
 )
+from kot_platypus.evaluate.store import QuestionScores
 from kot_platypus.evaluate.tasks import load_task
 
 SLOW = 10
@@ -36,10 +38,18 @@ SLOW = 10
 
 
 def score(model, tokenizer, questions, protocol, max_batch_tokens=1024):
-    batches = score_questions(
-        model, tokenizer, questions, load_protocol(protocol), max_batch_tokens=max_batch_tokens
-    )
-    return {sample.doc_id: sample for batch in batches for sample in batch}
+    scorer = Scorer(model, max_batch_tokens=max_batch_tokens)
+    protocol = load_protocol(protocol)
+    encoded = (encode_question(tokenizer, protocol, q, scorer.max_length) for q in questions)
+    samples = {}
+    for batch in scorer.plan(encoded):
+        for item, scores in zip(batch, scorer.score(batch), strict=True):
+            found = QuestionScores(
+                logprobs=tuple(score.logprob for score in scores),
+                effective_shots=item.effective_shots,
+            )
+            samples[item.question.doc_id] = make_sample(item.question, found)
+    return samples
 
 
 def score_plainly(model, ids, start):
@@ -119,21 +129,8 @@ def test_neither_budget_nor_order_changes_a_score(questions, load_tiny, monkeypa
         assert_equal_scores(score(model, tokenizer, questions, "polyglot", budget), samples)
     shuffled = random.Random(0).sample(questions, len(questions))
     assert_equal_scores(score(model, tokenizer, shuffled, "polyglot"), samples)
-    monkeypatch.setattr(scoring, "_MAX_LOGITS", 1)
     monkeypatch.setattr(scoring, "_CHUNK_LOGITS", 1)
     assert_equal_scores(score(model, tokenizer, questions, "polyglot"), samples)
-
-
-def test_skipping_whole_batches_changes_no_bit(questions, load_tiny):
-    model, tokenizer = load_tiny("tiny-llama-ko")
-    protocol = load_protocol("polyglot")
-    whole = list(score_questions(model, tokenizer, questions, protocol, max_batch_tokens=700))
-    assert len(whole) > 2
-    done = frozenset(sample.doc_id for sample in whole[0]) | {whole[1][0].doc_id}
-    rest = list(
-        score_questions(model, tokenizer, questions, protocol, max_batch_tokens=700, done=done)
-    )
-    assert rest == whole[1:]
 
 
 @pytest.mark.parametrize("budget", [64, 4096])
@@ -244,7 +241,8 @@ def test_other_architectures_score_as_alone(name, attention):
             requests.append(EncodedRequest(context + choice, len(context)))
     check_model(model)
     plain = [score_plainly(model, r.ids, r.start) for r in requests]
-    assert score_requests(model, requests) == pytest.approx(plain, rel=1e-6, abs=1e-5)
+    found = [score.logprob for score in score_requests(model, requests)]
+    assert found == pytest.approx(plain, rel=1e-6, abs=1e-5)
 
 
 def test_a_model_that_cannot_be_packed_is_refused():

@@ -7,7 +7,7 @@ import pytest
 
 from kot_platypus.errors import DataError, MissingExtraError
 from kot_platypus.evaluate import tasks
-from kot_platypus.evaluate.tasks import COLUMNS, TASKS, load_task, resolve_task
+from kot_platypus.evaluate.tasks import COLUMNS, TASKS, load_task
 
 SIZES = {
     "boolq": (3665, 1404),
@@ -56,7 +56,7 @@ def test_the_hubs_columns_give_the_same_data(task, suffix, tmp_path):
         else:
             lines = ["\t".join(rows[0]), *("\t".join(map(str, row.values())) for row in rows)]
         (folder / f"{split}.{suffix}").write_text("\n".join(lines), encoding="utf-8")
-    again = load_task(f"kobest_{task}", tmp_path)
+    again = load_task(task, tmp_path)
     assert again == data
     assert again.content_hash == data.content_hash
 
@@ -108,12 +108,6 @@ def test_missing_folders_and_files_are_named(tmp_path):
     (tmp_path / "COPA").mkdir()
     with pytest.raises(DataError, match="no train file"):
         load_task("copa", tmp_path)
-
-
-def test_an_unknown_task_names_its_neighbour():
-    assert resolve_task("kobest_COPA") == "copa"
-    with pytest.raises(DataError, match="Did you mean hellaswag"):
-        resolve_task("helaswag")
 
 
 def test_no_hub_is_a_data_error(monkeypatch):

@@ -1,16 +1,25 @@
-"""The KoBEST stage: score the choices of every question, and write samples and results."""
+"""The multiple-choice stage: score the choices of every question, write samples and results."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kot_platypus.artifacts import JsonlLog, Stage, write_json, write_jsonl
+import numpy as np
+
+from kot_platypus.artifacts import (
+    Stage,
+    describe_machine,
+    hash_value,
+    write_json,
+    write_jsonl,
+)
 from kot_platypus.evaluate.metrics import summarise_samples
-from kot_platypus.evaluate.protocols import Protocol, build_questions, load_protocol
-from kot_platypus.evaluate.tasks import TaskData, load_task, resolve_task
+from kot_platypus.evaluate.protocols import Protocol, build_questions, load_data, load_protocol
+from kot_platypus.evaluate.store import QuestionScores, ScoreStore
+from kot_platypus.evaluate.tasks import TaskData
 from kot_platypus.models import (
     fingerprint_model,
     load_model,
@@ -18,6 +27,7 @@ from kot_platypus.models import (
     resolve_device,
     resolve_dtype,
 )
+from kot_platypus.processes import count_processes, is_main_process, process_rank, share_all
 from kot_platypus.progress import show_progress
 from kot_platypus.recipe import EvaluateSection
 from kot_platypus.records import Question, Request, Sample
@@ -28,7 +38,6 @@ if TYPE_CHECKING:
 Runs = dict[tuple[str, int], list[Question]]
 """The questions of each (task, number of shots)."""
 LoadModel = Callable[[], "tuple[PreTrainedModel, PreTrainedTokenizerBase]"]
-_PARTIAL = "partial.jsonl"
 
 
 def evaluate_choices(
@@ -42,10 +51,10 @@ def evaluate_choices(
     trust_remote_code: bool = False,
     seed: int = 42,
 ) -> None:
-    """Evaluate a model on KoBEST; write ``out/samples.jsonl`` and ``out/results.json``.
+    """Evaluate a model on multiple-choice tasks; write ``out/samples.jsonl``, ``out/results.json``.
 
-    A finished ``out`` is left alone; an interrupted one goes on after its last complete batch and
-    ends with the same bytes as an uninterrupted one.
+    Scores are kept as they come (``ScoreStore``): a finished ``out`` is left alone, an interrupted
+    one goes on. Under torchrun every process calls this and does its share; the main one writes.
 
     Args:
         out: The stage's folder.
@@ -61,41 +70,51 @@ def evaluate_choices(
         KotError: anything wrong with the protocol, data, model or folder.
     """
     protocol = load_protocol(section.protocol)
-    tasks = [load_task(task, section.kobest_dir) for task in _unique_tasks(section.tasks)]
+    names = dict.fromkeys(map(protocol.find_task, section.tasks))
+    tasks = [load_data(protocol, name, section.kobest_dir) for name in names]
     if dtype == "auto":  # only the device can tell, and asking it loads torch
         dtype = resolve_dtype(dtype, resolve_device(device))
-    fingerprint = fingerprint_model(model_path, adapter)
-    hashes = {data.task: data.content_hash for data in tasks}
-    # Where the data lay is not part of what it is; its hash is.
-    settings = section.model_dump(mode="json", exclude={"kobest_dir"})
-    stage = Stage(
-        out,
-        "choices",
-        config={**settings, "dtype": dtype, "seed": seed},
-        inputs={"model": fingerprint, "protocol": protocol.fingerprint, **hashes},
-    )
-    if stage.begin():
+    prompts = {name: protocol.fingerprint_task(name) for name in names}
+    about: dict[str, Any] = {
+        "model": fingerprint_model(model_path, adapter),
+        "protocol": {
+            "name": protocol.name,
+            "fingerprint": hash_value(prompts),
+            "tasks": prompts,
+        },
+        "data": {data.task: data.content_hash for data in tasks},
+    }
+    stage = _open_stage(out, section, about, dtype=dtype, seed=seed)
+    if share_all(is_main_process() and stage.begin())[0]:
         return
 
     def load() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        tokenizer = load_tokenizer(model_path, trust_remote_code=trust_remote_code)
-        model = load_model(
-            model_path,
-            dtype=dtype,
-            device=device,
-            adapter=adapter,
-            trust_remote_code=trust_remote_code,
-        )
-        return model, tokenizer
+        trust = {"trust_remote_code": trust_remote_code}
+        model = load_model(model_path, dtype=dtype, device=device, adapter=adapter, **trust)
+        return model, load_tokenizer(model_path, **trust)
 
+    device = resolve_device(device)
     runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
-    samples = _score_runs(out / _PARTIAL, runs, protocol, load, section.max_batch_tokens)
-    write_jsonl(out / "samples.jsonl", samples)
-    about = {"name": protocol.name, "fingerprint": protocol.fingerprint}
-    facts = {"model": fingerprint, "protocol": about, "data": hashes}
-    write_json(out / "results.json", {**facts, "results": summarise_runs(samples, seed=seed)})
-    (out / _PARTIAL).unlink()
-    stage.finish()
+    store = ScoreStore(about["model"], dtype, device)
+    budget = section.max_batch_tokens or default_batch_tokens(device)
+    score_runs(runs, protocol, load, store, max_batch_tokens=budget)
+    if is_main_process():
+        samples = make_samples(runs, store.known)
+        write_jsonl(out / "samples.jsonl", samples)
+        facts = {**about, "versions": describe_machine()}
+        write_json(out / "results.json", {**facts, "results": summarise_runs(samples, seed=seed)})
+        stage.finish()
+
+
+def _open_stage(
+    out: Path, section: EvaluateSection, about: Mapping[str, Any], **settings: Any
+) -> Stage:
+    # Where the data lay, and how much went into a pass, is not part of what the scores are.
+    asked = section.model_dump(mode="json", exclude={"kobest_dir", "max_batch_tokens"})
+    inputs = {"model": about["model"]}
+    for task, data_hash in about["data"].items():
+        inputs |= {f"{task} data": data_hash, f"{task} prompt": about["protocol"]["tasks"][task]}
+    return Stage(out, "choices", config={**asked, **settings}, inputs=inputs)
 
 
 def iter_requests(
@@ -106,8 +125,9 @@ def iter_requests(
     limit: int | None = None,
 ) -> Iterator[Request]:
     """Every request of one task, in the order in which the original programs made them."""
-    data = load_task(task, kobest_dir)
-    for question in build_questions(load_protocol(protocol), data, num_fewshot, limit):
+    loaded = load_protocol(protocol)
+    data = load_data(loaded, loaded.find_task(task), kobest_dir)
+    for question in build_questions(loaded, data, num_fewshot, limit):
         yield from question.requests
 
 
@@ -124,38 +144,89 @@ def build_runs(
     }
 
 
+def default_batch_tokens(device: str) -> int:
+    """Tokens of one pass: a CPU is busy with few, and attention to other questions costs it."""
+    return 512 if device == "cpu" else 4096
+
+
 def score_runs(
-    runs: Runs,
-    protocol: Protocol,
-    load: LoadModel,
-    *,
-    max_batch_tokens: int,
-    done: Mapping[tuple[str, int], Collection[int]] | None = None,
-) -> Iterator[list[Sample]]:
-    """Score all questions of all runs, batch by batch, but for batches wholly in ``done``.
+    runs: Runs, protocol: Protocol, load: LoadModel, store: ScoreStore, *, max_batch_tokens: int
+) -> None:
+    """Bring the scores of all questions into ``store``, computing those that it lacks.
 
-    ``load`` is called when the first question needs scores, and only then.
+    Under torchrun each process scores every n-th batch, and afterwards all know all scores.
+    ``load`` is called when a question needs scores, and only then.
     """
-    done = done or {}
-    load = cache(load)
-    for key, questions in runs.items():
-        finished = frozenset(done.get(key, ()))
-        if finished.issuperset(range(len(questions))):
+    keys = {question.key for questions in runs.values() for question in questions}
+    for known in share_all({key: store.known[key] for key in keys & store.known.keys()}):
+        store.known |= known  # other machines may not share this one's disk
+    missing = keys - store.known.keys()
+    mine: dict[str, QuestionScores] = {}
+    if missing:
+        with show_progress("Scoring", len(keys), "questions") as advance:
+            advance(len(keys) - len(missing))
+            for batch in _score_my_batches(runs, protocol, load, max_batch_tokens, missing):
+                store.add(batch)
+                mine |= batch
+                advance(len(batch) * count_processes())
+    for theirs in share_all(mine):
+        store.known |= theirs
+
+
+def _score_my_batches(
+    runs: Runs, protocol: Protocol, load: LoadModel, max_batch_tokens: int, missing: set[str]
+) -> Iterator[dict[str, QuestionScores]]:
+    """Plan the batches as if nothing were scored yet, and score what is missing of mine.
+
+    So the questions of a resumed batch keep the company they would have had, and their scores all
+    bits; and all processes agree on the plan without talking.
+    """
+    from kot_platypus.evaluate.encoding import encode_question
+    from kot_platypus.evaluate.scoring import Scorer  # loads torch
+
+    model, tokenizer = load()
+    scorer = Scorer(model, max_batch_tokens=max_batch_tokens)
+    turn = count()
+    for questions in runs.values():
+        if missing.isdisjoint(question.key for question in questions):
             continue
-        from kot_platypus.evaluate.scoring import score_questions  # loads torch
+        encoded = (encode_question(tokenizer, protocol, q, scorer.max_length) for q in questions)
+        for batch in scorer.plan(encoded):
+            todo = {item.question.key: item for item in batch if item.question.key in missing}
+            missing -= todo.keys()
+            if todo and next(turn) % count_processes() == process_rank():
+                scores = scorer.score(list(todo.values()))
+                yield {
+                    key: QuestionScores(
+                        logprobs=tuple(score.logprob for score in choice_scores),
+                        effective_shots=item.effective_shots,
+                    )
+                    for (key, item), choice_scores in zip(todo.items(), scores, strict=True)
+                }
 
-        model, tokenizer = load()
-        yield from score_questions(
-            model,
-            tokenizer,
-            questions,
-            protocol,
-            max_batch_tokens=max_batch_tokens,
-            done=finished,
-        )
+
+def make_samples(runs: Runs, scores: Mapping[str, QuestionScores]) -> list[Sample]:
+    """The samples of all questions, sorted by task, shots and ``doc_id``."""
+    samples = [make_sample(q, scores[q.key]) for questions in runs.values() for q in questions]
+    return sorted(samples, key=lambda sample: (sample.task, sample.num_fewshot, sample.doc_id))
 
 
-def summarise_runs(samples: Iterable[Sample], *, seed: int = 42) -> dict[str, dict[str, Any]]:
+def make_sample(question: Question, scores: QuestionScores) -> Sample:
+    """A question's sample: what the model prefers, by sum and by sum per character."""
+    per_char = np.array(scores.logprobs) / np.maximum(question.choice_chars, 1)
+    return Sample(
+        task=question.task,
+        num_fewshot=question.num_fewshot,
+        doc_id=question.doc_id,
+        logprobs=scores.logprobs,
+        gold=question.gold,
+        pred=int(np.argmax(scores.logprobs)),  # the first of equals
+        pred_norm=int(np.argmax(per_char)),
+        effective_shots=scores.effective_shots,
+    )
+
+
+def summarise_runs(samples: Sequence[Sample], *, seed: int = 42) -> dict[str, dict[str, Any]]:
     """The metrics by task and number of shots (as text: the keys of a JSON object)."""
     groups: dict[tuple[str, int], list[Sample]] = {}
     for sample in samples:
@@ -165,30 +236,3 @@ def summarise_runs(samples: Iterable[Sample], *, seed: int = 42) -> dict[str, di
         summary = summarise_samples(group, seed=seed)
         results.setdefault(task, {})[str(num_fewshot)] = summary
     return results
-
-
-def _score_runs(
-    partial: Path, runs: Runs, protocol: Protocol, load: LoadModel, max_batch_tokens: int
-) -> list[Sample]:
-    """All samples, sorted by task, shots and ``doc_id``; those in ``partial`` are not redone."""
-    num_questions = sum(map(len, runs.values()))
-    with (
-        JsonlLog(partial, Sample) as log,
-        show_progress("KoBEST", num_questions, "questions") as advance,
-    ):
-        scored = {(s.task, s.num_fewshot, s.doc_id): s for s in log.rows}
-        advance(len(scored))
-        done = {key: {doc for *run, doc in scored if tuple(run) == key} for key in runs}
-        for batch in score_runs(runs, protocol, load, max_batch_tokens=max_batch_tokens, done=done):
-            log.append(batch)
-            new = {(s.task, s.num_fewshot, s.doc_id): s for s in batch}
-            advance(
-                len(new.keys() - scored.keys()),
-                note=f"{batch[0].task}, {batch[0].num_fewshot} shots",
-            )
-            scored.update(new)
-    return [scored[key] for key in sorted(scored)]
-
-
-def _unique_tasks(names: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(map(resolve_task, names)))

@@ -1,7 +1,8 @@
-"""Evaluation protocols: YAML files that say how a KoBEST document becomes scored requests.
+"""Evaluation protocols: YAML files that say how a document becomes scored requests.
 
-A score means nothing without its protocol. Each is one file in ``prompts/protocols/`` (or any path)
-and holds all there is to it: prompts, order, seeds, tokenisation. Adding one needs no code.
+A score means nothing without its protocol. Each is one file that says all there is to it: prompts,
+order, seeds, tokenisation. The shipped ones lie in ``prompts/protocols/``. A protocol of one's own
+takes no code; nor does a task of one's own, which is a prompt that says where its ``data`` lies.
 """
 
 from __future__ import annotations
@@ -16,11 +17,18 @@ from string import Formatter
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError, RecipeError, UsageError
-from kot_platypus.evaluate.tasks import COLUMNS, Document, TaskData
+from kot_platypus.evaluate.tasks import (
+    COLUMNS,
+    Document,
+    TaskData,
+    TaskFiles,
+    load_own_task,
+    load_task,
+)
 from kot_platypus.records import Question, Request
 
 _FOLDER = files("kot_platypus.prompts") / "protocols"
@@ -31,17 +39,33 @@ class _Part(BaseModel):
 
 
 class TaskPrompt(_Part):
-    """The prompt of one task. Templates name the Hub's columns in braces."""
+    """The prompt of one task. Templates name columns in braces: the Hub's, or its own file's."""
 
     context: str
-    choices: tuple[str, ...]
-    """The continuations to score, in label order."""
+    choices: tuple[str, ...] | str
+    """The continuations to score, in label order. A single template stands for as many choices
+    as the column it names has elements."""
     shot_choices: tuple[str, ...] | None = None
     """The gold continuations inside the shots, where they differ from ``choices``."""
     words: dict[str, dict[str, dict[str, str]]] = {}
     """Further names for templates: name -> column -> value of the column -> text."""
     strip: bool = False
     """Whether the whole context, shots included, loses its outer white space."""
+    data: TaskFiles | None = None
+    """Where the documents lie; None for KoBEST's tasks."""
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the templates name. Raises ValueError for what is no plain name."""
+        choices = [self.choices] if isinstance(self.choices, str) else self.choices
+        names = {*self.words}
+        for template in (self.context, *choices, *(self.shot_choices or ())):
+            for _, name, form, conversion in Formatter().parse(template):
+                if name is not None and (form or conversion or not name or set(name) & set(".[]")):
+                    raise ValueError(f"{{{name}}} in {template!r} is no plain column name")
+                names |= {name} if name else set()
+        columns = (column for texts in self.words.values() for column in texts)
+        return sorted({*(names - self.words.keys()), *columns})
 
     def render_context(self, document: Document) -> str:
         """The context without shots. Raises DataError for a value that ``words`` lacks."""
@@ -49,17 +73,26 @@ class TaskPrompt(_Part):
 
     def render_shot(self, document: Document) -> str:
         """A worked example: the context and its gold choice."""
-        choices = self.shot_choices or self.choices
-        return self.render_context(document) + choices[document["label"]].format_map(document)
+        label = document["label"]
+        if self.shot_choices:
+            return self.render_context(document) + self.shot_choices[label].format_map(document)
+        return self.render_context(document) + self.render_choices(document)[label]
 
     def render_choices(self, document: Document) -> list[str]:
         """The continuations, in label order."""
-        return [choice.format_map(document) for choice in self.choices]
+        return [template.format_map(values) for template, values in self._pair_choices(document)]
 
     def count_chars(self, document: Document) -> tuple[int, ...]:
         """Characters of each choice, without the space the template puts before it."""
-        bare = (choice.removeprefix(" ") for choice in self.choices)
-        return tuple(len(choice.format_map(document)) for choice in bare)
+        pairs = self._pair_choices(document)
+        return tuple(len(text.removeprefix(" ").format_map(values)) for text, values in pairs)
+
+    def _pair_choices(self, document: Document) -> list[tuple[str, Document]]:
+        """Each choice's template and the values to put into it."""
+        if not isinstance(self.choices, str):
+            return [(template, document) for template in self.choices]
+        (column,) = (name for _, name, _, _ in Formatter().parse(self.choices) if name)
+        return [(self.choices, {column: element}) for element in document[column]]
 
     def _look_up_words(self, document: Document) -> dict[str, str]:
         words = {}
@@ -95,23 +128,35 @@ class Protocol(_Part):
     shuffle: bool
     """Whether the test documents are shuffled before a limit keeps the first of them."""
     tasks: dict[str, TaskPrompt]
+    """By name. KoBEST's five need no ``data``; every other one does."""
 
     @model_validator(mode="after")
     def _check(self) -> Protocol:
         for task, prompt in self.tasks.items():
-            if task not in COLUMNS:
-                raise ValueError(f"{task} is not one of {', '.join(COLUMNS)}")
-            known = {*COLUMNS[task], *prompt.words} - {"label"}
-            for template in (prompt.context, *prompt.choices, *(prompt.shot_choices or ())):
-                for _, name, _, _ in Formatter().parse(template):
-                    if name is not None and name not in known:
-                        raise ValueError(f"{task}: {{{name}}} is not one of {', '.join(known)}")
+            if prompt.data is None and task not in COLUMNS:
+                raise ValueError(f"{task} needs data: it is not one of {', '.join(COLUMNS)}")
+            known = set(prompt.columns if prompt.data else COLUMNS[task])
+            for name in {*prompt.columns} - known:
+                raise ValueError(f"{task}: {{{name}}} is not one of {', '.join(sorted(known))}")
         return self
 
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of all that can change a request or its tokens (not of the description)."""
-        return hash_value(self.model_dump(mode="json", exclude={"name", "description"}))
+    def find_task(self, name: str) -> str:
+        """``copa`` for ``copa``, ``COPA`` or ``kobest_copa``. Raises DataError for other names."""
+        for task in (name, name.lower().removeprefix("kobest_")):
+            if task in self.tasks:
+                return task
+        close = get_close_matches(name.lower().removeprefix("kobest_"), self.tasks, n=1)
+        raise DataError(
+            f"the protocol {self.name} has no task {name!r}",
+            expected=f"one of {', '.join(self.tasks)}",
+            hint=f"Did you mean {close[0]}?" if close else "Mend evaluate.tasks or --tasks.",
+        )
+
+    def fingerprint_task(self, task: str) -> str:
+        """SHA-256 of all that can change a request of this task or its tokens."""
+        values = self.model_dump(mode="json", exclude={"name", "description", "tasks"})
+        prompt = self.tasks[task].model_dump(mode="json", exclude={"data"})
+        return hash_value({**values, "prompt": prompt})
 
 
 def list_protocols() -> list[str]:
@@ -141,13 +186,49 @@ def load_protocol(name: str) -> Protocol:
             hint=f"Did you mean {close[0]}?" if close else "Mend evaluate.protocol or --protocol.",
         )
     try:
-        return Protocol.model_validate({"name": name, **yaml.safe_load(text)})
-    except (yaml.YAMLError, TypeError, ValidationError) as error:
+        return _parse_protocol(name, text, path.parent)
+    except (yaml.YAMLError, TypeError, ValueError) as error:
         raise RecipeError(
             f"the protocol {name} cannot be read ({error})",
             expected="the keys of a shipped protocol",
             hint=f"Start from a copy of {list_protocols()[0]}.yaml.",
         ) from error
+
+
+def _parse_protocol(name: str, text: str, folder: Path) -> Protocol:
+    values = {"name": name, **yaml.safe_load(text)}
+    if "base" in values:  # what the file does not say is the base's
+        base = load_protocol(values.pop("base")).model_dump(exclude={"name", "description"})
+        values = {"description": f"{name} of the user's", **base, **values}
+    protocol = Protocol.model_validate(values)
+    tasks = {task: _place_files(prompt, folder) for task, prompt in protocol.tasks.items()}
+    return protocol.model_copy(update={"tasks": tasks})
+
+
+def _place_files(prompt: TaskPrompt, folder: Path) -> TaskPrompt:
+    """Paths in a protocol are relative to it."""
+    if prompt.data is None:
+        return prompt
+    files = prompt.data
+    placed = {"test": folder / files.test, "train": files.train and folder / files.train}
+    return prompt.model_copy(update={"data": files.model_copy(update=placed)})
+
+
+def load_data(protocol: Protocol, task: str, kobest_dir: str | Path | None = None) -> TaskData:
+    """The documents of one of the protocol's tasks. Raises DataError as ``load_task`` does."""
+    prompt = protocol.tasks[task]
+    if prompt.data is None:
+        return load_task(task, kobest_dir)
+    data = load_own_task(task, prompt.data, prompt.columns)
+    for document in (*data.train, *data.test):
+        num_choices = len(prompt.render_choices(document))
+        if document["label"] >= num_choices:
+            raise DataError(
+                f"{task} has a document with label {document['label']} and {num_choices} choices",
+                expected="labels from 0, below the number of choices",
+                hint="Say what the labels mean: `labels: [value of the first choice, ...]`.",
+            )
+    return data
 
 
 def build_questions(
@@ -162,15 +243,8 @@ def build_questions(
         limit: Keep the first N questions (all when None).
 
     Raises:
-        UsageError: the protocol has no prompt for this task.
-        DataError: fewer training documents than shots.
+        DataError: fewer training documents than shots, or a label beyond the choices.
     """
-    if data.task not in protocol.tasks:
-        raise UsageError(
-            f"the protocol {protocol.name} has no prompt for {data.task}",
-            expected=f"one of {', '.join(protocol.tasks)}",
-            hint="Choose other tasks, or add it to the protocol.",
-        )
     if num_fewshot > len(data.train):
         raise DataError(
             f"{data.task} has {len(data.train)} training documents",
@@ -181,23 +255,35 @@ def build_questions(
     documents = list(data.test)
     if protocol.shuffle:
         generator.shuffle(documents)
+    fingerprint = protocol.fingerprint_task(data.task)
     return [
         # The draws follow each other in one stream: nothing may be drawn out of turn.
         _build_question(
-            protocol, data.task, doc_id, document, generator.sample(data.train, num_fewshot)
+            protocol,
+            data.task,
+            doc_id,
+            document,
+            generator.sample(data.train, num_fewshot),
+            fingerprint,
         )
         for doc_id, document in enumerate(documents[:limit])
     ]
 
 
 def _build_question(
-    protocol: Protocol, task: str, doc_id: int, document: Document, shots: Sequence[Document]
+    protocol: Protocol,
+    task: str,
+    doc_id: int,
+    document: Document,
+    shots: Sequence[Document],
+    fingerprint: str,
 ) -> Question:
     prompt = protocol.tasks[task]
     texts = [*map(prompt.render_shot, shots), prompt.render_context(document)]
     context = protocol.separator.join(texts)
     if prompt.strip:
         context = context.strip()
+    continuations = prompt.render_choices(document)
     return Question(
         task=task,
         num_fewshot=len(shots),
@@ -205,7 +291,8 @@ def _build_question(
         gold=document["label"],
         requests=tuple(
             Request(doc_id=doc_id, choice=choice, context=context, continuation=continuation)
-            for choice, continuation in enumerate(prompt.render_choices(document))
+            for choice, continuation in enumerate(continuations)
         ),
         choice_chars=prompt.count_chars(document),
+        key=hash_value([fingerprint, len(shots), context, continuations]),
     )

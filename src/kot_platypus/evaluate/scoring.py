@@ -19,67 +19,120 @@ not share. What one-by-one scoring gives, this gives, up to rounding.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from kot_platypus.errors import ModelError
-from kot_platypus.evaluate.encoding import EncodedQuestion, EncodedRequest, encode_question
-from kot_platypus.evaluate.protocols import Protocol
-from kot_platypus.records import Question, Sample
+from kot_platypus.evaluate.encoding import EncodedRequest
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
-Batch = list[EncodedQuestion]
 
-_MAX_LOGITS = 2**27
-"""Logits of one pass, in elements: 512 MiB in float32. Vocabularies reach 262,144 entries."""
+class Group(Protocol):
+    """Requests that go into one pass because they share their context: a question's choices."""
+
+    @property
+    def requests(self) -> Sequence[EncodedRequest]:
+        """In any order; scores come back in the same."""
+
+
+G = TypeVar("G", bound=Group)
+
 _CHUNK_LOGITS = 2**24
-"""Logits normalised at a time, in elements: 64 MiB in float32."""
+"""Logits held at a time, in elements: 64 MiB in float32, whatever the vocabulary."""
 
 
-def score_questions(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    questions: Iterable[Question],
-    protocol: Protocol,
-    *,
-    max_batch_tokens: int,
-    done: frozenset[int] = frozenset(),
-) -> Iterator[list[Sample]]:
-    """Score questions, yielding the samples of one batch after the other.
+@dataclass(frozen=True)
+class Score:
+    """What a model says of one continuation."""
 
-    Which questions share a batch depends on the questions, the tokenizer, the model's maximum
-    length and ``max_batch_tokens`` only. Batches wholly in ``done`` are skipped, so a resumed
-    evaluation computes exactly what an uninterrupted one would have.
+    logprob: float
+    """The sum of its tokens' log-probabilities, in nats."""
+    is_greedy: bool
+    """Whether each of its tokens was the likeliest."""
+
+
+class Scorer:
+    """Scores groups of requests with one model, within the memory there is.
 
     Args:
         model: Any causal model that takes position ids and a 4D attention mask.
-        tokenizer: The model's.
-        questions: As ``build_questions`` gives them, or any in a fixed order.
-        protocol: How to tokenise them.
-        max_batch_tokens: Tokens of one pass. One question that needs more is a pass of its own.
-        done: ``doc_id`` of the questions that need no scores.
+        max_batch_tokens: Tokens of one pass. A group that needs more is a pass of its own.
 
     Raises:
-        ModelError: the model cannot do this, or one question does not fit into memory.
-        DataError: a continuation without tokens, or longer than the model allows.
+        ModelError: the model cannot read a forest, or states no maximum length.
     """
-    max_length = find_max_length(model)
-    encoded = (encode_question(tokenizer, protocol, q, max_length) for q in questions)
-    max_predictions = max(1, _MAX_LOGITS // len(tokenizer))
-    is_checked = False
-    for batch in plan_batches(encoded, max_batch_tokens, max_predictions):
-        if done.issuperset(item.question.doc_id for item in batch):
-            continue
-        if not is_checked:
-            check_model(model)
-            is_checked = True
-        scores = iter(_score_batch(model, batch, max_batch_tokens))
-        yield [_make_sample(item, [next(scores) for _ in item.requests]) for item in batch]
+
+    def __init__(self, model: PreTrainedModel, *, max_batch_tokens: int) -> None:
+        self.model = model
+        self.max_batch_tokens = max_batch_tokens
+        self.max_length = find_max_length(model)
+        """The most tokens the model reads at once."""
+        self._max_pass_tokens = float("inf")  # until the device's memory says otherwise
+        check_model(model)
+
+    def plan(self, groups: Iterable[G]) -> Iterator[list[G]]:
+        """Cut the groups, in their order, into batches within the budget of tokens.
+
+        The plan depends on the groups and the budget only, so whoever repeats it, after a kill or
+        in another process, computes the same.
+        """
+        batch: list[G] = []
+        num_tokens = 0
+        for group in groups:
+            tokens = count_tokens(group.requests)
+            if batch and num_tokens + tokens > self.max_batch_tokens:
+                yield batch
+                batch, num_tokens = [], 0
+            batch.append(group)
+            num_tokens += tokens
+        if batch:
+            yield batch
+
+    def score(self, batch: Sequence[Group]) -> list[list[Score]]:
+        """The scores of each group's requests.
+
+        When memory does not suffice, the pass is halved, and no later pass is larger than the
+        half. Raises ModelError when a single request does not fit.
+        """
+        scores = iter(self._score_requests([r for group in batch for r in group.requests]))
+        return [[next(scores) for _ in group.requests] for group in batch]
+
+    def _score_requests(self, requests: Sequence[EncodedRequest]) -> list[Score]:
+        tokens = count_tokens(requests)
+        # A question too long for one pass: choices that were cut differently share next to
+        # nothing, and a forest of them would pay the attention's square for it.
+        parts = list(split_by_prefix(requests)) if tokens > self.max_batch_tokens else [requests]
+        if len(parts) == 1:
+            if tokens <= self._max_pass_tokens or len(requests) == 1:
+                scores = self._try_pass(requests)
+                if scores is not None:
+                    return scores
+                self._max_pass_tokens = tokens // 2
+            half = len(requests) // 2
+            parts = [requests[:half], requests[half:]]
+        return [score for part in parts for score in self._score_requests(part)]
+
+    def _try_pass(self, requests: Sequence[EncodedRequest]) -> list[Score] | None:
+        """The scores, or None when memory did not suffice for more than one request."""
+        try:
+            return score_requests(self.model, requests)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            if len(requests) == 1:
+                raise ModelError(
+                    f"one request of {len(requests[0].ids)} tokens does not fit into memory",
+                    expected="room for the model and one request",
+                    hint="Use fewer shots, --dtype bfloat16 or --device cpu.",
+                ) from error
+        torch.cuda.empty_cache()  # outside of `except`, which would keep the failed pass alive
+        return None
 
 
 def find_max_length(model: PreTrainedModel) -> int:
@@ -95,70 +148,9 @@ def find_max_length(model: PreTrainedModel) -> int:
     )
 
 
-def _make_sample(item: EncodedQuestion, scores: Sequence[float]) -> Sample:
-    question = item.question
-    per_char = np.array(scores) / np.maximum(question.choice_chars, 1)
-    return Sample(
-        task=question.task,
-        num_fewshot=question.num_fewshot,
-        doc_id=question.doc_id,
-        logprobs=tuple(scores),
-        gold=question.gold,
-        pred=int(np.argmax(scores)),  # the first of equals
-        pred_norm=int(np.argmax(per_char)),
-        effective_shots=item.effective_shots,
-    )
-
-
-# --- batches -----------------------------------------------------------------------------------
-
-
-def plan_batches(
-    questions: Iterable[EncodedQuestion], max_tokens: int, max_predictions: int
-) -> Iterator[Batch]:
-    """Cut the questions, in their order, into batches that keep within both limits."""
-    batch: Batch = []
-    num_tokens = num_predictions = 0
-    for item in questions:
-        tokens = count_tokens(item.requests)
-        predictions = sum(len(r.ids) - r.start for r in item.requests)
-        too_large = (
-            num_tokens + tokens > max_tokens or num_predictions + predictions > max_predictions
-        )
-        if batch and too_large:
-            yield batch
-            batch, num_tokens, num_predictions = [], 0, 0
-        batch.append(item)
-        num_tokens += tokens
-        num_predictions += predictions
-    if batch:
-        yield batch
-
-
-def _score_batch(model: PreTrainedModel, batch: Batch, max_tokens: int) -> list[float]:
-    """Score all requests of a batch, in halves where the device's memory does not suffice."""
-    requests = [request for item in batch for request in item.requests]
-    try:
-        if len(batch) > 1 or count_tokens(requests) <= max_tokens:
-            return score_requests(model, requests)
-        # A question too long for one pass. Choices that were cut differently share next to
-        # nothing, and a forest of them would pay the attention's square for it.
-        groups = [
-            score_requests(model, list(group)) for group in split_by_prefix(batch[0].requests)
-        ]
-        return [score for group in groups for score in group]
-    except torch.cuda.OutOfMemoryError as error:
-        if len(batch) == 1:
-            raise ModelError(
-                f"question {batch[0].question.doc_id} of {batch[0].question.task} does not fit "
-                "into the GPU's memory",
-                expected="room for one question",
-                hint="Use fewer shots, --dtype bfloat16 or --device cpu.",
-            ) from error
-    torch.cuda.empty_cache()  # outside of `except`, which would keep the failed pass alive
-    half = len(batch) // 2
-    parts = batch[:half], batch[half:]
-    return [score for part in parts for score in _score_batch(model, part, max_tokens)]
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    signs = ("out of memory", "can't allocate memory", "not enough memory")  # MPS and CPU
+    return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in signs)
 
 
 # --- the forest --------------------------------------------------------------------------------
@@ -259,49 +251,93 @@ def _to_additive(sees: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 # --- one pass ----------------------------------------------------------------------------------
 
 
-def score_requests(model: PreTrainedModel, requests: Sequence[EncodedRequest]) -> list[float]:
-    """Summed log-probabilities (nats) of each request's continuation, from one forward pass."""
+def score_requests(model: PreTrainedModel, requests: Sequence[EncodedRequest]) -> list[Score]:
+    """The scores of the requests' continuations, from one forward pass."""
     forest, paths = build_forest([request.inputs for request in requests])
     # The node that reads token t - 1 predicts token t.
     predictors = [path[r.start - 1 :] for path, r in zip(paths, requests, strict=True)]
-    nodes, rows = np.unique(np.concatenate(predictors), return_inverse=True)
-    targets = np.concatenate([request.ids[request.start :] for request in requests])
-    with torch.inference_mode():
-        logits = _compute_logits(model, forest, nodes)
-        logprobs = _gather_logprobs(logits, rows, targets)
-    lengths = [len(nodes_of_request) for nodes_of_request in predictors]
-    return [float(part.sum()) for part in np.split(logprobs, np.cumsum(lengths)[:-1])]
-
-
-def _compute_logits(
-    model: PreTrainedModel, forest: Forest, nodes: np.ndarray[Any, Any]
-) -> torch.Tensor:
-    """Logits (len(nodes), V) at some nodes of the forest."""
-    device = model.device
-    output = model(
-        input_ids=torch.from_numpy(forest.tokens)[None].to(device),
-        position_ids=torch.from_numpy(forest.positions)[None].to(device),
-        attention_mask=build_masks(forest, model.config.get_text_config(), model.dtype, device),
-        logits_to_keep=torch.from_numpy(nodes).to(device),
-        use_cache=False,
+    targets = [request.ids[request.start :] for request in requests]
+    logprobs, is_top = _score_targets(
+        model, forest, np.concatenate(predictors), np.concatenate(targets)
     )
-    logits: torch.Tensor = output.logits[0]
-    return logits
+    seams = np.cumsum([len(part) for part in targets])[:-1]
+    parts = zip(np.split(logprobs, seams), np.split(is_top, seams), strict=True)
+    return [Score(float(values.sum()), bool(tops.all())) for values, tops in parts]
 
 
-def _gather_logprobs(
-    logits: torch.Tensor, rows: np.ndarray[Any, Any], targets: np.ndarray[Any, Any]
-) -> np.ndarray[Any, Any]:
-    """Log-probabilities (float64) of ``targets[k]`` under row ``rows[k]`` of ``logits`` (K, V).
+def _score_targets(
+    model: PreTrainedModel,
+    forest: Forest,
+    predictors: np.ndarray[Any, Any],
+    targets: np.ndarray[Any, Any],
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """How likely token ``targets[k]`` is at node ``predictors[k]``, and if it is the likeliest.
 
-    Normalised in float32 whatever the model's dtype, a few rows at a time: a float32 copy of
-    all logits of a large vocabulary would be the largest tensor of the pass.
+    Shapes (K,); log-probabilities are normalised in float32 whatever the model's dtype, and
+    returned in float64.
     """
-    chunk = max(1, _CHUNK_LOGITS // logits.shape[1])
-    norms = torch.cat([part.float().logsumexp(-1) for part in logits.split(chunk)])
-    at = torch.from_numpy(rows).to(logits.device)
-    chosen = logits[at, torch.from_numpy(targets).to(logits.device)].float()
-    return (chosen - norms[at]).double().cpu().numpy()  # type: ignore[no-any-return]
+    device = model.device
+    nodes, rows = np.unique(predictors, return_inverse=True)  # siblings share a predictor
+    order = np.argsort(rows, kind="stable")
+    rows_sorted, targets_sorted = rows[order], torch.from_numpy(targets[order]).to(device)
+    logprobs, is_top, first = [], [], 0
+    for logits in _iter_logits(model, forest, torch.from_numpy(nodes).to(device)):
+        here = slice(*np.searchsorted(rows_sorted, (first, first + len(logits))))
+        at, chosen = torch.from_numpy(rows_sorted[here] - first).to(device), targets_sorted[here]
+        logits = logits.float()
+        logprobs.append(logits[at, chosen] - logits.logsumexp(-1)[at])
+        is_top.append(logits.argmax(-1)[at] == chosen)
+        first += len(logits)
+    back = np.argsort(order)
+    return (
+        torch.cat(logprobs).double().cpu().numpy()[back],
+        torch.cat(is_top).cpu().numpy()[back],
+    )
+
+
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def _iter_logits(
+    model: PreTrainedModel, forest: Forest, nodes: torch.Tensor
+) -> Iterator[torch.Tensor]:
+    """Logits (at most a chunk's rows, V) at some nodes of the forest, from one pass."""
+    device = model.device
+    inputs = {
+        "input_ids": torch.from_numpy(forest.tokens)[None].to(device),
+        "position_ids": torch.from_numpy(forest.positions)[None].to(device),
+        "attention_mask": build_masks(forest, model.config.get_text_config(), model.dtype, device),
+        "use_cache": False,
+    }
+    rows = max(1, _CHUNK_LOGITS // model.config.get_text_config().vocab_size)
+    with _run_decoder_once(model):
+        for part in nodes.split(rows):
+            yield model(**inputs, logits_to_keep=part).logits[0]
+
+
+@contextmanager
+def _run_decoder_once(model: PreTrainedModel) -> Iterator[None]:
+    """Make repeated calls of ``model`` with the same inputs differ in ``logits_to_keep`` alone.
+
+    All logits of a large vocabulary would be the largest tensor of a pass. What follows the
+    decoder (scaling, capping, a bias) differs between architectures; so the model itself computes
+    the logits, a chunk a call, and its decoder answers from memory after the first.
+    """
+    decoder = model.get_decoder()
+    hooked = vars(decoder).get("forward")  # accelerate's, where layers are spread over devices
+    run = decoder.forward
+    outputs: list[Any] = []
+
+    def run_once(*args: Any, **kwargs: Any) -> Any:
+        if not outputs:
+            outputs.append(run(*args, **kwargs))
+        return outputs[0]
+
+    decoder.forward = run_once
+    try:
+        yield
+    finally:
+        del decoder.forward  # the class's own again
+        if hooked is not None:
+            decoder.forward = hooked
 
 
 # --- the check ---------------------------------------------------------------------------------
@@ -316,9 +352,9 @@ def check_model(model: PreTrainedModel) -> None:
     requests = [EncodedRequest(ids, 2) for ids in ([5, 6, 7, 8, 9], [5, 6, 10, 11, 12], [7, 8, 9])]
     tolerance = 1e-3 if model.dtype == torch.float32 else 0.5
     try:
-        together = score_requests(model, requests)
+        together = [score.logprob for score in score_requests(model, requests)]
         alone = [_score_plainly(model, request) for request in requests]
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise _refuse_model(model, f"{type(error).__name__}: {error}") from error
     if not np.allclose(together, alone, rtol=0, atol=tolerance):
         raise _refuse_model(model, "the scores of a packed batch differ from those one by one")

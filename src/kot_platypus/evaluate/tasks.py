@@ -1,4 +1,4 @@
-"""The five KoBEST tasks: finding their data in any of its forms, and reading it.
+"""Tasks' data: KoBEST's five in any of their forms, and tables of the user's own.
 
 KoBEST (Kim et al. 2022, https://arxiv.org/abs/2204.04541) exists in two forms with different
 column names: the TSV files its authors publish, and ``skt/kobest_v1`` on the Hub. Whatever the
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError, require_extra
@@ -72,37 +73,85 @@ class TaskData:
         return hash_value({"task": self.task, "train": self.train, "test": self.test})
 
 
-def resolve_task(name: str) -> str:
-    """``copa`` for ``copa``, ``COPA`` or ``kobest_copa``. Raises DataError for other names."""
-    task = name.lower().removeprefix("kobest_")
-    if task in TASKS:
-        return task
-    close = get_close_matches(task, TASKS, n=1)
-    raise DataError(
-        f"no task {name!r}",
-        expected=f"one of {', '.join(TASKS)}",
-        hint=f"Did you mean {close[0]}?" if close else "Mend evaluate.tasks or --tasks.",
-    )
+class TaskFiles(BaseModel):
+    """Where a task of one's own has its documents. TSV, CSV or JSONL, by their suffix."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    test: Path
+    train: Path | None = None
+    """To draw the shots from."""
+    label: str = "label"
+    """The column that says which choice is right."""
+    labels: tuple[str, ...] | None = None
+    """Its values in the order of the choices; None: whole numbers from 0."""
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _as_text(cls, labels: Any) -> Any:
+        return labels if labels is None else [str(label) for label in labels]
 
 
 def load_task(task: str, kobest_dir: str | Path | None = None) -> TaskData:
     """The train and test documents of one task.
 
     Args:
-        task: With or without ``kobest_``.
+        task: One of KoBEST's five.
         kobest_dir: A folder with one folder per task, each with ``train`` and ``test`` as
             ``.tsv`` or ``.jsonl`` in either form; ``"mini"`` the shipped set; None the Hub's.
 
     Raises:
         DataError: a missing or malformed file (named with its line), or no Hub.
     """
-    task = resolve_task(task)
     if kobest_dir is None:
         return _load_from_hub(task)
     if str(kobest_dir) == MINI:
         with as_file(files("kot_platypus") / "data" / "sets" / "kobest_mini") as folder:
             return _load_from_folder(task, folder)
     return _load_from_folder(task, Path(kobest_dir).expanduser())
+
+
+def load_own_task(task: str, source: TaskFiles, columns: Sequence[str]) -> TaskData:
+    """The documents of a task of the user's own: ``columns`` as they are, and the label.
+
+    Raises:
+        DataError: a missing file, or a row (named with its line) without a column or a label.
+    """
+
+    def read(path: Path | None) -> tuple[Document, ...]:
+        return tuple(_iter_own_rows(path, source, columns)) if path else ()
+
+    return TaskData(task, train=read(source.train), test=read(source.test))
+
+
+def _iter_own_rows(path: Path, source: TaskFiles, columns: Sequence[str]) -> Iterator[Document]:
+    if not path.is_file() or path.suffix not in _READERS:
+        raise DataError(
+            f"{path} {'has another suffix' if path.is_file() else 'does not exist'}",
+            expected=f"a table ending in {', '.join(_READERS)}, beside the protocol",
+            hint="Mend its `data`.",
+        )
+    for number, row in _READERS[path.suffix](path):
+        for name in (*columns, source.label):
+            if row.get(name) in (None, "", []):
+                raise DataError(
+                    f"{path} line {number} has no {name!r}",
+                    expected=f"the columns {', '.join(columns)} and the label {source.label}",
+                    hint="Mend that line, or the protocol's templates.",
+                )
+        label, known = str(row[source.label]).strip(), source.labels
+        if not (label in known if known else label.isdecimal()):
+            raise DataError(
+                f"{path} line {number} has the label {label!r}",
+                expected=f"one of {', '.join(known)}" if known else "a whole number from 0",
+                hint="Mend that line, or `labels` in the protocol's `data`.",
+            )
+        texts = {name: _as_text(row[name]) for name in columns}
+        yield {**texts, "label": known.index(label) if known else int(label)}
+
+
+def _as_text(cell: Any) -> Any:
+    return [str(element) for element in cell] if isinstance(cell, list) else str(cell)
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -127,8 +176,7 @@ def _find_task_folder(task: str, root: Path) -> Path:
 
 
 def _read_split(task: str, folder: Path, split: str) -> Iterator[Document]:
-    readers = {".tsv": _read_tsv, ".jsonl": _read_jsonl}
-    for suffix, read in readers.items():
+    for suffix, read in _READERS.items():
         path = folder / f"{split}{suffix}"
         if path.is_file():
             return _parse_rows(task, path, read(path))
@@ -139,10 +187,11 @@ def _read_split(task: str, folder: Path, split: str) -> Iterator[Document]:
     )
 
 
-def _read_tsv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _read_table(path: Path, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
     # The originals read these files with pandas, so a cell that begins with a quotation mark is
     # quoted; the csv module agrees with pandas here. The goldens tell.
-    reader = csv.reader(read_text(path).replace("\r\n", "\n").split("\n"), delimiter="\t")
+    lines = read_text(path).replace("\r\n", "\n").split("\n")
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter)
     header = next(reader)
     for cells in reader:
         if not cells:
@@ -151,7 +200,7 @@ def _read_tsv(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise DataError(
                 f"{path} line {reader.line_num} has {len(cells)} cells",
                 expected=f"{len(header)}, as in the header",
-                hint="Mend that line; cells are separated by tabs.",
+                hint=f"Mend that line; cells are separated by {delimiter!r}.",
             )
         yield reader.line_num, dict(zip(header, cells, strict=True))
 
@@ -171,6 +220,14 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 hint="Mend that line.",
             )
         yield number, row
+
+
+_READERS: dict[str, Callable[[Path], Iterator[tuple[int, dict[str, Any]]]]] = {
+    ".tsv": partial(_read_table, delimiter="\t"),
+    ".jsonl": _read_jsonl,
+    ".csv": partial(_read_table, delimiter=","),
+}
+"""Yield each row with its line number."""
 
 
 # --- rows --------------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ class Protocol(Part):
 
     name: str
     fingerprint: str
+    tasks: dict[str, str] = {}
+    """The fingerprint of the protocol for each task."""
 
 
 class KobestScore(Part):
@@ -62,6 +64,7 @@ class KobestResults(Part):
     model: str
     protocol: Protocol
     data: dict[str, str]
+    versions: dict[str, Any] = {}
     results: dict[str, dict[int, KobestScore]]
 
 

@@ -1,0 +1,82 @@
+"""The score store: what one model once said of a question is never computed again.
+
+``$KOT_CACHE/scores/<model key>/`` holds a file for every process that ever added to it. A line is
+a batch; a line that a kill has torn does not parse, and its batch is simply scored again. The key
+covers weights, adapter, tokenizer, dtype, device and library versions, and stands in every line, so
+that no model ever gets another's scores, not even from a file that lies in the wrong folder.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from kot_platypus.artifacts import hash_value
+from kot_platypus.models import cache_folder
+from kot_platypus.records import Record
+
+_FORMAT = 1
+"""Counts up when the scorer is mended in a way that changes scores."""
+
+
+class QuestionScores(Record):
+    """What a model says of one question: log-probabilities (nats) in label order."""
+
+    logprobs: tuple[float, ...]
+    effective_shots: int
+
+
+class ScoredBatch(Record):
+    """A line of the store: the questions that one pass scored, by their keys."""
+
+    model: str
+    questions: dict[str, QuestionScores]
+
+
+class ScoreStore:
+    """The scores of one model.
+
+    Args:
+        fingerprint: SHA-256 of the model's weights, config, tokenizer and adapter.
+        dtype: What it computes in.
+        device: ``cpu``, ``cuda`` or ``mps``: they round differently.
+        folder: Where the stores of all models lie.
+    """
+
+    def __init__(
+        self, fingerprint: str, dtype: str, device: str, folder: Path | None = None
+    ) -> None:
+        libraries = {name: version(name) for name in ("torch", "transformers")}
+        identity = {"model": fingerprint, "dtype": dtype, "device": device, "format": _FORMAT}
+        self.model_key = hash_value({**identity, **libraries})
+        self._folder = (folder or cache_folder() / "scores") / self.model_key
+        # A file of its own: processes on several machines may share the folder.
+        self._file = self._folder / f"{uuid.uuid4().hex}.jsonl"
+        self.known: dict[str, QuestionScores] = {}
+        for batch in self._read_batches():
+            self.known.update(batch.questions)
+
+    def add(self, questions: Mapping[str, QuestionScores]) -> None:
+        """Keep a batch's scores; they are on disk when this returns."""
+        batch = ScoredBatch(model=self.model_key, questions=dict(questions))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._file.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(batch.model_dump_json() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.known.update(questions)
+
+    def _read_batches(self) -> Iterator[ScoredBatch]:
+        for path in sorted(self._folder.glob("*.jsonl")):
+            for line in path.read_bytes().splitlines():
+                try:
+                    batch = ScoredBatch.model_validate_json(line)
+                except ValidationError:
+                    continue  # torn
+                if batch.model == self.model_key:
+                    yield batch

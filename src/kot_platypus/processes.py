@@ -1,0 +1,53 @@
+"""The processes of one command under ``torchrun``: who this one is, and what all of them know.
+
+Without torchrun there is one process, which is the main one, and torch is not even loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+_PATIENCE = timedelta(days=7)
+"""How long to wait for the slowest process: its share of the work may take long."""
+
+
+def count_processes() -> int:
+    """How many processes work together, on all machines."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def process_rank() -> int:
+    """The number of this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def is_main_process() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return process_rank() == 0
+
+
+def share_all(value: Any) -> list[Any]:
+    """Every process's ``value``, in the order of ranks. All processes must call it."""
+    if count_processes() == 1:
+        return [value]
+    _join()
+    import torch.distributed as dist
+
+    values: list[Any] = [None] * count_processes()
+    dist.all_gather_object(values, value)
+    return values
+
+
+@cache
+def _join() -> None:
+    """Meet the other processes, and take one of this machine's GPUs each."""
+    import torch
+    import torch.distributed as dist
+
+    # Only small objects travel, so gloo serves whatever the device of the models.
+    dist.init_process_group("gloo", timeout=_PATIENCE)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
