@@ -1,0 +1,323 @@
+"""KoBEST scored by lm-eval's HF backend and by ours: identical requests, alternating.
+
+    pip install -e '.[demo,lm-eval]'
+    python bench/evaluate.py --kobest-dir DIR                    # the table in docs/benchmarks.md
+    python bench/evaluate.py --kobest-dir DIR --models llama --num-fewshot 5 --limit 0   # all of it
+
+Every measurement is a process of its own, so that its peak memory is its own. lm-eval runs at the
+batch size that was the quickest on a few questions of each task; ours at its default budget. Both
+answer the same requests (protocol ``lm-eval``), and the largest difference between any two of their
+log-likelihoods is printed. Forward tokens are counted at the first layer, padding included; the bound
+is the number of distinct prefixes of each question's requests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dtypes import measure_gflops
+from kot_platypus.evaluate.choices import default_batch_tokens
+from kot_platypus.evaluate.encoding import EncodedQuestion, encode_question
+from kot_platypus.evaluate.protocols import build_questions, load_protocol
+from kot_platypus.evaluate.scoring import Scorer
+from kot_platypus.evaluate.tasks import TASKS, load_task
+from kot_platypus.models import load_model, load_tokenizer, resolve_device, resolve_model
+from kot_platypus.records import Question
+
+PROTOCOL = load_protocol("lm-eval")
+TEST_SIZES = {"boolq": 1404, "copa": 1000, "hellaswag": 500, "sentineg": 397, "wic": 1260}
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
+NUM_TUNING = 12
+VOCAB_SIZE = 46_336
+# Llama shapes by name: layers, hidden size, MLP size, heads. "7b" is Llama-2-Ko's.
+SHAPES = {"llama": (10, 768, 2048, 12), "llama-7b": (32, 4096, 11008, 32)}
+
+
+# --- the models --------------------------------------------------------------------------------
+
+
+def load_both(name: str, folder: Path, dtype: str, device: str) -> tuple[Any, Any]:
+    if name not in SHAPES:
+        path = resolve_model(name)
+        return load_model(path, dtype=dtype, device=device), load_tokenizer(path)
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    layers, hidden, mlp, heads = SHAPES[name]
+    config = LlamaConfig(
+        vocab_size=VOCAB_SIZE,
+        num_hidden_layers=layers,
+        hidden_size=hidden,
+        intermediate_size=mlp,
+        num_attention_heads=heads,
+        max_position_embeddings=4096,
+        tie_word_embeddings=name == "llama",
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    torch.manual_seed(0)
+    with torch.device(device):
+        torch.set_default_dtype(getattr(torch, dtype))
+        model = LlamaForCausalLM(config).eval()
+        torch.set_default_dtype(torch.float32)
+    return model, load_tokenizer(folder / "tokenizer")
+
+
+def train_tokenizer(folder: Path, kobest_dir: str) -> None:
+    """A byte-level BPE tokenizer of 46,336 entries, from KoBEST's training texts."""
+    from tokenizers import ByteLevelBPETokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    documents = (document for task in TASKS for document in load_task(task, kobest_dir).train)
+    texts = [text for d in documents for text in d.values() if isinstance(text, str)]
+    bpe = ByteLevelBPETokenizer()
+    special = ["<unk>", "<s>", "</s>"]
+    bpe.train_from_iterator(texts, VOCAB_SIZE, special_tokens=special, show_progress=False)
+    names = dict(zip(("unk_token", "bos_token", "eos_token"), special, strict=True))
+    fast = PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, **names)
+    fast.save_pretrained(folder / "tokenizer")
+
+
+# --- the two programs --------------------------------------------------------------------------
+
+Score = Callable[[list[Question]], list[float]]
+
+
+def make_ours(model: Any, tokenizer: Any, max_batch_tokens: int | None) -> Score:
+    budget = max_batch_tokens or default_batch_tokens(model.device.type)
+    scorer = Scorer(model, max_batch_tokens=budget)
+
+    def score(questions: list[Question]) -> list[float]:
+        encoded = (encode_question(tokenizer, PROTOCOL, q, scorer.max_length) for q in questions)
+        batches = (scorer.score(batch) for batch in scorer.plan(encoded))
+        return [s.logprob for batch in batches for scores in batch for s in scores]
+
+    return score
+
+
+def make_lm_eval(model: Any, tokenizer: Any, batch_size: int) -> Score:
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
+
+    def score(questions: list[Question]) -> list[float]:
+        instances = [
+            Instance("loglikelihood", {}, (r.context, r.continuation), r.choice)
+            for question in questions
+            for r in question.requests
+        ]
+        return [logprob for logprob, _ in harness.loglikelihood(instances, disable_tqdm=True)]
+
+    return score
+
+
+# --- one measurement, in a process of its own --------------------------------------------------
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds, tokens, FLOP and scores of each task, and the peak memory of this process."""
+    model, tokenizer = load_both(options.model, options.folder, options.dtype, options.device)
+    loaded_gib = read_peak_gib(options.device)
+    counts = count_work(model)
+    tasks = {}
+    for task in options.tasks:
+        questions = list_questions(options, task)
+        if options.program == "ours":
+            score = make_ours(model, tokenizer, options.batch_tokens)
+        else:
+            score = make_lm_eval(model, tokenizer, options.batch_sizes[task])
+        score(questions[:2])  # warm
+        counts.update(tokens=0, flop=0)
+        started = time.perf_counter()
+        logprobs = score(questions)
+        seconds = time.perf_counter() - started
+        tasks[task] = {"seconds": seconds, "logprobs": logprobs, "n": len(questions), **counts}
+    peak_gib = read_peak_gib(options.device)
+    return {"tasks": tasks, "peak_gib": peak_gib, "loaded_gib": loaded_gib}
+
+
+def tune(options: argparse.Namespace) -> dict[str, int]:
+    """lm-eval's quickest batch size for each task, on a few questions from the middle."""
+    model, tokenizer = load_both(options.model, options.folder, options.dtype, options.device)
+    best = {}
+    for task in options.tasks:
+        questions = list_questions(options, task)[:NUM_TUNING]
+        times: dict[int, float] = {}
+        for batch_size in BATCH_SIZES:
+            score = make_lm_eval(model, tokenizer, batch_size)
+            score(questions[:1])
+            started = time.perf_counter()
+            score(questions)
+            times[batch_size] = time.perf_counter() - started
+            if times[batch_size] > 1.3 * min(times.values()):
+                break
+        best[task] = min(times, key=times.__getitem__)
+    return best
+
+
+def list_questions(options: argparse.Namespace, task: str) -> list[Question]:
+    data = load_task(task, options.kobest_dir)
+    return build_questions(PROTOCOL, data, options.shots, options.limit or None)
+
+
+def count_work(model: Any) -> dict[str, int]:
+    """Count tokens at the first layer and the linear layers' FLOP, as the model runs."""
+    counts = {"tokens": 0, "flop": 0}
+
+    def count_tokens(_: Any, args: Any, kwargs: Any) -> None:
+        hidden = args[0] if args else kwargs["hidden_states"]
+        counts["tokens"] += hidden.shape[0] * hidden.shape[1]
+
+    def count_flop(layer: Any, args: Any) -> None:
+        counts["flop"] += 2 * args[0].numel() * layer.out_features
+
+    model.get_decoder().layers[0].register_forward_pre_hook(count_tokens, with_kwargs=True)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_pre_hook(count_flop)
+    return counts
+
+
+def read_peak_gib(device: str) -> float:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def count_bound(questions: Iterable[EncodedQuestion]) -> int:
+    """Nodes of each question's prefix tree, by a plain trie."""
+    total = 0
+    for question in questions:
+        nodes: dict[tuple[int, int], int] = {}
+        for request in question.requests:
+            node = 0
+            for token in request.inputs:
+                node = nodes.setdefault((node, token), len(nodes) + 1)
+        total += len(nodes)
+    return total
+
+
+# --- the comparison ----------------------------------------------------------------------------
+
+
+def run_child(options: argparse.Namespace, **changes: Any) -> Any:
+    values = {**vars(options), **changes}
+    values["folder"] = str(options.folder)
+    command = [sys.executable, __file__, "--child", json.dumps(values)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        output, errors = child.communicate()
+    if child.returncode:
+        sys.exit(errors.decode())
+    return json.loads(output.splitlines()[-1])
+
+
+def compare(options: argparse.Namespace, name: str, shots: int, peak_gflops: float) -> None:
+    at = {"model": name, "shots": shots}
+    batch_sizes = run_child(options, step="tune", **at)
+    rounds: dict[str, list[Any]] = {"lm-eval": [], "ours": []}
+    for _ in range(options.rounds):
+        for program, results in rounds.items():
+            changes = {"step": "measure", "program": program, "batch_sizes": batch_sizes}
+            results.append(run_child(options, **changes, **at))
+    print(f"\n{name}, {shots} shots, {options.dtype}, {options.device}; seconds of", end=" ")
+    print(f"{options.limit or 'all'} questions a task, the best of {options.rounds} rounds\n")
+    print("| task | lm-eval (batch) | ours | faster | tokens: lm-eval | ours | bound ", end="")
+    print("| ours / bound | share of peak: lm-eval | ours |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    totals = dict.fromkeys(rounds, 0.0)
+    _, tokenizer = load_both(name, options.folder, options.dtype, "meta")
+    for task in options.tasks:
+        theirs, ours = (
+            min((r["tasks"][task] for r in results), key=lambda t: t["seconds"])
+            for results in rounds.values()
+        )
+        questions = list_questions(argparse.Namespace(**{**vars(options), **at}), task)
+        bound = count_bound(encode_question(tokenizer, PROTOCOL, q, 4096) for q in questions)
+        for program, result in zip(totals, (theirs, ours), strict=True):
+            totals[program] += result["seconds"] / result["n"] * TEST_SIZES[task]
+        cells = [task, f"{theirs['seconds']:.1f} ({batch_sizes[task]})", f"{ours['seconds']:.1f}"]
+        cells += [f"**{theirs['seconds'] / ours['seconds']:.2f}x**"]
+        cells += [f"{n:,}" for n in (theirs["tokens"], ours["tokens"], bound)]
+        cells += [f"{ours['tokens'] / bound:.3f}"]
+        cells += [f"{r['flop'] / r['seconds'] / peak_gflops / 1e9:.0%}" for r in (theirs, ours)]
+        print("| " + " | ".join(cells) + " |", flush=True)
+    print_suite(rounds, totals)
+
+
+def print_suite(rounds: dict[str, list[Any]], totals: dict[str, float]) -> None:
+    hours = {program: seconds / 3600 for program, seconds in totals.items()}
+    print(f"\nThe whole test sets at that speed: lm-eval {hours['lm-eval']:.2f} h,", end=" ")
+    print(f"ours {hours['ours']:.2f} h: **{totals['lm-eval'] / totals['ours']:.2f}x**.", end=" ")
+    peaks = {p: max(r["peak_gib"] for r in results) for p, results in rounds.items()}
+    loaded = rounds["ours"][0]["loaded_gib"]
+    print(f"Peak memory: {peaks['lm-eval']:.2f} against {peaks['ours']:.2f} GiB", end=" ")
+    print(
+        f"({peaks['ours'] / peaks['lm-eval']:.2f}x), {loaded:.2f} of it program and model.", end=" "
+    )
+    print(f"Largest difference of a log-likelihood: {max(list_differences(rounds)):.1e}.")
+
+
+def list_differences(rounds: dict[str, list[Any]]) -> Iterator[float]:
+    theirs, ours = (results[0]["tasks"] for results in rounds.values())
+    for task in theirs:
+        pairs = zip(theirs[task]["logprobs"], ours[task]["logprobs"], strict=True)
+        yield from (abs(a - b) for a, b in pairs)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="lm-eval's HF backend against ours on KoBEST.")
+    parser.add_argument("--kobest-dir", required=True, help="KoBEST's TSV files.")
+    parser.add_argument("--models", default="gemma-3-270m,llama", help="Also llama-7b, on a GPU.")
+    parser.add_argument("--num-fewshot", default="0,5")
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--limit", type=int, default=24, help="Questions a task; 0: all.")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--batch-tokens", type=int, help="Ours; left out: the default.")
+    parser.add_argument("--device", default=resolve_device())
+    parser.add_argument("--dtype", default="float32")
+    return parser.parse_args()
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        options = argparse.Namespace(**json.loads(sys.argv[2]))
+        options.folder = Path(options.folder)
+        print(json.dumps({"tune": tune, "measure": measure}[options.step](options)))
+        return
+    options = parse()
+    options.tasks = options.tasks.split(",")
+    with tempfile.TemporaryDirectory() as folder:
+        options.folder = Path(folder)
+        train_tokenizer(options.folder, options.kobest_dir)
+        dtype = getattr(torch, options.dtype)
+        peak = max(measure_gflops(dtype, options.device, 2048, 2048, 2048) for _ in range(3))
+        print(f"{describe_processor()}, {torch.get_num_threads()} threads, torch", end=" ")
+        print(f"{torch.__version__}; matrix products at most {peak:.0f} GFLOP/s.", flush=True)
+        for name in options.models.split(","):
+            for shots in map(int, options.num_fewshot.split(",")):
+                compare(options, name, shots, peak)
+
+
+def describe_processor() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main()
