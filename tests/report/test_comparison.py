@@ -79,6 +79,14 @@ def test_what_only_one_run_has_is_named():
     assert "Only in B: WiC (0 and 5 shots)." in render(make_facts(make_row(), only_b=only))
 
 
+def test_interval_that_seems_to_contradict_the_verdict_is_explained():
+    row = make_row(difference={"value": 0.3, "ci95": [0.1, 0.5]}, p_value=0.3)
+    text = " ".join(render(make_facts(row)).split())
+    assert "no difference between A and B is shown" in text
+    assert "Intervals without zero, but uncorrected: COPA (0 shots). Macro F1 can" in text
+    assert "Intervals without zero" not in render(make_facts({**row, "p_holm": 0.01}))
+
+
 def test_shots_that_did_not_fit_are_told():
     row = make_row("boolq", 50, effective_shots={"a": 12.34, "b": 50})
     assert "BoolQ 12.3 (A) and 50.0 (B) of 50" in " ".join(render(make_facts(row)).split())
@@ -89,8 +97,8 @@ def test_verdict_names_who_is_better_on_what():
     worse = make_row("wic", p_value=0.001, p_holm=0.01, right_alone={"a": 1, "b": 9})
     assert decide(*rows, worse, make_row("boolq")) == (
         "After Holm's correction for 4 comparisons, A is right more often than B on COPA (0 and 5 "
-        "shots); B is right more often than A on WiC (0 shots). On the other 1 no difference is "
-        "shown."
+        "shots); B is right more often than A on WiC (0 shots). On the other comparison no "
+        "difference is shown."
     )
 
 

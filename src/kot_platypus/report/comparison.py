@@ -83,6 +83,7 @@ def comparison_table(facts: Mapping[str, Any]) -> RenderableType:
     if pair.metric.endswith("norm"):
         what += ", each choice's score divided by its length"
     notes = [
+        *_note_intervals(pair.rows, pair.metric),
         *_note_shots(pair.rows),
         *_note_missing("A", pair.only_a),
         *_note_missing("B", pair.only_b),
@@ -152,7 +153,8 @@ def write_verdict(rows: Sequence[PairedRow]) -> str:
     ]
     num_open = sum(row.verdict == 0 for row in rows)
     if better:
-        rest = f" On the other {num_open} no difference is shown." if num_open else ""
+        other = "comparison" if num_open == 1 else num_open
+        rest = f" On the other {other} no difference is shown." if num_open else ""
         return f"{after}, {'; '.join(better)}.{rest}"
     if all(row.identical for row in rows):
         return "A and B made identical predictions on every question."
@@ -179,6 +181,15 @@ def list_keys(keys: Iterable[Key]) -> str:
 def _join(words: Sequence[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def _note_intervals(rows: Iterable[PairedRow], metric: str) -> list[str]:
+    """Where an interval seems to contradict the verdict."""
+    alone = [row for row in rows if row.difference.sign and not row.verdict]
+    if not alone:
+        return []
+    why = " Macro F1 can also differ where as many answers are right." if "f1" in metric else ""
+    return [f"Intervals without zero, but uncorrected: {list_keys(alone)}.{why}"]
 
 
 def _note_missing(name: str, keys: Sequence[Key]) -> list[str]:
