@@ -15,7 +15,21 @@ from typer.testing import CliRunner, Result
 
 from kot_platypus.cli import app
 
-VERBS = ("run", "recipes", "data", "train", "merge", "eval", "requests", "report", "card", "chat")
+from .evaluation_builder import write_evaluation
+
+VERBS = (
+    "run",
+    "recipes",
+    "data",
+    "train",
+    "merge",
+    "eval",
+    "requests",
+    "compare",
+    "report",
+    "card",
+    "chat",
+)
 SMALL = """
 name: small
 description: a recipe of a test
@@ -110,7 +124,53 @@ def test_requests_are_printed_as_json_lines():
     assert [(row["doc_id"], row["choice"]) for row in rows] == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
+def test_compare_prints_the_verdict_and_writes_the_figures(tmp_path):
+    a = write_evaluation(tmp_path / "a", {("copa", 0): [0, 1] * 20})
+    b = write_evaluation(tmp_path / "b", {("copa", 0): [1, 0] * 20})
+    result = kot("compare", a, b, "--metric", "acc", "--out", tmp_path / "new" / "ab.json")
+    assert result.exit_code == 0
+    assert "A is right more often than B on COPA (0 shots)" in " ".join(result.stdout.split())
+    facts = json.loads((tmp_path / "new" / "ab.json").read_text())
+    assert (facts["metric"], len(facts["rows"])) == ("acc", 1)
+
+
+def test_compare_takes_the_trained_model_of_a_run(tmp_path):
+    run = tmp_path / "run"
+    tuned = write_evaluation(run / "evaluate" / "cot" / "kobest", {("copa", 0): [0, 1]})
+    base = write_evaluation(run / "evaluate" / "base" / "kobest", {("copa", 0): [0, 0]})
+    out = tmp_path / "ab.json"
+    assert kot("compare", run, base, "--out", out).exit_code == 0
+    assert json.loads(out.read_text())["a"]["folder"] == str(tuned)
+
+
+def test_compare_with_published_figures(tmp_path):
+    run = write_evaluation(tmp_path / "a", {("copa", 0): [0, 1]})
+    result = kot("compare", run, "--published", "KoT-platypus2-7B")
+    assert result.exit_code == 0
+    assert "0.7517" in result.stdout
+
+
 # --- errors a user can act on ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["a"], 2, "one RUN alone"),
+        (["a", "a", "--published", "all"], 2, "--published with RUN_B"),
+        (["a", "--published", "all", "--metric", "acc"], 2, "--published with RUN_B or --metric"),
+        (["a", "--published", "KoT-platypus"], 2, "Did you mean KoT-platypus2-7B?"),
+        (["a", "a", "--metric", "f1"], 2, "'f1'"),
+        (["a", "a", "--out", "a"], 2, "--out a is a folder"),
+        (["a", "none"], 1, "none is no folder"),
+        (["a", "empty"], 1, "empty has no results.json"),
+    ],
+)
+def test_wrong_comparison_is_one_line(tmp_path, monkeypatch, arguments, code, named):
+    monkeypatch.chdir(tmp_path)
+    write_evaluation(tmp_path / "a", {("copa", 0): [0, 1]})
+    (tmp_path / "empty").mkdir()
+    assert_one_line(kot("compare", *arguments), code, named)
 
 
 def test_unknown_recipe_is_one_line():

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.guard import Guarded
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Facts = dict[str, Any]
 
 app = typer.Typer(
     name="kot",
@@ -233,6 +238,54 @@ def requests(
         print(request.model_dump_json())
 
 
+@app.command(
+    epilog=_example(
+        "kot compare scores/merged scores/base",
+        "kot compare runs/demo runs/demo/evaluate/base/kobest",
+        "kot compare scores/base --published all",
+    ),
+)
+def compare(
+    run_a: Annotated[
+        Path, typer.Argument(metavar="RUN_A", help="A folder of kot eval or kot run.")
+    ],
+    run_b: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(metavar="RUN_B", help="Another: same protocol, data, questions."),
+    ] = None,
+    metric: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="macro_f1 (if left out), acc, acc_norm or macro_f1_norm."),
+    ] = None,
+    published: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="MODEL", help="Instead of RUN_B: published models, or all."),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", metavar="FILE.json", help="Write the figures as JSON too."),
+    ] = None,
+) -> None:
+    """Compare two models' scores, or one's with published figures."""
+    _require_new_file(out)
+    if published is not None and run_b is None and metric is None:
+        facts, screen = _compare_with_published(run_a, published)
+    elif published is None and run_b is not None:
+        facts, screen = _compare_pair(run_a, run_b, metric or "macro_f1")
+    else:
+        raise UsageError(
+            "one RUN alone" if published is None else "--published with RUN_B or --metric",
+            expected="two runs, or one and --published (whose figures have their own metric)",
+            hint="Type: kot compare RUN_A RUN_B, or: kot compare RUN --published all",
+        )
+    _print_screen(screen)
+    if out:
+        from kot_platypus.artifacts import write_json
+
+        write_json(out, facts)
+        print(out)
+
+
 @app.command(epilog=_example("kot report runs/demo"))
 def report(run: RunFolder) -> None:
     """Write a run's report.html and model card again."""
@@ -294,12 +347,43 @@ def _require_file(path: Path, option: str) -> None:
         )
 
 
-def _print_summary(run: Path) -> None:
-    from rich.console import Console
+def _compare_pair(run_a: Path, run_b: Path, metric: str) -> tuple[Facts, RenderableType]:
+    from kot_platypus.evaluate.comparison import compare_evaluations
+    from kot_platypus.report.comparison import comparison_table
+    from kot_platypus.run import find_evaluation
 
+    facts = compare_evaluations(find_evaluation(run_a), find_evaluation(run_b), metric)
+    return facts, comparison_table(facts)
+
+
+def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableType]:
+    from kot_platypus.report.published_table import gather_published, published_table
+    from kot_platypus.run import find_evaluation
+
+    facts = gather_published(find_evaluation(run), models)
+    return facts, published_table(facts)
+
+
+def _require_new_file(path: Path | None) -> None:
+    """Refuse a path that no file can have, before the work rather than after it."""
+    if path and (path.is_dir() or any(p.exists() and not p.is_dir() for p in path.parents)):
+        raise UsageError(
+            f"--out {path} is a folder or below a file",
+            expected="a file's path",
+            hint="E.g. --out comparison.json",
+        )
+
+
+def _print_summary(run: Path) -> None:
     from kot_platypus.report.summary import summary_table
 
-    Console().print(summary_table(run))
+    _print_screen(summary_table(run))
+
+
+def _print_screen(screen: RenderableType) -> None:
+    from rich.console import Console
+
+    Console().print(screen)
 
 
 def main() -> None:

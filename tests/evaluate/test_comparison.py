@@ -1,55 +1,101 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-import numpy as np
 import pytest
 
-from kot_platypus.artifacts import write_jsonl
-from kot_platypus.errors import DataError
-from kot_platypus.evaluate.comparison import compare_f1, compare_models, compare_paired
-from kot_platypus.records import Answer, Sample
+from kot_platypus.artifacts import write_json, write_jsonl
+from kot_platypus.errors import DataError, UsageError
+from kot_platypus.evaluate.comparison import compare_evaluations, compare_models
+from kot_platypus.records import Answer
+
+from ..evaluation_builder import make_samples, write_evaluation
+
+RIGHT, WRONG = [0, 1] * 5, [1, 0] * 5
 
 
-def test_mcnemar_by_hand():
-    # Five questions only a gets right, none only b: p = 2 / 2**5.
-    result = compare_paired([1, 1, 1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 1, 0, 0])
-    assert result["n"] == 8
-    assert result["difference"]["value"] == 5 / 8
-    assert result["p_value"] == pytest.approx(0.0625)
-    low, high = result["difference"]["ci95"]
-    assert 0.2 < low < 5 / 8 < high <= 1
+@pytest.fixture
+def a(tmp_path: Path) -> Path:
+    return write_evaluation(tmp_path / "a", {("copa", 0): RIGHT, ("copa", 5): RIGHT})
 
 
-def test_equal_models_do_not_differ():
-    right = np.arange(50) % 3 == 0
-    result = compare_paired(right, right)
-    assert result == {"n": 50, "difference": {"value": 0.0, "ci95": [0.0, 0.0]}, "p_value": 1.0}
+def test_common_rows_are_compared_and_the_others_named(a, tmp_path):
+    b = write_evaluation(tmp_path / "b", {("copa", 5): WRONG, ("wic", 0): RIGHT})
+    facts = compare_evaluations(a, b)
+    (row,) = facts["rows"]
+    assert (row["task"], row["num_fewshot"], row["n"]) == ("copa", 5, 10)
+    assert row["values"] == {"a": 1, "b": 0}
+    assert row["difference"] == {"value": 1, "ci95": [1, 1]}
+    assert facts["only_a"] == [{"task": "copa", "num_fewshot": 0}]
+    assert facts["only_b"] == [{"task": "wic", "num_fewshot": 0}]
 
 
-def test_the_sign_turns_with_the_models():
-    rng = np.random.default_rng(0)
-    a, b = rng.random((2, 300)) < [[0.7], [0.5]]
-    forth, back = compare_paired(a, b), compare_paired(b, a)
-    assert forth["difference"]["value"] == -back["difference"]["value"] > 0
-    assert forth["p_value"] == back["p_value"] < 0.05
-    assert forth["difference"]["ci95"][0] > 0
+def test_facts_are_json_and_name_what_was_compared(a):
+    facts = json.loads(json.dumps(compare_evaluations(a, a, "acc")))
+    assert facts["a"] == facts["b"] == {"folder": str(a), "model": "ab" * 32}
+    assert (facts["protocol"], facts["metric"]) == ("polyglot", "acc")
 
 
-def test_f1_difference_by_hand():
-    golds = [0, 0, 1, 1] * 20
-    result = compare_f1(golds, golds, [0, 1, 1, 1] * 20)
-    expected = 1 - (2 / 3 + 4 / 5) / 2
-    assert result["difference"]["value"] == pytest.approx(expected)
-    low, high = result["difference"]["ci95"]
-    assert low < expected < high
+def test_another_protocol_is_refused(a, tmp_path):
+    b = write_evaluation(tmp_path / "b", {("copa", 0): RIGHT}, protocol="lm-eval")
+    with pytest.raises(DataError, match="copa was scored with the protocol polyglot in A and lm-e"):
+        compare_evaluations(a, b)
 
 
-def test_different_questions_are_refused():
-    with pytest.raises(DataError, match="2 and 3 questions"):
-        compare_paired([1, 0], [1, 0, 1])
-    with pytest.raises(DataError, match="0 and 0"):
-        compare_f1([], [], [])
+def test_another_version_of_a_protocol_is_refused(a, tmp_path):
+    b = write_evaluation(tmp_path / "b", {("copa", 0): RIGHT}, fingerprints={"copa": "changed"})
+    with pytest.raises(
+        DataError, match=r"polyglot \(polyglot\) in A and polyglot \(changed\) in B"
+    ):
+        compare_evaluations(a, b)
+
+
+def test_protocol_extended_by_another_task_stays_comparable(a, tmp_path):
+    b = write_evaluation(tmp_path / "b", {("copa", 0): RIGHT}, fingerprints={"mine": "new"})
+    assert len(compare_evaluations(a, b)["rows"]) == 1
+
+
+def test_protocol_may_differ_where_nothing_is_compared(a, tmp_path):
+    preds = {("copa", 0): RIGHT, ("wic", 0): RIGHT}
+    b = write_evaluation(tmp_path / "b", preds, fingerprints={"wic": "another"})
+    assert len(compare_evaluations(a, b)["rows"]) == 1
+
+
+def test_other_data_are_refused(a, tmp_path):
+    b = write_evaluation(tmp_path / "b", {("copa", 0): RIGHT}, data={"copa": "changed"})
+    with pytest.raises(DataError, match="copa was scored on different data"):
+        compare_evaluations(a, b)
+
+
+def test_another_limit_is_refused(a, tmp_path):
+    b = write_evaluation(tmp_path / "b", {("copa", 0): RIGHT[:4]})
+    with pytest.raises(DataError, match="copa at 0 shots: A answered 10 questions and B 4"):
+        compare_evaluations(a, b)
+
+
+def test_other_gold_labels_are_refused(a, tmp_path):
+    b = write_evaluation(tmp_path / "b", {("copa", 0): RIGHT}, gold=1)
+    with pytest.raises(DataError, match="different questions"):
+        compare_evaluations(a, b)
+
+
+def test_nothing_in_common_is_refused(a, tmp_path):
+    b = write_evaluation(tmp_path / "b", {("copa", 10): RIGHT})
+    with pytest.raises(DataError, match="no task at the same number of shots"):
+        compare_evaluations(a, b)
+
+
+def test_unknown_metric_is_refused(a):
+    with pytest.raises(UsageError, match=r"'f1'.*macro_f1_norm"):
+        compare_evaluations(a, a, "f1")
+
+
+@pytest.mark.parametrize("facts", [{"model": "x", "protocol": {"name": "polyglot"}}, [1], None])
+def test_results_of_another_shape_are_refused(a, facts):
+    write_json(a / "results.json", facts)
+    with pytest.raises(DataError, match=r"results.json: .*expected model, protocol and data"):
+        compare_evaluations(a, a)
 
 
 def test_models_are_compared_on_what_both_answered(tmp_path):
@@ -65,30 +111,18 @@ def test_models_are_compared_on_what_both_answered(tmp_path):
             num_tokens=1,
         )
 
-    def sample(doc_id: int, pred: int) -> Sample:
-        return Sample(
-            task="copa",
-            num_fewshot=0,
-            doc_id=doc_id,
-            logprobs=(0, 0),
-            gold=doc_id % 2,
-            pred=pred,
-            pred_norm=pred,
-            effective_shots=0,
-        )
-
     right = {"base": (True, False, False, False), "cot": (True, True, True, False)}
     right["answer"] = (False, True, False, False)
     for name, verdicts in right.items():
         rows = [answer(i, verdict) for i, verdict in enumerate(verdicts)]
         write_jsonl(tmp_path / name / "problems" / "answers.jsonl", rows)
     for name, preds in {"base": (0, 0, 0, 0), "cot": (0, 1, 0, 1)}.items():
-        rows = [sample(i, pred) for i, pred in enumerate(preds)]
+        rows = make_samples({("copa", 0): preds})
         write_jsonl(tmp_path / name / "kobest" / "samples.jsonl", rows)
     compare_models(tmp_path, tuned="cot")
     comparison = json.loads((tmp_path / "comparison.json").read_text())
     differences = {row["b"]: row["difference"]["value"] for row in comparison["problems"]}
     assert differences == {"answer": 0.5, "base": 0.5}
     (kobest,) = comparison["kobest"]
-    assert (kobest["task"], kobest["n"]) == ("copa", 4)
+    assert (kobest["a"], kobest["b"], kobest["task"], kobest["n"]) == ("cot", "base", "copa", 4)
     assert kobest["difference"]["value"] == pytest.approx(1 - 1 / 3)  # macro F1 of all 0 is 1/3

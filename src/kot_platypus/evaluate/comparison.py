@@ -1,19 +1,15 @@
-"""Whether two models differ: paired tests over the same questions."""
+"""Which results may be compared, and the comparison of two evaluations or of a run's models."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest
-from sklearn.metrics import f1_score
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kot_platypus.artifacts import read_jsonl, write_json
-from kot_platypus.errors import DataError
-from kot_platypus.evaluate.metrics import NUM_RESAMPLES, compute_macro_f1
+from kot_platypus.artifacts import read_json, read_jsonl, write_json
+from kot_platypus.errors import DataError, UsageError
+from kot_platypus.evaluate.paired import METRICS, compare_paired, compare_samples, group_samples
 from kot_platypus.records import Answer, Sample
 
 
@@ -34,107 +30,113 @@ def compare_models(folder: Path, *, tuned: str = "cot") -> None:
         samples = [folder / name / "kobest" / "samples.jsonl" for name in (tuned, other)]
         if all(path.is_file() for path in samples):
             a_rows, b_rows = (read_jsonl(path, Sample) for path in samples)
-            kobest += [{**pair, **row} for row in _compare_samples(a_rows, b_rows)]
+            kobest += [{**pair, **row} for row in compare_samples(a_rows, b_rows)]
     write_json(folder / "comparison.json", {"problems": problems, "kobest": kobest})
 
 
-def _compare_samples(a: Sequence[Sample], b: Sequence[Sample]) -> list[dict[str, Any]]:
-    rows = []
-    for task, num_fewshot in dict.fromkeys((row.task, row.num_fewshot) for row in a):
-        group_a, group_b = (
-            [row for row in samples if (row.task, row.num_fewshot) == (task, num_fewshot)]
-            for samples in (a, b)
-        )
-        result = compare_f1(
-            [row.gold for row in group_a],
-            [row.pred for row in group_a],
-            [row.pred for row in group_b],
-        )
-        significance = compare_paired(
-            [row.pred == row.gold for row in group_a], [row.pred == row.gold for row in group_b]
-        )
-        rows.append(
-            {
-                "task": task,
-                "num_fewshot": num_fewshot,
-                "metric": "macro_f1",
-                **result,
-                "p_value": significance["p_value"],
-            }
-        )
-    return rows
+class _Protocol(BaseModel):
+    name: str
+    tasks: dict[str, str]
+    """Task -> fingerprint of all that the protocol does to it."""
 
 
-def compare_paired(correct_a: ArrayLike, correct_b: ArrayLike, *, seed: int = 42) -> dict[str, Any]:
-    """How much more often a is right than b, on the same questions.
+class Evaluation(BaseModel):
+    """The head of an evaluation's ``results.json`` (what made it), and its ``samples.jsonl``."""
 
-    Args:
-        correct_a: For each question whether model a was right, bool (n,).
-        correct_b: The same for model b.
-        seed: Of the bootstrap.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
-    Returns:
-        ``{"n", "difference": {"value", "ci95"}, "p_value"}``: a minus b in accuracy, with a paired
-        bootstrap interval, and the exact McNemar test's two-sided p-value.
-
-    Raises:
-        DataError: different numbers of questions, or none.
-    """
-    a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
-    _check_lengths(a, b)
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    n = a.size
-    # A question moves the difference by +1, -1 or 0, so resampling needs only their counts.
-    shares = [only_a / n, only_b / n, (n - only_a - only_b) / n]
-    draws = np.random.default_rng(seed).multinomial(n, shares, size=NUM_RESAMPLES)
-    discordant = only_a + only_b
-    p_value = binomtest(only_a, discordant).pvalue if discordant else 1.0
-    differences = (draws[:, 0] - draws[:, 1]) / n
-    return _summarise(n, (only_a - only_b) / n, differences, p_value=float(p_value))
+    folder: Path
+    model: str
+    protocol: _Protocol
+    data: dict[str, str]
+    """Task -> hash of its documents."""
+    samples: tuple[Sample, ...]
 
 
-def compare_f1(
-    golds: ArrayLike, preds_a: ArrayLike, preds_b: ArrayLike, *, seed: int = 42
-) -> dict[str, Any]:
-    """How much higher a's macro F1 is than b's, on the same questions.
-
-    Args:
-        golds: Right labels, from 0, int (n,).
-        preds_a: The labels that model a chose.
-        preds_b: The labels that model b chose.
-        seed: Of the bootstrap.
-
-    Returns:
-        As ``compare_paired``, but without ``p_value``: macro F1 has no exact test.
-
-    Raises:
-        DataError: different numbers of questions, or none.
-    """
-    gold, a, b = (np.asarray(labels) for labels in (golds, preds_a, preds_b))
-    _check_lengths(gold, a)
-    _check_lengths(gold, b)
-    num_labels = int(max(gold.max(), a.max(), b.max())) + 1
-    shape = (num_labels,) * 3
-    cells = np.bincount(np.ravel_multi_index((gold, a, b), shape), minlength=num_labels**3)
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(gold.size, cells / gold.size, size=NUM_RESAMPLES)
-    triples = draws.reshape(-1, *shape)  # (resample, gold, a, b)
-    differences = compute_macro_f1(triples.sum(3)) - compute_macro_f1(triples.sum(2))
-    value = f1_score(gold, a, average="macro") - f1_score(gold, b, average="macro")
-    return _summarise(gold.size, float(value), differences)
-
-
-def _check_lengths(a: NDArray[Any], b: NDArray[Any]) -> None:
-    if a.size == 0 or a.shape != b.shape:
+def load_evaluation(folder: Path) -> Evaluation:
+    """Read what ``kot eval`` wrote. Raises DataError when a file is missing or damaged."""
+    path = folder / "results.json"
+    facts = read_json(path)
+    samples = read_jsonl(folder / "samples.jsonl", Sample)
+    try:
+        return Evaluation(**{**facts, "folder": folder, "samples": samples})
+    except (TypeError, ValidationError) as error:
+        reason = "it is no object"
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise DataError(
-            f"{a.size} and {b.size} questions",
-            expected="results of the same questions, at least one",
-            hint="Compare runs of the same tasks, limit and protocol.",
+            f"{path}: {reason}",
+            expected="model, protocol and data as kot eval writes them",
+            hint="Score the model again, into a new folder.",
+        ) from error
+
+
+def compare_evaluations(a: Path, b: Path, metric: str = "macro_f1") -> dict[str, Any]:
+    """Compare two evaluation folders on every task and number of shots that both have.
+
+    Args:
+        a: A folder with ``results.json`` and ``samples.jsonl``.
+        b: Another one; differences are a minus b.
+        metric: One of ``METRICS``.
+
+    Returns:
+        ``{"a", "b", "protocol", "metric", "rows", "only_a", "only_b"}``: ``a`` and ``b`` say
+        ``folder`` and ``model``, ``rows`` are those of ``compare_samples``, and the last two list
+        the ``task`` and ``num_fewshot`` that only one has.
+
+    Raises:
+        UsageError: no such metric.
+        DataError: another protocol, other data or other questions, or nothing in common.
+    """
+    if metric not in METRICS:
+        raise UsageError(
+            f"no metric {metric!r}", expected=f"one of {', '.join(METRICS)}", hint="Mend --metric."
         )
+    left, right = load_evaluation(a), load_evaluation(b)
+    keys_a, keys_b = (group_samples(side.samples).keys() for side in (left, right))
+    common = keys_a & keys_b
+    if not common:
+        raise DataError(
+            f"{a} and {b} have no task at the same number of shots",
+            expected="one that both have",
+            hint="Score both with the same --tasks and --num-fewshot.",
+        )
+    for task in sorted({task for task, _ in common}):
+        _check_protocol(task, left, right)
+        _check_data(task, left, right)
+    return {
+        "a": {"folder": str(a), "model": left.model},
+        "b": {"folder": str(b), "model": right.model},
+        "protocol": left.protocol.name,
+        "metric": metric,
+        "rows": compare_samples(left.samples, right.samples, metric),
+        "only_a": [{"task": task, "num_fewshot": n} for task, n in sorted(keys_a - keys_b)],
+        "only_b": [{"task": task, "num_fewshot": n} for task, n in sorted(keys_b - keys_a)],
+    }
 
 
-def _summarise(
-    n: int, value: float, differences: NDArray[np.float64], **facts: float
-) -> dict[str, Any]:
-    low, high = np.percentile(differences, [2.5, 97.5])
-    return {"n": n, "difference": {"value": value, "ci95": [float(low), float(high)]}, **facts}
+def _check_protocol(task: str, a: Evaluation, b: Evaluation) -> None:
+    """Compare what the protocols do to this task; a protocol may have gained others since."""
+    prints = [side.protocol.tasks.get(task, "unknown") for side in (a, b)]
+    if prints[0] == prints[1] != "unknown":
+        return
+    names = [side.protocol.name for side in (a, b)]
+    if names[0] == names[1]:  # its file changed in between: only the fingerprints tell them apart
+        names = [f"{names[0]} ({each[:8]})" for each in prints]
+    raise DataError(
+        f"{task} was scored with the protocol {names[0]} in A and {names[1]} in B",
+        expected="one protocol: scores of two are not comparable",
+        hint="Score one of them again with the other's --protocol.",
+    )
+
+
+def _check_data(task: str, a: Evaluation, b: Evaluation) -> None:
+    hashes = [side.data.get(task, "unknown") for side in (a, b)]
+    if hashes[0] == hashes[1] != "unknown":
+        return
+    raise DataError(
+        f"{task} was scored on different data ({hashes[0][:8]} in A, {hashes[1][:8]} in B)",
+        expected="the same documents",
+        hint="Score one of them again with the other's --kobest-dir.",
+    )

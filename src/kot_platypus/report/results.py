@@ -165,16 +165,16 @@ def load_results(run: Path) -> RunResults:
             path.parent.name: tuple(read_jsonl(path, LogLine))
             for path in _find(run, "train/*/log.jsonl")
         },
-        problems={path.parts[-3]: _parse(path, ProblemResults) for path in problems},
+        problems={path.parts[-3]: read_part(path, ProblemResults) for path in problems},
         answers={
             path.parts[-3]: tuple(read_jsonl(path, Answer))
             for path in _find(run, "evaluate/*/problems/answers.jsonl")
         },
         kobest={
-            path.parts[-3]: _parse(path, KobestResults)
+            path.parts[-3]: read_part(path, KobestResults)
             for path in _find(run, "evaluate/*/kobest/results.json")
         },
-        comparison=_parse(comparison, Comparison) if comparison.exists() else Comparison(),
+        comparison=read_part(comparison, Comparison) if comparison.exists() else Comparison(),
     )
 
 
@@ -193,7 +193,8 @@ def _place(path: Path) -> int:
     return (BASE in path.parts) * -1 + (TUNED in path.parts)
 
 
-def _parse(path: Path, kind: type[P]) -> P:
+def read_part(path: Path, kind: type[P]) -> P:
+    """A results file as one kind of part. Raises DataError naming what is wrong in it."""
     value = read_json(path)
     try:
         return kind.model_validate(value)
@@ -203,5 +204,5 @@ def _parse(path: Path, kind: type[P]) -> P:
         raise DataError(
             f"{path}: {where}: {first['msg']}",
             expected=f"{kind.__name__} as the evaluate stage writes them",
-            hint="Delete the file's folder and run the same kot run again.",
+            hint="Delete the file's folder and run the same kot command again.",
         ) from error

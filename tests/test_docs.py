@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kot_platypus.evaluate.protocols import list_protocols, load_protocol
+
+PROTOCOLS_PAGE = Path(__file__).parents[1] / "docs" / "protocols.md"
+
+
+@pytest.mark.parametrize("name", list_protocols())
+def test_page_shows_every_prompt_as_it_is(name):
+    page = PROTOCOLS_PAGE.read_text(encoding="utf-8")
+    contexts = [
+        prompt.context.replace("\n", "\\n") for prompt in load_protocol(name).tasks.values()
+    ]
+    assert [context for context in contexts if f'`"{context}"`' not in page] == []
