@@ -7,8 +7,8 @@
 Every measurement is a process of its own, so that its peak memory is its own. lm-eval runs at the
 batch size that was the quickest on a few questions of each task; ours at its default budget. Both
 answer the same requests (protocol ``lm-eval``), and the largest difference between any two of their
-log-likelihoods is printed. Forward tokens are counted at the first layer, padding included; the bound
-is the number of distinct prefixes of each question's requests.
+log-likelihoods is printed. Forward tokens are counted at the first layer, padding included; the
+bound is the number of distinct prefixes of each question's requests.
 """
 
 from __future__ import annotations

@@ -214,6 +214,9 @@ def evaluate(
     with lock_folder(out) if is_main_process() else nullcontext():
         evaluate_choices(out, folder, section, adapter=adapter, dtype=dtype, device=device)
     if is_main_process():
+        from kot_platypus.report.summary import scores_table
+
+        _print_screen(scores_table(out))
         print(out / "results.json")
 
 

@@ -218,7 +218,7 @@ def test_two_processes_write_the_samples_of_one(finished, tiny, tmp_path):
     environment = {**os.environ, "KOT_CACHE": str(cache)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{out / 'results.json'}\n"
+    assert done.stdout.count("results.json") == 1, "one process speaks for both"
     for name in ("samples.jsonl", "results.json"):
         assert (out / name).read_bytes() == (finished / name).read_bytes()
     files = list(cache.glob("scores/*/*.jsonl"))

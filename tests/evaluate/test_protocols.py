@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from importlib.resources import files
 
 import pytest
 import yaml
 
 from kot_platypus.errors import DataError, RecipeError, UsageError
-from kot_platypus.evaluate.protocols import build_questions, list_protocols, load_protocol
+from kot_platypus.evaluate.protocols import (
+    build_questions,
+    list_protocols,
+    load_data,
+    load_protocol,
+)
 from kot_platypus.evaluate.tasks import TASKS, load_task
 
 
@@ -102,4 +108,112 @@ def test_protocol_file_in_another_encoding_is_named_with_its_line(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_bytes("tasks:\n  copa: 질문\n".encode("cp949"))
     with pytest.raises(RecipeError, match="line 2 is not UTF-8"):
+        load_protocol(str(path))
+
+
+# --- tasks of one's own ------------------------------------------------------------------------
+
+QUIZ = """
+base: polyglot
+tasks:
+  quiz:
+    data: {test: quiz.tsv, train: shots.tsv, label: answer, labels: [가, 나]}
+    context: "문제: {question}\\n정답:"
+    choices: [" {a}", " {b}"]
+"""
+ROWS = "question\ta\tb\tanswer\n바다의 색은?\t파랑\t빨강\t가\n눈의 색은?\t검정\t하양\t나\n"
+
+
+@pytest.fixture
+def quiz(tmp_path):
+    """``quiz(yaml, rows)`` -> the path of a protocol with its data beside it."""
+
+    def write(text=QUIZ, rows=ROWS, name="quiz.tsv"):
+        (tmp_path / "quiz.yaml").write_text(text, encoding="utf-8")
+        (tmp_path / name).write_text(rows, encoding="utf-8")
+        (tmp_path / "shots.tsv").write_text(ROWS, encoding="utf-8")
+        load_protocol.cache_clear()
+        return str(tmp_path / "quiz.yaml")
+
+    return write
+
+
+def ask(path, num_fewshot=0):
+    protocol = load_protocol(path)
+    (task,) = protocol.tasks
+    return build_questions(protocol, load_data(protocol, task), num_fewshot)
+
+
+def test_a_task_of_ones_own_is_ten_lines_of_yaml(quiz):
+    questions = ask(quiz(), 1)
+    assert sorted((q.gold, q.requests[0].continuation) for q in questions) == [
+        (0, " 파랑"),
+        (1, " 검정"),
+    ]
+    context = next(q for q in questions if q.gold).requests[0].context
+    shots = ("문제: 바다의 색은?\n정답: 파랑", "문제: 눈의 색은?\n정답: 하양")
+    assert context in [f"{shot}\n\n문제: 눈의 색은?\n정답:" for shot in shots]
+    assert questions[0].choice_chars == (2, 2)
+    base = load_protocol("polyglot")
+    own = load_protocol(quiz())
+    assert (own.seed, own.tokenisation, own.name) == (base.seed, base.tokenisation, "quiz")
+
+
+def test_choices_may_be_one_column_of_any_length(quiz):
+    text = QUIZ.replace("quiz.tsv", "quiz.jsonl").replace('[" {a}", " {b}"]', '" {options}"')
+    text = text.replace(", labels: [가, 나]", "").replace("train: shots.tsv, ", "")
+    rows = [
+        {"question": "하나?", "options": ["1", 2, "3"], "answer": 2},
+        {"question": "둘?", "options": ["4", "5"], "answer": "0", "source": "unused"},
+    ]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    questions = ask(quiz(text, lines, "quiz.jsonl"))
+    found = {q.gold: [request.continuation for request in q.requests] for q in questions}
+    assert found == {2: [" 1", " 2", " 3"], 0: [" 4", " 5"]}
+    assert {q.choice_chars for q in questions} == {(1, 1, 1), (1, 1)}
+
+
+def test_where_the_data_lies_is_not_part_of_the_fingerprint(quiz):
+    before = load_protocol(quiz()).fingerprint_task("quiz")
+    moved = quiz(QUIZ.replace("train: shots.tsv, ", ""))
+    assert load_protocol(moved).fingerprint_task("quiz") == before
+    changed = quiz(QUIZ.replace("정답:", "답:"))
+    assert load_protocol(changed).fingerprint_task("quiz") != before
+
+
+def test_a_base_lends_what_a_file_does_not_say(quiz):
+    protocol = load_protocol(quiz("base: polyglot\nseed: 7\n"))
+    base = load_protocol("polyglot")
+    assert protocol.seed == 7
+    assert protocol.tasks == base.tasks
+    assert protocol.fingerprint_task("copa") != base.fingerprint_task("copa")
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "message"),
+    [
+        (QUIZ.replace("quiz.tsv", "none.tsv"), ROWS, "none.tsv does not exist"),
+        (QUIZ, ROWS.replace("\t나", "\t다"), "line 3 has the label '다'"),
+        (QUIZ, ROWS.replace("하양", ""), "line 3 has no 'b'"),
+        (QUIZ.replace("{a}", "{aa}"), ROWS, "line 2 has no 'aa'"),
+        (QUIZ.replace('[" {a}", " {b}"]', '[" {a}"]'), ROWS, "label 1 and 1 choices"),
+        (QUIZ.replace("{a}", "{a.b}"), ROWS, "no plain column name"),
+        (QUIZ.replace("data:", "files:"), ROWS, "quiz"),
+    ],
+)
+def test_what_is_wrong_with_a_task_is_one_line(quiz, text, rows, message):
+    with pytest.raises((DataError, RecipeError), match=re.escape(message)) as caught:
+        ask(quiz(text, rows))
+    assert "\n" not in str(caught.value)
+
+
+def test_shots_need_training_rows(quiz):
+    with pytest.raises(DataError, match="0 training documents"):
+        ask(quiz(QUIZ.replace("train: shots.tsv, ", "")), 1)
+
+
+def test_a_shipped_name_is_not_for_files(tmp_path):
+    path = tmp_path / "lm-eval.yaml"
+    path.write_text("base: lm-eval\nseed: 7\n")
+    with pytest.raises(RecipeError, match="name of a shipped protocol"):
         load_protocol(str(path))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import random
 
@@ -167,6 +168,58 @@ def test_effective_shots_are_those_left_in_the_text(load_tiny):
     assert seen == set(range(7))
 
 
+def test_a_large_vocabulary_runs_the_decoder_once(questions, load_tiny, monkeypatch):
+    model, tokenizer = load_tiny("tiny-llama-ko")
+    passes, chunks = [], []
+    hooks = [
+        model.model.layers[0].register_forward_pre_hook(lambda *_: passes.append(1)),
+        model.lm_head.register_forward_pre_hook(lambda _, args: chunks.append(args[0].shape[1])),
+    ]
+    encoded = encode_question(tokenizer, load_protocol("polyglot"), questions[0], 2048)
+    whole = score_requests(model, encoded.requests)
+    assert (len(passes), len(chunks)) == (1, 1)
+    monkeypatch.setattr(scoring, "_CHUNK_LOGITS", 3 * 4000)
+    assert_close(score_requests(model, encoded.requests), whole)
+    assert len(passes) == 2
+    assert max(chunks[1:]) == 3
+    assert sum(chunks[1:]) == chunks[0]
+    for hook in hooks:
+        hook.remove()
+    assert "forward" not in vars(model.get_decoder())
+
+
+def assert_close(a, b):
+    assert [x.logprob for x in a] == pytest.approx([x.logprob for x in b], rel=1e-6, abs=1e-5)
+    assert [x.is_greedy for x in a] == [x.is_greedy for x in b]
+
+
+def test_greedy_is_the_likeliest_token_at_every_place(load_tiny):
+    model, tokenizer = load_tiny("tiny-llama-ko")
+    prompt = tokenizer("질문: 밥은 먹었니? 답변:")["input_ids"]
+    ids = prompt
+    for _ in range(3):
+        with torch.inference_mode():
+            ids = [*ids, int(model(torch.tensor([ids])).logits[0, -1].argmax())]
+    other = [*ids[:-1], ids[-1] + 1]
+    requests = [EncodedRequest(each, len(prompt)) for each in (ids, other)]
+    assert [score.is_greedy for score in score_requests(model, requests)] == [True, False]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_scores_as_alone(dtype, questions, load_tiny):
+    model, tokenizer = load_tiny("tiny-llama-ko")
+    half = copy.deepcopy(model).to(dtype)
+    samples = score(half, tokenizer, questions, "polyglot")
+    exact = score(model, tokenizer, questions, "polyglot")
+    for question in questions:
+        encoded = encode_question(tokenizer, load_protocol("polyglot"), question, 2048)
+        plain = [score_plainly(half, r.ids, r.start) for r in encoded.requests]
+        logprobs = samples[question.doc_id].logprobs
+        # All round, each in its own way; none may be off by more than that.
+        assert logprobs == pytest.approx(plain, rel=0.01)
+        assert logprobs == pytest.approx(exact[question.doc_id].logprobs, rel=0.02)
+
+
 # --- the forest --------------------------------------------------------------------------------
 
 
@@ -270,6 +323,8 @@ def test_out_of_memory_halves_the_batch(questions, load_tiny, monkeypatch):
     monkeypatch.setattr(scoring, "check_model", lambda _: None)
     assert_equal_scores(score(model, tokenizer, questions, "polyglot", 4096), samples)
     assert max(sizes) > 8 >= min(sizes)
+    too_large = [size for size in sizes if size > 8]
+    assert sizes[: len(too_large)] == too_large, "no later pass tries what did not fit"
 
 
 def test_one_question_out_of_memory_is_said(questions, load_tiny, monkeypatch):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from kot_platypus.artifacts import read_json, write_json
 from kot_platypus.report.results import load_results
-from kot_platypus.report.summary import summary_table
+from kot_platypus.report.summary import scores_table, summary_table
 
 
 def show(run: Path) -> list[str]:
@@ -60,3 +61,22 @@ def test_four_shot_counts_fit(run_folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert any("50-shot" in line for line in lines)
     assert any("1 more in the report" in line for line in lines)
     assert not any("…" in line for line in lines if "→" in line)
+
+
+def test_an_evaluation_is_a_line_for_each_task_and_number_of_shots(run_folder: Path) -> None:
+    folder = run_folder / "evaluate" / "cot" / "kobest"
+    facts = read_json(folder / "results.json")
+    score = facts["results"]["copa"]["0"]
+    facts["results"] = {"copa": {"0": score, "50": {**score, "effective_shots": 28.25}}}
+    write_json(folder / "results.json", facts)
+    console = Console(width=80, no_color=True)
+    with console.capture() as capture:
+        console.print(scores_table(folder))
+    head, none, fifty, note = capture.get().splitlines()
+    low, high = score["macro_f1"]["ci95"]
+    assert head.split()[:2] == ["Protocol", "polyglot"]
+    assert none.split()[:2] == ["COPA", "0"]
+    assert f"{score['macro_f1']['value']:.4f}" in none
+    assert f"{low:.4f}–{high:.4f}" in none
+    assert "50 (28.2 fit)" in fifty
+    assert note.startswith("fit:")

@@ -17,7 +17,7 @@ from string import Formatter
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError, RecipeError, UsageError
@@ -171,11 +171,17 @@ def load_protocol(name: str) -> Protocol:
 
     Raises:
         UsageError: no such protocol.
-        RecipeError: a file that is not a protocol.
+        RecipeError: a file that is not a protocol, or has a shipped one's name.
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml") and path.is_file():
         text, name = read_text(path, RecipeError), path.stem
+        if name in list_protocols():
+            raise RecipeError(
+                f"{path} has the name of a shipped protocol",
+                expected="a name of its own, since scores carry it",
+                hint=f"Rename it, e.g. my-{path.name}.",
+            )
     elif name in list_protocols():
         text = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     else:
@@ -188,8 +194,13 @@ def load_protocol(name: str) -> Protocol:
     try:
         return _parse_protocol(name, text, path.parent)
     except (yaml.YAMLError, TypeError, ValueError) as error:
+        reason = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            reason = f"{where}: {first['msg']}".removeprefix(": Value error, ")
         raise RecipeError(
-            f"the protocol {name} cannot be read ({error})",
+            f"the protocol {name} cannot be read ({reason})",
             expected="the keys of a shipped protocol",
             hint=f"Start from a copy of {list_protocols()[0]}.yaml.",
         ) from error

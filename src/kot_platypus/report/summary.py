@@ -8,9 +8,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kot_platypus.report.results import ALL, BASE, TUNED, KobestResults, RunResults, load_results
+from kot_platypus.report.results import (
+    ALL,
+    BASE,
+    TUNED,
+    KobestResults,
+    RunResults,
+    load_results,
+    read_part,
+)
 from kot_platypus.report.tables import tabulate_problems, tabulate_scores
 from kot_platypus.report.wording import (
+    format_count,
+    format_interval,
+    format_score,
     name_benchmark,
     name_task,
     select_kobest_pairs,
@@ -39,6 +50,29 @@ def summary_table(run: Path) -> RenderableType:
     if files:
         parts.append(_show_files(run, files))
     return Group(*parts)
+
+
+def scores_table(folder: Path) -> RenderableType:
+    """What ``kot eval`` found: a line for each task and number of shots."""
+    scores = read_part(folder / "results.json", KobestResults)
+    table = _new_table(
+        f"Protocol {scores.protocol.name}", "shots", "macro F1", "95% interval", "accuracy", "of"
+    )
+    lost = False
+    for task, by_shots in scores.results.items():
+        for shots, score in by_shots.items():
+            cut = score.effective_shots < shots - 0.05
+            lost = lost or cut
+            table.add_row(
+                Text(name_task(task)),
+                f"{shots} ({score.effective_shots:.1f} fit)" if cut else str(shots),
+                format_score(score.macro_f1.value),
+                format_interval(score.macro_f1, "score"),
+                format_score(score.acc.value),
+                format_count(score.n),
+            )
+    note = "fit: shots that the model's limit leaves in full, on average"
+    return Group(table, Text(note, style="dim")) if lost else table
 
 
 def _new_table(*columns: str) -> Table:
