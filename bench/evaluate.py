@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ import torch
 
 from dtypes import measure_gflops
 from kot_platypus.evaluate.choices import default_batch_tokens
-from kot_platypus.evaluate.encoding import EncodedQuestion, encode_question
+from kot_platypus.evaluate.encoding import encode_question
 from kot_platypus.evaluate.protocols import build_questions, load_protocol
-from kot_platypus.evaluate.scoring import Scorer
+from kot_platypus.evaluate.scoring import Scorer, find_max_length
 from kot_platypus.evaluate.tasks import TASKS, load_task
 from kot_platypus.models import load_model, load_tokenizer, resolve_device, resolve_model
 from kot_platypus.records import Question
@@ -39,7 +39,7 @@ from kot_platypus.records import Question
 PROTOCOL = load_protocol("lm-eval")
 TEST_SIZES = {"boolq": 1404, "copa": 1000, "hellaswag": 500, "sentineg": 397, "wic": 1260}
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
-NUM_TUNING = 12
+NUM_TUNING = 8
 VOCAB_SIZE = 46_336
 # Llama shapes by name: layers, hidden size, MLP size, heads. "7b" is Llama-2-Ko's.
 SHAPES = {"llama": (10, 768, 2048, 12), "llama-7b": (32, 4096, 11008, 32)}
@@ -144,8 +144,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         logprobs = score(questions)
         seconds = time.perf_counter() - started
         tasks[task] = {"seconds": seconds, "logprobs": logprobs, "n": len(questions), **counts}
-    peak_gib = read_peak_gib(options.device)
-    return {"tasks": tasks, "peak_gib": peak_gib, "loaded_gib": loaded_gib}
+    memory = {"peak_gib": read_peak_gib(options.device), "loaded_gib": loaded_gib}
+    for task, result in tasks.items():
+        result["bound"] = count_bound(tokenizer, list_questions(options, task), model)
+    return {"tasks": tasks, **memory}
 
 
 def tune(options: argparse.Namespace) -> dict[str, int]:
@@ -161,7 +163,7 @@ def tune(options: argparse.Namespace) -> dict[str, int]:
             started = time.perf_counter()
             score(questions)
             times[batch_size] = time.perf_counter() - started
-            if times[batch_size] > 1.3 * min(times.values()):
+            if times[batch_size] > 1.2 * min(times.values()):
                 break
         best[task] = min(times, key=times.__getitem__)
     return best
@@ -196,12 +198,12 @@ def read_peak_gib(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def count_bound(questions: Iterable[EncodedQuestion]) -> int:
+def count_bound(tokenizer: Any, questions: list[Question], model: Any) -> int:
     """Nodes of each question's prefix tree, by a plain trie."""
-    total = 0
+    total, max_length = 0, find_max_length(model)
     for question in questions:
         nodes: dict[tuple[int, int], int] = {}
-        for request in question.requests:
+        for request in encode_question(tokenizer, PROTOCOL, question, max_length).requests:
             node = 0
             for token in request.inputs:
                 node = nodes.setdefault((node, token), len(nodes) + 1)
@@ -223,7 +225,9 @@ def run_child(options: argparse.Namespace, **changes: Any) -> Any:
     return json.loads(output.splitlines()[-1])
 
 
-def compare(options: argparse.Namespace, name: str, shots: int, peak_gflops: float) -> None:
+def compare(options: argparse.Namespace, name: str, shots: int) -> None:
+    dtype = getattr(torch, options.dtype)
+    peak_gflops = max(measure_gflops(dtype, options.device, 2048, 2048, 2048) for _ in range(3))
     at = {"model": name, "shots": shots}
     batch_sizes = run_child(options, step="tune", **at)
     rounds: dict[str, list[Any]] = {"lm-eval": [], "ours": []}
@@ -232,19 +236,20 @@ def compare(options: argparse.Namespace, name: str, shots: int, peak_gflops: flo
             changes = {"step": "measure", "program": program, "batch_sizes": batch_sizes}
             results.append(run_child(options, **changes, **at))
     print(f"\n{name}, {shots} shots, {options.dtype}, {options.device}; seconds of", end=" ")
-    print(f"{options.limit or 'all'} questions a task, the best of {options.rounds} rounds\n")
+    print(
+        f"{options.limit or 'all'} questions a task, the best of {options.rounds} rounds;", end=" "
+    )
+    print(f"peak of matrix products {peak_gflops:.0f} GFLOP/s\n")
     print("| task | lm-eval (batch) | ours | faster | tokens: lm-eval | ours | bound ", end="")
     print("| ours / bound | share of peak: lm-eval | ours |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     totals = dict.fromkeys(rounds, 0.0)
-    _, tokenizer = load_both(name, options.folder, options.dtype, "meta")
     for task in options.tasks:
         theirs, ours = (
             min((r["tasks"][task] for r in results), key=lambda t: t["seconds"])
             for results in rounds.values()
         )
-        questions = list_questions(argparse.Namespace(**{**vars(options), **at}), task)
-        bound = count_bound(encode_question(tokenizer, PROTOCOL, q, 4096) for q in questions)
+        bound = ours["bound"]
         for program, result in zip(totals, (theirs, ours), strict=True):
             totals[program] += result["seconds"] / result["n"] * TEST_SIZES[task]
         cells = [task, f"{theirs['seconds']:.1f} ({batch_sizes[task]})", f"{ours['seconds']:.1f}"]
@@ -301,13 +306,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         options.folder = Path(folder)
         train_tokenizer(options.folder, options.kobest_dir)
-        dtype = getattr(torch, options.dtype)
-        peak = max(measure_gflops(dtype, options.device, 2048, 2048, 2048) for _ in range(3))
         print(f"{describe_processor()}, {torch.get_num_threads()} threads, torch", end=" ")
-        print(f"{torch.__version__}; matrix products at most {peak:.0f} GFLOP/s.", flush=True)
+        print(torch.__version__, flush=True)
         for name in options.models.split(","):
             for shots in map(int, options.num_fewshot.split(",")):
-                compare(options, name, shots, peak)
+                compare(options, name, shots)
 
 
 def describe_processor() -> str:
