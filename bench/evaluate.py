@@ -4,6 +4,11 @@
     python bench/evaluate.py --kobest-dir DIR                    # the table in docs/benchmarks.md
     python bench/evaluate.py --kobest-dir DIR --models llama --num-fewshot 5 --limit 0   # all of it
 
+The published table's 16 cells with a 7B-shaped model on a GPU:
+
+    python bench/evaluate.py --kobest-dir DIR --models llama-7b --dtype bfloat16 --max-length 2048 \
+      --tasks copa,hellaswag,boolq,sentineg --num-fewshot 0,5,10,50
+
 Every measurement is a process of its own, so that its peak memory is its own. lm-eval runs at the
 batch size that was the quickest on a few questions of each task; ours at its default budget. Both
 answer the same requests (protocol ``lm-eval``), and the largest difference between any two of their
@@ -41,6 +46,7 @@ TEST_SIZES = {"boolq": 1404, "copa": 1000, "hellaswag": 500, "sentineg": 397, "w
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 NUM_TUNING = 8
 VOCAB_SIZE = 46_336
+LOADING = ("model", "folder", "dtype", "device", "max_length")
 # Llama shapes by name: layers, hidden size, MLP size, heads. "7b" is Llama-2-Ko's.
 SHAPES = {"llama": (10, 768, 2048, 12), "llama-7b": (32, 4096, 11008, 32)}
 
@@ -48,7 +54,7 @@ SHAPES = {"llama": (10, 768, 2048, 12), "llama-7b": (32, 4096, 11008, 32)}
 # --- the models --------------------------------------------------------------------------------
 
 
-def load_both(name: str, folder: Path, dtype: str, device: str) -> tuple[Any, Any]:
+def load_both(name: str, folder: Path, dtype: str, device: str, max_length: int) -> tuple[Any, Any]:
     if name not in SHAPES:
         path = resolve_model(name)
         return load_model(path, dtype=dtype, device=device), load_tokenizer(path)
@@ -61,7 +67,7 @@ def load_both(name: str, folder: Path, dtype: str, device: str) -> tuple[Any, An
         hidden_size=hidden,
         intermediate_size=mlp,
         num_attention_heads=heads,
-        max_position_embeddings=4096,
+        max_position_embeddings=max_length,
         tie_word_embeddings=name == "llama",
         bos_token_id=1,
         eos_token_id=2,
@@ -128,7 +134,7 @@ def make_lm_eval(model: Any, tokenizer: Any, batch_size: int) -> Score:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Seconds, tokens, FLOP and scores of each task, and the peak memory of this process."""
-    model, tokenizer = load_both(options.model, options.folder, options.dtype, options.device)
+    model, tokenizer = load_both(*(getattr(options, name) for name in LOADING))
     loaded_gib = read_peak_gib(options.device)
     counts = count_work(model)
     tasks = {}
@@ -152,7 +158,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def tune(options: argparse.Namespace) -> dict[str, int]:
     """lm-eval's quickest batch size for each task, on a few questions from the middle."""
-    model, tokenizer = load_both(options.model, options.folder, options.dtype, options.device)
+    model, tokenizer = load_both(*(getattr(options, name) for name in LOADING))
     best = {}
     for task in options.tasks:
         questions = list_questions(options, task)[:NUM_TUNING]
@@ -225,9 +231,7 @@ def run_child(options: argparse.Namespace, **changes: Any) -> Any:
     return json.loads(output.splitlines()[-1])
 
 
-def compare(options: argparse.Namespace, name: str, shots: int) -> None:
-    dtype = getattr(torch, options.dtype)
-    peak_gflops = max(measure_gflops(dtype, options.device, 2048, 2048, 2048) for _ in range(3))
+def compare(options: argparse.Namespace, name: str, shots: int, peak_gflops: float) -> None:
     at = {"model": name, "shots": shots}
     batch_sizes = run_child(options, step="tune", **at)
     rounds: dict[str, list[Any]] = {"lm-eval": [], "ours": []}
@@ -287,9 +291,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--models", default="gemma-3-270m,llama", help="Also llama-7b, on a GPU.")
     parser.add_argument("--num-fewshot", default="0,5")
     parser.add_argument("--tasks", default=",".join(TASKS))
-    parser.add_argument("--limit", type=int, default=24, help="Questions a task; 0: all.")
+    parser.add_argument("--limit", type=int, default=16, help="Questions a task; 0: all.")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--batch-tokens", type=int, help="Ours; left out: the default.")
+    parser.add_argument("--max-length", type=int, default=4096, help="Of the Llama shapes.")
     parser.add_argument("--device", default=resolve_device())
     parser.add_argument("--dtype", default="float32")
     return parser.parse_args()
@@ -308,9 +313,11 @@ def main() -> None:
         train_tokenizer(options.folder, options.kobest_dir)
         print(f"{describe_processor()}, {torch.get_num_threads()} threads, torch", end=" ")
         print(torch.__version__, flush=True)
+        dtype = getattr(torch, options.dtype)
+        peak = max(measure_gflops(dtype, options.device, 2048, 2048, 2048) for _ in range(20))
         for name in options.models.split(","):
             for shots in map(int, options.num_fewshot.split(",")):
-                compare(options, name, shots)
+                compare(options, name, shots, peak)
 
 
 def describe_processor() -> str:

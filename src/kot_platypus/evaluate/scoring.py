@@ -290,7 +290,7 @@ def _score_targets(
         first += len(logits)
     back = np.argsort(order)
     return (
-        torch.cat(logprobs).double().cpu().numpy()[back],
+        torch.cat(logprobs).cpu().double().numpy()[back],
         torch.cat(is_top).cpu().numpy()[back],
     )
 
