@@ -212,6 +212,71 @@ def evaluate(
         print(out / "results.json")
 
 
+@app.command(
+    "lm-eval",
+    epilog=_example(
+        "kot lm-eval --model merged --tasks kmmlu,haerae --out scores/merged",
+        "kot lm-eval --include-path my_tasks --tasks mine --num-fewshot 5 --out scores/mine",
+    ),
+)
+def lm_eval(
+    out: Out,
+    tasks: Annotated[str, typer.Option(help="Comma-separated: tasks, groups, kmmlu_*, or files.")],
+    model: ModelName = "gemma-3-270m",
+    adapter: Adapter = None,
+    num_fewshot: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Shots before each question. [default: what each task says]"),
+    ] = None,
+    limit: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Only the first N documents of each task."),
+    ] = None,
+    include_path: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A folder with task files of your own."),
+    ] = None,
+    apply_chat_template: Annotated[
+        bool, typer.Option("--apply-chat-template", help="Ask in the model's chat template.")
+    ] = False,
+    batch_tokens: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Tokens per scoring pass. [default: 512 on a CPU, else 4096]"),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts generated at a time.")] = 8,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+) -> None:
+    """Score a model on any task of lm-eval: KMMLU, HAE-RAE, CLIcK, HRM8K, ...
+
+    Needs the extra lm-eval. An interrupted run keeps its scores; texts are generated again. To
+    share the work: torchrun --nproc-per-node N -m kot_platypus lm-eval ...
+    """
+    from kot_platypus.artifacts import lock_folder
+    from kot_platypus.evaluate.catalogue import Selection, evaluate_catalogue
+    from kot_platypus.models import resolve_model
+    from kot_platypus.processes import is_main_process
+
+    _require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
+    _require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
+    names = tuple(name for name in tasks.replace(" ", "").split(",") if name)
+    selection = Selection(names, num_fewshot, limit, apply_chat_template, include_path)
+    folder = resolve_model(model)
+    with lock_folder(out) if is_main_process() else nullcontext():
+        evaluate_catalogue(
+            out,
+            folder,
+            selection,
+            adapter=adapter,
+            dtype=dtype,
+            device=device,
+            max_batch_tokens=batch_tokens,
+            batch_size=batch_size,
+        )
+    if is_main_process():
+        print((out / "table.md").read_text(encoding="utf-8"), out / "results.json", sep="\n")
+
+
 @app.command(epilog=_example("kot requests --task copa --num-fewshot 5 --kobest-dir mini"))
 def requests(
     task: Annotated[str, typer.Option(help="copa, hellaswag, boolq, sentineg, wic, or your own.")],
