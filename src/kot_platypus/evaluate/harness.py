@@ -13,7 +13,9 @@ Once this module is imported, lm-eval also knows the class as ``model="kot"``.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -107,7 +109,8 @@ class KotLM(HFLM):  # type: ignore[misc]
             tokenizer = tokenizer or load_tokenizer(
                 folder, trust_remote_code=trust, add_bos_token=bos
             )
-        super().__init__(pretrained=pretrained, tokenizer=tokenizer, **options)
+        with _silence_hflm():
+            super().__init__(pretrained=pretrained, tokenizer=tokenizer, **options)
         self._rank, self._world_size = process_rank(), count_processes()
         budget = max_batch_tokens or default_batch_tokens(self.device.type)
         self.scorer = Scorer(self.model, max_batch_tokens=budget)
@@ -227,6 +230,18 @@ class KotLM(HFLM):  # type: ignore[misc]
     def barrier(self) -> None:
         """Wait for all processes."""
         share_all(None)
+
+
+@contextmanager
+def _silence_hflm() -> Iterator[None]:
+    """Without the warnings that a loaded model cannot be run by several processes: here it can."""
+    logger = logging.getLogger(HFLM.__module__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _to_answer(score: RequestScore) -> tuple[float, bool]:
