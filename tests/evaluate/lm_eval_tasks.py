@@ -15,7 +15,7 @@ SHOTS = {"training_split": "train", "num_fewshot": 2}
 CHOICE: dict[str, Any] = {
     "output_type": "multiple_choice",
     "doc_to_text": "{{premise}}",
-    "doc_to_choice": ["{{alternative_1}}", "{{alternative_2}}"],
+    "doc_to_choice": "{{[alternative_1, alternative_2]}}",
     "doc_to_target": "label",
     "metric_list": [{"metric": "acc"}, {"metric": "acc_norm"}],
 }

@@ -66,7 +66,8 @@ def evaluate_catalogue(
 
     Scores are kept as they come (``RequestStore``): an interrupted ``out`` goes on with them, a
     finished one is left alone. Generated texts are not kept: those of an interrupted run are
-    generated again. Under torchrun every process calls this and takes its share of the documents.
+    generated again. Under torchrun every process calls this and does its share; the main one
+    writes.
 
     Args:
         out: The stage's folder.
@@ -106,7 +107,7 @@ def evaluate_catalogue(
         store=RequestStore(fingerprint, dtype, device),
     )
     results = _run_tasks(lm, manager, tasks, selection)
-    if results is not None:  # the main process's
+    if results is not None and is_main_process():
         facts = {"model": fingerprint, "dtype": dtype, "versions": describe_machine()}
         write_results(out, {**results, "kot": facts})
         stage.finish()
@@ -214,7 +215,7 @@ def _require_shots(task: Task, num_fewshot: int) -> None:
 def _run_tasks(
     lm: KotLM, manager: TaskManager, tasks: list[Task | Group], selection: Selection
 ) -> dict[str, Any] | None:
-    """lm-eval's results in the main process, None in the others."""
+    """lm-eval's results; None where it leaves them to another process."""
     from lm_eval import simple_evaluate
 
     if selection.apply_chat_template and lm.tokenizer.chat_template is None:

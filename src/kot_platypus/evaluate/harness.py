@@ -17,12 +17,11 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from kot_platypus.errors import DataError, UsageError, require_extra
 from kot_platypus.evaluate.choices import default_batch_tokens
@@ -30,7 +29,7 @@ from kot_platypus.evaluate.encoding import EncodedRequest, cut_request
 from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.evaluate.store import RequestScore, RequestStore
 from kot_platypus.models import load_model, load_tokenizer, resolve_model
-from kot_platypus.processes import count_processes, process_rank, share_all
+from kot_platypus.processes import count_processes, is_main_process, process_rank, share_all
 from kot_platypus.progress import console, show_progress
 
 require_extra("lm_eval", "lm-eval", "the tasks of lm-eval")
@@ -63,7 +62,10 @@ _HFLM_OPTIONS = {
 class KotLM(HFLM):  # type: ignore[misc]
     """A causal language model for ``lm_eval.simple_evaluate``.
 
-    Under torchrun lm-eval deals out the documents to the processes.
+    Under torchrun all processes make all requests, and each scores its share of the batches. To
+    lm-eval they are one: where it deals out documents itself, the shots that it draws, and with
+    them the results, depend on the number of processes. (Its ``use_cache`` is for one process, and
+    is not keyed by the model: pass a ``store``.)
 
     Args:
         pretrained: A model folder, a Hub id, or a loaded transformers model.
@@ -111,7 +113,6 @@ class KotLM(HFLM):  # type: ignore[misc]
             )
         with _silence_hflm():
             super().__init__(pretrained=pretrained, tokenizer=tokenizer, **options)
-        self._rank, self._world_size = process_rank(), count_processes()
         budget = max_batch_tokens or default_batch_tokens(self.device.type)
         self.scorer = Scorer(self.model, max_batch_tokens=budget)
         self.store = store
@@ -155,12 +156,25 @@ class KotLM(HFLM):  # type: ignore[misc]
         for key, (text, _, _) in zip(keys, requests, strict=True):
             if text is not None:
                 texts[key].append(text)
-        missing = {key: r for key, r in zip(keys, encoded, strict=True) if key not in self._known}
-        for scores in self._score(dict(zip(keys, encoded, strict=True)), missing.keys()):
+        todo = dict(zip(keys, encoded, strict=True))
+        mine: dict[str, RequestScore] = {}
+        for known in share_all({key: self._known[key] for key in todo.keys() & self._known.keys()}):
+            self._known.update(known)  # other machines may not share this one's disk
+        for scores in self._score(todo, todo.keys() - self._known.keys()):
+            mine |= scores
             for key, score in scores.items():
                 for text in texts[key]:  # for lm-eval's own cache, if it is used
                     self.cache_hook.add_partial("loglikelihood", text, _to_answer(score))
+        for theirs in share_all(mine):
+            self._known.update(theirs)
         return [_to_answer(self._known[key]) for key in keys]
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """What the model writes after each context, as HFLM generates it."""
+        num = count_processes()
+        mine = requests[process_rank() :: num]
+        texts = share_all(super().generate_until(mine, disable_tqdm) if mine else [])
+        return [texts[index % num][index // num] for index in range(len(requests))]
 
     def _cut(
         self, text: tuple[str, str] | None, context: list[int], continuation: list[int]
@@ -177,7 +191,7 @@ class KotLM(HFLM):  # type: ignore[misc]
     def _report_cuts(self, requests: list[TokenRequest], encoded: list[EncodedRequest]) -> None:
         pairs = zip(requests, encoded, strict=True)
         num_cut = sum(len(context) > cut.start for (_, context, _), cut in pairs)
-        if num_cut and self.rank == 0:
+        if num_cut and is_main_process():
             console.print(
                 f"  {num_cut} of {len(requests)} requests are longer than the model's "
                 f"{self.max_length} tokens: the beginning of their context is cut off"
@@ -186,19 +200,21 @@ class KotLM(HFLM):  # type: ignore[misc]
     def _score(
         self, requests: Mapping[str, EncodedRequest], missing: Collection[str]
     ) -> Iterator[dict[str, RequestScore]]:
-        """Score what is missing, batch by batch, and keep it.
+        """Score this process's share of what is missing, batch by batch, and keep it.
 
         The batches are planned as if nothing were scored yet: so the requests of a resumed batch
-        keep the company they would have had, and their scores all bits.
+        keep the company they would have had, and their scores all bits; and all processes agree
+        on the plan without talking.
         """
         if not missing:
             return
+        turn = count()
         groups = group_requests(requests, self.scorer.max_batch_tokens)
         with show_progress("Scoring", len(missing), "requests") as advance:
             for batch in self.scorer.plan(groups):
                 items = [item for group in batch for item in group.by_key.items()]
                 todo = RequestGroup({key: r for key, r in items if key in missing})
-                if not todo.by_key:
+                if not todo.by_key or next(turn) % count_processes() != process_rank():
                     continue
                 (scores,) = self.scorer.score([todo])
                 found = {
@@ -207,7 +223,7 @@ class KotLM(HFLM):  # type: ignore[misc]
                 }
                 self._keep(found)
                 yield found
-                advance(len(found))
+                advance(len(found) * count_processes())
 
     def _keep(self, scores: dict[str, RequestScore]) -> None:
         if self.store is None:
@@ -215,26 +231,10 @@ class KotLM(HFLM):  # type: ignore[misc]
         else:
             self.store.add(scores)
 
-    # Between processes HFLM speaks through accelerate, which it sets up only where it loads the
-    # model itself.
-
-    def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensors of all processes, in one of one dimension."""
-        return torch.cat([theirs.reshape(-1) for theirs in share_all(tensor.cpu())])
-
-    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
-        """The objects of all processes, for the process ``dst``."""
-        objects = share_all(obj)
-        return objects if self.rank == dst else None
-
-    def barrier(self) -> None:
-        """Wait for all processes."""
-        share_all(None)
-
 
 @contextmanager
 def _silence_hflm() -> Iterator[None]:
-    """Without the warnings that a loaded model cannot be run by several processes: here it can."""
+    """Without the warnings that a loaded model is for one process: here it is not."""
     logger = logging.getLogger(HFLM.__module__)
     level = logger.level
     logger.setLevel(logging.ERROR)
