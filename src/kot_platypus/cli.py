@@ -226,7 +226,7 @@ def lm_eval(
     adapter: Adapter = None,
     num_fewshot: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=0, help="Shots before each question. [default: what each task says]"),
+        typer.Option(min=0, help="Shots before each question; left out: what a task says."),
     ] = None,
     limit: Annotated[
         Optional[int],  # noqa: UP045
@@ -241,7 +241,7 @@ def lm_eval(
     ] = False,
     batch_tokens: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Tokens per scoring pass. [default: 512 on a CPU, else 4096]"),
+        typer.Option(min=1, help="Tokens per scoring pass; left out: 512 on a CPU, else 4096."),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts generated at a time.")] = 8,
     dtype: Dtype = "auto",
@@ -249,8 +249,9 @@ def lm_eval(
 ) -> None:
     """Score a model on any task of lm-eval: KMMLU, HAE-RAE, CLIcK, HRM8K, ...
 
-    Needs the extra lm-eval. An interrupted run keeps its scores; texts are generated again. To
-    share the work: torchrun --nproc-per-node N -m kot_platypus lm-eval ...
+    An interrupted run keeps its scores; texts are generated again. Needs the extra lm-eval.
+
+    To share the work: torchrun --nproc-per-node N -m kot_platypus lm-eval ...
     """
     from kot_platypus.artifacts import lock_folder
     from kot_platypus.evaluate.catalogue import Selection, evaluate_catalogue
@@ -261,11 +262,10 @@ def lm_eval(
     _require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
     names = tuple(name for name in tasks.replace(" ", "").split(",") if name)
     selection = Selection(names, num_fewshot, limit, apply_chat_template, include_path)
-    folder = resolve_model(model)
     with lock_folder(out) if is_main_process() else nullcontext():
         evaluate_catalogue(
             out,
-            folder,
+            resolve_model(model),
             selection,
             adapter=adapter,
             dtype=dtype,

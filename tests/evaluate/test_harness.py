@@ -5,9 +5,12 @@ import shutil
 from functools import cache
 
 import pytest
+import torch
 from lm_eval import evaluator, simple_evaluate
 from lm_eval.api.instance import Instance
+from lm_eval.api.registry import get_model
 from lm_eval.models.huggingface import HFLM
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from kot_platypus.errors import DataError, UsageError
@@ -15,6 +18,7 @@ from kot_platypus.evaluate.encoding import EncodedRequest
 from kot_platypus.evaluate.harness import KotLM, group_requests, hash_request
 from kot_platypus.evaluate.scoring import Scorer, count_tokens
 from kot_platypus.evaluate.store import RequestStore
+from kot_platypus.models import load_model
 from tests.evaluate.lm_eval_tasks import NUM_DOCUMENTS, TASKS, open_manager, write_tasks
 
 MODELS = ["tiny-llama-ko", "tiny-polyglot-ko"]
@@ -96,7 +100,7 @@ def test_these_tasks_are_cut_on_the_left_and_take_several_windows(name, run_both
 )
 def test_options_mean_what_they_mean_to_the_hf_backend(name, options, shared):
     model = str(shared / "models" / name)
-    pairs = [("", " 눈이 온다"), ("길이 ", "막혔다"), ("날이 더워서", " 물을 마셨다")]
+    pairs = [("", " 눈이 온다"), ("길이 ", "막혔다"), ("<s>날이 더워서", " 물을 마셨다")]
     ours = list_answers(KotLM(model, **FIXED, **options), *pairs)
     theirs = list_answers(HFLM(model, **FIXED, **options), *pairs)
     for mine, other in zip(ours, theirs, strict=True):
@@ -106,6 +110,13 @@ def test_options_mean_what_they_mean_to_the_hf_backend(name, options, shared):
 @pytest.fixture(scope="module")
 def tiny(shared):
     return KotLM(shared / "models" / MODELS[0], **FIXED)
+
+
+@pytest.mark.parametrize("bos", [None, True, False])
+def test_texts_encoded_ahead_have_the_tokens_of_texts_alone(bos, shared):
+    lm = KotLM(shared / "models" / MODELS[0], **FIXED, add_bos_token=bos)
+    texts = ["", "날이 더워서", "<s>날이 더워서", "  두 칸", "끝 "]
+    assert lm._encode_all(texts) == {text: HFLM.tok_encode(lm, text) for text in texts}
 
 
 def test_what_greedy_decoding_gives_is_said_to_be_greedy(tiny):
@@ -124,10 +135,23 @@ def test_a_loaded_model_is_taken_as_it_is(tiny, load_tiny):
     assert list_answers(loaded, pair) == list_answers(tiny, pair)
 
 
-def test_lm_eval_finds_the_class_by_name(shared, folder):
-    options = {"pretrained": str(shared / "models" / MODELS[0]), **FIXED}
-    from lm_eval.api.registry import get_model
+def test_an_adapter_is_put_on_top(shared, tmp_path, tiny):
+    model = shared / "models" / MODELS[0]
+    torch.manual_seed(0)
+    tuned = get_peft_model(load_model(model, **FIXED), LoraConfig(target_modules=["q_proj"]))
+    for name, weights in tuned.named_parameters():
+        if "lora_B" in name:
+            weights.data.fill_(2)
+    tuned.save_pretrained(tmp_path)
+    pair = ("날이 더워서", " 물을 마셨다")
+    (ours,) = list_answers(KotLM(model, **FIXED, adapter=tmp_path), pair)
+    (theirs,) = list_answers(HFLM(str(model), **FIXED, peft=str(tmp_path)), pair)
+    assert ours == pytest.approx(theirs, rel=0, abs=1e-4)
+    assert ours != pytest.approx(list_answers(tiny, pair)[0], rel=0, abs=1e-2)
 
+
+def test_lm_eval_finds_the_class_by_name(shared):
+    options = {"pretrained": str(shared / "models" / MODELS[0]), **FIXED}
     assert get_model("kot") is KotLM
     assert KotLM.create_from_arg_obj(options, {"batch_size": 2}).batch_size == 2
 

@@ -111,12 +111,47 @@ class KotLM(HFLM):  # type: ignore[misc]
             tokenizer = tokenizer or load_tokenizer(
                 folder, trust_remote_code=trust, add_bos_token=bos
             )
+        self._encoded: dict[str, list[int]] = {}
         with _silence_hflm():
             super().__init__(pretrained=pretrained, tokenizer=tokenizer, **options)
         budget = max_batch_tokens or default_batch_tokens(self.device.type)
         self.scorer = Scorer(self.model, max_batch_tokens=budget)
         self.store = store
         self._known = store.known if store is not None else {}
+
+    def loglikelihood(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
+        """(log-probability in nats, whether greedy decoding gives it) of each continuation."""
+        pairs = [request.args for request in requests]
+        # As TemplateLM._encode_pair asks for them: trailing spaces go to the continuation.
+        texts = (text for a, b in pairs if a for text in (a.rstrip(), a + b))
+        self._encoded = self._encode_all(list(dict.fromkeys(texts)))
+        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm)
+        self._encoded = {}
+        return answers
+
+    def _encode_all(self, texts: list[str]) -> dict[str, list[int]]:
+        """HFLM's ``tok_encode`` of all texts at once, which a fast tokenizer does on all cores."""
+        encoded: dict[str, list[int]] = {}
+        bos = self.tokenizer.decode(self.prefix_token_id)
+        default = {} if self.add_bos_token is None else {"add_special_tokens": self.add_bos_token}
+        for begins, options in ((False, default), (True, {"add_special_tokens": False})):
+            some = [text for text in texts if text.startswith(bos) == begins]
+            if some:
+                encoded |= zip(
+                    some, self.tokenizer(some, verbose=False, **options)["input_ids"], strict=True
+                )
+        return encoded
+
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, **options: Any
+    ) -> list[int]:
+        """HFLM's tokens of a text, from memory where it was encoded ahead."""
+        if add_special_tokens is None and not options and string in self._encoded:
+            return self._encoded[string]
+        tokens: list[int] = super().tok_encode(string, add_special_tokens, **options)
+        return tokens
 
     def loglikelihood_rolling(
         self, requests: list[Instance], disable_tqdm: bool = False
