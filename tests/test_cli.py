@@ -18,17 +18,8 @@ from kot_platypus.cli import app
 from .evaluation_builder import write_evaluation
 
 VERBS = (
-    "run",
-    "recipes",
-    "data",
-    "train",
-    "merge",
-    "eval",
-    "requests",
-    "compare",
-    "report",
-    "card",
-    "chat",
+    *("run", "recipes", "data", "train", "merge"),
+    *("eval", "lm-eval", "requests", "compare", "report", "card", "chat"),
 )
 SMALL = """
 name: small
@@ -66,7 +57,7 @@ def strip_styles(text: str) -> str:
 
 def test_help_lists_every_verb():
     text = strip_styles(kot("--help").stdout)
-    assert re.findall(r"^│ (\w+) ", text, re.MULTILINE)[-len(VERBS) :] == list(VERBS)
+    assert re.findall(r"^│ ([\w-]+) ", text, re.MULTILINE)[-len(VERBS) :] == list(VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)

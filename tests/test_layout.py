@@ -18,7 +18,7 @@ MODULES = {
     for path in sorted(SOURCE.rglob("*.py"))
 }
 STAGES = ("data", "train", "evaluate", "report", "app")
-WHO_KNOWS_ALL_STAGES = {"run.py", "cli.py"}
+WHO_KNOWS_ALL_STAGES = ("run.py", "cli/")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
@@ -53,7 +53,7 @@ def test_stage_imports_no_other_stage(name):
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.split("/")[0] not in STAGES])
 def test_only_run_and_cli_know_the_stages(name):
-    assert name in WHO_KNOWS_ALL_STAGES or not list_stages(name)
+    assert name.startswith(WHO_KNOWS_ALL_STAGES) or not list_stages(name)
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("report/")])

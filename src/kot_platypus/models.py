@@ -165,7 +165,7 @@ def resolve_device(device: str = "auto") -> str:
     }
     if device == "auto":
         return next(name for name, there in present.items() if there)
-    if not present[device]:
+    if not present.get(device):
         raise ModelError(
             f"no {device} device here",
             expected=f"one of {', '.join(name for name, there in present.items() if there)}",
@@ -192,13 +192,19 @@ def resolve_dtype(dtype: str, device: str) -> str:
     return "float32"
 
 
-def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> PreTrainedTokenizerBase:
-    """The model's tokenizer. Raises ModelError when the folder holds none that loads."""
+def load_tokenizer(
+    folder: Path, *, trust_remote_code: bool = False, add_bos_token: bool | None = None
+) -> PreTrainedTokenizerBase:
+    """The model's tokenizer. Raises ModelError when the folder holds none that loads.
+
+    ``add_bos_token`` overrides its own setting unless None.
+    """
     _quieten()
     from transformers import AutoTokenizer
 
+    options = {} if add_bos_token is None else {"add_bos_token": add_bos_token}
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code, **options)
     except (OSError, ValueError, KeyError) as error:
         raise _does_not_load(folder, "tokenizer", error) from error
 

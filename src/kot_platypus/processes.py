@@ -48,6 +48,7 @@ def _join() -> None:
     import torch.distributed as dist
 
     # Only small objects travel, so gloo serves whatever the device of the models.
-    dist.init_process_group("gloo", timeout=_PATIENCE)
+    if not dist.is_initialized():  # a caller of ours may have
+        dist.init_process_group("gloo", timeout=_PATIENCE)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())

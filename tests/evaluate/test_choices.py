@@ -143,7 +143,7 @@ def test_a_torn_record_and_nothing_else_is_scored_again(tiny, tmp_path, own_cach
     (kept,) = own_cache.glob("*/*.jsonl")
     lines = kept.read_bytes().splitlines(keepends=True)
     kept.write_bytes(b"".join(lines)[:-9])
-    torn = json.loads(lines[-1])["questions"].keys()
+    torn = json.loads(lines[-1])["scores"].keys()
     scored.clear()
     evaluate(tiny, tmp_path / "b")
     assert {question.key for question in scored} == torn

@@ -41,9 +41,6 @@ def encode_question(
 ) -> EncodedQuestion:
     """Tokenise all requests of a question and cut them from the left to ``max_length`` inputs.
 
-    The cut is the harnesses': ``(context + continuation)[-(max_length + 1):]``, of which all but
-    the last token are read. It depends on the continuation, so choices may begin differently.
-
     Raises:
         DataError: a continuation with no tokens, or with more than ``max_length``.
     """
@@ -52,16 +49,10 @@ def encode_question(
     for request, (context, continuation) in zip(
         question.requests, encode(tokenizer, protocol, question.requests), strict=True
     ):
-        if not 0 < len(continuation) <= max_length:
-            raise DataError(
-                f"{question.task} question {question.doc_id} choice {request.choice} has "
-                f"{len(continuation)} tokens",
-                expected=f"1 to {max_length}, the model's limit",
-                hint="Leave this row out, or take a model with a longer context.",
-            )
-        ids = (context + continuation)[-(max_length + 1) :]
-        requests.append(EncodedRequest(ids, len(ids) - len(continuation)))
-        most_cut = max(most_cut, len(context) + len(continuation) - len(ids))
+        where = f"{question.task} question {question.doc_id} choice {request.choice}"
+        cut = cut_request(context, continuation, max_length, where)
+        requests.append(cut)
+        most_cut = max(most_cut, len(context) - cut.start)
     text = question.requests[0].context
     return EncodedQuestion(
         question,
@@ -70,6 +61,28 @@ def encode_question(
         if most_cut == 0
         else _count_shots(tokenizer, protocol, text, question.num_fewshot, most_cut),
     )
+
+
+def cut_request(
+    context: list[int], continuation: list[int], max_length: int, where: str
+) -> EncodedRequest:
+    """A request cut from the left to ``max_length`` inputs.
+
+    The cut is the harnesses': ``(context + continuation)[-(max_length + 1):]``, of which all but
+    the last token are read. It depends on the continuation, so choices may begin differently.
+
+    Raises:
+        DataError: a continuation with no tokens, or with more than ``max_length``; ``where``
+            names it.
+    """
+    if not 0 < len(continuation) <= max_length:
+        raise DataError(
+            f"{where} has {len(continuation)} tokens",
+            expected=f"1 to {max_length}, the model's limit",
+            hint="Leave this row out, or take a model with a longer context.",
+        )
+    ids = (context + continuation)[-(max_length + 1) :]
+    return EncodedRequest(ids, len(ids) - len(continuation))
 
 
 def _encode_separately(

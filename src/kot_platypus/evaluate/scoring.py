@@ -79,18 +79,22 @@ class Scorer:
     def plan(self, groups: Iterable[G]) -> Iterator[list[G]]:
         """Cut the groups, in their order, into batches within the budget of tokens.
 
-        The plan depends on the groups and the budget only, so whoever repeats it, after a kill or
-        in another process, computes the same.
+        What a group shares with its predecessor counts once. Where that is more than half of the
+        batch (shots that all documents have), the batch grows beyond the budget: a cut would
+        read it again. The plan depends on the groups and the budget only, so whoever repeats it,
+        after a kill or in another process, computes the same.
         """
         batch: list[G] = []
         num_tokens = 0
         for group in groups:
             tokens = count_tokens(group.requests)
-            if batch and num_tokens + tokens > self.max_batch_tokens:
+            last = batch[-1].requests[-1].inputs if batch else []
+            shared = _count_shared(last, group.requests[0].inputs)
+            if batch and num_tokens + tokens - shared > max(self.max_batch_tokens, 2 * shared):
                 yield batch
-                batch, num_tokens = [], 0
+                batch, num_tokens, shared = [], 0, 0
             batch.append(group)
-            num_tokens += tokens
+            num_tokens += tokens - shared
         if batch:
             yield batch
 

@@ -4,6 +4,7 @@
 a batch; a line that a kill has torn does not parse, and its batch is simply scored again. The key
 covers weights, adapter, tokenizer, dtype, device and library versions, and stands in every line, so
 that no model ever gets another's scores, not even from a file that lies in the wrong folder.
+Scores of lm-eval's requests, which belong to no question, lie in a folder of their own below.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -31,14 +33,25 @@ class QuestionScores(Record):
     effective_shots: int
 
 
-class ScoredBatch(Record):
-    """A line of the store: the questions that one pass scored, by their keys."""
+class RequestScore(Record):
+    """What a model says of one continuation."""
+
+    logprob: float
+    is_greedy: bool
+    """Whether each of its tokens was the likeliest."""
+
+
+S = TypeVar("S", bound=Record)
+
+
+class ScoredBatch(Record, Generic[S]):
+    """A line of a store: what one pass scored, by its keys."""
 
     model: str
-    questions: dict[str, QuestionScores]
+    scores: dict[str, S]
 
 
-class ScoreStore:
+class Store(Generic[S]):
     """The scores of one model.
 
     Args:
@@ -48,35 +61,51 @@ class ScoreStore:
         folder: Where the stores of all models lie.
     """
 
+    line: type[ScoredBatch[S]]
+    subfolder = ""
+
     def __init__(
         self, fingerprint: str, dtype: str, device: str, folder: Path | None = None
     ) -> None:
         libraries = {name: version(name) for name in ("torch", "transformers")}
         identity = {"model": fingerprint, "dtype": dtype, "device": device, "format": _FORMAT}
         self.model_key = hash_value({**identity, **libraries})
-        self._folder = (folder or cache_folder() / "scores") / self.model_key
+        self._folder = (folder or cache_folder() / "scores") / self.model_key / self.subfolder
         # A file of its own: processes on several machines may share the folder.
         self._file = self._folder / f"{uuid.uuid4().hex}.jsonl"
-        self.known: dict[str, QuestionScores] = {}
+        self.known: dict[str, S] = {}
         for batch in self._read_batches():
-            self.known.update(batch.questions)
+            self.known.update(batch.scores)
 
-    def add(self, questions: Mapping[str, QuestionScores]) -> None:
+    def add(self, scores: Mapping[str, S]) -> None:
         """Keep a batch's scores; they are on disk when this returns."""
-        batch = ScoredBatch(model=self.model_key, questions=dict(questions))
+        batch = self.line(model=self.model_key, scores=dict(scores))
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._file.open("a", encoding="utf-8", newline="\n") as file:
             file.write(batch.model_dump_json() + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self.known.update(questions)
+        self.known.update(scores)
 
-    def _read_batches(self) -> Iterator[ScoredBatch]:
+    def _read_batches(self) -> Iterator[ScoredBatch[S]]:
         for path in sorted(self._folder.glob("*.jsonl")):
-            for line in path.read_bytes().splitlines():
+            for row in path.read_bytes().splitlines():
                 try:
-                    batch = ScoredBatch.model_validate_json(line)
+                    batch = self.line.model_validate_json(row)
                 except ValidationError:
                     continue  # torn
                 if batch.model == self.model_key:
                     yield batch
+
+
+class ScoreStore(Store[QuestionScores]):
+    """What one model says of the protocols' questions."""
+
+    line = ScoredBatch[QuestionScores]
+
+
+class RequestStore(Store[RequestScore]):
+    """What one model says of single requests, keyed by their tokens."""
+
+    line = ScoredBatch[RequestScore]
+    subfolder = "requests"

@@ -1,0 +1,259 @@
+"""The verbs that measure a model: eval, lm-eval, requests, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from kot_platypus.cli.app import app
+from kot_platypus.cli.options import (
+    Adapter,
+    Device,
+    Dtype,
+    ModelName,
+    Out,
+    ProtocolName,
+    example,
+    hold_folder,
+    print_screen,
+    require_one_of,
+)
+from kot_platypus.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Facts = dict[str, Any]
+
+
+@app.command(
+    "eval",
+    epilog=example(
+        "kot eval --kobest-dir mini --num-fewshot 0 --out scores/base",
+        "kot eval --model merged --tasks copa,wic --out scores/merged",
+    ),
+)
+def evaluate(
+    out: Out,
+    model: ModelName = "gemma-3-270m",
+    adapter: Adapter = None,
+    protocol: ProtocolName = "polyglot",
+    tasks: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Comma-separated; left out: all of the protocol's."),
+    ] = None,
+    num_fewshot: Annotated[str, typer.Option(help="Comma-separated.")] = "0,5,10,50",
+    limit: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Only the first N questions of each task."),
+    ] = None,
+    kobest_dir: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="KoBEST's TSV files; `mini`: ours; left out: the Hub's."),
+    ] = None,
+    batch_tokens: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Tokens per forward pass; left out: 512 on a CPU, else 4096."),
+    ] = None,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+) -> None:
+    """Score a model on KoBEST or on tasks of your own.
+
+    To share the work: torchrun --nproc-per-node N -m kot_platypus eval ...
+    """
+    from kot_platypus.evaluate.choices import evaluate_choices
+    from kot_platypus.evaluate.protocols import load_protocol
+    from kot_platypus.models import resolve_model
+    from kot_platypus.processes import is_main_process
+    from kot_platypus.recipe import EvaluateSection
+
+    section = EvaluateSection(
+        protocol=protocol,
+        tasks=tuple(tasks.replace(" ", "").split(",") if tasks else load_protocol(protocol).tasks),
+        num_fewshot=_parse_counts("--num-fewshot", num_fewshot),
+        limit=limit,
+        kobest_dir=kobest_dir,
+        max_batch_tokens=batch_tokens,
+    )
+    require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
+    require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
+    folder = resolve_model(model)
+    with hold_folder(out):
+        evaluate_choices(out, folder, section, adapter=adapter, dtype=dtype, device=device)
+    if is_main_process():
+        from kot_platypus.report.summary import scores_table
+
+        print_screen(scores_table(out))
+        print(out / "results.json")
+
+
+@app.command(
+    "lm-eval",
+    epilog=example(
+        "kot lm-eval --model merged --tasks kmmlu,haerae --out scores/merged",
+        "kot lm-eval --include-path my_tasks --tasks mine --num-fewshot 5 --out scores/mine",
+    ),
+)
+def lm_eval(
+    out: Out,
+    tasks: Annotated[str, typer.Option(help="Comma-separated: tasks, groups, kmmlu_*, or files.")],
+    model: ModelName = "gemma-3-270m",
+    adapter: Adapter = None,
+    num_fewshot: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, help="Shots before each question; left out: what a task says."),
+    ] = None,
+    limit: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Only the first N documents of each task."),
+    ] = None,
+    include_path: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A folder with task files of your own."),
+    ] = None,
+    apply_chat_template: Annotated[
+        bool, typer.Option("--apply-chat-template", help="Ask in the model's chat template.")
+    ] = False,
+    batch_tokens: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Tokens per scoring pass; left out: 512 on a CPU, else 4096."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts generated at a time.")] = 8,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+) -> None:
+    """Score a model on any task of lm-eval: KMMLU, HAE-RAE, CLIcK, HRM8K, ...
+
+    An interrupted run keeps its scores; texts are generated again. Needs the extra lm-eval.
+
+    To share the work: torchrun --nproc-per-node N -m kot_platypus lm-eval ...
+    """
+    from kot_platypus.evaluate.catalogue import Selection, evaluate_catalogue
+    from kot_platypus.models import resolve_model
+    from kot_platypus.processes import is_main_process
+
+    require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
+    require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
+    names = tuple(name for name in tasks.replace(" ", "").split(",") if name)
+    selection = Selection(names, num_fewshot, limit, apply_chat_template, include_path)
+    with hold_folder(out):
+        evaluate_catalogue(
+            out,
+            resolve_model(model),
+            selection,
+            adapter=adapter,
+            dtype=dtype,
+            device=device,
+            max_batch_tokens=batch_tokens,
+            batch_size=batch_size,
+        )
+    if is_main_process():
+        print((out / "table.md").read_text(encoding="utf-8"), out / "results.json", sep="\n")
+
+
+@app.command(epilog=example("kot requests --task copa --num-fewshot 5 --kobest-dir mini"))
+def requests(
+    task: Annotated[str, typer.Option(help="copa, hellaswag, boolq, sentineg, wic, or your own.")],
+    protocol: ProtocolName = "polyglot",
+    num_fewshot: Annotated[int, typer.Option(min=0, help="Shots before each question.")] = 0,
+    kobest_dir: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="KoBEST's TSV files; `mini`: ours; left out: the Hub's."),
+    ] = None,
+    limit: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Only the first N questions."),
+    ] = None,
+) -> None:
+    """Print exactly what a protocol asks a model, as JSON lines."""
+    from kot_platypus.evaluate.choices import iter_requests
+
+    for request in iter_requests(protocol, task, num_fewshot, kobest_dir, limit):
+        print(request.model_dump_json())
+
+
+@app.command(
+    epilog=example(
+        "kot compare scores/merged scores/base",
+        "kot compare runs/demo runs/demo/evaluate/base/kobest",
+        "kot compare scores/base --published all",
+    ),
+)
+def compare(
+    run_a: Annotated[
+        Path, typer.Argument(metavar="RUN_A", help="A folder of kot eval or kot run.")
+    ],
+    run_b: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(metavar="RUN_B", help="Another: same protocol, data, questions."),
+    ] = None,
+    metric: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="macro_f1 (if left out), acc, acc_norm or macro_f1_norm."),
+    ] = None,
+    published: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="MODEL", help="Instead of RUN_B: published models, or all."),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", metavar="FILE.json", help="Write the figures as JSON too."),
+    ] = None,
+) -> None:
+    """Compare two models' scores, or one's with published figures."""
+    _require_new_file(out)
+    if published is not None and run_b is None and metric is None:
+        facts, screen = _compare_with_published(run_a, published)
+    elif published is None and run_b is not None:
+        facts, screen = _compare_pair(run_a, run_b, metric or "macro_f1")
+    else:
+        raise UsageError(
+            "one RUN alone" if published is None else "--published with RUN_B or --metric",
+            expected="two runs, or one and --published (whose figures have their own metric)",
+            hint="Type: kot compare RUN_A RUN_B, or: kot compare RUN --published all",
+        )
+    print_screen(screen)
+    if out:
+        from kot_platypus.artifacts import write_json
+
+        write_json(out, facts)
+        print(out)
+
+
+def _compare_pair(run_a: Path, run_b: Path, metric: str) -> tuple[Facts, RenderableType]:
+    from kot_platypus.evaluate.comparison import compare_evaluations
+    from kot_platypus.report.comparison import comparison_table
+    from kot_platypus.run import find_evaluation
+
+    facts = compare_evaluations(find_evaluation(run_a), find_evaluation(run_b), metric)
+    return facts, comparison_table(facts)
+
+
+def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableType]:
+    from kot_platypus.report.published_table import gather_published, published_table
+    from kot_platypus.run import find_evaluation
+
+    facts = gather_published(find_evaluation(run), models)
+    return facts, published_table(facts)
+
+
+def _require_new_file(path: Path | None) -> None:
+    """Refuse a path that no file can have, before the work rather than after it."""
+    if path and (path.is_dir() or any(p.exists() and not p.is_dir() for p in path.parents)):
+        raise UsageError(
+            f"--out {path} is a folder or below a file",
+            expected="a file's path",
+            hint="E.g. --out comparison.json",
+        )
+
+
+def _parse_counts(option: str, text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise UsageError(
+            f"{option} {text!r}", expected="numbers like 0,5,10", hint="Separate them by commas."
+        )
+    return tuple(map(int, parts))

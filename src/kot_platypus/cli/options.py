@@ -1,0 +1,66 @@
+"""What several verbs share: options, checks of their values, and printing."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from kot_platypus.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Sets = Annotated[
+    Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe value; repeatable."),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. runs/demo.")]
+ModelName = Annotated[
+    str, typer.Option("--model", help="gemma-3-270m, a local folder, or a Hub id.")
+]
+ProtocolName = Annotated[
+    str, typer.Option("--protocol", help="polyglot, ko-harness, lm-eval, or a YAML file.")
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder to write; an interrupted one goes on.")]
+Adapter = Annotated[Optional[Path], typer.Option("--adapter", help="A PEFT adapter.")]  # noqa: UP045
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def example(*lines: str) -> str:
+    """A help page's last line: commands to type."""
+    return "Examples:  " + "  ·  ".join(f"[cyan]{line}[/cyan]" for line in lines)
+
+
+def hold_folder(out: Path) -> AbstractContextManager[None]:
+    """Hold ``out`` for this command. Of torchrun's processes one does so for all."""
+    from kot_platypus.artifacts import lock_folder
+    from kot_platypus.processes import is_main_process
+
+    return lock_folder(out) if is_main_process() else nullcontext()
+
+
+def require_one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise UsageError unless an option's value is one of those allowed."""
+    if value not in allowed:
+        raise UsageError(
+            f"{option} {value!r}", expected=f"one of {', '.join(allowed)}", hint="Pick one of them."
+        )
+
+
+def require_file(path: Path, option: str) -> None:
+    """Raise DataError unless the file that an option names exists."""
+    if not path.is_file():
+        raise DataError(
+            f"{option}: {path} does not exist", expected="that file", hint="Check the path."
+        )
+
+
+def print_screen(screen: RenderableType) -> None:
+    """Print a table or text, as wide as the terminal."""
+    from rich.console import Console
+
+    Console().print(screen)

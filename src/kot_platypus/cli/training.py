@@ -1,0 +1,118 @@
+"""The verbs that make a model: run, recipes, data, train, merge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from kot_platypus.cli.app import app
+from kot_platypus.cli.options import (
+    ModelName,
+    Out,
+    Sets,
+    example,
+    hold_folder,
+    print_screen,
+    require_file,
+)
+
+
+@app.command(epilog=example("kot run demo", "kot run demo --set train.num_epochs=2 --out runs/b"))
+def run(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="The run folder; left out: runs/RECIPE."),
+    ] = None,
+    overrides: Sets = None,
+    dry_run: Annotated[bool, typer.Option(help="Print what would happen; do nothing.")] = False,
+) -> None:
+    """Do a recipe from data to report; the same command goes on where it was stopped."""
+    from kot_platypus.recipe import load_recipe
+    from kot_platypus.run import describe_plan, run_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    folder = out or Path("runs") / loaded.name
+    if dry_run:
+        print(describe_plan(loaded, folder))
+        return
+    run_recipe(loaded, folder)
+    _print_summary(folder)
+
+
+@app.command(epilog=example("kot recipes", "kot recipes --show demo > mine.yaml"))
+def recipes(
+    show: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Print one recipe in full, every default written out."),
+    ] = None,
+) -> None:
+    """List the shipped recipes."""
+    from kot_platypus.recipe import dump_recipe, list_recipes, load_recipe
+
+    if show:
+        print(dump_recipe(load_recipe(show)), end="")
+        return
+    for name in list_recipes():
+        print(f"{name:20} {load_recipe(name).description}")
+
+
+@app.command(epilog=example("kot data demo --out data", "kot data demo --set seed=7 --out d7"))
+def data(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
+    out: Out,
+    overrides: Sets = None,
+) -> None:
+    """Build a recipe's training rows and held-out problems."""
+    from kot_platypus.data.build import build_data
+    from kot_platypus.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    with hold_folder(out):
+        build_data(out, loaded.data, seed=loaded.seed)
+    print(*(out / name for name in ("train.jsonl", "heldout.jsonl", "shots.jsonl")), sep="\n")
+
+
+@app.command(epilog=example("kot train demo --data data/train.jsonl --out adapters/mine"))
+def train(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
+    data: Annotated[Path, typer.Option("--data", help="JSONL in KoCoT's columns.")],
+    out: Out,
+    overrides: Sets = None,
+) -> None:
+    """Train a LoRA adapter on your own rows with a recipe's model and settings."""
+    from kot_platypus.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    require_file(data, "--data")
+    from kot_platypus.models import resolve_model
+    from kot_platypus.train.fit import train_adapter
+
+    base = resolve_model(loaded.model.name, loaded.model.revision)
+    with hold_folder(out):
+        train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
+    print(out / "adapter")
+
+
+@app.command(epilog=example("kot merge --adapter adapters/mine/adapter --out merged"))
+def merge(
+    adapter: Annotated[Path, typer.Option("--adapter", help="The PEFT adapter to merge.")],
+    out: Out,
+    model: ModelName = "gemma-3-270m",
+) -> None:
+    """Merge an adapter into its base: a plain transformers folder."""
+    from kot_platypus.models import resolve_model
+    from kot_platypus.train.merge import merge_adapter
+
+    require_file(adapter / "adapter_config.json", "--adapter")
+    with hold_folder(out):
+        merge_adapter(resolve_model(model), adapter, out)
+    print(out)
+
+
+def _print_summary(run: Path) -> None:
+    from kot_platypus.report.summary import summary_table
+
+    print_screen(summary_table(run))

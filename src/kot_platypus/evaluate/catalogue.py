@@ -1,0 +1,281 @@
+"""The lm-eval stage: any of lm-eval's tasks with our engine, its results and samples as files."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kot_platypus.artifacts import (
+    Stage,
+    describe_machine,
+    hash_file,
+    hash_value,
+    write_json,
+    write_text,
+)
+from kot_platypus.errors import DataError, ModelError, require_extra
+from kot_platypus.evaluate.store import RequestStore
+from kot_platypus.models import fingerprint_model, resolve_device, resolve_dtype
+from kot_platypus.processes import is_main_process, share_all
+from kot_platypus.progress import show_status
+
+if TYPE_CHECKING:
+    from lm_eval.api.group import Group
+    from lm_eval.api.task import Task
+    from lm_eval.tasks import TaskManager
+
+    from kot_platypus.evaluate.harness import KotLM
+
+RESULTS = "results.json"
+TABLE = "table.md"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is asked of lm-eval's catalogue."""
+
+    tasks: tuple[str, ...]
+    """Names of tasks, groups or tags, patterns like ``kmmlu_*``, or YAML files."""
+    num_fewshot: int | None = None
+    """Shots of each question; None: what each task says."""
+    limit: int | None = None
+    """Keep the first N documents of each task."""
+    apply_chat_template: bool = False
+    include_path: Path | None = None
+    """A folder with tasks of one's own."""
+
+
+def evaluate_catalogue(
+    out: Path,
+    model_path: Path,
+    selection: Selection,
+    *,
+    adapter: Path | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    max_batch_tokens: int | None = None,
+    batch_size: int = 8,
+) -> None:
+    """Run tasks of lm-eval; write ``out/results.json``, ``table.md`` and ``samples_TASK.jsonl``.
+
+    Scores are kept as they come (``RequestStore``): an interrupted ``out`` goes on with them, a
+    finished one is left alone. Generated texts are not kept: those of an interrupted run are
+    generated again. Under torchrun every process calls this and does its share; the main one
+    writes.
+
+    Args:
+        out: The stage's folder.
+        model_path: A model folder.
+        selection: Which tasks, and how.
+        adapter: A PEFT folder to put on top of the model.
+        dtype: As in ModelSection; it is part of the stage's identity once resolved.
+        device: As in ModelSection.
+        max_batch_tokens: Tokens of one scoring pass. [default: 512 on a CPU, else 4096]
+        batch_size: Texts generated at a time.
+
+    Raises:
+        KotError: anything wrong with the tasks, model or folder, or no lm-eval.
+    """
+    require_extra("lm_eval", "lm-eval", "the tasks of lm-eval")
+    if dtype == "auto":  # only the device can tell, and asking it loads torch
+        dtype = resolve_dtype(dtype, resolve_device(device))
+    fingerprint = fingerprint_model(model_path, adapter)
+    stage = _open_stage(out, selection, fingerprint, dtype)
+    if share_all(is_main_process() and stage.is_done)[0]:
+        return
+    manager = open_catalogue(selection.include_path)
+    tasks = load_tasks(manager, selection.tasks, selection.num_fewshot)
+    if is_main_process():
+        stage.begin()
+    device = resolve_device(device)
+
+    from kot_platypus.evaluate.harness import KotLM  # loads torch
+
+    lm = KotLM(
+        model_path,
+        adapter=adapter,
+        dtype=dtype,
+        device=device,
+        max_batch_tokens=max_batch_tokens,
+        batch_size=batch_size,
+        store=RequestStore(fingerprint, dtype, device),
+    )
+    results = _run_tasks(lm, manager, tasks, selection)
+    if results is not None and is_main_process():
+        facts = {"model": fingerprint, "dtype": dtype, "versions": describe_machine()}
+        write_results(out, {**results, "kot": facts})
+        stage.finish()
+
+
+def _open_stage(out: Path, selection: Selection, fingerprint: str, dtype: str) -> Stage:
+    asked = asdict(selection)
+    folder = asked.pop("include_path")
+    config = {**asked, "dtype": dtype, "lm_eval": version("lm_eval")}
+    inputs = {"model": fingerprint}
+    if folder is not None:  # what lies there decides, not where it lies
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        inputs["tasks"] = hash_value({str(f.relative_to(folder)): hash_file(f) for f in files})
+    return Stage(out, "lm-eval", config=config, inputs=inputs)
+
+
+# --- tasks -------------------------------------------------------------------------------------
+
+
+def open_catalogue(include_path: Path | None = None) -> TaskManager:
+    """lm-eval's index of its tasks and of those in ``include_path``. Raises DataError."""
+    from lm_eval.tasks import TaskManager
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)  # its warnings are for its own users
+    if include_path is not None and not include_path.is_dir():
+        raise DataError(
+            f"{include_path} is no folder",
+            expected="one with task files of lm-eval",
+            hint="Check --include-path.",
+        )
+    with show_status("Reading lm-eval's catalogue"):
+        return TaskManager(include_path=include_path)
+
+
+def load_tasks(
+    manager: TaskManager, wanted: Sequence[str], num_fewshot: int | None = None
+) -> list[Task | Group]:
+    """The tasks and groups of that name with their data, none of them twice.
+
+    Raises DataError: an unknown name, data that is not to be had, too few documents for the shots,
+    or a task that cannot be run here.
+    """
+    names = find_tasks(manager, wanted)
+    try:
+        loaded = manager.load(names)
+    except Exception as error:  # data sets, metrics and task files fail in many ways
+        reason = str(error).strip().splitlines() or [""]
+        raise DataError(
+            f"{', '.join(wanted)}: lm-eval cannot load this "
+            f"({type(error).__name__}: {reason[0][:200]})",
+            expected="tasks whose data and metrics are at hand or on a reachable Hub",
+            hint="Mend the task's file, the connection or HF_TOKEN, or install what it asks for.",
+        ) from error
+    for task in loaded["tasks"].values():
+        _require_runnable(task)
+        if num_fewshot:
+            _require_shots(task, num_fewshot)
+    members = {name for children in loaded["group_map"].values() for name in children}
+    everything = {**loaded["groups"], **loaded["tasks"]}
+    return [item for name, item in everything.items() if name not in members]
+
+
+def find_tasks(manager: TaskManager, wanted: Iterable[str]) -> list[str]:
+    """The names that lm-eval knows for what was asked. Raises DataError when there are none."""
+    found: list[str] = []
+    for name in wanted:
+        matches = [name] if Path(name).is_file() else manager.match_tasks([name])
+        if not matches:
+            close = get_close_matches(name, manager.all_tasks, n=1)
+            raise DataError(
+                f"lm-eval has no task {name!r}",
+                expected="a task, group or tag of its catalogue, or a YAML file",
+                hint=f"Did you mean {close[0]}?"
+                if close
+                else "List them: lm-eval ls tasks. Your own: --include-path.",
+            )
+        found += matches
+    return list(dict.fromkeys(found))
+
+
+def _require_runnable(task: Task) -> None:
+    reasons = {
+        "UNSAFE_CODE": "runs code that the model writes",
+        "MULTIMODAL": "shows images or sound",
+    }
+    for attribute, reason in reasons.items():
+        if getattr(task, attribute, False):
+            raise DataError(
+                f"the task {task.task_name} {reason}",
+                expected="a task of text alone",
+                hint="Run it with lm-eval itself, where you can confirm that.",
+            )
+
+
+def _require_shots(task: Task, num_fewshot: int) -> None:
+    documents = task.fewshot_docs() if task.get_config("num_fewshot") != 0 else None
+    if documents is not None and len(documents) < num_fewshot:
+        raise DataError(
+            f"{task.task_name} has {len(documents)} documents to draw shots from",
+            expected=f"at least the {num_fewshot} asked for",
+            hint="Ask for fewer shots.",
+        )
+
+
+def _run_tasks(
+    lm: KotLM, manager: TaskManager, tasks: list[Task | Group], selection: Selection
+) -> dict[str, Any] | None:
+    """lm-eval's results; None where it leaves them to another process."""
+    from lm_eval import simple_evaluate
+
+    if selection.apply_chat_template and lm.tokenizer.chat_template is None:
+        raise ModelError(
+            "the model's tokenizer has no chat template",
+            expected="one, as instruction-tuned models have",
+            hint="Leave out --apply-chat-template.",
+        )
+    results: dict[str, Any] | None = simple_evaluate(
+        model=lm,
+        tasks=tasks,
+        task_manager=manager,
+        num_fewshot=selection.num_fewshot,
+        limit=selection.limit,
+        apply_chat_template=selection.apply_chat_template,
+    )
+    return results
+
+
+# --- results -----------------------------------------------------------------------------------
+
+
+def write_results(out: Path, results: dict[str, Any]) -> None:
+    """Write lm-eval's results, a table of them, and its samples in the order of the documents."""
+    for task, samples in results.pop("samples").items():
+        ordered = sorted(samples, key=lambda sample: (sample["doc_id"], sample["filter"]))
+        lines = (json.dumps(to_json(sample), ensure_ascii=False) for sample in ordered)
+        write_text(out / f"samples_{task}.jsonl", "".join(line + "\n" for line in lines))
+    write_text(out / TABLE, render_table(results))
+    write_json(out / RESULTS, to_json(results))
+
+
+def render_table(results: Mapping[str, Any]) -> str:
+    """The metrics of all tasks, and of groups below them, as Markdown in lm-eval's columns.
+
+    lm-eval's own ``make_table`` loses its header with old releases of pytablewriter, which is what
+    pip takes where python-dateutil is new.
+    """
+    rows = [("Tasks", "Version", "Filter", "n-shot", "Metric", "Value", "Stderr")]
+    for task, values in results["results"].items():
+        about = (task, str(results["versions"].get(task)), str(results["n-shot"].get(task, "")))
+        for key in sorted(values):
+            metric, comma, chosen = key.partition(",")
+            if comma and not metric.endswith("_stderr"):
+                stderr = values.get(f"{metric}_stderr,{chosen}", "N/A")
+                cells = (metric, _show_number(values[key]), _show_number(stderr))
+                rows.append((*about[:2], chosen, about[2], *cells))
+    rows.insert(1, ("---", "---", "---", "--:", "---", "--:", "--:"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ([cell.ljust(width) for cell, width in zip(r, widths, strict=True)] for r in rows)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in padded)
+
+
+def _show_number(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def to_json(value: Any) -> Any:
+    """``value`` in the terms of JSON, as lm-eval writes it; what is no number becomes None."""
+    from lm_eval.utils import handle_non_serializable
+
+    text = json.dumps(value, default=handle_non_serializable, ensure_ascii=False)
+    return json.loads(text, parse_constant=lambda _: None)
