@@ -33,7 +33,6 @@ from typing import Any
 import torch
 
 from dtypes import measure_gflops
-from kot_platypus.evaluate.choices import default_batch_tokens
 from kot_platypus.evaluate.encoding import encode_question
 from kot_platypus.evaluate.protocols import build_questions, load_protocol
 from kot_platypus.evaluate.scoring import Scorer, find_max_length
@@ -44,7 +43,7 @@ from kot_platypus.records import Question
 PROTOCOL = load_protocol("lm-eval")
 TEST_SIZES = {"boolq": 1404, "copa": 1000, "hellaswag": 500, "sentineg": 397, "wic": 1260}
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
-NUM_TUNING = 8
+NUM_TUNING = {"cpu": 8, "cuda": 64}
 VOCAB_SIZE = 46_336
 LOADING = ("model", "folder", "dtype", "device", "max_length")
 # Llama shapes by name: layers, hidden size, MLP size, heads. "7b" is Llama-2-Ko's.
@@ -101,8 +100,7 @@ Score = Callable[[list[Question]], list[float]]
 
 
 def make_ours(model: Any, tokenizer: Any, max_batch_tokens: int | None) -> Score:
-    budget = max_batch_tokens or default_batch_tokens(model.device.type)
-    scorer = Scorer(model, max_batch_tokens=budget)
+    scorer = Scorer(model, max_batch_tokens=max_batch_tokens)
 
     def score(questions: list[Question]) -> list[float]:
         encoded = (encode_question(tokenizer, PROTOCOL, q, scorer.max_length) for q in questions)
@@ -161,7 +159,7 @@ def tune(options: argparse.Namespace) -> dict[str, int]:
     model, tokenizer = load_both(*(getattr(options, name) for name in LOADING))
     best = {}
     for task in options.tasks:
-        questions = list_questions(options, task)[:NUM_TUNING]
+        questions = list_questions(options, task)[: NUM_TUNING[options.device]]
         times: dict[int, float] = {}
         for batch_size in BATCH_SIZES:
             score = make_lm_eval(model, tokenizer, batch_size)
@@ -313,8 +311,8 @@ def main() -> None:
         train_tokenizer(options.folder, options.kobest_dir)
         print(f"{describe_processor()}, {torch.get_num_threads()} threads, torch", end=" ")
         print(torch.__version__, flush=True)
-        dtype = getattr(torch, options.dtype)
-        peak = max(measure_gflops(dtype, options.device, 2048, 2048, 2048) for _ in range(20))
+        dtype, side = getattr(torch, options.dtype), 2048 if options.device == "cpu" else 8192
+        peak = max(measure_gflops(dtype, options.device, side, side, side) for _ in range(20))
         for name in options.models.split(","):
             for shots in map(int, options.num_fewshot.split(",")):
                 compare(options, name, shots, peak)

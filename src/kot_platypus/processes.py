@@ -10,6 +10,9 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
+from kot_platypus.artifacts import hash_value
+from kot_platypus.errors import RunError
+
 _PATIENCE = timedelta(days=7)
 """How long to wait for the slowest process: its share of the work may take long."""
 
@@ -39,6 +42,16 @@ def share_all(value: Any) -> list[Any]:
     values: list[Any] = [None] * count_processes()
     dist.all_gather_object(values, value)
     return values
+
+
+def check_agreement(*facts: Any) -> None:
+    """Raise RunError unless all processes know the same facts: model, questions, settings."""
+    if len(set(share_all(hash_value(facts)))) > 1:
+        raise RunError(
+            "the processes of this command do not have the same model, data and settings",
+            expected="the same files under the same paths on all machines",
+            hint="Compare them, e.g. with sha256sum.",
+        )
 
 
 @cache

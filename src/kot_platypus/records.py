@@ -40,8 +40,10 @@ class Request(Record):
 
 
 class Question(Record):
-    """All requests of one question. ``choice_chars`` are lengths without the leading space.
+    """All requests of one question.
 
+    ``choice_chars`` are lengths without the leading space, ``shot_starts`` the places in the
+    context (characters, from 0) where its shots begin.
     ``key`` is a SHA-256 of all that decides its scores but the model: the protocol for its task and
     the texts of its requests.
     """
@@ -52,6 +54,7 @@ class Question(Record):
     gold: int
     requests: tuple[Request, ...]
     choice_chars: tuple[int, ...]
+    shot_starts: tuple[int, ...]
     key: str
 
 

@@ -70,8 +70,9 @@ def score(model, tokenizer, protocol, context, continuation):
         if trailing:
             continuation = context[-trailing:] + continuation
             context = context[:-trailing]
-        seam = len(tokenizer(context)["input_ids"])
-        ids = tokenizer(context + continuation)["input_ids"]
+        alone = tokenizer(context)["input_ids"]
+        seam = len(alone)
+        ids = alone + tokenizer(context + continuation)["input_ids"][seam:]
     else:
         ids = tokenizer(context, add_special_tokens=False)["input_ids"]
         seam = len(ids)

@@ -132,9 +132,9 @@ def test_a_folder_of_another_run_is_refused(run, shared, option, value, named):
 
 def test_changed_task_files_are_another_run(run, folder):
     run("--tasks", "choice")
-    (folder / "note.txt").write_text("new")
+    (folder / "note.py").write_text("new")
     result = run("--tasks", "choice")
-    (folder / "note.txt").unlink()
+    (folder / "note.py").unlink()
     assert_one_line(result, "inputs.tasks")
 
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 import pytest
 
+from kot_platypus import processes
 from kot_platypus.artifacts import hash_value
 from kot_platypus.errors import RunError
 from kot_platypus.evaluate import choices
@@ -202,6 +203,28 @@ def test_equal_questions_are_scored_once(tiny, tmp_path, own_cache, scored):
     assert [question.doc_id for question in scored] == [0, 1, 2]
     rows = make_samples(runs, store.known)
     assert [row.logprobs for row in rows[:3]] == [row.logprobs for row in rows[3:]]
+
+
+def test_a_cache_that_cannot_be_written_is_said_before_the_work(
+    tiny, tmp_path, monkeypatch, scored
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KOT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(RunError, match="KOT_CACHE"):
+        evaluate(tiny, tmp_path / "out")
+    assert scored == []
+
+
+def test_the_same_question_in_other_words_is_the_same_run(finished, tiny, scored):
+    changed = {"tasks": ("wic", "COPA", "copa"), "num_fewshot": (2, 0), "max_batch_tokens": 64}
+    evaluate(tiny, finished, SECTION.model_copy(update=changed))
+    assert scored == []
+
+
+def test_processes_that_differ_are_stopped(monkeypatch):
+    monkeypatch.setattr(processes, "share_all", lambda value: [value, "another"])
+    with pytest.raises(RunError, match="same model, data and settings"):
+        processes.check_agreement("model", ["key"], 512)
 
 
 # --- several processes -------------------------------------------------------------------------

@@ -198,13 +198,39 @@ def test_a_base_lends_what_a_file_does_not_say(quiz):
         (QUIZ.replace("{a}", "{aa}"), ROWS, "line 2 has no 'aa'"),
         (QUIZ.replace('[" {a}", " {b}"]', '[" {a}"]'), ROWS, "label 1 and 1 choices"),
         (QUIZ.replace("{a}", "{a.b}"), ROWS, "no plain column name"),
-        (QUIZ.replace("data:", "files:"), ROWS, "quiz"),
+        (QUIZ.replace("data:", "files:"), ROWS, "tasks.quiz.files"),
+        (QUIZ.replace("{a}", "{1}"), ROWS, "no plain column name"),
+        (QUIZ.replace('[" {a}", " {b}"]', '" {a}"'), ROWS, "a is '파랑' in a document"),
+        (QUIZ.replace('[" {a}", " {b}"]', '" {a} {b}"'), ROWS, "names the one column"),
+        (QUIZ.replace("[가, 나]", "[yes, no]"), ROWS, "quote yes, no"),
+        (QUIZ.replace("[가, 나]", '"가나"'), ROWS, "labels"),
+        (QUIZ, "question\ta\tb\tanswer\n", "holds no rows"),
+        (QUIZ, ROWS + '"열린\t따옴표\n', "cells"),
+        (QUIZ + "    shot_choices: [' {a}']\n", ROWS, "as many as choices"),
     ],
 )
 def test_what_is_wrong_with_a_task_is_one_line(quiz, text, rows, message):
     with pytest.raises((DataError, RecipeError), match=re.escape(message)) as caught:
         ask(quiz(text, rows))
     assert "\n" not in str(caught.value)
+
+
+def test_words_stand_in_choices_too(quiz):
+    text = QUIZ.replace('" {b}"', '" {word}"') + "    words: {word: {b: {빨강: 붉음, 하양: 흼}}}\n"
+    assert sorted(q.requests[1].continuation for q in ask(quiz(text))) == [" 붉음", " 흼"]
+
+
+def test_a_base_lies_beside_its_file_and_has_none_itself(quiz, tmp_path, monkeypatch):
+    quiz()
+    (tmp_path / "own.yaml").write_text("base: quiz.yaml\nseed: 7\n")
+    with pytest.raises(RecipeError, match="has a base itself"):
+        load_protocol(str(tmp_path / "own.yaml"))
+    shipped = files("kot_platypus.prompts") / "protocols" / "polyglot.yaml"
+    (tmp_path / "copied.yaml").write_text(shipped.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "own.yaml").write_text("base: copied.yaml\nseed: 7\nname: polyglot\n")
+    load_protocol.cache_clear()
+    protocol = load_protocol(str(tmp_path / "own.yaml"))
+    assert (protocol.seed, protocol.name) == (7, "own"), "a file cannot take a shipped name"
 
 
 def test_shots_need_training_rows(quiz):

@@ -7,11 +7,14 @@ import random
 import numpy as np
 import pytest
 import torch
+from lm_eval.models.huggingface import HFLM
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
     MistralConfig,
     MistralForCausalLM,
     Qwen2Config,
@@ -22,17 +25,17 @@ from kot_platypus.errors import DataError, ModelError
 from kot_platypus.evaluate import scoring
 from kot_platypus.evaluate.choices import make_sample
 from kot_platypus.evaluate.encoding import EncodedRequest, encode_question
+from kot_platypus.evaluate.forest import build_forest, split_by_prefix
 from kot_platypus.evaluate.metrics import summarise_samples
 from kot_platypus.evaluate.protocols import build_questions, load_protocol
 from kot_platypus.evaluate.scoring import (
     Scorer,
-    build_forest,
     check_model,
     score_requests,
-    split_by_prefix,
 )
 from kot_platypus.evaluate.store import QuestionScores
 from kot_platypus.evaluate.tasks import load_task
+from kot_platypus.records import Request
 
 SLOW = 10
 """Goldens with at least so many shots, or of the whole task, are marked slow."""
@@ -79,6 +82,10 @@ def check_golden(golden, load_tiny, load_real, limit):
 
 
 GOLDENS = range(11)
+
+
+def test_every_golden_is_tested(shared):
+    assert len(json.loads((shared / "goldens" / "loglikelihoods.json").read_text())) == 11
 
 
 @pytest.mark.parametrize("index", GOLDENS)
@@ -147,6 +154,49 @@ def test_choices_cut_differently_do_not_share(budget, load_tiny, monkeypatch):
         sample = samples[question.doc_id]
         assert sample.logprobs == pytest.approx(plain, rel=1e-6, abs=1e-5)
         assert 0 <= sample.effective_shots < 5
+
+
+@pytest.mark.parametrize("separator", ["\n", "", "\n\n"])
+def test_effective_shots_with_the_separator_inside_a_shot(separator, load_tiny):
+    _, tokenizer = load_tiny("tiny-llama-ko")
+    protocol = load_protocol("ko-harness").model_copy(update={"separator": separator})
+    question = build_questions(protocol, load_task("boolq", "mini"), 3, 1)[0]
+    request = question.requests[0]
+    starts = [request.context.index("내용: ")]
+    for _ in range(2):
+        starts.append(request.context.index("내용: ", starts[-1] + 1))
+    assert list(question.shot_starts) == starts
+    num_tokens = len(encode_question(tokenizer, protocol, question, 2048).requests[0].inputs)
+    for max_length, whole in ((num_tokens, 3), (num_tokens - 8, 2)):
+        assert encode_question(tokenizer, protocol, question, max_length).effective_shots == whole
+
+
+def test_a_seam_inside_a_token_is_cut_as_in_lm_eval(load_tiny):
+    model, tokenizer = load_tiny("tiny-llama-ko")
+    harness = HFLM(pretrained=model, tokenizer=tokenizer)
+    data = load_task("sentineg", "mini")
+    question = build_questions(load_protocol("lm-eval"), data, 0, 1)[0]
+    found = set()
+    for context, continuation in (("나는 학", "교에 간다"), ("나는 ", " 간다"), ("밥을", " 먹")):
+        requests = (Request(doc_id=0, choice=0, context=context, continuation=continuation),)
+        asked = question.model_copy(update={"requests": requests})
+        encoded = encode_question(tokenizer, load_protocol("lm-eval"), asked, 2048).requests[0]
+        expected = harness._encode_pair(context, continuation)
+        assert (encoded.ids[: encoded.start], encoded.ids[encoded.start :]) == expected
+        whole = tokenizer(context + continuation)["input_ids"]
+        found.add(whole == encoded.ids)
+    assert found == {True, False}, "one seam at least lies inside a token"
+
+
+def test_the_first_of_equal_choices_wins():
+    data = load_task("hellaswag", "mini")
+    question = build_questions(load_protocol("polyglot"), data, 0, 1)[0]
+    question = question.model_copy(update={"choice_chars": (10, 5, 20, 10)})
+    scores = QuestionScores(logprobs=(-4.0, -2.0, -2.0, -8.0), effective_shots=0)
+    sample = make_sample(question, scores)
+    assert (sample.pred, sample.pred_norm) == (1, 2)
+    tied = QuestionScores(logprobs=(-4.0, -2.0, -8.0, -8.0), effective_shots=0)
+    assert make_sample(question, tied).pred_norm == 0
 
 
 def test_effective_shots_are_those_left_in_the_text(load_tiny):
@@ -298,6 +348,42 @@ def test_other_architectures_score_as_alone(name, attention):
     assert found == pytest.approx(plain, rel=1e-6, abs=1e-5)
 
 
+def refuse(model, reason):
+    with pytest.raises(ModelError, match=f"cannot be scored here .*{reason}"):
+        Scorer(model.eval(), max_batch_tokens=64)
+
+
+def test_attention_among_rows_is_refused():
+    """GPT-Neo reads the last rows, whoever's they are: no error, only wrong scores."""
+    torch.manual_seed(0)
+    config = GPTNeoConfig(
+        vocab_size=128,
+        hidden_size=32,
+        num_layers=2,
+        attention_types=[[["global", "local"], 1]],
+        num_heads=2,
+        window_size=256,
+        max_position_embeddings=512,
+    )
+    refuse(GPTNeoForCausalLM(config), "differ from those one by one")
+
+
+def test_longrope_is_refused():
+    factors = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, **factors}
+    rope["original_max_position_embeddings"] = 64
+    torch.manual_seed(0)
+    refuse(Qwen2ForCausalLM(Qwen2Config(**SMALL, rope_parameters=rope)), "longrope")
+
+
+def test_scores_that_are_no_numbers_are_refused(load_tiny):
+    model, _ = load_tiny("tiny-llama-ko")
+    broken = copy.deepcopy(model)
+    broken.model.norm.weight.data.fill_(float("inf"))
+    with pytest.raises(ModelError, match="not a finite number"):
+        score_requests(broken, [EncodedRequest([5, 6, 7], 1)])
+
+
 def test_a_model_that_cannot_be_packed_is_refused():
     torch.manual_seed(0)
     config = BloomConfig(vocab_size=128, hidden_size=32, n_layer=2, n_head=2)
@@ -320,7 +406,7 @@ def test_out_of_memory_halves_the_batch(questions, load_tiny, monkeypatch):
         return score_requests(model, requests)
 
     monkeypatch.setattr(scoring, "score_requests", fail_when_large)
-    monkeypatch.setattr(scoring, "check_model", lambda _: None)
+    monkeypatch.setattr(scoring, "check_model", lambda *_: None)
     assert_equal_scores(score(model, tokenizer, questions, "polyglot", 4096), samples)
     assert max(sizes) > 8 >= min(sizes)
     too_large = [size for size in sizes if size > 8]
@@ -332,7 +418,7 @@ def test_one_question_out_of_memory_is_said(questions, load_tiny, monkeypatch):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(scoring, "score_requests", fail)
-    monkeypatch.setattr(scoring, "check_model", lambda _: None)
+    monkeypatch.setattr(scoring, "check_model", lambda *_: None)
     with pytest.raises(ModelError, match="does not fit"):
         score(*load_tiny("tiny-llama-ko"), questions, "polyglot")
 

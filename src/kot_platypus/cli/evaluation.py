@@ -10,11 +10,15 @@ import typer
 from kot_platypus.cli.app import app
 from kot_platypus.cli.options import (
     Adapter,
+    BatchTokens,
     Device,
     Dtype,
+    KobestDir,
+    Limit,
     ModelName,
     Out,
     ProtocolName,
+    TrustRemoteCode,
     example,
     hold_folder,
     print_screen,
@@ -45,20 +49,12 @@ def evaluate(
         typer.Option(help="Comma-separated; left out: all of the protocol's."),
     ] = None,
     num_fewshot: Annotated[str, typer.Option(help="Comma-separated.")] = "0,5,10,50",
-    limit: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Only the first N questions of each task."),
-    ] = None,
-    kobest_dir: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="KoBEST's TSV files; `mini`: ours; left out: the Hub's."),
-    ] = None,
-    batch_tokens: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Tokens per forward pass; left out: 512 on a CPU, else 4096."),
-    ] = None,
+    limit: Limit = None,
+    kobest_dir: KobestDir = None,
+    batch_tokens: BatchTokens = None,
     dtype: Dtype = "auto",
     device: Device = "auto",
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Score a model on KoBEST or on tasks of your own.
 
@@ -72,7 +68,7 @@ def evaluate(
 
     section = EvaluateSection(
         protocol=protocol,
-        tasks=tuple(tasks.replace(" ", "").split(",") if tasks else load_protocol(protocol).tasks),
+        tasks=_parse_names("--tasks", tasks) if tasks else tuple(load_protocol(protocol).tasks),
         num_fewshot=_parse_counts("--num-fewshot", num_fewshot),
         limit=limit,
         kobest_dir=kobest_dir,
@@ -82,7 +78,15 @@ def evaluate(
     require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
     folder = resolve_model(model)
     with hold_folder(out):
-        evaluate_choices(out, folder, section, adapter=adapter, dtype=dtype, device=device)
+        evaluate_choices(
+            out,
+            folder,
+            section,
+            adapter=adapter,
+            dtype=dtype,
+            device=device,
+            trust_remote_code=trust_remote_code,
+        )
     if is_main_process():
         from kot_platypus.report.summary import scores_table
 
@@ -106,10 +110,7 @@ def lm_eval(
         Optional[int],  # noqa: UP045
         typer.Option(min=0, help="Shots before each question; left out: what a task says."),
     ] = None,
-    limit: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Only the first N documents of each task."),
-    ] = None,
+    limit: Limit = None,
     include_path: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="A folder with task files of your own."),
@@ -117,13 +118,11 @@ def lm_eval(
     apply_chat_template: Annotated[
         bool, typer.Option("--apply-chat-template", help="Ask in the model's chat template.")
     ] = False,
-    batch_tokens: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Tokens per scoring pass; left out: 512 on a CPU, else 4096."),
-    ] = None,
+    batch_tokens: BatchTokens = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts generated at a time.")] = 8,
     dtype: Dtype = "auto",
     device: Device = "auto",
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Score a model on any task of lm-eval: KMMLU, HAE-RAE, CLIcK, HRM8K, ...
 
@@ -137,7 +136,7 @@ def lm_eval(
 
     require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
     require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
-    names = tuple(name for name in tasks.replace(" ", "").split(",") if name)
+    names = _parse_names("--tasks", tasks)
     selection = Selection(names, num_fewshot, limit, apply_chat_template, include_path)
     with hold_folder(out):
         evaluate_catalogue(
@@ -149,6 +148,7 @@ def lm_eval(
             device=device,
             max_batch_tokens=batch_tokens,
             batch_size=batch_size,
+            trust_remote_code=trust_remote_code,
         )
     if is_main_process():
         print((out / "table.md").read_text(encoding="utf-8"), out / "results.json", sep="\n")
@@ -159,14 +159,8 @@ def requests(
     task: Annotated[str, typer.Option(help="copa, hellaswag, boolq, sentineg, wic, or your own.")],
     protocol: ProtocolName = "polyglot",
     num_fewshot: Annotated[int, typer.Option(min=0, help="Shots before each question.")] = 0,
-    kobest_dir: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="KoBEST's TSV files; `mini`: ours; left out: the Hub's."),
-    ] = None,
-    limit: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Only the first N questions."),
-    ] = None,
+    kobest_dir: KobestDir = None,
+    limit: Limit = None,
 ) -> None:
     """Print exactly what a protocol asks a model, as JSON lines."""
     from kot_platypus.evaluate.choices import iter_requests
@@ -248,6 +242,15 @@ def _require_new_file(path: Path | None) -> None:
             expected="a file's path",
             hint="E.g. --out comparison.json",
         )
+
+
+def _parse_names(option: str, text: str) -> tuple[str, ...]:
+    names = tuple(name for part in text.split(",") if (name := part.strip()))
+    if not names:
+        raise UsageError(
+            f"{option} {text!r}", expected="at least one name", hint="Separate several by commas."
+        )
+    return names
 
 
 def _parse_counts(option: str, text: str) -> tuple[int, ...]:

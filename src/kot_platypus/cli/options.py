@@ -27,6 +27,25 @@ ProtocolName = Annotated[
 Out = Annotated[Path, typer.Option("--out", help="Folder to write; an interrupted one goes on.")]
 Adapter = Annotated[Optional[Path], typer.Option("--adapter", help="A PEFT adapter.")]  # noqa: UP045
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Limit = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--limit", min=1, help="Only the first N questions of each task."),
+]
+KobestDir = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--kobest-dir", help="KoBEST's TSV files; `mini`: ours; left out: the Hub's."),
+]
+BatchTokens = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--batch-tokens",
+        min=1,
+        help="Tokens per scoring pass; left out: 512 on a CPU, else 4096.",
+    ),
+]
+TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
 

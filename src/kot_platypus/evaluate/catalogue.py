@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 RESULTS = "results.json"
 TABLE = "table.md"
+_TASK_FILES = ("*.yaml", "*.yml", "*.py", "*.json", "*.jsonl", "*.csv", "*.tsv")
+"""What decides a task; caches that running it leaves beside them do not."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def evaluate_catalogue(
     device: str = "auto",
     max_batch_tokens: int | None = None,
     batch_size: int = 8,
+    trust_remote_code: bool = False,
 ) -> None:
     """Run tasks of lm-eval; write ``out/results.json``, ``table.md`` and ``samples_TASK.jsonl``.
 
@@ -78,6 +81,7 @@ def evaluate_catalogue(
         device: As in ModelSection.
         max_batch_tokens: Tokens of one scoring pass. [default: 512 on a CPU, else 4096]
         batch_size: Texts generated at a time.
+        trust_remote_code: Whether to run code that comes with the model.
 
     Raises:
         KotError: anything wrong with the tasks, model or folder, or no lm-eval.
@@ -104,6 +108,7 @@ def evaluate_catalogue(
         device=device,
         max_batch_tokens=max_batch_tokens,
         batch_size=batch_size,
+        trust_remote_code=trust_remote_code,
         store=RequestStore(fingerprint, dtype, device),
     )
     results = _run_tasks(lm, manager, tasks, selection)
@@ -119,8 +124,9 @@ def _open_stage(out: Path, selection: Selection, fingerprint: str, dtype: str) -
     config = {**asked, "dtype": dtype, "lm_eval": version("lm_eval")}
     inputs = {"model": fingerprint}
     if folder is not None:  # what lies there decides, not where it lies
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        inputs["tasks"] = hash_value({str(f.relative_to(folder)): hash_file(f) for f in files})
+        found = (path for pattern in _TASK_FILES for path in folder.rglob(pattern))
+        inputs["tasks"] = hash_value({str(f.relative_to(folder)): hash_file(f) for f in found})
+    inputs |= {task: hash_file(Path(task)) for task in selection.tasks if Path(task).is_file()}
     return Stage(out, "lm-eval", config=config, inputs=inputs)
 
 
@@ -163,8 +169,8 @@ def load_tasks(
         ) from error
     for task in loaded["tasks"].values():
         _require_runnable(task)
-        if num_fewshot:
-            _require_shots(task, num_fewshot)
+        if shots := task.config.num_fewshot if num_fewshot is None else num_fewshot:
+            _require_shots(task, shots)
     members = {name for children in loaded["group_map"].values() for name in children}
     everything = {**loaded["groups"], **loaded["tasks"]}
     return [item for name, item in everything.items() if name not in members]

@@ -27,7 +27,13 @@ from kot_platypus.models import (
     resolve_device,
     resolve_dtype,
 )
-from kot_platypus.processes import count_processes, is_main_process, process_rank, share_all
+from kot_platypus.processes import (
+    check_agreement,
+    count_processes,
+    is_main_process,
+    process_rank,
+    share_all,
+)
 from kot_platypus.progress import show_progress
 from kot_platypus.recipe import EvaluateSection
 from kot_platypus.records import Question, Request, Sample
@@ -69,6 +75,7 @@ def evaluate_choices(
     Raises:
         KotError: anything wrong with the protocol, data, model or folder.
     """
+    share_all(None)  # several processes meet before each takes its GPU
     protocol = load_protocol(section.protocol)
     names = dict.fromkeys(map(protocol.find_task, section.tasks))
     tasks = [load_data(protocol, name, section.kobest_dir) for name in names]
@@ -96,12 +103,12 @@ def evaluate_choices(
     device = resolve_device(device)
     runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
     store = ScoreStore(about["model"], dtype, device)
-    budget = section.max_batch_tokens or default_batch_tokens(device)
-    score_runs(runs, protocol, load, store, max_batch_tokens=budget)
+    score_runs(runs, protocol, load, store, max_batch_tokens=section.max_batch_tokens)
     if is_main_process():
         samples = make_samples(runs, store.known)
         write_jsonl(out / "samples.jsonl", samples)
-        facts = {**about, "versions": describe_machine()}
+        computed = {"dtype": dtype, "device": device, "limit": section.limit}
+        facts = {**about, **computed, "versions": describe_machine()}
         write_json(out / "results.json", {**facts, "results": summarise_runs(samples, seed=seed)})
         stage.finish()
 
@@ -110,7 +117,12 @@ def _open_stage(
     out: Path, section: EvaluateSection, about: Mapping[str, Any], **settings: Any
 ) -> Stage:
     # Where the data lay, and how much went into a pass, is not part of what the scores are.
-    asked = section.model_dump(mode="json", exclude={"kobest_dir", "max_batch_tokens"})
+    asked = {
+        "protocol": about["protocol"]["name"],
+        "tasks": sorted(about["data"]),
+        "num_fewshot": sorted(set(section.num_fewshot)),
+        "limit": section.limit,
+    }
     inputs = {"model": about["model"]}
     for task, data_hash in about["data"].items():
         inputs |= {f"{task} data": data_hash, f"{task} prompt": about["protocol"]["tasks"][task]}
@@ -144,13 +156,13 @@ def build_runs(
     }
 
 
-def default_batch_tokens(device: str) -> int:
-    """Tokens of one pass: a CPU is busy with few, and attention to other questions costs it."""
-    return 512 if device == "cpu" else 4096
-
-
 def score_runs(
-    runs: Runs, protocol: Protocol, load: LoadModel, store: ScoreStore, *, max_batch_tokens: int
+    runs: Runs,
+    protocol: Protocol,
+    load: LoadModel,
+    store: ScoreStore,
+    *,
+    max_batch_tokens: int | None,
 ) -> None:
     """Bring the scores of all questions into ``store``, computing those that it lacks.
 
@@ -158,6 +170,7 @@ def score_runs(
     ``load`` is called when a question needs scores, and only then.
     """
     keys = {question.key for questions in runs.values() for question in questions}
+    check_agreement(store.model_key, sorted(keys), max_batch_tokens)
     for known in share_all({key: store.known[key] for key in keys & store.known.keys()}):
         store.known |= known  # other machines may not share this one's disk
     missing = keys - store.known.keys()
@@ -174,7 +187,7 @@ def score_runs(
 
 
 def _score_my_batches(
-    runs: Runs, protocol: Protocol, load: LoadModel, max_batch_tokens: int, missing: set[str]
+    runs: Runs, protocol: Protocol, load: LoadModel, max_batch_tokens: int | None, missing: set[str]
 ) -> Iterator[dict[str, QuestionScores]]:
     """Plan the batches as if nothing were scored yet, and score what is missing of mine.
 

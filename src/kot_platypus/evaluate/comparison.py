@@ -57,6 +57,12 @@ def load_evaluation(folder: Path) -> Evaluation:
     """Read what ``kot eval`` wrote. Raises DataError when a file is missing or damaged."""
     path = folder / "results.json"
     facts = read_json(path)
+    if not (folder / "samples.jsonl").is_file():
+        raise DataError(
+            f"{folder} holds no samples.jsonl",
+            expected="a folder that kot eval wrote",
+            hint="Results of kot lm-eval cannot be compared here yet.",
+        )
     samples = read_jsonl(folder / "samples.jsonl", Sample)
     try:
         return Evaluation(**{**facts, "folder": folder, "samples": samples})

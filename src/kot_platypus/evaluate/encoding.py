@@ -53,13 +53,12 @@ def encode_question(
         cut = cut_request(context, continuation, max_length, where)
         requests.append(cut)
         most_cut = max(most_cut, len(context) - cut.start)
-    text = question.requests[0].context
     return EncodedQuestion(
         question,
         tuple(requests),
         question.num_fewshot
         if most_cut == 0
-        else _count_shots(tokenizer, protocol, text, question.num_fewshot, most_cut),
+        else _count_shots(tokenizer, protocol, question, most_cut),
     )
 
 
@@ -100,8 +99,9 @@ def _encode_jointly(
 ) -> list[tuple[list[int], list[int]]]:
     """(context ids, continuation ids) a request, as lm-eval's ``_encode_pair`` divides them.
 
-    The continuation is what follows as many tokens as the context alone has, even where the
-    tokens at the seam differ from the context's own.
+    The context's tokens are those it has alone, and the continuation is what follows as many
+    tokens in the whole: where the seam falls inside a token of the whole, the two overlap or
+    leave something out, there as here.
     """
     contexts = {r.context: r.context.rstrip() for r in requests}
     if "" in contexts.values():
@@ -118,8 +118,10 @@ def _encode_jointly(
     wholes = _encode(
         tokenizer, [r.context + r.continuation for r in requests], protocol.special_tokens
     )
-    seams = [len(bare[r.context]) for r in requests]
-    return [(ids[:seam], ids[seam:]) for ids, seam in zip(wholes, seams, strict=True)]
+    return [
+        (bare[r.context], whole[len(bare[r.context]) :])
+        for r, whole in zip(requests, wholes, strict=True)
+    ]
 
 
 def _encode(
@@ -140,11 +142,11 @@ def _empty_context(tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> in
 def _count_shots(
     tokenizer: PreTrainedTokenizerBase,
     protocol: Protocol,
-    context: str,
-    num_fewshot: int,
+    question: Question,
     num_cut: int,
 ) -> int:
-    """How many of the last shots survive, whole, the loss of the first ``num_cut`` tokens."""
+    """How many of the shots survive, whole, the loss of the first ``num_cut`` tokens."""
+    context = question.requests[0].context
     encoding = tokenizer(
         context,
         add_special_tokens=protocol.special_tokens,
@@ -157,9 +159,4 @@ def _count_shots(
         cut_chars = encoding["offset_mapping"][num_cut - 1][1]
     else:
         cut_chars = len(context) - len(tokenizer.decode(encoding["input_ids"][num_cut:]))
-    shots = context.split(protocol.separator)[:num_fewshot]
-    begin, survivors = 0, 0
-    for shot in shots:
-        survivors += begin >= cut_chars
-        begin += len(shot) + len(protocol.separator)
-    return survivors
+    return sum(start >= cut_chars for start in question.shot_starts)

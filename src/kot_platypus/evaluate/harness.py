@@ -24,12 +24,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kot_platypus.errors import DataError, UsageError, require_extra
-from kot_platypus.evaluate.choices import default_batch_tokens
 from kot_platypus.evaluate.encoding import EncodedRequest, cut_request
 from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.evaluate.store import RequestScore, RequestStore
 from kot_platypus.models import load_model, load_tokenizer, resolve_model
-from kot_platypus.processes import count_processes, is_main_process, process_rank, share_all
+from kot_platypus.processes import (
+    check_agreement,
+    count_processes,
+    is_main_process,
+    process_rank,
+    share_all,
+)
 from kot_platypus.progress import console, show_progress
 
 require_extra("lm_eval", "lm-eval", "the tasks of lm-eval")
@@ -114,8 +119,7 @@ class KotLM(HFLM):  # type: ignore[misc]
         self._encoded: dict[str, list[int]] = {}
         with _silence_hflm():
             super().__init__(pretrained=pretrained, tokenizer=tokenizer, **options)
-        budget = max_batch_tokens or default_batch_tokens(self.device.type)
-        self.scorer = Scorer(self.model, max_batch_tokens=budget)
+        self.scorer = Scorer(self.model, max_batch_tokens=max_batch_tokens)
         self.store = store
         self._known = store.known if store is not None else {}
 
@@ -192,6 +196,8 @@ class KotLM(HFLM):  # type: ignore[misc]
             if text is not None:
                 texts[key].append(text)
         todo = dict(zip(keys, encoded, strict=True))
+        identity = self.store.model_key if self.store is not None else ""
+        check_agreement(identity, sorted(todo), self.scorer.max_batch_tokens)
         mine: dict[str, RequestScore] = {}
         for known in share_all({key: self._known[key] for key in todo.keys() & self._known.keys()}):
             self._known.update(known)  # other machines may not share this one's disk

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from itertools import accumulate, islice
 from pathlib import Path
 from string import Formatter
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -58,24 +59,31 @@ class TaskPrompt(_Part):
     def columns(self) -> list[str]:
         """The columns that the templates name. Raises ValueError for what is no plain name."""
         choices = [self.choices] if isinstance(self.choices, str) else self.choices
-        names = {*self.words}
-        for template in (self.context, *choices, *(self.shot_choices or ())):
-            for _, name, form, conversion in Formatter().parse(template):
-                if name is not None and (form or conversion or not name or set(name) & set(".[]")):
-                    raise ValueError(f"{{{name}}} in {template!r} is no plain column name")
-                names |= {name} if name else set()
+        templates = (self.context, *choices, *(self.shot_choices or ()))
+        names = {name for template in templates for name in _list_names(template)}
         columns = (column for texts in self.words.values() for column in texts)
         return sorted({*(names - self.words.keys()), *columns})
 
+    @model_validator(mode="after")
+    def _check(self) -> TaskPrompt:
+        if isinstance(self.choices, str) and len(_list_names(self.choices)) != 1:
+            raise ValueError("choices: a single template names the one column that lists them")
+        if self.shot_choices and len(self.shot_choices) != len(self.choices):
+            raise ValueError("shot_choices: as many as choices")
+        if self.data is not None and self.data.label != "label" and "label" in self.columns:
+            raise ValueError("a template cannot name a column `label` that is not the label")
+        return self
+
     def render_context(self, document: Document) -> str:
         """The context without shots. Raises DataError for a value that ``words`` lacks."""
-        return self.context.format_map({**document, **self._look_up_words(document)})
+        return self.context.format_map(self._add_words(document))
 
     def render_shot(self, document: Document) -> str:
         """A worked example: the context and its gold choice."""
         label = document["label"]
         if self.shot_choices:
-            return self.render_context(document) + self.shot_choices[label].format_map(document)
+            choice = self.shot_choices[label].format_map(self._add_words(document))
+            return self.render_context(document) + choice
         return self.render_context(document) + self.render_choices(document)[label]
 
     def render_choices(self, document: Document) -> list[str]:
@@ -90,11 +98,18 @@ class TaskPrompt(_Part):
     def _pair_choices(self, document: Document) -> list[tuple[str, Document]]:
         """Each choice's template and the values to put into it."""
         if not isinstance(self.choices, str):
-            return [(template, document) for template in self.choices]
-        (column,) = (name for _, name, _, _ in Formatter().parse(self.choices) if name)
+            values = self._add_words(document)
+            return [(template, values) for template in self.choices]
+        (column,) = _list_names(self.choices)
+        if not isinstance(document[column], list):
+            raise DataError(
+                f"{column} is {document[column]!r} in a document",
+                expected=f"a list: `choices: {self.choices!r}` makes a choice of each element",
+                hint="Give a list in JSONL, or write `choices` as a list of templates.",
+            )
         return [(self.choices, {column: element}) for element in document[column]]
 
-    def _look_up_words(self, document: Document) -> dict[str, str]:
+    def _add_words(self, document: Document) -> dict[str, Any]:
         words = {}
         for name, columns in self.words.items():
             for column, texts in columns.items():
@@ -106,7 +121,19 @@ class TaskPrompt(_Part):
                         hint="Mend that row of the data.",
                     )
                 words[name] = texts[value]
-        return words
+        return {**document, **words}
+
+
+def _list_names(template: str) -> list[str]:
+    """The names in a template's braces. Raises ValueError for what is no plain name."""
+    names = []
+    for _, name, form, conversion in Formatter().parse(template):
+        if name is None:
+            continue
+        if form or conversion or not name or name.isdecimal() or set(name) & set(".[]"):
+            raise ValueError(f"{{{name}}} in {template!r} is no plain column name")
+        names.append(name)
+    return list(dict.fromkeys(names))
 
 
 class Protocol(_Part):
@@ -207,13 +234,23 @@ def load_protocol(name: str) -> Protocol:
 
 
 def _parse_protocol(name: str, text: str, folder: Path) -> Protocol:
-    values = {"name": name, **yaml.safe_load(text)}
+    values = {**yaml.safe_load(text), "name": name}
     if "base" in values:  # what the file does not say is the base's
-        base = load_protocol(values.pop("base")).model_dump(exclude={"name", "description"})
+        base = _load_base(values.pop("base"), folder).model_dump(exclude={"name", "description"})
         values = {"description": f"{name} of the user's", **base, **values}
     protocol = Protocol.model_validate(values)
     tasks = {task: _place_files(prompt, folder) for task, prompt in protocol.tasks.items()}
     return protocol.model_copy(update={"tasks": tasks})
+
+
+def _load_base(base: str, folder: Path) -> Protocol:
+    beside = folder / base
+    if not beside.is_file():
+        return load_protocol(base)
+    text = read_text(beside, RecipeError)
+    if "base" in yaml.safe_load(text):
+        raise ValueError(f"base: {base} has a base itself; name that one, or write it out")
+    return _parse_protocol(beside.stem, text, beside.parent)
 
 
 def _place_files(prompt: TaskPrompt, folder: Path) -> TaskPrompt:
@@ -221,6 +258,7 @@ def _place_files(prompt: TaskPrompt, folder: Path) -> TaskPrompt:
     if prompt.data is None:
         return prompt
     files = prompt.data
+    folder = folder.absolute()
     placed = {"test": folder / files.test, "train": files.train and folder / files.train}
     return prompt.model_copy(update={"data": files.model_copy(update=placed)})
 
@@ -229,8 +267,9 @@ def load_data(protocol: Protocol, task: str, kobest_dir: str | Path | None = Non
     """The documents of one of the protocol's tasks. Raises DataError as ``load_task`` does."""
     prompt = protocol.tasks[task]
     if prompt.data is None:
-        return load_task(task, kobest_dir)
-    data = load_own_task(task, prompt.data, prompt.columns)
+        data = load_task(task, kobest_dir)
+    else:
+        data = load_own_task(task, prompt.data, prompt.columns)
     for document in (*data.train, *data.test):
         num_choices = len(prompt.render_choices(document))
         if document["label"] >= num_choices:
@@ -292,7 +331,10 @@ def _build_question(
     prompt = protocol.tasks[task]
     texts = [*map(prompt.render_shot, shots), prompt.render_context(document)]
     context = protocol.separator.join(texts)
+    starts = accumulate((len(text) + len(protocol.separator) for text in texts), initial=0)
+    begin = 0
     if prompt.strip:
+        begin = len(context) - len(context.lstrip())
         context = context.strip()
     continuations = prompt.render_choices(document)
     return Question(
@@ -305,5 +347,6 @@ def _build_question(
             for choice, continuation in enumerate(continuations)
         ),
         choice_chars=prompt.count_chars(document),
+        shot_starts=tuple(max(0, start - begin) for start in islice(starts, len(shots))),
         key=hash_value([fingerprint, len(shots), context, continuations]),
     )

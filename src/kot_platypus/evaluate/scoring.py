@@ -1,19 +1,9 @@
 """The scorer: every choice of many questions in one forward pass, no token computed twice.
 
-The choices of a question share their context, so their token sequences form a tree; the questions
-of a batch form a forest. Written out in preorder, a forest is one row of tokens:
-
-    row        0      1     2      3        4      5       6        7
-    token      눈이   와서   길이   막혔다    날이   더웠다    밥을     먹었다
-    position   0      1     2      3        2      3       0        1
-    end        6      6     4      4        6      6       8        8
-
-A node's descendants are the rows from itself up to its ``end``. So the whole attention mask, which
-must be causal, keep sibling choices apart and keep questions apart, is one comparison: row i sees
-row j if and only if ``j <= i < end[j]``. Positions count from each tree's root, exactly as if every
-request were run alone. Nothing is padded, there is no key-value cache, logits exist only where
-a continuation token is predicted, and requests that were cut differently on the left simply do
-not share. What one-by-one scoring gives, this gives, up to rounding.
+A pass reads a forest of prefixes (``forest.py``: what the requests share is there once). Nothing is
+padded, there is no key-value cache, logits exist only where a continuation token is predicted, and
+requests that were cut differently on the left simply do not share. What one-by-one scoring gives,
+this gives, up to rounding.
 """
 
 from __future__ import annotations
@@ -28,6 +18,14 @@ import torch
 
 from kot_platypus.errors import ModelError
 from kot_platypus.evaluate.encoding import EncodedRequest
+from kot_platypus.evaluate.forest import (
+    Forest,
+    build_forest,
+    build_masks,
+    count_shared,
+    count_tokens,
+    split_by_prefix,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,7 +42,11 @@ class Group(Protocol):
 G = TypeVar("G", bound=Group)
 
 _CHUNK_LOGITS = 2**24
-"""Logits held at a time, in elements: 64 MiB in float32, whatever the vocabulary."""
+"""Logits of one chunk, in elements: 64 MiB in float32, whatever the vocabulary."""
+
+
+_CHECKED_TOKENS = 300
+"""Length of the check's longest sequence: more than GPT-Neo's window of 256 rows."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +64,20 @@ class Scorer:
 
     Args:
         model: Any causal model that takes position ids and a 4D attention mask.
-        max_batch_tokens: Tokens of one pass. A group that needs more is a pass of its own.
+        max_batch_tokens: Tokens of one pass; a group that needs more is a pass of its own. None: as
+            many as keep a CPU (512) or a GPU (4096) busy; attention to other questions costs.
 
     Raises:
         ModelError: the model cannot read a forest, or states no maximum length.
     """
 
-    def __init__(self, model: PreTrainedModel, *, max_batch_tokens: int) -> None:
+    def __init__(self, model: PreTrainedModel, *, max_batch_tokens: int | None = None) -> None:
         self.model = model
-        self.max_batch_tokens = max_batch_tokens
+        self.max_batch_tokens = max_batch_tokens or (512 if model.device.type == "cpu" else 4096)
         self.max_length = find_max_length(model)
         """The most tokens the model reads at once."""
         self._max_pass_tokens = float("inf")  # until the device's memory says otherwise
-        check_model(model)
+        check_model(model, min(self.max_length, _CHECKED_TOKENS))
 
     def plan(self, groups: Iterable[G]) -> Iterator[list[G]]:
         """Cut the groups, in their order, into batches within the budget of tokens.
@@ -89,7 +92,7 @@ class Scorer:
         for group in groups:
             tokens = count_tokens(group.requests)
             last = batch[-1].requests[-1].inputs if batch else []
-            shared = _count_shared(last, group.requests[0].inputs)
+            shared = count_shared(last, group.requests[0].inputs)
             if batch and num_tokens + tokens - shared > max(self.max_batch_tokens, 2 * shared):
                 yield batch
                 batch, num_tokens, shared = [], 0, 0
@@ -135,7 +138,8 @@ class Scorer:
                     expected="room for the model and one request",
                     hint="Use fewer shots, --dtype bfloat16 or --device cpu.",
                 ) from error
-        torch.cuda.empty_cache()  # outside of `except`, which would keep the failed pass alive
+        # Outside of `except`, which would keep the failed pass alive.
+        torch.mps.empty_cache() if self.model.device.type == "mps" else torch.cuda.empty_cache()
         return None
 
 
@@ -157,101 +161,6 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in signs)
 
 
-# --- the forest --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Forest:
-    """Token sequences merged by common prefix, in preorder. All arrays are int64 (T,)."""
-
-    tokens: np.ndarray[Any, Any]
-    positions: np.ndarray[Any, Any]
-    """Depth of each node: its place in every sequence through it."""
-    ends: np.ndarray[Any, Any]
-    """Node j's subtree is the nodes j to ``ends[j] - 1``."""
-
-
-def build_forest(sequences: Sequence[list[int]]) -> tuple[Forest, list[np.ndarray[Any, Any]]]:
-    """Merge sequences by common prefix.
-
-    Returns:
-        The forest, and for each sequence the nodes (int64, as long as it) it runs through.
-    """
-    tokens: list[int] = []
-    positions: list[int] = []
-    paths: list[np.ndarray[Any, Any]] = [np.empty(0, np.int64)] * len(sequences)
-    ends = np.empty(sum(map(len, sequences)), np.int64)
-    last_sequence: list[int] = []
-    last_path = np.empty(0, np.int64)
-    # Sorted, each sequence shares with its predecessor whatever it shares with any before it,
-    # and the order of first visits is the preorder.
-    for index in sorted(range(len(sequences)), key=lambda i: sequences[i]):
-        sequence = sequences[index]
-        shared = _count_shared(last_sequence, sequence)
-        ends[last_path[shared:]] = len(tokens)  # these subtrees are complete
-        new_nodes = np.arange(len(tokens), len(tokens) + len(sequence) - shared)
-        tokens += sequence[shared:]
-        positions += range(shared, len(sequence))
-        paths[index] = last_path = np.concatenate([last_path[:shared], new_nodes])
-        last_sequence = sequence
-    ends[last_path] = len(tokens)
-    forest = Forest(np.array(tokens), np.array(positions), ends[: len(tokens)])
-    return forest, paths
-
-
-def count_tokens(requests: Sequence[EncodedRequest]) -> int:
-    """Nodes of the requests' forest: the tokens that one pass over them reads."""
-    return len(build_forest([request.inputs for request in requests])[0].tokens)
-
-
-def split_by_prefix(requests: Sequence[EncodedRequest]) -> Iterator[list[EncodedRequest]]:
-    """Runs of neighbouring requests that share at least half of their tokens."""
-    group = [requests[0]]
-    for request in requests[1:]:
-        if 2 * _count_shared(group[0].inputs, request.inputs) < len(request.inputs):
-            yield group
-            group = []
-        group.append(request)
-    yield group
-
-
-def _count_shared(a: list[int], b: list[int]) -> int:
-    """Length of the longest common prefix."""
-    length = min(len(a), len(b))
-    if a[:length] == b[:length]:
-        return length
-    return next(i for i in range(length) if a[i] != b[i])
-
-
-def build_masks(
-    forest: Forest, config: Any, dtype: torch.dtype, device: torch.device
-) -> torch.Tensor | dict[str, torch.Tensor]:
-    """Additive attention masks (1, 1, T, T): 0 where row i sees row j, else the lowest number.
-
-    In models whose layers differ (``config.layer_types``: Gemma 3, Qwen), one for each type of
-    layer. A sliding window counts positions, not rows: siblings lie between a node and its parent.
-    """
-    ends = torch.from_numpy(forest.ends).to(device)
-    positions = torch.from_numpy(forest.positions).to(device)
-    nodes = torch.arange(len(ends), device=device)
-    rows = nodes[:, None]
-    sees = (nodes <= rows) & (rows < ends)
-    masks = {"full_attention": _to_additive(sees, dtype)}
-    window = getattr(config, "sliding_window", None)
-    if window is not None:
-        near = positions[:, None] - positions < window
-        masks["sliding_attention"] = _to_additive(sees & near, dtype)
-    layer_types = getattr(config, "layer_types", None)
-    if layer_types is None:  # all layers alike, as in Llama (full) or Mistral (sliding)
-        return masks.get("sliding_attention", masks["full_attention"])
-    return masks
-
-
-def _to_additive(sees: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    mask = torch.zeros(sees.shape, dtype=dtype, device=sees.device)
-    return mask.masked_fill_(~sees, torch.finfo(dtype).min)[None, None]
-
-
 # --- one pass ----------------------------------------------------------------------------------
 
 
@@ -264,6 +173,12 @@ def score_requests(model: PreTrainedModel, requests: Sequence[EncodedRequest]) -
     logprobs, is_top = _score_targets(
         model, forest, np.concatenate(predictors), np.concatenate(targets)
     )
+    if not np.isfinite(logprobs).all():
+        raise ModelError(
+            f"a score of {model.config.model_type} in {model.dtype} is not a finite number",
+            expected="logits that the model's dtype can hold",
+            hint="Use --dtype float32 (or bfloat16), or check the model's weights.",
+        )
     seams = np.cumsum([len(part) for part in targets])[:-1]
     parts = zip(np.split(logprobs, seams), np.split(is_top, seams), strict=True)
     return [Score(float(values.sum()), bool(tops.all())) for values, tops in parts]
@@ -292,6 +207,7 @@ def _score_targets(
         logprobs.append(logits[at, chosen] - logits.logsumexp(-1)[at])
         is_top.append(logits.argmax(-1)[at] == chosen)
         first += len(logits)
+        del logits  # before the next chunk comes
     back = np.argsort(order)
     return (
         torch.cat(logprobs).cpu().double().numpy()[back],
@@ -347,20 +263,36 @@ def _run_decoder_once(model: PreTrainedModel) -> Iterator[None]:
 # --- the check ---------------------------------------------------------------------------------
 
 
-def check_model(model: PreTrainedModel) -> None:
+def check_model(model: PreTrainedModel, num_tokens: int = _CHECKED_TOKENS) -> None:
     """Raise ModelError unless ``model`` scores a small forest as it scores its sequences alone.
 
-    Recurrent models, and attention biases computed from row numbers (ALiBi), read a forest as if
-    it were one text. Their scores would be wrong without any sign of it.
+    Recurrent models, attention biases computed from row numbers (ALiBi), and local attention
+    among rows (GPT-Neo's last 256) read a forest as if it were one text. Their scores would be
+    wrong without any sign of it. So would those of longrope, which turns all of a pass's
+    positions by the furthest of them.
     """
-    requests = [EncodedRequest(ids, 2) for ids in ([5, 6, 7, 8, 9], [5, 6, 10, 11, 12], [7, 8, 9])]
-    tolerance = 1e-3 if model.dtype == torch.float32 else 0.5
+    config = model.config.get_text_config()
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if "longrope" in (rope.get("rope_type"), rope.get("type")):
+        raise _refuse_model(model, "longrope depends on what else is in the pass")
+    long = [5 + i % 90 for i in range(num_tokens)]
+    sequences = (
+        long,
+        [5, 6, 10, 11, 12],
+        [5, 6, 13, 14],
+        [7, 8, 9],
+    )
+    # The long one comes first in the forest, so the others have rows beyond 256.
+    requests = [EncodedRequest(ids, 2) for ids in sequences]
+    # Nats a token; in half precision the two orders of summation differ by a step of the logits.
+    tolerance = 1e-3 if model.dtype == torch.float32 else 0.3
     try:
         together = [score.logprob for score in score_requests(model, requests)]
         alone = [_score_plainly(model, request) for request in requests]
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
         raise _refuse_model(model, f"{type(error).__name__}: {error}") from error
-    if not np.allclose(together, alone, rtol=0, atol=tolerance):
+    lengths = [len(request.ids) - request.start for request in requests]
+    if (np.abs(np.subtract(together, alone)) > tolerance * np.array(lengths)).any():
         raise _refuse_model(model, "the scores of a packed batch differ from those one by one")
 
 

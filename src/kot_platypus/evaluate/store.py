@@ -19,11 +19,15 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from kot_platypus.artifacts import hash_value
+from kot_platypus.errors import RunError
 from kot_platypus.models import cache_folder
 from kot_platypus.records import Record
 
 _FORMAT = 1
 """Counts up when the scorer is mended in a way that changes scores."""
+
+
+_LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
 
 
 class QuestionScores(Record):
@@ -67,12 +71,15 @@ class Store(Generic[S]):
     def __init__(
         self, fingerprint: str, dtype: str, device: str, folder: Path | None = None
     ) -> None:
-        libraries = {name: version(name) for name in ("torch", "transformers")}
+        libraries = {
+            name: version(name) for name in ("torch", "transformers", "tokenizers", "peft")
+        }
         identity = {"model": fingerprint, "dtype": dtype, "device": device, "format": _FORMAT}
         self.model_key = hash_value({**identity, **libraries})
         self._folder = (folder or cache_folder() / "scores") / self.model_key / self.subfolder
         # A file of its own: processes on several machines may share the folder.
         self._file = self._folder / f"{uuid.uuid4().hex}.jsonl"
+        self._make_folder()
         self.known: dict[str, S] = {}
         for batch in self._read_batches():
             self.known.update(batch.scores)
@@ -80,12 +87,21 @@ class Store(Generic[S]):
     def add(self, scores: Mapping[str, S]) -> None:
         """Keep a batch's scores; they are on disk when this returns."""
         batch = self.line(model=self.model_key, scores=dict(scores))
-        self._folder.mkdir(parents=True, exist_ok=True)
         with self._file.open("a", encoding="utf-8", newline="\n") as file:
             file.write(batch.model_dump_json() + "\n")
             file.flush()
             os.fsync(file.fileno())
         self.known.update(scores)
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"no scores can be kept in {self._folder} ({error.strerror})",
+                expected="a folder that may be written",
+                hint="Set the environment variable KOT_CACHE to one.",
+            ) from error
 
     def _read_batches(self) -> Iterator[ScoredBatch[S]]:
         for path in sorted(self._folder.glob("*.jsonl")):

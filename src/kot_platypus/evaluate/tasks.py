@@ -89,7 +89,11 @@ class TaskFiles(BaseModel):
     @field_validator("labels", mode="before")
     @classmethod
     def _as_text(cls, labels: Any) -> Any:
-        return labels if labels is None else [str(label) for label in labels]
+        if labels is None or isinstance(labels, str):
+            return labels  # a text is refused by its type: its characters are no labels
+        if any(isinstance(label, bool) for label in labels):
+            raise ValueError("quote yes, no, true and false: YAML reads them as booleans")
+        return [str(label) for label in labels]
 
 
 def load_task(task: str, kobest_dir: str | Path | None = None) -> TaskData:
@@ -131,7 +135,9 @@ def _iter_own_rows(path: Path, source: TaskFiles, columns: Sequence[str]) -> Ite
             expected=f"a table ending in {', '.join(_READERS)}, beside the protocol",
             hint="Mend its `data`.",
         )
+    found = False
     for number, row in _READERS[path.suffix](path):
+        found = True
         for name in (*columns, source.label):
             if row.get(name) in (None, "", []):
                 raise DataError(
@@ -148,6 +154,10 @@ def _iter_own_rows(path: Path, source: TaskFiles, columns: Sequence[str]) -> Ite
             )
         texts = {name: _as_text(row[name]) for name in columns}
         yield {**texts, "label": known.index(label) if known else int(label)}
+    if not found:
+        raise DataError(
+            f"{path} holds no rows", expected="documents", hint="Check `data` in the protocol."
+        )
 
 
 def _as_text(cell: Any) -> Any:
@@ -193,7 +203,7 @@ def _read_table(path: Path, delimiter: str) -> Iterator[tuple[int, dict[str, Any
     lines = read_text(path).replace("\r\n", "\n").split("\n")
     reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter)
     header = next(reader)
-    for cells in reader:
+    for cells in _iter_cells(reader, path):
         if not cells:
             continue
         if len(cells) != len(header):
@@ -205,12 +215,24 @@ def _read_table(path: Path, delimiter: str) -> Iterator[tuple[int, dict[str, Any
         yield reader.line_num, dict(zip(header, cells, strict=True))
 
 
+def _iter_cells(reader: Any, path: Path) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError(
+            f"{path} line {reader.line_num} cannot be read ({error})",
+            expected="a table whose quotation marks close",
+            hint="Mend that line; a quotation mark inside a quoted cell is written twice.",
+        ) from error
+
+
 def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
+            json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
         except ValueError:
             row = None
         if not isinstance(row, dict):

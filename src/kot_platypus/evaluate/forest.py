@@ -1,0 +1,118 @@
+"""The forest: token sequences merged by common prefix, written out as one row of tokens.
+
+The choices of a question share their context, so their token sequences form a tree; the questions
+of a batch form a forest. In preorder:
+
+    row        0      1     2      3        4      5       6        7
+    token      눈이   와서   길이   막혔다    날이   더웠다    밥을     먹었다
+    position   0      1     2      3        2      3       0        1
+    end        6      6     4      4        6      6       8        8
+
+A node's descendants are the rows from itself up to its ``end``. So the whole attention mask, which
+must be causal, keep sibling choices apart and keep questions apart, is one comparison: row i sees
+row j if and only if ``j <= i < end[j]``. Positions count from each tree's root, exactly as if every
+sequence were run alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from kot_platypus.evaluate.encoding import EncodedRequest
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Token sequences merged by common prefix, in preorder. All arrays are int64 (T,)."""
+
+    tokens: np.ndarray[Any, Any]
+    positions: np.ndarray[Any, Any]
+    """Depth of each node: its place in every sequence through it."""
+    ends: np.ndarray[Any, Any]
+    """Node j's subtree is the nodes j to ``ends[j] - 1``."""
+
+
+def build_forest(sequences: Sequence[list[int]]) -> tuple[Forest, list[np.ndarray[Any, Any]]]:
+    """Merge sequences by common prefix.
+
+    Returns:
+        The forest, and for each sequence the nodes (int64, as long as it) it runs through.
+    """
+    tokens: list[int] = []
+    positions: list[int] = []
+    paths: list[np.ndarray[Any, Any]] = [np.empty(0, np.int64)] * len(sequences)
+    ends = np.empty(sum(map(len, sequences)), np.int64)
+    last_sequence: list[int] = []
+    last_path = np.empty(0, np.int64)
+    # Sorted, each sequence shares with its predecessor whatever it shares with any before it,
+    # and the order of first visits is the preorder.
+    for index in sorted(range(len(sequences)), key=lambda i: sequences[i]):
+        sequence = sequences[index]
+        shared = count_shared(last_sequence, sequence)
+        ends[last_path[shared:]] = len(tokens)  # these subtrees are complete
+        new_nodes = np.arange(len(tokens), len(tokens) + len(sequence) - shared)
+        tokens += sequence[shared:]
+        positions += range(shared, len(sequence))
+        paths[index] = last_path = np.concatenate([last_path[:shared], new_nodes])
+        last_sequence = sequence
+    ends[last_path] = len(tokens)
+    forest = Forest(np.array(tokens), np.array(positions), ends[: len(tokens)])
+    return forest, paths
+
+
+def count_tokens(requests: Sequence[EncodedRequest]) -> int:
+    """Nodes of the requests' forest: the tokens that one pass over them reads."""
+    return len(build_forest([request.inputs for request in requests])[0].tokens)
+
+
+def split_by_prefix(requests: Sequence[EncodedRequest]) -> Iterator[list[EncodedRequest]]:
+    """Runs of neighbouring requests that share at least half of their tokens."""
+    group = [requests[0]]
+    for request in requests[1:]:
+        if 2 * count_shared(group[0].inputs, request.inputs) < len(request.inputs):
+            yield group
+            group = []
+        group.append(request)
+    yield group
+
+
+def count_shared(a: list[int], b: list[int]) -> int:
+    """Length of the longest common prefix."""
+    length = min(len(a), len(b))
+    if a[:length] == b[:length]:
+        return length
+    return next(i for i in range(length) if a[i] != b[i])
+
+
+def build_masks(
+    forest: Forest, config: Any, dtype: torch.dtype, device: torch.device
+) -> torch.Tensor | dict[str, torch.Tensor]:
+    """Additive attention masks (1, 1, T, T): 0 where row i sees row j, else the lowest number.
+
+    In models whose layers differ (``config.layer_types``: Gemma 3, Qwen), one for each type of
+    layer. A sliding window counts positions, not rows: siblings lie between a node and its parent.
+    """
+    ends = torch.from_numpy(forest.ends).to(device)
+    positions = torch.from_numpy(forest.positions).to(device)
+    nodes = torch.arange(len(ends), device=device)
+    rows = nodes[:, None]
+    sees = (nodes <= rows) & (rows < ends)
+    masks = {"full_attention": _to_additive(sees, dtype)}
+    window = getattr(config, "sliding_window", None)
+    if window is not None:
+        near = positions[:, None] < positions + window
+        masks["sliding_attention"] = _to_additive(sees & near, dtype)
+    layer_types = getattr(config, "layer_types", None)
+    if layer_types is None:  # all layers alike, as in Llama (full) or Mistral (sliding)
+        return masks.get("sliding_attention", masks["full_attention"])
+    return masks
+
+
+def _to_additive(sees: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    mask = torch.zeros(sees.shape, dtype=dtype, device=sees.device)
+    return mask.masked_fill_(~sees, torch.finfo(dtype).min)[None, None]
