@@ -3,12 +3,15 @@
     pip install -e '.[demo,lm-eval]'
     python bench/precision.py --kobest-dir DIR
 
-Prints the largest distance over the choices of a few questions. (Protocol ``lm-eval``, 0 shots.)
+Prints the largest distance over the choices of a few questions (protocol ``lm-eval``, 0 shots), and
+that of PyTorch's two ways to a log-probability over random logits of the same vocabulary.
 """
 
 from __future__ import annotations
 
 import argparse
+
+import torch
 
 from evaluate import PROTOCOL, make_lm_eval, make_ours
 from kot_platypus.evaluate.protocols import build_questions
@@ -40,6 +43,12 @@ def main() -> None:
     for name, values in scores.items():
         distance = max(abs(a - b) for a, b in zip(values, exact, strict=True))
         print(f"{name:28} {distance:.1e}")
+    torch.manual_seed(0)
+    logits = 3 * torch.randn(16, len(tokenizer))
+    exact_rows = logits.double().log_softmax(-1)
+    ways = {"log_softmax": logits.log_softmax(-1), "logsumexp": logits - logits.logsumexp(-1, True)}
+    for name, rows in ways.items():
+        print(f"{name + ', one token':28} {(rows - exact_rows).abs().max():.1e}")
 
 
 if __name__ == "__main__":
