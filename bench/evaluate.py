@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -43,7 +44,7 @@ from kot_platypus.records import Question
 PROTOCOL = load_protocol("lm-eval")
 TEST_SIZES = {"boolq": 1404, "copa": 1000, "hellaswag": 500, "sentineg": 397, "wic": 1260}
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
-NUM_TUNING = {"cpu": 8, "cuda": 64}
+NUM_TUNING = {"cpu": 4, "cuda": 64}
 VOCAB_SIZE = 46_336
 LOADING = ("model", "folder", "dtype", "device", "max_length")
 # Llama shapes by name: layers, hidden size, MLP size, heads. "7b" is Llama-2-Ko's.
@@ -155,17 +156,26 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def tune(options: argparse.Namespace) -> dict[str, int]:
-    """lm-eval's quickest batch size for each task, on a few questions from the middle."""
+    """lm-eval's quickest batch size for each task, on a few questions; what needs more memory than
+    there is is left out."""
+    if options.device == "cpu":  # so that too large a batch is an error, and not the kernel's
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        resource.setrlimit(resource.RLIMIT_DATA, (int(0.8 * total),) * 2)
     model, tokenizer = load_both(*(getattr(options, name) for name in LOADING))
     best = {}
     for task in options.tasks:
         questions = list_questions(options, task)[: NUM_TUNING[options.device]]
         times: dict[int, float] = {}
+        make_lm_eval(model, tokenizer, 1)(questions[:1])  # warm
         for batch_size in BATCH_SIZES:
             score = make_lm_eval(model, tokenizer, batch_size)
-            score(questions[:1])
             started = time.perf_counter()
-            score(questions)
+            try:
+                score(questions)
+            except RuntimeError as error:
+                if times and "memory" in str(error):
+                    break
+                raise
             times[batch_size] = time.perf_counter() - started
             if times[batch_size] > 1.2 * min(times.values()):
                 break
