@@ -241,7 +241,10 @@ def run_child(options: argparse.Namespace, **changes: Any) -> Any:
 
 def compare(options: argparse.Namespace, name: str, shots: int, peak_gflops: float) -> None:
     at = {"model": name, "shots": shots}
-    batch_sizes = run_child(options, step="tune", **at)
+    if options.batch_size:
+        batch_sizes = dict.fromkeys(options.tasks, options.batch_size)
+    else:
+        batch_sizes = run_child(options, step="tune", **at)
     rounds: dict[str, list[Any]] = {"lm-eval": [], "ours": []}
     for _ in range(options.rounds):
         for program, results in rounds.items():
@@ -301,6 +304,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--limit", type=int, default=16, help="Questions a task; 0: all.")
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, help="lm-eval's; left out: the quickest.")
     parser.add_argument("--batch-tokens", type=int, help="Ours; left out: the default.")
     parser.add_argument("--max-length", type=int, default=4096, help="Of the Llama shapes.")
     parser.add_argument("--device", default=resolve_device())
