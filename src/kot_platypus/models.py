@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -228,17 +229,51 @@ def load_model(
 
     device = resolve_device(device)
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model: Any
+        model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, resolve_dtype(dtype, device)),
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
-        ).to(device)
+            output_loading_info=True,
+        )
+        if report["missing_keys"]:  # transformers would go on with random numbers
+            raise KeyError(f"no weights for {min(report['missing_keys'])}")
+        model = model.to(device)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _does_not_load(folder, "model", error) from error
     if adapter is not None:
         model = _load_adapter(model, adapter)
     return model.eval()
+
+
+def build_empty_model(
+    architecture: Path | Mapping[str, Any], *, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """A model without weights, on the meta device, of a folder's config.json or of such values.
+
+    Raises ModelError when there is no such architecture.
+    """
+    _quieten()
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        if isinstance(architecture, Path):
+            config = AutoConfig.from_pretrained(architecture, trust_remote_code=trust_remote_code)
+        else:
+            config = AutoConfig.for_model(**architecture)
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(
+                config, trust_remote_code=trust_remote_code
+            )
+            return model
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"no model of {architecture} can be built ({str(error).strip().splitlines()[0][:200]})",
+            expected="the config.json of a causal language model",
+            hint="Check the folder, or the recipe's estimate.architecture.",
+        ) from error
 
 
 def _load_adapter(model: PreTrainedModel, adapter: Path) -> Any:
