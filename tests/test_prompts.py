@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from kot_platypus.errors import UsageError
-from kot_platypus.prompts import Template, load_template, load_templates
+from kot_platypus.models import load_tokenizer
+from kot_platypus.prompts import Template, find_stop_tokens, load_template, load_templates
 from kot_platypus.records import Example
 
 KOT = load_template("kot")
@@ -105,3 +106,19 @@ def test_unknown_template_is_wrong_usage_naming_those_that_exist():
 def test_template_with_an_unknown_field_is_refused():
     with pytest.raises(ValidationError):
         Template(name="a", description="", prompt="{source}\n", answer="{target}", anwser="x")
+
+
+# --- conversations -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("closing", "ends"),
+    [("<|im_end|>\n", ["<|im_end|>", "</s>"]), (" </s>", ["</s>"]), ("\n", ["</s>"])],
+)
+def test_answer_in_a_chat_stops_at_the_end_of_its_turn_and_at_eos(shared, closing, ends):
+    tokenizer = load_tokenizer(shared / "models" / "tiny-llama-ko")
+    tokenizer.add_tokens(["<|im_end|>"], special_tokens=True)
+    tokenizer.chat_template = (
+        "{% for message in messages %}{{ message.content }}" + closing + "{% endfor %}"
+    )
+    assert find_stop_tokens(tokenizer) == tokenizer.convert_tokens_to_ids(ends)

@@ -12,7 +12,7 @@ from transformers import TextStreamer
 from kot_platypus.artifacts import read_json
 from kot_platypus.errors import UsageError
 from kot_platypus.models import ADAPTER_INFO, load_model, load_tokenizer
-from kot_platypus.prompts import Template, render_chat
+from kot_platypus.prompts import Template, find_stop_tokens, render_chat
 from kot_platypus.records import Message
 
 
@@ -50,6 +50,9 @@ def _answer(
         text = render_chat(tokenizer, [Message(role="user", content=text)], ask=True)
     inputs = tokenizer(text, return_tensors="pt", add_special_tokens=not template.chat)
     inputs = inputs.to(model.device)
+    stop = {"eos_token_id": find_stop_tokens(tokenizer)} if template.chat else {}
     streamer = TextStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
     with torch.inference_mode():
-        model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, streamer=streamer)
+        model.generate(
+            **inputs, **stop, max_new_tokens=max_new_tokens, do_sample=False, streamer=streamer
+        )

@@ -24,7 +24,7 @@ from kot_platypus.models import (
     resolve_dtype,
 )
 from kot_platypus.progress import Advance, show_progress
-from kot_platypus.prompts import Template, render_chat
+from kot_platypus.prompts import Template, find_stop_tokens, render_chat
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example
 
@@ -164,6 +164,7 @@ def generate_batch(
         list(prompts), return_tensors="pt", padding=True, add_special_tokens=add_bos
     ).to(model.device)
     width = inputs["input_ids"].shape[1]
+    stop = {"eos_token_id": find_stop_tokens(tokenizer)} if template.chat else {}
 
     def is_answered(ids: Any, _scores: Any, **_: Any) -> Any:
         advance(len(ids))
@@ -173,6 +174,7 @@ def generate_batch(
     with torch.inference_mode():
         sequences = model.generate(
             **inputs,
+            **stop,
             max_new_tokens=max_new_tokens,
             do_sample=False,
             pad_token_id=tokenizer.pad_token_id,

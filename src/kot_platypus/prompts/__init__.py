@@ -102,6 +102,20 @@ def render_chat(
     return str(text)
 
 
+def find_stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """EOS and the token with which the chat template ends an answer: what stops one in a chat.
+
+    A base model's generation settings need not know the second.
+    """
+    said = "OK"
+    turns = (Message(role="user", content="?"), Message(role="assistant", content=said))
+    rest = render_chat(tokenizer, turns).rpartition(said)[2].strip()
+    ids: list[int] = tokenizer(rest, add_special_tokens=False)["input_ids"] if rest else []
+    added = tokenizer.added_tokens_decoder
+    ends = [*(id_ for id_ in ids[:1] if id_ in added), tokenizer.eos_token_id]
+    return [end for end in dict.fromkeys(ends) if end is not None]
+
+
 @cache
 def load_templates() -> dict[str, Template]:
     """All prompt templates by name, from ``templates.yaml``."""

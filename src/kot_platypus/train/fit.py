@@ -89,6 +89,8 @@ def train_adapter(
     model = add_lora(model, section)
     history = fit_adapter(model, encoded, section, out / "checkpoints", seed=seed, title=target)
     info = {"base": base_fingerprint, "template": template.model_dump(), "target": target}
+    if template.chat:
+        info["chat_template"] = tokenizer.chat_template
     with new_folder(out / "adapter") as folder:
         model.save_pretrained(folder)
         write_json(folder / ADAPTER_INFO, info)
