@@ -175,6 +175,11 @@ def test_row_of_a_table_with_too_many_cells_is_named(tmp_path):
     assert_refused(tmp_path / "a.csv", "line 3: more cells than columns")
 
 
+def test_quote_that_never_ends_is_refused_and_swallows_nothing(tmp_path):
+    (tmp_path / "a.csv").write_text('source,target\n"a,b\na,b\n')
+    assert_refused(tmp_path / "a.csv", "unexpected end of data")
+
+
 def test_row_of_a_table_with_too_few_cells_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("source,target\na\n")
     assert_refused(tmp_path / "a.csv", "line 2: target: Field required")

@@ -120,7 +120,8 @@ def _parse_json(text: str, where: str) -> list[object]:
 
 def _read_csv(path: Path) -> _Rows:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    lines = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
+    text = io.StringIO(read_text(path), newline="")
+    lines = csv.DictReader(text, delimiter=delimiter, strict=True)
     try:
         for values in lines:
             if None in values:

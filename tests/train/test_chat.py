@@ -122,6 +122,15 @@ def test_answer_that_the_template_rewrites_is_shown_and_not_learnt(tokenizer):
     assert learnt_texts(encoded, tokenizer) == ["<think>\n또.\n</think>\n\n9<|im_end|>"]
 
 
+def test_template_that_asks_with_words_its_answers_lack_leaves_nothing_to_learn(tokenizer):
+    """DeepSeek-R1's opens the thinking itself: what follows in training would not in use."""
+    tokenizer.chat_template = chat_templates.CHATML.replace(
+        "assistant\n{% endif %}", "assistant\n<think>\n{% endif %}"
+    )
+    assert encode(TALK, tokenizer) is None
+    assert encode(EXAMPLE, tokenizer) is None
+
+
 def test_answer_is_found_behind_empty_thoughts_that_hold_its_text(tokenizer):
     tokenizer.chat_template = chat_templates.QWEN3
     texts = learnt_texts(encode(talk("생각은 영어로?", "think"), tokenizer), tokenizer)
