@@ -63,9 +63,6 @@ def train_adapter(
     dtype = resolve_dtype(model_section.dtype, device)
     base_fingerprint = fingerprint_model(base)
     template = load_template(section.template)
-    inputs = {"data": hash_file(data), "base": base_fingerprint}
-    if template.chat:  # its own file in the base, which the fingerprint leaves out
-        inputs["chat_template"] = hash_files(base, ("*.jinja",))
     stage = Stage(
         out,
         "train",
@@ -75,7 +72,7 @@ def train_adapter(
             "seed": seed,
             "dtype": dtype,
         },
-        inputs=inputs,
+        inputs={"data": hash_file(data), "base": base_fingerprint, **_hash_chat(template, base)},
     )
     if stage.is_done:
         return
@@ -88,15 +85,23 @@ def train_adapter(
     )
     model = add_lora(model, section)
     history = fit_adapter(model, encoded, section, out / "checkpoints", seed=seed, title=target)
-    info = {"base": base_fingerprint, "template": template.model_dump(), "target": target}
-    if template.chat:
-        info["chat_template"] = tokenizer.chat_template
+    info = {
+        "base": base_fingerprint,
+        "template": template.model_dump(),
+        "chat_template": tokenizer.chat_template,
+        "target": target,
+    }
     with new_folder(out / "adapter") as folder:
         model.save_pretrained(folder)
         write_json(folder / ADAPTER_INFO, info)
     write_text(out / "log.jsonl", history)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     stage.finish(num_dropped=num_dropped, **_count_facts(model, encoded, section))
+
+
+def _hash_chat(template: Template, base: Path) -> dict[str, str]:
+    """The hash of the chat template's file, if it is used: the base's fingerprint leaves it out."""
+    return {"chat_template": hash_files(base, ("*.jinja",))} if template.chat else {}
 
 
 def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, int]:
