@@ -10,6 +10,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from textwrap import shorten
 
 from pydantic import ConfigDict, ValidationError
 from pydantic_core import from_json
@@ -61,8 +62,9 @@ def parse_row(values: object, where: str) -> Row:
     given = {name: value for name, value in values.items() if value is not None}
     record = max(_FORMATS, key=lambda each: _share_found(each, given))
     if not _share_found(record, given):
+        columns = ", ".join(map(str, given)) or "(none)"
         raise DataError(
-            f"{where} has the columns {', '.join(map(str, given)) or '(none)'}",
+            f"{where} has the columns {shorten(columns, 200, placeholder=' ...')}",
             expected=f"the columns {UNDERSTOOD}",
             hint="Rename its columns.",
         )
