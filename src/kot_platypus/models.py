@@ -53,11 +53,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("KOT_CACHE") or Path.home() / ".cache" / "kot")
 
 
-def resolve_model(name: str, revision: str | None = None) -> Path:
+def resolve_model(name: str, revision: str | None = None, *, weights: bool = True) -> Path:
     """The local folder of a model: the embedded one, a folder, or a download from the Hub.
 
-    Only safetensors and tokenizer files are taken from the Hub. Raises ModelError when nothing
-    of that name can be had.
+    Only tokenizer files and, unless ``weights`` is off, safetensors are taken from the Hub. Raises
+    ModelError when nothing of that name can be had.
     """
     if name == EMBEDDED_MODEL:
         return _prepare_embedded()
@@ -76,7 +76,7 @@ def resolve_model(name: str, revision: str | None = None) -> Path:
             expected=f"{EMBEDDED_MODEL}, a local folder, or a Hub id like owner/name",
             hint="Check the spelling.",
         )
-    return _download(name, revision)
+    return _download(name, revision, _HUB_FILES if weights else _HUB_FILES[1:])
 
 
 def find_model(name: str, revision: str | None = None) -> Path | None:
@@ -97,12 +97,12 @@ def find_model(name: str, revision: str | None = None) -> Path | None:
     return Path(config).parent if isinstance(config, str) else None
 
 
-def _download(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None, files: list[str]) -> Path:
     import huggingface_hub
 
     try:
         return Path(
-            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES)
+            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=files)
         )
     except Exception as error:  # the hub client raises many kinds; all mean "not to be had"
         raise ModelError(

@@ -40,7 +40,7 @@ class SourceSection(Section):
 
     name: Literal["korean-cot", "problems", "file", "hub"]
     path: str | None = None
-    """``file``: a JSONL file in KoCoT's columns. ``hub``: a dataset id."""
+    """``file``: JSONL, JSON, CSV or Parquet. ``hub``: a dataset id. Rows as in ``formats``."""
     rows: int | None = Field(None, ge=1)
     families: tuple[str, ...] | None = None
     """``problems``: which families of problems (all when null)."""

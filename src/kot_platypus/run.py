@@ -136,7 +136,9 @@ def check_recipe(recipe: Recipe) -> None:
     for source in recipe.data.sources:
         if source.name == "file" and not Path(source.path or "").is_file():
             raise DataError(
-                f"{source.path} does not exist", expected="a JSONL file", hint="Check data.sources."
+                f"{source.path} does not exist",
+                expected="a file of rows",
+                hint="Check data.sources.",
             )
     for module in recipe.train.report_to:
         if find_spec(module) is None:

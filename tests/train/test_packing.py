@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -46,6 +47,31 @@ def test_packed_gradient_is_that_of_separate_passes(any_model, batch, weighting,
         part.backward()
         loss += part.item()
     assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert relative(gradients(any_model), expected) < 1e-5
+
+
+@pytest.mark.parametrize("weighting", ["example", "token"])
+def test_gradient_of_conversations_is_that_of_transformers_with_masked_labels(
+    any_model, batch, weighting
+):
+    """Positions that are only shown may lie anywhere after the prompt."""
+    talks = [
+        replace(item, shown=frozenset(range(item.prompt_len + 1 + i % 3, len(item.ids), 2 + i % 4)))
+        for i, item in enumerate(batch)
+    ]
+    all_targets = sum(item.num_targets for item in talks)
+    expected_loss = 0.0
+    for item in talks:
+        shown = set(range(item.prompt_len)) | item.shown
+        labels = [-100 if i in shown else id_ for i, id_ in enumerate(item.ids)]
+        mean = any_model(torch.tensor([item.ids]), labels=torch.tensor([labels])).loss
+        scale = 1 / len(talks) if weighting == "example" else item.num_targets / all_targets
+        (mean * scale).backward()
+        expected_loss += mean.item() * scale
+    expected = gradients(any_model)
+    loss = sum(pack_loss(any_model, pack) for pack in pack_batch(talks, 300, weighting))
+    loss.backward()
+    assert loss.item() == pytest.approx(expected_loss, rel=1e-5)
     assert relative(gradients(any_model), expected) < 1e-5
 
 

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.table import Table
 
-from kot_platypus.artifacts import read_jsonl
 from kot_platypus.errors import DataError, ModelError
 from kot_platypus.offline import load_known
-from kot_platypus.records import Example
+from kot_platypus.records import Row
 
 if TYPE_CHECKING:
     from kot_platypus.recipe import Recipe
@@ -98,17 +97,17 @@ def _find_lengths(
     return Lengths((tokens,) * count, (targets,) * count), (origin, "assumed")
 
 
-def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Example], int, str]:
+def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
     """The rows at hand (none if one source is on the Hub), their number, and its origin."""
-    from kot_platypus.data.build import load_source
+    from kot_platypus.data.build import load_source, load_sources
+    from kot_platypus.formats import read_rows
 
     if data is not None:
-        rows = read_jsonl(data, Example)
+        rows = read_rows(data)
         return rows, len(rows), str(data)
     sources = recipe.data.sources
     if all(source.name != "hub" for source in sources):
-        loaded = [load_source(source, recipe.seed + i) for i, source in enumerate(sources)]
-        rows = [row for part in loaded for row in part]
+        rows = [row for part in load_sources(recipe.data, recipe.seed) for row in part]
         return rows, len(rows), "the recipe's rows"
     count = 0
     for i, source in enumerate(sources):
@@ -126,7 +125,7 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Example], int, s
     return [], count, "published"
 
 
-def _encode_lengths(recipe: Recipe, rows: list[Example], folder: Path) -> Lengths:
+def _encode_lengths(recipe: Recipe, rows: list[Row], folder: Path) -> Lengths:
     from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
     from kot_platypus.train.encoding import encode_example

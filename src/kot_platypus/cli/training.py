@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -18,6 +18,9 @@ from kot_platypus.cli.options import (
     require_file,
 )
 from kot_platypus.errors import UsageError
+
+if TYPE_CHECKING:
+    from kot_platypus.recipe import Recipe
 
 
 @app.command(epilog=example("kot run demo", "kot run demo --set train.num_epochs=2 --out runs/b"))
@@ -78,7 +81,8 @@ def data(
 
 @app.command(
     epilog=example(
-        "kot train demo --data data/train.jsonl --out adapters/mine",
+        "kot train demo --data mine.jsonl --out adapters/mine",
+        "kot train demo --data mine.jsonl --preview",
         "kot train kot-platypus2-7b --dry-run",
     )
 )
@@ -86,7 +90,7 @@ def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
     data: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--data", help="JSONL in KoCoT's columns."),
+        typer.Option("--data", help="Your rows: JSONL, JSON, CSV or Parquet."),
     ] = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
@@ -99,6 +103,10 @@ def train(
     measure: Annotated[
         bool, typer.Option(help="Whether --dry-run times a layer on this device.")
     ] = True,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show what would be trained on; train nothing.")
+    ] = False,
+    rows: Annotated[int, typer.Option(min=0, help="How many rows --preview shows.")] = 3,
 ) -> None:
     """Train a LoRA adapter on your own rows with a recipe's model and settings."""
     from kot_platypus.recipe import load_recipe
@@ -111,10 +119,13 @@ def train(
 
         print_screen(describe_training(loaded, data, measure=measure))
         return
+    if preview:
+        _print_preview(loaded, data, rows)
+        return
     if data is None or out is None:
         raise UsageError(
             f"{'--data' if data is None else '--out'} is missing",
-            expected="--data FILE and --out FOLDER, or --dry-run",
+            expected="--data FILE and --out FOLDER, or --preview, or --dry-run",
             hint="A recipe's own rows: kot data RECIPE --out data, then --data data/train.jsonl",
         )
     from kot_platypus.models import resolve_model
@@ -124,6 +135,21 @@ def train(
     with hold_folder(out):
         train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
     print(out / "adapter")
+
+
+def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:
+    from kot_platypus.data.build import load_sources, mix_rows
+    from kot_platypus.formats import read_rows
+    from kot_platypus.models import load_tokenizer, resolve_model
+    from kot_platypus.train.preview import preview_rows
+
+    section = recipe.model
+    rows = (
+        read_rows(data) if data else mix_rows(load_sources(recipe.data, recipe.seed), recipe.seed)
+    )
+    base = resolve_model(section.name, section.revision, weights=False)
+    tokenizer = load_tokenizer(base, trust_remote_code=section.trust_remote_code)
+    print_screen(preview_rows(rows, recipe.train, tokenizer, count))
 
 
 @app.command(epilog=example("kot merge --adapter adapters/mine/adapter --out merged"))

@@ -23,8 +23,9 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
-from kot_platypus.artifacts import Stage, hash_file, new_folder, read_jsonl, write_json, write_text
+from kot_platypus.artifacts import Stage, hash_file, hash_files, new_folder, write_json, write_text
 from kot_platypus.errors import DataError, ModelError
+from kot_platypus.formats import read_rows
 from kot_platypus.models import (
     ADAPTER_INFO,
     fingerprint_model,
@@ -36,7 +37,6 @@ from kot_platypus.models import (
 from kot_platypus.progress import console, show_progress
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, Target, TrainSection
-from kot_platypus.records import Example
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, encode_example
 from kot_platypus.train.loss import pack_loss
@@ -53,7 +53,7 @@ def train_adapter(
     target: Target | None = None,
     seed: int = 42,
 ) -> None:
-    """Train on ``data`` (JSONL in KoCoT's columns) and write ``out/adapter`` and ``out/log.jsonl``.
+    """Train on ``data`` (rows as in ``formats``) and write ``out/adapter`` and ``out/log.jsonl``.
 
     ``target`` overrides the section's. A finished ``out`` is left alone; an interrupted one goes
     on from its last intact checkpoint with the same result, bit for bit on one CPU.
@@ -62,6 +62,7 @@ def train_adapter(
     device = resolve_device(model_section.device)
     dtype = resolve_dtype(model_section.dtype, device)
     base_fingerprint = fingerprint_model(base)
+    template = load_template(section.template)
     stage = Stage(
         out,
         "train",
@@ -71,11 +72,10 @@ def train_adapter(
             "seed": seed,
             "dtype": dtype,
         },
-        inputs={"data": hash_file(data), "base": base_fingerprint},
+        inputs={"data": hash_file(data), "base": base_fingerprint, **_hash_chat(template, base)},
     )
     if stage.is_done:
         return
-    template = load_template(section.template)
     tokenizer = load_tokenizer(base, trust_remote_code=model_section.trust_remote_code)
     encoded, num_dropped = _encode_rows(data, template, target, tokenizer, section.cutoff_len)
     stage.begin()  # only now: rows that had to be mended first leave no claim behind
@@ -85,13 +85,23 @@ def train_adapter(
     )
     model = add_lora(model, section)
     history = fit_adapter(model, encoded, section, out / "checkpoints", seed=seed, title=target)
-    info = {"base": base_fingerprint, "template": template.model_dump(), "target": target}
+    info = {
+        "base": base_fingerprint,
+        "template": template.model_dump(),
+        "chat_template": tokenizer.chat_template,
+        "target": target,
+    }
     with new_folder(out / "adapter") as folder:
         model.save_pretrained(folder)
         write_json(folder / ADAPTER_INFO, info)
     write_text(out / "log.jsonl", history)
     shutil.rmtree(out / "checkpoints", ignore_errors=True)
     stage.finish(num_dropped=num_dropped, **_count_facts(model, encoded, section))
+
+
+def _hash_chat(template: Template, base: Path) -> dict[str, str]:
+    """The hash of the chat template's file, if it is used: the base's fingerprint leaves it out."""
+    return {"chat_template": hash_files(base, ("*.jinja",))} if template.chat else {}
 
 
 def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, int]:
@@ -116,19 +126,20 @@ def _encode_rows(
     data: Path, template: Template, target: Target, tokenizer: Any, cutoff_len: int
 ) -> tuple[list[Encoded], int]:
     """The examples that fit, and how many do not. Raises DataError when none does."""
-    examples = read_jsonl(data, Example)
+    rows = read_rows(data)
     encoded = [
         item
-        for example in examples
-        if (item := encode_example(example, template, target, tokenizer, cutoff_len))
+        for row in rows
+        if (item := encode_example(row, template, target, tokenizer, cutoff_len))
     ]
     if not encoded:
         raise DataError(
-            f"none of the {len(examples)} rows of {data} fits cutoff_len {cutoff_len}",
+            f"none of the {len(rows)} rows of {data} has anything to learn with target {target!r} "
+            f"and cutoff_len {cutoff_len}",
             expected="at least one",
-            hint="Raise train.cutoff_len." if examples else "The file holds no rows.",
+            hint="Look at them with: kot train --preview" if rows else "The file holds no rows.",
         )
-    return encoded, len(examples) - len(encoded)
+    return encoded, len(rows) - len(encoded)
 
 
 def add_lora(model: Any, section: TrainSection) -> Any:

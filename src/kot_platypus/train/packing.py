@@ -88,9 +88,10 @@ def _build(examples: Sequence[Encoded], weights: Sequence[float]) -> Pack:
         start = len(ids)
         ids += example.ids
         positions += range(len(example.ids))
+        learnt = example.target_positions
         # The output at t predicts token t + 1.
-        predict_at += range(start + example.prompt_len - 1, start + len(example.ids) - 1)
-        targets += example.ids[example.prompt_len :]
+        predict_at += [start + position - 1 for position in learnt]
+        targets += [example.ids[position] for position in learnt]
         target_weights += [weight] * example.num_targets
     return Pack(
         input_ids=torch.tensor([ids]),
