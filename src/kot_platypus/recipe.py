@@ -67,8 +67,14 @@ Target = Literal["rationale_answer", "rationale", "answer"]
 
 
 class TrainSection(Section):
-    """How the adapter is trained. Names follow Platypus and PEFT."""
+    """How the model is trained. Names follow Platypus and PEFT."""
 
+    method: Literal["lora", "dora", "qlora", "full"] = "lora"
+    """An adapter (LoRA; DoRA; LoRA on a base held in 4 bits), or all weights."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, the same gradient."""
+    torch_compile: bool = False
+    """Compile the decoder's layers: pays on a GPU, after a minute or so."""
     template: str = "kot"
     target: Target = "rationale_answer"
     """What the model learns to write after the prompt."""
