@@ -29,6 +29,12 @@ def is_main_process() -> bool:
     return process_rank() == 0
 
 
+def spreads_weights() -> bool:
+    """Whether accelerate's launcher has the processes hold a part of the model each."""
+    options = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+    return any(os.environ.get(option, "").lower() == "true" for option in options)
+
+
 def share_all(value: Any) -> list[Any]:
     """Every process's ``value``, in the order of ranks. All processes must call it."""
     if count_processes() == 1:

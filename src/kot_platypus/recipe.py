@@ -66,10 +66,19 @@ class DataSection(Section):
 Target = Literal["rationale_answer", "rationale", "answer"]
 
 
+Method = Literal["lora", "dora", "qlora", "full"]
+METHOD_NAMES: dict[Method, str] = {
+    "lora": "LoRA",
+    "dora": "DoRA",
+    "qlora": "QLoRA",
+    "full": "all weights",
+}
+
+
 class TrainSection(Section):
     """How the model is trained. Names follow Platypus and PEFT."""
 
-    method: Literal["lora", "dora", "qlora", "full"] = "lora"
+    method: Method = "lora"
     """An adapter (LoRA; DoRA; LoRA on a base held in 4 bits), or all weights."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, the same gradient."""

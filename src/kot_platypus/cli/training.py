@@ -82,18 +82,23 @@ def train(
     out: Out,
     overrides: Sets = None,
 ) -> None:
-    """Train a LoRA adapter on your own rows with a recipe's model and settings."""
+    """Train on your own rows with a recipe's model and settings.
+
+    To share the work: torchrun --nproc-per-node N -m kot_platypus train ...
+    """
     from kot_platypus.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
     require_file(data, "--data")
     from kot_platypus.models import resolve_model
+    from kot_platypus.processes import is_main_process
     from kot_platypus.train.fit import train_adapter
 
     base = resolve_model(loaded.model.name, loaded.model.revision)
     with hold_folder(out):
         train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
-    print(out / "adapter")
+    if is_main_process():
+        print(out / ("model" if loaded.train.method == "full" else "adapter"))
 
 
 @app.command(epilog=example("kot merge --adapter adapters/mine/adapter --out merged"))

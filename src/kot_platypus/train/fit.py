@@ -16,7 +16,13 @@ from transformers.trainer_callback import PrinterCallback
 from kot_platypus.artifacts import Stage, hash_file, read_jsonl, write_text
 from kot_platypus.errors import DataError, RecipeError
 from kot_platypus.models import fingerprint_model, load_tokenizer, resolve_device, resolve_dtype
-from kot_platypus.processes import count_processes, is_main_process, process_rank, share_all
+from kot_platypus.processes import (
+    count_processes,
+    is_main_process,
+    process_rank,
+    share_all,
+    spreads_weights,
+)
 from kot_platypus.progress import console
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, Target, TrainSection
@@ -87,7 +93,9 @@ def train_adapter(
     if is_main_process():
         stage.begin()  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
-    model = load_trainable(base, section, dtype=dtype, device=device, **trust)
+    # A model to be spread over GPUs may be too large for one.
+    place = "cpu" if spreads_weights() else device
+    model = load_trainable(base, section, dtype=dtype, device=place, **trust)
     facts = {"num_dropped": num_dropped, **_count_facts(model, encoded, section)}
     arguments = make_arguments(
         section, len(encoded), out / "checkpoints", seed=seed, dtype=dtype, device=device

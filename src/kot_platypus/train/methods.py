@@ -35,14 +35,13 @@ def load_trainable(
         trust_remote_code=trust_remote_code,
         in_4_bits=section.method == "qlora",
     )
+    trainable = model if section.method == "full" else add_lora(model, section)
     if section.gradient_checkpointing:
         checkpoint_activations(model)
     if section.torch_compile:
         compile_layers(model)
-    if section.method != "full":
-        model = add_lora(model, section)
-    accept_packs(model)
-    return model
+    accept_packs(trainable)
+    return trainable
 
 
 def add_lora(model: Any, section: TrainSection) -> Any:
