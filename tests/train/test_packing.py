@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kot_platypus.train.encoding import Encoded
-from kot_platypus.train.loss import pack_loss
+from kot_platypus.train.loss import _LinearCrossEntropy, pack_loss
 from kot_platypus.train.packing import assign_packs, pack_batch, share_examples
 
 
@@ -120,3 +120,16 @@ def test_logit_softcapping_takes_the_plain_path_with_the_same_gradient(any_model
     loss.backward()
     assert loss.item() == pytest.approx(plain_loss, rel=1e-5)
     assert relative(gradients(any_model), plain) < 1e-5
+
+
+def test_float16_keeps_the_gradient_of_a_weight_next_to_nothing():
+    """One target of an example of 500 in a batch of 64, as GradScaler has it."""
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(40, 32), torch.randn(2000, 32) * 0.1
+    targets, weights = torch.arange(40), torch.full((40,), 1 / (64 * 500))
+    found = {}
+    for dtype in (torch.float32, torch.float16):
+        rows = hidden.to(dtype, copy=True).requires_grad_()
+        (_LinearCrossEntropy.apply(rows, weight.to(dtype), targets, weights) * 2**16).backward()
+        found[dtype] = rows.grad.float()
+    assert relative(found[torch.float16], found[torch.float32]) < 5e-3

@@ -85,6 +85,7 @@ def describe_model(results: RunResults) -> Any:
     recipe = results.recipe
     datasets = [s.path for s in recipe.data.sources if s.name == "hub" and s.path]
     base = _find_hub_model(recipe)
+    method = recipe.train.method
     return ModelCardData(
         model_name=recipe.name,
         language=["ko"],
@@ -94,7 +95,7 @@ def describe_model(results: RunResults) -> Any:
         base_model=base,
         datasets=datasets or None,
         metrics=["f1"] if TUNED in results.kobest else None,
-        tags=["korean", "chain-of-thought", recipe.train.method, "kot-platypus"],
+        tags=["korean", "chain-of-thought", "sft" if method == "full" else method, "kot-platypus"],
         eval_results=_list_eval_results(results) or None,
     )
 

@@ -29,7 +29,7 @@ from kot_platypus.recipe import ModelSection, Target, TrainSection
 from kot_platypus.records import Example
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, encode_example
-from kot_platypus.train.methods import load_trainable, save_trained
+from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import PackingTrainer, ShowProgress
 
@@ -73,15 +73,11 @@ def train_adapter(
     dtype = resolve_dtype(model_section.dtype, device)
     trust = {"trust_remote_code": model_section.trust_remote_code}
     base_fingerprint = share_all(fingerprint_model(base) if is_main_process() else "")[0]
+    settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
     stage = Stage(
         out,
         "train",
-        config={
-            **section.model_dump(mode="json", exclude=_NO_IDENTITY),
-            "target": target,
-            "seed": seed,
-            "dtype": dtype,
-        },
+        config={**settings, "target": target, "seed": seed, "dtype": dtype},
         inputs={"data": hash_file(data), "base": base_fingerprint},
     )
     if share_all(is_main_process() and stage.is_done)[0]:
@@ -93,26 +89,21 @@ def train_adapter(
     if is_main_process():
         stage.begin()  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
-    # A model to be spread over GPUs may be too large for one.
-    place = "cpu" if spreads_weights() else device
+    place = "cpu" if spreads_weights() else device  # it may be too large for one GPU
     model = load_trainable(base, section, dtype=dtype, device=place, **trust)
     facts = {"num_dropped": num_dropped, **_count_facts(model, encoded, section)}
-    arguments = make_arguments(
-        section, len(encoded), out / "checkpoints", seed=seed, dtype=dtype, device=device
+    checkpoints = out / "checkpoints"
+    arguments = _make_arguments(
+        section, len(encoded), checkpoints, seed=seed, dtype=dtype, device=device
     )
-    trainer = make_trainer(model, encoded, section, arguments, callbacks, title=target)
-    log = fit(trainer, out / "checkpoints")
+    trainer = _make_trainer(model, encoded, section, arguments, callbacks, title=target)
+    log = _fit(trainer, checkpoints)
     weights = trainer.gather_weights()
     if is_main_process():
-        info = {
-            "base": base_fingerprint,
-            "template": template.model_dump(),
-            "target": target,
-            "method": section.method,
-        }
-        save_trained(model, out, base, info, weights=weights, **trust)
+        info = {"base": base_fingerprint, "template": template.model_dump(), "target": target}
+        save_trained(model, out, base, info | describe_method(section), weights=weights, **trust)
         write_text(out / "log.jsonl", log)
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        shutil.rmtree(checkpoints, ignore_errors=True)
         stage.finish(**facts)
     share_all(None)  # when one process returns, the result is there
 
@@ -166,7 +157,7 @@ def _require_reporters(section: TrainSection) -> None:
             )
 
 
-def make_trainer(
+def _make_trainer(
     model: Any,
     encoded: Sequence[Encoded],
     section: TrainSection,
@@ -175,7 +166,7 @@ def make_trainer(
     *,
     title: str = "",
 ) -> PackingTrainer:
-    """The trainer of a model of ``load_trainable``; each process packs its share of each batch."""
+    """The trainer of what ``load_trainable`` gives; each process packs its share of each batch."""
 
     def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
         packs = pack_batch(
@@ -199,7 +190,7 @@ def make_trainer(
     return trainer
 
 
-def fit(trainer: PackingTrainer, checkpoints: Path) -> str:
+def _fit(trainer: PackingTrainer, checkpoints: Path) -> str:
     """Train in place; return the log as JSONL text (step, loss, learning_rate, epoch).
 
     ``checkpoints`` receives resumable states and is looked into for one to go on from.
@@ -214,7 +205,7 @@ def fit(trainer: PackingTrainer, checkpoints: Path) -> str:
     return "".join(json.dumps({key: row[key] for key in keys}) + "\n" for row in rows)
 
 
-def make_arguments(
+def _make_arguments(
     section: TrainSection,
     num_examples: int,
     checkpoints: Path,

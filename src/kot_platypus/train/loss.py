@@ -68,7 +68,8 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
 
     Shapes: hidden (N, H), weight (V, H), targets (N,), weights (N,). Under autocast the products
     are in its dtype. The softmax is computed in float32; memory is ``_CHUNK_ROWS`` x V beside the
-    gradients.
+    gradients, which are kept as for weights of at most 1: a weight of 1e-5 is next to nothing in
+    float16.
     """
 
     @staticmethod
@@ -76,6 +77,7 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor
     ) -> Tensor:
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        unit = weights.amax().clamp(min=1e-30)
         matrix = weight.to(_product_dtype(weight))  # once, not once a chunk
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
@@ -86,8 +88,8 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
             picked = probabilities.gather(1, targets[part, None])
             top = probabilities.amax(1, keepdim=True)
             total = probabilities.sub_(top).exp_().sum(1, keepdim=True)
-            scale = weights[part, None]
-            loss += ((total.log() + top - picked) * scale).sum()
+            scale = weights[part, None] / unit
+            loss += ((total.log() + top - picked) * scale).sum() * unit
             # d loss / d logits = weight * (softmax - one_hot)
             grad_logits = probabilities.mul_(scale / total)
             grad_logits.scatter_add_(1, targets[part, None], -scale)
@@ -95,13 +97,13 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
             grad_hidden[part] = grad_logits @ matrix
             if grad_weight is not None:
                 grad_weight += grad_logits.T @ rows
-        ctx.save_for_backward(grad_hidden, grad_weight)
+        ctx.save_for_backward(grad_hidden, grad_weight, unit)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        grad_hidden, grad_weight = ctx.saved_tensors
-        (grad,) = grad_outputs
+        grad_hidden, grad_weight, unit = ctx.saved_tensors
+        grad = grad_outputs[0] * unit
         return (
             grad_hidden * grad,
             None if grad_weight is None else grad_weight * grad,

@@ -44,6 +44,12 @@ def load_trainable(
     return trainable
 
 
+def describe_method(section: TrainSection) -> dict[str, str]:
+    """What a trained model's ``kot.json`` says of its method."""
+    quantization = {"quantization": "nf4"} if section.method == "qlora" else {}
+    return {"method": section.method, **quantization}
+
+
 def add_lora(model: Any, section: TrainSection) -> Any:
     """``model`` with fresh LoRA or DoRA weights in float32, ready to train.
 
