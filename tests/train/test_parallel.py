@@ -11,15 +11,22 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from transformers import TrainerCallback
 
 from kot_platypus.artifacts import hash_file, write_jsonl
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import UsageError
+from kot_platypus.models import load_model
 from kot_platypus.recipe import ModelSection, TrainSection, load_recipe
 from kot_platypus.run import run_recipe
+from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import train_adapter
+from kot_platypus.train.loss import accept_packs
+from kot_platypus.train.packing import pack_batch
 
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 # 16 examples of many lengths in steps of 5: the packs fall unevenly, and the last step's one
@@ -65,18 +72,44 @@ class DieAfter(TrainerCallback):
             os._exit(9)
 
 
+def compare_sharded(base: Path) -> None:
+    """Whether FSDP's shards get the gradient of the whole model, in two processes of this."""
+    dist.init_process_group("gloo")
+    batch = [Encoded(tuple(range(5, 20 + 7 * i)), 4 + i) for i in range(7)]
+    whole, model = (load_model(base, dtype="float32", device="cpu") for _ in range(2))
+    for each in (whole, model):
+        accept_packs(each)
+    for pack in pack_batch(batch, 60, "example"):
+        whole(pack).backward()
+    mesh = init_device_mesh("cpu", (2,))
+    for part in (*model.model.layers, model):
+        fully_shard(part, mesh=mesh)
+    for pack in pack_batch(batch, 60, "example", rank=dist.get_rank(), num_processes=2):
+        (model(pack) * 2).backward()
+    for (name, expected), found in zip(whole.named_parameters(), model.parameters(), strict=True):
+        difference = found.grad.full_tensor() - expected.grad
+        assert difference.norm() < 1e-5 * expected.grad.norm(), name
+    dist.destroy_process_group()
+
+
 def main() -> None:
     """What each process does: ``root base prefix settings(JSON) [steps to die after]``."""
+    if sys.argv[1] == "shards":
+        compare_sharded(Path(sys.argv[2]))
+        return
     root, base, prefix = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     callbacks = [DieAfter(int(steps)) for steps in sys.argv[5:]]
     for name, changes in json.loads(sys.argv[4]).items():
         train(root, base, prefix + name, changes, callbacks=callbacks)
 
 
-def launch(root: Path, base: Path, prefix: str, settings: Mapping[str, object], *steps: int) -> int:
-    command = [*LAUNCH, "2", "-m", "tests.train.test_parallel", str(root), str(base), prefix]
-    command += [json.dumps(settings), *map(str, steps)]
+def launch_main(*arguments: object) -> int:
+    command = [*LAUNCH, "2", "-m", "tests.train.test_parallel", *map(str, arguments)]
     return subprocess.run(command, check=False, cwd=Path(__file__).parents[2]).returncode
+
+
+def launch(root: Path, base: Path, prefix: str, settings: Mapping[str, object], *steps: int) -> int:
+    return launch_main(root, base, prefix, json.dumps(settings), *steps)
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +175,12 @@ def test_two_processes_follow_one_with_every_method(root, base):
     assert launch(root, base, "two-", SLOW_SETTINGS) == 0
     for name in SLOW_SETTINGS:
         assert_same(root / f"one-{name}", root / f"two-{name}")
+
+
+@pytest.mark.slow
+def test_shards_of_a_model_get_its_gradient(base):
+    """The loss goes through the forward that FSDP wraps, and each process makes all passes."""
+    assert launch_main("shards", base) == 0
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from kot_platypus.artifacts import Stage, hash_file, read_jsonl, write_text
-from kot_platypus.errors import DataError, RecipeError
+from kot_platypus.errors import DataError
 from kot_platypus.models import fingerprint_model, load_tokenizer, resolve_device, resolve_dtype
 from kot_platypus.processes import (
     count_processes,
@@ -25,7 +24,7 @@ from kot_platypus.processes import (
 )
 from kot_platypus.progress import console
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.recipe import ModelSection, Target, TrainSection
+from kot_platypus.recipe import ModelSection, Target, TrainSection, require_reporters
 from kot_platypus.records import Example
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, encode_example
@@ -82,7 +81,7 @@ def train_adapter(
     )
     if share_all(is_main_process() and stage.is_done)[0]:
         return
-    _require_reporters(section)
+    require_reporters(section)
     template = load_template(section.template)
     tokenizer = load_tokenizer(base, **trust)
     encoded, num_dropped = _encode_rows(data, template, target, tokenizer, section.cutoff_len)
@@ -145,16 +144,6 @@ def _encode_rows(
             hint="Raise train.cutoff_len." if examples else "The file holds no rows.",
         )
     return encoded, len(examples) - len(encoded)
-
-
-def _require_reporters(section: TrainSection) -> None:
-    for module in section.report_to:
-        if find_spec(module) is None:
-            raise RecipeError(
-                f"train.report_to names {module}, which is not installed",
-                expected="an installed package",
-                hint=f"Type: pip install {module}",
-            )
 
 
 def _make_trainer(
