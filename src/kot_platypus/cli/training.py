@@ -108,7 +108,10 @@ def train(
     ] = False,
     rows: Annotated[int, typer.Option(min=0, help="How many rows --preview shows.")] = 3,
 ) -> None:
-    """Train a LoRA adapter on your own rows with a recipe's model and settings."""
+    """Train on your own rows with a recipe's model and settings.
+
+    To share the work: torchrun --nproc-per-node N -m kot_platypus train ...
+    """
     from kot_platypus.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
@@ -129,12 +132,14 @@ def train(
             hint="A recipe's own rows: kot data RECIPE --out data, then --data data/train.jsonl",
         )
     from kot_platypus.models import resolve_model
+    from kot_platypus.processes import is_main_process
     from kot_platypus.train.fit import train_adapter
 
     base = resolve_model(loaded.model.name, loaded.model.revision)
     with hold_folder(out):
         train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
-    print(out / "adapter")
+    if is_main_process():
+        print(out / ("model" if loaded.train.method == "full" else "adapter"))
 
 
 def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:

@@ -12,8 +12,8 @@ from transformers import AttentionInterface
 
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train.fit import _num_steps as count_steps
-from kot_platypus.train.fit import add_lora
 from kot_platypus.train.loss import _CHUNK_ROWS as CHUNK_ROWS
+from kot_platypus.train.methods import add_lora
 from kot_platypus.train.packing import assign_packs
 
 _ADAM_STATES = 2
