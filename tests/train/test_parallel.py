@@ -169,6 +169,7 @@ def test_a_run_in_several_processes_is_refused_before_anything_is_done(tmp_path,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_two_processes_follow_one_with_every_method(root, base):
     for name, changes in SLOW_SETTINGS.items():
         train(root, base, f"one-{name}", changes)
@@ -178,12 +179,14 @@ def test_two_processes_follow_one_with_every_method(root, base):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_shards_of_a_model_get_its_gradient(base):
     """The loss goes through the forward that FSDP wraps, and each process makes all passes."""
     assert launch_main("shards", base) == 0
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_two_killed_processes_go_on_to_the_adapter_of_two_that_were_not(root, base):
     settings = {"dropout": {"lora_dropout": 0.2}}  # each process has a random state of its own
     assert launch(root, base, "whole-", settings) == 0
@@ -198,6 +201,7 @@ def test_two_killed_processes_go_on_to_the_adapter_of_two_that_were_not(root, ba
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_command_line_in_two_processes_writes_what_it_writes_in_one(root, base):
     overrides = [f"model.name={base}", "model.device=cpu", "model.dtype=float32"]
     overrides += [f"train.batch_size={BATCH_SIZE}", "train.last_batch=keep"]
