@@ -20,8 +20,9 @@ from kot_platypus.train.estimate import (
     count_activations,
     estimate_training,
 )
-from kot_platypus.train.fit import add_lora, train_adapter
+from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.measurement import Measurement, measure_pass
+from kot_platypus.train.methods import add_lora
 from kot_platypus.train.packing import pack_batch
 
 SECTION = TrainSection(batch_size=4, num_epochs=3, max_tokens_per_pass=128, lora_r=4)

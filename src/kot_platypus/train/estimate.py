@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
+from kot_platypus.errors import RecipeError
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train.fit import _num_steps as count_steps
 from kot_platypus.train.loss import _CHUNK_ROWS as CHUNK_ROWS
@@ -55,8 +56,15 @@ class Estimate:
 def add_adapter(model: Any, section: TrainSection, dtype: str) -> Any:
     """An empty model as it will be trained: held in ``dtype``, the adapter in float32.
 
-    Raises ModelError when the model has none of ``lora_target_modules``.
+    Raises ModelError when the model has none of ``lora_target_modules``, and RecipeError for the
+    methods that are not counted yet.
     """
+    if section.method in ("full", "qlora"):
+        raise RecipeError(
+            f"--dry-run does not count train.method {section.method}",
+            expected="lora or dora",
+            hint="Leave out --dry-run, or set train.method=lora.",
+        )
     return add_lora(model.to(getattr(torch, dtype)), section)
 
 
