@@ -69,7 +69,9 @@ def test_json_lines_by_the_name_of_json(tmp_path):
 
 @each_format
 def test_parquet(tmp_path, values, row):
-    pyarrow, parquet = map(pytest.importorskip, ("pyarrow", "pyarrow.parquet"))
+    import pyarrow
+    from pyarrow import parquet
+
     parquet.write_table(pyarrow.Table.from_pylist([values, values]), tmp_path / "a.parquet")
     assert read_rows(tmp_path / "a.parquet") == [row, row]
 
@@ -194,7 +196,6 @@ def test_row_of_a_table_with_too_few_cells_is_named(tmp_path):
 
 
 def test_parquet_in_name_alone_is_refused(tmp_path):
-    pytest.importorskip("pyarrow")
     (tmp_path / "a.parquet").write_text("no table")
     assert_refused(tmp_path / "a.parquet", "expected a Parquet file")
 

@@ -202,7 +202,6 @@ def test_bfloat16_trains_float32_adapters(data, base, tmp_path):
 
 
 def test_qlora_trains_beside_a_base_in_four_bits(data, base, tmp_path):
-    pytest.importorskip("bitsandbytes")
     facts = {}
     for method in ("lora", "qlora"):
         train_adapter(data, base, tmp_path / method, section(method=method), MODEL)
@@ -272,7 +271,6 @@ def test_reporter_that_is_not_installed_is_refused_in_one_line(data, base, tmp_p
 
 
 def test_tensorboard_gets_the_losses(data, base, tmp_path, monkeypatch):
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "logs"))

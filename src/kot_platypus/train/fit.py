@@ -92,13 +92,17 @@ def train_adapter(
     model = load_trainable(base, section, dtype=dtype, device=place, **trust)
     facts = {"num_dropped": num_dropped, **_count_facts(model, encoded, section)}
     checkpoints = out / "checkpoints"
-    at = {"seed": seed, "dtype": dtype, "device": device}
+    at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
     arguments = _make_arguments(section, len(encoded), checkpoints, **at)
     trainer = _make_trainer(model, encoded, section, arguments, callbacks, title=target)
     log = _fit(trainer, checkpoints)
     weights = trainer.gather_weights()
     if is_main_process():
-        info = {"base": base_fingerprint, "target": target, **describe_method(section)}
+        info: dict[str, Any] = {
+            "base": base_fingerprint,
+            "target": target,
+            **describe_method(section),
+        }
         info |= {"template": template.model_dump(), "chat_template": tokenizer.chat_template}
         save_trained(model, out, base, info, weights=weights, **trust)
         write_text(out / "log.jsonl", log)
