@@ -241,10 +241,12 @@ def load_model(
     device: str = "auto",
     adapter: Path | None = None,
     trust_remote_code: bool = False,
+    in_4_bits: bool = False,
 ) -> PreTrainedModel:
     """A causal language model from ``folder`` (safetensors only), in evaluation mode.
 
-    ``adapter`` is a PEFT folder, put on top and left unmerged. Raises ModelError.
+    ``adapter`` is a PEFT folder, put on top and left unmerged. ``in_4_bits`` holds the linear
+    layers as NF4 (QLoRA) and computes in ``dtype``. Raises ModelError.
     """
     _quieten()
     import torch
@@ -252,18 +254,22 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     device = resolve_device(device)
+    torch_dtype = getattr(torch, resolve_dtype(dtype, device))
+    quantized = _quantize_to_4_bits(device, torch_dtype) if in_4_bits else {}
     try:
         model: Any
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=getattr(torch, resolve_dtype(dtype, device)),
+            dtype=torch_dtype,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            **quantized,
         )
         if report["missing_keys"]:  # transformers would go on with random numbers
             raise KeyError(f"no weights for {min(report['missing_keys'])}")
-        model = model.to(device)
+        if not quantized:  # which is already where it belongs
+            model = model.to(device)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _does_not_load(folder, "model", error) from error
     if adapter is not None:
@@ -298,6 +304,25 @@ def build_empty_model(
             expected="the config.json of a causal language model",
             hint="Check the folder.",
         ) from error
+
+
+def _quantize_to_4_bits(device: str, dtype: Any) -> dict[str, Any]:
+    """How QLoRA holds its base (Dettmers et al. 2023). Raises KotError where that cannot be."""
+    if device != "cuda":
+        raise ModelError(
+            f"4 bits on {device}", expected="a CUDA device", hint="Set train.method=lora."
+        )
+    require_extra("bitsandbytes", "qlora", "holding a model in 4 bits")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": config, "device_map": {"": torch.cuda.current_device()}}
 
 
 def _load_adapter(model: PreTrainedModel, adapter: Path) -> Any:

@@ -29,6 +29,12 @@ def is_main_process() -> bool:
     return process_rank() == 0
 
 
+def spreads_weights() -> bool:
+    """Whether accelerate's launcher has the processes hold a part of the model each."""
+    options = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+    return any(os.environ.get(option, "").lower() == "true" for option in options)
+
+
 def share_all(value: Any) -> list[Any]:
     """Every process's ``value``, in the order of ranks. All processes must call it."""
     if count_processes() == 1:
@@ -47,8 +53,10 @@ def _join() -> None:
     import torch
     import torch.distributed as dist
 
-    # Only small objects travel, so gloo serves whatever the device of the models.
+    # Objects and a CPU's gradients travel by gloo, a GPU's gradients by NCCL.
+    has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
     if not dist.is_initialized():  # a caller of ours may have
-        dist.init_process_group("gloo", timeout=_PATIENCE)
+        backend = "cpu:gloo,cuda:nccl" if has_nccl else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())

@@ -66,9 +66,24 @@ class DataSection(Section):
 Target = Literal["rationale_answer", "rationale", "answer"]
 
 
-class TrainSection(Section):
-    """How the adapter is trained. Names follow Platypus and PEFT."""
+Method = Literal["lora", "dora", "qlora", "full"]
+METHOD_NAMES: dict[Method, str] = {
+    "lora": "LoRA",
+    "dora": "DoRA",
+    "qlora": "QLoRA",
+    "full": "all weights",
+}
 
+
+class TrainSection(Section):
+    """How the model is trained. Names follow Platypus and PEFT."""
+
+    method: Method = "lora"
+    """An adapter (LoRA; DoRA; LoRA on a base held in 4 bits), or all weights."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, the same gradient."""
+    torch_compile: bool = False
+    """Compile the decoder's layers: pays on a GPU, after a minute or so."""
     template: str = "kot"
     target: Target = "rationale_answer"
     """What the model learns to write after the prompt."""

@@ -100,7 +100,10 @@ def train(
         bool, typer.Option(help="Whether --dry-run times a layer on this device.")
     ] = True,
 ) -> None:
-    """Train a LoRA adapter on your own rows with a recipe's model and settings."""
+    """Train on your own rows with a recipe's model and settings.
+
+    To share the work: torchrun --nproc-per-node N -m kot_platypus train ...
+    """
     from kot_platypus.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
@@ -118,12 +121,14 @@ def train(
             hint="A recipe's own rows: kot data RECIPE --out data, then --data data/train.jsonl",
         )
     from kot_platypus.models import resolve_model
+    from kot_platypus.processes import is_main_process
     from kot_platypus.train.fit import train_adapter
 
     base = resolve_model(loaded.model.name, loaded.model.revision)
     with hold_folder(out):
         train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
-    print(out / "adapter")
+    if is_main_process():
+        print(out / ("model" if loaded.train.method == "full" else "adapter"))
 
 
 @app.command(epilog=example("kot merge --adapter adapters/mine/adapter --out merged"))

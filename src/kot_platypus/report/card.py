@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from kot_platypus.errors import UsageError
 from kot_platypus.prompts import load_template
-from kot_platypus.recipe import Recipe, SourceSection
+from kot_platypus.recipe import METHOD_NAMES, Recipe, SourceSection
 from kot_platypus.report import tables, wording
 from kot_platypus.report.limits import list_limits
 from kot_platypus.report.page import write_command
@@ -55,6 +55,7 @@ def render_card(results: RunResults, prompt: str | None = None) -> str:
         recipe=recipe,
         base=tables.name_hub_model(recipe),
         base_link=_find_hub_model(recipe),
+        method=METHOD_NAMES[recipe.train.method],
         benchmark=wording.name_benchmark(recipe),
         headline=wording.write_headline(results),
         details=wording.write_details(results),
@@ -84,6 +85,7 @@ def describe_model(results: RunResults) -> Any:
     recipe = results.recipe
     datasets = [s.path for s in recipe.data.sources if s.name == "hub" and s.path]
     base = _find_hub_model(recipe)
+    method = recipe.train.method
     return ModelCardData(
         model_name=recipe.name,
         language=["ko"],
@@ -93,7 +95,7 @@ def describe_model(results: RunResults) -> Any:
         base_model=base,
         datasets=datasets or None,
         metrics=["f1"] if TUNED in results.kobest else None,
-        tags=["korean", "chain-of-thought", "lora", "kot-platypus"],
+        tags=["korean", "chain-of-thought", "sft" if method == "full" else method, "kot-platypus"],
         eval_results=_list_eval_results(results) or None,
     )
 

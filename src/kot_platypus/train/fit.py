@@ -1,4 +1,4 @@
-"""The train stage: examples and a base model in, a LoRA adapter out."""
+"""The train stage: examples and a base model in; an adapter, or a trained model, out."""
 
 from __future__ import annotations
 
@@ -6,41 +6,35 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-from peft import LoraConfig, get_peft_model
-from torch import Tensor, nn
-from transformers import (
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from kot_platypus.artifacts import Stage, hash_file, new_folder, read_jsonl, write_json, write_text
-from kot_platypus.errors import DataError, ModelError
-from kot_platypus.models import (
-    ADAPTER_INFO,
-    fingerprint_model,
-    load_model,
-    load_tokenizer,
-    resolve_device,
-    resolve_dtype,
+from kot_platypus.artifacts import Stage, hash_file, read_jsonl, write_text
+from kot_platypus.errors import DataError, RecipeError
+from kot_platypus.models import fingerprint_model, load_tokenizer, resolve_device, resolve_dtype
+from kot_platypus.processes import (
+    count_processes,
+    is_main_process,
+    process_rank,
+    share_all,
+    spreads_weights,
 )
-from kot_platypus.progress import console, show_progress
+from kot_platypus.progress import console
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, Target, TrainSection
 from kot_platypus.records import Example
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, encode_example
-from kot_platypus.train.loss import pack_loss
-from kot_platypus.train.packing import Pack, pack_batch
+from kot_platypus.train.methods import describe_method, load_trainable, save_trained
+from kot_platypus.train.packing import pack_batch
+from kot_platypus.train.trainer import PackingTrainer, ShowProgress
+
+# What changes neither the result nor what it means: an interrupted training goes on without it.
+_NO_IDENTITY = {"baseline_targets", "report_to", "gradient_checkpointing"}
 
 
 def train_adapter(
@@ -52,46 +46,66 @@ def train_adapter(
     *,
     target: Target | None = None,
     seed: int = 42,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
-    """Train on ``data`` (JSONL in KoCoT's columns) and write ``out/adapter`` and ``out/log.jsonl``.
+    """Train on ``data`` (JSONL in KoCoT's columns); write ``out/adapter`` and ``out/log.jsonl``.
 
-    ``target`` overrides the section's. A finished ``out`` is left alone; an interrupted one goes
-    on from its last intact checkpoint with the same result, bit for bit on one CPU.
+    ``method: full`` writes ``out/model`` instead of an adapter. A finished ``out`` is left alone;
+    an interrupted one goes on from its last intact checkpoint with the same result, bit for bit on
+    one CPU. Under torchrun every process calls this and computes its share of each step; the
+    main one writes.
+
+    Args:
+        data: The examples.
+        base: A model folder.
+        out: The stage's folder; on several machines on a disk that all of them see.
+        section: How to train.
+        model_section: Which device and dtype; its name is not looked at.
+        target: What to learn, instead of the section's.
+        seed: Of the order of examples, fresh adapter weights and dropout.
+        callbacks: HF Trainer callbacks of one's own.
+
+    Raises:
+        KotError: anything wrong with the rows, model, settings or folder.
     """
     target = target or section.target
     device = resolve_device(model_section.device)
     dtype = resolve_dtype(model_section.dtype, device)
-    base_fingerprint = fingerprint_model(base)
+    trust = {"trust_remote_code": model_section.trust_remote_code}
+    base_fingerprint = share_all(fingerprint_model(base) if is_main_process() else "")[0]
+    settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
     stage = Stage(
         out,
         "train",
-        config={
-            **section.model_dump(mode="json", exclude={"baseline_targets", "report_to"}),
-            "target": target,
-            "seed": seed,
-            "dtype": dtype,
-        },
+        config={**settings, "target": target, "seed": seed, "dtype": dtype},
         inputs={"data": hash_file(data), "base": base_fingerprint},
     )
-    if stage.is_done:
+    if share_all(is_main_process() and stage.is_done)[0]:
         return
+    _require_reporters(section)
     template = load_template(section.template)
-    tokenizer = load_tokenizer(base, trust_remote_code=model_section.trust_remote_code)
+    tokenizer = load_tokenizer(base, **trust)
     encoded, num_dropped = _encode_rows(data, template, target, tokenizer, section.cutoff_len)
-    stage.begin()  # only now: rows that had to be mended first leave no claim behind
+    if is_main_process():
+        stage.begin()  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
-    model = load_model(
-        base, dtype=dtype, device=device, trust_remote_code=model_section.trust_remote_code
+    place = "cpu" if spreads_weights() else device  # it may be too large for one GPU
+    model = load_trainable(base, section, dtype=dtype, device=place, **trust)
+    facts = {"num_dropped": num_dropped, **_count_facts(model, encoded, section)}
+    checkpoints = out / "checkpoints"
+    arguments = _make_arguments(
+        section, len(encoded), checkpoints, seed=seed, dtype=dtype, device=device
     )
-    model = add_lora(model, section)
-    history = fit_adapter(model, encoded, section, out / "checkpoints", seed=seed, title=target)
-    info = {"base": base_fingerprint, "template": template.model_dump(), "target": target}
-    with new_folder(out / "adapter") as folder:
-        model.save_pretrained(folder)
-        write_json(folder / ADAPTER_INFO, info)
-    write_text(out / "log.jsonl", history)
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    stage.finish(num_dropped=num_dropped, **_count_facts(model, encoded, section))
+    trainer = _make_trainer(model, encoded, section, arguments, callbacks, title=target)
+    log = _fit(trainer, checkpoints)
+    weights = trainer.gather_weights()
+    if is_main_process():
+        info = {"base": base_fingerprint, "template": template.model_dump(), "target": target}
+        save_trained(model, out, base, info | describe_method(section), weights=weights, **trust)
+        write_text(out / "log.jsonl", log)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        stage.finish(**facts)
+    share_all(None)  # when one process returns, the result is there
 
 
 def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, int]:
@@ -100,14 +114,16 @@ def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) 
     shown = section.num_epochs * len(encoded)
     if section.last_batch == "drop":
         shown = steps * min(section.batch_size, len(encoded))
+    inner = model.get_base_model() if hasattr(model, "peft_config") else model
     return {
         "num_examples": len(encoded),
+        "num_processes": count_processes(),
         "optimizer_steps": steps,
         "tokens_seen": round(shown / len(encoded) * sum(len(item.ids) for item in encoded)),
         "trained_tokens_seen": round(
             shown / len(encoded) * sum(item.num_targets for item in encoded)
         ),
-        "parameters": sum(p.numel() for p in model.get_base_model().parameters()),
+        "parameters": inner.num_parameters(),  # also counts a quantised model's right
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
 
@@ -131,57 +147,58 @@ def _encode_rows(
     return encoded, len(examples) - len(encoded)
 
 
-def add_lora(model: Any, section: TrainSection) -> Any:
-    """``model`` with fresh LoRA weights, in float32 whatever the base's dtype, ready to train.
-
-    Raises ModelError when the model has none of ``lora_target_modules``.
-    """
-    modules = section.lora_target_modules
-    config = LoraConfig(
-        r=section.lora_r,
-        lora_alpha=section.lora_alpha,
-        lora_dropout=section.lora_dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return get_peft_model(model, config)
-    except ValueError as error:
-        raise ModelError(
-            f"no LoRA for {modules} ({str(error).splitlines()[0][:200]})",
-            expected="names of the model's linear layers, or all-linear",
-            hint="Set train.lora_target_modules.",
-        ) from error
+def _require_reporters(section: TrainSection) -> None:
+    for module in section.report_to:
+        if find_spec(module) is None:
+            raise RecipeError(
+                f"train.report_to names {module}, which is not installed",
+                expected="an installed package",
+                hint=f"Type: pip install {module}",
+            )
 
 
-def fit_adapter(
+def _make_trainer(
     model: Any,
     encoded: Sequence[Encoded],
     section: TrainSection,
-    checkpoints: Path,
+    arguments: TrainingArguments,
+    callbacks: Sequence[TrainerCallback] = (),
     *,
-    seed: int,
     title: str = "",
-) -> str:
-    """Train ``model`` in place; return the log as JSONL text (step, loss, learning_rate, epoch).
+) -> PackingTrainer:
+    """The trainer of what ``load_trainable`` gives; each process packs its share of each batch."""
 
-    ``checkpoints`` receives resumable states and is looked into for one to go on from.
-    """
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    arguments = _make_arguments(section, len(encoded), checkpoints, seed=seed, use_cpu=on_cpu)
+    def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
+        packs = pack_batch(
+            batch,
+            section.max_tokens_per_pass,
+            section.loss_weighting,
+            rank=process_rank(),
+            num_processes=count_processes(),
+        )
+        num_tokens = sum(len(example.ids) for example in batch)
+        return {"packs": packs, "num_examples": len(batch), "num_tokens": num_tokens}
+
     trainer = PackingTrainer(
         model=model,
         args=arguments,
         train_dataset=list(encoded),
-        data_collator=lambda batch: {
-            "packs": pack_batch(batch, section.max_tokens_per_pass, section.loss_weighting)
-        },
-        callbacks=[SealCheckpoints(), _ShowProgress(f"Training ({title})")],
+        data_collator=collate,
+        callbacks=[SealCheckpoints(), ShowProgress(f"Training ({title})"), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
-    resume = find_checkpoint(checkpoints)
-    if resume:
-        console.print(f"  Going on from step {resume.name.split('-')[1]} of {arguments.max_steps}")
+    return trainer
+
+
+def _fit(trainer: PackingTrainer, checkpoints: Path) -> str:
+    """Train in place; return the log as JSONL text (step, loss, learning_rate, epoch).
+
+    ``checkpoints`` receives resumable states and is looked into for one to go on from.
+    """
+    resume = share_all(find_checkpoint(checkpoints) if is_main_process() else None)[0]
+    if resume and is_main_process():
+        step = resume.name.split("-")[1]
+        console.print(f"  Going on from step {step} of {trainer.args.max_steps}")
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     keys = ("step", "loss", "learning_rate", "epoch")
     rows = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -189,8 +206,15 @@ def fit_adapter(
 
 
 def _make_arguments(
-    section: TrainSection, num_examples: int, checkpoints: Path, *, seed: int, use_cpu: bool
+    section: TrainSection,
+    num_examples: int,
+    checkpoints: Path,
+    *,
+    seed: int,
+    dtype: str,
+    device: str,
 ) -> TrainingArguments:
+    """The section in HF Trainer's words."""
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=min(section.batch_size, num_examples),
@@ -202,70 +226,24 @@ def _make_arguments(
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
         optim="adamw_torch",
+        bf16=dtype == "bfloat16",
+        fp16=dtype == "float16" and device == "cuda",
         dataloader_drop_last=section.last_batch == "drop",
         dataloader_pin_memory=False,
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,  # every pass uses all that is trained
         logging_steps=1,
         save_steps=section.save_steps,
         save_total_limit=2,
         report_to=list(section.report_to) or "none",
         disable_tqdm=True,
         seed=seed,
-        use_cpu=use_cpu,
+        use_cpu=device == "cpu",
     )
     # One process, one device: several GPUs take several processes, not torch's DataParallel,
-    # whose wrapper would hide the model from pack_loss.
+    # which would hand a pack to each.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
-
-
-class PackingTrainer(Trainer):  # type: ignore[misc]
-    """HF's Trainer, whose batch is an optimizer step's examples and whose passes are packs."""
-
-    def training_step(
-        self,
-        model: nn.Module,
-        inputs: dict[str, list[Pack]],
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Tensor:
-        """One forward and backward pass for each pack; their losses sum to the step's loss."""
-        model.train()
-        total = torch.zeros((), device=self.args.device)
-        for pack in inputs["packs"]:
-            loss = pack_loss(model, pack.to(self.args.device))
-            self.accelerator.backward(loss)
-            total += loss.detach()
-        return total
-
-
-class _ShowProgress(TrainerCallback):  # type: ignore[misc]
-    """Our progress line in place of the trainer's."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._stack = ExitStack()
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
-        steps = state.max_steps - state.global_step
-        self._advance = self._stack.enter_context(show_progress(self._title, steps, "steps"))
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: object,
-    ) -> None:
-        if logs and "loss" in logs:
-            self._advance(1, f"loss {logs['loss']:.3f}  lr {logs['learning_rate']:.1e}")
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
-        self._stack.close()
 
 
 def _num_steps(num_examples: int, section: TrainSection) -> int:
