@@ -319,7 +319,7 @@ def test_a_plain_adapter_is_merged_without_that_word(llama, tmp_path, capsys):
 
 def test_adapter_of_a_quantised_training_is_merged_with_a_word_about_it(llama, tmp_path, capsys):
     adapter = make_adapter(llama, tmp_path / "adapter")
-    facts = {"base": fingerprint_model(llama), "method": "qlora"}
+    facts = {"base": fingerprint_model(llama), "quantization": "nf4"}
     write_json(adapter / ADAPTER_INFO, facts)
     merge_adapter(llama, adapter, tmp_path / "merged")
     assert "trained on a quantised base" in capsys.readouterr().err

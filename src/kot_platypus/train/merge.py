@@ -90,7 +90,7 @@ def _check_base(base: Path, adapter: Path, facts: Mapping[str, Any], fingerprint
 def _was_quantized(adapter: Path, facts: Mapping[str, Any]) -> bool:
     """Whether our training says so, or the name of the base in PEFT's own config does."""
     name = str(read_json(adapter / "adapter_config.json").get("base_model_name_or_path"))
-    return facts.get("method") == "qlora" or "4bit" in name or "8bit" in name
+    return bool(facts.get("quantization")) or "4bit" in name or "8bit" in name
 
 
 def _copy_companions(base: Path, adapter: Path, folder: Path) -> None:
