@@ -232,6 +232,16 @@ def test_tokenizer_template_and_settings_come_along_and_nothing_else(base, tmp_p
     assert AutoTokenizer.from_pretrained(tmp_path / "merged").chat_template == "{{ messages }}"
 
 
+def test_index_that_names_one_file_comes_along(llama, tmp_path):
+    base = copy_with(llama, tmp_path / "base", read_tensors(llama))
+    (base / "model.safetensors").rename(base / "model-00001-of-00001.safetensors")
+    names = dict.fromkeys(read_tensors(llama), "model-00001-of-00001.safetensors")
+    write_json(base / "model.safetensors.index.json", {"metadata": {}, "weight_map": names})
+    adapter = make_adapter(base, tmp_path / "adapter")
+    merge_adapter(base, adapter, tmp_path / "merged")
+    assert_merged(base, adapter, tmp_path / "merged")
+
+
 def test_template_saved_with_the_adapter_goes_before_the_bases(llama, tmp_path):
     adapter = make_adapter(llama, tmp_path / "adapter")
     (adapter / "chat_template.jinja").write_text("{{ trained_with }}")

@@ -24,7 +24,15 @@ from kot_platypus.artifacts import Stage, new_folder, read_json
 from kot_platypus.errors import ModelError
 from kot_platypus.models import ADAPTER_INFO, build_empty_model, fingerprint_model, load_model
 from kot_platypus.progress import console, show_progress
-from kot_platypus.train.shards import DTYPES, INDEX, Change, copy_shard, list_shards, read_header
+from kot_platypus.train.shards import (
+    DTYPES,
+    INDEX,
+    SINGLE,
+    Change,
+    copy_shard,
+    list_shards,
+    read_header,
+)
 
 _WEIGHTS = "adapter_model.safetensors"
 _ROOT = "base_model.model."  # what PEFT puts before a module's own name
@@ -121,7 +129,7 @@ def _merge_files(base: Path, adapter: Path, folder: Path, *, trust_remote_code: 
                 except FloatingPointError as error:
                     raise _not_finite(adapter, str(error)) from error
                 advance()
-    if len(shards) > 1:
+    if shards[0].name != SINGLE:  # an index may also name one file alone
         shutil.copyfile(base / INDEX, folder / INDEX)
 
 
