@@ -308,10 +308,8 @@ def build_empty_model(
 
 def _quantize_to_4_bits(device: str, dtype: Any) -> dict[str, Any]:
     """How QLoRA holds its base (Dettmers et al. 2023). Raises KotError where that cannot be."""
-    if device != "cuda":
-        raise ModelError(
-            f"4 bits on {device}", expected="a CUDA device", hint="Set train.method=lora."
-        )
+    if device == "mps":
+        raise ModelError("4 bits on mps", expected="cuda or cpu", hint="Set train.method=lora.")
     require_extra("bitsandbytes", "qlora", "holding a model in 4 bits")
     import torch
     from transformers import BitsAndBytesConfig
@@ -322,7 +320,8 @@ def _quantize_to_4_bits(device: str, dtype: Any) -> dict[str, Any]:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
-    return {"quantization_config": config, "device_map": {"": torch.cuda.current_device()}}
+    place = torch.cuda.current_device() if device == "cuda" else device
+    return {"quantization_config": config, "device_map": {"": place}}
 
 
 def _load_adapter(model: PreTrainedModel, adapter: Path) -> Any:

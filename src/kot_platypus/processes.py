@@ -6,10 +6,14 @@ Without torchrun there is one process, which is the main one, and torch is not e
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
+from kot_platypus.errors import KotError
+
+T = TypeVar("T")
 _PATIENCE = timedelta(days=7)
 """How long to wait for the slowest process: its share of the work may take long."""
 
@@ -45,6 +49,24 @@ def share_all(value: Any) -> list[Any]:
     values: list[Any] = [None] * count_processes()
     dist.all_gather_object(values, value)
     return values
+
+
+def ask_main(question: Callable[[], T]) -> T:
+    """The main process's answer, known to all, who must all ask. Its KotError is everyone's."""
+    if count_processes() == 1:
+        return question()
+    outcome: tuple[T | None, tuple[type[KotError], str, str, str] | None] = None, None
+    if is_main_process():
+        try:
+            outcome = question(), None
+        except KotError as error:
+            outcome = None, (type(error), error.found, error.expected, error.hint)
+    answer: T
+    answer, refusal = share_all(outcome)[0]
+    if refusal:
+        kind, found, expected, hint = refusal
+        raise kind(found, expected=expected, hint=hint)
+    return answer
 
 
 @cache

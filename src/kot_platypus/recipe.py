@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -159,6 +160,17 @@ class Recipe(Section):
     train: TrainSection
     evaluate: EvaluateSection = EvaluateSection()
     reason: ReasonSection = ReasonSection()
+
+
+def require_reporters(section: TrainSection) -> None:
+    """Raise RecipeError when ``report_to`` names a package that is not installed."""
+    for module in section.report_to:
+        if find_spec(module) is None:
+            raise RecipeError(
+                f"train.report_to names {module}, which is not installed",
+                expected="an installed package",
+                hint=f"Type: pip install {module}",
+            )
 
 
 def list_recipes() -> list[str]:

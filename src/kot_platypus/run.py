@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from kot_platypus.artifacts import (
@@ -30,6 +29,7 @@ from kot_platypus.recipe import (
     Target,
     dump_recipe,
     load_recipe,
+    require_reporters,
 )
 from kot_platypus.records import Example
 
@@ -157,13 +157,7 @@ def check_recipe(recipe: Recipe) -> None:
             raise DataError(
                 f"{source.path} does not exist", expected="a JSONL file", hint="Check data.sources."
             )
-    for module in recipe.train.report_to:
-        if find_spec(module) is None:
-            raise RecipeError(
-                f"train.report_to names {module}, which is not installed",
-                expected="an installed package",
-                hint=f"Type: pip install {module}",
-            )
+    require_reporters(recipe.train)
 
 
 def claim_folder(recipe: Recipe, out: Path, *, is_new: bool) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 
 from kot_platypus.artifacts import write_jsonl
 from kot_platypus.data.problems import make_problems
-from kot_platypus.errors import ModelError, RecipeError
+from kot_platypus.errors import MissingExtraError, ModelError, RecipeError
 from kot_platypus.models import fingerprint_model, load_model, load_tokenizer
 from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.train.fit import train_adapter
@@ -20,6 +21,7 @@ from kot_platypus.train.methods import (
     checkpoint_activations,
     compile_layers,
     link_model,
+    load_trainable,
 )
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import describe_step
@@ -199,9 +201,30 @@ def test_bfloat16_trains_float32_adapters(data, base, tmp_path):
     assert losses != exact
 
 
-def test_four_bits_without_cuda_are_refused_in_one_line(data, base, tmp_path):
-    with pytest.raises(ModelError, match="4 bits on cpu; expected a CUDA device"):
+def test_qlora_trains_beside_a_base_in_four_bits(data, base, tmp_path):
+    pytest.importorskip("bitsandbytes")
+    facts = {}
+    for method in ("lora", "qlora"):
+        train_adapter(data, base, tmp_path / method, section(method=method), MODEL)
+        facts[method] = json.loads((tmp_path / method / "manifest.json").read_text())
+    exact, found = read_log(tmp_path / "lora"), read_log(tmp_path / "qlora")
+    assert found != exact
+    assert found == pytest.approx(exact, rel=0.05)
+    assert facts["qlora"]["parameters"] == facts["lora"]["parameters"]
+    info = json.loads((tmp_path / "qlora" / "adapter" / "kot.json").read_text())
+    assert (info["method"], info["quantization"]) == ("qlora", "nf4")
+
+
+def test_qlora_without_its_extra_names_it(data, base, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'kot-platypus\[qlora\]'"):
         train_adapter(data, base, tmp_path / "x", section(method="qlora"), MODEL)
+
+
+def test_qlora_spread_over_gpus_is_refused_in_one_line(base, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(RecipeError, match="qlora with FSDP"):
+        load_trainable(base, section(method="qlora"), dtype="float32", device="cpu")
 
 
 def test_model_that_cannot_be_checkpointed_is_refused_in_one_line(any_model, monkeypatch):
@@ -242,7 +265,7 @@ def test_progress_line_tells_loss_rate_and_speed():
 
 
 def test_reporter_that_is_not_installed_is_refused_in_one_line(data, base, tmp_path, monkeypatch):
-    monkeypatch.setattr("kot_platypus.train.fit.find_spec", lambda name: None)
+    monkeypatch.setattr("kot_platypus.recipe.find_spec", lambda name: None)
     with pytest.raises(RecipeError, match="pip install wandb"):
         train_adapter(data, base, tmp_path / "x", section(report_to=("wandb",)), MODEL)
     assert not (tmp_path / "x").exists()

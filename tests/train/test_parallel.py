@@ -11,15 +11,22 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 from transformers import TrainerCallback
 
 from kot_platypus.artifacts import hash_file, write_jsonl
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import UsageError
+from kot_platypus.models import load_model
 from kot_platypus.recipe import ModelSection, TrainSection, load_recipe
 from kot_platypus.run import run_recipe
+from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import train_adapter
+from kot_platypus.train.loss import accept_packs
+from kot_platypus.train.packing import pack_batch
 
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 # 16 examples of many lengths in steps of 5: the packs fall unevenly, and the last step's one
@@ -65,18 +72,44 @@ class DieAfter(TrainerCallback):
             os._exit(9)
 
 
+def compare_sharded(base: Path) -> None:
+    """Whether FSDP's shards get the gradient of the whole model, in two processes of this."""
+    dist.init_process_group("gloo")
+    batch = [Encoded(tuple(range(5, 20 + 7 * i)), 4 + i) for i in range(7)]
+    whole, model = (load_model(base, dtype="float32", device="cpu") for _ in range(2))
+    for each in (whole, model):
+        accept_packs(each)
+    for pack in pack_batch(batch, 60, "example"):
+        whole(pack).backward()
+    mesh = init_device_mesh("cpu", (2,))
+    for part in (*model.model.layers, model):
+        fully_shard(part, mesh=mesh)
+    for pack in pack_batch(batch, 60, "example", rank=dist.get_rank(), num_processes=2):
+        (model(pack) * 2).backward()
+    for (name, expected), found in zip(whole.named_parameters(), model.parameters(), strict=True):
+        difference = found.grad.full_tensor() - expected.grad
+        assert difference.norm() < 1e-5 * expected.grad.norm(), name
+    dist.destroy_process_group()
+
+
 def main() -> None:
     """What each process does: ``root base prefix settings(JSON) [steps to die after]``."""
+    if sys.argv[1] == "shards":
+        compare_sharded(Path(sys.argv[2]))
+        return
     root, base, prefix = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     callbacks = [DieAfter(int(steps)) for steps in sys.argv[5:]]
     for name, changes in json.loads(sys.argv[4]).items():
         train(root, base, prefix + name, changes, callbacks=callbacks)
 
 
-def launch(root: Path, base: Path, prefix: str, settings: Mapping[str, object], *steps: int) -> int:
-    command = [*LAUNCH, "2", "-m", "tests.train.test_parallel", str(root), str(base), prefix]
-    command += [json.dumps(settings), *map(str, steps)]
+def launch_main(*arguments: object) -> int:
+    command = [*LAUNCH, "2", "-m", "tests.train.test_parallel", *map(str, arguments)]
     return subprocess.run(command, check=False, cwd=Path(__file__).parents[2]).returncode
+
+
+def launch(root: Path, base: Path, prefix: str, settings: Mapping[str, object], *steps: int) -> int:
+    return launch_main(root, base, prefix, json.dumps(settings), *steps)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +169,7 @@ def test_a_run_in_several_processes_is_refused_before_anything_is_done(tmp_path,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_two_processes_follow_one_with_every_method(root, base):
     for name, changes in SLOW_SETTINGS.items():
         train(root, base, f"one-{name}", changes)
@@ -145,6 +179,14 @@ def test_two_processes_follow_one_with_every_method(root, base):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_shards_of_a_model_get_its_gradient(base):
+    """The loss goes through the forward that FSDP wraps, and each process makes all passes."""
+    assert launch_main("shards", base) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_two_killed_processes_go_on_to_the_adapter_of_two_that_were_not(root, base):
     settings = {"dropout": {"lora_dropout": 0.2}}  # each process has a random state of its own
     assert launch(root, base, "whole-", settings) == 0
@@ -159,6 +201,7 @@ def test_two_killed_processes_go_on_to_the_adapter_of_two_that_were_not(root, ba
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_command_line_in_two_processes_writes_what_it_writes_in_one(root, base):
     overrides = [f"model.name={base}", "model.device=cpu", "model.dtype=float32"]
     overrides += [f"train.batch_size={BATCH_SIZE}", "train.last_batch=keep"]
@@ -171,6 +214,10 @@ def test_command_line_in_two_processes_writes_what_it_writes_in_one(root, base):
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == [str(root / name / "adapter")]
     assert_same(root / "cli-one", root / "cli-two")
+    command = [*LAUNCH, "2", *arguments, "--set", "seed=7", "--out", str(root / "cli-two")]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert "holds another run: config.seed is 42, not 7" in refused
+    assert "[rank1]" not in refused, "the other process ends with a traceback"
 
 
 if __name__ == "__main__":

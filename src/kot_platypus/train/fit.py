@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from kot_platypus.artifacts import Stage, hash_file, read_jsonl, write_text
-from kot_platypus.errors import DataError, RecipeError
+from kot_platypus.errors import DataError
 from kot_platypus.models import fingerprint_model, load_tokenizer, resolve_device, resolve_dtype
 from kot_platypus.processes import (
+    ask_main,
     count_processes,
     is_main_process,
     process_rank,
@@ -25,7 +25,7 @@ from kot_platypus.processes import (
 )
 from kot_platypus.progress import console
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.recipe import ModelSection, Target, TrainSection
+from kot_platypus.recipe import ModelSection, Target, TrainSection, require_reporters
 from kot_platypus.records import Example
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, encode_example
@@ -72,7 +72,7 @@ def train_adapter(
     device = resolve_device(model_section.device)
     dtype = resolve_dtype(model_section.dtype, device)
     trust = {"trust_remote_code": model_section.trust_remote_code}
-    base_fingerprint = share_all(fingerprint_model(base) if is_main_process() else "")[0]
+    base_fingerprint = ask_main(lambda: fingerprint_model(base))
     settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
     stage = Stage(
         out,
@@ -80,14 +80,13 @@ def train_adapter(
         config={**settings, "target": target, "seed": seed, "dtype": dtype},
         inputs={"data": hash_file(data), "base": base_fingerprint},
     )
-    if share_all(is_main_process() and stage.is_done)[0]:
+    if ask_main(lambda: stage.is_done):
         return
-    _require_reporters(section)
+    require_reporters(section)
     template = load_template(section.template)
     tokenizer = load_tokenizer(base, **trust)
     encoded, num_dropped = _encode_rows(data, template, target, tokenizer, section.cutoff_len)
-    if is_main_process():
-        stage.begin()  # only now: rows that had to be mended first leave no claim behind
+    ask_main(stage.begin)  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
     place = "cpu" if spreads_weights() else device  # it may be too large for one GPU
     model = load_trainable(base, section, dtype=dtype, device=place, **trust)
@@ -147,16 +146,6 @@ def _encode_rows(
     return encoded, len(examples) - len(encoded)
 
 
-def _require_reporters(section: TrainSection) -> None:
-    for module in section.report_to:
-        if find_spec(module) is None:
-            raise RecipeError(
-                f"train.report_to names {module}, which is not installed",
-                expected="an installed package",
-                hint=f"Type: pip install {module}",
-            )
-
-
 def _make_trainer(
     model: Any,
     encoded: Sequence[Encoded],
@@ -195,7 +184,7 @@ def _fit(trainer: PackingTrainer, checkpoints: Path) -> str:
 
     ``checkpoints`` receives resumable states and is looked into for one to go on from.
     """
-    resume = share_all(find_checkpoint(checkpoints) if is_main_process() else None)[0]
+    resume = ask_main(lambda: find_checkpoint(checkpoints))
     if resume and is_main_process():
         step = resume.name.split("-")[1]
         console.print(f"  Going on from step {step} of {trainer.args.max_steps}")

@@ -41,7 +41,8 @@ def pack_loss(model: nn.Module, pack: Pack) -> Tensor:
     inner: Any = model.get_base_model() if hasattr(model, "peft_config") else model
     head = inner.get_output_embeddings()
     changes_logits = any(getattr(inner.config, name, None) for name in _LOGIT_CHANGES)
-    if type(head) is not nn.Linear or head.bias is not None or changes_logits:
+    is_elsewhere = hasattr(head.weight, "ds_id")  # DeepSpeed ZeRO-3 brings it when it is called
+    if type(head) is not nn.Linear or head.bias is not None or changes_logits or is_elsewhere:
         return _plain_loss(inner, pack)
     outputs = inner.base_model(
         input_ids=pack.input_ids, position_ids=pack.position_ids, use_cache=False

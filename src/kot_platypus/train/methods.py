@@ -12,8 +12,9 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
 from kot_platypus.artifacts import Stage, new_folder, write_json
-from kot_platypus.errors import ModelError
+from kot_platypus.errors import ModelError, RecipeError
 from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model, load_tokenizer
+from kot_platypus.processes import spreads_weights
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.merge import read_dtype
@@ -28,6 +29,12 @@ def load_trainable(
     16-bit weight. Else the base is held in ``dtype`` (``qlora``: 4 bits) and only the adapter is
     float32. Raises KotError where the method cannot be.
     """
+    if section.method == "qlora" and spreads_weights():
+        raise RecipeError(
+            "train.method qlora with FSDP or DeepSpeed",
+            expected="a base in 4 bits, whole in each process",
+            hint="Start it with torchrun, or set train.method=lora.",
+        )
     model: Any = load_model(
         base,
         dtype="float32" if section.method == "full" else dtype,
