@@ -16,9 +16,9 @@ from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.train.encoding import encode_example
 from kot_platypus.train.estimate import (
     Lengths,
-    add_adapter,
     count_activations,
     estimate_training,
+    prepare_empty,
 )
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.measurement import Measurement, measure_pass
@@ -35,7 +35,7 @@ def llama(shared: Path) -> Path:
 
 
 def empty(folder: Path, section: TrainSection = SECTION, dtype: str = "float32") -> torch.nn.Module:
-    return add_adapter(build_empty_model(folder), section, dtype)
+    return prepare_empty(build_empty_model(folder), section, dtype)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,51 @@ def test_memory_is_counted_by_kind(llama):
     assert estimate.memory["logits"] == 256 * 4000 * (4 + 2 + 2)
 
 
+def with_settings(**settings: object) -> TrainSection:
+    return SECTION.model_copy(update=settings)
+
+
+def test_full_training_holds_and_trains_all_weights_in_float32(llama):
+    section = with_settings(method="full")
+    estimate = estimate_training(empty(llama, section, "bfloat16"), section, LENGTHS)
+    memory = estimate.memory
+    assert estimate.trainable_parameters == estimate.parameters
+    assert memory["base weights"] == memory["gradients"] == 4 * estimate.parameters
+    assert memory["adapter weights"] == 0
+
+
+def test_dora_adds_a_magnitude_a_row_to_lora(llama):
+    lora, dora = (
+        estimate_training(empty(llama, section), section, LENGTHS)
+        for section in (SECTION, with_settings(method="dora"))
+    )
+    linears = [m for m in build_empty_model(llama).model.modules() if hasattr(m, "out_features")]
+    added = dora.trainable_parameters - lora.trainable_parameters
+    assert added == sum(m.out_features for m in linears)
+
+
+def test_qlora_holds_linear_layers_in_four_bits_and_the_rest_as_it_was(llama):
+    section = with_settings(method="qlora")
+    lora, qlora = (
+        estimate_training(empty(llama, each, "bfloat16"), each, LENGTHS).memory
+        for each in (SECTION, section)
+    )
+    model = build_empty_model(llama)
+    linear = sum(m.weight.numel() for m in model.model.modules() if hasattr(m, "out_features"))
+    saved = lora["base weights"] - qlora["base weights"]
+    assert saved == pytest.approx(linear * (2 - 4.127 / 8), abs=100)
+
+
+def test_checkpointing_keeps_one_layer_and_the_inputs_of_all(llama):
+    section = with_settings(gradient_checkpointing=True)
+    model = empty(llama, section)
+    everything = count_activations(model, SECTION, 96)
+    assert count_activations(model, section, 96) == everything // 3 + 3 * 96 * 96 * 4
+
+
 def test_counted_activations_are_those_a_real_pass_keeps(any_model):
     """Every architecture, LoRA with dropout; the real pass adds a mask and attention's sums."""
-    model = add_adapter(build_empty_model(any_model.config.to_dict()), SECTION, "float32")
+    model = prepare_empty(build_empty_model(any_model.config.to_dict()), SECTION, "float32")
     real = add_lora(any_model, SECTION).train()
     weights = {p.untyped_storage().data_ptr() for p in real.parameters()}
     kept = {}
@@ -112,12 +154,14 @@ def test_counted_activations_are_those_a_real_pass_keeps(any_model):
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = real.get_base_model().base_model(torch.arange(3, 99)[None], use_cache=False)
     del output
-    assert count_activations(model, 96) == pytest.approx(sum(kept.values()), rel=0.05)
+    assert count_activations(model, SECTION, 96) == pytest.approx(sum(kept.values()), rel=0.05)
 
 
 def test_activations_grow_with_the_pass_and_not_with_its_square(llama):
     model = empty(llama)
-    assert count_activations(model, 400) == pytest.approx(4 * count_activations(model, 100), 0.01)
+    assert count_activations(model, SECTION, 400) == pytest.approx(
+        4 * count_activations(model, SECTION, 100), 0.01
+    )
 
 
 def test_target_modules_that_fit_nothing_are_found_before_any_weights(shared):
@@ -127,7 +171,7 @@ def test_target_modules_that_fit_nothing_are_found_before_any_weights(shared):
 
 
 def test_measurement_times_a_layer_and_leaves_the_model_empty(any_model):
-    model = add_adapter(build_empty_model(any_model.config.to_dict()), SECTION, "float32")
+    model = prepare_empty(build_empty_model(any_model.config.to_dict()), SECTION, "float32")
     found = measure_pass(model, SECTION, LENGTHS, device="cpu", dtype="float32")
     assert 0 < found.layer_s < 10
     assert found.num_tokens == 120  # four examples of 30 in a pass of 128

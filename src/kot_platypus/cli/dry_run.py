@@ -10,6 +10,7 @@ from rich.table import Table
 
 from kot_platypus.errors import DataError, ModelError
 from kot_platypus.offline import load_known
+from kot_platypus.recipe import METHOD_NAMES, TrainSection
 from kot_platypus.records import Row
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from kot_platypus.train.measurement import Measurement
 
 _MEMORY_NOTES = {
-    "base weights": "held in {dtype}",
-    "adapter weights": "float32",
+    "base weights": "held in {held}",
+    "adapter weights": "float32, as are gradients and optimizer states",
     "gradients": "one for each trainable parameter",
     "optimizer states": "AdamW: two for each trainable parameter",
-    "activations": "what a pass of {tokens:,} tokens keeps for its backward pass, counted",
+    "activations": "what a pass of {tokens:,} tokens keeps for its backward pass",
     "logits": "one chunk of the output layer",
 }
 
@@ -34,7 +35,7 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
     """
     from kot_platypus.models import build_empty_model, find_model, resolve_device, resolve_dtype
     from kot_platypus.progress import show_status
-    from kot_platypus.train.estimate import add_adapter, estimate_training
+    from kot_platypus.train.estimate import estimate_training, prepare_empty
     from kot_platypus.train.measurement import measure_pass
 
     folder = find_model(recipe.model.name, recipe.model.revision)
@@ -42,7 +43,7 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
     dtype = resolve_dtype(recipe.model.dtype, device)
     architecture, origin = _find_architecture(recipe, folder)
     model = build_empty_model(architecture, trust_remote_code=recipe.model.trust_remote_code)
-    model = add_adapter(model, recipe.train, dtype)
+    model = prepare_empty(model, recipe.train, dtype)
     lengths, notes = _find_lengths(recipe, data, folder)
     estimate = estimate_training(model, recipe.train, lengths)
     measurement = None
@@ -52,7 +53,7 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
     return Group(
         f"[bold]{recipe.name}[/bold]: {recipe.description}",
         _tabulate_work(recipe, estimate, lengths, origin, notes),
-        _tabulate_memory(estimate, dtype),
+        _tabulate_memory(estimate, recipe.train, dtype),
         _describe_time(estimate, measurement, device, dtype),
         "Nothing was trained (--dry-run).",
     )
@@ -156,7 +157,7 @@ def _encode_lengths(recipe: Recipe, rows: list[Row], folder: Path) -> Lengths:
 def _tabulate_work(
     recipe: Recipe, estimate: Estimate, lengths: Lengths, origin: str, notes: tuple[str, str]
 ) -> Table:
-    train, modules = recipe.train, recipe.train.lora_target_modules
+    train = recipe.train
     share = estimate.trainable_parameters / estimate.parameters
     mean, learnt = lengths.mean_tokens, lengths.mean_targets
     table = _new_table()
@@ -164,8 +165,7 @@ def _tabulate_work(
     table.add_row(
         "trainable parameters",
         f"{estimate.trainable_parameters:,}",
-        f"{share:.2%}: LoRA r {train.lora_r} on "
-        f"{modules if isinstance(modules, str) else ', '.join(modules)}",
+        f"{share:.2%}: {_describe_method(train)}",
     )
     table.add_row("examples", f"{len(lengths.tokens):,}", notes[0])
     table.add_row("tokens per example", f"{mean:,.0f}", f"{learnt:,.0f} of them learnt; {notes[1]}")
@@ -185,10 +185,21 @@ def _tabulate_work(
     return table
 
 
-def _tabulate_memory(estimate: Estimate, dtype: str) -> Table:
+def _describe_method(train: TrainSection) -> str:
+    if train.method == "full":
+        return METHOD_NAMES["full"]
+    modules = train.lora_target_modules
+    names = modules if isinstance(modules, str) else ", ".join(modules)
+    return f"{METHOD_NAMES[train.method]} r {train.lora_r} on {names}"
+
+
+def _tabulate_memory(estimate: Estimate, train: TrainSection, dtype: str) -> Table:
+    held = {"full": "float32", "qlora": f"4 bits; what is no linear layer in {dtype}"}
     table = _new_table()
     for kind, size in estimate.memory.items():
-        note = _MEMORY_NOTES[kind].format(dtype=dtype, tokens=estimate.largest_pass)
+        note = _MEMORY_NOTES[kind].format(
+            held=held.get(train.method, dtype), tokens=estimate.largest_pass
+        )
         table.add_row(kind, _format_bytes(size), note)
     total = sum(estimate.memory.values())
     table.add_row("memory", _format_bytes(total), "their sum; allocator and libraries take more")

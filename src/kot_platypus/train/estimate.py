@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from kot_platypus.errors import RecipeError
 from kot_platypus.recipe import TrainSection
-from kot_platypus.train.fit import _num_steps as count_steps
-from kot_platypus.train.loss import _CHUNK_ROWS as CHUNK_ROWS
+from kot_platypus.train.fit import count_steps
+from kot_platypus.train.loss import CHUNK_ROWS
 from kot_platypus.train.methods import add_lora
 from kot_platypus.train.packing import assign_packs
 
@@ -53,23 +52,23 @@ class Estimate:
     memory: dict[str, int]
 
 
-def add_adapter(model: Any, section: TrainSection, dtype: str) -> Any:
-    """An empty model as it will be trained: held in ``dtype``, the adapter in float32.
+def prepare_empty(model: Any, section: TrainSection, dtype: str) -> Any:
+    """An empty model as ``load_trainable`` will give it, but for QLoRA's 4 bits.
 
-    Raises ModelError when the model has none of ``lora_target_modules``, and RecipeError for the
-    methods that are not counted yet.
+    Raises ModelError when the model has none of ``lora_target_modules``.
     """
-    if section.method in ("full", "qlora"):
-        raise RecipeError(
-            f"--dry-run does not count train.method {section.method}",
-            expected="lora or dora",
-            hint="Leave out --dry-run, or set train.method=lora.",
-        )
+    if section.method == "full":
+        return model.float()
     return add_lora(model.to(getattr(torch, dtype)), section)
 
 
+def unwrap(model: Any) -> Any:
+    """The transformers model, with or without an adapter in it."""
+    return model.get_base_model() if hasattr(model, "peft_config") else model
+
+
 def estimate_training(model: Any, section: TrainSection, lengths: Lengths) -> Estimate:
-    """Count what training ``model`` (of ``add_adapter``) on examples of these lengths takes.
+    """Count what training ``model`` (of ``prepare_empty``) on examples of these lengths takes.
 
     Packs are those of the examples in their order; shuffled ones differ by a pass here and there.
     """
@@ -85,40 +84,75 @@ def estimate_training(model: Any, section: TrainSection, lengths: Lengths) -> Es
     largest = max(sum(pack) for pack in packs)
     parameters = list(model.parameters())
     return Estimate(
-        parameters=sum(p.numel() for p in model.get_base_model().parameters())
-        - sum(p.numel() for p in parameters if p.requires_grad),
+        parameters=sum(p.numel() for name, p in model.named_parameters() if not _is_added(name)),
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         optimizer_steps=steps,
         passes=section.num_epochs * len(packs),
         tokens=round(shown * lengths.mean_tokens),
         trained_tokens=round(shown * lengths.mean_targets),
         largest_pass=largest,
-        memory=_count_memory(model, parameters, largest),
+        memory=_count_memory(model, section, largest),
     )
 
 
-def _count_memory(model: Any, parameters: Sequence[Tensor], num_tokens: int) -> dict[str, int]:
-    frozen = [p for p in parameters if not p.requires_grad]
-    trained = [p for p in parameters if p.requires_grad]
-    head = model.get_base_model().get_output_embeddings().weight
+def _is_added(name: str) -> bool:
+    return ".lora_" in name
+
+
+def _count_memory(model: Any, section: TrainSection, num_tokens: int) -> dict[str, int]:
+    named = dict(model.named_parameters())
+    added = [p for name, p in named.items() if _is_added(name)]
+    trained = [p for p in named.values() if p.requires_grad]
+    inner = unwrap(model)
+    head = inner.get_output_embeddings().weight
     # Logits and their gradient in the model's dtype, the softmax in float32; one tensor if equal.
     per_logit = 4 if head.dtype == torch.float32 else 4 + 2 * head.element_size()
+    base = _count_bytes([p for name, p in named.items() if not _is_added(name)])
+    if section.method == "qlora":
+        base -= _count_saved_by_4_bits(inner)
     return {
-        "base weights": _count_bytes(frozen),
-        "adapter weights": _count_bytes(trained),
+        "base weights": base,
+        "adapter weights": _count_bytes(added),
         "gradients": _count_bytes(trained),
         "optimizer states": _ADAM_STATES * _count_bytes(trained),
-        "activations": count_activations(model, num_tokens),
+        "activations": count_activations(model, section, num_tokens),
         "logits": CHUNK_ROWS * head.shape[0] * per_logit,
     }
+
+
+def _count_saved_by_4_bits(inner: Any) -> int:
+    """Bytes that NF4 saves: linear layers but the output layer, in 4.127 bits a weight.
+
+    4 for the weight and 0.127 for its twice quantised scale (Dettmers et al. 2023).
+    """
+    layers = [m for m in inner.modules() if type(m) is nn.Linear and m.weight.dim() == 2]
+    weights = [
+        m.weight
+        for m in layers
+        if not m.weight.requires_grad and m is not inner.get_output_embeddings()
+    ]
+    return sum(round(w.numel() * (w.element_size() - 4.127 / 8)) for w in weights)
 
 
 def _count_bytes(tensors: Sequence[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def count_activations(model: Any, num_tokens: int) -> int:
-    """Bytes that a forward pass of ``num_tokens`` keeps for its backward pass.
+def count_activations(model: Any, section: TrainSection, num_tokens: int) -> int:
+    """Bytes that a pass of ``num_tokens`` keeps for its backward pass.
+
+    With ``gradient_checkpointing`` that is every layer's input, and all that one layer keeps.
+    """
+    everything = _count_kept(model, num_tokens)
+    if not section.gradient_checkpointing:
+        return everything
+    config, dtype = unwrap(model).config, next(unwrap(model).parameters()).dtype
+    inputs = config.num_hidden_layers * num_tokens * config.hidden_size * dtype.itemsize
+    return int(inputs + everything / config.num_hidden_layers)
+
+
+def _count_kept(model: Any, num_tokens: int) -> int:
+    """Bytes that autograd keeps of a forward pass.
 
     Counted, not computed: the pass runs on the meta device, where tensors have sizes and no
     content. Attention keeps what its memory-efficient kernels keep: queries, keys, values, output.
@@ -133,12 +167,12 @@ def count_activations(model: Any, num_tokens: int) -> int:
         return tensor
 
     AttentionInterface.register(_COUNTING_ATTENTION, _count_attention)
-    config = model.get_base_model().config
+    config = unwrap(model).config
     attention, config._attn_implementation = config._attn_implementation, _COUNTING_ATTENTION
     try:
         ids = torch.empty(1, num_tokens, dtype=torch.int64, device="meta")
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            output = model.train().get_base_model().base_model(input_ids=ids, use_cache=False)
+            output = unwrap(model.train()).base_model(input_ids=ids, use_cache=False)
         del output  # held until now, so that no storage's number was given twice
     finally:
         config._attn_implementation = attention

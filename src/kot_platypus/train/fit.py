@@ -118,7 +118,7 @@ def _hash_chat(template: Template, base: Path) -> dict[str, str]:
 
 def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, int]:
     """The manifest's facts. Tokens seen are expected ones where an epoch drops its last batch."""
-    steps = _num_steps(len(encoded), section)
+    steps = count_steps(len(encoded), section)
     shown = section.num_epochs * len(encoded)
     if section.last_batch == "drop":
         shown = steps * min(section.batch_size, len(encoded))
@@ -218,7 +218,7 @@ def _make_arguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=min(section.batch_size, num_examples),
         num_train_epochs=section.num_epochs,
-        max_steps=_num_steps(num_examples, section),
+        max_steps=count_steps(num_examples, section),
         learning_rate=section.learning_rate,
         lr_scheduler_type=section.lr_scheduler,
         warmup_steps=section.warmup_steps,
@@ -245,7 +245,7 @@ def _make_arguments(
     return arguments
 
 
-def _num_steps(num_examples: int, section: TrainSection) -> int:
+def count_steps(num_examples: int, section: TrainSection) -> int:
     """Optimizer steps of the whole training: full batches an epoch, and the rest if kept."""
     batch = min(section.batch_size, num_examples)
     full = num_examples // batch

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from kot_platypus.train.packing import Pack
 
-_CHUNK_ROWS = 256
+CHUNK_ROWS = 256
+"""Rows of hidden states whose logits exist at a time."""
 # Models that scale or cap their logits after the output layer; they take the plain path.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "logits_soft_cap")
 
@@ -68,7 +69,7 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
     """``sum(weights * cross_entropy(hidden @ weight.T, targets))`` and its gradients.
 
     Shapes: hidden (N, H), weight (V, H), targets (N,), weights (N,). Under autocast the products
-    are in its dtype. The softmax is computed in float32; memory is ``_CHUNK_ROWS`` x V beside the
+    are in its dtype. The softmax is computed in float32; memory is ``CHUNK_ROWS`` x V beside the
     gradients, which are kept as for weights of at most 1: a weight of 1e-5 is next to nothing in
     float16.
     """
@@ -82,8 +83,8 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         matrix = weight.to(_product_dtype(weight))  # once, not once a chunk
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        for start in range(0, len(hidden), _CHUNK_ROWS):
-            part = slice(start, start + _CHUNK_ROWS)
+        for start in range(0, len(hidden), CHUNK_ROWS):
+            part = slice(start, start + CHUNK_ROWS)
             rows = hidden[part].to(matrix.dtype)
             probabilities = (rows @ matrix.T).float()
             picked = probabilities.gather(1, targets[part, None])

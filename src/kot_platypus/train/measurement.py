@@ -14,7 +14,7 @@ import torch
 from kot_platypus.models import build_empty_model
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train.encoding import Encoded
-from kot_platypus.train.estimate import Lengths, add_adapter
+from kot_platypus.train.estimate import Lengths, prepare_empty, unwrap
 from kot_platypus.train.loss import pack_loss
 from kot_platypus.train.packing import Pack, pack_batch
 
@@ -56,16 +56,16 @@ def measure_pass(
         num_tokens=len(pack.input_ids[0]),
         layer_s=layer_s,
         head_s=max(whole_s - layer_s, 0.0),
-        num_layers=model.get_base_model().config.num_hidden_layers,
+        num_layers=unwrap(model).config.num_hidden_layers,
     )
 
 
 def _build_layer(model: Any, section: TrainSection, device: str, dtype: str) -> Any:
-    config = deepcopy(model.get_base_model().config)
+    config = deepcopy(unwrap(model).config)
     config.num_hidden_layers = 1
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:1]
-    layer = add_adapter(build_empty_model(config.to_dict()), section, dtype)
+    layer = prepare_empty(build_empty_model(config.to_dict()), section, dtype)
     layer = layer.to_empty(device=torch.device(device)).train()
     for tensor in chain(layer.parameters(), layer.buffers()):
         if tensor.is_floating_point():
@@ -86,7 +86,7 @@ def _build_pack(lengths: Lengths, num_tokens: int, device: str) -> Pack:
 
 
 def _run_layer(model: Any, pack: Pack) -> None:
-    output = model.get_base_model().base_model(
+    output = unwrap(model).base_model(
         input_ids=pack.input_ids, position_ids=pack.position_ids, use_cache=False
     )
     output.last_hidden_state.sum().backward()
