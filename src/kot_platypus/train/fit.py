@@ -98,17 +98,19 @@ def train_adapter(
     log = _fit(trainer, checkpoints)
     weights = trainer.gather_weights()
     if is_main_process():
-        info: dict[str, Any] = {
-            "base": base_fingerprint,
-            "target": target,
-            **describe_method(section),
-        }
-        info |= {"template": template.model_dump(), "chat_template": tokenizer.chat_template}
+        about = _describe(section, template, tokenizer)
+        info = {"base": base_fingerprint, "target": target, **about}
         save_trained(model, out, base, info, weights=weights, **trust)
         write_text(out / "log.jsonl", log)
         shutil.rmtree(checkpoints, ignore_errors=True)
         stage.finish(**facts)
     share_all(None)  # when one process returns, the result is there
+
+
+def _describe(section: TrainSection, template: Template, tokenizer: Any) -> dict[str, Any]:
+    """What ``kot.json`` keeps beside base and target: how to ask the model, and what was trained."""
+    chat = {"chat_template": tokenizer.chat_template}
+    return {**describe_method(section), "template": template.model_dump(), **chat}
 
 
 def _hash_chat(template: Template, base: Path) -> dict[str, str]:
