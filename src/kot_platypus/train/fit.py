@@ -108,7 +108,7 @@ def train_adapter(
 
 
 def _describe(section: TrainSection, template: Template, tokenizer: Any) -> dict[str, Any]:
-    """What ``kot.json`` keeps beside base and target: how to ask the model, and what was trained."""
+    """What ``kot.json`` keeps beside base and target: what was trained, and how to ask it."""
     chat = {"chat_template": tokenizer.chat_template}
     return {**describe_method(section), "template": template.model_dump(), **chat}
 
