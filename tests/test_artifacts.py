@@ -152,7 +152,7 @@ def test_rows_are_read_past_a_byte_order_mark_windows_line_ends_and_blank_lines(
     [
         (b"{", "line 3: the row: Invalid JSON"),
         (b'{"source": "a"}', "line 3: target: Field required"),
-        (b'{"source": "a", "target": 7}', "line 3: target: Input should be a valid string"),
+        (b'{"source": "a", "target": [7]}', "line 3: target: Input should be a valid string"),
         ('{"source": "가", "target": "나"}'.encode("cp949"), "line 3: the row: Invalid JSON"),
     ],
 )

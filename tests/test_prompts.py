@@ -4,7 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from kot_platypus.errors import UsageError
-from kot_platypus.prompts import Template, load_template, load_templates
+from kot_platypus.models import load_tokenizer
+from kot_platypus.prompts import Template, find_stop_tokens, load_template, load_templates
 from kot_platypus.records import Example
 
 KOT = load_template("kot")
@@ -24,9 +25,12 @@ def test_alpaca_template_is_platypus_word_for_word():
     )
 
 
-@each_template
+@pytest.mark.parametrize(
+    "template", [t for t in load_templates().values() if not t.chat], ids=lambda t: t.name
+)
 def test_prompt_ends_in_a_line_break_so_that_no_token_spans_the_border(template):
     assert template.render_prompt("질문").endswith("\n")
+    assert template.render_prompt("질문", "입력").endswith("\n")
 
 
 @each_template
@@ -39,6 +43,26 @@ def test_prompt_holds_the_source_and_answer_the_target_once(template):
 def test_source_with_braces_is_left_as_it_is(template):
     source = "{source} {target} {0} {{x}} \\n"
     assert source in template.render_prompt(source)
+
+
+@each_template
+def test_input_stands_once_in_the_prompt_after_the_source(template):
+    prompt = template.render_prompt("{input} 질문 {source}", "{source} 입력 {input}")
+    assert prompt.count("입력 {input}") == prompt.count("{input} 질문") == 1
+    assert prompt.index("질문") < prompt.index("입력 {input}")
+
+
+def test_alpaca_template_with_input_is_platypus_word_for_word():
+    # https://github.com/arielnlee/Platypus, templates/alpaca.json, "prompt_input"
+    assert load_template("alpaca").render_prompt("Hi", "you") == (
+        "Below is an instruction that describes a task, paired with an input that provides "
+        "further context. Write a response that appropriately completes the request.\n\n"
+        "### Instruction:\nHi\n\n### Input:\nyou\n\n### Response:\n"
+    )
+
+
+def test_row_without_an_answer_has_no_answer_line():
+    assert KOT.render_answer("") == ""
 
 
 @each_template
@@ -82,3 +106,19 @@ def test_unknown_template_is_wrong_usage_naming_those_that_exist():
 def test_template_with_an_unknown_field_is_refused():
     with pytest.raises(ValidationError):
         Template(name="a", description="", prompt="{source}\n", answer="{target}", anwser="x")
+
+
+# --- conversations -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("closing", "ends"),
+    [("<|im_end|>\n", ["<|im_end|>", "</s>"]), (" </s>", ["</s>"]), ("\n", ["</s>"])],
+)
+def test_answer_in_a_chat_stops_at_the_end_of_its_turn_and_at_eos(shared, closing, ends):
+    tokenizer = load_tokenizer(shared / "models" / "tiny-llama-ko")
+    tokenizer.add_tokens(["<|im_end|>"], special_tokens=True)
+    tokenizer.chat_template = (
+        "{% for message in messages %}{{ message.content }}" + closing + "{% endfor %}"
+    )
+    assert find_stop_tokens(tokenizer) == tokenizer.convert_tokens_to_ids(ends)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,11 +53,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("KOT_CACHE") or Path.home() / ".cache" / "kot")
 
 
-def resolve_model(name: str, revision: str | None = None) -> Path:
+def resolve_model(name: str, revision: str | None = None, *, weights: bool = True) -> Path:
     """The local folder of a model: the embedded one, a folder, or a download from the Hub.
 
-    Only safetensors and tokenizer files are taken from the Hub. Raises ModelError when nothing
-    of that name can be had.
+    Only tokenizer files and, unless ``weights`` is off, safetensors are taken from the Hub. Raises
+    ModelError when nothing of that name can be had.
     """
     if name == EMBEDDED_MODEL:
         return _prepare_embedded()
@@ -73,15 +76,33 @@ def resolve_model(name: str, revision: str | None = None) -> Path:
             expected=f"{EMBEDDED_MODEL}, a local folder, or a Hub id like owner/name",
             hint="Check the spelling.",
         )
-    return _download(name, revision)
+    return _download(name, revision, _HUB_FILES if weights else _HUB_FILES[1:])
 
 
-def _download(name: str, revision: str | None) -> Path:
+def find_model(name: str, revision: str | None = None) -> Path | None:
+    """The folder of a model that is at hand: nothing is downloaded or prepared. None without one.
+
+    Of a model in the Hub's cache there may be no more than a config.json.
+    """
+    if name == EMBEDDED_MODEL:
+        if find_spec(_EMBEDDED_PACKAGE) is None:
+            return None
+        folder = _embedded_folder(importlib.import_module(_EMBEDDED_PACKAGE))
+        return folder if folder.is_dir() else None
+    if Path(name).expanduser().is_dir() or name.count("/") != 1:
+        return resolve_model(name)
+    import huggingface_hub
+
+    config = huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(config).parent if isinstance(config, str) else None
+
+
+def _download(name: str, revision: str | None, files: list[str]) -> Path:
     import huggingface_hub
 
     try:
         return Path(
-            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=_HUB_FILES)
+            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=files)
         )
     except Exception as error:  # the hub client raises many kinds; all mean "not to be had"
         raise ModelError(
@@ -98,11 +119,15 @@ def _download(name: str, revision: str | None) -> Path:
 def _prepare_embedded() -> Path:
     """Gemma 3 270M from PyPI as safetensors in the cache; made on first use, then just found."""
     package = require_extra(_EMBEDDED_PACKAGE, "demo", "the embedded model Gemma 3 270M")
-    folder = cache_folder() / "models" / f"{EMBEDDED_MODEL}-{package.EXPECTED_SHA256[:12]}"
+    folder = _embedded_folder(package)
     with lock_folder(folder, wait=True):
         if not folder.is_dir():
             _convert_embedded(package, folder)
     return folder
+
+
+def _embedded_folder(package: Any) -> Path:
+    return cache_folder() / "models" / f"{EMBEDDED_MODEL}-{package.EXPECTED_SHA256[:12]}"
 
 
 def _convert_embedded(package: Any, folder: Path) -> None:
@@ -219,10 +244,12 @@ def load_model(
     device: str = "auto",
     adapter: Path | None = None,
     trust_remote_code: bool = False,
+    in_4_bits: bool = False,
 ) -> PreTrainedModel:
     """A causal language model from ``folder`` (safetensors only), in evaluation mode.
 
-    ``adapter`` is a PEFT folder, put on top and left unmerged. Raises ModelError.
+    ``adapter`` is a PEFT folder, put on top and left unmerged. ``in_4_bits`` holds the linear
+    layers as NF4 (QLoRA) and computes in ``dtype``. Raises ModelError.
     """
     _quieten()
     import torch
@@ -230,18 +257,74 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     device = resolve_device(device)
+    torch_dtype = getattr(torch, resolve_dtype(dtype, device))
+    quantized = _quantize_to_4_bits(device, torch_dtype) if in_4_bits else {}
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
+        model: Any
+        model, report = AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=getattr(torch, resolve_dtype(dtype, device)),
+            dtype=torch_dtype,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
-        ).to(device)
+            output_loading_info=True,
+            **quantized,
+        )
+        if report["missing_keys"]:  # transformers would go on with random numbers
+            raise KeyError(f"no weights for {min(report['missing_keys'])}")
+        if not quantized:  # which is already where it belongs
+            model = model.to(device)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _does_not_load(folder, "model", error) from error
     if adapter is not None:
         model = _load_adapter(model, adapter)
     return model.eval()
+
+
+def build_empty_model(
+    architecture: Path | Mapping[str, Any], *, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """A model without weights, on the meta device, of a folder's config.json or of such values.
+
+    Raises ModelError when there is no such architecture.
+    """
+    _quieten()
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        if isinstance(architecture, Path):
+            config = AutoConfig.from_pretrained(architecture, trust_remote_code=trust_remote_code)
+        else:
+            config = AutoConfig.for_model(**architecture)
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(
+                config, trust_remote_code=trust_remote_code
+            )
+            return model
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"no model of {architecture} can be built ({str(error).strip().splitlines()[0][:200]})",
+            expected="the config.json of a causal language model",
+            hint="Check the folder.",
+        ) from error
+
+
+def _quantize_to_4_bits(device: str, dtype: Any) -> dict[str, Any]:
+    """How QLoRA holds its base (Dettmers et al. 2023). Raises KotError where that cannot be."""
+    if device == "mps":
+        raise ModelError("4 bits on mps", expected="cuda or cpu", hint="Set train.method=lora.")
+    require_extra("bitsandbytes", "qlora", "holding a model in 4 bits")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    place = torch.cuda.current_device() if device == "cuda" else device
+    return {"quantization_config": config, "device_map": {"": place}}
 
 
 def _load_adapter(model: PreTrainedModel, adapter: Path) -> Any:

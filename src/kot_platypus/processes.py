@@ -6,13 +6,15 @@ Without torchrun there is one process, which is the main one, and torch is not e
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from kot_platypus.artifacts import hash_value
-from kot_platypus.errors import RunError
+from kot_platypus.errors import KotError, RunError
 
+T = TypeVar("T")
 _PATIENCE = timedelta(days=7)
 """How long to wait for the slowest process: its share of the work may take long."""
 
@@ -30,6 +32,12 @@ def process_rank() -> int:
 def is_main_process() -> bool:
     """Whether this process is the one that writes and prints."""
     return process_rank() == 0
+
+
+def spreads_weights() -> bool:
+    """Whether accelerate's launcher has the processes hold a part of the model each."""
+    options = ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+    return any(os.environ.get(option, "").lower() == "true" for option in options)
 
 
 def share_all(value: Any) -> list[Any]:
@@ -54,14 +62,34 @@ def check_agreement(*facts: Any) -> None:
         )
 
 
+def ask_main(question: Callable[[], T]) -> T:
+    """The main process's answer, known to all, who must all ask. Its KotError is everyone's."""
+    if count_processes() == 1:
+        return question()
+    outcome: tuple[T | None, tuple[type[KotError], str, str, str] | None] = None, None
+    if is_main_process():
+        try:
+            outcome = question(), None
+        except KotError as error:
+            outcome = None, (type(error), error.found, error.expected, error.hint)
+    answer: T
+    answer, refusal = share_all(outcome)[0]
+    if refusal:
+        kind, found, expected, hint = refusal
+        raise kind(found, expected=expected, hint=hint)
+    return answer
+
+
 @cache
 def _join() -> None:
     """Meet the other processes, and take one of this machine's GPUs each."""
     import torch
     import torch.distributed as dist
 
-    # Only small objects travel, so gloo serves whatever the device of the models.
+    # Objects and a CPU's gradients travel by gloo, a GPU's gradients by NCCL.
+    has_nccl = torch.cuda.is_available() and dist.is_nccl_available()
     if not dist.is_initialized():  # a caller of ours may have
-        dist.init_process_group("gloo", timeout=_PATIENCE)
+        backend = "cpu:gloo,cuda:nccl" if has_nccl else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE)
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -40,7 +41,7 @@ class SourceSection(Section):
 
     name: Literal["korean-cot", "problems", "file", "hub"]
     path: str | None = None
-    """``file``: a JSONL file in KoCoT's columns. ``hub``: a dataset id."""
+    """``file``: JSONL, JSON, CSV or Parquet. ``hub``: a dataset id. Rows as in ``formats``."""
     rows: int | None = Field(None, ge=1)
     families: tuple[str, ...] | None = None
     """``problems``: which families of problems (all when null)."""
@@ -66,9 +67,24 @@ class DataSection(Section):
 Target = Literal["rationale_answer", "rationale", "answer"]
 
 
-class TrainSection(Section):
-    """How the adapter is trained. Names follow Platypus and PEFT."""
+Method = Literal["lora", "dora", "qlora", "full"]
+METHOD_NAMES: dict[Method, str] = {
+    "lora": "LoRA",
+    "dora": "DoRA",
+    "qlora": "QLoRA",
+    "full": "all weights",
+}
 
+
+class TrainSection(Section):
+    """How the model is trained. Names follow Platypus and PEFT."""
+
+    method: Method = "lora"
+    """An adapter (LoRA; DoRA; LoRA on a base held in 4 bits), or all weights."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, the same gradient."""
+    torch_compile: bool = False
+    """Compile the decoder's layers: pays on a GPU, after a minute or so."""
     template: str = "kot"
     target: Target = "rationale_answer"
     """What the model learns to write after the prompt."""
@@ -144,6 +160,17 @@ class Recipe(Section):
     train: TrainSection
     evaluate: EvaluateSection = EvaluateSection()
     reason: ReasonSection = ReasonSection()
+
+
+def require_reporters(section: TrainSection) -> None:
+    """Raise RecipeError when ``report_to`` names a package that is not installed."""
+    for module in section.report_to:
+        if find_spec(module) is None:
+            raise RecipeError(
+                f"train.report_to names {module}, which is not installed",
+                expected="an installed package",
+                hint=f"Type: pip install {module}",
+            )
 
 
 def list_recipes() -> list[str]:

@@ -14,16 +14,46 @@ class Record(BaseModel):
 class Example(Record):
     """One chain-of-thought example in KoCoT's columns (kyujinpy/KoCoT_2000).
 
-    Columns beside these are left alone: people's files have ids and notes.
+    An Alpaca row is one too: its response is one piece, the ``rationale``, and ``target`` is empty;
+    ``input`` is what its instruction, the ``source``, is about. Columns beside these are left
+    alone: people's files have ids and notes.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
     source: str
     target: str
     rationale: str = ""
     task: str = ""
     type: str = ""
+    input: str = ""
+
+
+class Message(Record):
+    """One turn of a dialogue. ``role`` is what the tokenizer's chat template knows it by."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    role: str
+    content: str
+
+
+class Dialogue(Record):
+    """A conversation whose every assistant turn is to be learnt."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    messages: tuple[Message, ...]
+    task: str = ""
+    type: str = ""
+
+    @property
+    def source(self) -> str:
+        """The first question."""
+        return next((turn.content for turn in self.messages if turn.role == "user"), "")
+
+
+Row = Example | Dialogue
 
 
 class Request(Record):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from kot_platypus.artifacts import (
@@ -19,10 +18,19 @@ from kot_platypus.artifacts import (
     read_manifest,
     write_text,
 )
-from kot_platypus.errors import DataError, RecipeError, RunError
+from kot_platypus.errors import DataError, RecipeError, RunError, UsageError
+from kot_platypus.processes import count_processes
 from kot_platypus.progress import console
 from kot_platypus.prompts import load_template
-from kot_platypus.recipe import Recipe, SourceSection, Target, dump_recipe, load_recipe
+from kot_platypus.recipe import (
+    METHOD_NAMES,
+    Recipe,
+    SourceSection,
+    Target,
+    dump_recipe,
+    load_recipe,
+    require_reporters,
+)
 from kot_platypus.records import Example
 
 RECIPE_FILE = "recipe.yaml"
@@ -64,6 +72,12 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
     Stop it at any moment and call it again: the result is that of an uninterrupted run. Raises
     RunError when ``out`` holds another recipe's run.
     """
+    if count_processes() > 1:
+        raise UsageError(
+            f"kot run in {count_processes()} processes",
+            expected="one: a run's stages come one after the other",
+            hint="Share training and scoring: torchrun ... -m kot_platypus train, then eval.",
+        )
     with lock_folder(out):
         check_recipe(recipe)
         steps = plan_steps(recipe, out)
@@ -97,7 +111,7 @@ def describe_plan(recipe: Recipe, out: Path) -> str:
         f"model   {recipe.model.name}",
         f"data    {', '.join(_describe_source(source) for source in recipe.data.sources)}; "
         f"{recipe.data.heldout_problems} held-out problems",
-        f"train   LoRA r {recipe.train.lora_r}, batch_size {recipe.train.batch_size}, "
+        f"train   {_describe_method(recipe)}, batch_size {recipe.train.batch_size}, "
         f"{recipe.train.num_epochs} epochs, learning_rate {recipe.train.learning_rate:g}",
         f"KoBEST  {recipe.evaluate.kobest_dir or 'skt/kobest_v1 (Hub)'}, protocol "
         f"{recipe.evaluate.protocol}, {', '.join(map(str, recipe.evaluate.num_fewshot))} shots, "
@@ -111,6 +125,11 @@ def describe_plan(recipe: Recipe, out: Path) -> str:
         "Nothing was done (--dry-run).",
     ]
     return "\n".join(lines)
+
+
+def _describe_method(recipe: Recipe) -> str:
+    rank = "" if recipe.train.method == "full" else f" r {recipe.train.lora_r}"
+    return METHOD_NAMES[recipe.train.method] + rank
 
 
 def _describe_source(source: SourceSection) -> str:
@@ -136,15 +155,11 @@ def check_recipe(recipe: Recipe) -> None:
     for source in recipe.data.sources:
         if source.name == "file" and not Path(source.path or "").is_file():
             raise DataError(
-                f"{source.path} does not exist", expected="a JSONL file", hint="Check data.sources."
+                f"{source.path} does not exist",
+                expected="a file of rows",
+                hint="Check data.sources.",
             )
-    for module in recipe.train.report_to:
-        if find_spec(module) is None:
-            raise RecipeError(
-                f"train.report_to names {module}, which is not installed",
-                expected="an installed package",
-                hint=f"Type: pip install {module}",
-            )
+    require_reporters(recipe.train)
 
 
 def claim_folder(recipe: Recipe, out: Path, *, is_new: bool) -> None:
@@ -212,9 +227,9 @@ def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
                 lambda folder=folder, target=target: _train(recipe, data, folder, target),  # type: ignore[misc]
             )
         )
-    adapter = out / "train" / "cot" / "adapter"
-    merged = out / "merged"
-    steps.append(Step("Merge adapter and base", merged, lambda: _merge(recipe, adapter, merged)))
+    trained, merged = out / "train" / "cot", out / "merged"
+    title = "Merge adapter and base" if recipe.train.method != "full" else "Link the trained model"
+    steps.append(Step(title, merged, lambda: _merge(recipe, trained, merged)))
     steps += _evaluation_steps(recipe, out, "cot", "trained model")
     if recipe.data.heldout_problems:
         for target in recipe.train.baseline_targets:
@@ -261,10 +276,14 @@ def _get_base(recipe: Recipe) -> None:
 
 
 def _model_of(recipe: Recipe, out: Path, who: str) -> tuple[Path, Path | None]:
-    """The model folder and adapter of ``base``, ``cot`` (merged) or a baseline (adapter)."""
+    """The model folder and adapter of ``base``, ``cot`` (merged) or a baseline."""
     if who == "cot":
         return out / "merged", None
-    return _base(recipe), None if who == "base" else out / "train" / who / "adapter"
+    if who == "base":
+        return _base(recipe), None
+    if recipe.train.method == "full":
+        return out / "train" / who / "model", None
+    return _base(recipe), out / "train" / who / "adapter"
 
 
 def _build_data(recipe: Recipe, folder: Path) -> None:
@@ -287,11 +306,15 @@ def _train(recipe: Recipe, data: Path, folder: Path, target: Target) -> None:
     )
 
 
-def _merge(recipe: Recipe, adapter: Path, folder: Path) -> None:
+def _merge(recipe: Recipe, trained: Path, folder: Path) -> None:
     from kot_platypus.train.merge import merge_adapter
+    from kot_platypus.train.methods import link_model
 
+    if recipe.train.method == "full":
+        link_model(trained / "model", folder)
+        return
     trust = recipe.model.trust_remote_code
-    merge_adapter(_base(recipe), adapter, folder, trust_remote_code=trust)
+    merge_adapter(_base(recipe), trained / "adapter", folder, trust_remote_code=trust)
 
 
 def _evaluate(recipe: Recipe, out: Path, who: str, folder: Path) -> None:

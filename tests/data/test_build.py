@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from kot_platypus.artifacts import read_json, read_jsonl, write_jsonl
 from kot_platypus.data.build import build_data, draw_evenly, load_source
 from kot_platypus.errors import DataError, KotError, RunError, UsageError
+from kot_platypus.formats import read_rows as read_rows_of_file
 from kot_platypus.recipe import DataSection, SourceSection
-from kot_platypus.records import Example
+from kot_platypus.records import Dialogue, Example
 
 PROBLEMS = SourceSection(name="problems", rows=30, families=("change", "swap"))
 KOREAN_COT = SourceSection(name="korean-cot", rows=24)
@@ -159,6 +162,38 @@ def test_file_of_ones_own_rows_is_a_source(tmp_path):
     build_data(tmp_path / "data", file_source(tmp_path / "mine.jsonl"), seed=1)
     built = read_rows(tmp_path / "data", "train.jsonl")
     assert sorted(built, key=repr) == sorted(rows, key=repr)
+
+
+CHAT = {
+    "messages": [{"role": "user", "content": "질문"}, {"role": "assistant", "content": "답"}],
+    "task": "chat",
+}
+ALPACA = {"instruction": "옮겨라", "output": "안녕", "input": None, "task": "alpaca"}
+
+
+def test_rows_of_several_formats_make_one_training_set(tmp_path):
+    (tmp_path / "chat.jsonl").write_text(json.dumps(CHAT) + "\n")
+    (tmp_path / "alpaca.csv").write_text("instruction,output\n옮겨라,안녕\n", encoding="utf-8")
+    files = (tmp_path / "chat.jsonl", tmp_path / "alpaca.csv")
+    sources = tuple(SourceSection(name="file", path=str(file)) for file in files)
+    build_data(tmp_path / "data", DataSection(sources=sources), seed=1)
+    written = read_rows_of_file(tmp_path / "data" / "train.jsonl")
+    assert sorted(row.source for row in written) == ["옮겨라", "질문"]
+    assert {type(row) for row in written} == {Example, Dialogue}
+
+
+def test_hub_rows_may_have_any_format(monkeypatch):
+    hub = SimpleNamespace(load_dataset=lambda path, split: [CHAT, ALPACA])
+    monkeypatch.setattr("kot_platypus.data.build.require_extra", lambda *_: hub)
+    rows = load_source(SourceSection(name="hub", path="owner/name"), seed=1)
+    assert [row.task for row in rows] == ["chat", "alpaca"]
+
+
+def test_bad_row_of_the_hub_is_named(monkeypatch):
+    hub = SimpleNamespace(load_dataset=lambda path, split: [ALPACA, {"text": "x"}])
+    monkeypatch.setattr("kot_platypus.data.build.require_extra", lambda *_: hub)
+    with pytest.raises(DataError, match="owner/name row 2 has the columns text"):
+        load_source(SourceSection(name="hub", path="owner/name"), seed=1)
 
 
 def test_changed_file_is_another_run(tmp_path):

@@ -55,8 +55,9 @@ def test_korean_cot_files_are_named_after_their_kind():
         assert {row.task for row in read_jsonl(file, Example)} == {file.stem}
 
 
-def test_korean_cot_rows_fill_every_column(cot):
-    incomplete = [row for row in cot if not all(text.strip() for _, text in row)]
+def test_korean_cot_rows_fill_every_column_of_kocot(cot):
+    kocot = ("source", "target", "rationale", "task", "type")
+    incomplete = [row for row in cot if not all(getattr(row, name).strip() for name in kocot)]
     assert incomplete == []
 
 

@@ -30,6 +30,10 @@ SENTENCE = Template(
 MODELS = ("tiny-llama-ko", "tiny-polyglot-ko")
 MODEL_SECTION = ModelSection(device="cpu", dtype="float32")
 SECTION = ReasonSection(max_new_tokens=12, batch_size=4)
+CHAT_TEMPLATE = (
+    "<s>{% for message in messages %}{{ message.role }}: {{ message.content }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
 PROBLEM = Example(source="3+4는?", target="7개", task="sum")
 
 
@@ -118,6 +122,15 @@ def test_shots_stand_whole_before_every_prompt():
     prompts = render_prompts([PROBLEM], KOT, [shot, shot])
     worked = "질문: 1+1은?\n답변:\n1+1=2.\n정답: 2개\n\n"
     assert prompts == [f"{worked}{worked}질문: 3+4는?\n답변:\n"]
+
+
+def test_shots_of_a_chat_are_its_earlier_turns(shared):
+    tokenizer = load_tokenizer(shared / "models" / "tiny-llama-ko")
+    tokenizer.chat_template = CHAT_TEMPLATE
+    shot = Example(source="1+1은?", target="2개", rationale="1+1=2.")
+    assert render_prompts([PROBLEM], load_template("chat"), [shot], tokenizer) == [
+        "<s>user: 1+1은?</s>assistant: 1+1=2.\n정답: 2개</s>user: 3+4는?</s>assistant: "
+    ]
 
 
 # --- generation --------------------------------------------------------------------------------

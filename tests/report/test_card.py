@@ -148,3 +148,14 @@ def test_limits_follow_from_the_files(results: RunResults) -> None:
 def test_usage_snippet_keeps_the_special_tokens_of_training(results: RunResults) -> None:
     """Training encodes the prompt with the tokenizer's own BOS; a Gemma without it is another."""
     assert "add_special_tokens" not in render_card(results)
+
+
+def test_usage_snippet_of_a_model_trained_with_its_chat_template_uses_it(
+    results: RunResults,
+) -> None:
+    card = render_card(change_recipe(results, train__template="chat"))
+    code = re.search(r"```+python\n(.*?)\n```", card, re.DOTALL)
+    assert code
+    compile(code.group(1), "usage", "exec")
+    assert "tokenizer.apply_chat_template(" in code.group(1)
+    assert "return_tensors" in code.group(1)

@@ -3,12 +3,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import Metaspace
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
 
 from kot_platypus.models import load_tokenizer
-from kot_platypus.prompts import load_template
+from kot_platypus.prompts import load_template, load_templates
 from kot_platypus.records import Example
 from kot_platypus.train.encoding import encode_example
 
+ALPACA = Example(source="옮겨라", input="Hello", rationale="안녕하세요.", target="")
 EXAMPLE = Example(source="사과 3개와 배 4개는 모두 몇 개인가?", rationale="3+4=7개.", target="7개")
 TEMPLATE = load_template("kot")
 
@@ -62,3 +68,92 @@ def test_prompt_tokens_are_those_of_the_prompt_alone(tokenizer):
     encoded = encode_example(EXAMPLE, TEMPLATE, "rationale_answer", tokenizer, 512)
     alone = tokenizer(TEMPLATE.render_prompt(EXAMPLE.source))["input_ids"]
     assert list(encoded.ids[: encoded.prompt_len]) == alone
+
+
+@pytest.mark.parametrize("name", [t.name for t in load_templates().values() if not t.chat])
+@pytest.mark.parametrize("target", ["rationale_answer", "rationale", "answer"])
+def test_ids_are_those_of_the_joint_text_and_eos(tokenizer, name, target):
+    """No tokenizer here has a token that spans a line break and a letter."""
+    template = load_template(name)
+    response = {
+        "rationale_answer": f"{EXAMPLE.rationale}\n{template.render_answer(EXAMPLE.target)}",
+        "rationale": EXAMPLE.rationale,
+        "answer": template.render_answer(EXAMPLE.target),
+    }[target]
+    joint = tokenizer(template.render_prompt(EXAMPLE.source) + response)["input_ids"]
+    encoded = encode_example(EXAMPLE, template, target, tokenizer, 512)
+    assert list(encoded.ids) == [*joint, tokenizer.eos_token_id]
+
+
+def test_token_that_would_span_prompt_and_response_is_two(tokenizer):
+    """A rationale that begins with a line break: with the prompt's it would be one token."""
+    tokenizer.add_tokens(["\n\n"])
+    prompt = TEMPLATE.render_prompt(EXAMPLE.source)
+    row = EXAMPLE.model_copy(update={"rationale": "\n3+4=7개."})
+    encoded = encode_example(row, TEMPLATE, "rationale", tokenizer, 512)
+    shown, learnt = encoded.ids[: encoded.prompt_len], encoded.ids[encoded.prompt_len :]
+    assert list(shown) == tokenizer(prompt)["input_ids"]
+    assert decode(tokenizer, learnt) == "\n3+4=7개." + tokenizer.eos_token
+    assert len(tokenizer(prompt + row.rationale)["input_ids"]) < len(encoded.ids) - 1
+
+
+def test_no_space_comes_in_with_tokenizers_that_begin_every_text_with_one():
+    """Llama 2's do: a response tokenised by itself would begin with a space."""
+    tokenizer = make_metaspace_tokenizer()
+    encoded = encode_example(EXAMPLE, TEMPLATE, "rationale_answer", tokenizer, 512)
+    text = f"{TEMPLATE.render_prompt(EXAMPLE.source)}{EXAMPLE.rationale}\n정답: 7개"
+    joint = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert list(encoded.ids) == [tokenizer.bos_token_id, *joint, tokenizer.eos_token_id]
+
+
+def make_metaspace_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a character, a space before every text, BOS before and EOS after it."""
+    texts = (TEMPLATE.render_prompt(EXAMPLE.source), EXAMPLE.rationale, "정답: 7개", "▁")
+    vocabulary = {"<s>": 0, "</s>": 1, "<unk>": 2}
+    vocabulary |= {c: 3 + i for i, c in enumerate(sorted(set("".join(texts))))}
+    inner = Tokenizer(BPE(vocabulary, [], unk_token="<unk>"))
+    inner.pre_tokenizer = Metaspace(prepend_scheme="always", split=False)
+    inner.post_processor = TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
+
+
+# --- rows whose response is one piece ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["rationale_answer", "rationale"])
+def test_alpaca_output_is_the_whole_response(tokenizer, target):
+    template = load_template("alpaca")
+    encoded = encode_example(ALPACA, template, target, tokenizer, 512)
+    shown, learnt = encoded.ids[: encoded.prompt_len], encoded.ids[encoded.prompt_len :]
+    assert decode(tokenizer, shown) == template.render_prompt("옮겨라", "Hello")
+    assert decode(tokenizer, learnt) == "안녕하세요." + tokenizer.eos_token
+
+
+def test_alpaca_row_has_no_answer_to_learn_alone(tokenizer):
+    assert encode_example(ALPACA, TEMPLATE, "answer", tokenizer, 512) is None
+
+
+@pytest.mark.parametrize("rationale", ["", " \n"])
+@pytest.mark.parametrize("target", ["rationale_answer", "rationale", "answer"])
+def test_row_that_says_nothing_is_dropped(tokenizer, target, rationale):
+    row = Example(source="질문", rationale=rationale, target="")
+    assert encode_example(row, TEMPLATE, target, tokenizer, 512) is None
+
+
+def test_what_was_cut_is_counted(tokenizer):
+    whole = encode_example(ALPACA, TEMPLATE, "rationale", tokenizer, 512)
+    cut = encode_example(ALPACA, TEMPLATE, "rationale", tokenizer, len(whole.ids) - 1)
+    assert (whole.num_cut, cut.num_cut) == (0, len(whole.ids) - len(cut.ids))
+
+
+@pytest.mark.parametrize("target", ["rationale_answer", "rationale", "answer"])
+def test_no_cutoff_leaves_an_example_with_nothing_to_learn(tokenizer, target):
+    """Such a one would make the mean of its losses 0 / 0."""
+    lengths = range(1, 80)
+    each = [encode_example(EXAMPLE, TEMPLATE, target, tokenizer, length) for length in lengths]
+    assert all(
+        item is None or 0 < item.num_targets <= len(item.ids) <= length
+        for item, length in zip(each, lengths, strict=True)
+    )

@@ -12,13 +12,13 @@ from transformers import AutoModelForCausalLM
 
 from kot_platypus.artifacts import hash_file, write_jsonl
 from kot_platypus.data.problems import make_problems
-from kot_platypus.errors import DataError, ModelError, RunError
+from kot_platypus.errors import DataError, RunError
 from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.train.checkpoints import find_checkpoint, seal_checkpoint
 from kot_platypus.train.fit import train_adapter
-from kot_platypus.train.merge import merge_adapter, read_dtype
+from kot_platypus.train.merge import merge_adapter
 
 MODEL = ModelSection(device="cpu", dtype="float32")
 SECTION = TrainSection(
@@ -135,18 +135,3 @@ def test_merged_model_equals_base_with_adapter(trained, base, tmp_path):
     ]
     assert texts[0] == texts[1]
     assert sorted(p.suffix for p in (tmp_path / "merged").glob("*model*")) == [".safetensors"]
-
-
-def test_merging_into_another_base_is_refused(trained, shared, tmp_path):
-    with pytest.raises(ModelError, match="trained on another base"):
-        merge_adapter(
-            shared / "models" / "tiny-polyglot-ko", trained / "adapter", tmp_path / "merged"
-        )
-
-
-@pytest.mark.parametrize(("key", "dtype"), [("dtype", "float16"), ("torch_dtype", "bfloat16")])
-def test_merged_model_keeps_the_dtype_of_its_base(base, tmp_path, key, dtype):
-    config = json.loads((base / "config.json").read_text())
-    del config["dtype"]
-    (tmp_path / "config.json").write_text(json.dumps(config | {key: dtype}))
-    assert read_dtype(tmp_path) == getattr(torch, dtype)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kot_platypus.train.encoding import Encoded
-from kot_platypus.train.loss import pack_loss
-from kot_platypus.train.packing import assign_packs, pack_batch
+from kot_platypus.train.loss import _LinearCrossEntropy, pack_loss
+from kot_platypus.train.packing import assign_packs, pack_batch, share_examples
 
 
 def gradients(model: torch.nn.Module) -> Tensor:
@@ -49,6 +50,31 @@ def test_packed_gradient_is_that_of_separate_passes(any_model, batch, weighting,
     assert relative(gradients(any_model), expected) < 1e-5
 
 
+@pytest.mark.parametrize("weighting", ["example", "token"])
+def test_gradient_of_conversations_is_that_of_transformers_with_masked_labels(
+    any_model, batch, weighting
+):
+    """Positions that are only shown may lie anywhere after the prompt."""
+    talks = [
+        replace(item, shown=frozenset(range(item.prompt_len + 1 + i % 3, len(item.ids), 2 + i % 4)))
+        for i, item in enumerate(batch)
+    ]
+    all_targets = sum(item.num_targets for item in talks)
+    expected_loss = 0.0
+    for item in talks:
+        shown = set(range(item.prompt_len)) | item.shown
+        labels = [-100 if i in shown else id_ for i, id_ in enumerate(item.ids)]
+        mean = any_model(torch.tensor([item.ids]), labels=torch.tensor([labels])).loss
+        scale = 1 / len(talks) if weighting == "example" else item.num_targets / all_targets
+        (mean * scale).backward()
+        expected_loss += mean.item() * scale
+    expected = gradients(any_model)
+    loss = sum(pack_loss(any_model, pack) for pack in pack_batch(talks, 300, weighting))
+    loss.backward()
+    assert loss.item() == pytest.approx(expected_loss, rel=1e-5)
+    assert relative(gradients(any_model), expected) < 1e-5
+
+
 def test_the_two_weightings_differ_much_so_the_tests_above_can_fail(any_model, batch):
     _, by_example = reference(any_model, batch, "example")
     _, by_token = reference(any_model, batch, "token")
@@ -77,6 +103,32 @@ def test_weights_of_a_batch_sum_to_one(batch):
         assert sum(pack.weights.sum().item() for pack in packs) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("weighting", ["example", "token"])
+@pytest.mark.parametrize("num_processes", [2, 3, 17])  # with 17, one has no example
+def test_gradients_of_all_processes_add_up_to_that_of_one(
+    any_model, batch, weighting, num_processes
+):
+    expected_loss, expected = reference(any_model, batch, weighting)
+    shares = [
+        pack_batch(batch, 150, weighting, rank=rank, num_processes=num_processes)
+        for rank in range(num_processes)
+    ]
+    assert len({len(packs) for packs in shares}) == 1, "a process would wait for ever"
+    loss = sum(pack_loss(any_model, pack) for packs in shares for pack in packs)
+    loss.backward()
+    assert loss.item() == pytest.approx(expected_loss, rel=1e-5)
+    assert relative(gradients(any_model), expected) < 1e-5
+
+
+def test_shares_hold_every_example_once_and_differ_by_one_at_most():
+    lengths = [5, 90, 33, 33, 33, 12, 100, 7, 250, 90]
+    shares = share_examples(lengths, 3)
+    assert sorted(itertools.chain(*shares)) == list(range(len(lengths)))
+    tokens = [sum(lengths[i] for i in share) for share in shares]
+    assert max(tokens) - min(tokens) <= max(lengths)
+    assert share_examples(lengths, 1) == [list(range(len(lengths)))]
+
+
 def test_every_example_is_in_exactly_one_pack_within_the_budget():
     lengths = [5, 90, 33, 33, 33, 12, 100, 7, 250]
     packs = assign_packs(lengths, 100)
@@ -94,3 +146,16 @@ def test_logit_softcapping_takes_the_plain_path_with_the_same_gradient(any_model
     loss.backward()
     assert loss.item() == pytest.approx(plain_loss, rel=1e-5)
     assert relative(gradients(any_model), plain) < 1e-5
+
+
+def test_float16_keeps_the_gradient_of_a_weight_next_to_nothing():
+    """One target of an example of 500 in a batch of 64, as GradScaler has it."""
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(40, 32), torch.randn(2000, 32) * 0.1
+    targets, weights = torch.arange(40), torch.full((40,), 1 / (64 * 500))
+    found = {}
+    for dtype in (torch.float32, torch.float16):
+        rows = hidden.to(dtype, copy=True).requires_grad_()
+        (_LinearCrossEntropy.apply(rows, weight.to(dtype), targets, weights) * 2**16).backward()
+        found[dtype] = rows.grad.float()
+    assert relative(found[torch.float16], found[torch.float32]) < 5e-3

@@ -12,7 +12,8 @@ from transformers import TextStreamer
 from kot_platypus.artifacts import read_json
 from kot_platypus.errors import UsageError
 from kot_platypus.models import ADAPTER_INFO, load_model, load_tokenizer
-from kot_platypus.prompts import Template
+from kot_platypus.prompts import Template, find_stop_tokens, render_chat
+from kot_platypus.records import Message
 
 
 def chat_with(model_folder: Path, ask: str | None = None, max_new_tokens: int = 256) -> None:
@@ -44,7 +45,14 @@ def _read_question() -> str:
 def _answer(
     model: Any, tokenizer: Any, template: Template, question: str, max_new_tokens: int
 ) -> None:
-    inputs = tokenizer(template.render_prompt(question), return_tensors="pt").to(model.device)
+    text = template.render_prompt(question)
+    if template.chat:
+        text = render_chat(tokenizer, [Message(role="user", content=text)], ask=True)
+    inputs = tokenizer(text, return_tensors="pt", add_special_tokens=not template.chat)
+    inputs = inputs.to(model.device)
+    stop = {"eos_token_id": find_stop_tokens(tokenizer)} if template.chat else {}
     streamer = TextStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
     with torch.inference_mode():
-        model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, streamer=streamer)
+        model.generate(
+            **inputs, **stop, max_new_tokens=max_new_tokens, do_sample=False, streamer=streamer
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -17,6 +17,10 @@ from kot_platypus.cli.options import (
     print_screen,
     require_file,
 )
+from kot_platypus.errors import UsageError
+
+if TYPE_CHECKING:
+    from kot_platypus.recipe import Recipe
 
 
 @app.command(epilog=example("kot run demo", "kot run demo --set train.num_epochs=2 --out runs/b"))
@@ -56,7 +60,7 @@ def recipes(
         print(dump_recipe(load_recipe(show)), end="")
         return
     for name in list_recipes():
-        print(f"{name:20} {load_recipe(name).description}")
+        print(f"{name:22} {load_recipe(name).description}")
 
 
 @app.command(epilog=example("kot data demo --out data", "kot data demo --set seed=7 --out d7"))
@@ -75,25 +79,82 @@ def data(
     print(*(out / name for name in ("train.jsonl", "heldout.jsonl", "shots.jsonl")), sep="\n")
 
 
-@app.command(epilog=example("kot train demo --data data/train.jsonl --out adapters/mine"))
+@app.command(
+    epilog=example(
+        "kot train demo --data mine.jsonl --out adapters/mine",
+        "kot train demo --data mine.jsonl --preview",
+        "kot train kot-platypus2-7b --dry-run",
+    )
+)
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
-    data: Annotated[Path, typer.Option("--data", help="JSONL in KoCoT's columns.")],
-    out: Out,
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--data", help="Your rows: JSONL, JSON, CSV or Parquet."),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", help="Folder to write; an interrupted one goes on."),
+    ] = None,
     overrides: Sets = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show steps, memory and time; train nothing.")
+    ] = False,
+    measure: Annotated[
+        bool, typer.Option(help="Whether --dry-run times a layer on this device.")
+    ] = True,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show what would be trained on; train nothing.")
+    ] = False,
+    rows: Annotated[int, typer.Option(min=0, help="How many rows --preview shows.")] = 3,
 ) -> None:
-    """Train a LoRA adapter on your own rows with a recipe's model and settings."""
+    """Train on your own rows with a recipe's model and settings.
+
+    To share the work: torchrun --nproc-per-node N -m kot_platypus train ...
+    """
     from kot_platypus.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or ())
-    require_file(data, "--data")
+    if data is not None:
+        require_file(data, "--data")
+    if dry_run:
+        from kot_platypus.cli.dry_run import describe_training
+
+        print_screen(describe_training(loaded, data, measure=measure))
+        return
+    if preview:
+        _print_preview(loaded, data, rows)
+        return
+    if data is None or out is None:
+        raise UsageError(
+            f"{'--data' if data is None else '--out'} is missing",
+            expected="--data FILE and --out FOLDER, or --preview, or --dry-run",
+            hint="A recipe's own rows: kot data RECIPE --out data, then --data data/train.jsonl",
+        )
     from kot_platypus.models import resolve_model
+    from kot_platypus.processes import is_main_process
     from kot_platypus.train.fit import train_adapter
 
     base = resolve_model(loaded.model.name, loaded.model.revision)
     with hold_folder(out):
         train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
-    print(out / "adapter")
+    if is_main_process():
+        print(out / ("model" if loaded.train.method == "full" else "adapter"))
+
+
+def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:
+    from kot_platypus.data.build import load_sources, mix_rows
+    from kot_platypus.formats import read_rows
+    from kot_platypus.models import load_tokenizer, resolve_model
+    from kot_platypus.train.preview import preview_rows
+
+    section = recipe.model
+    rows = (
+        read_rows(data) if data else mix_rows(load_sources(recipe.data, recipe.seed), recipe.seed)
+    )
+    base = resolve_model(section.name, section.revision, weights=False)
+    tokenizer = load_tokenizer(base, trust_remote_code=section.trust_remote_code)
+    print_screen(preview_rows(rows, recipe.train, tokenizer, count))
 
 
 @app.command(epilog=example("kot merge --adapter adapters/mine/adapter --out merged"))

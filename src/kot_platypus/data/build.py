@@ -11,8 +11,9 @@ from pathlib import Path
 from kot_platypus.artifacts import Stage, hash_file, read_jsonl, write_jsonl
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import DataError, require_extra
+from kot_platypus.formats import parse_row, read_rows
 from kot_platypus.recipe import DataSection, SourceSection
-from kot_platypus.records import Example
+from kot_platypus.records import Example, Row
 
 KOREAN_COT = Path(str(files("kot_platypus") / "data" / "sets" / "korean_cot"))
 TRAIN, HELDOUT, SHOTS = "train.jsonl", "heldout.jsonl", "shots.jsonl"
@@ -35,9 +36,8 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
     )
     if stage.is_done:
         return
-    by_source = [load_source(source, seed + i) for i, source in enumerate(section.sources)]
-    train = [example for rows in by_source for example in rows]
-    random.Random(seed).shuffle(train)
+    by_source = load_sources(section, seed)
+    train = mix_rows(by_source, seed)
     heldout = make_problems(section.heldout_problems, seed, "heldout", section.heldout_families)
     shots = make_problems(NUM_SHOTS, seed, "train", section.heldout_families)
     leaked = {example.source for example in train} & {problem.source for problem in heldout}
@@ -64,16 +64,29 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
     )
 
 
-def load_source(source: SourceSection, seed: int) -> list[Example]:
+def load_sources(section: DataSection, seed: int) -> list[Sequence[Row]]:
+    """The rows of a recipe's sources, source by source."""
+    return [load_source(source, seed + i) for i, source in enumerate(section.sources)]
+
+
+def mix_rows(by_source: Sequence[Sequence[Row]], seed: int) -> list[Row]:
+    """All sources' rows in the order in which they are trained on."""
+    rows = [row for each in by_source for row in each]
+    random.Random(seed).shuffle(rows)
+    return rows
+
+
+def load_source(source: SourceSection, seed: int) -> Sequence[Row]:
     """The rows of one source: at most ``source.rows``, drawn evenly over its tasks."""
     if source.name == "problems":
         assert source.rows is not None
         return make_problems(source.rows, seed, "train", source.families)
+    rows: Sequence[Row]
     if source.name == "korean-cot":
         rows = load_korean_cot()
     elif source.name == "file":
         assert source.path is not None
-        rows = read_jsonl(Path(source.path), Example)
+        rows = read_rows(Path(source.path))
     else:
         assert source.path is not None
         rows = _load_hub(source.path)
@@ -91,7 +104,7 @@ def load_korean_cot() -> list[Example]:
     return [row for file in sorted(KOREAN_COT.glob("*.jsonl")) for row in read_jsonl(file, Example)]
 
 
-def draw_evenly(rows: Sequence[Example], count: int | None, seed: int) -> list[Example]:
+def draw_evenly(rows: Sequence[Row], count: int | None, seed: int) -> list[Row]:
     """``count`` rows, as many of each task as possible; all rows when ``count`` is None."""
     if count is None:
         return list(rows)
@@ -100,18 +113,18 @@ def draw_evenly(rows: Sequence[Example], count: int | None, seed: int) -> list[E
             f"{count} rows were asked for", expected=f"at most {len(rows)}", hint="Lower `rows`."
         )
     rng = random.Random(seed)
-    tasks: dict[str, list[Example]] = {}
+    tasks: dict[str, list[Row]] = {}
     for row in rows:
         tasks.setdefault(row.task, []).append(row)
     for group in tasks.values():
         rng.shuffle(group)
-    drawn: list[Example] = []
+    drawn: list[Row] = []
     while len(drawn) < count:
         drawn += [group.pop() for group in tasks.values() if group]
     return drawn[:count]
 
 
-def _load_hub(path: str) -> list[Example]:
+def _load_hub(path: str) -> list[Row]:
     datasets = require_extra("datasets", "data", "reading a dataset from the Hub")
     try:
         dataset = datasets.load_dataset(path, split="train")
@@ -121,12 +134,4 @@ def _load_hub(path: str) -> list[Example]:
             expected="a reachable Hub and an existing dataset",
             hint="Check the id and your connection, or use a local file (source `file`).",
         ) from error
-    missing = {"source", "target", "rationale"} - set(dataset.column_names)
-    if missing:
-        raise DataError(
-            f"{path} lacks the columns {', '.join(sorted(missing))}",
-            expected="KoCoT's columns source, target, rationale, task, type",
-            hint="Convert it to JSONL with these columns and use the source `file`.",
-        )
-    fields = [name for name in Example.model_fields if name in dataset.column_names]
-    return [Example(**{name: str(row[name] or "") for name in fields}) for row in dataset]
+    return [parse_row(row, f"{path} row {i}") for i, row in enumerate(dataset, start=1)]

@@ -24,7 +24,7 @@ from kot_platypus.models import (
     resolve_dtype,
 )
 from kot_platypus.progress import Advance, show_progress
-from kot_platypus.prompts import Template
+from kot_platypus.prompts import Template, find_stop_tokens, render_chat
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example
 
@@ -73,7 +73,7 @@ def answer_problems(
     trust = model_section.trust_remote_code
     tokenizer = load_tokenizer(base, trust_remote_code=trust)
     model = load_model(base, dtype=dtype, device=device, adapter=adapter, trust_remote_code=trust)
-    prompts = render_prompts(rows, template, shots)
+    prompts = render_prompts(rows, template, shots, tokenizer)
     partial = out / "partial.jsonl"
     most_tokens = len(rows) * section.max_new_tokens
     with show_progress(f"Answering ({title})", most_tokens, "tokens at most") as advance:
@@ -86,9 +86,20 @@ def answer_problems(
 
 
 def render_prompts(
-    rows: Sequence[Example], template: Template, shots: Sequence[Example] = ()
+    rows: Sequence[Example],
+    template: Template,
+    shots: Sequence[Example] = (),
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> list[str]:
-    """What the model is given for each row: the worked examples, then the row's own prompt."""
+    """What the model is given for each row: the worked examples, then the row's own prompt.
+
+    The template `chat` needs the tokenizer: the examples are earlier turns of the conversation.
+    """
+    if template.chat:
+        assert tokenizer is not None
+        turns = [turn for shot in shots for turn in template.render_turns(shot)]
+        asked = [template.render_turns(row)[0] for row in rows]
+        return [render_chat(tokenizer, [*turns, question], ask=True) for question in asked]
     prefix = "".join(template.render_shot(shot) + "\n\n" for shot in shots)
     return [prefix + template.render_prompt(row.source) for row in rows]
 
@@ -148,8 +159,12 @@ def generate_batch(
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    inputs = tokenizer(list(prompts), return_tensors="pt", padding=True).to(model.device)
+    add_bos = not template.chat  # which writes its own
+    inputs = tokenizer(
+        list(prompts), return_tensors="pt", padding=True, add_special_tokens=add_bos
+    ).to(model.device)
     width = inputs["input_ids"].shape[1]
+    stop = {"eos_token_id": find_stop_tokens(tokenizer)} if template.chat else {}
 
     def is_answered(ids: Any, _scores: Any, **_: Any) -> Any:
         advance(len(ids))
@@ -159,6 +174,7 @@ def generate_batch(
     with torch.inference_mode():
         sequences = model.generate(
             **inputs,
+            **stop,
             max_new_tokens=max_new_tokens,
             do_sample=False,
             pad_token_id=tokenizer.pad_token_id,

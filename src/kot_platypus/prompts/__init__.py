@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import yaml
+from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict
 
-from kot_platypus.errors import UsageError
-from kot_platypus.records import Example
+from kot_platypus.errors import DataError, ModelError, UsageError
+from kot_platypus.records import Example, Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class Template(BaseModel):
@@ -21,21 +28,37 @@ class Template(BaseModel):
     description: str
     prompt: str
     """Contains ``{source}``. Ends where the response begins, never with a space."""
+    prompt_input: str = ""
+    """The prompt of a row with an input: contains ``{source}`` and ``{input}``."""
     answer: str
     """Contains ``{target}``. Stands alone on the response's last line."""
+    chat: bool = False
+    """Whether prompt and response are messages, which the tokenizer's chat template frames."""
 
-    def render_prompt(self, source: str) -> str:
-        """The text the model is given."""
-        return self.prompt.replace("{source}", source)
+    def render_prompt(self, source: str, context: str = "") -> str:
+        """The text the model is given (``context`` is an Alpaca row's input); in a chat, said."""
+        if context and not self.prompt_input:
+            source = f"{source}\n\n{context}"
+        texts = {"{source}": source, "{input}": context}
+        prompt = self.prompt_input if context and self.prompt_input else self.prompt
+        return re.sub(r"\{source\}|\{input\}", lambda mark: texts[mark[0]], prompt)
 
     def render_answer(self, target: str) -> str:
-        """The response's last line."""
-        return self.answer.replace("{target}", target)
+        """The response's last line; empty for a row that states no answer apart."""
+        return self.answer.replace("{target}", target) if target else ""
 
     def render_shot(self, example: Example) -> str:
         """A whole worked example: prompt, rationale, answer."""
         answer = self.render_answer(example.target)
         return f"{self.render_prompt(example.source)}{example.rationale}\n{answer}"
+
+    def render_turns(self, example: Example) -> tuple[Message, Message]:
+        """A whole worked example as what a user says and an assistant answers."""
+        answer = self.render_answer(example.target)
+        return (
+            Message(role="user", content=self.render_prompt(example.source, example.input)),
+            Message(role="assistant", content=f"{example.rationale}\n{answer}".strip()),
+        )
 
     @property
     def answer_prefix(self) -> str:
@@ -51,6 +74,46 @@ class Template(BaseModel):
             if self.answer_prefix and line.startswith(self.answer_prefix):
                 return line.removeprefix(self.answer_prefix).strip().rstrip(".") or None
         return None
+
+
+def render_chat(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, ask: bool = False
+) -> str:
+    """A conversation in the tokenizer's own chat template; to ``ask`` is to open the next answer.
+
+    Raises ModelError when the tokenizer has none, DataError when it refuses the messages.
+    """
+    if not tokenizer.chat_template:
+        raise ModelError(
+            "the model's tokenizer has no chat template",
+            expected="one, for the template `chat`",
+            hint="Take an instruction-tuned model, or another template: train.template=kot",
+        )
+    turns = [message.model_dump() for message in messages]
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask)
+    except TemplateError as error:
+        start = next((m.content for m in messages if m.role == "user"), "")[:40]
+        raise DataError(
+            f"the tokenizer's chat template refuses the row that asks {start!r} ({error})",
+            expected="roles in the order that the template knows",
+            hint="Mend or remove that row.",
+        ) from error
+    return str(text)
+
+
+def find_stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """EOS and the token with which the chat template ends an answer: what stops one in a chat.
+
+    A base model's generation settings need not know the second.
+    """
+    said = "OK"
+    turns = (Message(role="user", content="?"), Message(role="assistant", content=said))
+    rest = render_chat(tokenizer, turns).rpartition(said)[2].strip()
+    ids: list[int] = tokenizer(rest, add_special_tokens=False)["input_ids"] if rest else []
+    added = tokenizer.added_tokens_decoder
+    ends = [*(id_ for id_ in ids[:1] if id_ in added), tokenizer.eos_token_id]
+    return [end for end in dict.fromkeys(ends) if end is not None]
 
 
 @cache

@@ -186,8 +186,10 @@ def _difference_row(recipe: Recipe, pair: Difference) -> DifferenceRow:
 
 def tabulate_settings(recipe: Recipe) -> list[tuple[str, str]]:
     """Hyperparameters under Platypus's names, the base model last as upstream prints them."""
-    hidden = {"report_to", "save_steps"}
+    hidden = {"report_to", "save_steps", "gradient_checkpointing", "torch_compile"}
     values = _flatten(recipe.train)
+    if recipe.train.method == "full":
+        hidden |= {key for key in values if key.startswith("lora_")}
     if recipe.train.baseline_targets:
         values["baseline_targets"] = ", ".join(recipe.train.baseline_targets)
     rows = [(key, value) for key, value in values.items() if key not in hidden and value]

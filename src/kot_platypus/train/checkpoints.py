@@ -10,6 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from kot_platypus.artifacts import hash_file, read_json, write_json
 from kot_platypus.errors import DataError
+from kot_platypus.processes import share_all
 from kot_platypus.progress import console
 
 _SEAL = "sealed.json"
@@ -26,6 +27,7 @@ class SealCheckpoints(TrainerCallback):  # type: ignore[misc]
         **_: object,
     ) -> None:
         """Flush and seal the checkpoint that the trainer has just written."""
+        share_all(None)  # every process writes its random state
         if state.is_world_process_zero:
             seal_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 

@@ -1,70 +1,181 @@
-"""From examples to token ids: what is shown, what is learnt, what is cut."""
+"""From rows to token ids: what is shown, what is learnt, what is cut."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kot_platypus.errors import DataError
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import Target
-from kot_platypus.records import Example
+from kot_platypus.records import Dialogue, Example, Message, Row
+from kot_platypus.train.turns import split_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+Ids = list[int]
+
 
 @dataclass(frozen=True)
 class Encoded:
-    """One example's token ids. ``ids[:prompt_len]`` is shown, ``ids[prompt_len:]`` is learnt."""
+    """One row's token ids. ``ids[:prompt_len]`` is shown, the rest is learnt but for ``shown``."""
 
     ids: tuple[int, ...]
     prompt_len: int
+    shown: frozenset[int] = frozenset()
+    """Positions after the prompt that are not learnt either: a conversation's later questions."""
+    num_cut: int = 0
+    """Tokens that ``cutoff_len`` took."""
+
+    @property
+    def target_positions(self) -> list[int]:
+        """The positions in ``ids`` that are learnt, ascending."""
+        return [i for i in range(self.prompt_len, len(self.ids)) if i not in self.shown]
 
     @property
     def num_targets(self) -> int:
         """How many tokens are learnt."""
-        return len(self.ids) - self.prompt_len
+        return len(self.ids) - self.prompt_len - len(self.shown)
 
 
 def encode_example(
-    example: Example,
+    row: Row,
     template: Template,
     target: Target,
     tokenizer: PreTrainedTokenizerBase,
     cutoff_len: int,
 ) -> Encoded | None:
-    """Encode ``prompt + rationale + answer + EOS`` in at most ``cutoff_len`` tokens.
+    """Encode ``prompt + rationale + answer + EOS``, or a conversation, in ``cutoff_len`` tokens.
 
-    Prompt, rationale and answer are tokenised apart, so no token spans two of them. Too long an
-    example loses the end of its rationale, never its answer or EOS; a rationale that is all there
-    is to learn (``target="rationale"``) loses EOS with its end. None when the prompt leaves room
-    for nothing.
+    No token spans two of these parts. Too long an example loses the end of its rationale, never
+    its answer or EOS; a rationale that is all there is to learn (``target="rationale"``, or a row
+    without an answer) loses EOS with its end. None when nothing is left to learn.
     """
-    prompt = _encode(tokenizer, template.render_prompt(example.source), start=True)
-    rationale = [] if target == "answer" else _encode(tokenizer, example.rationale)
-    answer = [] if target == "rationale" else _encode_answer(example, template, target, tokenizer)
-    eos = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    room = cutoff_len - len(prompt) - len(answer) - len(eos)
-    if len(rationale) > room:
-        if room < 0 or (room == 0 and target == "rationale"):
+    if isinstance(row, Dialogue):
+        return _encode_dialogue(row, template, tokenizer, cutoff_len, target)
+    rationale = "" if target == "answer" or not row.rationale.strip() else row.rationale
+    answer = "" if target == "rationale" else template.render_answer(row.target)
+    if rationale and answer:
+        answer = "\n" + answer
+    if not rationale and not answer:
+        return None
+    if template.chat:
+        pieces = _frame(row, template, rationale, answer, tokenizer)
+        if pieces is None:
             return None
-        rationale = rationale[:room]
-        eos = eos if answer else []
-    response = rationale + answer + eos
-    return Encoded((*prompt, *response), len(prompt)) if len(response) > len(eos) else None
+        prompt, steps, closing, rest = _encode_pieces(tokenizer, pieces)
+    else:
+        texts = (template.render_prompt(row.source, row.input), rationale, answer)
+        prompt, steps, closing = _encode_pieces(tokenizer, texts, start=True)
+        closing += [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        rest = []
+    return _fit(prompt, steps, closing, rest, cutoff_len, keep_closing=bool(answer))
 
 
-def _encode_answer(
-    example: Example, template: Template, target: Target, tokenizer: PreTrainedTokenizerBase
-) -> list[int]:
-    line = template.render_answer(example.target)
-    follows = target == "rationale_answer" and example.rationale
-    return _encode(tokenizer, "\n" + line if follows else line)
+def _fit(
+    prompt: Ids, rationale: Ids, closing: Ids, rest: Ids, cutoff_len: int, *, keep_closing: bool
+) -> Encoded | None:
+    """The parts in ``cutoff_len`` tokens; ``closing`` is the answer, if any, and EOS."""
+    whole = len(prompt) + len(rationale) + len(closing) + len(rest)
+    if whole > cutoff_len:
+        rest = []
+        room = cutoff_len - len(prompt) - len(closing)
+        if room < 0 or (room == 0 and not keep_closing):
+            return None
+        if len(rationale) > room:
+            rationale = rationale[:room]
+            closing = closing if keep_closing else []
+    learnt_end = len(prompt) + len(rationale) + len(closing)
+    ids = (*prompt, *rationale, *closing, *rest)
+    shown = frozenset(range(learnt_end, len(ids)))
+    return Encoded(ids, len(prompt), shown, num_cut=whole - len(ids))
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str, *, start: bool = False) -> list[int]:
-    """Token ids of ``text``; at the start with the tokenizer's own BOS, if it adds one."""
-    ids: list[int] = tokenizer(text, add_special_tokens=start)["input_ids"]
-    if start and ids and ids[-1] == tokenizer.eos_token_id:
-        return ids[:-1]  # some tokenizers close every text; ours goes on
+def _frame(
+    row: Example,
+    template: Template,
+    rationale: str,
+    answer: str,
+    tokenizer: PreTrainedTokenizerBase,
+) -> tuple[str, str, str, str] | None:
+    """Prompt, rationale, answer with the end of its turn, and what the chat template adds."""
+    response = (rationale + answer).strip()
+    question = template.render_prompt(row.source, row.input)
+    messages = (
+        Message(role="user", content=question),
+        Message(role="assistant", content=response),
+    )
+    pieces = split_turns(messages, tokenizer)
+    if len(pieces) == 1:
+        return None
+    prompt, learnt, rest = pieces
+    at = learnt.rindex(response) + len(response) - len(answer.rstrip()) if rationale else 0
+    return prompt, learnt[:at], learnt[at:], rest
+
+
+def _encode_dialogue(
+    row: Dialogue,
+    template: Template,
+    tokenizer: PreTrainedTokenizerBase,
+    cutoff_len: int,
+    target: Target,
+) -> Encoded | None:
+    """Every assistant turn is learnt. Too long a conversation loses whole turns from its end.
+
+    A first answer that is too long by itself loses its end, and the token that ends its turn.
+    """
+    if not template.chat:
+        raise DataError(
+            f"chat messages, which the template {template.name!r} cannot show",
+            expected="the template `chat`",
+            hint="Set train.template=chat.",
+        )
+    if target == "answer" or not row.messages:
+        return None  # as in Alpaca's rows, a response is one piece: no answer stands apart
+    ids: Ids = []
+    learnt: Ids = []
+    ends = []
+    for i, piece in enumerate(_encode_pieces(tokenizer, split_turns(row.messages, tokenizer))):
+        if i % 2:
+            learnt += range(len(ids), len(ids) + len(piece))
+            ends.append(len(ids) + len(piece))
+        ids += piece
+    stop = len(ids)
+    if stop > cutoff_len:
+        stop = max((end for end in ends if end <= cutoff_len), default=cutoff_len)
+    learnt = [position for position in learnt if position < stop]
+    if not learnt:
+        return None
+    shown = frozenset(range(learnt[0], stop)).difference(learnt)
+    return Encoded(tuple(ids[:stop]), learnt[0], shown, num_cut=len(ids) - stop)
+
+
+def _encode_pieces(
+    tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str], *, start: bool = False
+) -> list[Ids]:
+    """Token ids of each piece: those of the joint text, unless a token would span two pieces.
+
+    Then the later piece is tokenised apart. (Always doing that would put a space before every
+    piece with the tokenizers of Llama 2, which begin each text with one.) At the ``start`` stands
+    the tokenizer's own BOS, if it adds one.
+    """
+    encoded: list[Ids] = []
+    text, before = "", list[int]()
+    for piece in pieces:
+        text += piece
+        joint = _encode(tokenizer, text)
+        spans_two = joint[: len(before)] != before
+        encoded.append(_encode(tokenizer, piece) if spans_two else joint[len(before) :])
+        before = joint
+    if start:
+        encoded[0] = _encode(tokenizer, pieces[0], special=True)
+        if encoded[0] and encoded[0][-1] == tokenizer.eos_token_id:
+            encoded[0].pop()  # some tokenizers close every text; ours goes on
+    return encoded
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = False) -> Ids:
+    ids: Ids = tokenizer(text, add_special_tokens=special)["input_ids"]
     return ids

@@ -1,4 +1,4 @@
-"""The train stage: examples and a base model in, a LoRA adapter out."""
+"""The train stage: examples and a base model in; an adapter, or a trained model, out."""
 
 from __future__ import annotations
 
@@ -6,41 +6,35 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
-from peft import LoraConfig, get_peft_model
-from torch import Tensor, nn
-from transformers import (
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from kot_platypus.artifacts import Stage, hash_file, new_folder, read_jsonl, write_json, write_text
-from kot_platypus.errors import DataError, ModelError
-from kot_platypus.models import (
-    ADAPTER_INFO,
-    fingerprint_model,
-    load_model,
-    load_tokenizer,
-    resolve_device,
-    resolve_dtype,
+from kot_platypus.artifacts import Stage, hash_file, hash_files, write_text
+from kot_platypus.errors import DataError
+from kot_platypus.formats import read_rows
+from kot_platypus.models import fingerprint_model, load_tokenizer, resolve_device, resolve_dtype
+from kot_platypus.processes import (
+    ask_main,
+    count_processes,
+    is_main_process,
+    process_rank,
+    share_all,
+    spreads_weights,
 )
-from kot_platypus.progress import console, show_progress
+from kot_platypus.progress import console
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.recipe import ModelSection, Target, TrainSection
-from kot_platypus.records import Example
+from kot_platypus.recipe import ModelSection, Target, TrainSection, require_reporters
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, encode_example
-from kot_platypus.train.loss import pack_loss
-from kot_platypus.train.packing import Pack, pack_batch
+from kot_platypus.train.methods import describe_method, load_trainable, save_trained
+from kot_platypus.train.packing import pack_batch
+from kot_platypus.train.trainer import PackingTrainer, ShowProgress
+
+# What changes neither the result nor what it means: an interrupted training goes on without it.
+_NO_IDENTITY = {"baseline_targets", "report_to", "gradient_checkpointing"}
 
 
 def train_adapter(
@@ -52,62 +46,94 @@ def train_adapter(
     *,
     target: Target | None = None,
     seed: int = 42,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
-    """Train on ``data`` (JSONL in KoCoT's columns) and write ``out/adapter`` and ``out/log.jsonl``.
+    """Train on ``data`` (rows as in ``formats``); write ``out/adapter`` and ``out/log.jsonl``.
 
-    ``target`` overrides the section's. A finished ``out`` is left alone; an interrupted one goes
-    on from its last intact checkpoint with the same result, bit for bit on one CPU.
+    ``method: full`` writes ``out/model`` instead of an adapter. A finished ``out`` is left alone;
+    an interrupted one goes on from its last intact checkpoint with the same result, bit for bit on
+    one CPU. Under torchrun every process calls this and computes its share of each step; the
+    main one writes.
+
+    Args:
+        data: The examples.
+        base: A model folder.
+        out: The stage's folder; on several machines on a disk that all of them see.
+        section: How to train.
+        model_section: Which device and dtype; its name is not looked at.
+        target: What to learn, instead of the section's.
+        seed: Of the order of examples, fresh adapter weights and dropout.
+        callbacks: HF Trainer callbacks of one's own.
+
+    Raises:
+        KotError: anything wrong with the rows, model, settings or folder.
     """
     target = target or section.target
     device = resolve_device(model_section.device)
     dtype = resolve_dtype(model_section.dtype, device)
-    base_fingerprint = fingerprint_model(base)
+    trust = {"trust_remote_code": model_section.trust_remote_code}
+    base_fingerprint = ask_main(lambda: fingerprint_model(base))
+    settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
+    template = load_template(section.template)
     stage = Stage(
         out,
         "train",
-        config={
-            **section.model_dump(mode="json", exclude={"baseline_targets", "report_to"}),
-            "target": target,
-            "seed": seed,
-            "dtype": dtype,
-        },
-        inputs={"data": hash_file(data), "base": base_fingerprint},
+        config={**settings, "target": target, "seed": seed, "dtype": dtype},
+        inputs={"data": hash_file(data), "base": base_fingerprint, **_hash_chat(template, base)},
     )
-    if stage.is_done:
+    if ask_main(lambda: stage.is_done):
         return
-    template = load_template(section.template)
-    tokenizer = load_tokenizer(base, trust_remote_code=model_section.trust_remote_code)
+    require_reporters(section)
+    tokenizer = load_tokenizer(base, **trust)
     encoded, num_dropped = _encode_rows(data, template, target, tokenizer, section.cutoff_len)
-    stage.begin()  # only now: rows that had to be mended first leave no claim behind
+    ask_main(stage.begin)  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
-    model = load_model(
-        base, dtype=dtype, device=device, trust_remote_code=model_section.trust_remote_code
-    )
-    model = add_lora(model, section)
-    history = fit_adapter(model, encoded, section, out / "checkpoints", seed=seed, title=target)
-    info = {"base": base_fingerprint, "template": template.model_dump(), "target": target}
-    with new_folder(out / "adapter") as folder:
-        model.save_pretrained(folder)
-        write_json(folder / ADAPTER_INFO, info)
-    write_text(out / "log.jsonl", history)
-    shutil.rmtree(out / "checkpoints", ignore_errors=True)
-    stage.finish(num_dropped=num_dropped, **_count_facts(model, encoded, section))
+    place = "cpu" if spreads_weights() else device  # it may be too large for one GPU
+    model = load_trainable(base, section, dtype=dtype, device=place, **trust)
+    facts = {"num_dropped": num_dropped, **_count_facts(model, encoded, section)}
+    checkpoints = out / "checkpoints"
+    at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
+    arguments = _make_arguments(section, len(encoded), checkpoints, **at)
+    trainer = _make_trainer(model, encoded, section, arguments, callbacks, title=target)
+    log = _fit(trainer, checkpoints)
+    weights = trainer.gather_weights()
+    if is_main_process():
+        about = _describe(section, template, tokenizer)
+        info = {"base": base_fingerprint, "target": target, **about}
+        save_trained(model, out, base, info, weights=weights, **trust)
+        write_text(out / "log.jsonl", log)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        stage.finish(**facts)
+    share_all(None)  # when one process returns, the result is there
+
+
+def _describe(section: TrainSection, template: Template, tokenizer: Any) -> dict[str, Any]:
+    """What ``kot.json`` keeps beside base and target: what was trained, and how to ask it."""
+    chat = {"chat_template": tokenizer.chat_template}
+    return {**describe_method(section), "template": template.model_dump(), **chat}
+
+
+def _hash_chat(template: Template, base: Path) -> dict[str, str]:
+    """The hash of the chat template's file, if it is used: the base's fingerprint leaves it out."""
+    return {"chat_template": hash_files(base, ("*.jinja",))} if template.chat else {}
 
 
 def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, int]:
     """The manifest's facts. Tokens seen are expected ones where an epoch drops its last batch."""
-    steps = _num_steps(len(encoded), section)
+    steps = count_steps(len(encoded), section)
     shown = section.num_epochs * len(encoded)
     if section.last_batch == "drop":
         shown = steps * min(section.batch_size, len(encoded))
+    inner = model.get_base_model() if hasattr(model, "peft_config") else model
     return {
         "num_examples": len(encoded),
+        "num_processes": count_processes(),
         "optimizer_steps": steps,
         "tokens_seen": round(shown / len(encoded) * sum(len(item.ids) for item in encoded)),
         "trained_tokens_seen": round(
             shown / len(encoded) * sum(item.num_targets for item in encoded)
         ),
-        "parameters": sum(p.numel() for p in model.get_base_model().parameters()),
+        "parameters": inner.num_parameters(),  # also counts a quantised model's right
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
 
@@ -116,72 +142,64 @@ def _encode_rows(
     data: Path, template: Template, target: Target, tokenizer: Any, cutoff_len: int
 ) -> tuple[list[Encoded], int]:
     """The examples that fit, and how many do not. Raises DataError when none does."""
-    examples = read_jsonl(data, Example)
+    rows = read_rows(data)
     encoded = [
         item
-        for example in examples
-        if (item := encode_example(example, template, target, tokenizer, cutoff_len))
+        for row in rows
+        if (item := encode_example(row, template, target, tokenizer, cutoff_len))
     ]
     if not encoded:
         raise DataError(
-            f"none of the {len(examples)} rows of {data} fits cutoff_len {cutoff_len}",
+            f"none of the {len(rows)} rows of {data} has anything to learn with target {target!r} "
+            f"and cutoff_len {cutoff_len}",
             expected="at least one",
-            hint="Raise train.cutoff_len." if examples else "The file holds no rows.",
+            hint="Look at them with: kot train --preview" if rows else "The file holds no rows.",
         )
-    return encoded, len(examples) - len(encoded)
+    return encoded, len(rows) - len(encoded)
 
 
-def add_lora(model: Any, section: TrainSection) -> Any:
-    """``model`` with fresh LoRA weights, in float32 whatever the base's dtype, ready to train.
-
-    Raises ModelError when the model has none of ``lora_target_modules``.
-    """
-    modules = section.lora_target_modules
-    config = LoraConfig(
-        r=section.lora_r,
-        lora_alpha=section.lora_alpha,
-        lora_dropout=section.lora_dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return get_peft_model(model, config)
-    except ValueError as error:
-        raise ModelError(
-            f"no LoRA for {modules} ({str(error).splitlines()[0][:200]})",
-            expected="names of the model's linear layers, or all-linear",
-            hint="Set train.lora_target_modules.",
-        ) from error
-
-
-def fit_adapter(
+def _make_trainer(
     model: Any,
     encoded: Sequence[Encoded],
     section: TrainSection,
-    checkpoints: Path,
+    arguments: TrainingArguments,
+    callbacks: Sequence[TrainerCallback] = (),
     *,
-    seed: int,
     title: str = "",
-) -> str:
-    """Train ``model`` in place; return the log as JSONL text (step, loss, learning_rate, epoch).
+) -> PackingTrainer:
+    """The trainer of what ``load_trainable`` gives; each process packs its share of each batch."""
 
-    ``checkpoints`` receives resumable states and is looked into for one to go on from.
-    """
-    on_cpu = next(model.parameters()).device.type == "cpu"
-    arguments = _make_arguments(section, len(encoded), checkpoints, seed=seed, use_cpu=on_cpu)
+    def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
+        packs = pack_batch(
+            batch,
+            section.max_tokens_per_pass,
+            section.loss_weighting,
+            rank=process_rank(),
+            num_processes=count_processes(),
+        )
+        num_tokens = sum(len(example.ids) for example in batch)
+        return {"packs": packs, "num_examples": len(batch), "num_tokens": num_tokens}
+
     trainer = PackingTrainer(
         model=model,
         args=arguments,
         train_dataset=list(encoded),
-        data_collator=lambda batch: {
-            "packs": pack_batch(batch, section.max_tokens_per_pass, section.loss_weighting)
-        },
-        callbacks=[SealCheckpoints(), _ShowProgress(f"Training ({title})")],
+        data_collator=collate,
+        callbacks=[SealCheckpoints(), ShowProgress(f"Training ({title})"), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
-    resume = find_checkpoint(checkpoints)
-    if resume:
-        console.print(f"  Going on from step {resume.name.split('-')[1]} of {arguments.max_steps}")
+    return trainer
+
+
+def _fit(trainer: PackingTrainer, checkpoints: Path) -> str:
+    """Train in place; return the log as JSONL text (step, loss, learning_rate, epoch).
+
+    ``checkpoints`` receives resumable states and is looked into for one to go on from.
+    """
+    resume = ask_main(lambda: find_checkpoint(checkpoints))
+    if resume and is_main_process():
+        step = resume.name.split("-")[1]
+        console.print(f"  Going on from step {step} of {trainer.args.max_steps}")
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     keys = ("step", "loss", "learning_rate", "epoch")
     rows = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -189,86 +207,47 @@ def fit_adapter(
 
 
 def _make_arguments(
-    section: TrainSection, num_examples: int, checkpoints: Path, *, seed: int, use_cpu: bool
+    section: TrainSection,
+    num_examples: int,
+    checkpoints: Path,
+    *,
+    seed: int,
+    dtype: str,
+    device: str,
 ) -> TrainingArguments:
+    """The section in HF Trainer's words."""
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=min(section.batch_size, num_examples),
         num_train_epochs=section.num_epochs,
-        max_steps=_num_steps(num_examples, section),
+        max_steps=count_steps(num_examples, section),
         learning_rate=section.learning_rate,
         lr_scheduler_type=section.lr_scheduler,
         warmup_steps=section.warmup_steps,
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
         optim="adamw_torch",
+        bf16=dtype == "bfloat16",
+        fp16=dtype == "float16" and device == "cuda",
         dataloader_drop_last=section.last_batch == "drop",
         dataloader_pin_memory=False,
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,  # every pass uses all that is trained
         logging_steps=1,
         save_steps=section.save_steps,
         save_total_limit=2,
         report_to=list(section.report_to) or "none",
         disable_tqdm=True,
         seed=seed,
-        use_cpu=use_cpu,
+        use_cpu=device == "cpu",
     )
     # One process, one device: several GPUs take several processes, not torch's DataParallel,
-    # whose wrapper would hide the model from pack_loss.
+    # which would hand a pack to each.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
 
-class PackingTrainer(Trainer):  # type: ignore[misc]
-    """HF's Trainer, whose batch is an optimizer step's examples and whose passes are packs."""
-
-    def training_step(
-        self,
-        model: nn.Module,
-        inputs: dict[str, list[Pack]],
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Tensor:
-        """One forward and backward pass for each pack; their losses sum to the step's loss."""
-        model.train()
-        total = torch.zeros((), device=self.args.device)
-        for pack in inputs["packs"]:
-            loss = pack_loss(model, pack.to(self.args.device))
-            self.accelerator.backward(loss)
-            total += loss.detach()
-        return total
-
-
-class _ShowProgress(TrainerCallback):  # type: ignore[misc]
-    """Our progress line in place of the trainer's."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._stack = ExitStack()
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
-        steps = state.max_steps - state.global_step
-        self._advance = self._stack.enter_context(show_progress(self._title, steps, "steps"))
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: object,
-    ) -> None:
-        if logs and "loss" in logs:
-            self._advance(1, f"loss {logs['loss']:.3f}  lr {logs['learning_rate']:.1e}")
-
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
-        self._stack.close()
-
-
-def _num_steps(num_examples: int, section: TrainSection) -> int:
+def count_steps(num_examples: int, section: TrainSection) -> int:
     """Optimizer steps of the whole training: full batches an epoch, and the rest if kept."""
     batch = min(section.batch_size, num_examples)
     full = num_examples // batch

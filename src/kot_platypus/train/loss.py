@@ -15,9 +15,26 @@ from torch.nn import functional as F
 
 from kot_platypus.train.packing import Pack
 
-_CHUNK_ROWS = 256
+CHUNK_ROWS = 256
+"""Rows of hidden states whose logits exist at a time."""
 # Models that scale or cap their logits after the output layer; they take the plain path.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "logits_soft_cap")
+
+
+def accept_packs(model: nn.Module) -> None:
+    """From now on ``model(pack)`` is the pack's loss; every other call is answered as before.
+
+    What spreads a model over processes (DDP, FSDP, DeepSpeed) wraps its forward and sees only
+    what goes through it, so the loss has to.
+    """
+    answer = model.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], Pack):
+            return pack_loss(model, args[0])
+        return answer(*args, **kwargs)
+
+    model.forward = forward
 
 
 def pack_loss(model: nn.Module, pack: Pack) -> Tensor:
@@ -25,7 +42,8 @@ def pack_loss(model: nn.Module, pack: Pack) -> Tensor:
     inner: Any = model.get_base_model() if hasattr(model, "peft_config") else model
     head = inner.get_output_embeddings()
     changes_logits = any(getattr(inner.config, name, None) for name in _LOGIT_CHANGES)
-    if type(head) is not nn.Linear or head.bias is not None or changes_logits:
+    is_elsewhere = hasattr(head.weight, "ds_id")  # DeepSpeed ZeRO-3 brings it when it is called
+    if type(head) is not nn.Linear or head.bias is not None or changes_logits or is_elsewhere:
         return _plain_loss(inner, pack)
     outputs = inner.base_model(
         input_ids=pack.input_ids, position_ids=pack.position_ids, use_cache=False
@@ -36,7 +54,8 @@ def pack_loss(model: nn.Module, pack: Pack) -> Tensor:
 
 
 def _plain_loss(model: Any, pack: Pack) -> Tensor:
-    logits = model(
+    # Not called as a module: with all weights trained it is the one whose hooks already run.
+    logits = model.forward(
         input_ids=pack.input_ids,
         position_ids=pack.position_ids,
         logits_to_keep=pack.predict_at,
@@ -49,8 +68,10 @@ def _plain_loss(model: Any, pack: Pack) -> Tensor:
 class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
     """``sum(weights * cross_entropy(hidden @ weight.T, targets))`` and its gradients.
 
-    Shapes: hidden (N, H), weight (V, H), targets (N,), weights (N,). The softmax is computed in
-    float32; memory is ``_CHUNK_ROWS`` x V beside the gradients.
+    Shapes: hidden (N, H), weight (V, H), targets (N,), weights (N,). Under autocast the products
+    are in its dtype. The softmax is computed in float32; memory is ``CHUNK_ROWS`` x V beside the
+    gradients, which are kept as for weights of at most 1: a weight of 1e-5 is next to nothing in
+    float16.
     """
 
     @staticmethod
@@ -58,33 +79,42 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, weights: Tensor
     ) -> Tensor:
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        unit = weights.amax().clamp(min=1e-30)
+        matrix = weight.to(_product_dtype(weight))  # once, not once a chunk
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        for rows in torch.arange(len(hidden), device=hidden.device).split(_CHUNK_ROWS):
-            part = slice(int(rows[0]), int(rows[-1]) + 1)
-            probabilities = (hidden[part] @ weight.T).float()
+        for start in range(0, len(hidden), CHUNK_ROWS):
+            part = slice(start, start + CHUNK_ROWS)
+            rows = hidden[part].to(matrix.dtype)
+            probabilities = (rows @ matrix.T).float()
             picked = probabilities.gather(1, targets[part, None])
             top = probabilities.amax(1, keepdim=True)
             total = probabilities.sub_(top).exp_().sum(1, keepdim=True)
-            scale = weights[part, None]
-            loss += ((total.log() + top - picked) * scale).sum()
+            scale = weights[part, None] / unit
+            loss += ((total.log() + top - picked) * scale).sum() * unit
             # d loss / d logits = weight * (softmax - one_hot)
             grad_logits = probabilities.mul_(scale / total)
             grad_logits.scatter_add_(1, targets[part, None], -scale)
-            grad_logits = grad_logits.to(weight.dtype)
-            grad_hidden[part] = grad_logits @ weight
+            grad_logits = grad_logits.to(matrix.dtype)
+            grad_hidden[part] = grad_logits @ matrix
             if grad_weight is not None:
-                grad_weight.addmm_(grad_logits.T, hidden[part])
-        ctx.save_for_backward(grad_hidden, grad_weight)
+                grad_weight += grad_logits.T @ rows
+        ctx.save_for_backward(grad_hidden, grad_weight, unit)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        grad_hidden, grad_weight = ctx.saved_tensors
-        (grad,) = grad_outputs
+        grad_hidden, grad_weight, unit = ctx.saved_tensors
+        grad = grad_outputs[0] * unit
         return (
             grad_hidden * grad,
             None if grad_weight is None else grad_weight * grad,
             None,
             None,
         )
+
+
+def _product_dtype(weight: Tensor) -> torch.dtype:
+    device = weight.device.type
+    autocast = torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if autocast else weight.dtype

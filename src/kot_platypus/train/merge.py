@@ -1,59 +1,273 @@
-"""The merge stage: base + adapter -> a plain transformers folder."""
+"""The merge stage: base + adapter -> a plain transformers folder.
+
+Each of the base's weight files is copied and the bytes of the tensors that the adapter changes are
+written over, one tensor at a time. PEFT computes each sum, on a layer of its own: the model stands
+on the meta device and holds no weights.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
+from peft.tuners.lora import LoraConfig, LoraLayer
+from peft.tuners.lora.layer import Linear
+from safetensors import safe_open
+from torch import Tensor
 from transformers import AutoConfig
 
 from kot_platypus.artifacts import Stage, new_folder, read_json
 from kot_platypus.errors import ModelError
-from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model, load_tokenizer
-from kot_platypus.progress import show_progress
+from kot_platypus.models import ADAPTER_INFO, build_empty_model, fingerprint_model, load_model
+from kot_platypus.progress import console, show_progress
+from kot_platypus.train.shards import (
+    DTYPES,
+    INDEX,
+    SINGLE,
+    Change,
+    copy_shard,
+    list_shards,
+    read_header,
+)
+
+_WEIGHTS = "adapter_model.safetensors"
+_ROOT = "base_model.model."  # what PEFT puts before a module's own name
+_COMPANIONS = ("*.json", "*.txt", "*.model", "*.jinja", "*.py", "NOTICE*", "LICENSE*")
+_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "*.jinja")
+_MORE_THAN_LORA = ("lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters")
+_NOT_COMPANIONS = ("manifest.json", ADAPTER_INFO)
+
+
+class _InMemoryError(Exception):
+    """Why an adapter cannot be merged file by file; its text completes ``since ...``."""
 
 
 def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bool = False) -> None:
-    """Write base + adapter as sharded safetensors with the tokenizer, in the base's own dtype.
+    """Write base + adapter in the base's own files and dtypes, with tokenizer and settings.
 
-    The sums are made in float32 on the CPU. Raises ModelError when the adapter was trained on
-    another base (by content, not by name).
+    The sums are made in float32 on the CPU, in the memory of one tensor; what is more than LoRA or
+    DoRA on linear layers is merged in memory. Raises ModelError when the adapter was trained on
+    another base (by content, not by name), does not fit, or makes a weight infinite.
     """
     base_fingerprint = fingerprint_model(base)
     inputs = {"base": base_fingerprint, "adapter": fingerprint_model(base, adapter)}
     if Stage(out, "merge", config={}, inputs=inputs).is_done:
         return
     info = adapter / ADAPTER_INFO
-    trained_on = read_json(info).get("base") if info.is_file() else None
-    if trained_on not in (None, base_fingerprint):
+    facts = read_json(info) if info.is_file() else {}
+    _check_base(base, adapter, facts, base_fingerprint)
+    with new_folder(out) as folder:
+        stage = Stage(folder, "merge", config={}, inputs=inputs)
+        stage.begin()
+        _copy_companions(base, adapter, folder)
+        try:
+            _merge_files(base, adapter, folder, trust_remote_code=trust_remote_code)
+        except _InMemoryError as reason:
+            console.print(f"  Merging in memory, since {reason}")
+            _merge_in_memory(base, adapter, folder, trust_remote_code=trust_remote_code)
+        stage.finish()
+    if _was_quantized(adapter, facts):
+        console.print(
+            "  The adapter was trained on a quantised base and is now part of the unquantised one: "
+            "the outputs differ from those in training by the base's rounding error. "
+            f"Score what you will use: kot eval --model {out}",
+            soft_wrap=True,
+        )
+
+
+def _check_base(base: Path, adapter: Path, facts: Mapping[str, Any], fingerprint: str) -> None:
+    trained_on = facts.get("base")
+    if trained_on not in (None, fingerprint):
         raise ModelError(
             f"{adapter} was trained on another base than {base}",
             expected=f"the base with content {trained_on[:12]}",
             hint="Pass the base it was trained on with --model.",
         )
-    with show_progress("Merging", 3, "parts") as advance, new_folder(out) as folder:
-        stage = Stage(folder, "merge", config={}, inputs=inputs)
-        stage.begin()
-        model = load_model(
-            base,
-            dtype="float32",
-            device="cpu",
-            adapter=adapter,
-            trust_remote_code=trust_remote_code,
+    if read_json(base / "config.json").get("quantization_config"):
+        raise ModelError(
+            f"{base} holds quantised weights",
+            expected="the model they were made from",
+            hint="Pass that one with --model.",
         )
-        advance(note="loaded")
-        merged = _merge(model, adapter)
-        advance(note="merged")
-        dtype = read_dtype(base, trust_remote_code=trust_remote_code)
-        merged.to(dtype=dtype).save_pretrained(folder)
-        load_tokenizer(base, trust_remote_code=trust_remote_code).save_pretrained(folder)
-        for extra in (info, base / "NOTICE"):
-            if extra.is_file():
-                shutil.copyfile(extra, folder / extra.name)
-        stage.finish()
-        advance(note="written")
+
+
+def _was_quantized(adapter: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether our training says so, or the name of the base in PEFT's own config does."""
+    name = str(read_json(adapter / "adapter_config.json").get("base_model_name_or_path"))
+    return bool(facts.get("quantization")) or "4bit" in name or "8bit" in name
+
+
+def _copy_companions(base: Path, adapter: Path, folder: Path) -> None:
+    """Config, generation settings, tokenizer, template, licence; the adapter's own come first."""
+    for source, patterns in ((base, _COMPANIONS), (adapter, _TOKENIZER)):
+        for file in (file for pattern in patterns for file in source.glob(pattern)):
+            is_index = file.name.endswith(".index.json")
+            if file.is_file() and file.name not in _NOT_COMPANIONS and not is_index:
+                shutil.copyfile(file, folder / file.name)
+    if (adapter / ADAPTER_INFO).is_file():
+        shutil.copyfile(adapter / ADAPTER_INFO, folder / ADAPTER_INFO)
+
+
+# --- file by file ------------------------------------------------------------------------------
+
+
+def _merge_files(base: Path, adapter: Path, folder: Path, *, trust_remote_code: bool) -> None:
+    shards = list_shards(base)
+    headers = {shard: read_header(shard) for shard in shards}
+    tensors = {name: entry for header in headers.values() for name, entry in header.items()}
+    with safe_open(adapter / _WEIGHTS, "pt") as weights:
+        changes = _find_changes(base, adapter, tensors, weights, trust_remote_code)
+        with show_progress("Merging", len(shards), "files") as advance:
+            for shard in shards:
+                here = {name: changes[name] for name in headers[shard] if name in changes}
+                try:
+                    copy_shard(shard, folder / shard.name, here)
+                except FloatingPointError as error:
+                    raise _not_finite(adapter, str(error)) from error
+                advance()
+    if shards[0].name != SINGLE:  # an index may also name one file alone
+        shutil.copyfile(base / INDEX, folder / INDEX)
+
+
+def _find_changes(
+    base: Path, adapter: Path, tensors: Mapping[str, Any], weights: Any, trust_remote_code: bool
+) -> dict[str, Change]:
+    """Base tensor -> what merging does to it, for every layer of the adapter, each exactly once.
+
+    Raises _InMemoryError when that is not all there is to do.
+    """
+    model = _build_adapted(base, adapter, trust_remote_code)
+    inner = model.get_base_model()
+    tied = {id(inner.get_input_embeddings()), id(inner.get_output_embeddings())}
+    if not inner.config.get_text_config().tie_word_embeddings:
+        tied = set()
+    left = set(weights.keys())
+    changes: dict[str, Change] = {}
+    for path, layer in model.named_modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        if type(layer) is not Linear or id(layer) in tied:
+            raise _InMemoryError(f"{path.removeprefix(_ROOT)} is not a linear layer of its own")
+        keys = _list_adapter_keys(path, layer)
+        _check_fit(adapter, layer, keys, weights)
+        left -= set(keys.values())
+        name = _find_tensor(path.removeprefix(_ROOT), layer, inner.base_model_prefix, tensors)
+        changes[name] = _make_change(name, layer, keys, weights)
+    if left:
+        raise _InMemoryError(f"the adapter holds more than LoRA weights ({min(left)})")
+    return changes
+
+
+def _build_adapted(base: Path, adapter: Path, trust_remote_code: bool) -> Any:
+    """The adapter's layers on a model without weights. Raises _InMemoryError for other kinds."""
+    settings = PeftConfig.from_pretrained(str(adapter))
+    # Other ways to begin (PiSSA, LoftQ) change the base's weights too.
+    plain_start = getattr(settings, "init_lora_weights", None) in (True, False, "gaussian")
+    more = [option for option in _MORE_THAN_LORA if getattr(settings, option, None)]
+    if not isinstance(settings, LoraConfig) or not plain_start or more:
+        raise _InMemoryError(f"the adapter is more than LoRA or DoRA ({' '.join(more) or 'kind'})")
+    settings.base_model_name_or_path = None  # a folder's name says nothing; its content was checked
+    model = build_empty_model(base, trust_remote_code=trust_remote_code)
+    try:
+        return get_peft_model(model, settings)
+    except ValueError as error:
+        raise _does_not_fit(adapter, str(error).splitlines()[0][:200]) from error
+
+
+def _list_adapter_keys(path: str, layer: Any) -> dict[str, str]:
+    """A LoRA layer's own parameter names -> their names in the adapter's file."""
+    names = (name for name, _ in layer.named_parameters() if name.startswith("lora_"))
+    keys = {name: f"{path}.{name.replace('.default', '')}" for name in names}
+    return {
+        name: key.replace("magnitude_vector.weight", "magnitude_vector")
+        for name, key in keys.items()
+    }
+
+
+def _check_fit(adapter: Path, layer: Any, keys: Mapping[str, str], weights: Any) -> None:
+    present = set(weights.keys())
+    for name, key in keys.items():
+        if key not in present:
+            raise _does_not_fit(adapter, f"{key} is missing")
+        found, wanted = weights.get_slice(key).get_shape(), list(layer.get_parameter(name).shape)
+        if found != wanted:
+            raise _does_not_fit(adapter, f"{key} has shape {found}, not {wanted}")
+
+
+def _find_tensor(path: str, layer: Any, prefix: str, tensors: Mapping[str, Any]) -> str:
+    """The tensor of the base's files that is the layer's weight.
+
+    Files saved from the model without its head lack the prefix that the whole model's names have.
+    """
+    names = (f"{path}.weight", f"{path.removeprefix(prefix + '.')}.weight")
+    found = {name for name in names if name in tensors}
+    if len(found) != 1:
+        raise _InMemoryError(f"the base's files have other names than its model ({names[0]})")
+    name = found.pop()
+    entry, shape = tensors[name], list(layer.get_base_layer().weight.shape)
+    if entry["shape"] != shape or entry["dtype"] not in DTYPES:
+        raise _InMemoryError(f"{name} is {entry['dtype']} {entry['shape']} in the base's files")
+    return name
+
+
+def _make_change(name: str, layer: Any, keys: Mapping[str, str], weights: Any) -> Change:
+    """What merging does to one weight: PEFT's own sum, in float32, rounded once."""
+
+    def change(weight: Tensor) -> Tensor:
+        state = {own: weights.get_tensor(key).float() for own, key in keys.items()}
+        # Copied even from float32: PEFT adds in place.
+        state["base_layer.weight"] = weight.to(torch.float32, copy=True)
+        layer.load_state_dict(state, strict=False, assign=True)
+        with torch.no_grad():
+            layer.merge()
+        merged: Tensor = layer.get_base_layer().weight.detach().to(weight.dtype)
+        layer.to_empty(device="meta")  # its memory goes to the next one
+        if not merged.isfinite().all():
+            raise FloatingPointError(name)
+        return merged
+
+    return change
+
+
+# --- in memory ---------------------------------------------------------------------------------
+
+
+def _merge_in_memory(base: Path, adapter: Path, folder: Path, *, trust_remote_code: bool) -> None:
+    """Merge what is more than LoRA on linear layers, as PEFT does it, in float32."""
+    model: Any = load_model(
+        base, dtype="float32", device="cpu", adapter=adapter, trust_remote_code=trust_remote_code
+    )
+    with safe_open(adapter / _WEIGHTS, "pt") as weights:
+        present = set(weights.keys())
+    trained = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    # PEFT may keep a copy of a table it has not trained; that is a name of the model.
+    unused = (trained - present) | (present - trained - set(model.state_dict()))
+    if unused:
+        raise _does_not_fit(adapter, f"{min(unused)} has no counterpart")
+    inner = model.get_base_model()
+    tables = (inner.get_input_embeddings(), inner.get_output_embeddings())
+    half_tied = any(isinstance(table, LoraLayer) for table in tables)
+    try:
+        merged = model.merge_and_unload(safe_merge=True)
+    except ValueError as error:  # PEFT's safe merge found infinities or NaNs
+        raise _not_finite(adapter, str(error)) from error
+    if merged.config.get_text_config().tie_word_embeddings and (
+        half_tied
+        or not torch.equal(
+            merged.get_input_embeddings().weight, merged.get_output_embeddings().weight
+        )
+    ):
+        raise ModelError(
+            f"{adapter} changes only one of the two embeddings, which {base} keeps as one",
+            expected="an adapter that leaves both alone",
+            hint="Train without lm_head and embed_tokens among the target modules.",
+        )
+    dtype = read_dtype(base, trust_remote_code=trust_remote_code)
+    merged.to(dtype=dtype).save_pretrained(folder)
 
 
 def read_dtype(base: Path, *, trust_remote_code: bool = False) -> torch.dtype:
@@ -62,12 +276,17 @@ def read_dtype(base: Path, *, trust_remote_code: bool = False) -> torch.dtype:
     return config.dtype or torch.float32
 
 
-def _merge(model: Any, adapter: Path) -> Any:
-    try:
-        return model.merge_and_unload(safe_merge=True)
-    except ValueError as error:  # PEFT's safe merge found infinities or NaNs
-        raise ModelError(
-            f"{adapter} does not merge ({error})",
-            expected="finite weights",
-            hint="Train again with a lower train.learning_rate.",
-        ) from error
+def _does_not_fit(adapter: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"{adapter} does not fit this base ({reason})",
+        expected="an adapter trained on it",
+        hint="Pass the base it was trained on with --model.",
+    )
+
+
+def _not_finite(adapter: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"{adapter} does not merge ({reason})",
+        expected="finite weights",
+        hint="Train again with a lower train.learning_rate.",
+    )

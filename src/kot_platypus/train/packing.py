@@ -57,16 +57,45 @@ def assign_packs(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     return [sorted(pack) for pack in packs]
 
 
+def share_examples(lengths: Sequence[int], num_shares: int) -> list[list[int]]:
+    """Indices of examples share by share: the longest left goes to the share with fewest tokens.
+
+    The shares differ by one example's tokens at most. Deterministic, so that all processes agree
+    without talking; within a share the examples keep their order.
+    """
+    shares: list[list[int]] = [[] for _ in range(num_shares)]
+    tokens = [0] * num_shares
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        fewest = tokens.index(min(tokens))
+        shares[fewest].append(index)
+        tokens[fewest] += lengths[index]
+    return [sorted(share) for share in shares]
+
+
 def pack_batch(
     batch: Sequence[Encoded],
     max_tokens: int,
     loss_weighting: Literal["example", "token"],
+    *,
+    rank: int = 0,
+    num_processes: int = 1,
 ) -> list[Pack]:
-    """The packs of one optimizer step's examples.
+    """The packs of one optimizer step's examples, or a process's share of them.
 
     ``example``: each of B examples counts 1/B, each of its n targets 1/(B n), as with 2023's
     trainer at micro_batch_size 1. ``token``: every target of the batch counts the same, as today.
+    The batch is that of all processes, so the losses of all packs of all processes add up to the
+    step's. All processes get the same number of packs, since each pass is one they may have to
+    meet in (FSDP); what one has fewer is made up by packs that weigh nothing.
     """
+    lengths = [len(example.ids) for example in batch]
+    plans = [
+        [
+            [share[i] for i in group]
+            for group in assign_packs([lengths[i] for i in share], max_tokens)
+        ]
+        for share in share_examples(lengths, num_processes)
+    ]
     all_targets = sum(example.num_targets for example in batch)
 
     def weigh(example: Encoded) -> float:
@@ -74,8 +103,11 @@ def pack_batch(
             return 1 / all_targets
         return 1 / (len(batch) * example.num_targets)
 
-    groups = assign_packs([len(example.ids) for example in batch], max_tokens)
-    return [_build([batch[i] for i in group], [weigh(batch[i]) for i in group]) for group in groups]
+    packs = [
+        _build([batch[i] for i in group], [weigh(batch[i]) for i in group]) for group in plans[rank]
+    ]
+    missing = max(map(len, plans)) - len(packs)
+    return packs + [_build([Encoded(batch[0].ids[:2], 1)], [0.0])] * missing
 
 
 def _build(examples: Sequence[Encoded], weights: Sequence[float]) -> Pack:
@@ -88,9 +120,10 @@ def _build(examples: Sequence[Encoded], weights: Sequence[float]) -> Pack:
         start = len(ids)
         ids += example.ids
         positions += range(len(example.ids))
+        learnt = example.target_positions
         # The output at t predicts token t + 1.
-        predict_at += range(start + example.prompt_len - 1, start + len(example.ids) - 1)
-        targets += example.ids[example.prompt_len :]
+        predict_at += [start + position - 1 for position in learnt]
+        targets += [example.ids[position] for position in learnt]
         target_weights += [weight] * example.num_targets
     return Pack(
         input_ids=torch.tensor([ids]),

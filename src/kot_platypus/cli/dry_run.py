@@ -1,0 +1,242 @@
+"""What ``kot train --dry-run`` shows: the size of a training, where each figure comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+
+from kot_platypus.errors import DataError, ModelError
+from kot_platypus.offline import load_known
+from kot_platypus.recipe import METHOD_NAMES, TrainSection
+from kot_platypus.records import Row
+
+if TYPE_CHECKING:
+    from kot_platypus.recipe import Recipe
+    from kot_platypus.train.estimate import Estimate, Lengths
+    from kot_platypus.train.measurement import Measurement
+
+_MEMORY_NOTES = {
+    "base weights": "held in {held}",
+    "adapter weights": "float32, as are gradients and optimizer states",
+    "gradients": "one for each trainable parameter",
+    "optimizer states": "AdamW: two for each trainable parameter",
+    "activations": "what a pass of {tokens:,} tokens keeps for its backward pass",
+    "logits": "one chunk of the output layer",
+}
+
+
+def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Group:
+    """Count and, if asked, measure what a recipe's training takes. Needs no Hub and no weights.
+
+    Raises KotError when neither model nor rows are known here.
+    """
+    from kot_platypus.models import build_empty_model, find_model, resolve_device, resolve_dtype
+    from kot_platypus.progress import show_status
+    from kot_platypus.train.estimate import estimate_training, prepare_empty
+    from kot_platypus.train.measurement import measure_pass
+
+    folder = find_model(recipe.model.name, recipe.model.revision)
+    device = resolve_device(recipe.model.device)
+    dtype = resolve_dtype(recipe.model.dtype, device)
+    architecture, origin = _find_architecture(recipe, folder)
+    model = build_empty_model(architecture, trust_remote_code=recipe.model.trust_remote_code)
+    model = prepare_empty(model, recipe.train, dtype)
+    lengths, notes = _find_lengths(recipe, data, folder)
+    estimate = estimate_training(model, recipe.train, lengths)
+    measurement = None
+    if measure:
+        with show_status("Measuring one layer on this device"):
+            measurement = measure_pass(model, recipe.train, lengths, device=device, dtype=dtype)
+    return Group(
+        f"[bold]{recipe.name}[/bold]: {recipe.description}",
+        _tabulate_work(recipe, estimate, lengths, origin, notes),
+        _tabulate_memory(estimate, recipe.train, dtype),
+        _describe_time(estimate, measurement, device, dtype),
+        "Nothing was trained (--dry-run).",
+    )
+
+
+# --- what is known -----------------------------------------------------------------------------
+
+
+def _find_architecture(recipe: Recipe, folder: Path | None) -> tuple[Path | dict[str, Any], str]:
+    """The config of the recipe's model, and where it comes from."""
+    if folder is not None:
+        return folder, f"{folder.name}/config.json"
+    known = load_known().find_architecture(recipe.model.name)
+    if known is None:
+        raise ModelError(
+            f"the architecture of {recipe.model.name} is not known here",
+            expected=f"a local folder, or one of {', '.join(load_known().models)}",
+            hint="Download the model's config.json and pass its folder: --set model.name=FOLDER",
+        )
+    return known.config, known.note
+
+
+def _find_lengths(
+    recipe: Recipe, data: Path | None, folder: Path | None
+) -> tuple[Lengths, tuple[str, str]]:
+    """The examples' lengths; where their number and where their lengths come from.
+
+    Encoded where rows and tokenizer are at hand; else as many as are published, of assumed length.
+    """
+    from kot_platypus.train.estimate import Lengths
+
+    rows, count, origin = _find_rows(recipe, data)
+    has_tokenizer = folder is not None and any(folder.glob("tokenizer*"))
+    if rows and has_tokenizer:
+        assert folder is not None
+        lengths = _encode_lengths(recipe, rows, folder)
+        dropped = len(rows) - len(lengths.tokens)
+        return lengths, (origin + (f"; {dropped} do not fit" if dropped else ""), "counted")
+    known = load_known()
+    tokens = min(known.tokens_per_row, recipe.train.cutoff_len)
+    targets = round(tokens * known.response_share)
+    return Lengths((tokens,) * count, (targets,) * count), (origin, "assumed")
+
+
+def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
+    """The rows at hand (none if one source is on the Hub), their number, and its origin."""
+    from kot_platypus.data.build import load_source, load_sources
+    from kot_platypus.formats import read_rows
+
+    if data is not None:
+        rows = read_rows(data)
+        return rows, len(rows), str(data)
+    sources = recipe.data.sources
+    if all(source.name != "hub" for source in sources):
+        rows = [row for part in load_sources(recipe.data, recipe.seed) for row in part]
+        return rows, len(rows), "the recipe's rows"
+    count = 0
+    for i, source in enumerate(sources):
+        published = load_known().datasets.get(source.path or "") if source.name == "hub" else None
+        if source.rows or published:
+            count += source.rows or published or 0
+        elif source.name == "hub":
+            raise DataError(
+                f"how many rows {source.path} has is not known here",
+                expected=f"--data FILE, or one of {', '.join(load_known().datasets)}",
+                hint="Download the dataset and pass it with --data.",
+            )
+        else:
+            count += len(load_source(source, recipe.seed + i))
+    return [], count, "published"
+
+
+def _encode_lengths(recipe: Recipe, rows: list[Row], folder: Path) -> Lengths:
+    from kot_platypus.models import load_tokenizer
+    from kot_platypus.prompts import load_template
+    from kot_platypus.train.encoding import encode_example
+    from kot_platypus.train.estimate import Lengths
+
+    section = recipe.train
+    template = load_template(section.template)
+    tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
+    encoded = [
+        item
+        for row in rows
+        if (item := encode_example(row, template, section.target, tokenizer, section.cutoff_len))
+    ]
+    if not encoded:
+        raise DataError(
+            f"none of the {len(rows)} rows fits cutoff_len {section.cutoff_len}",
+            expected="at least one",
+            hint="Raise train.cutoff_len.",
+        )
+    return Lengths(
+        tuple(len(item.ids) for item in encoded), tuple(item.num_targets for item in encoded)
+    )
+
+
+# --- how it is shown ---------------------------------------------------------------------------
+
+
+def _tabulate_work(
+    recipe: Recipe, estimate: Estimate, lengths: Lengths, origin: str, notes: tuple[str, str]
+) -> Table:
+    train = recipe.train
+    share = estimate.trainable_parameters / estimate.parameters
+    mean, learnt = lengths.mean_tokens, lengths.mean_targets
+    table = _new_table()
+    table.add_row("parameters", f"{estimate.parameters:,}", f"{recipe.model.name}: {origin}")
+    table.add_row(
+        "trainable parameters",
+        f"{estimate.trainable_parameters:,}",
+        f"{share:.2%}: {_describe_method(train)}",
+    )
+    table.add_row("examples", f"{len(lengths.tokens):,}", notes[0])
+    table.add_row("tokens per example", f"{mean:,.0f}", f"{learnt:,.0f} of them learnt; {notes[1]}")
+    table.add_row(
+        "optimizer steps",
+        f"{estimate.optimizer_steps:,}",
+        f"num_epochs {train.num_epochs}, batch_size {train.batch_size}, {train.warmup_steps} of "
+        "them warm-up",
+    )
+    table.add_row("tokens", f"{estimate.tokens:,}", f"{estimate.trained_tokens:,} of them learnt")
+    table.add_row(
+        "packs (passes)",
+        f"{estimate.passes:,}",
+        f"{estimate.passes / estimate.optimizer_steps:.1f} a step, of at most "
+        f"{train.max_tokens_per_pass:,} tokens",
+    )
+    return table
+
+
+def _describe_method(train: TrainSection) -> str:
+    if train.method == "full":
+        return METHOD_NAMES["full"]
+    modules = train.lora_target_modules
+    names = modules if isinstance(modules, str) else ", ".join(modules)
+    return f"{METHOD_NAMES[train.method]} r {train.lora_r} on {names}"
+
+
+def _tabulate_memory(estimate: Estimate, train: TrainSection, dtype: str) -> Table:
+    held = {"full": "float32", "qlora": f"4 bits; what is no linear layer in {dtype}"}
+    table = _new_table()
+    for kind, size in estimate.memory.items():
+        note = _MEMORY_NOTES[kind].format(
+            held=held.get(train.method, dtype), tokens=estimate.largest_pass
+        )
+        table.add_row(kind, _format_bytes(size), note)
+    total = sum(estimate.memory.values())
+    table.add_row("memory", _format_bytes(total), "their sum; allocator and libraries take more")
+    return table
+
+
+def _new_table() -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(min_width=20)
+    table.add_column(justify="right", min_width=16)
+    table.add_column(style="dim")
+    return table
+
+
+def _format_bytes(size: int) -> str:
+    return f"{size / 2**30:,.2f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:,.1f} MiB"
+
+
+def _describe_time(
+    estimate: Estimate, measurement: Measurement | None, device: str, dtype: str
+) -> str:
+    if measurement is None:
+        return "time: not measured (--no-measure)"
+    return (
+        f"time: about {_format_time(measurement.extrapolate(estimate.tokens))} on this {device} in "
+        f"{dtype}. Measured: one layer, forward and backward, {measurement.num_tokens:,} tokens, "
+        f"{measurement.layer_s:.3g} s; output layer and loss {measurement.head_s:.3g} s. "
+        f"Extrapolated: {measurement.num_layers} layers, {estimate.tokens:,} tokens, in "
+        "proportion; optimizer steps and checkpoints not included."
+    )
+
+
+def _format_time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"

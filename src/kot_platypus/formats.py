@@ -1,0 +1,160 @@
+"""Files of training rows: read from JSONL, JSON, CSV or Parquet, told apart by their columns.
+
+Whatever a row came as, it goes on as an Example (KoCoT's columns, Alpaca's) or a Dialogue (chat
+messages). The format is a row's, not a file's, so that one file may mix them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from textwrap import shorten
+
+from pydantic import ConfigDict, ValidationError
+from pydantic_core import from_json
+
+from kot_platypus.artifacts import read_text
+from kot_platypus.errors import DataError, require_extra
+from kot_platypus.records import Dialogue, Example, Record, Row
+
+UNDERSTOOD = "source, target, rationale (KoCoT), instruction, input, output (Alpaca) or messages"
+_Rows = Iterator[tuple[str, object]]  # where a row lies in its file, and what lies there
+
+
+class _Instruction(Record):
+    """A row in Alpaca's columns."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+    instruction: str
+    output: str
+    input: str = ""
+    task: str = ""
+    type: str = ""
+
+
+_FORMATS: tuple[type[Record], ...] = (Example, _Instruction, Dialogue)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file, by its suffix. Raises DataError naming the first bad one."""
+    read = _READERS.get(path.suffix.lower())
+    if read is None:
+        raise DataError(
+            f"{path} is no file of rows by its name",
+            expected=f"a name ending in {', '.join(_READERS)}",
+            hint="Convert or rename it.",
+        )
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"{path} {found}", expected="a file of rows", hint="Check the path.")
+    return [parse_row(values, f"{path} {place}") for place, values in read(path)]
+
+
+def parse_row(values: object, where: str) -> Row:
+    """One row from its columns. ``where`` names it in the DataError of a bad one."""
+    if not isinstance(values, Mapping):
+        raise DataError(
+            f"{where} is {type(values).__name__}", expected="an object", hint="Mend that line."
+        )
+    given = {name: value for name, value in values.items() if value is not None}
+    record = max(_FORMATS, key=lambda each: _share_found(each, given))
+    if not _share_found(record, given):
+        columns = ", ".join(map(str, given)) or "(none)"
+        raise DataError(
+            f"{where} has the columns {shorten(columns, 200, placeholder=' ...')}",
+            expected=f"the columns {UNDERSTOOD}",
+            hint="Rename its columns.",
+        )
+    try:
+        row = record.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(
+            f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            expected=f"the columns {UNDERSTOOD}",
+            hint="Mend that row.",
+        ) from error
+    if isinstance(row, _Instruction):
+        return Example(
+            source=row.instruction,
+            input=row.input,
+            rationale=row.output,
+            target="",
+            task=row.task,
+            type=row.type,
+        )
+    assert isinstance(row, Row)
+    return row
+
+
+def _share_found(record: type[Record], given: Mapping[str, object]) -> float:
+    """The share of a format's necessary columns that a row has."""
+    needed = [name for name, field in record.model_fields.items() if field.is_required()]
+    return sum(name in given for name in needed) / len(needed)
+
+
+def _read_json(path: Path) -> _Rows:
+    text = read_text(path)
+    if text.lstrip().startswith("["):
+        for number, values in enumerate(_parse_json(text, str(path)), start=1):
+            yield f"row {number}", values
+        return
+    # Split at "\n" alone: a text may hold U+2028 and other ends of line that JSON leaves as is.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield f"line {number}", _parse_json(line, f"{path} line {number}")
+
+
+def _parse_json(text: str, where: str) -> list[object]:
+    try:
+        values: list[object] = from_json(text)
+    except ValueError as error:
+        raise DataError(
+            f"{where} is not JSON ({error})",
+            expected="one object a line, or a list of objects",
+            hint="Mend that line.",
+        ) from error
+    return values
+
+
+def _read_csv(path: Path) -> _Rows:
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    text = io.StringIO(read_text(path), newline="")
+    lines = csv.DictReader(text, delimiter=delimiter, strict=True)
+    try:
+        for values in lines:
+            if None in values:
+                raise csv.Error("more cells than columns")
+            yield f"line {lines.line_num}", values
+    except csv.Error as error:
+        raise DataError(
+            f"{path} line {lines.line_num}: {error}",
+            expected="a header and as many cells in every row",
+            hint="Quote texts that hold the separator or line breaks.",
+        ) from error
+
+
+def _read_parquet(path: Path) -> _Rows:
+    parquet = require_extra("pyarrow.parquet", "data", "reading Parquet files")
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except (OSError, ValueError) as error:  # pyarrow's own errors are kinds of these
+        raise DataError(
+            f"{path} cannot be read ({str(error).splitlines()[0][:200]})",
+            expected="a Parquet file",
+            hint="Write it again.",
+        ) from error
+    for number, values in enumerate(rows, start=1):
+        yield f"row {number}", values
+
+
+_READERS: dict[str, Callable[[Path], _Rows]] = {
+    ".jsonl": _read_json,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".parquet": _read_parquet,
+}

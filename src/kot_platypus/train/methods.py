@@ -1,0 +1,155 @@
+"""What of a model is trained, and how it is saved: all weights, or an adapter beside them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, get_peft_model
+from torch import Tensor
+
+from kot_platypus.artifacts import Stage, new_folder, write_json
+from kot_platypus.errors import ModelError, RecipeError
+from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model, load_tokenizer
+from kot_platypus.processes import spreads_weights
+from kot_platypus.recipe import TrainSection
+from kot_platypus.train.loss import accept_packs
+from kot_platypus.train.merge import read_dtype
+
+
+def load_trainable(
+    base: Path, section: TrainSection, *, dtype: str, device: str, trust_remote_code: bool = False
+) -> Any:
+    """The model with what ``section.method`` trains in float32; ``model(pack)`` is a pack's loss.
+
+    With ``full`` all weights are float32, whatever ``dtype`` computes: a step of 1e-5 is lost on a
+    16-bit weight. Else the base is held in ``dtype`` (``qlora``: 4 bits) and only the adapter is
+    float32. Raises KotError where the method cannot be.
+    """
+    if section.method == "qlora" and spreads_weights():
+        raise RecipeError(
+            "train.method qlora with FSDP or DeepSpeed",
+            expected="a base in 4 bits, whole in each process",
+            hint="Start it with torchrun, or set train.method=lora.",
+        )
+    model: Any = load_model(
+        base,
+        dtype="float32" if section.method == "full" else dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        in_4_bits=section.method == "qlora",
+    )
+    trainable = model if section.method == "full" else add_lora(model, section)
+    if section.gradient_checkpointing:
+        checkpoint_activations(model)
+    if section.torch_compile:
+        compile_layers(model)
+    accept_packs(trainable)
+    return trainable
+
+
+def describe_method(section: TrainSection) -> dict[str, str]:
+    """What a trained model's ``kot.json`` says of its method."""
+    quantization = {"quantization": "nf4"} if section.method == "qlora" else {}
+    return {"method": section.method, **quantization}
+
+
+def add_lora(model: Any, section: TrainSection) -> Any:
+    """``model`` with fresh LoRA or DoRA weights in float32, ready to train.
+
+    Raises ModelError when the model has none of ``lora_target_modules``.
+    """
+    modules = section.lora_target_modules
+    config = LoraConfig(
+        r=section.lora_r,
+        lora_alpha=section.lora_alpha,
+        lora_dropout=section.lora_dropout,
+        target_modules=modules if isinstance(modules, str) else list(modules),
+        use_dora=section.method == "dora",
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise ModelError(
+            f"no LoRA for {modules} ({str(error).splitlines()[0][:200]})",
+            expected="names of the model's linear layers, or all-linear",
+            hint="Set train.lora_target_modules.",
+        ) from error
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Keep a layer's input only, and compute the rest again for the gradient."""
+    # transformers is renaming it; both take the keywords of torch's checkpoint first.
+    enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+    try:
+        enable({"use_reentrant": False})
+    except ValueError as error:
+        raise ModelError(
+            f"{type(model).__name__} keeps all activations",
+            expected="a model that transformers can checkpoint",
+            hint="Set train.gradient_checkpointing=false and lower train.max_tokens_per_pass.",
+        ) from error
+
+
+def compile_layers(model: Any) -> None:
+    """Have each decoder layer compiled when first used, once for all lengths of packs.
+
+    Layer by layer and not as a whole: equal layers share one compilation, and the mask that keeps
+    a pack's examples apart is made outside, as tested.
+    """
+    for module in model.modules():
+        if type(module).__name__ in (model._no_split_modules or ()):
+            module.compile(dynamic=True)
+
+
+def save_trained(
+    model: Any,
+    out: Path,
+    base: Path,
+    info: Mapping[str, Any],
+    *,
+    weights: dict[str, Tensor] | None = None,
+    trust_remote_code: bool = False,
+) -> None:
+    """Write ``out/adapter`` (PEFT), or ``out/model``: all weights in the base's dtype, tokenizer.
+
+    ``weights`` are those to write where the model's own lie spread over processes.
+    """
+    is_adapter = hasattr(model, "peft_config")
+    with new_folder(out / ("adapter" if is_adapter else "model")) as folder:
+        if not is_adapter:
+            dtype = read_dtype(base, trust_remote_code=trust_remote_code)
+            if weights is None:
+                model.to(dtype=dtype)
+            else:
+                model.config.dtype = dtype
+                weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
+            load_tokenizer(base, trust_remote_code=trust_remote_code).save_pretrained(folder)
+            if (base / "NOTICE").is_file():
+                shutil.copyfile(base / "NOTICE", folder / "NOTICE")
+        model.save_pretrained(folder, state_dict=weights)
+        write_json(folder / ADAPTER_INFO, dict(info))
+
+
+def link_model(trained: Path, out: Path) -> None:
+    """The merge stage of a model without an adapter: ``out`` with the same files."""
+    stage_of = {"config": {}, "inputs": {"model": fingerprint_model(trained)}}
+    if Stage(out, "merge", **stage_of).is_done:
+        return
+    with new_folder(out) as folder:
+        stage = Stage(folder, "merge", **stage_of)
+        stage.begin()
+        for file in trained.iterdir():
+            _link(file, folder / file.name)
+        stage.finish()
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one that knows no links
+        shutil.copyfile(source, target)

@@ -1,0 +1,98 @@
+"""What training will see, before it begins: rows with the learnt part in colour, and totals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.rule import Rule
+from rich.text import Text
+
+from kot_platypus.errors import DataError
+from kot_platypus.prompts import load_template
+from kot_platypus.recipe import TrainSection
+from kot_platypus.records import Row
+from kot_platypus.train.encoding import Encoded, encode_example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+SHOWN, LEARNT = "dim", "bold green"
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The counts of all rows. Tokens are those of the rows that are not dropped."""
+
+    rows: int
+    dropped: int
+    cut: int
+    tokens: int
+    max_tokens: int
+    learnt: int
+
+    def __str__(self) -> str:
+        kept = self.rows - self.dropped
+        lines = [f"{self.rows} rows: {kept} to train on, {self.dropped} dropped, {self.cut} cut"]
+        if kept:
+            lines.append(
+                f"{self.tokens} tokens: mean {self.tokens / kept:.1f} a row, "
+                f"at most {self.max_tokens}; {self.learnt / self.tokens:.1%} trained"
+            )
+        return "\n".join(lines)
+
+
+def preview_rows(
+    rows: Sequence[Row], section: TrainSection, tokenizer: PreTrainedTokenizerBase, count: int
+) -> RenderableType:
+    """The first ``count`` rows as the model will see them, and the totals of all."""
+    if not rows:
+        raise DataError("no rows to show", expected="at least one", hint="Check the file.")
+    template = load_template(section.template)
+    encoded = [
+        encode_example(row, template, section.target, tokenizer, section.cutoff_len) for row in rows
+    ]
+    parts: list[RenderableType] = []
+    for number, (row, item) in enumerate(zip(rows, encoded, strict=True), start=1):
+        if number <= count:
+            parts += [Rule(f"row {number}"), *_show_row(row, item, tokenizer)]
+    settings = f"{template.name}, {section.target}, at most {section.cutoff_len} tokens"
+    legend = Text.assemble(("shown", SHOWN), " · ", ("trained", LEARNT), f" ({settings})")
+    return Group(*parts, Rule(), legend, Text(str(count_rows(encoded))))
+
+
+def count_rows(encoded: Sequence[Encoded | None]) -> Totals:
+    """The totals of encoded rows; None is a dropped one."""
+    kept = [item for item in encoded if item]
+    return Totals(
+        rows=len(encoded),
+        dropped=len(encoded) - len(kept),
+        cut=sum(item.num_cut > 0 for item in kept),
+        tokens=sum(len(item.ids) for item in kept),
+        max_tokens=max((len(item.ids) for item in kept), default=0),
+        learnt=sum(item.num_targets for item in kept),
+    )
+
+
+def split_runs(item: Encoded) -> Iterator[tuple[bool, list[int]]]:
+    """The ids in runs of like kind: (whether learnt, ids)."""
+    learnt = set(item.target_positions)
+    for is_learnt, run in groupby(range(len(item.ids)), key=learnt.__contains__):
+        yield is_learnt, [item.ids[i] for i in run]
+
+
+def _show_row(
+    row: Row, item: Encoded | None, tokenizer: PreTrainedTokenizerBase
+) -> tuple[Text, Text]:
+    if item is None:
+        return Text(row.source, style=SHOWN), Text("dropped: nothing is left to learn", "red")
+    text = Text()  # never markup: a row may hold [brackets]
+    for is_learnt, ids in split_runs(item):
+        decoded = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+        text.append(decoded, style=LEARNT if is_learnt else SHOWN)
+    total, learnt = len(item.ids), item.num_targets
+    cut = f", {item.num_cut} cut" if item.num_cut else ""
+    return text, Text(f"{total} tokens: {total - learnt} shown, {learnt} trained{cut}")

@@ -1,0 +1,131 @@
+"""HF's Trainer with our batches and passes; everything else about it stays its own."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, nullcontext
+from typing import Any
+
+import torch
+from accelerate.data_loader import prepare_data_loader
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, RandomSampler
+from transformers import (
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from kot_platypus.progress import show_progress
+
+
+class PackingTrainer(Trainer):  # type: ignore[misc]
+    """HF's Trainer, whose batch is an optimizer step's examples and whose passes are packs.
+
+    A batch is ``packs`` (this process's), and ``num_examples`` and ``num_tokens`` of all processes.
+    """
+
+    _num_examples = _num_tokens = 0
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """The whole batches, the same ones in every process: each packs its own share of them."""
+        loader = DataLoader(
+            self.train_dataset,
+            batch_size=self.args.train_batch_size,
+            sampler=RandomSampler(self.train_dataset),
+            collate_fn=self.data_collator,
+            drop_last=self.args.dataloader_drop_last,
+        )
+        return prepare_data_loader(
+            loader, num_processes=1, process_index=0, put_on_device=False, use_seedable_sampler=True
+        )
+
+    def training_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """One forward and backward pass for each pack; their losses sum to the step's loss."""
+        model.train()
+        packs = inputs["packs"]
+        total = torch.zeros((), device=self.args.device)
+        for number, pack in enumerate(packs, start=1):
+            is_last = number == len(packs)
+            with self._share_gradients(model, when=is_last):
+                # What shares gradients averages them, and so does the log with losses.
+                loss = model(pack.to(self.args.device)) * self.args.world_size
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        self._num_examples += inputs["num_examples"]
+        self._num_tokens += inputs["num_tokens"]
+        return total
+
+    def _share_gradients(self, model: nn.Module, *, when: bool) -> Any:
+        # DeepSpeed takes its step at the backward pass that is marked so; DDP adds up what it has
+        # at the one that is not held back. FSDP adds up after each, which saves it memory.
+        self.accelerator.gradient_state._set_sync_gradients(when)
+        is_held = isinstance(model, DistributedDataParallel) and not when
+        return model.no_sync() if is_held else nullcontext()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, with the speed since the start of this process."""
+        if "loss" in logs and start_time is not None:
+            seconds = time.time() - start_time
+            logs["examples_per_second"] = self._num_examples / seconds
+            logs["tokens_per_second"] = self._num_tokens / seconds
+        super().log(logs, start_time)
+
+    def gather_weights(self) -> dict[str, Tensor] | None:
+        """All weights, where FSDP or DeepSpeed spreads them over the processes, which all call it.
+
+        None elsewhere: the model has them.
+        """
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled:
+            weights: dict[str, Tensor] = self.accelerator.get_state_dict(self.model_wrapped)
+            return weights
+        return None
+
+
+class ShowProgress(TrainerCallback):  # type: ignore[misc]
+    """Our progress line in place of the trainer's."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._stack = ExitStack()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Open the line."""
+        steps = state.max_steps - state.global_step
+        self._advance = self._stack.enter_context(show_progress(self._title, steps, "steps"))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: object,
+    ) -> None:
+        """Bring the line up to date."""
+        if logs and "loss" in logs:
+            self._advance(1, describe_step(logs))
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Close the line."""
+        self._stack.close()
+
+
+def describe_step(logs: dict[str, float]) -> str:
+    """A step's log in one line, without the time left, which the bar knows."""
+    return (
+        f"loss {logs['loss']:.3f}  lr {logs['learning_rate']:.1e}  "
+        f"{logs['examples_per_second']:.1f} examples/s  {logs['tokens_per_second']:.0f} tokens/s"
+    )

@@ -1,0 +1,154 @@
+"""``kot train RECIPE --dry-run``: every recipe, without the Hub and without weights."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from kot_platypus.artifacts import write_jsonl
+from kot_platypus.cli import app
+from kot_platypus.data.problems import make_problems
+from kot_platypus.recipe import RECIPES, list_recipes, load_recipe
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("something asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def dry_run(recipe: str, *arguments: object) -> Result:
+    command = ["train", recipe, "--dry-run", "--no-measure", *map(str, arguments)]
+    return CliRunner().invoke(app, command)
+
+
+def read_figures(result: Result) -> dict[str, str]:
+    """Label -> figure of every line of the tables."""
+    lines = (re.split(r"\s{2,}", line.strip()) for line in result.stdout.splitlines())
+    return {line[0]: line[1] for line in lines if len(line) > 1}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "parameters", "trainable", "steps"),
+    [
+        ("demo", 268_098_176, 3_796_992, 27),
+        ("cot-llama2-7b", 6_855_856_128, 23_199_744, 495),
+        ("ko-platypus2-7b", 6_855_856_128, 23_199_744, 1557),
+        ("kot-platypus2-7b", 6_855_856_128, 23_199_744, 495),
+        ("kot-platypus2-13b", 13_162_664_960, 36_372_480, 495),
+        ("poly-platypus-ko-12.8b", 12_893_603_840, 52_428_800, 1557),
+        ("coty-platypus-ko-12.8b", 12_893_603_840, 52_428_800, 495),
+    ],
+)
+def test_every_shipped_recipe_is_counted_offline(recipe, parameters, trainable, steps):
+    result = dry_run(recipe)
+    assert result.exit_code == 0
+    figures = read_figures(result)
+    assert figures["parameters"] == f"{parameters:,}"
+    assert figures["trainable parameters"] == f"{trainable:,}"
+    assert figures["optimizer steps"] == f"{steps:,}"
+    assert {"activations", "optimizer states", "memory", "packs (passes)"} <= figures.keys()
+    assert not (Path(os.environ["KOT_CACHE"]) / "models").exists()  # nothing was prepared
+
+
+def test_the_recipes_above_are_all_there_are():
+    (mark,) = test_every_shipped_recipe_is_counted_offline.pytestmark
+    assert {case[0] for case in mark.args[1]} == set(list_recipes())
+
+
+def test_lengths_are_said_to_be_assumed_and_counted_once_rows_and_tokenizer_are_there(
+    shared, tmp_path
+):
+    write_jsonl(tmp_path / "mine.jsonl", make_problems(40, 1, "train"))
+    assert "assumed" in dry_run("demo").stdout
+    model = f"model.name={shared / 'models' / 'tiny-llama-ko'}"
+    result = dry_run("demo", "--data", tmp_path / "mine.jsonl", "--set", model)
+    assert "counted" in result.stdout
+    assert read_figures(result)["examples"] == "40"
+
+
+def test_time_comes_with_what_was_measured(shared, monkeypatch):
+    model = f"model.name={shared / 'models' / 'tiny-llama-ko'}"
+    result = CliRunner().invoke(app, ["train", "demo", "--dry-run", "--set", model])
+    text = " ".join(result.stdout.split())
+    assert "Measured: one layer, forward and backward" in text
+    assert "Extrapolated: 3 layers" in text
+
+
+LLAMA_LAYERS = ("--set", "train.lora_target_modules=[gate_proj]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["demo", "--dry-run", "--set", "model.name=someone/model"], 1, "someone/model"),
+        (["demo", "--dry-run", "--set", "model.name=nowhere"], 1, "nowhere"),
+        (
+            ["demo", "--dry-run", "--set", "data.sources=[{name: hub, path: a/b}]"],
+            1,
+            "how many rows a/b has",
+        ),
+        (
+            ["coty-platypus-ko-12.8b", "--dry-run", *LLAMA_LAYERS],
+            1,
+            "no LoRA for",
+        ),
+        (["demo", "--dry-run", "--data", "missing.jsonl"], 1, "missing.jsonl"),
+        (["demo", "--out", "x"], 2, "--data is missing"),
+        (["demo", "--data", __file__], 2, "--out is missing"),
+    ],
+)
+def test_what_is_not_known_here_is_one_line(arguments, code, named):
+    result = CliRunner().invoke(app, ["train", *arguments])
+    assert result.stderr.startswith("kot: ")
+    assert result.stderr.count("\n") == 1
+    assert named in result.stderr
+    assert result.exit_code == code
+
+
+# --- what a recipe says of itself --------------------------------------------------------------
+
+LINEAGE = [name for name in list_recipes() if name != "demo"]
+MARKED = re.compile(r"# (published|assumed|ours)\b")
+
+
+@pytest.mark.parametrize("name", LINEAGE)
+def test_every_value_of_a_published_model_is_marked(name):
+    """Published, assumed, or ours (what changes no result): nothing is left to guess."""
+    text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
+    block = text.partition("\ntrain:\n")[2].partition("\nevaluate:")[0]
+    lines = [line for line in block.splitlines() if not line.strip().startswith("#")]
+    written = {line.split(":")[0].strip() for line in lines}
+    assert [line for line in lines if not MARKED.search(line)] == []
+    assert all(
+        MARKED.search(line) for line in text.splitlines() if "name: " in line and "/" in line
+    )
+    assert written >= {
+        *("template", "target", "batch_size", "num_epochs", "learning_rate", "lr_scheduler"),
+        *("warmup_steps", "cutoff_len", "loss_weighting", "last_batch", "lora_r", "lora_alpha"),
+        *("lora_dropout", "lora_target_modules"),
+    }
+
+
+@pytest.mark.parametrize("name", LINEAGE)
+def test_notes_tell_published_from_assumed(name):
+    notes = load_recipe(name).notes
+    assert notes.startswith("Published: ")
+    assert "Assumed, because not published: " in notes
+
+
+@pytest.mark.parametrize(
+    ("name", "cutoff_len"), [("cot-llama2-7b", 2048), ("kot-platypus2-7b", 4096)]
+)
+def test_published_values_are_the_tables(name, cutoff_len):
+    train = load_recipe(name).train
+    assert (train.batch_size, train.num_epochs, train.learning_rate) == (64, 15, 1e-5)
+    assert (train.lr_scheduler, train.cutoff_len) == ("linear", cutoff_len)

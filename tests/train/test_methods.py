@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, TrainerCallback
+
+from kot_platypus.artifacts import write_jsonl
+from kot_platypus.data.problems import make_problems
+from kot_platypus.errors import MissingExtraError, ModelError, RecipeError
+from kot_platypus.models import fingerprint_model, load_model, load_tokenizer
+from kot_platypus.recipe import ModelSection, TrainSection
+from kot_platypus.train.fit import train_adapter
+from kot_platypus.train.loss import accept_packs, pack_loss
+from kot_platypus.train.merge import merge_adapter
+from kot_platypus.train.methods import (
+    add_lora,
+    checkpoint_activations,
+    compile_layers,
+    link_model,
+    load_trainable,
+)
+from kot_platypus.train.packing import pack_batch
+from kot_platypus.train.trainer import describe_step
+from tests.train.test_packing import gradients, reference, relative
+
+MODEL = ModelSection(device="cpu", dtype="float32")
+SECTION = TrainSection(
+    batch_size=4,
+    learning_rate=5e-3,
+    max_tokens_per_pass=256,
+    lora_r=4,
+    lora_dropout=0,
+)
+
+
+@pytest.fixture
+def base(shared: Path) -> Path:
+    return shared / "models" / "tiny-llama-ko"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "train.jsonl"
+    write_jsonl(path, make_problems(16, 1, "train", ("change",)))
+    return path
+
+
+def section(**changes: object) -> TrainSection:
+    return SECTION.model_copy(update=changes)
+
+
+def read_log(out: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def packed_gradient(model: torch.nn.Module, batch: list) -> torch.Tensor:
+    for pack in pack_batch(batch, 300, "example"):
+        model(pack).backward()
+    return gradients(model)
+
+
+# --- the gradient is the same ------------------------------------------------------------------
+
+
+def test_model_called_with_a_pack_is_its_loss_and_answers_all_else_as_before(any_model, batch):
+    (pack,) = pack_batch(batch, 100_000, "example")
+    ids = torch.tensor([batch[0].ids])
+    with torch.no_grad():
+        loss, logits = pack_loss(any_model, pack), any_model(ids).logits
+        accept_packs(any_model)
+        assert torch.equal(any_model(pack), loss)
+        assert torch.equal(any_model(input_ids=ids).logits, logits)
+
+
+def test_embeddings_that_are_the_head_too_get_both_gradients(any_model, batch):
+    """With all weights trained the loss adds the head's gradient to that of the embeddings."""
+    any_model.config.tie_word_embeddings = True
+    any_model.tie_weights()
+    head, embeddings = any_model.get_output_embeddings(), any_model.get_input_embeddings()
+    assert head.weight is embeddings.weight
+    _, expected = reference(any_model, batch, "example")
+    accept_packs(any_model)
+    assert relative(packed_gradient(any_model, batch), expected) < 1e-5
+
+
+class CountSaved:
+    """Adds up what autograd keeps between the forward and the backward pass."""
+
+    def __init__(self) -> None:
+        self.num_values = 0
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
+
+    def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        self.num_values += tensor.numel()
+        return tensor
+
+    def __enter__(self) -> CountSaved:
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hooks.__exit__(*error)
+
+
+def test_gradient_checkpointing_keeps_less_and_changes_no_gradient(any_model, batch):
+    any_model.train()
+    _, expected = reference(any_model, batch, "example")
+    accept_packs(any_model)
+    (pack,) = pack_batch(batch, 100_000, "example")
+    with CountSaved() as whole:
+        any_model(pack)
+    checkpoint_activations(any_model)
+    with CountSaved() as checkpointed:
+        any_model(pack)
+    assert checkpointed.num_values < 0.7 * whole.num_values
+    assert relative(packed_gradient(any_model, batch), expected) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_compiled_layers_change_no_gradient(any_model, batch):
+    _, expected = reference(any_model, batch, "example")
+    compile_layers(any_model)
+    accept_packs(any_model)
+    assert relative(packed_gradient(any_model, batch), expected) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT's
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_bfloat16_products_stay_near_the_gradient_of_float32(any_model, batch, method):
+    if method == "lora":
+        any_model = add_lora(any_model, SECTION)
+        for name, parameter in any_model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=0.02)
+    accept_packs(any_model)
+    expected = packed_gradient(any_model, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = packed_gradient(any_model, batch)
+    assert found.dtype == torch.float32
+    assert 1e-5 < relative(found, expected) < 0.05
+
+
+# --- training ----------------------------------------------------------------------------------
+
+
+def test_full_training_writes_a_plain_model_whose_every_weight_has_learnt(data, base, tmp_path):
+    out = tmp_path / "full"
+    train_adapter(data, base, out, section(method="full", learning_rate=1e-3, num_epochs=2), MODEL)
+    losses = read_log(out)
+    assert losses[-1] < 0.8 * losses[0]
+    before = AutoModelForCausalLM.from_pretrained(base)
+    after = AutoModelForCausalLM.from_pretrained(out / "model")
+    assert after.dtype == before.dtype
+    pairs = zip(before.named_parameters(), after.parameters(), strict=True)
+    assert [name for (name, old), new in pairs if torch.equal(old, new)] == []
+    assert load_tokenizer(out / "model").vocab_size == load_tokenizer(base).vocab_size
+    assert json.loads((out / "model" / "kot.json").read_text())["method"] == "full"
+    facts = json.loads((out / "manifest.json").read_text())
+    assert facts["trainable_parameters"] == facts["parameters"]
+    assert not (out / "adapter").exists()
+
+
+def test_linked_model_is_the_trained_one_and_says_so(base, tmp_path):
+    trained = tmp_path / "model"
+    trained.mkdir()
+    for file in base.iterdir():
+        (trained / file.name).write_bytes(file.read_bytes())
+    link_model(trained, tmp_path / "merged")
+    link_model(trained, tmp_path / "merged")  # done before
+    assert fingerprint_model(tmp_path / "merged") == fingerprint_model(trained)
+    assert json.loads((tmp_path / "merged" / "manifest.json").read_text())["status"] == "done"
+
+
+def test_dora_trains_and_merges(data, base, tmp_path):
+    out = tmp_path / "dora"
+    train_adapter(data, base, out, section(method="dora"), MODEL)
+    config = json.loads((out / "adapter" / "adapter_config.json").read_text())
+    assert config["use_dora"]
+    losses = read_log(out)
+    assert losses[-1] < losses[0]
+    merge_adapter(base, out / "adapter", tmp_path / "merged")
+    merged = load_model(tmp_path / "merged", dtype="float32", device="cpu")
+    tuned = load_model(base, dtype="float32", device="cpu", adapter=out / "adapter")
+    ids = torch.arange(5, 25)[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(merged(ids).logits, tuned(ids).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_bfloat16_trains_float32_adapters(data, base, tmp_path):
+    section_16, model_16 = section(), ModelSection(device="cpu", dtype="bfloat16")
+    train_adapter(data, base, tmp_path / "a", section_16, model_16)
+    train_adapter(data, base, tmp_path / "b", section_16, MODEL)
+    losses, exact = read_log(tmp_path / "a"), read_log(tmp_path / "b")
+    assert losses == pytest.approx(exact, rel=0.02)
+    assert losses != exact
+
+
+def test_qlora_trains_beside_a_base_in_four_bits(data, base, tmp_path):
+    facts = {}
+    for method in ("lora", "qlora"):
+        train_adapter(data, base, tmp_path / method, section(method=method), MODEL)
+        facts[method] = json.loads((tmp_path / method / "manifest.json").read_text())
+    exact, found = read_log(tmp_path / "lora"), read_log(tmp_path / "qlora")
+    assert found != exact
+    assert found == pytest.approx(exact, rel=0.05)
+    assert facts["qlora"]["parameters"] == facts["lora"]["parameters"]
+    info = json.loads((tmp_path / "qlora" / "adapter" / "kot.json").read_text())
+    assert (info["method"], info["quantization"]) == ("qlora", "nf4")
+
+
+def test_qlora_without_its_extra_names_it(data, base, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'kot-platypus\[qlora\]'"):
+        train_adapter(data, base, tmp_path / "x", section(method="qlora"), MODEL)
+
+
+def test_qlora_spread_over_gpus_is_refused_in_one_line(base, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    with pytest.raises(RecipeError, match="qlora with FSDP"):
+        load_trainable(base, section(method="qlora"), dtype="float32", device="cpu")
+
+
+def test_model_that_cannot_be_checkpointed_is_refused_in_one_line(any_model, monkeypatch):
+    monkeypatch.setattr(type(any_model), "supports_gradient_checkpointing", False)
+    with pytest.raises(ModelError, match="keeps all activations"):
+        checkpoint_activations(any_model)
+
+
+# --- what the trainer tells --------------------------------------------------------------------
+
+
+class KeepLogs(TrainerCallback):
+    def __init__(self) -> None:
+        self.logs: list[dict[str, float]] = []
+
+    def on_log(self, args, state, control, logs=None, **_: object) -> None:
+        self.logs.append(logs)
+
+
+def test_ones_own_callback_sees_every_steps_loss_and_speed(data, base, tmp_path):
+    kept = KeepLogs()
+    train_adapter(data, base, tmp_path / "x", SECTION, MODEL, callbacks=[kept])
+    steps = [logs for logs in kept.logs if "loss" in logs]
+    assert [logs["loss"] for logs in steps] == read_log(tmp_path / "x")
+    for logs in steps:
+        ids_per_example = logs["tokens_per_second"] / logs["examples_per_second"]
+        assert 30 < ids_per_example < 256
+
+
+def test_progress_line_tells_loss_rate_and_speed():
+    logs = {
+        "loss": 1.23456,
+        "learning_rate": 1e-5,
+        "examples_per_second": 12.34,
+        "tokens_per_second": 3456.7,
+    }
+    assert describe_step(logs) == "loss 1.235  lr 1.0e-05  12.3 examples/s  3457 tokens/s"
+
+
+def test_reporter_that_is_not_installed_is_refused_in_one_line(data, base, tmp_path, monkeypatch):
+    monkeypatch.setattr("kot_platypus.recipe.find_spec", lambda name: None)
+    with pytest.raises(RecipeError, match="pip install wandb"):
+        train_adapter(data, base, tmp_path / "x", section(report_to=("wandb",)), MODEL)
+    assert not (tmp_path / "x").exists()
+
+
+def test_tensorboard_gets_the_losses(data, base, tmp_path, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "logs"))
+    train_adapter(data, base, tmp_path / "x", section(report_to=("tensorboard",)), MODEL)
+    events = EventAccumulator(str(tmp_path / "logs"))
+    events.Reload()
+    found = [event.value for event in events.Scalars("train/loss")]
+    assert found == pytest.approx(read_log(tmp_path / "x"), rel=1e-5)
