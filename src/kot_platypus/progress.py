@@ -58,7 +58,8 @@ def _log_lines(title: str, total: int, unit: str) -> Advance:
         if now - printed >= _LOG_INTERVAL_S and done:
             printed = now
             left_s = (now - started) / done * (total - done)
-            console.print(f"  {title}: {done}/{total} {unit}, {left_s:.0f} s left  {note}".rstrip())
+            line = f"  {title}: {done}/{total} {unit}, {left_s:.0f} s left  {note}".rstrip()
+            console.print(line, soft_wrap=True)  # a log has no width
 
     return advance
 
