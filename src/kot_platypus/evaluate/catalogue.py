@@ -22,7 +22,7 @@ from kot_platypus.artifacts import (
 from kot_platypus.errors import DataError, ModelError, require_extra
 from kot_platypus.evaluate.store import RequestStore
 from kot_platypus.models import fingerprint_model, resolve_device, resolve_dtype
-from kot_platypus.processes import is_main_process, share_all
+from kot_platypus.processes import ask_main, is_main_process
 from kot_platypus.progress import show_status
 
 if TYPE_CHECKING:
@@ -91,12 +91,11 @@ def evaluate_catalogue(
         dtype = resolve_dtype(dtype, resolve_device(device))
     fingerprint = fingerprint_model(model_path, adapter)
     stage = _open_stage(out, selection, fingerprint, dtype)
-    if share_all(is_main_process() and stage.is_done)[0]:
+    if ask_main(lambda: stage.is_done):
         return
     manager = open_catalogue(selection.include_path)
     tasks = load_tasks(manager, selection.tasks, selection.num_fewshot)
-    if is_main_process():
-        stage.begin()
+    ask_main(stage.begin)
     device = resolve_device(device)
 
     from kot_platypus.evaluate.harness import KotLM  # loads torch

@@ -28,6 +28,7 @@ from kot_platypus.models import (
     resolve_dtype,
 )
 from kot_platypus.processes import (
+    ask_main,
     check_agreement,
     count_processes,
     is_main_process,
@@ -92,7 +93,7 @@ def evaluate_choices(
         "data": {data.task: data.content_hash for data in tasks},
     }
     stage = _open_stage(out, section, about, dtype=dtype, seed=seed)
-    if share_all(is_main_process() and stage.begin())[0]:
+    if ask_main(stage.begin):
         return
 
     def load() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
