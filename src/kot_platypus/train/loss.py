@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kot_platypus.train.attention import describe_pack
 from kot_platypus.train.packing import Pack
 
 CHUNK_ROWS = 256
@@ -43,11 +44,10 @@ def pack_loss(model: nn.Module, pack: Pack) -> Tensor:
     head = inner.get_output_embeddings()
     changes_logits = any(getattr(inner.config, name, None) for name in _LOGIT_CHANGES)
     is_elsewhere = hasattr(head.weight, "ds_id")  # DeepSpeed ZeRO-3 brings it when it is called
-    if type(head) is not nn.Linear or head.bias is not None or changes_logits or is_elsewhere:
+    is_linear = type(head) is nn.Linear and head.bias is None
+    if inner.base_model is inner or not is_linear or changes_logits or is_elsewhere:
         return _plain_loss(inner, pack)
-    outputs = inner.base_model(
-        input_ids=pack.input_ids, position_ids=pack.position_ids, use_cache=False
-    )
+    outputs = inner.base_model(**describe_pack(inner.config, pack))
     hidden = outputs.last_hidden_state[0, pack.predict_at]
     loss: Tensor = _LinearCrossEntropy.apply(hidden, head.weight, pack.targets, pack.weights)
     return loss
@@ -55,12 +55,8 @@ def pack_loss(model: nn.Module, pack: Pack) -> Tensor:
 
 def _plain_loss(model: Any, pack: Pack) -> Tensor:
     # Not called as a module: with all weights trained it is the one whose hooks already run.
-    logits = model.forward(
-        input_ids=pack.input_ids,
-        position_ids=pack.position_ids,
-        logits_to_keep=pack.predict_at,
-        use_cache=False,
-    ).logits[0]
+    arguments = describe_pack(model.config, pack)
+    logits = model.forward(**arguments, logits_to_keep=pack.predict_at).logits[0]
     losses = F.cross_entropy(logits.float(), pack.targets, reduction="none")
     return (losses * pack.weights).sum()
 

@@ -13,6 +13,7 @@ import torch
 
 from kot_platypus.models import build_empty_model
 from kot_platypus.recipe import TrainSection
+from kot_platypus.train.attention import describe_pack, isolate_examples
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.estimate import Lengths, prepare_empty, unwrap
 from kot_platypus.train.loss import pack_loss
@@ -70,6 +71,7 @@ def _build_layer(model: Any, section: TrainSection, device: str, dtype: str) -> 
     for tensor in chain(layer.parameters(), layer.buffers()):
         if tensor.is_floating_point():
             tensor.data.fill_(0.01)
+    isolate_examples(unwrap(layer))
     # All layers but the first have to pass a gradient on.
     layer.enable_input_require_grads()
     return layer
@@ -86,9 +88,8 @@ def _build_pack(lengths: Lengths, num_tokens: int, device: str) -> Pack:
 
 
 def _run_layer(model: Any, pack: Pack) -> None:
-    output = unwrap(model).base_model(
-        input_ids=pack.input_ids, position_ids=pack.position_ids, use_cache=False
-    )
+    inner = unwrap(model)
+    output = inner.base_model(**describe_pack(inner.config, pack))
     output.last_hidden_state.sum().backward()
 
 

@@ -16,6 +16,7 @@ from kot_platypus.errors import ModelError, RecipeError
 from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model, load_tokenizer
 from kot_platypus.processes import spreads_weights
 from kot_platypus.recipe import TrainSection
+from kot_platypus.train.attention import isolate_examples
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.merge import read_dtype
 
@@ -42,6 +43,9 @@ def load_trainable(
         trust_remote_code=trust_remote_code,
         in_4_bits=section.method == "qlora",
     )
+    # What is spread later may be too large to try out here.
+    if section.max_tokens_per_pass > 1 and not spreads_weights():
+        isolate_examples(model)
     trainable = model if section.method == "full" else add_lora(model, section)
     if section.gradient_checkpointing:
         checkpoint_activations(model)

@@ -1,15 +1,14 @@
 """Exact packing: many examples in one forward pass, with the gradient of one pass each.
 
-Two things make it exact. Position ids restart at 0 with every example, from which transformers
-builds an attention mask that keeps examples apart (only without ``attention_mask`` and with
-``use_cache=False``: a test holds this). And every target token carries its own weight, so the
-sum over all packs of an optimizer step is the recipe's loss, however the packs fall.
+Two things make it exact. Examples are kept apart (``attention``), and their position ids restart at
+0. And every target token carries its own weight, so the sum over all packs of an optimizer step is
+the recipe's loss, however the packs fall.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -23,7 +22,8 @@ class Pack:
     """One forward pass. Shapes: T tokens of all its examples, N of them targets.
 
     ``predict_at`` (N,) are the positions whose output predicts ``targets`` (N,), and
-    ``weights`` (N,) what each target's loss counts in the optimizer step's loss.
+    ``weights`` (N,) what each target's loss counts in the optimizer step's loss. ``starts`` is
+    where each example begins, and T at its end; ``longest`` the tokens of the longest.
     """
 
     input_ids: Tensor  # (1, T) int64
@@ -31,10 +31,13 @@ class Pack:
     predict_at: Tensor  # (N,) int64
     targets: Tensor  # (N,) int64
     weights: Tensor  # (N,) float32
+    starts: Tensor  # (examples + 1,) int32
+    longest: int
 
     def to(self, device: torch.device) -> Pack:
         """The same pack on ``device``."""
-        return Pack(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+        tensors = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **tensors)
 
 
 def assign_packs(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
@@ -116,9 +119,11 @@ def _build(examples: Sequence[Encoded], weights: Sequence[float]) -> Pack:
     predict_at: list[int] = []
     targets: list[int] = []
     target_weights: list[float] = []
+    starts = [0]
     for example, weight in zip(examples, weights, strict=True):
-        start = len(ids)
+        start = starts[-1]
         ids += example.ids
+        starts.append(len(ids))
         positions += range(len(example.ids))
         learnt = example.target_positions
         # The output at t predicts token t + 1.
@@ -131,4 +136,6 @@ def _build(examples: Sequence[Encoded], weights: Sequence[float]) -> Pack:
         predict_at=torch.tensor(predict_at),
         targets=torch.tensor(targets),
         weights=torch.tensor(target_weights),
+        starts=torch.tensor(starts, dtype=torch.int32),
+        longest=max(len(example.ids) for example in examples),
     )
