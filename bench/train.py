@@ -8,8 +8,8 @@ On a GPU, and the whole KoT-platypus2-7B run extrapolated from a few of its step
     python bench/train.py --models llama-7b --dtype bfloat16 --batch-size 64
 
 The programs: HF's Trainer at micro-batch 1 as Platypus used it (each example weighs the same);
-TRL's SFTTrainer, unpacked and packed (`bfd`), each at the micro-batch or pack length that was the
-quickest on half of the examples; ours at its defaults. LoRA as Platypus had it, without dropout so
+TRL's SFTTrainer, unpacked and packed (`bfd`); ours. All but the first at the micro-batch or pack
+length that was the quickest on half of the examples. LoRA as Platypus had it, without dropout so
 that gradients can be compared; no gradient checkpointing. The examples have KoCoT's lengths (about
 300 tokens, about half of them response) and random tokens. Every measurement is a process of its
 own: one optimizer step to get warm, whose gradient is compared with that of separate passes and
@@ -49,7 +49,8 @@ PROGRAMS = {
     "trl-bfd": "TRL, `bfd` packing",
     "ours": "ours",
 }
-CANDIDATES = {"trl": (1, 2, 4, 8), "trl-bfd": (1024, 2048, 4096)}
+PACKS = (1024, 2048, 4096)
+CANDIDATES = {"trl": (1, 2, 4, 8), "trl-bfd": PACKS, "ours": PACKS}
 RECIPE_EXAMPLES = 2_159 * 15  # KoT-platypus2-7B's
 LENGTHS = {"mean": 300, "sigma": 0.5, "least": 40, "most": 1024}
 
@@ -77,6 +78,7 @@ def make_section(options: argparse.Namespace) -> TrainSection:
         lora_dropout=0,
         lora_target_modules=("gate_proj", "up_proj", "down_proj"),
         save_steps=10**6,
+        max_tokens_per_pass=options.setting if options.program == "ours" else 4096,
     )
 
 
@@ -273,7 +275,7 @@ def tune(options: argparse.Namespace, name: str, program: str) -> int:
 
 
 def describe_setting(program: str, settings: dict[str, int]) -> str:
-    word = {"trl": "micro-batch", "trl-bfd": "packs of"}.get(program)
+    word = {"hf": "", "trl": "micro-batch"}.get(program, "packs of")
     return f", {word} {settings[program]}" if word else ""
 
 
