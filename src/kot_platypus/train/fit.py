@@ -34,7 +34,10 @@ from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import PackingTrainer, ShowProgress
 
 # What changes neither the result nor what it means: an interrupted training goes on without it.
-_NO_IDENTITY = {"baseline_targets", "report_to", "gradient_checkpointing"}
+_NO_IDENTITY = {"baseline_targets", "report_to", "gradient_checkpointing", "save_steps"}
+
+_EVENTS = "runs"
+"""Where HF's Trainer has TensorBoard write, below the folder of its checkpoints."""
 
 
 def train_adapter(
@@ -102,6 +105,8 @@ def train_adapter(
         info = {"base": base_fingerprint, "target": target, **about}
         save_trained(model, out, base, info, weights=weights, **trust)
         write_text(out / "log.jsonl", log)
+        if (checkpoints / _EVENTS).is_dir():
+            shutil.copytree(checkpoints / _EVENTS, out / _EVENTS, dirs_exist_ok=True)
         shutil.rmtree(checkpoints, ignore_errors=True)
         stage.finish(**facts)
     share_all(None)  # when one process returns, the result is there
