@@ -75,6 +75,11 @@ def test_lengths_are_said_to_be_assumed_and_counted_once_rows_and_tokenizer_are_
     assert read_figures(result)["examples"] == "40"
 
 
+def test_no_more_steps_are_warm_up_than_there_are():
+    text = " ".join(dry_run("demo", "--set", "train.warmup_steps=1000").stdout.split())
+    assert "optimizer steps 27 num_epochs 1, batch_size 4, 27 of them warm-up" in text
+
+
 def test_time_comes_with_what_was_measured(shared, monkeypatch):
     model = f"model.name={shared / 'models' / 'tiny-llama-ko'}"
     result = CliRunner().invoke(app, ["train", "demo", "--dry-run", "--set", model])

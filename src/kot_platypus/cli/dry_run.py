@@ -172,8 +172,8 @@ def _tabulate_work(
     table.add_row(
         "optimizer steps",
         f"{estimate.optimizer_steps:,}",
-        f"num_epochs {train.num_epochs}, batch_size {train.batch_size}, {train.warmup_steps} of "
-        "them warm-up",
+        f"num_epochs {train.num_epochs}, batch_size {train.batch_size}, "
+        f"{min(train.warmup_steps, estimate.optimizer_steps)} of them warm-up",
     )
     table.add_row("tokens", f"{estimate.tokens:,}", f"{estimate.trained_tokens:,} of them learnt")
     table.add_row(

@@ -227,7 +227,8 @@ def _make_arguments(
         num_train_epochs=section.num_epochs,
         max_steps=count_steps(num_examples, section),
         learning_rate=section.learning_rate,
-        lr_scheduler_type=section.lr_scheduler,
+        # HF's own "constant" would leave the warm-up out without a word.
+        lr_scheduler_type=section.lr_scheduler.replace("constant", "constant_with_warmup"),
         warmup_steps=section.warmup_steps,
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
