@@ -81,12 +81,12 @@ def _fit(
     whole = len(prompt) + len(rationale) + len(closing) + len(rest)
     if whole > cutoff_len:
         rest = []
-        room = cutoff_len - len(prompt) - len(closing)
-        if room < 0 or (room == 0 and not keep_closing):
-            return None
-        if len(rationale) > room:
-            rationale = rationale[:room]
+        if len(prompt) + len(rationale) + len(closing) > cutoff_len:
             closing = closing if keep_closing else []
+            room = cutoff_len - len(prompt) - len(closing)
+            if room < 0 or not (room or closing):
+                return None
+            rationale = rationale[:room]
     learnt_end = len(prompt) + len(rationale) + len(closing)
     ids = (*prompt, *rationale, *closing, *rest)
     shown = frozenset(range(learnt_end, len(ids)))
