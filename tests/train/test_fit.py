@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, TrainerCallback
+from transformers import AutoModelForCausalLM
 
 from kot_platypus.artifacts import hash_file, write_jsonl
 from kot_platypus.data.problems import make_problems
@@ -20,6 +20,8 @@ from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.train.checkpoints import find_checkpoint, seal_checkpoint
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.merge import merge_adapter
+
+from .conftest import StopAfter
 
 MODEL = ModelSection(device="cpu", dtype="float32")
 SECTION = TrainSection(
@@ -109,17 +111,6 @@ def test_killed_and_restarted_training_ends_in_the_same_adapter_bit_for_bit(
     assert (out / "log.jsonl").read_text() == (trained / "log.jsonl").read_text()
 
 
-class Stop(TrainerCallback):
-    """Ends the training as a kill does, after ``step`` steps."""
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def on_step_end(self, args, state, control, **_: object) -> None:
-        if state.global_step == self._step:
-            raise KeyboardInterrupt
-
-
 @pytest.mark.parametrize(
     ("step", "last_batch"), [(4, "keep"), (7, "drop"), (8, "drop"), (11, "keep")]
 )
@@ -131,7 +122,7 @@ def test_interrupted_anywhere_and_saved_more_often_it_goes_on_to_the_same_adapte
     section = SECTION.model_copy(update=changes)
     train_adapter(data, base, tmp_path / "whole", section, MODEL)
     with pytest.raises(KeyboardInterrupt):
-        train_adapter(data, base, tmp_path / "x", section, MODEL, callbacks=[Stop(step)])
+        train_adapter(data, base, tmp_path / "x", section, MODEL, callbacks=[StopAfter(step)])
     often = section.model_copy(update={"save_steps": 1})
     train_adapter(data, base, tmp_path / "x", often, MODEL)
     assert adapter_hash(tmp_path / "x") == adapter_hash(tmp_path / "whole")
