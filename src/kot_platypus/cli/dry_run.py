@@ -91,7 +91,7 @@ def _find_lengths(
         assert folder is not None
         lengths = _encode_lengths(recipe, rows, folder)
         dropped = len(rows) - len(lengths.tokens)
-        return lengths, (origin + (f"; {dropped} do not fit" if dropped else ""), "counted")
+        return lengths, (origin + (f"; {dropped} dropped" if dropped else ""), "counted")
     known = load_known()
     tokens = min(known.tokens_per_row, recipe.train.cutoff_len)
     targets = round(tokens * known.response_share)
@@ -105,6 +105,8 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
 
     if data is not None:
         rows = read_rows(data)
+        if not rows:
+            raise DataError(f"{data} holds no rows", expected="at least one", hint="Check it.")
         return rows, len(rows), str(data)
     sources = recipe.data.sources
     if all(source.name != "hub" for source in sources):
@@ -129,23 +131,13 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
 def _encode_lengths(recipe: Recipe, rows: list[Row], folder: Path) -> Lengths:
     from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
-    from kot_platypus.train.encoding import encode_example
+    from kot_platypus.train.encoding import encode_rows
     from kot_platypus.train.estimate import Lengths
 
     section = recipe.train
     template = load_template(section.template)
     tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
-    encoded = [
-        item
-        for row in rows
-        if (item := encode_example(row, template, section.target, tokenizer, section.cutoff_len))
-    ]
-    if not encoded:
-        raise DataError(
-            f"none of the {len(rows)} rows fits cutoff_len {section.cutoff_len}",
-            expected="at least one",
-            hint="Raise train.cutoff_len.",
-        )
+    encoded = encode_rows(rows, template, section.target, tokenizer, section.cutoff_len)
     return Lengths(
         tuple(len(item.ids) for item in encoded), tuple(item.num_targets for item in encoded)
     )
