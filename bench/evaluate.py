@@ -21,9 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -40,15 +38,13 @@ from kot_platypus.evaluate.scoring import Scorer, find_max_length
 from kot_platypus.evaluate.tasks import TASKS, load_task
 from kot_platypus.models import load_model, load_tokenizer, resolve_device, resolve_model
 from kot_platypus.records import Question
+from measuring import SHAPES, VOCAB_SIZE, describe_machine, make_llama, read_peak_gib, run_child
 
 PROTOCOL = load_protocol("lm-eval")
 TEST_SIZES = {"boolq": 1404, "copa": 1000, "hellaswag": 500, "sentineg": 397, "wic": 1260}
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64)
 NUM_TUNING = {"cpu": 4, "cuda": 64}
-VOCAB_SIZE = 46_336
 LOADING = ("model", "folder", "dtype", "device", "max_length")
-# Llama shapes by name: layers, hidden size, MLP size, heads. "7b" is Llama-2-Ko's.
-SHAPES = {"llama": (10, 768, 2048, 12), "llama-7b": (32, 4096, 11008, 32)}
 
 
 # --- the models --------------------------------------------------------------------------------
@@ -58,25 +54,7 @@ def load_both(name: str, folder: Path, dtype: str, device: str, max_length: int)
     if name not in SHAPES:
         path = resolve_model(name)
         return load_model(path, dtype=dtype, device=device), load_tokenizer(path)
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    layers, hidden, mlp, heads = SHAPES[name]
-    config = LlamaConfig(
-        vocab_size=VOCAB_SIZE,
-        num_hidden_layers=layers,
-        hidden_size=hidden,
-        intermediate_size=mlp,
-        num_attention_heads=heads,
-        max_position_embeddings=max_length,
-        tie_word_embeddings=name == "llama",
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    torch.manual_seed(0)
-    with torch.device(device):
-        torch.set_default_dtype(getattr(torch, dtype))
-        model = LlamaForCausalLM(config).eval()
-        torch.set_default_dtype(torch.float32)
+    model = make_llama(name, dtype=dtype, device=device, max_length=max_length)
     return model, load_tokenizer(folder / "tokenizer")
 
 
@@ -206,12 +184,6 @@ def count_work(model: Any) -> dict[str, int]:
     return counts
 
 
-def read_peak_gib(device: str) -> float:
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-
-
 def count_bound(tokenizer: Any, questions: list[Question], model: Any) -> int:
     """Nodes of each question's prefix tree, by a plain trie."""
     total, max_length = 0, find_max_length(model)
@@ -228,28 +200,17 @@ def count_bound(tokenizer: Any, questions: list[Question], model: Any) -> int:
 # --- the comparison ----------------------------------------------------------------------------
 
 
-def run_child(options: argparse.Namespace, **changes: Any) -> Any:
-    values = {**vars(options), **changes}
-    values["folder"] = str(options.folder)
-    command = [sys.executable, __file__, "--child", json.dumps(values)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-        output, errors = child.communicate()
-    if child.returncode:
-        sys.exit(errors.decode())
-    return json.loads(output.splitlines()[-1])
-
-
 def compare(options: argparse.Namespace, name: str, shots: int, peak_gflops: float) -> None:
     at = {"model": name, "shots": shots}
     if options.batch_size:
         batch_sizes = dict.fromkeys(options.tasks, options.batch_size)
     else:
-        batch_sizes = run_child(options, step="tune", **at)
+        batch_sizes = run_child(__file__, options, step="tune", **at)
     rounds: dict[str, list[Any]] = {"lm-eval": [], "ours": []}
     for _ in range(options.rounds):
         for program, results in rounds.items():
             changes = {"step": "measure", "program": program, "batch_sizes": batch_sizes}
-            results.append(run_child(options, **changes, **at))
+            results.append(run_child(__file__, options, **changes, **at))
     print(f"\n{name}, {shots} shots, {options.dtype}, {options.device}; seconds of", end=" ")
     print(
         f"{options.limit or 'all'} questions a task, the best of {options.rounds} rounds;", end=" "
@@ -323,22 +284,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         options.folder = Path(folder)
         train_tokenizer(options.folder, options.kobest_dir)
-        print(f"{describe_processor()}, {torch.get_num_threads()} threads, torch", end=" ")
-        print(torch.__version__, flush=True)
+        print(describe_machine(), flush=True)
         dtype, side = getattr(torch, options.dtype), 2048 if options.device == "cpu" else 8192
         peak = max(measure_gflops(dtype, options.device, side, side, side) for _ in range(20))
         for name in options.models.split(","):
             for shots in map(int, options.num_fewshot.split(",")):
                 compare(options, name, shots, peak)
-
-
-def describe_processor() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from kot_platypus.cli import app
+from kot_platypus.prompts import load_template
 
 from .evaluation_builder import write_evaluation
 
@@ -139,6 +141,17 @@ def test_compare_with_published_figures(tmp_path):
     result = kot("compare", run, "--published", "KoT-platypus2-7B")
     assert result.exit_code == 0
     assert "0.7517" in result.stdout
+
+
+def test_chat_takes_a_run_or_its_merged_model(shared, tmp_path):
+    merged = tmp_path / "merged"
+    shutil.copytree(shared / "models" / "tiny-llama-ko", merged)
+    merged.chmod(0o755)
+    template = load_template("kot").model_dump_json()
+    (merged / "kot.json").write_text(f'{{"template": {template}}}', encoding="utf-8")
+    answers = [kot("chat", folder, "--ask", "3+4는?") for folder in (tmp_path, merged)]
+    assert [answer.exit_code for answer in answers] == [0, 0]
+    assert answers[0].stdout == answers[1].stdout != ""
 
 
 # --- errors a user can act on ------------------------------------------------------------------
@@ -287,6 +300,15 @@ def test_data_folder_of_other_settings_is_one_line(recipe, tmp_path):
 @pytest.mark.parametrize("verb", ["report", "card", "chat"])
 def test_folder_that_is_no_run_is_one_line(verb, tmp_path):
     assert_one_line(kot(verb, tmp_path), 1, str(tmp_path))
+
+
+def test_chat_with_an_adapter_says_how_to_merge_it(tmp_path):
+    (tmp_path / "adapter").mkdir()
+    for name in ("adapter_config.json", "kot.json"):
+        (tmp_path / "adapter" / name).write_text("{}")
+    for folder in (tmp_path, tmp_path / "adapter"):
+        result = kot("chat", folder)
+        assert_one_line(result, 1, f"kot merge --adapter {tmp_path / 'adapter'} --out merged")
 
 
 def test_unknown_option_is_wrong_usage_without_a_traceback():

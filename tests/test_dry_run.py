@@ -101,6 +101,17 @@ def test_time_comes_with_what_was_measured(shared, monkeypatch):
     assert "Extrapolated: 3 layers" in text
 
 
+def test_what_few_rows_do_in_silence_is_said(tmp_path):
+    write_jsonl(tmp_path / "mine.jsonl", make_problems(6, 1, "train"))
+    arguments = ("--data", tmp_path / "mine.jsonl", "--set", "train.batch_size=4")
+    text = " ".join(dry_run("demo", *arguments).stdout.split())
+    assert "batch_size 4, 1 of them warm-up" in text
+    assert "warm-up takes 3 steps, so the learning rate never reaches 0.001" in text
+    assert "each epoch leaves out 2 of the 6 examples" in text
+    mended = ("--set", "train.warmup_steps=1", "--set", "train.last_batch=keep")
+    assert "Note" not in dry_run("demo", *arguments, *mended).stdout
+
+
 LLAMA_LAYERS = ("--set", "train.lora_target_modules=[gate_proj]")
 
 

@@ -19,8 +19,8 @@ Advance = Callable[..., None]
 
 
 @contextmanager
-def show_progress(title: str, total: int, unit: str) -> Iterator[Advance]:
-    """Yield ``advance(n=1, note="")``, which reports ``n`` more ``unit``s done.
+def show_progress(title: str, total: int, unit: str, *, done: int = 0) -> Iterator[Advance]:
+    """Yield ``advance(n=1, note="")``, which reports ``n`` more ``unit``s done, after ``done``.
 
     On a terminal a bar with the time left; elsewhere (CI, a log file) a plain line every
     15 seconds, so that a log stays readable.
@@ -29,7 +29,7 @@ def show_progress(title: str, total: int, unit: str) -> Iterator[Advance]:
         yield lambda n=1, note="": None
         return
     if not sys.stderr.isatty():
-        yield _log_lines(title, total, unit)
+        yield _log_lines(title, total, unit, done)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -40,7 +40,7 @@ def show_progress(title: str, total: int, unit: str) -> Iterator[Advance]:
         TextColumn("[dim]{task.fields[note]}"),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(title, total=total, unit=unit, note="")
+        task = bar.add_task(title, total=total, completed=done, unit=unit, note="")
 
         def advance(n: int = 1, note: str = "") -> None:
             bar.update(task, advance=n, note=note)
@@ -48,16 +48,16 @@ def show_progress(title: str, total: int, unit: str) -> Iterator[Advance]:
         yield advance
 
 
-def _log_lines(title: str, total: int, unit: str) -> Advance:
-    done, started, printed = 0, time.monotonic(), time.monotonic()
+def _log_lines(title: str, total: int, unit: str, done: int) -> Advance:
+    before, started, printed = done, time.monotonic(), time.monotonic()
 
     def advance(n: int = 1, note: str = "") -> None:
         nonlocal done, printed
         done += n
         now = time.monotonic()
-        if now - printed >= _LOG_INTERVAL_S and done:
+        if now - printed >= _LOG_INTERVAL_S and done > before:
             printed = now
-            left_s = (now - started) / done * (total - done)
+            left_s = (now - started) / (done - before) * (total - done)
             line = f"  {title}: {done}/{total} {unit}, {left_s:.0f} s left  {note}".rstrip()
             console.print(line, soft_wrap=True)  # a log has no width
 

@@ -55,6 +55,7 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
         _tabulate_work(recipe, estimate, lengths, origin, notes),
         _tabulate_memory(estimate, recipe.train, dtype),
         _describe_time(estimate, measurement, device, dtype),
+        *_describe_surprises(estimate, len(lengths.tokens), recipe.train),
         "Nothing was trained (--dry-run).",
     )
 
@@ -222,6 +223,23 @@ def _describe_time(
         f"Extrapolated: {measurement.num_layers} layers, {estimate.tokens:,} tokens, in "
         "proportion; optimizer steps and checkpoints not included."
     )
+
+
+def _describe_surprises(estimate: Estimate, num_examples: int, train: TrainSection) -> list[str]:
+    """What a recipe made for thousands of rows does to a few, and would do in silence."""
+    lines = []
+    if train.warmup_steps >= estimate.optimizer_steps:
+        lines.append(
+            f"Note: warm-up takes {train.warmup_steps} steps, so the learning rate never reaches "
+            f"{train.learning_rate:g}. Lower train.warmup_steps."
+        )
+    left_out = num_examples % min(train.batch_size, num_examples)
+    if train.last_batch == "drop" and left_out:
+        lines.append(
+            f"Note: each epoch leaves out {left_out} of the {num_examples:,} examples, which fill "
+            "no batch. train.last_batch=keep takes them too."
+        )
+    return lines
 
 
 def _format_time(seconds: float) -> str:

@@ -96,8 +96,8 @@ def train_adapter(
     facts = {"num_dropped": len(rows) - len(encoded), **_count_facts(model, encoded, section)}
     checkpoints = out / "checkpoints"
     at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
-    arguments = _make_arguments(section, len(encoded), checkpoints, **at)
-    trainer = _make_trainer(model, encoded, section, arguments, callbacks, title=target)
+    arguments = make_arguments(section, len(encoded), checkpoints, **at)
+    trainer = make_trainer(model, encoded, section, arguments, callbacks, title=target)
     log = _fit(trainer, checkpoints)
     weights = trainer.gather_weights()
     if is_main_process():
@@ -148,7 +148,7 @@ def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) 
     }
 
 
-def _make_trainer(
+def make_trainer(
     model: Any,
     encoded: Sequence[Encoded],
     section: TrainSection,
@@ -196,7 +196,7 @@ def _fit(trainer: PackingTrainer, checkpoints: Path) -> str:
     return "".join(json.dumps({key: row[key] for key in keys}) + "\n" for row in rows)
 
 
-def _make_arguments(
+def make_arguments(
     section: TrainSection,
     num_examples: int,
     checkpoints: Path,

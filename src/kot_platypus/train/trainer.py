@@ -101,8 +101,8 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         """Open the line."""
-        steps = state.max_steps - state.global_step
-        self._advance = self._stack.enter_context(show_progress(self._title, steps, "steps"))
+        line = show_progress(self._title, state.max_steps, "steps", done=state.global_step)
+        self._advance = self._stack.enter_context(line)
 
     def on_log(
         self,
