@@ -75,6 +75,24 @@ def test_lengths_are_said_to_be_assumed_and_counted_once_rows_and_tokenizer_are_
     assert read_figures(result)["examples"] == "40"
 
 
+def test_rows_with_nothing_to_learn_are_one_line(shared, tmp_path):
+    model = f"model.name={shared / 'models' / 'tiny-llama-ko'}"
+    for name, content, found in (
+        ("empty", "", "empty.jsonl holds no rows"),
+        ("mute", '{"source": "가", "target": ""}\n', "none of the 1 rows has anything to learn"),
+    ):
+        (tmp_path / f"{name}.jsonl").write_text(content)
+        result = dry_run("demo", "--data", tmp_path / f"{name}.jsonl", "--set", model)
+        assert result.exit_code == 1
+        assert found in result.stderr
+        assert result.stderr.count("\n") == 1
+
+
+def test_no_more_steps_are_warm_up_than_there_are():
+    text = " ".join(dry_run("demo", "--set", "train.warmup_steps=1000").stdout.split())
+    assert "optimizer steps 27 num_epochs 1, batch_size 4, 27 of them warm-up" in text
+
+
 def test_time_comes_with_what_was_measured(shared, monkeypatch):
     model = f"model.name={shared / 'models' / 'tiny-llama-ko'}"
     result = CliRunner().invoke(app, ["train", "demo", "--dry-run", "--set", model])

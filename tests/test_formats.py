@@ -112,6 +112,24 @@ def test_null_is_as_good_as_nothing(tmp_path):
     assert read_rows(path) == [Example(source="옮겨라", rationale='"안녕"', target="")]
 
 
+def test_nan_of_pandas_is_as_good_as_nothing(tmp_path):
+    """Else the model would learn to write "nan"."""
+    path = write_lines(tmp_path / "a.jsonl", {**KOCOT, "rationale": float("nan")})
+    assert "NaN" in path.read_text()
+    assert read_rows(path) == [Example(source="3+4는?", target="7")]
+
+
+def test_table_that_mixes_formats_has_empty_cells_for_the_other(tmp_path):
+    blank = dict.fromkeys([*KOCOT, *ALPACA], "")
+    path = write_table(tmp_path / "a.csv", blank | KOCOT, blank | ALPACA)
+    assert read_rows(path) == [ROWS["kocot"][1], ROWS["alpaca"][1]]
+
+
+def test_cell_of_a_table_may_be_as_long_as_a_line_of_json(tmp_path):
+    row = {**KOCOT, "rationale": "길다 " * 50_000}
+    assert read_rows(write_table(tmp_path / "a.csv", row)) == [Example(**row)]
+
+
 def test_number_is_its_text(tmp_path):
     assert read_rows(write_lines(tmp_path / "a.jsonl", {**KOCOT, "target": 7})) == [
         ROWS["kocot"][1]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from textwrap import shorten
 
@@ -59,8 +60,9 @@ def parse_row(values: object, where: str) -> Row:
         raise DataError(
             f"{where} is {type(values).__name__}", expected="an object", hint="Mend that line."
         )
-    given = {name: value for name, value in values.items() if value is not None}
-    record = max(_FORMATS, key=lambda each: _share_found(each, given))
+    given = {name: value for name, value in values.items() if not _is_missing(value)}
+    filled = {name for name, value in given.items() if value != ""}
+    record = max(_FORMATS, key=lambda each: (_share_found(each, filled), _share_found(each, given)))
     if not _share_found(record, given):
         columns = ", ".join(map(str, given)) or "(none)"
         raise DataError(
@@ -90,7 +92,12 @@ def parse_row(values: object, where: str) -> Row:
     return row
 
 
-def _share_found(record: type[Record], given: Mapping[str, object]) -> float:
+def _is_missing(value: object) -> bool:
+    """Whether it is null, or the NaN that pandas has for it."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _share_found(record: type[Record], given: Container[str]) -> float:
     """The share of a format's necessary columns that a row has."""
     needed = [name for name, field in record.model_fields.items() if field.is_required()]
     return sum(name in given for name in needed) / len(needed)
@@ -122,7 +129,9 @@ def _parse_json(text: str, where: str) -> list[object]:
 
 def _read_csv(path: Path) -> _Rows:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    text = io.StringIO(read_text(path), newline="")
+    content = read_text(path)
+    text = io.StringIO(content, newline="")
+    csv.field_size_limit(max(csv.field_size_limit(), len(content)))  # else 131,072 characters
     lines = csv.DictReader(text, delimiter=delimiter, strict=True)
     try:
         for values in lines:

@@ -105,7 +105,8 @@ class TrainSection(Section):
     loss_weighting: Literal["example", "token"] = "example"
     """``example``: every example weighs the same (2023's trainer); ``token``: every token."""
     last_batch: Literal["drop", "keep"] = "drop"
-    """An epoch's last, smaller batch: dropped as in 2023, or kept as today."""
+    """An epoch's last, smaller batch. ``drop``: as many steps as in 2023, whose trainer had these
+    examples begin the next epoch's first batch; ``keep``: a step of its own, as today."""
     lora_r: int = Field(16, ge=1)
     lora_alpha: int = Field(16, ge=1)
     lora_dropout: float = Field(0.05, ge=0, lt=1)

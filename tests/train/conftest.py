@@ -4,33 +4,65 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    TrainerCallback,
+)
 
+from kot_platypus.models import load_tokenizer
 from kot_platypus.train.encoding import Encoded
 
 ARCHITECTURES = ("tiny-llama-ko", "tiny-polyglot-ko", "gemma3")
+
+
+class StopAfter(TrainerCallback):
+    """Ends the training as a kill does, after a number of steps."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def on_step_end(self, args, state, control, **_: object) -> None:
+        if state.global_step == self._steps:
+            raise KeyboardInterrupt
 
 
 @pytest.fixture(params=ARCHITECTURES)
 def any_model(request: pytest.FixtureRequest, shared: Path) -> torch.nn.Module:
     """A tiny model of each architecture, in float32, without dropout."""
     if request.param == "gemma3":
-        torch.manual_seed(0)
-        config = Gemma3TextConfig(
-            vocab_size=3000,
-            hidden_size=64,
-            intermediate_size=96,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=32,
-            sliding_window=8,  # shorter than the examples
-            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
-        )
-        return Gemma3ForCausalLM(config).eval()
+        return make_gemma().eval()
     return AutoModelForCausalLM.from_pretrained(
         shared / "models" / request.param, dtype=torch.float32
     ).eval()
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def any_base(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Path:
+    """The same models as folders, with a tokenizer."""
+    if request.param != "gemma3":
+        return shared / "models" / request.param
+    folder = tmp_path / "gemma3"
+    make_gemma().save_pretrained(folder)
+    load_tokenizer(shared / "models" / "tiny-llama-ko").save_pretrained(folder)
+    return folder
+
+
+def make_gemma() -> Gemma3ForCausalLM:
+    torch.manual_seed(0)
+    config = Gemma3TextConfig(
+        vocab_size=4000,  # tiny-llama-ko's
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        sliding_window=8,  # shorter than the examples
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    )
+    return Gemma3ForCausalLM(config)
 
 
 @pytest.fixture

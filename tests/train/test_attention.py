@@ -9,6 +9,7 @@ import torch
 from transformers import (
     AttentionInterface,
     AttentionMaskInterface,
+    AutoConfig,
     AutoModelForCausalLM,
     BloomConfig,
     FalconConfig,
@@ -146,6 +147,30 @@ def test_attention_that_leaks_is_found_out():
     model.set_attn_implementation("leaky")
     with pytest.raises(ModelError, match="LlamaForCausalLM lets the examples of one pass see"):
         isolate_examples(model)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("mamba", {}), ("lfm2", {"layer_types": ["conv"]})],
+)
+def test_what_a_state_or_a_convolution_carries_over_is_found_out_in_16_bits_too(
+    kind, options, dtype
+):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 1, "pad_token_id": 0}
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **sizes, **options)).eval()
+    for parameter in model.parameters():  # as far from nothing as trained ones
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.15)
+    with pytest.raises(ModelError, match="lets the examples of one pass see"):
+        isolate_examples(model.to(dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_rounding_to_16_bits_is_taken_for_no_leak(any_model, dtype):
+    isolate_examples(any_model.to(dtype))
+    assert any_model.config._attn_implementation == PACKED
 
 
 def test_the_check_changes_nothing(any_model):

@@ -142,10 +142,14 @@ def test_row_that_says_nothing_is_dropped(tokenizer, target, rationale):
     assert encode_example(row, TEMPLATE, target, tokenizer, 512) is None
 
 
-def test_what_was_cut_is_counted(tokenizer):
+def test_response_of_one_piece_is_cut_to_the_cutoff_and_loses_eos_first(tokenizer):
+    """As Platypus's script cuts it: no room is kept for an EOS that will not be there."""
     whole = encode_example(ALPACA, TEMPLATE, "rationale", tokenizer, 512)
-    cut = encode_example(ALPACA, TEMPLATE, "rationale", tokenizer, len(whole.ids) - 1)
-    assert (whole.num_cut, cut.num_cut) == (0, len(whole.ids) - len(cut.ids))
+    assert whole.num_cut == 0
+    for num_cut in range(1, whole.num_targets):
+        cutoff_len = len(whole.ids) - num_cut
+        cut = encode_example(ALPACA, TEMPLATE, "rationale", tokenizer, cutoff_len)
+        assert (cut.ids, cut.num_cut) == (whole.ids[:cutoff_len], num_cut)
 
 
 @pytest.mark.parametrize("target", ["rationale_answer", "rationale", "answer"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.train.checkpoints import find_checkpoint, seal_checkpoint
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.merge import merge_adapter
+
+from .conftest import StopAfter
 
 MODEL = ModelSection(device="cpu", dtype="float32")
 SECTION = TrainSection(
@@ -71,6 +74,25 @@ def test_training_lowers_the_loss_and_counts_what_it_did(trained):
     assert not (trained / "checkpoints").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [
+        ("linear", lambda step: (14 - step) / (14 - 4)),
+        ("cosine", lambda step: (1 + math.cos(math.pi * (step - 4) / (14 - 4))) / 2),
+        ("constant", lambda step: 1),
+    ],
+)
+def test_every_schedule_warms_up_and_then_goes_on_as_transformers_had_it(
+    data, base, tmp_path, name, after
+):
+    """The first step of a warm-up has the rate 0, as with transformers of any year."""
+    section = SECTION.model_copy(update={"lr_scheduler": name, "warmup_steps": 4})
+    train_adapter(data, base, tmp_path / name, section, MODEL)
+    log = (tmp_path / name / "log.jsonl").read_text().splitlines()
+    rates = [json.loads(line)["learning_rate"] / section.learning_rate for line in log]
+    assert rates == pytest.approx([0, 0.25, 0.5, 0.75, *map(after, range(4, 14))])
+
+
 def test_killed_and_restarted_training_ends_in_the_same_adapter_bit_for_bit(
     trained, data, base, tmp_path
 ):
@@ -87,6 +109,23 @@ def test_killed_and_restarted_training_ends_in_the_same_adapter_bit_for_bit(
     train_adapter(data, base, out, SECTION, MODEL)
     assert adapter_hash(out) == adapter_hash(trained)
     assert (out / "log.jsonl").read_text() == (trained / "log.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("step", "last_batch"), [(4, "keep"), (7, "drop"), (8, "drop"), (11, "keep")]
+)
+def test_interrupted_anywhere_and_saved_more_often_it_goes_on_to_the_same_adapter(
+    data, base, tmp_path, step, last_batch
+):
+    """Epochs end after step 7 (drop) and 8 (keep); how often a state is kept changes nothing."""
+    changes = {"last_batch": last_batch, "save_steps": 3}
+    section = SECTION.model_copy(update=changes)
+    train_adapter(data, base, tmp_path / "whole", section, MODEL)
+    with pytest.raises(KeyboardInterrupt):
+        train_adapter(data, base, tmp_path / "x", section, MODEL, callbacks=[StopAfter(step)])
+    often = section.model_copy(update={"save_steps": 1})
+    train_adapter(data, base, tmp_path / "x", often, MODEL)
+    assert adapter_hash(tmp_path / "x") == adapter_hash(tmp_path / "whole")
 
 
 def test_finished_training_is_not_repeated(trained, data, base):

@@ -279,3 +279,13 @@ def test_tensorboard_gets_the_losses(data, base, tmp_path, monkeypatch):
     events.Reload()
     found = [event.value for event in events.Scalars("train/loss")]
     assert found == pytest.approx(read_log(tmp_path / "x"), rel=1e-5)
+
+
+def test_tensorboards_files_outlive_the_checkpoints_beside_which_it_writes(
+    data, base, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    out = tmp_path / "x"
+    train_adapter(data, base, out, section(report_to=("tensorboard",)), MODEL)
+    assert len(list(out.glob("runs/*/events.out.tfevents.*"))) == 1
+    assert not (out / "checkpoints").exists()

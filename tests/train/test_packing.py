@@ -97,6 +97,21 @@ def test_an_example_never_sees_its_neighbour(any_model, batch):
                 start += len(example.ids)
 
 
+@pytest.mark.parametrize(
+    "attention", ["eager", "sdpa", pytest.param("flex_attention", marks=pytest.mark.slow)]
+)
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+@pytest.mark.timeout(300)
+def test_no_attention_backend_shows_an_example_its_neighbour(any_model, batch, attention):
+    """Outputs, not gradients: on a CPU flex_attention has no backward pass."""
+    with torch.no_grad():
+        alone = sum(pack_loss(any_model, pack) for pack in pack_batch(batch, 1, "example"))
+        any_model.set_attn_implementation(attention)
+        assert any_model.config._attn_implementation == attention
+        (pack,) = pack_batch(batch, 10_000, "example")
+        torch.testing.assert_close(pack_loss(any_model, pack), alone, atol=0, rtol=1e-5)
+
+
 def test_weights_of_a_batch_sum_to_one(batch):
     for weighting in ("example", "token"):
         packs = pack_batch(batch, 150, weighting)

@@ -28,6 +28,8 @@ from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.packing import pack_batch
 
+from .conftest import StopAfter
+
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 # 16 examples of many lengths in steps of 5: the packs fall unevenly, and the last step's one
 # example leaves the second process without any.
@@ -176,6 +178,24 @@ def test_two_processes_follow_one_with_every_method(root, base):
     assert launch(root, base, "two-", SLOW_SETTINGS) == 0
     for name in SLOW_SETTINGS:
         assert_same(root / f"one-{name}", root / f"two-{name}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_one_by_one_packed_in_two_processes_and_resumed_is_the_same_training(
+    root, any_base, tmp_path
+):
+    """Of each architecture: a pass for each example, packs, packs of two processes, a kill."""
+    (tmp_path / "train.jsonl").symlink_to(root / "train.jsonl")
+    train(tmp_path, any_base, "one-by-one", {"max_tokens_per_pass": 1})
+    train(tmp_path, any_base, "packed", {})
+    assert launch(tmp_path, any_base, "two-", {"processes": {}}) == 0
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, any_base, "resumed", {}, callbacks=[StopAfter(3)])
+    train(tmp_path, any_base, "resumed", {})
+    for name in ("packed", "two-processes", "resumed"):
+        assert_same(tmp_path / "one-by-one", tmp_path / name)
+    assert torch.equal(read_weights(tmp_path / "packed"), read_weights(tmp_path / "resumed"))
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from tokenizers import decoders
 from typer.testing import CliRunner, Result
 
 from kot_platypus.cli import app
@@ -58,6 +59,15 @@ def test_each_answer_of_a_conversation_has_the_colour(tokenizer):
     section = TrainSection(template="chat")
     text = show([talk], tokenizer, section, force_terminal=True, color_system="standard")
     assert f"{GREEN} 나 </s>{PLAIN}{DIM}[INST] 다 [/INST]{PLAIN}{GREEN} 라 </s>{PLAIN}" in text
+
+
+def test_trained_part_keeps_the_space_that_a_tokenizer_takes_off_what_it_decodes(tokenizer):
+    """Llama 2's does."""
+    inner = tokenizer.backend_tokenizer
+    inner.decoder = decoders.Sequence([inner.decoder, decoders.Strip(" ", 1, 0)])
+    row = FITS.model_copy(update={"rationale": " 셋"})
+    text = show([row], tokenizer, force_terminal=True, color_system="standard")
+    assert f"{GREEN} 셋{PLAIN}" in text
 
 
 def test_text_is_shown_as_it_is_and_never_as_markup(tokenizer):

@@ -92,7 +92,7 @@ def _find_lengths(
         assert folder is not None
         lengths = _encode_lengths(recipe, rows, folder)
         dropped = len(rows) - len(lengths.tokens)
-        return lengths, (origin + (f"; {dropped} do not fit" if dropped else ""), "counted")
+        return lengths, (origin + (f"; {dropped} dropped" if dropped else ""), "counted")
     known = load_known()
     tokens = min(known.tokens_per_row, recipe.train.cutoff_len)
     targets = round(tokens * known.response_share)
@@ -106,6 +106,8 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
 
     if data is not None:
         rows = read_rows(data)
+        if not rows:
+            raise DataError(f"{data} holds no rows", expected="at least one", hint="Check it.")
         return rows, len(rows), str(data)
     sources = recipe.data.sources
     if all(source.name != "hub" for source in sources):
@@ -130,23 +132,13 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
 def _encode_lengths(recipe: Recipe, rows: list[Row], folder: Path) -> Lengths:
     from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
-    from kot_platypus.train.encoding import encode_example
+    from kot_platypus.train.encoding import encode_rows
     from kot_platypus.train.estimate import Lengths
 
     section = recipe.train
     template = load_template(section.template)
     tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
-    encoded = [
-        item
-        for row in rows
-        if (item := encode_example(row, template, section.target, tokenizer, section.cutoff_len))
-    ]
-    if not encoded:
-        raise DataError(
-            f"none of the {len(rows)} rows fits cutoff_len {section.cutoff_len}",
-            expected="at least one",
-            hint="Raise train.cutoff_len.",
-        )
+    encoded = encode_rows(rows, template, section.target, tokenizer, section.cutoff_len)
     return Lengths(
         tuple(len(item.ids) for item in encoded), tuple(item.num_targets for item in encoded)
     )
@@ -236,8 +228,7 @@ def _describe_time(
 def _describe_surprises(estimate: Estimate, num_examples: int, train: TrainSection) -> list[str]:
     """What a recipe made for thousands of rows does to a few, and would do in silence."""
     lines = []
-    warms_up = train.lr_scheduler != "constant"  # HF's constant schedule has no warm-up
-    if warms_up and train.warmup_steps >= estimate.optimizer_steps:
+    if train.warmup_steps >= estimate.optimizer_steps:
         lines.append(
             f"Note: warm-up takes {train.warmup_steps} steps, so the learning rate never reaches "
             f"{train.learning_rate:g}. Lower train.warmup_steps."

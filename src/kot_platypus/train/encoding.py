@@ -40,6 +40,26 @@ class Encoded:
         return len(self.ids) - self.prompt_len - len(self.shown)
 
 
+def encode_rows(
+    rows: Sequence[Row],
+    template: Template,
+    target: Target,
+    tokenizer: PreTrainedTokenizerBase,
+    cutoff_len: int,
+) -> list[Encoded]:
+    """The rows that have something to learn. Raises DataError when none has."""
+    each = (encode_example(row, template, target, tokenizer, cutoff_len) for row in rows)
+    encoded = [item for item in each if item]
+    if not encoded:
+        raise DataError(
+            f"none of the {len(rows)} rows has anything to learn with target {target!r} "
+            f"and cutoff_len {cutoff_len}",
+            expected="at least one",
+            hint="Look at them with: kot train --preview" if rows else "The file holds no rows.",
+        )
+    return encoded
+
+
 def encode_example(
     row: Row,
     template: Template,
@@ -81,12 +101,12 @@ def _fit(
     whole = len(prompt) + len(rationale) + len(closing) + len(rest)
     if whole > cutoff_len:
         rest = []
-        room = cutoff_len - len(prompt) - len(closing)
-        if room < 0 or (room == 0 and not keep_closing):
-            return None
-        if len(rationale) > room:
-            rationale = rationale[:room]
+        if len(prompt) + len(rationale) + len(closing) > cutoff_len:
             closing = closing if keep_closing else []
+            room = cutoff_len - len(prompt) - len(closing)
+            if room < 0 or not (room or closing):
+                return None
+            rationale = rationale[:room]
     learnt_end = len(prompt) + len(rationale) + len(closing)
     ids = (*prompt, *rationale, *closing, *rest)
     shown = frozenset(range(learnt_end, len(ids)))

@@ -13,7 +13,6 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from kot_platypus.artifacts import Stage, hash_file, hash_files, write_text
-from kot_platypus.errors import DataError
 from kot_platypus.formats import read_rows
 from kot_platypus.models import fingerprint_model, load_tokenizer, resolve_device, resolve_dtype
 from kot_platypus.processes import (
@@ -28,13 +27,16 @@ from kot_platypus.progress import console
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, Target, TrainSection, require_reporters
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
-from kot_platypus.train.encoding import Encoded, encode_example
+from kot_platypus.train.encoding import Encoded, encode_rows
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import PackingTrainer, ShowProgress
 
 # What changes neither the result nor what it means: an interrupted training goes on without it.
-_NO_IDENTITY = {"baseline_targets", "report_to", "gradient_checkpointing"}
+_NO_IDENTITY = {"baseline_targets", "report_to", "gradient_checkpointing", "save_steps"}
+
+_EVENTS = "runs"
+"""Where HF's Trainer has TensorBoard write, below the folder of its checkpoints."""
 
 
 def train_adapter(
@@ -85,12 +87,13 @@ def train_adapter(
         return
     require_reporters(section)
     tokenizer = load_tokenizer(base, **trust)
-    encoded, num_dropped = _encode_rows(data, template, target, tokenizer, section.cutoff_len)
+    rows = read_rows(data)
+    encoded = encode_rows(rows, template, target, tokenizer, section.cutoff_len)
     ask_main(stage.begin)  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
     place = "cpu" if spreads_weights() else device  # it may be too large for one GPU
     model = load_trainable(base, section, dtype=dtype, device=place, **trust)
-    facts = {"num_dropped": num_dropped, **_count_facts(model, encoded, section)}
+    facts = {"num_dropped": len(rows) - len(encoded), **_count_facts(model, encoded, section)}
     checkpoints = out / "checkpoints"
     at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
     arguments = make_arguments(section, len(encoded), checkpoints, **at)
@@ -102,9 +105,16 @@ def train_adapter(
         info = {"base": base_fingerprint, "target": target, **about}
         save_trained(model, out, base, info, weights=weights, **trust)
         write_text(out / "log.jsonl", log)
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        _remove_checkpoints(checkpoints)
         stage.finish(**facts)
     share_all(None)  # when one process returns, the result is there
+
+
+def _remove_checkpoints(checkpoints: Path) -> None:
+    """Remove what a finished training needs no more; TensorBoard's files stay, beside it."""
+    if (events := checkpoints / _EVENTS).is_dir():
+        shutil.copytree(events, checkpoints.with_name(_EVENTS), dirs_exist_ok=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _describe(section: TrainSection, template: Template, tokenizer: Any) -> dict[str, Any]:
@@ -136,26 +146,6 @@ def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) 
         "parameters": inner.num_parameters(),  # also counts a quantised model's right
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
-
-
-def _encode_rows(
-    data: Path, template: Template, target: Target, tokenizer: Any, cutoff_len: int
-) -> tuple[list[Encoded], int]:
-    """The examples that fit, and how many do not. Raises DataError when none does."""
-    rows = read_rows(data)
-    encoded = [
-        item
-        for row in rows
-        if (item := encode_example(row, template, target, tokenizer, cutoff_len))
-    ]
-    if not encoded:
-        raise DataError(
-            f"none of the {len(rows)} rows of {data} has anything to learn with target {target!r} "
-            f"and cutoff_len {cutoff_len}",
-            expected="at least one",
-            hint="Look at them with: kot train --preview" if rows else "The file holds no rows.",
-        )
-    return encoded, len(rows) - len(encoded)
 
 
 def make_trainer(
@@ -222,7 +212,8 @@ def make_arguments(
         num_train_epochs=section.num_epochs,
         max_steps=count_steps(num_examples, section),
         learning_rate=section.learning_rate,
-        lr_scheduler_type=section.lr_scheduler,
+        # HF's own "constant" would leave the warm-up out without a word.
+        lr_scheduler_type=section.lr_scheduler.replace("constant", "constant_with_warmup"),
         warmup_steps=section.warmup_steps,
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,

@@ -90,9 +90,14 @@ def _show_row(
     if item is None:
         return Text(row.source, style=SHOWN), Text("dropped: nothing is left to learn", "red")
     text = Text()  # never markup: a row may hold [brackets]
-    for is_learnt, ids in split_runs(item):
+    ids: list[int] = []
+    done = ""
+    for is_learnt, run in split_runs(item):
+        # Always from the start: Llama 2's tokenizer takes a space off whatever it decodes.
+        ids += run
         decoded = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
-        text.append(decoded, style=LEARNT if is_learnt else SHOWN)
+        text.append(decoded[len(done) :], style=LEARNT if is_learnt else SHOWN)
+        done = decoded
     total, learnt = len(item.ids), item.num_targets
     cut = f", {item.num_cut} cut" if item.num_cut else ""
     return text, Text(f"{total} tokens: {total - learnt} shown, {learnt} trained{cut}")
