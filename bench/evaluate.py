@@ -1,6 +1,6 @@
 """KoBEST scored by lm-eval's HF backend and by ours: identical requests, alternating.
 
-    pip install -e '.[demo,lm-eval]'
+    pip install -e '.[bench]'
     python bench/evaluate.py --kobest-dir DIR                    # the table in docs/benchmarks.md
     python bench/evaluate.py --kobest-dir DIR --models llama --num-fewshot 5 --limit 0   # all of it
 

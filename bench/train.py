@@ -1,6 +1,6 @@
 """Training with four programs on identical examples, alternating, and whose gradient it is.
 
-    pip install -e '.[demo,bench]'
+    pip install -e '.[bench]'
     python bench/train.py                                # the tables in docs/benchmarks.md
 
 On a GPU, and the whole KoT-platypus2-7B run extrapolated from a few of its steps:
@@ -13,7 +13,7 @@ length that was the quickest on half of the examples. LoRA as Platypus had it, w
 that gradients can be compared; no gradient checkpointing. The examples have KoCoT's lengths (about
 300 tokens, about half of them response) and random tokens. Every measurement is a process of its
 own: one optimizer step to get warm, whose gradient is compared with that of separate passes and
-whose matrix products are counted (attention's apart), then the timed steps.
+whose matrix products are counted (attention's kernels apart), then the timed steps.
 """
 
 from __future__ import annotations
@@ -260,8 +260,9 @@ def compare(options: argparse.Namespace, name: str, peak_gflops: float) -> None:
         cells += [f"{max(r['peak_gib'] for r in results[program]):.2f} GiB"]
         cells += [f"{find_distance(options, program):.1e}"]
         print("| " + " | ".join(cells) + " |", flush=True)
-    hours = RECIPE_EXAMPLES / options.batch_size * best["ours"]["seconds"] / 3600
-    print(f"\nAt that speed the 2,159 x 15 examples of KoT-platypus2-7B take ours {hours:.1f} h.")
+    if name == "llama-7b":
+        minutes = RECIPE_EXAMPLES / options.batch_size * best["ours"]["seconds"] / 60
+        print(f"\nAt that speed KoT-platypus2-7B's 2,159 x 15 examples take {minutes:.0f} minutes.")
 
 
 def tune(options: argparse.Namespace, name: str, program: str) -> int:
