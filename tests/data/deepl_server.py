@@ -7,6 +7,7 @@ translated, whether or not anyone got to read the translation.
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import time
@@ -39,7 +40,8 @@ class Fault:
     """What befalls one request for a translation.
 
     ``bills`` tells whether the work is done and billed; ``answers`` whether the client hears of it.
-    ``status`` is a refusal, ``spoil`` is done to every translation, ``drop_texts`` loses some.
+    ``status`` is a refusal, ``spoil`` is done to every translation, ``drop_texts`` loses some;
+    ``silences_usage`` lets the counter go unanswered from then on.
     """
 
     status: int = 200
@@ -50,6 +52,7 @@ class Fault:
     wait_before_answer_s: float = 0.0
     spoil: Spoil = translate
     drop_texts: int = 0
+    silences_usage: bool = False
 
 
 NO_FAULT = Fault()
@@ -61,6 +64,8 @@ class DeepLService:
 
     faults: deque[Fault] = field(default_factory=deque)
     quota: int | None = None
+    silent_usage: float = 0
+    """How many questions for the usage get no answer."""
     latency_s: float = 0.0
     bill: int = 0
     counter_before: int = 1000  # other work of the same key
@@ -83,9 +88,13 @@ class _Handler(JsonHandler):
 
     def do_GET(self) -> None:  # noqa: N802
         assert self.path == "/v2/usage"
+        if self.service.silent_usage:
+            self.service.silent_usage -= 1
+            return self.drop()
         if self.is_known():
             used = self.service.counter_before + self.service.bill
             self.reply(200, {"character_count": used, "character_limit": 1_000_000_000})
+        return None
 
     def do_POST(self) -> None:  # noqa: N802
         assert self.path == "/v2/translate"
@@ -132,6 +141,8 @@ class _Handler(JsonHandler):
             if fault.bills:
                 service.bill += sum(characters)
                 service.texts.update(texts)
+        if fault.silences_usage:
+            service.silent_usage = math.inf
         time.sleep(fault.wait_before_answer_s)
         if not fault.answers:
             return self.drop()

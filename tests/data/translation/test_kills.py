@@ -16,7 +16,7 @@ from kot_platypus.data.translation.ledger import Bill, open_ledger
 from tests.data.deepl_server import DeepLService, serve_deepl
 from tests.data.translation.test_translate import make_texts, translated
 
-NUM_KILLS = 10
+NUM_KILLS = 20
 LATENCY_S = 0.15
 TRANSLATE = """
 import json, sys
@@ -61,7 +61,7 @@ def kill_while_at_work(url: str, folder: Path, service: DeepLService, delay_s: f
 def test_kills_at_random_moments_end_in_the_translations_and_the_bill_of_an_uninterrupted_run(
     tmp_path: Path,
 ):
-    texts = make_texts(1500)
+    texts = make_texts(3000)
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "texts.json").write_text(json.dumps(texts))
@@ -77,7 +77,7 @@ def test_kills_at_random_moments_end_in_the_translations_and_the_bill_of_an_unin
             for _ in range(NUM_KILLS)
         )
         killed, bill = finish(url, tmp_path / "killed")
-    assert kills >= 8, "the run ended before it could be killed often enough to mean anything"
+    assert kills >= 16, "the run ended before it could be killed often enough to mean anything"
     assert killed == whole
     assert bill == Bill(answered=whole_bill.answered, lost=service.twice, in_doubt=0)
     assert bill.total == service.bill

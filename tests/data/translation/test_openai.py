@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from kot_platypus.data.translation.openai import OpenAICompatible
 from kot_platypus.data.translation.translate import estimate, translate_texts
-from kot_platypus.errors import ServiceError, UsageError
+from kot_platypus.errors import BudgetError, MissingExtraError, ServiceError, UsageError
 from tests.data.openai_server import OpenAIService, Reply, serve_openai
 
 TEXTS = [f"{word} has 7 cats" for word in ("Ann", "Ben", "Dan", "Eve", "Fay", "Hal", "Ian", "Jon")]
@@ -101,6 +103,38 @@ def test_one_refusal_keeps_the_answers_that_were_under_way(model, service, ledge
     assert 0 < asked < len(TEXTS)
     translate_texts(TEXTS, model, ledger)
     assert len(service.asked) == len(TEXTS)
+
+
+def test_ctrl_c_keeps_the_answers_that_are_under_way(model, service, ledger):
+    service.latency_s = 0.05
+    interrupts = iter([True])
+
+    def interrupt_once(n: int = 1, note: str = "") -> None:
+        if n and next(interrupts, False):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        translate_texts(TEXTS, model, ledger, advance=interrupt_once)
+    assert ledger.bill().in_doubt == 0
+    asked = len(service.asked)
+    translate_texts(TEXTS, model, ledger)
+    assert 0 < asked < len(service.asked) == len(TEXTS)
+
+
+def test_budget_holds_though_several_requests_are_under_way(running, service, ledger):
+    service.latency_s = 0.05
+    model = OpenAICompatible("m", base_url=running[0], max_requests=8)
+    budget = 3 * len("Ann has  cats")
+    with pytest.raises(BudgetError):
+        translate_texts(TEXTS, model, ledger, budget_chars=budget)
+    assert len(service.asked) == 3
+    assert ledger.bill().total == budget
+
+
+def test_missing_client_names_the_extra(model, ledger, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(MissingExtraError, match=r"kot-platypus\[translate\]"):
+        translate_texts(["a cat"], model, ledger)
 
 
 def test_server_that_is_not_there_costs_nothing(ledger):

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import random
+import sys
 
 import pytest
 
 from kot_platypus.data.translation.ledger import open_ledger
 from kot_platypus.data.translation.protection import Problem
 from kot_platypus.data.translation.translate import estimate, translate_texts
-from kot_platypus.errors import BudgetError, ServiceError
+from kot_platypus.errors import BudgetError, MissingExtraError, ServiceError
 from tests.data.deepl_server import MAX_BYTES, Fault, count
 from tests.data.translation.conftest import make_deepl
 
@@ -301,6 +302,27 @@ def test_quota_ends_the_work_with_all_of_it_stored(deepl, service, ledger):
     service.quota = None
     translate_texts(TEXTS, deepl, ledger)
     assert service.twice == 0
+
+
+def test_usage_is_asked_again_since_asking_is_free(deepl, service, ledger):
+    service.silent_usage = 3
+    assert read(translate_texts(["a cat"], deepl, ledger)) == ["옮김 a cat"]
+
+
+def test_request_stays_in_doubt_while_the_usage_is_not_to_be_had(deepl, service, ledger):
+    service.faults.append(Fault(answers=False, silences_usage=True))
+    with pytest.raises(ServiceError, match="does not tell its usage"):
+        translate_texts(["a cat"], deepl, ledger)
+    assert ledger.bill().in_doubt == 5
+    service.silent_usage = 0
+    translate_texts(["a cat"], deepl, ledger)
+    assert (ledger.bill().answered, ledger.bill().lost, ledger.bill().in_doubt) == (5, 5, 0)
+
+
+def test_missing_client_names_the_extra(deepl, ledger, monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepl", None)
+    with pytest.raises(MissingExtraError, match=r"kot-platypus\[translate\]"):
+        translate_texts(["a cat"], deepl, ledger)
 
 
 def test_service_out_of_reach_is_an_error_with_a_remedy(ledger):

@@ -7,6 +7,7 @@ costs nothing, is waited for by urllib3, and whatever is in doubt is the ledger'
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -27,6 +28,7 @@ _MAX_TEXTS = 50
 _MAX_BYTES = 128 * 1024
 _ROOM_FOR_PARAMETERS = 4096
 _MAX_TOO_MANY_REQUESTS = 8
+_MAX_SILENT = 5
 
 
 class DeepL:
@@ -91,14 +93,19 @@ class DeepL:
 
     def usage(self) -> int:
         """The characters billed in this period. Raises ServiceError when DeepL does not tell."""
-        try:
-            count = self._call("get_usage").character.count
-        except AnswerLostError as error:
+        for attempt in range(_MAX_SILENT):  # asking costs nothing
+            try:
+                count = self._call("get_usage").character.count
+                break
+            except AnswerLostError as error:
+                reason = str(error)
+                time.sleep(self.limits.pause_s * 2**attempt)
+        else:
             raise ServiceError(
-                f"DeepL does not tell its usage ({error})",
+                f"DeepL does not tell its usage ({reason})",
                 expected="a connection to DeepL",
                 hint="All translations so far are kept. Try again later.",
-            ) from error
+            )
         if not isinstance(count, int):
             raise ServiceError(
                 "DeepL tells no count of characters",
