@@ -6,6 +6,8 @@
     ├── DataError           rows or files that are not what they should be
     ├── ModelError          a model or adapter that cannot be loaded
     ├── RunError            a run folder that cannot be written or belongs to another run
+    ├── ServiceError        a paid or remote service that refuses or cannot be reached
+    ├── BudgetError         work that would cost more than was allowed
     └── MissingExtraError   an optional dependency that is not installed
 
 Each prints as one line: what was found, what was expected, what to do next. Anything else that
@@ -51,6 +53,14 @@ class ModelError(KotError):
 
 class RunError(KotError):
     """A run folder that cannot be used: another run's, damaged, or on a full disk."""
+
+
+class ServiceError(KotError):
+    """A service that refuses a request or cannot be reached. What it did before is kept."""
+
+
+class BudgetError(KotError):
+    """Work stopped before it would cost more than was allowed. What was paid for is kept."""
 
 
 class MissingExtraError(KotError):

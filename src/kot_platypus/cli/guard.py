@@ -17,8 +17,9 @@ _DISK_FULL = (
     "Free some and type the same command again: finished work is kept."
 )
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
-_NATIVE_DISK_FULL = (  # how writers in C++ and Rust report it
+_NATIVE_DISK_FULL = (  # how writers in C, C++ and Rust report it
     "No space left on device",
+    "database or disk is full",
     "file write failed",
     "iostream error",
     "inline_container.cc",

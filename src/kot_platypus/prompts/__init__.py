@@ -133,3 +133,39 @@ def load_template(name: str) -> Template:
             hint="Set train.template.",
         )
     return templates[name]
+
+
+class TranslationPrompt(BaseModel):
+    """How a language model is asked to translate one text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    system: str
+    user: str
+    """Contains ``{text}``."""
+
+    def render(self, text: str) -> tuple[Message, ...]:
+        """The messages that ask for the translation of ``text``."""
+        return (
+            Message(role="system", content=self.system),
+            Message(role="user", content=self.user.replace("{text}", text)),
+        )
+
+
+@cache
+def load_translation_prompts() -> dict[str, TranslationPrompt]:
+    """All ways of asking for a translation by name, from ``translation.yaml``."""
+    text = (files(__package__) / "translation.yaml").read_text(encoding="utf-8")
+    return {name: TranslationPrompt(**fields) for name, fields in yaml.safe_load(text).items()}
+
+
+def load_translation_prompt(name: str) -> TranslationPrompt:
+    """One way of asking for a translation. Raises UsageError naming those that exist."""
+    prompts = load_translation_prompts()
+    if name not in prompts:
+        raise UsageError(
+            f"no translation prompt {name!r}",
+            expected=f"one of {', '.join(prompts)}",
+            hint="Choose one of them.",
+        )
+    return prompts[name]

@@ -1,0 +1,188 @@
+"""The ledger: which texts are translated, what each request cost, and which answers never came.
+
+One SQLite file. A request is written down before it is sent and again when its answer is stored,
+each time flushed to disk, so that after a kill, a power cut or a time-out there is a row that says
+``sent``: it may or may not have been paid for, and the service's own counter decides (see
+``translate.py``). A text whose answer is stored is found by its key and never sent again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kot_platypus.artifacts import hash_value, lock_folder
+from kot_platypus.errors import RunError
+
+FILE = "translations.sqlite"
+_FORMAT = 1
+_KEYS_A_QUERY = 500
+_SCHEMA = """
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY,
+    account TEXT NOT NULL,
+    service TEXT NOT NULL,
+    sent_at REAL NOT NULL,           -- seconds since 1970
+    counter INTEGER,                 -- the service's own, before this request
+    num_texts INTEGER NOT NULL,
+    characters INTEGER NOT NULL,     -- what it was expected to cost
+    state TEXT NOT NULL CHECK (state IN ('sent', 'done', 'lost', 'unpaid')),
+    paid INTEGER                     -- characters; NULL while in doubt
+);
+CREATE TABLE texts (
+    key TEXT PRIMARY KEY,
+    request INTEGER NOT NULL REFERENCES requests,
+    translation TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX requests_in_doubt ON requests (service) WHERE state = 'sent';
+"""
+
+
+@dataclass(frozen=True)
+class SentRequest:
+    """A request that was sent, and whose answer is not stored."""
+
+    id: int
+    counter: int | None
+    """The service's own count of characters before it; None where it counts none."""
+    characters: int
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What was paid from one account, in characters."""
+
+    answered: int
+    lost: int
+    """Paid for answers that never came."""
+    in_doubt: int
+    """Sent, not answered, and not yet reconciled."""
+
+    @property
+    def total(self) -> int:
+        """All of it; what is in doubt counts as paid."""
+        return self.answered + self.lost + self.in_doubt
+
+
+def make_key(text: str, service: str, parameters: Mapping[str, Any]) -> str:
+    """The key of a translation: SHA-256 of the text as it is sent and all that decides it."""
+    return hash_value({"text": text, "service": service, "parameters": dict(parameters)})
+
+
+@contextmanager
+def open_ledger(folder: Path, account: str = "") -> Iterator[Ledger]:
+    """Yield the ledger in ``folder``, made if there is none, and hold it for this process.
+
+    Translations are shared by all who use the folder; an ``account`` keeps the bill of one
+    piece of work, which a budget limits. Raises RunError while another process holds it.
+    """
+    with lock_folder(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / FILE
+        with closing(sqlite3.connect(path)) as database:
+            try:
+                _prepare(database, path)
+            except sqlite3.DatabaseError as error:
+                raise RunError(
+                    f"{path} cannot be used ({error})",
+                    expected="a ledger of translations",
+                    hint="Choose another folder for the ledger.",
+                ) from error
+            yield Ledger(database, account)
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")  # a paid answer survives a power cut
+    (found,) = database.execute("PRAGMA user_version").fetchone()
+    if found == 0:
+        # One transaction: a kill in the middle leaves an empty file, not half a schema.
+        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
+    elif found != _FORMAT:
+        raise RunError(
+            f"{path} has the format {found}",
+            expected=str(_FORMAT),
+            hint="Use the version of kot that wrote it, or another folder.",
+        )
+
+
+class Ledger:
+    """An open ledger. Every method returns once what it changed is on disk."""
+
+    def __init__(self, database: sqlite3.Connection, account: str) -> None:
+        self._database = database
+        self._account = account
+
+    def find(self, keys: Iterable[str]) -> dict[str, str]:
+        """The stored translations of those ``keys`` that have one."""
+        wanted = list(keys)
+        found: dict[str, str] = {}
+        for start in range(0, len(wanted), _KEYS_A_QUERY):
+            part = wanted[start : start + _KEYS_A_QUERY]
+            marks = ", ".join("?" * len(part))
+            found.update(
+                self._database.execute(
+                    f"SELECT key, translation FROM texts WHERE key IN ({marks})", part
+                )
+            )
+        return found
+
+    def begin(
+        self, service: str, *, num_texts: int, characters: int, counter: int | None
+    ) -> SentRequest:
+        """Write down a request that is about to be sent."""
+        row = (self._account, service, time.time(), counter, num_texts, characters)
+        with self._database:
+            cursor = self._database.execute(
+                "INSERT INTO requests (account, service, sent_at, counter, num_texts, characters,"
+                " state) VALUES (?, ?, ?, ?, ?, ?, 'sent')",
+                row,
+            )
+        assert cursor.lastrowid is not None
+        return SentRequest(cursor.lastrowid, counter, characters)
+
+    def finish(
+        self, request: SentRequest, keys: Sequence[str], texts: Sequence[str], *, paid: int
+    ) -> None:
+        """Store a request's answer and what it cost."""
+        with self._database:
+            self._database.executemany(
+                "INSERT INTO texts (key, request, translation) VALUES (?, ?, ?)",
+                [(key, request.id, text) for key, text in zip(keys, texts, strict=True)],
+            )
+            self._close(request, "done", paid)
+
+    def write_off(self, request: SentRequest, *, paid: int) -> None:
+        """Close a request that has no answer: ``paid`` for in vain, or 0 when it cost nothing."""
+        with self._database:
+            self._close(request, "lost" if paid else "unpaid", paid)
+
+    def list_in_doubt(self, service: str) -> list[SentRequest]:
+        """A service's requests that were sent, by whatever account, and never closed."""
+        rows = self._database.execute(
+            "SELECT id, counter, characters FROM requests"
+            " WHERE service = ? AND state = 'sent' ORDER BY id",
+            (service,),
+        )
+        return [SentRequest(*row) for row in rows]
+
+    def bill(self) -> Bill:
+        """What was paid from this account."""
+        amounts = dict(
+            self._database.execute(
+                "SELECT state, SUM(COALESCE(paid, characters)) FROM requests"
+                " WHERE account = ? GROUP BY state",
+                (self._account,),
+            ).fetchall()
+        )
+        return Bill(amounts.get("done", 0), amounts.get("lost", 0), amounts.get("sent", 0))
+
+    def _close(self, request: SentRequest, state: str, paid: int) -> None:
+        self._database.execute(
+            "UPDATE requests SET state = ?, paid = ? WHERE id = ?", (state, paid, request.id)
+        )

@@ -1,0 +1,170 @@
+"""Any server that speaks OpenAI's chat completions: vLLM, llama.cpp, Ollama, OpenAI itself.
+
+One text a request, several at once: the server batches, and one text's failure is not another's.
+There is no counter to ask, so an answer that never came is taken as paid for. The official client's
+own retries are off, since it would resend what may have been paid for.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from kot_platypus.data.translation.protection import count_characters
+from kot_platypus.data.translation.services import (
+    Answer,
+    AnswerLostError,
+    Limits,
+    describe_refusal,
+    read_key,
+    read_output,
+)
+from kot_platypus.errors import ServiceError, UsageError, require_extra
+from kot_platypus.prompts import load_translation_prompt
+
+KEY = "OPENAI_API_KEY"
+URL = "https://api.openai.com/v1"
+_MAX_TOO_MANY_REQUESTS = 8
+_LONGEST_PAUSE_S = 60.0
+_NEVER_CONNECTED = ("ConnectError", "ConnectTimeout")
+"""Of httpx and its successors, by name: nothing was sent yet."""
+
+
+class OpenAICompatible:
+    """English to Korean with a chat model. The key is ``$OPENAI_API_KEY``, read when first needed.
+
+    A server of one's own (``base_url``) needs no key.
+
+    Args:
+        model: The model's name on the server.
+        base_url: Where the server is, e.g. ``http://localhost:8000/v1``.
+        prompt: A name from ``prompts/translation.yaml``; ``literal`` is for second tries.
+        max_requests: How many are under way at once.
+        max_bytes: The longest text that is sent, as JSON.
+        price_per_char: US dollars for a character of source text, when it is known.
+    """
+
+    id = "openai"
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str = URL,
+        prompt: str = "faithful",
+        temperature: float = 0.0,
+        max_requests: int = 4,
+        max_bytes: int = 32 * 1024,
+        timeout_s: float = 300.0,
+        pause_s: float = 2.0,
+        price_per_char: float | None = None,
+    ) -> None:
+        if "@" in urlsplit(base_url).netloc:
+            raise UsageError(
+                "the server's address holds a user name or password",
+                expected=f"secrets in {KEY} alone",
+                hint="Take it out of the address.",
+            )
+        self._prompt = load_translation_prompt(prompt)
+        self.parameters: Mapping[str, Any] = {
+            "base_url": base_url,
+            "model": model,
+            "temperature": temperature,
+            **self._prompt.model_dump(),
+        }
+        self.limits = Limits(1, max_bytes, max_requests=max_requests, pause_s=pause_s)
+        self.price_per_char = price_per_char
+        self._timeout_s = timeout_s
+
+    def translate(self, batch: Sequence[str]) -> Answer:
+        """Translate one text. Raises ServiceError or AnswerLostError."""
+        (text,) = batch
+        for attempt in range(_MAX_TOO_MANY_REQUESTS):
+            pause_s = 2.0**attempt
+            try:
+                completion = self._ask(text)
+            except _TooManyRequestsError as error:
+                time.sleep(min(error.retry_after_s or pause_s, _LONGEST_PAUSE_S))
+            else:
+                return Answer([read_output(completion)], count_characters(text))
+        raise ServiceError(
+            "the server has too many requests",
+            expected="room for one",
+            hint="All translations so far are kept. Send fewer at a time, or try again later.",
+        )
+
+    def usage(self) -> None:
+        """There is no counter to ask."""
+        return
+
+    def _ask(self, text: str) -> str:
+        client = self._client
+        openai = require_extra("openai", "translate", "translating with an OpenAI server")
+        try:
+            completion = client.chat.completions.create(
+                model=self.parameters["model"],
+                temperature=self.parameters["temperature"],
+                messages=[message.model_dump() for message in self._prompt.render(text)],
+            )
+            return completion.choices[0].message.content or ""
+        except openai.APIStatusError as error:
+            failure = _explain(error)
+        except openai.APIConnectionError as error:
+            failure = self._explain_silence(error)
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError, IndexError):
+            failure = AnswerLostError("the answer cannot be read")
+        # Out here nothing hangs on it: the frames below hold the key.
+        raise failure
+
+    def _explain_silence(self, error: Exception) -> Exception:
+        if type(error.__cause__).__name__ in _NEVER_CONNECTED:
+            return ServiceError(
+                f"no server answers at {self.parameters['base_url']}",
+                expected="an OpenAI-compatible server",
+                hint="Start it, or check its address.",
+            )
+        timed_out = type(error).__name__ == "APITimeoutError"
+        return AnswerLostError("it took too long" if timed_out else "the connection broke")
+
+    @cached_property
+    def _client(self) -> Any:
+        openai = require_extra("openai", "translate", "translating with an OpenAI server")
+        base_url = self.parameters["base_url"]
+        return openai.OpenAI(
+            api_key=read_key(KEY, "OpenAI") if base_url == URL else _read_key_if_any() or "none",
+            base_url=base_url,
+            max_retries=0,
+            timeout=self._timeout_s,
+        )
+
+
+class _TooManyRequestsError(Exception):
+    """The server did nothing and asks to wait."""
+
+    def __init__(self, retry_after: str | None) -> None:
+        try:
+            self.retry_after_s = float(retry_after or 0)
+        except ValueError:  # a date
+            self.retry_after_s = 0.0
+
+
+def _explain(error: Any) -> Exception:
+    """What a refusal means for the money."""
+    if error.status_code == 429 and error.code != "insufficient_quota":
+        return _TooManyRequestsError(error.response.headers.get("retry-after"))
+    if error.status_code >= 500:
+        return AnswerLostError(f"error {error.status_code}")
+    told = describe_refusal(error, _read_key_if_any())
+    return ServiceError(
+        f"the server refused ({told})",
+        expected="a request that it accepts",
+        hint=f"Check the model's name, {KEY} and your account. All translations so far are kept.",
+    )
+
+
+def _read_key_if_any() -> str:
+    return read_key(KEY, "OpenAI") if os.environ.get(KEY) else ""

@@ -1,0 +1,172 @@
+r"""What no translator may change: code, math, numbers, links and markers stand outside the text.
+
+They are replaced by ``<x id="1"/>``, ``<x id="2"/>``, ... in a text that is otherwise escaped as
+XML, and put back into the translation, where each must stand exactly once. The order may change:
+Korean puts words elsewhere.
+
+Left to the translator on purpose: "2nd" and "1990s", which become other words in Korean; digits
+inside a word ("H2O"); numbers in words ("three"); the words of an answer option, which must
+still match the answer (only its marker, "(A)" or "-", is kept).
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from kot_platypus.records import Record
+
+
+class Problem(Record):
+    """Something wrong with a translation that shows without reading it.
+
+    ``lost`` and ``repeated`` concern the placeholder of ``piece``; ``unknown`` one that was never
+    there. ``empty`` is a translation without text, ``too_long`` a text that no request can hold.
+    """
+
+    kind: Literal["lost", "repeated", "unknown", "empty", "too_long"]
+    piece: str = ""
+
+
+@dataclass(frozen=True)
+class Protected:
+    """A text as it is sent, and what its placeholders stand for: ``pieces[0]`` for id 1."""
+
+    xml: str
+    pieces: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A translation with its pieces back in place, and what is wrong with them."""
+
+    text: str
+    problems: tuple[Problem, ...]
+
+
+def protect(text: str) -> Protected:
+    """Replace all that must not change by placeholders, and escape the rest for XML."""
+    pieces: list[str] = []
+    xml: list[str] = []
+    end = 0
+    for match in _PIECES.finditer(text):
+        pieces.append(match[0])
+        xml += [html.escape(text[end : match.start()], quote=False), f'<x id="{len(pieces)}"/>']
+        end = match.end()
+    xml.append(html.escape(text[end:], quote=False))
+    return Protected("".join(xml), tuple(pieces))
+
+
+def restore(xml: str, pieces: tuple[str, ...]) -> Restored:
+    """Put the pieces back into a translation. Never fails: what is wrong is in ``problems``.
+
+    A repeated piece stands as often as the translator wrote it, an unknown placeholder stays.
+    """
+    seen: Counter[int] = Counter()
+    problems: list[Problem] = []
+
+    def put_back(match: re.Match[str]) -> str:
+        if match["id"] is None:  # an entity, or the end of a placeholder that was written as a pair
+            return html.unescape(match[0]) if match[0].startswith("&") else ""
+        number = int(match["id"])
+        if not 1 <= number <= len(pieces):
+            problems.append(Problem(kind="unknown", piece=match[0]))
+            return match[0]
+        seen[number] += 1
+        return pieces[number - 1]
+
+    # One pass, so that a piece that looks like a placeholder or an entity is left as it is.
+    text = _MARKUP.sub(put_back, xml)
+    for number, piece in enumerate(pieces, start=1):
+        if seen[number] != 1:
+            problems.append(Problem(kind="repeated" if seen[number] else "lost", piece=piece))
+    return Restored(text, tuple(problems))
+
+
+def count_characters(xml: str) -> int:
+    """The characters of a protected text that are paid for: code points outside of tags.
+
+    Whether ``&amp;`` counts as one or as five is not documented; five never says too little.
+    """
+    return len(_MARK.sub("", xml))
+
+
+def has_words(xml: str) -> bool:
+    """Whether a protected text holds anything to translate: a letter outside of placeholders."""
+    return any(char.isalpha() for char in html.unescape(_MARK.sub("", xml)))
+
+
+_MARK = re.compile(r'<x id="[0-9]+"/>')
+_MARKUP = re.compile(  # language models write placeholders with other quotes, spaces, or as a pair
+    r"""<x\s+id\s*=\s*["']?(?P<id>[0-9]{1,9})["']?\s*/?>(?:</x>)?|</x>"""
+    r"|&(?:lt|gt|amp|quot|apos|\#[0-9]{1,7}|\#x[0-9a-fA-F]{1,6});"
+)
+
+
+# --- what is protected -------------------------------------------------------------------------
+
+# Unbounded repeats are possessive or of classes that exclude their own end, and what may run on
+# to a far end is bounded: a hostile text costs no more than a long one.
+
+_CODE = (
+    r"(?m:^[ \t]*)(?P<fence>```|~~~).*?(?:(?P=fence)|\Z)"
+    r"|(?<!`)(?P<ticks>`{1,3})(?!`)[^\n]{1,500}?(?<!`)(?P=ticks)(?!`)"
+)
+
+_BRACED = r"[^{}]*+"
+for _ in range(3):  # as deep as \frac{\sqrt{x^{2}}}{2}
+    _BRACED = rf"(?:[^{{}}]|\{{{_BRACED}\}})*+"
+# "\n", "\t" and "\r" are line breaks and tabs in some data, so these are told from LaTeX by name.
+_NRT_COMMANDS = (
+    "nabla|neg|neq?|newline|nmid|not|notin|nu|"
+    "tan|tanh|tau|tfrac|therefore|theta|tilde|times|to|top|triangle|text|textbf|textit|textrm|"
+    "rangle|rbrace|rceil|rfloor|rho|right|rightarrow|rightleftharpoons|rm|root"
+)
+_LATEX = (
+    r"\\begin\{(?P<env>[^{}\n]{1,40})\}.{0,8000}?\\end\{(?P=env)\}"
+    r"|\$\$.{1,4000}?\$\$|\\\[.{1,4000}?\\\]|\\\(.{1,4000}?\\\)"
+    # As Pandoc reads it, so that "$5 and $6" is money.
+    r"|(?<![\\$\w])\$(?![\s$])[^$\n]{0,500}(?<![\s\\])\$(?![\d$])"
+    rf"|\\(?:[A-Zabc-mo-qsu-z][A-Za-z]*+|(?:{_NRT_COMMANDS})(?![A-Za-z]))\*?"
+    rf"(?:\[[^\[\]\n]{{0,100}}\])?(?:\{{{_BRACED}\}})*+(?:[_^](?:\{{{_BRACED}\}}|\w))*+"
+)
+_ESCAPE = r"\\[nrt]"
+
+_LINK = (
+    r"""(?:https?|ftp)://[^\s<>"'`]*[^\s<>"'`.,;:!?)\]}]|\bwww\.[^\s<>"'`]*[^\s<>"'`.,;:!?)\]}]"""
+    r"|(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"
+)
+_TAG = (
+    r"</?[A-Za-z][\w:-]*+(?:\s+[\w:-]++\s*=\s*"
+    r"""(?:"[^"<>]*+"|'[^'<>]*+'|[^\s"'<>=/]++))*+\s*/?>"""
+)
+_SLOT = r"\{\{[^{}\n]{1,60}\}\}|\{\w{0,40}\}|%(?:\(\w{1,40}\))?[sd]\b|\[[A-Z][A-Z_]{2,20}\]"
+_OPTION = (
+    r"(?:(?m:^)|(?<=\\n))[ \t]*+(?:[A-Z][.)]|\d{1,2}[.)]|[-*•])(?=[ \t])"
+    r"|(?<!\w)\((?:[A-Za-z]|[ivx]{2,4})\)"
+)
+
+_NO_WORD = r"(?!(?:st|nd|rd|th|s)\b)"
+_PLAIN = rf"(?>[$€£¥₩]?(?:\d+|(?=\.\d))(?:[.,:/]\d+)*+(?:[eE][-+]?\d+(?!\w))?){_NO_WORD}"
+_NUMBER = rf"(?<!\w)(?<!\w\.)[-+−±]?{_PLAIN}(?:[ ]?[%‰]|[ ]?°[CF]?)?"
+
+# "I" and "a" may be words: "3 - a few", "I'm".
+_VARIABLE = (
+    r"(?>\d*)(?<![A-Za-z])[A-Za-z](?![A-Za-z]|['’][A-Za-z])(?:_\w++|[²³])?(?<![AaI](?=[ ]\w))"
+)
+_GROUP = r"\((?:[\d \t.,+*/^=<>×÷·%!−-]|\b[A-Za-z]\b)++\)"
+_OPERAND = rf"(?>[-−+]?(?:{_VARIABLE}|{_PLAIN}|{_GROUP})(?:{_GROUP}){{0,4}}(?:!(?!=)|[ ]?%){{0,2}})"
+_SIGN = r"[ \t]*+(?:[=<>!]=|=>|->|<(?!/?[A-Za-z][\w:-]*+\s*/?>)|[=≠≈≤≥>+*/×÷·^−±→⇒-])[ \t]*+"
+_EQUATION = rf"(?<!\w)(?<!\w\.){_OPERAND}(?:{_SIGN}{_OPERAND})+"
+
+_NOT_XML = "[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+
+# Pieces that touch are one: a translator cannot tear them apart.
+_PIECES = re.compile(
+    "(?s:"
+    + "|".join((_CODE, _LATEX, _ESCAPE, _LINK, _TAG, _SLOT, _OPTION, _EQUATION, _NUMBER, _NOT_XML))
+    + ")+"
+)

@@ -1,0 +1,107 @@
+"""What a translator is: its limits, its price, and how it says what became of a request.
+
+A request ends in one of three ways, and money hangs on the difference: an answer; a refusal,
+which costs nothing (a ServiceError); or silence (AnswerLostError), after which only the service's
+own counter tells whether it was paid for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kot_platypus.errors import ServiceError
+
+_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may hold, and how requests are to be made."""
+
+    max_texts: int
+    max_bytes: int
+    """Of all texts together, as JSON writes them."""
+    max_requests: int = 1
+    """How many may be under way at once. More than one makes a counter useless."""
+    settle_s: float = 0.0
+    """How long a request that was given up may still be worked on, and paid for."""
+    pause_s: float = 2.0
+    """The wait before a lost request is sent again, doubled each time."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The translations of a batch, in its order, and the characters paid for them."""
+
+    texts: list[str]
+    characters: int
+
+
+class Translator(Protocol):
+    """A service or model that translates protected English texts into Korean."""
+
+    @property
+    def id(self) -> str:
+        """The service's name: part of the key of every stored translation."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """All that decides a translation beside the text: JSON values, no secrets."""
+
+    @property
+    def limits(self) -> Limits:
+        """What a request may hold."""
+
+    @property
+    def price_per_char(self) -> float | None:
+        """US dollars for a character; None where it is not known."""
+
+    def translate(self, batch: Sequence[str]) -> Answer:
+        """Translate a batch in one request, which is never repeated here once it may be paid for.
+
+        Raises ServiceError when it was refused and costs nothing, AnswerLostError when that
+        cannot be known.
+        """
+
+    def usage(self) -> int | None:
+        """The characters that the service has counted so far; None where it counts none."""
+
+
+class AnswerLostError(Exception):
+    """A request whose answer never came: the work may have been done and paid for."""
+
+
+def read_key(variable: str, service: str) -> str:
+    """The key in an environment variable. Raises ServiceError where there is none, or no key."""
+    # Never a local variable here: a traceback may show those.
+    if not os.environ.get(variable, "").strip():
+        raise ServiceError(
+            f"{variable} is not set",
+            expected=f"the key of {service} in that environment variable",
+            hint=f"Type: export {variable}=...",
+        )
+    # HTTP libraries quote a header that they refuse, and with it the key.
+    if not re.fullmatch(r"\s*[!-~]+\s*", os.environ[variable]):
+        raise ServiceError(
+            f"{variable} holds characters that no key has",
+            expected="printable ASCII without spaces",
+            hint="Copy the key again.",
+        )
+    return os.environ[variable].strip()
+
+
+def describe_refusal(error: Exception, *secrets: str) -> str:
+    """A client's message in short, without the keys that a server may have echoed."""
+    text = str(error)
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "[key]")
+    return text[:200]
+
+
+def read_output(text: str) -> str:
+    """What a language model said, without the thoughts that some write before it."""
+    return _THOUGHTS.sub("", text).strip()

@@ -1,0 +1,86 @@
+"""A server that speaks OpenAI's chat completions and "translates" the last message."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.data.loopback import JsonHandler, serve
+
+
+@dataclass
+class Reply:
+    """What one request gets. Without ``text`` the "translation"; ``drops`` is silence."""
+
+    status: int = 200
+    text: str | None = None
+    code: str | None = None
+    retry_after: str | None = None
+    drops: bool = False
+
+
+@dataclass
+class OpenAIService:
+    """What the server was asked, and what it will answer next."""
+
+    replies: deque[Reply] = field(default_factory=deque)
+    latency_s: float = 0.0
+    asked: list[str] = field(default_factory=list)
+    bodies: list[dict[str, object]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class _Handler(JsonHandler):
+    service: OpenAIService
+
+    def do_POST(self) -> None:  # noqa: N802
+        assert self.path == "/v1/chat/completions"
+        body = json.loads(self.read_body())
+        text = body["messages"][-1]["content"]
+        service = self.service
+        with service.lock:
+            service.times.append(time.monotonic())
+            service.bodies.append(body)
+            service.under_way += 1
+            service.most_under_way = max(service.most_under_way, service.under_way)
+            reply = service.replies.popleft() if service.replies else Reply()
+            if reply.status == 200:
+                service.asked.append(text)
+        time.sleep(service.latency_s)
+        with service.lock:
+            service.under_way -= 1
+        if reply.drops:
+            return self.drop()
+        if reply.status != 200:
+            sent = self.headers.get("Authorization", "")
+            headers = {"Retry_After": reply.retry_after} if reply.retry_after else {}
+            error = {"message": f"planted ({sent})", "code": reply.code}
+            return self.reply(reply.status, {"error": error}, **headers)
+        message = {"role": "assistant", "content": reply.text or f"옮김 {text}"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return self.reply(
+            200,
+            {
+                "id": "1",
+                "object": "chat.completion",
+                "created": 1,
+                "model": "m",
+                "choices": [choice],
+            },
+        )
+
+
+@contextmanager
+def serve_openai(**settings: object) -> Iterator[tuple[str, OpenAIService]]:
+    """Yield the base URL of an OpenAI-compatible server, and what it did."""
+    service = OpenAIService(**settings)  # type: ignore[arg-type]
+    with serve(_Handler, service) as url:
+        yield f"{url}/v1", service

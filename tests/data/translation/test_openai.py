@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from kot_platypus.data.translation.openai import OpenAICompatible
+from kot_platypus.data.translation.translate import estimate, translate_texts
+from kot_platypus.errors import BudgetError, MissingExtraError, ServiceError, UsageError
+from tests.data.openai_server import OpenAIService, Reply, serve_openai
+
+TEXTS = [f"{word} has 7 cats" for word in ("Ann", "Ben", "Dan", "Eve", "Fay", "Hal", "Ian", "Jon")]
+DONE = [f"옮김 {text}" for text in TEXTS]
+
+
+@pytest.fixture
+def running():
+    with serve_openai() as server:
+        yield server
+
+
+@pytest.fixture
+def service(running) -> OpenAIService:
+    return running[1]
+
+
+@pytest.fixture
+def model(running) -> OpenAICompatible:
+    return OpenAICompatible("tiny", base_url=running[0], pause_s=0.01)
+
+
+def read(outcomes) -> list[str]:
+    return [outcome.text for outcome in outcomes]
+
+
+def test_each_text_is_asked_for_once(model, service, ledger):
+    assert read(translate_texts(TEXTS + TEXTS, model, ledger)) == DONE + DONE
+    assert read(translate_texts(TEXTS, model, ledger)) == DONE
+    assert sorted(service.asked) == [text.replace("7", '<x id="1"/>') for text in sorted(TEXTS)]
+
+
+def test_model_is_asked_for_the_likeliest_answer_and_told_of_placeholders(model, service, ledger):
+    translate_texts(["a cat"], model, ledger)
+    (body,) = service.bodies
+    assert (body["model"], body["temperature"]) == ("tiny", 0)
+    assert '<x id="1"/>' in body["messages"][0]["content"]
+    assert body["messages"][1]["content"] == "a cat"
+
+
+def test_requests_under_way_are_several_but_bounded(running, service, ledger):
+    service.latency_s = 0.1
+    model = OpenAICompatible("tiny", base_url=running[0], max_requests=3)
+    translate_texts(TEXTS, model, ledger)
+    assert service.most_under_way == 3
+
+
+def test_second_try_with_another_prompt_is_another_translation(running, service, ledger):
+    service.replies.append(Reply(text="고양이"))
+    (first,) = translate_texts(["7 cats"], OpenAICompatible("m", base_url=running[0]), ledger)
+    assert [problem.kind for problem in first.problems] == ["lost"]
+    literal = OpenAICompatible("m", base_url=running[0], prompt="literal")
+    (second,) = translate_texts(["7 cats"], literal, ledger)
+    assert not second.cached
+    assert second.problems == ()
+
+
+def test_lost_answer_counts_as_paid_since_there_is_no_counter(model, service, ledger, capsys):
+    service.replies.append(Reply(drops=True))
+    assert read(translate_texts(["a cat"], model, ledger)) == ["옮김 a cat"]
+    assert (ledger.bill().answered, ledger.bill().lost) == (5, 5)
+    assert "openai: 5 characters were paid for an answer that was lost" in capsys.readouterr().err
+
+
+def test_error_of_the_server_is_asked_again(model, service, ledger):
+    service.replies.append(Reply(status=500))
+    assert read(translate_texts(["a cat"], model, ledger)) == ["옮김 a cat"]
+
+
+def test_too_many_requests_are_waited_for_as_long_as_the_server_says(model, service, ledger):
+    service.replies.append(Reply(status=429, retry_after="0.6"))
+    assert read(translate_texts(["a cat"], model, ledger)) == ["옮김 a cat"]
+    assert service.times[1] - service.times[0] >= 0.6
+    assert ledger.bill().lost == 0
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(status=401), Reply(status=404), Reply(status=429, code="insufficient_quota")]
+)
+def test_refusal_is_never_repeated_and_costs_nothing(model, service, ledger, reply):
+    service.replies.append(reply)
+    with pytest.raises(ServiceError, match="the server refused"):
+        translate_texts(["a cat"], model, ledger)
+    assert len(service.times) == 1
+    assert ledger.bill().total == 0
+
+
+def test_one_refusal_keeps_the_answers_that_were_under_way(model, service, ledger):
+    service.latency_s = 0.05
+    service.replies.extend([Reply(), Reply(status=400), Reply()])
+    with pytest.raises(ServiceError):
+        translate_texts(TEXTS, model, ledger)
+    asked = len(service.asked)
+    assert 0 < asked < len(TEXTS)
+    translate_texts(TEXTS, model, ledger)
+    assert len(service.asked) == len(TEXTS)
+
+
+def test_ctrl_c_keeps_the_answers_that_are_under_way(model, service, ledger):
+    service.latency_s = 0.05
+    interrupts = iter([True])
+
+    def interrupt_once(n: int = 1, note: str = "") -> None:
+        if n and next(interrupts, False):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        translate_texts(TEXTS, model, ledger, advance=interrupt_once)
+    assert ledger.bill().in_doubt == 0
+    asked = len(service.asked)
+    translate_texts(TEXTS, model, ledger)
+    assert 0 < asked < len(service.asked) == len(TEXTS)
+
+
+def test_budget_holds_though_several_requests_are_under_way(running, service, ledger):
+    service.latency_s = 0.05
+    model = OpenAICompatible("m", base_url=running[0], max_requests=8)
+    budget = 3 * len("Ann has  cats")
+    with pytest.raises(BudgetError):
+        translate_texts(TEXTS, model, ledger, budget_chars=budget)
+    assert len(service.asked) == 3
+    assert ledger.bill().total == budget
+
+
+def test_missing_client_names_the_extra(model, ledger, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(MissingExtraError, match=r"kot-platypus\[translate\]"):
+        translate_texts(["a cat"], model, ledger)
+
+
+def test_server_that_is_not_there_costs_nothing(ledger):
+    with pytest.raises(ServiceError, match="no server answers at http"):
+        translate_texts(["a"], OpenAICompatible("m", base_url="http://127.0.0.1:9/v1"), ledger)
+    assert ledger.bill().total == 0
+
+
+def test_thoughts_are_no_part_of_the_translation(model, service, ledger):
+    service.replies.append(Reply(text="<think>\nA cat is\n</think>\n\n고양이"))
+    assert read(translate_texts(["a cat"], model, ledger)) == ["고양이"]
+
+
+def test_price_is_unknown_unless_told(running, ledger):
+    for price, expected in ((None, None), (1e-6, pytest.approx(5e-6))):
+        model = OpenAICompatible("m", base_url=running[0], price_per_char=price)
+        assert estimate(["a cat"], model, ledger).price == expected
+
+
+def test_unknown_prompt_is_wrong_usage():
+    with pytest.raises(UsageError, match="expected one of faithful, literal"):
+        OpenAICompatible("m", prompt="free")
+
+
+def test_password_in_the_address_is_refused():
+    with pytest.raises(UsageError) as raised:
+        OpenAICompatible("m", base_url="http://user:pass-word@host/v1")
+    assert "pass-word" not in str(raised.value)
