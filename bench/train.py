@@ -12,7 +12,7 @@ TRL's SFTTrainer, unpacked and packed (`bfd`); ours. All but the first at the mi
 length that was the quickest on half of the examples. LoRA as Platypus had it, without dropout so
 that gradients can be compared; no gradient checkpointing. The examples have KoCoT's lengths (about
 300 tokens, about half of them response) and random tokens. Every measurement is a process of its
-own: one optimizer step to get warm, whose gradient is compared with that of separate passes and
+own: one optimizer step to get warm, whose gradient is compared with float64's of separate passes and
 whose matrix products are counted (attention's kernels apart), then the timed steps.
 """
 
@@ -128,7 +128,7 @@ class Watch(TrainerCallback):
 
 def read_gradient(model: Any) -> np.ndarray:
     named = sorted((n, p) for n, p in model.named_parameters() if p.requires_grad)
-    return torch.cat([p.grad.flatten().float() for _, p in named]).cpu().numpy()
+    return torch.cat([p.grad.flatten().double() for _, p in named]).cpu().numpy()
 
 
 def train_plainly(options: argparse.Namespace, model: Any, examples: Any, watch: Watch) -> None:
@@ -208,11 +208,17 @@ def label(examples: Sequence[Encoded]) -> list[dict[str, list[int]]]:
 
 
 def refer(options: argparse.Namespace, model: Any, examples: Any, watch: Watch) -> None:
-    """The recipe's gradient: an example, a pass; the mean of its tokens, the mean of these."""
-    model.train()
-    for row in label(examples):
-        tensors = {k: torch.tensor([ids], device=model.device) for k, ids in row.items()}
-        (model(**tensors).loss / len(examples)).backward()
+    """The recipe's gradient in float64: an example, a pass; the mean of the examples' means.
+
+    Not by transformers' loss, which computes in float32 whatever the model does.
+    """
+    model.double().train()
+    for example in examples:
+        ids = torch.tensor([example.ids], device=model.device)
+        logits = model(ids, use_cache=False).logits[0, example.prompt_len - 1 : -1]
+        assert logits.dtype == torch.float64
+        loss = torch.nn.functional.cross_entropy(logits, ids[0, example.prompt_len :])
+        (loss / len(examples)).backward()
     watch.gradient = read_gradient(model)
 
 
@@ -283,8 +289,7 @@ def describe_setting(program: str, settings: dict[str, int]) -> str:
 def find_distance(options: argparse.Namespace, program: str) -> float:
     """Relative distance of a program's gradient from that of separate passes."""
     found, expected = (
-        np.load(Path(options.folder) / f"{each}.npy").astype(np.float64)
-        for each in (program, "reference")
+        np.load(Path(options.folder) / f"{each}.npy") for each in (program, "reference")
     )
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
