@@ -1,0 +1,166 @@
+"""Checks of the language itself: is it Korean, only Korean, and does it go anywhere?"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from kot_platypus.data.checks.findings import Finding, Findings, Span, shorten
+from kot_platypus.data.checks.segments import Text
+
+# --- untranslated ------------------------------------------------------------------------------
+
+_RUN = re.compile(r"[A-Za-z][A-Za-z'’-]*(?:[ ,:]{1,2}[A-Za-z][A-Za-z'’-]*)+")
+_LOWER_WORD = re.compile(r"(?<![A-Za-z_\\./@-])[a-z][a-z'’]{2,}(?![A-Za-z_(./@\d])")
+_QUOTED = re.compile(r"[\"“'‘«「『][^\"”'’»」』\n]{1,80}[\"”'’»」』]")
+_FUNCTION_WORD = re.compile(
+    r"\b(?:the|is|are|was|were|has|have|had|of|to|in|on|at|for|with|that|this|it|and|or|we|you|he|"
+    r"she|they|by|from|as|be|can|will|if|so|then|each|how|what|which)\b"
+)
+_UNITS_AND_NAMES = frozenset(
+    "mph kph rpm ppm mol kcal cal min sec log sin cos tan exp max mod lim arcsin arctan gcd lcm det "
+    "deg rad iphone ipad ebay http https www com org true false null none".split()
+)
+_LONGEST_RUN = 4  # words of English in a row, two of them function words or lower case
+
+
+def find_untranslated(source: Text, translation: Text) -> Findings:
+    """The translation is Korean throughout.
+
+    Catches a copy of the source, a sentence or a clause left in English, and single English words
+    (a warning). Look-alikes: short answers and names kept as they are (Isaac Newton, B, DNA),
+    titles, quoted English in a question about English, code, formulas, units.
+    """
+    words = [word for word in translation.words if len(word) > 1]
+    if not words or not source.words:
+        return
+    if not translation.num_hangul:
+        lower = _LOWER_WORD.findall(translation.prose)
+        if len(words) >= 3 and len(lower) >= 2:
+            yield _left("nothing is Korean", [(0, len(translation.raw))], is_error=True)
+        elif lower and len(source.words) > 2:
+            yield _left("no Korean letter", [(0, len(translation.raw))], is_error=False)
+        return
+    prose = translation.prose
+    if '"' in prose or "'" in prose or "“" in prose or "‘" in prose:
+        prose = _QUOTED.sub(lambda match: " \ufffc" + " " * (len(match[0]) - 2), prose)
+    runs = [match.span() for match in _RUN.finditer(prose) if _is_sentence(match[0])]
+    if runs:
+        yield _left(f"left in English: {shorten(prose[slice(*runs[0])])}", runs, is_error=True)
+        return
+    kept = [
+        match.span()
+        for match in _LOWER_WORD.finditer(prose)
+        if match[0] not in _UNITS_AND_NAMES and match[0] in source.raw
+    ]
+    if kept:
+        share = sum(end - start for start, end in kept) / (translation.num_hangul + 1)
+        is_error = len(kept) >= 4 and share > 0.5
+        yield _left(f"English words: {prose[slice(*kept[0])]}", kept, is_error=is_error)
+
+
+def _is_sentence(run: str) -> bool:
+    words = run.replace(",", " ").split()
+    lower = sum(word[0].islower() for word in words)
+    function_words = len(_FUNCTION_WORD.findall(run))
+    return (
+        len(words) >= _LONGEST_RUN
+        and lower >= 2
+        and function_words * 3 >= 1
+        and lower * 2 >= len(words)
+        and (lower > 2 or len(words) < 5)
+    )
+
+
+def _left(detail: str, spans: list[Span], *, is_error: bool) -> Finding:
+    return Finding(
+        check="untranslated",
+        severity="error" if is_error else "warning",
+        detail=detail,
+        translation_spans=tuple(spans),
+    )
+
+
+# --- other scripts -----------------------------------------------------------------------------
+
+_SCRIPTS = {
+    "Chinese characters": r"[\u3400-\u9fff\uf900-\ufaff]",
+    "Japanese kana": r"[\u3041-\u30fa\u30fc-\u30ff]",
+    "Cyrillic": r"[\u0400-\u04ff]",
+    "Arabic": r"[\u0600-\u06ff]",
+    "Thai": r"[\u0e00-\u0e7f]",
+    "Devanagari": r"[\u0900-\u097f]",
+    "Hebrew": r"[\u0590-\u05ff]",
+    "unreadable characters": r"\ufffd",
+}
+_SCRIPT = {name: re.compile(pattern + "+") for name, pattern in _SCRIPTS.items()}
+_ANY_SCRIPT = re.compile("|".join(_SCRIPTS.values()))
+_GLOSS = re.compile(r"(?<=[가-힣])\([\u3400-\u9fff]+\)")
+
+
+def find_mixed_language(source: Text, translation: Text) -> Findings:
+    """No script but Hangul and Latin stands in the translation, unless in the source too.
+
+    Catches Chinese, Japanese, Cyrillic and other characters that a model slips in, and broken
+    ones. Look-alikes: Greek letters of formulas; hanja in brackets after a word, 인(仁), which is
+    a warning.
+    """
+    if not _ANY_SCRIPT.search(translation.raw):
+        return
+    for name, pattern in _SCRIPT.items():
+        spans = [match.span() for match in pattern.finditer(translation.raw)]
+        if not spans or pattern.search(source.raw):
+            continue
+        is_gloss = name.startswith("Chinese") and not pattern.search(
+            _GLOSS.sub("", translation.raw)
+        )
+        yield Finding(
+            check="mixed_language",
+            severity="warning" if is_gloss else "error",
+            detail=f"{name}: {shorten(translation.cut(spans[0]), 20)}",
+            translation_spans=tuple(spans),
+        )
+
+
+# --- repetition --------------------------------------------------------------------------------
+
+_STUTTER = re.compile(r"([^\W\d_])\1{7,}")
+_LOOP = re.compile(r"(\S.{1,79}?)(?:\s*\1){3,}", re.DOTALL)
+_GLUED_LOOP = re.compile(r"(\w{2,12}?)\1{3,}")
+_SPARE = 6  # words said again beyond what the source says again, before we look closer
+
+
+def find_repetition(source: Text, translation: Text) -> Findings:
+    """The translation does not go round in circles.
+
+    Catches a syllable, phrase or sentence said four times or more in a row, or a sentence said
+    three times though the source says it once. Look-alikes: lists, refrains and tables that
+    repeat in the source too.
+    """
+    words = translation.raw.split()
+    again = len(words) - len(set(words))
+    original = source.raw.split()
+    match = None
+    if again > len(original) - len(set(original)) + _SPARE:
+        match = _LOOP.search(translation.raw) or _find_repeated_sentence(source, translation)
+    if match is None and words and len(max(words, key=len)) > 16:
+        match = _GLUED_LOOP.search(translation.prose)
+    match = match or _STUTTER.search(translation.prose)
+    if match and _LOOP.search(source.raw) is None and _STUTTER.search(source.raw) is None:
+        yield Finding(
+            check="repetition",
+            severity="error",
+            detail=f"again and again: {shorten(match[1])}",
+            translation_spans=(match.span(),),
+        )
+
+
+_SENTENCE = re.compile(r"([^.!?\n]{8,})[.!?\n]")
+
+
+def _find_repeated_sentence(source: Text, translation: Text) -> re.Match[str] | None:
+    matches = list(_SENTENCE.finditer(translation.raw))
+    counts = Counter(match[1].strip() for match in matches)
+    original = Counter(match[1].strip() for match in _SENTENCE.finditer(source.raw))
+    limit = max(2, *original.values()) if original else 2
+    return next((match for match in matches if counts[match[1].strip()] > limit), None)

@@ -1,0 +1,325 @@
+"""Reading numbers from English and Korean text: digits, number words, Korean numerals.
+
+Digits say for certain that a number is meant, words often do, and many a Korean syllable only
+might ("이" is two, this, and a particle). So every reading has a strength, and what is merely
+possible may explain a number of the other language but is never missed itself.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from enum import IntEnum
+from typing import NamedTuple
+
+from kot_platypus.data.checks.findings import Span
+
+
+class Strength(IntEnum):
+    """How surely a number is meant."""
+
+    POSSIBLE = 0
+    WORD = 1
+    DIGITS = 2
+
+
+class Number(NamedTuple):
+    """A number in a text: its value, what else it may mean, and where it stands."""
+
+    value: Decimal
+    span: Span
+    strength: Strength = Strength.DIGITS
+    others: tuple[Decimal, ...] = ()
+
+
+_SCALES = {
+    "hundred": Decimal(100), "thousand": Decimal(1000), "million": Decimal(10**6),
+    "billion": Decimal(10**9), "trillion": Decimal(10**12), "dozen": Decimal(12),
+    "k": Decimal(1000), "K": Decimal(1000), "M": Decimal(10**6), "bn": Decimal(10**9),
+}  # fmt: skip
+_SMALL_UNITS = {"십": Decimal(10), "백": Decimal(100), "천": Decimal(1000)}
+_BIG_UNITS = {"만": Decimal(10**4), "억": Decimal(10**8), "조": Decimal(10**12)}
+
+# --- digits ------------------------------------------------------------------------------------
+
+# Thousands are parted by a comma, in LaTeX by "{,}", "\," or ",\!".
+_PLAIN = (
+    r"(?:\d{1,3}(?:(?:,(?:\\!)?|\{,\}|\\,)\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\w.])\.\d+)"
+)
+_UNIT = r"(?:[십백천]?[만억조]|[십백천])"
+_DIGITS = re.compile(
+    rf"(?P<plain>{_PLAIN})"
+    rf"(?:(?P<korean>\s?{_UNIT}(?:\s?{_PLAIN}\s?{_UNIT})*(?:\s?{_PLAIN})?)"
+    r"|[\s-]?(?P<scale>hundred|thousand|million|billion|trillion|dozen)\b|(?P<short>[kKM]|bn)\b)?"
+    r"|(?P<raised>[⁰¹²³⁴-⁹₀-₉]+)|(?P<vulgar>[½⅓⅔¼¾])"
+)
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉", "01234567890123456789")
+_VULGAR = {"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4)}
+_SEPARATORS = re.compile(r"[^\d.]")
+_TERM = re.compile(rf"{_PLAIN}|[십백천만억조]")
+
+
+def read_digits(text: str) -> list[Number]:
+    """Every number written in digits, with English or Korean scale words where they follow.
+
+    ``3만 5천`` is 35,000 and ``2.5 million`` is 2,500,000; ``¾`` is 3 and 4, as is ``3/4``.
+    """
+    numbers = []
+    for match in _DIGITS.finditer(text):
+        plain = match["plain"]
+        if plain and match.end() == match.end("plain"):
+            numbers.append(Number(_parse(plain), match.span()))
+        elif plain:
+            numbers.append(_read_scaled(match))
+        elif match["raised"]:
+            numbers.append(Number(Decimal(match["raised"].translate(_RAISED)), match.span()))
+        else:
+            parts = _VULGAR[match["vulgar"]]
+            numbers += [Number(Decimal(part), match.span()) for part in parts]
+    return numbers
+
+
+def _parse(plain: str) -> Decimal:
+    return Decimal(plain if plain.isalnum() else _SEPARATORS.sub("", plain))
+
+
+def _read_scaled(match: re.Match[str]) -> Number:
+    value = _parse(match["plain"])
+    if match["korean"]:
+        # "5만" may be "only 5", "3조각" are three pieces: the bare digits stay possible.
+        return Number(_read_sino(match[0]), match.span(), others=(value,))
+    scaled = value * _SCALES[match["scale"] or match["short"]]
+    if match["short"]:
+        return Number(value, match.span("plain"), others=(scaled,))
+    return Number(scaled, match.span(), others=(value,))
+
+
+def _read_sino(text: str) -> Decimal:
+    """The value of digits and Sino-Korean numerals in places of 10,000: ``1억 2,000만``."""
+    total = section = Decimal(0)
+    current: Decimal | None = None
+    for term in _TERM.findall(text.translate(_SINO_DIGITS)):
+        if term in _SMALL_UNITS:
+            section += _SMALL_UNITS[term] * (1 if current is None else current)
+            current = None
+        elif term in _BIG_UNITS:
+            section += current or 0
+            total += _BIG_UNITS[term] * (section or 1)
+            section, current = Decimal(0), None
+        else:
+            current = _parse(term)
+    return total + section + (current or 0)
+
+
+# --- English words -----------------------------------------------------------------------------
+
+_CARDINALS = dict(
+    zip(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+        "fifteen sixteen seventeen eighteen nineteen".split(),
+        range(20),
+        strict=True,
+    )
+)
+_TENS = dict(
+    zip(
+        "twenty thirty forty fifty sixty seventy eighty ninety".split(),
+        range(20, 100, 10),
+        strict=True,
+    )
+)
+_ORDINALS = dict(
+    zip(
+        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth "
+        "thirteenth fourteenth fifteenth".split(),
+        range(1, 16),
+        strict=True,
+    )
+) | {"twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
+_FRACTIONS = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8,
+              "ninths": 9, "tenths": 10, "hundredths": 100}  # fmt: skip
+_MONTHS = dict(
+    zip(
+        "january february march april may june july august september october november "
+        "december".split(),
+        range(1, 13),
+        strict=True,
+    )
+)
+# Words that only may stand for a number: "half" is 1/2, 0.5, 50 % or, of an hour, 30 minutes.
+_LOOSE: dict[str, tuple[str, ...]] = {
+    "half": ("0.5", "2", "1", "50", "30"), "halves": ("2",), "halved": ("2",),
+    "quarter": ("4", "15", "25", "0.25"), "quarters": ("4",), "once": ("1",), "twice": ("2",),
+    "double": ("2",), "doubled": ("2",), "doubles": ("2",), "triple": ("3",), "tripled": ("3",),
+    "thrice": ("3",), "pair": ("2",), "pairs": ("2",), "couple": ("2",), "both": ("2",),
+    "dozen": ("12",), "dozens": ("12",), "decade": ("10",), "decades": ("10",),
+    "century": ("100",), "fortnight": ("2", "14"), "noon": ("12",), "midnight": ("0", "12"),
+    "squared": ("2",), "square": ("2",), "cubed": ("3",), "cubic": ("3",), "cube": ("3",),
+    "hundreds": ("100",), "thousands": ("1000",), "millions": ("1000000",), "single": ("1",),
+    "week": ("7",), "weeks": ("7",), "none": ("0",), "no": ("0",), "triangle": ("3",),
+}  # fmt: skip
+_COMPOSED = _CARDINALS | _TENS | _ORDINALS
+_SCALE_WORDS = {"hundred", "thousand", "million", "billion", "trillion"}
+_ALL_WORDS = sorted(
+    {*_COMPOSED, *_SCALE_WORDS, *_FRACTIONS, *_MONTHS, *_LOOSE}, key=len, reverse=True
+)
+_WORD = rf"(?:{'|'.join(_ALL_WORDS)})"
+_WORDS = re.compile(rf"\b{_WORD}(?:(?:[ -]|,? and (?:a )?){_WORD})*\b")
+_ONE = re.compile(
+    r"\b(?:an?|per|each|every|another|daily|weekly|monthly|yearly|hourly|annual\w*)\b"
+)
+_SURE_FROM = 3  # "one", "two", "first" and "second" vanish in good Korean; "three" does not
+
+
+def read_english_words(text: str) -> list[Number]:
+    """The number words of an English text; ``text`` must be in lower case."""
+    numbers: list[Number] = []
+    for match in _WORDS.finditer(text):
+        numbers += _read_phrase(match[0], match.start())
+    return numbers
+
+
+def read_articles(text: str) -> list[Number]:
+    """Words that Korean may say as "1": a, per, each, every. ``text`` must be in lower case."""
+    one = Decimal(1)
+    return [Number(one, match.span(), Strength.POSSIBLE) for match in _ONE.finditer(text)]
+
+
+def _read_phrase(phrase: str, offset: int) -> list[Number]:
+    """The numbers of one run of number words: "two hundred and five" is one, "two and five" two."""
+    numbers: list[Number] = []
+    total = section = 0
+    start, last, seen = 0, "", False
+
+    def close(end: int) -> None:
+        nonlocal total, section, seen, last
+        if seen:
+            value = total + section
+            sure = value >= _SURE_FROM and not (last in _SCALE_WORDS and value == _plain(last))
+            numbers.append(
+                Number(
+                    Decimal(value),
+                    (offset + start, offset + end),
+                    Strength.WORD if sure else Strength.POSSIBLE,
+                )
+            )
+        total = section = 0
+        seen, last = False, ""
+
+    for match in re.finditer(r"[a-z]+", phrase):
+        word = match[0]
+        if word == "a":
+            continue
+        if word == "and":
+            if last not in _SCALE_WORDS:
+                close(match.start())
+        elif word in _COMPOSED:
+            if seen and not _may_follow(last, word):
+                close(match.start())
+            start = start if seen else match.start()
+            section += _COMPOSED[word]
+            seen, last = True, word
+        elif word in _SCALE_WORDS:
+            start = start if seen else match.start()
+            scale = int(_SCALES[word])
+            if word == "hundred":
+                section = (section or 1) * scale
+            else:
+                total, section = total + (section or 1) * scale, 0
+            seen, last = True, word
+        else:
+            close(match.start())
+            numbers += _read_loose(word, offset + match.start(), phrase, numbers)
+    close(len(phrase))
+    return numbers
+
+
+def _plain(scale_word: str) -> int:
+    return int(_SCALES[scale_word])
+
+
+def _may_follow(last: str, word: str) -> bool:
+    if last in _SCALE_WORDS:
+        return True
+    return last in _TENS and 0 < _COMPOSED[word] < 10
+
+
+def _read_loose(word: str, start: int, phrase: str, before: list[Number]) -> list[Number]:
+    span = (start, start + len(word))
+    if word in _FRACTIONS:
+        return [Number(Decimal(_FRACTIONS[word]), span, Strength.WORD)]
+    if word in _MONTHS:
+        return [Number(Decimal(_MONTHS[word]), span, Strength.POSSIBLE)]
+    values = [Decimal(value) for value in _LOOSE[word]]
+    loose = [Number(values[0], span, Strength.POSSIBLE, tuple(values[1:]))]
+    if word == "dozen" and before:
+        before[-1] = before[-1]._replace(others=(before[-1].value * 12,))
+    if word == "half":
+        loose.append(Number(Decimal(1), span, Strength.POSSIBLE, (Decimal(2),)))
+        if before:  # "one and a half" may come as 1.5
+            before[-1] = before[-1]._replace(others=(before[-1].value + Decimal("0.5"),))
+    return loose
+
+
+# --- Korean numerals ---------------------------------------------------------------------------
+
+_SINO_DIGITS = str.maketrans("영공일이삼사오육칠팔구", "00123456789")
+_NATIVE_TENS = {"열": 10, "스물": 20, "스무": 20, "서른": 30, "마흔": 40, "쉰": 50, "예순": 60,
+                "일흔": 70, "여든": 80, "아흔": 90}  # fmt: skip
+_NATIVE_ONES = {"하나": 1, "한": 1, "첫": 1, "둘": 2, "두": 2, "셋": 3, "세": 3, "석": 3, "서": 3,
+                "넷": 4, "네": 4, "넉": 4, "너": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8,
+                "아홉": 9}  # fmt: skip
+_DAYS = {"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿새": 6, "이레": 7, "여드레": 8,
+         "아흐레": 9, "열흘": 10, "보름": 15}  # fmt: skip
+_KOREAN_LOOSE: dict[str, tuple[str, ...]] = {
+    "반": ("0.5", "30", "50", "2"), "절반": ("0.5", "50", "2"), "세제곱": ("3",), "제곱": ("2",),
+    "다스": ("12",), "정오": ("12",), "자정": ("0", "12"), "세기": ("100",), "일주일": ("1", "7"),
+    "수백": ("100",), "수천": ("1000",), "영": ("0",), "제로": ("0",),
+}  # fmt: skip
+# What a one-syllable numeral may be glued to and still be one.
+_COUNTERS = (
+    "개|명|번|살|시|마리|장|권|자루|송이|대|채|그루|켤레|벌|쌍|배|곳|군데|가지|차례|달|주|해|사람|"
+    "분|잔|병|조각|컵|판|째|줄|칸|발|쪽|면|변|자리|모둠|팀|층|학기|걸음|바퀴|상자|봉지|통|묶음"
+)
+_SINO_COUNTERS = (
+    "각|중|차|국|륜|인|분|년|월|일|층|호|학년|반|단|대|번|등|위|점|퍼|배|계절|제곱|개|명|세|주|도|원|"
+    "킬|미터|센|그램|리터|초|시|조|장|절|권|편|행|열|항|화|회|급|종|천|백|만|달러|변|진|촌|면|박"
+)
+_NATIVE = re.compile(
+    rf"(?<![가-힣])(?:(?P<tens>{'|'.join(_NATIVE_TENS)})(?:\s?(?P<ones>{'|'.join(_NATIVE_ONES)}))?"
+    rf"|(?P<long>하나|다섯|여섯|일곱|여덟|아홉|둘|셋|넷)|(?P<short>한|첫|두|세|석|서|네|넉|너))"
+    rf"(?:(?P<counter>\s?(?:{_COUNTERS}))|(?=\s|\W|[은는이가을를의도와과로으에]|$)|(?P<glued>(?<=섯)|(?<=곱)|(?<=덟)|(?<=홉)))"
+)
+_SINO = re.compile(
+    r"(?<![가-힣])[영일이삼사오육칠팔구]?[일이삼사오육칠팔구십백천만억조]*[십백천만억조][일이삼사오육칠팔구십백천만억조]*"
+    rf"|(?:(?<![가-힣])제?|(?<=분의 )|(?<=분의))[일이삼사오육칠팔구](?=\s?(?:{_SINO_COUNTERS})|분의)"
+    r"|(?<=분의 )[일이삼사오육칠팔구십]|(?<=분의)[일이삼사오육칠팔구십]"
+)
+_OTHERS = re.compile(
+    rf"(?<![가-힣])(?:{'|'.join(_DAYS)})"
+    r"|(?<![가-힣])(?:절반|일주일|다스|정오|자정|수백|수천|반(?=\s|[이을의은만으에]|$|\W)|영(?=\s|[이을의은]))"
+    r"|세제곱|제곱|세기|제로"
+)
+
+
+def read_korean_words(text: str) -> list[Number]:
+    """What in a Korean text may be a numeral, native (세, 스물다섯), Sino (삼백오십) or other."""
+    numbers: list[Number] = []
+    for match in _NATIVE.finditer(text):
+        value = _NATIVE_TENS.get(match["tens"] or "", 0)
+        value += _NATIVE_ONES.get(match["ones"] or match["long"] or match["short"] or "", 0)
+        strength = Strength.WORD if match["counter"] and value > 1 else Strength.POSSIBLE
+        numbers.append(Number(Decimal(value), match.span(), strength))
+    for match in _SINO.finditer(text):
+        # A last syllable may belong to what follows: 오십이다 is "is fifty".
+        run = match[0].removeprefix("제")
+        others = (_read_sino(run[:-1]),) if len(run) > 1 else ()
+        numbers.append(Number(_read_sino(run), match.span(), Strength.POSSIBLE, others))
+    for match in _OTHERS.finditer(text):
+        word = match[0]
+        values = [str(_DAYS[word])] if word in _DAYS else list(_KOREAN_LOOSE[word])
+        others = tuple(map(Decimal, values[1:]))
+        numbers.append(Number(Decimal(values[0]), match.span(), Strength.POSSIBLE, others))
+        if word in ("반", "절반"):  # "1/2" is two numbers
+            numbers.append(Number(Decimal(1), match.span(), Strength.POSSIBLE, others))
+    return numbers
