@@ -96,7 +96,9 @@ def main() -> None:
     parser.add_argument("--clean", type=int, default=2000, help="good rows of each part")
     parser.add_argument("--errors", type=int, default=250, help="errors of each kind and part")
     parser.add_argument("--parts", default="development,heldout")
-    parser.add_argument("--show", action="count", default=0, help="print what was missed or flagged")
+    parser.add_argument(
+        "--show", action="count", default=0, help="print what was missed or flagged"
+    )
     options = parser.parse_args()
     for part in options.parts.split(","):
         print(f"\n**{part}**\n")

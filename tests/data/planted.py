@@ -96,7 +96,9 @@ def read_pairs(lines: list[str]) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     i = 0
     while i < len(lines):
         start, verbatim = i, lines[i].startswith("|")
-        while i < len(lines) and lines[i].startswith("|") == verbatim and not lines[i].startswith(">"):
+        while (
+            i < len(lines) and lines[i].startswith("|") == verbatim and not lines[i].startswith(">")
+        ):
             i += 1
             if not verbatim:
                 break
@@ -139,12 +141,12 @@ def fill(passage: Passage, tables: Tables, rng: random.Random) -> tuple[Pair, ..
             entry = names.pop() if name == "name" else rng.choice(tables[name])
             english[slot], korean[slot] = entry[0], rng.choice(entry[1])
 
-    def put(text: str, texts: dict[str, str]) -> str:
+    def put(text: str, texts: dict[str, str], verbatim: bool) -> str:
         filled = re.sub(r"«(\w+)»", lambda match: texts[match[1]], text)
-        return filled[:1].upper() + filled[1:]
+        return filled[:1].upper() + filled[1:] if text[0] == "«" and not verbatim else filled
 
     return tuple(
-        Pair(put(en, english), put(rng.choice(ko), korean), verbatim)
+        Pair(put(en, english, verbatim), put(rng.choice(ko), korean, verbatim), verbatim)
         for en, ko, verbatim in passage.pairs
     )
 
@@ -257,7 +259,9 @@ def lose_closing_fence(row: Row, rng: random.Random) -> str | None:
 def lose_line(row: Row, rng: random.Random) -> str | None:
     def change(code: str) -> str:
         lines = code.split("\n")
-        where = [i for i, line in enumerate(lines) if re.search(r"\w.*[\w)]", line) and "```" not in line]
+        where = [
+            i for i, line in enumerate(lines) if re.search(r"\w.*[\w)]", line) and "```" not in line
+        ]
         del lines[rng.choice(where)]
         return "\n".join(lines)
 
@@ -297,7 +301,9 @@ def put_code_into_prose(row: Row, rng: random.Random) -> str | None:
     if not code or not prose:
         return None
     lines = code[0].korean.split("\n")
-    where = [i for i, line in enumerate(lines) if re.search(r"\w.*[\w);:]", line) and "```" not in line]
+    where = [
+        i for i, line in enumerate(lines) if re.search(r"\w.*[\w);:]", line) and "```" not in line
+    ]
     line = lines.pop(rng.choice(where)).strip()
     pairs = [replace(p, korean="\n".join(lines)) if p is code[0] else p for p in row.pairs]
     at = pairs.index(rng.choice(prose))
@@ -331,7 +337,12 @@ def translate_inline(row: Row, rng: random.Random) -> str | None:
 def find_numbers(row: Row, pattern: str = r"\d+(?:[.,]\d+)*") -> list[re.Match[str]]:
     """Numbers of the Korean text outside of code and formulas."""
     text = row.translation
-    hidden = re.sub(r"```.*?```|`[^`]*`|\$[^$]+\$|\\\(.*?\\\)|\\\[.*?\\\]", lambda m: "X" * len(m[0]), text, flags=re.S)
+    hidden = re.sub(
+        r"```.*?```|`[^`]*`|\$[^$]+\$|\\\(.*?\\\)|\\\[.*?\\\]",
+        lambda m: "X" * len(m[0]),
+        text,
+        flags=re.S,
+    )
     if row.domain.startswith("code"):
         return []
     return list(re.finditer(rf"(?<![\w.]){pattern}(?![\w.]?\d)", hidden))
@@ -365,8 +376,17 @@ def move_point(number: str, rng: random.Random) -> str:
     return moved if whole.strip("0") or part.strip("0") else number + "1"
 
 
+def cut_to_whole(number: str, rng: random.Random) -> str:
+    whole, _, part = number.partition(".")
+    return whole if part.strip("0") else number  # 23.0 as 23 would be no error
+
+
 def swap_digits(number: str, rng: random.Random) -> str:
-    places = [i for i in range(len(number) - 1) if number[i : i + 2].isdigit() and number[i] != number[i + 1]]
+    places = [
+        i
+        for i in range(len(number) - 1)
+        if number[i : i + 2].isdigit() and number[i] != number[i + 1]
+    ]
     if not places:
         return number
     at = rng.choice(places)
@@ -428,7 +448,11 @@ def in_formula(*changes: tuple[str, str]) -> Edit:
 
 
 def copy_source(row: Row, rng: random.Random) -> str | None:
-    return row.source if len(split_code(row)[1]) > 0 and row.domain not in ("short", "code-heavy") else None
+    return (
+        row.source
+        if len(split_code(row)[1]) > 0 and row.domain not in ("short", "code-heavy")
+        else None
+    )
 
 
 def has_prose(pair: Pair, fewest_words: int = 5) -> bool:
@@ -515,7 +539,7 @@ WAYS: dict[str, dict[str, Edit]] = {
         "float: point moved": edit_number(FLOAT, move_point),
         "float: point lost": edit_number(FLOAT, lambda x, _: x.replace(".", "")),
         "float: point a comma": edit_number(FLOAT, lambda x, _: x.replace(".", ",")),
-        "float: cut to its whole": edit_number(FLOAT, lambda x, _: x.partition(".")[0]),
+        "float: cut to its whole": edit_number(FLOAT, cut_to_whole),
         "float: missing": edit_number(FLOAT, lambda x, _: ""),
         "digit changed": edit_number(r"\d+", change_digit),
         "digits swapped": edit_number(r"\d{2,}", swap_digits),

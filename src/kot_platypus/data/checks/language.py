@@ -10,18 +10,19 @@ from kot_platypus.data.checks.segments import Text
 
 # --- untranslated ------------------------------------------------------------------------------
 
-_RUN = re.compile(r"[A-Za-z][A-Za-z'’-]*(?:[ ,:]{1,2}[A-Za-z][A-Za-z'’-]*)+")
-_LOWER_WORD = re.compile(r"(?<![A-Za-z_\\./@-])[a-z][a-z'’]{2,}(?![A-Za-z_(./@\d])")
-_QUOTED = re.compile(r"[\"“'‘«「『][^\"”'’»」』\n]{1,80}[\"”'’»」』]")
-_FUNCTION_WORD = re.compile(
-    r"\b(?:the|is|are|was|were|has|have|had|of|to|in|on|at|for|with|that|this|it|and|or|we|you|he|"
-    r"she|they|by|from|as|be|can|will|if|so|then|each|how|what|which)\b"
+_STRETCH = re.compile(r"[^가-힣\n]*[A-Za-z]{2}[^가-힣\n]*")
+_WORD = re.compile(r"(?<![A-Za-z_\\./@-])[a-z][a-z'’]+(?![A-Za-z_(./@\d])")
+_QUOTED = re.compile(r"[\"“'‘«「『《][^\"”'’»」』》\n]{1,80}[\"”'’»」』》]")
+_FUNCTION_WORDS = frozenset(
+    "the is are was were has have had of to in on at for with that this it and or we you he she they "
+    "by from as be can will if so then each how what which than not its their do does".split()
 )
 _UNITS_AND_NAMES = frozenset(
-    "mph kph rpm ppm mol kcal cal min sec log sin cos tan exp max mod lim arcsin arctan gcd lcm det "
-    "deg rad iphone ipad ebay http https www com org true false null none".split()
+    "cm mm km kg mg ml mi ft lb oz hz mph kph rpm ppm mol kcal cal min sec hr log sin cos tan exp max "
+    "mod lim ln arcsin arctan gcd lcm det deg rad iphone ipad ebay http https www com org true false "
+    "null none vs pm am pi".split()
 )
-_LONGEST_RUN = 4  # words of English in a row, two of them function words or lower case
+_FEWEST_WORDS = 4  # lower-case words between two pieces of Korean that are no name any more
 
 
 def find_untranslated(source: Text, translation: Text) -> Findings:
@@ -31,45 +32,48 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
     (a warning). Look-alikes: short answers and names kept as they are (Isaac Newton, B, DNA),
     titles, quoted English in a question about English, code, formulas, units.
     """
-    words = [word for word in translation.words if len(word) > 1]
+    words = translation.words
     if not words or not source.words:
         return
     if not translation.num_hangul:
-        lower = _LOWER_WORD.findall(translation.prose)
-        if len(words) >= 3 and len(lower) >= 2:
-            yield _left("nothing is Korean", [(0, len(translation.raw))], is_error=True)
-        elif lower and len(source.words) > 2:
-            yield _left("no Korean letter", [(0, len(translation.raw))], is_error=False)
+        lower = _list_words(translation.prose)
+        if lower:
+            is_error = len(words) >= 3 and len(lower) >= 2
+            yield _left("nothing is Korean", [(0, len(translation.raw))], is_error=is_error)
         return
     prose = translation.prose
-    if '"' in prose or "'" in prose or "“" in prose or "‘" in prose:
-        prose = _QUOTED.sub(lambda match: " \ufffc" + " " * (len(match[0]) - 2), prose)
-    runs = [match.span() for match in _RUN.finditer(prose) if _is_sentence(match[0])]
-    if runs:
-        yield _left(f"left in English: {shorten(prose[slice(*runs[0])])}", runs, is_error=True)
-        return
-    kept = [
-        match.span()
-        for match in _LOWER_WORD.finditer(prose)
-        if match[0] not in _UNITS_AND_NAMES and match[0] in source.raw
-    ]
-    if kept:
-        share = sum(end - start for start, end in kept) / (translation.num_hangul + 1)
-        is_error = len(kept) >= 4 and share > 0.5
-        yield _left(f"English words: {prose[slice(*kept[0])]}", kept, is_error=is_error)
+    if not _QUOTES.isdisjoint(prose):
+        prose = _QUOTED.sub(lambda match: " " * len(match[0]), prose)
+    kept, passages = [], []
+    for stretch in _STRETCH.finditer(prose):
+        found = _list_words(stretch[0])
+        if _is_passage(stretch[0], found):
+            passages.append(stretch.span())
+        elif any(len(word) > 3 for word in found):
+            kept.append(stretch.span())
+    if passages:
+        detail = f"left in English: {shorten(prose[slice(*passages[0])])}"
+        yield _left(detail, passages, is_error=True)
+    elif kept:
+        yield _left(f"English words: {shorten(prose[slice(*kept[0])])}", kept, is_error=False)
 
 
-def _is_sentence(run: str) -> bool:
-    words = run.replace(",", " ").split()
-    lower = sum(word[0].islower() for word in words)
-    function_words = len(_FUNCTION_WORD.findall(run))
-    return (
-        len(words) >= _LONGEST_RUN
-        and lower >= 2
-        and function_words * 3 >= 1
-        and lower * 2 >= len(words)
-        and (lower > 2 or len(words) < 5)
-    )
+_QUOTES = frozenset("\"“'‘«「『《")
+
+
+def _list_words(prose: str) -> list[str]:
+    """The lower-case English words that are no units or well-known names."""
+    return [word for word in _WORD.findall(prose) if word not in _UNITS_AND_NAMES]
+
+
+def _is_passage(stretch: str, words: list[str]) -> bool:
+    """Whether a stretch without Korean is a piece of a sentence rather than a name or a term."""
+    if len(words) >= _FEWEST_WORDS or (
+        len(words) == _FEWEST_WORDS - 1 and not _FUNCTION_WORDS.isdisjoint(words)
+    ):
+        return True
+    is_sentence = stretch.rstrip()[-1:] in (".", "?", "!") and len(stretch.split()) > 2
+    return is_sentence and len(words) > 1
 
 
 def _left(detail: str, spans: list[Span], *, is_error: bool) -> Finding:

@@ -28,9 +28,9 @@ def find_numbers(source: Text, translation: Text) -> Findings:
     """
     wanted, named = _part_names(source.raw, read_digits(source.raw))
     found, renamed = _part_names(translation.raw, read_digits(translation.raw))
-    words = read_english_words(source.prose.lower())
+    words = read_english_words(source.prose)
     missing, extra = _cancel(wanted, found)
-    if missing or extra or words:
+    if missing or extra or any(map(_is_telling, words)):
         missing, extra = _explain(source, translation, missing, extra, words)
     if named or renamed:
         lost, new = _cancel(named, renamed)
@@ -39,6 +39,11 @@ def find_numbers(source: Text, translation: Text) -> Findings:
     if missing or extra:
         yield _report(source, translation, missing, extra)
     yield from _find_signs(source, translation)
+
+
+def _is_telling(word: Number) -> bool:
+    """Whether a number word needs a partner, or may have been changed (see _explain)."""
+    return word.strength is Strength.WORD or (word.value in (1, 2) and not word.others)
 
 
 def _part_names(text: str, numbers: list[Number]) -> tuple[list[Number], list[Number]]:

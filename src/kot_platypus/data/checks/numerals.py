@@ -136,8 +136,8 @@ _ORDINALS = dict(
         strict=True,
     )
 ) | {"twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
-_FRACTIONS = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8,
-              "ninths": 9, "tenths": 10, "hundredths": 100}  # fmt: skip
+_SURE = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8,
+              "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10}  # fmt: skip
 _MONTHS = dict(
     zip(
         "january february march april may june july august september october november "
@@ -152,19 +152,17 @@ _LOOSE: dict[str, tuple[str, ...]] = {
     "quarter": ("4", "15", "25", "0.25"), "quarters": ("4",), "once": ("1",), "twice": ("2",),
     "double": ("2",), "doubled": ("2",), "doubles": ("2",), "triple": ("3",), "tripled": ("3",),
     "thrice": ("3",), "pair": ("2",), "pairs": ("2",), "couple": ("2",), "both": ("2",),
-    "dozen": ("12",), "dozens": ("12",), "decade": ("10",), "decades": ("10",),
-    "century": ("100",), "fortnight": ("2", "14"), "noon": ("12",), "midnight": ("0", "12"),
+    "dozen": ("12",), "dozens": ("12",), "decades": ("10",),
+    "century": ("100", "1"), "fortnight": ("2", "14"), "noon": ("12",), "midnight": ("0", "12"),
     "squared": ("2",), "square": ("2",), "cubed": ("3",), "cubic": ("3",), "cube": ("3",),
     "hundreds": ("100",), "thousands": ("1000",), "millions": ("1000000",), "single": ("1",),
     "week": ("7",), "weeks": ("7",), "none": ("0",), "no": ("0",), "triangle": ("3",),
 }  # fmt: skip
 _COMPOSED = _CARDINALS | _TENS | _ORDINALS
 _SCALE_WORDS = {"hundred", "thousand", "million", "billion", "trillion"}
-_ALL_WORDS = sorted(
-    {*_COMPOSED, *_SCALE_WORDS, *_FRACTIONS, *_MONTHS, *_LOOSE}, key=len, reverse=True
-)
-_WORD = rf"(?:{'|'.join(_ALL_WORDS)})"
-_WORDS = re.compile(rf"\b{_WORD}(?:(?:[ -]|,? and (?:a )?){_WORD})*\b")
+_VOCABULARY = frozenset({*_COMPOSED, *_SCALE_WORDS, *_SURE, *_MONTHS, *_LOOSE})
+_TOKEN = re.compile(r"[A-Za-z]+")
+_JOINTS = frozenset((" ", "-", " and ", ", and ", "-and-", " and a ", "-and-a-"))
 _ONE = re.compile(
     r"\b(?:an?|per|each|every|another|daily|weekly|monthly|yearly|hourly|annual\w*)\b"
 )
@@ -172,11 +170,16 @@ _SURE_FROM = 3  # "one", "two", "first" and "second" vanish in good Korean; "thr
 
 
 def read_english_words(text: str) -> list[Number]:
-    """The number words of an English text; ``text`` must be in lower case."""
-    numbers: list[Number] = []
-    for match in _WORDS.finditer(text):
-        numbers += _read_phrase(match[0], match.start())
-    return numbers
+    """The number words of an English text: "two hundred and five" is one, "two and five" two."""
+    phrases: list[list[re.Match[str]]] = []
+    for match in _TOKEN.finditer(text):
+        if match[0].lower() not in _VOCABULARY:
+            continue
+        if phrases and text[phrases[-1][-1].end() : match.start()] in _JOINTS:
+            phrases[-1].append(match)
+        else:
+            phrases.append([match])
+    return [number for phrase in phrases for number in _read_phrase(phrase, text)]
 
 
 def read_articles(text: str) -> list[Number]:
@@ -185,71 +188,60 @@ def read_articles(text: str) -> list[Number]:
     return [Number(one, match.span(), Strength.POSSIBLE) for match in _ONE.finditer(text)]
 
 
-def _read_phrase(phrase: str, offset: int) -> list[Number]:
-    """The numbers of one run of number words: "two hundred and five" is one, "two and five" two."""
+def _read_phrase(phrase: list[re.Match[str]], text: str) -> list[Number]:
+    """The numbers of a run of number words. A word that cannot go on with a number ends it."""
     numbers: list[Number] = []
-    total = section = 0
-    start, last, seen = 0, "", False
-
-    def close(end: int) -> None:
-        nonlocal total, section, seen, last
-        if seen:
-            value = total + section
-            sure = value >= _SURE_FROM and not (last in _SCALE_WORDS and value == _plain(last))
-            numbers.append(
-                Number(
-                    Decimal(value),
-                    (offset + start, offset + end),
-                    Strength.WORD if sure else Strength.POSSIBLE,
-                )
-            )
-        total = section = 0
-        seen, last = False, ""
-
-    for match in re.finditer(r"[a-z]+", phrase):
-        word = match[0]
-        if word == "a":
+    open_words: list[re.Match[str]] = []
+    for match in phrase:
+        word = match[0].lower()
+        if word not in _COMPOSED and word not in _SCALE_WORDS:
+            numbers += _close(open_words)
+            open_words = []
+            numbers += _read_single(match, numbers)
             continue
-        if word == "and":
-            if last not in _SCALE_WORDS:
-                close(match.start())
-        elif word in _COMPOSED:
-            if seen and not _may_follow(last, word):
-                close(match.start())
-            start = start if seen else match.start()
+        if open_words and not _goes_on(open_words[-1], match, text):
+            numbers += _close(open_words)
+            open_words = []
+        open_words.append(match)
+    return numbers + _close(open_words)
+
+
+def _goes_on(last: re.Match[str], match: re.Match[str], text: str) -> bool:
+    before, word = last[0].lower(), match[0].lower()
+    if "and" in text[last.end() : match.start()]:
+        return before in _SCALE_WORDS and word not in _SCALE_WORDS
+    if word in _SCALE_WORDS:
+        return before in _CARDINALS or before in _TENS or before == "hundred"
+    return before in _SCALE_WORDS or (before in _TENS and 0 < _COMPOSED[word] < 10)
+
+
+def _close(words: list[re.Match[str]]) -> list[Number]:
+    """The one number that ``words`` make up; none when there are no words."""
+    if not words:
+        return []
+    total = section = 0
+    for match in words:
+        word = match[0].lower()
+        if word in _COMPOSED:
             section += _COMPOSED[word]
-            seen, last = True, word
-        elif word in _SCALE_WORDS:
-            start = start if seen else match.start()
-            scale = int(_SCALES[word])
-            if word == "hundred":
-                section = (section or 1) * scale
-            else:
-                total, section = total + (section or 1) * scale, 0
-            seen, last = True, word
+        elif word == "hundred":
+            section = (section or 1) * 100
         else:
-            close(match.start())
-            numbers += _read_loose(word, offset + match.start(), phrase, numbers)
-    close(len(phrase))
-    return numbers
+            total, section = total + (section or 1) * int(_SCALES[word]), 0
+    value = total + section
+    alone = len(words) == 1 and words[0][0].lower() in _SCALE_WORDS  # "a million thanks"
+    strength = Strength.WORD if value >= _SURE_FROM and not alone else Strength.POSSIBLE
+    return [Number(Decimal(value), (words[0].start(), words[-1].end()), strength)]
 
 
-def _plain(scale_word: str) -> int:
-    return int(_SCALES[scale_word])
-
-
-def _may_follow(last: str, word: str) -> bool:
-    if last in _SCALE_WORDS:
-        return True
-    return last in _TENS and 0 < _COMPOSED[word] < 10
-
-
-def _read_loose(word: str, start: int, phrase: str, before: list[Number]) -> list[Number]:
-    span = (start, start + len(word))
-    if word in _FRACTIONS:
-        return [Number(Decimal(_FRACTIONS[word]), span, Strength.WORD)]
-    if word in _MONTHS:
-        return [Number(Decimal(_MONTHS[word]), span, Strength.POSSIBLE)]
+def _read_single(match: re.Match[str], before: list[Number]) -> list[Number]:
+    """A word that makes up no number with others, though it may change the one before it."""
+    word, span = match[0].lower(), match.span()
+    if word in _MONTHS:  # capitals tell the months March and May from the verbs
+        is_month = match[0][0].isupper()
+        return [Number(Decimal(_MONTHS[word]), span, Strength.WORD)] if is_month else []
+    if word in _SURE:
+        return [Number(Decimal(_SURE[word]), span, Strength.WORD)]
     values = [Decimal(value) for value in _LOOSE[word]]
     loose = [Number(values[0], span, Strength.POSSIBLE, tuple(values[1:]))]
     if word == "dozen" and before:
@@ -273,7 +265,7 @@ _DAYS = {"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿�
          "아흐레": 9, "열흘": 10, "보름": 15}  # fmt: skip
 _KOREAN_LOOSE: dict[str, tuple[str, ...]] = {
     "반": ("0.5", "30", "50", "2"), "절반": ("0.5", "50", "2"), "세제곱": ("3",), "제곱": ("2",),
-    "다스": ("12",), "정오": ("12",), "자정": ("0", "12"), "세기": ("100",), "일주일": ("1", "7"),
+    "다스": ("12",), "정오": ("12",), "자정": ("0", "12"), "일주일": ("1", "7"),
     "수백": ("100",), "수천": ("1000",), "영": ("0",), "제로": ("0",),
 }  # fmt: skip
 # What a one-syllable numeral may be glued to and still be one.
@@ -285,41 +277,65 @@ _SINO_COUNTERS = (
     "각|중|차|국|륜|인|분|년|월|일|층|호|학년|반|단|대|번|등|위|점|퍼|배|계절|제곱|개|명|세|주|도|원|"
     "킬|미터|센|그램|리터|초|시|조|장|절|권|편|행|열|항|화|회|급|종|천|백|만|달러|변|진|촌|면|박"
 )
-_NATIVE = re.compile(
-    rf"(?<![가-힣])(?:(?P<tens>{'|'.join(_NATIVE_TENS)})(?:\s?(?P<ones>{'|'.join(_NATIVE_ONES)}))?"
-    rf"|(?P<long>하나|다섯|여섯|일곱|여덟|아홉|둘|셋|넷)|(?P<short>한|첫|두|세|석|서|네|넉|너))"
-    rf"(?:(?P<counter>\s?(?:{_COUNTERS}))|(?=\s|\W|[은는이가을를의도와과로으에]|$)|(?P<glued>(?<=섯)|(?<=곱)|(?<=덟)|(?<=홉)))"
+_FIRST = frozenset(
+    "열스서마쉰예일여아하다둘셋넷한첫두세석네넉너영이삼사오육칠팔구십백천만억조제절정자수반나닷엿보"
 )
+_EOJEOL = re.compile(r"[가-힣]+")
+_NATIVE = re.compile(
+    rf"(?:(?P<tens>{'|'.join(_NATIVE_TENS)})(?:\s?(?P<ones>{'|'.join(_NATIVE_ONES)}))?"
+    r"|(?P<long>하나|다섯|여섯|일곱|여덟|아홉|둘|셋|넷)|(?P<short>한|첫|두|세|석|서|네|넉|너))"
+    rf"(?:(?P<counter>\s?(?:{_COUNTERS}))|(?![가-힣])|(?=[은는이가을를의도와과로으에])|(?<=[섯곱덟홉]))"
+)
+_SINO_RUN = r"[영일이삼사오육칠팔구십백천만억조]+"
 _SINO = re.compile(
-    r"(?<![가-힣])[영일이삼사오육칠팔구]?[일이삼사오육칠팔구십백천만억조]*[십백천만억조][일이삼사오육칠팔구십백천만억조]*"
-    rf"|(?:(?<![가-힣])제?|(?<=분의 )|(?<=분의))[일이삼사오육칠팔구](?=\s?(?:{_SINO_COUNTERS})|분의)"
-    r"|(?<=분의 )[일이삼사오육칠팔구십]|(?<=분의)[일이삼사오육칠팔구십]"
+    rf"(?P<below>{_SINO_RUN})\s?분의\s?(?P<above>{_SINO_RUN})?"
+    r"|(?P<run>[영일이삼사오육칠팔구]?[일이삼사오육칠팔구십백천만억조]*[십백천만억조]"
+    r"[일이삼사오육칠팔구십백천만억조]*)"
+    rf"|제?(?P<single>[일이삼사오육칠팔구])(?=\s?(?:{_SINO_COUNTERS}))"
 )
 _OTHERS = re.compile(
-    rf"(?<![가-힣])(?:{'|'.join(_DAYS)})"
-    r"|(?<![가-힣])(?:절반|일주일|다스|정오|자정|수백|수천|반(?=\s|[이을의은만으에]|$|\W)|영(?=\s|[이을의은]))"
-    r"|세제곱|제곱|세기|제로"
+    rf"(?P<day>{'|'.join(_DAYS)})|(?P<loose>{'|'.join(_KOREAN_LOOSE)})"
+    r"(?=[이을의은는만으로에과와인일]|제|센|미터|킬|[^가-힣]|$)"
 )
 
 
 def read_korean_words(text: str) -> list[Number]:
     """What in a Korean text may be a numeral, native (세, 스물다섯), Sino (삼백오십) or other."""
     numbers: list[Number] = []
-    for match in _NATIVE.finditer(text):
-        value = _NATIVE_TENS.get(match["tens"] or "", 0)
-        value += _NATIVE_ONES.get(match["ones"] or match["long"] or match["short"] or "", 0)
-        strength = Strength.WORD if match["counter"] and value > 1 else Strength.POSSIBLE
-        numbers.append(Number(Decimal(value), match.span(), strength))
-    for match in _SINO.finditer(text):
-        # A last syllable may belong to what follows: 오십이다 is "is fifty".
-        run = match[0].removeprefix("제")
-        others = (_read_sino(run[:-1]),) if len(run) > 1 else ()
-        numbers.append(Number(_read_sino(run), match.span(), Strength.POSSIBLE, others))
-    for match in _OTHERS.finditer(text):
-        word = match[0]
-        values = [str(_DAYS[word])] if word in _DAYS else list(_KOREAN_LOOSE[word])
-        others = tuple(map(Decimal, values[1:]))
-        numbers.append(Number(Decimal(values[0]), match.span(), Strength.POSSIBLE, others))
-        if word in ("반", "절반"):  # "1/2" is two numbers
-            numbers.append(Number(Decimal(1), match.span(), Strength.POSSIBLE, others))
+    for eojeol in _EOJEOL.finditer(text):
+        if eojeol[0][0] not in _FIRST:
+            continue
+        at = eojeol.start()
+        if native := _NATIVE.match(text, at):
+            value = _NATIVE_TENS.get(native["tens"] or "", 0)
+            value += _NATIVE_ONES.get(native["ones"] or native["long"] or native["short"] or "", 0)
+            strength = Strength.WORD if native["counter"] and value > 1 else Strength.POSSIBLE
+            numbers.append(Number(Decimal(value), native.span(), strength))
+        if sino := _SINO.match(text, at):
+            numbers += [
+                _possible(_read_run(run), sino.span())
+                for run in sino.group("below", "above", "run", "single")
+                if run
+            ]
+        if other := _OTHERS.match(text, at):
+            numbers += _read_other(other)
+    return numbers
+
+
+def _possible(values: list[Decimal], span: Span) -> Number:
+    return Number(values[0], span, Strength.POSSIBLE, tuple(values[1:]))
+
+
+def _read_run(run: str) -> list[Decimal]:
+    """A run's value, and without its last syllable: 오십이다 is "is fifty"."""
+    return [_read_sino(run), *([_read_sino(run[:-1])] if len(run) > 1 else [])]
+
+
+def _read_other(match: re.Match[str]) -> list[Number]:
+    if match["day"]:
+        return [_possible([Decimal(_DAYS[match["day"]])], match.span())]
+    values = [Decimal(value) for value in _KOREAN_LOOSE[match["loose"]]]
+    numbers = [_possible(values, match.span())]
+    if match["loose"] in ("반", "절반"):  # "1/2" is two numbers
+        numbers.append(_possible([Decimal(1), *values], match.span()))
     return numbers

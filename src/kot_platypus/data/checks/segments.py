@@ -25,7 +25,7 @@ _PARTS = re.compile(
 # Lines that are code without a fence around them. English prose must not match: "for example:",
 # "if you have the following:", "from the left".
 _CODE_LINE = re.compile(
-    r"""^[ \t]*(?:
+    r"""[ \t]*(?:
       (?:async\ )?def\ \w+\s*\(.* | class\ \w+\s*[(:{].*
     | import\ [\w.]+(?:\ as\ \w+|,.*)?;? | from\ [\w.]+\ import\ .*
     | for\ \w+(?:,\ ?\w+)*\ in\ [^\n]+: | (?:if|elif|while)\ [^\n,]*[=<>()!%\[\]][^\n]*: | else: | try:
@@ -38,10 +38,11 @@ _CODE_LINE = re.compile(
         |ORDER\ BY|HAVING|CREATE\ TABLE|VALUES|LIMIT)\ [^\n]*
     | [A-Za-z_][\w.\[\]]*\s*[-+*/]?=\s*[\w.]*[(\["'{][^\n]*
     | [A-Za-z_]\w*(?:\.\w+)*\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\);?
-    )[ \t]*$""",
-    re.MULTILINE | re.VERBOSE,
+    )[ \t]*""",
+    re.VERBOSE,
 )
-_MAY_BE_CODE = re.compile(r"[;:{}]\s*$|\)\s*$|^\s*(?:import|from|return|[A-Z]{4,})\b|\w = ", re.M)
+# Lines that are code only in the company of code: plain assignments, comments, what is indented.
+_COMPANY = re.compile(r"[ \t]{2,}\S.*|\t.*|\w+ ?[-+*/]?= ?\S+|\s*(?:#|//|--|/\*).*")
 
 
 class Text:
@@ -58,10 +59,10 @@ class Text:
         self.placeholders: list[Span] = []
         self.code_lines: list[Span] = []
         prose = raw
-        if any(mark in raw for mark in ("`", "$", "\\", "id", "://")):
+        if any(mark in raw for mark in "`$\\<") or "://" in raw or "&lt;" in raw:
             prose = self._take_parts(raw)
-        if _MAY_BE_CODE.search(prose):
-            self.code_lines = [match.span() for match in _CODE_LINE.finditer(prose)]
+        if "\n" in prose or prose.rstrip()[-1:] in (";", ":", "{", "}", ")"):
+            self.code_lines = _find_code_lines(prose)
             prose = _blank(prose, self.code_lines)
         self.prose = prose
 
@@ -92,7 +93,7 @@ class Text:
     @cached_property
     def num_hangul(self) -> int:
         """Hangul syllables in the prose."""
-        return len(_HANGUL.findall(self.prose))
+        return sum(map(len, _HANGUL.findall(self.prose)))
 
     @cached_property
     def words(self) -> list[str]:
@@ -100,8 +101,23 @@ class Text:
         return _LATIN_WORD.findall(self.prose)
 
 
-_HANGUL = re.compile(r"[가-힣]")
+_HANGUL = re.compile(r"[가-힣]+")
 _LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z'’]+")
+
+
+def _find_code_lines(prose: str) -> list[Span]:
+    spans: list[Span] = []
+    start, after_code = 0, False
+    for line in prose.split("\n"):
+        end = start + len(line)
+        if line.strip() and BLANK not in line:
+            after_code = bool(
+                _CODE_LINE.fullmatch(line) or (after_code and _COMPANY.fullmatch(line))
+            )
+            if after_code:
+                spans.append((start, end))
+        start = end + 1
+    return spans
 
 
 def _blank(text: str, spans: list[Span]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 from kot_platypus.data.checks.findings import Finding, Findings, Span, shorten
 from kot_platypus.data.checks.segments import PLACEHOLDER, Text
@@ -102,6 +103,8 @@ def _compare_code(source: Text, translation: Text) -> Findings:
         parts += [f"new: {shorten(new[0])}"] if new else []
         detail = f"code lines differ ({len(lost)} lost, {len(new)} new); " + "; ".join(parts)
         yield _mixed(detail, _locate(source, lost), _locate(translation, new))
+    elif _count_groups(source) < _count_groups(translation):
+        yield _mixed("explanation stands among lines of code", [], translation.code_lines)
     elif _read_indents(source) != _read_indents(translation):
         yield _mixed("the indentation of code differs", source.blocks, translation.blocks)
 
@@ -155,6 +158,12 @@ def _read_indents(text: Text) -> list[int]:
         order = sorted(set(indents))
         ranks += [order.index(indent) for indent in indents]
     return ranks
+
+
+def _count_groups(text: Text) -> int:
+    """How many groups the code lines without a fence form: only blank lines stand within one."""
+    gaps = (text.raw[end:start] for (_, end), (start, _) in pairwise(text.code_lines))
+    return sum(bool(gap.strip()) for gap in gaps)
 
 
 def _locate(text: Text, lines: list[str]) -> list[Span]:

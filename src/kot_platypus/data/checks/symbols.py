@@ -4,40 +4,60 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import NamedTuple
 
 from kot_platypus.data.checks.findings import Finding, Findings, shorten
 from kot_platypus.data.checks.segments import Text
 
-# Each sign of plain text, by the class in which spellings are equal, and the words that may say
-# it in English and in Korean.
-_SIGNS: dict[str, tuple[str, str, str]] = {
-    "=": (r"(?<![<>=!:/])=(?![=>])", r"equal|is\b|are\b|makes|gives", "같|등호|는|은|이다"),
-    "≠": (r"≠|!=", "not equal|differ", "같지|다르|다른"),
-    "+": (r"(?<=[\w)\]}\s^])\+(?=\s?[\w($\\.])", r"plus|add|sum|and\b|more", "더하|더한|더해|플러스|합"),
-    "×": (r"[×✕]|(?<=[\d)a-z]) [x*] (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])|⋅|(?<=\w)·(?=\w)",
-          r"times|multipl|product|by\b|of\b", "곱|배|×"),
-    "÷": (r"÷|(?<=[\d)]) / (?=[\d(])", "divid|over|per|ratio", "나누|나눈|나눗|분의"),
-    "/": (r"(?<=[\da-z)])/(?=[\d(])", "half|quarter|third|fourth|fifth|over|divid|per|out of",
-          "분의|절반|반|나누|나눈|당|중|월|에서"),
-    "<": (r"(?<=[\w)\s])[<＜](?=[\s\d(a-z-])(?!-)", "less|smaller|below|fewer", "작|미만|적"),
-    ">": (r"(?<=[\w)\s])(?<!-)[>＞](?=[\s\d(a-z-])", "greater|more|larger|above|exceed",
-          "크|초과|많|큰|클"),
-    "≤": (r"≤|⩽|<=(?!>)", "at most|less|no more|up to|not exceed", "이하|작거나"),
-    "≥": (r"≥|⩾|(?<!=)>=", "at least|greater|no less|or more", "이상|크거나"),
-    "^": (r"(?<=[\w)\]}])\^(?=[\w({-])|[⁰¹²³⁴-⁹]", r"square|cube|cubic|power|\bto the", "제곱|승"),
-    "√": (r"√", "root", "루트|제곱근|근호"),
-    "→": (r"→|->|=>|⇒|⟹", "implies|then|to", "이면"),
-    "°": (r"°|º|℃", "degree", "도"),
-    "±": (r"±|\+/-", "plus or minus|give or take", "플러스|오차"),
-    "π": (r"π", r"\bpi\b", "파이|원주율"),
+
+class Sign(NamedTuple):
+    """A sign of plain text: its spellings, and the words that say it in either language.
+
+    ``spellings`` is one class: × and x between numbers are the same. No sign can be where none of
+    the ``marks`` is. Where ``words_bind``, an English word needs a sign or a Korean word too.
+    """
+
+    marks: str
+    spellings: re.Pattern[str]
+    english: re.Pattern[str]
+    korean: re.Pattern[str]
+    words_bind: bool = False
+
+
+def _sign(marks: str, spellings: str, english: str, korean: str, words_bind: bool = False) -> Sign:
+    compiled = (re.compile(pattern) for pattern in (spellings, english, korean))
+    return Sign(marks, *compiled, words_bind)
+
+
+_SIGNS = {
+    "=": _sign("=", r"(?<![<>=!:/])=(?![=>])", r"equal|makes|gives|totals", "같다|같습|같으|등호"),
+    "≠": _sign("≠!", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
+    "+": _sign("+", r"(?<=[\w)\]}\s^])\+(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing)?\b|\bsum\b",
+               "더하|더한|더해|플러스"),
+    "×": _sign("×✕x*⋅·", r"[×✕⋅]|(?<=[\d)a-z]) [x*] (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
+               r"|(?<=[\w)])\s?·\s?(?=[\w(])", r"\btimes\b|multipl|product of", "곱하|곱한|곱해"),
+    "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
+    "/": _sign("/", r"(?<=[\da-z)])/(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|eighth|tenth",
+               "분의|절반|반|나누|나눈|월"),
+    "<": _sign("<＜", r"(?<=[\w)\s])[<＜](?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
+               "작|미만"),
+    ">": _sign(">＞", r"(?<=[\w)\s])(?<!-)[>＞](?=[\s\d(a-z-])", r"greater|larger than|above|exceed",
+               "보다 크|보다 큰|초과"),
+    "≤": _sign("≤⩽<", r"≤|⩽|<=(?!>)", r"at most|no more than|not exceed", "이하|작거나"),
+    "≥": _sign("≥⩾>", r"≥|⩾|(?<!=)>=", r"at least|no less than", "이상|크거나"),
+    "^": _sign("^⁰¹²³⁴⁵⁶⁷⁸⁹q제", r"(?<=[\w)\]}])\^(?=[\w({-])|[⁰¹²³⁴-⁹]+",
+               r"\bsquared?\b (?:\w+)?(?:met(?:er|re)|feet|foot|mile|inch|unit|yard|cm|km|m\b)"
+               r"|\bcubic (?!equation|function|poly)|\bsquared\b|\bcubed\b",
+               "제곱(?!근)|평방|입방", words_bind=True),
+    "√": _sign("√", r"√", r"\broot\b", "루트|제곱근|근호"),
+    "→": _sign("→->=⇒⟹", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
+    "°": _sign("°º℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
+    "±": _sign("±+", r"±|\+/-", r"plus or minus", "플러스마이너스|오차"),
+    "π": _sign("π", r"π", r"\bpi\b", "파이|원주율"),
 }  # fmt: skip
-# One count each, no words for them: sets, logic, calculus.
-_BARE = "∈∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠≈≡∝∴∵∧∨¬↔∆∇"
-_SIGN = {
-    name: (re.compile(sign), re.compile(english), re.compile(korean))
-    for name, (sign, english, korean) in _SIGNS.items()
-}
-_ANY_SIGN = re.compile(rf"[=+×✕*÷/<>≤≥⩽⩾≠^√→⇒⟹°º℃±π⁰¹²³⁴-⁹⋅·{_BARE}]|\d ?x ?\d")
+# One count each, and no words for them: sets, logic, calculus.
+_BARE = frozenset("∈∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠≈≡∝∴∵∧∨¬↔∆∇")
+_MARKS = frozenset("".join(sign.marks for sign in _SIGNS.values()))
 _BINARY_MINUS = re.compile(r"(?:(?<=[\d)])|(?<=\b[a-zA-Z])) [-−–] (?=[\d($\\]|[a-zA-Z]\b)")
 _COMMAND = re.compile(r"\\(?:[A-Za-z가-힣]+|[{}])")
 _TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|operatorname)\s*\{[^{}]*\}")
@@ -58,13 +78,17 @@ def find_math_symbols(source: Text, translation: Text) -> Findings:
         yield from _compare_commands(source, translation)
     if "$" in source.raw:
         yield from _compare_dollars(source, translation)
-    if _ANY_SIGN.search(source.prose) or _ANY_SIGN.search(translation.prose):
-        yield from _compare_signs(source, translation)
-    minus = len(_BINARY_MINUS.findall(source.prose))
-    if minus > len(_BINARY_MINUS.findall(translation.prose)) + len(
-        re.findall("빼|뺀|마이너스|[-−–~]", _BINARY_MINUS.sub("", translation.prose))
-    ):
-        yield _broken("a minus is lost")
+    yield from _compare_signs(source, translation)
+    if " - " in source.prose or " − " in source.prose or " – " in source.prose:
+        yield from _compare_minus(source, translation)
+
+
+def _compare_minus(source: Text, translation: Text) -> Findings:
+    """A minus between two terms; a dash between words is none, and 3 - 5 may come as 3~5."""
+    wanted = len(_BINARY_MINUS.findall(source.prose))
+    found = len(_BINARY_MINUS.findall(translation.prose))
+    if wanted > found + len(re.findall("빼|뺀|뺄|마이너스|~", translation.prose)):
+        yield _broken(f"-: {wanted} became {found}")
 
 
 def _compare_formulas(source: Text, translation: Text) -> Findings:
@@ -115,26 +139,30 @@ def _compare_dollars(source: Text, translation: Text) -> Findings:
 
 def _compare_signs(source: Text, translation: Text) -> Findings:
     left, right = source.prose, translation.prose
-    for sign in _BARE:
-        if (sign in left or sign in right) and left.count(sign) != right.count(sign):
+    chars = set(left + right)
+    for sign in chars & _BARE:
+        if left.count(sign) != right.count(sign):
             yield _broken(f"{sign}: {left.count(sign)} became {right.count(sign)}")
-    for name, (pattern, english, korean) in _SIGN.items():
-        wanted = [match.span() for match in pattern.finditer(left)]
-        found = [match.span() for match in pattern.finditer(right)]
-        few, many = len(found) < len(wanted), len(found) > len(wanted)
-        if few and len(found) + len(korean.findall(right)) < len(wanted):
-            pass
-        elif few and name == "=":  # "는" is in every sentence: it says no sign by itself
-            pass
-        elif not (many and len(found) > len(wanted) + len(english.findall(left.lower()))):
+    for name, sign in _SIGNS.items():
+        if chars.isdisjoint(sign.marks):
             continue
-        yield Finding(
-            check="math_symbols",
-            severity="error",
-            detail=f"{name}: {len(wanted)} became {len(found)}",
-            source_spans=tuple(wanted),
-            translation_spans=tuple(found),
-        )
+        wanted = [match.span() for match in sign.spellings.finditer(left)]
+        found = [match.span() for match in sign.spellings.finditer(right)]
+        if len(wanted) == len(found) and not sign.words_bind:
+            continue
+        # Words that both languages say are no signs; only what one says beyond the other may be.
+        said = len(sign.english.findall(left)) - len(sign.korean.findall(right))
+        lost = len(wanted) - len(found) - max(0, -said)
+        if sign.words_bind:
+            lost = len(wanted) - len(found) + said
+        if lost > 0 or len(found) - len(wanted) > max(0, said):
+            yield Finding(
+                check="math_symbols",
+                severity="error",
+                detail=f"{name}: {len(wanted)} became {len(found)}",
+                source_spans=tuple(wanted),
+                translation_spans=tuple(found),
+            )
 
 
 def _broken(detail: str) -> Finding:
