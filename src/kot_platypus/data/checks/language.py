@@ -142,10 +142,9 @@ def find_repetition(source: Text, translation: Text) -> Findings:
     repeat in the source too.
     """
     words = translation.raw.split()
-    again = len(words) - len(set(words))
-    original = source.raw.split()
+    again = _count_again(translation.raw)
     match = None
-    if again > len(original) - len(set(original)) + _SPARE:
+    if again > _SPARE and again > _count_again(source.raw) + _SPARE:
         match = _LOOP.search(translation.raw) or _find_repeated_sentence(source, translation)
     if match is None and words and len(max(words, key=len)) > 16:
         match = _GLUED_LOOP.search(translation.prose)
@@ -157,6 +156,11 @@ def find_repetition(source: Text, translation: Text) -> Findings:
             detail=f"again and again: {shorten(match[1])}",
             translation_spans=(match.span(),),
         )
+
+
+def _count_again(text: str) -> int:
+    words = text.split()
+    return len(words) - len(set(words))
 
 
 _SENTENCE = re.compile(r"([^.!?\n]{8,})[.!?\n]")

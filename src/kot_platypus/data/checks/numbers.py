@@ -105,15 +105,15 @@ def _explain(
     sure, extra = _cancel(sure, extra)
     sure, hints = _cancel(sure, hints)
     loose, extra = _cancel(loose, extra)
-    loose, hints = _cancel(loose, hints)
     missing = [_add_readings(source.raw, number) for number in missing]
     extra = [_add_readings(translation.raw, number) for number in extra]
     missing, extra = _cancel_loosely(missing, extra)
+    extra, loose = _cancel_loosely(extra, loose)
+    loose, hints = _cancel(loose, hints)
     missing, hints = _cancel_loosely(missing, hints)
     sure, rest = _cancel_loosely(sure, [*extra, *hints])
     extra = [number for number in rest if number.strength is Strength.DIGITS]
     hints = [number for number in rest if number.strength is not Strength.DIGITS]
-    extra, loose = _cancel_loosely(extra, loose)
     loose, hints = _cancel_loosely(loose, hints)
     if extra:
         extra, _ = _cancel_loosely(extra, read_articles(source.prose.lower()))
@@ -169,6 +169,7 @@ def _report(source: Text, translation: Text, missing: list[Number], extra: list[
 
 # --- signs -------------------------------------------------------------------------------------
 
+_PERCENT_MARKS = ("%", "％", "percent", "per cent", "퍼센트")
 _PERCENT = re.compile(r"%|％|percent|per cent")
 _KOREAN_PERCENT = re.compile(r"%|％|퍼센트|백분율|프로(?![가-힣]{2})|(?<=\d)할")
 _MINUS = re.compile(r"(?<![\w)\]}.$%])(?<![\w)\]}$] )[-−–](?=\$?\.?\d)")
@@ -177,18 +178,27 @@ _KOREAN_MINUS = re.compile(r"[-−–]|마이너스|영하|음수|음의")
 
 
 def _find_signs(source: Text, translation: Text) -> Findings:
+    if any(mark in text.raw for text in (source, translation) for mark in _PERCENT_MARKS):
+        yield from _find_percent(source, translation)
+    if any(mark in text.raw for text in (source, translation) for mark in "-−–"):
+        yield from _find_minus(source, translation)
+
+
+def _find_percent(source: Text, translation: Text) -> Findings:
     wanted = [match.span() for match in _PERCENT.finditer(source.raw)]
     found = [match.span() for match in _KOREAN_PERCENT.finditer(translation.raw)]
-    if "%" in source.raw or "%" in translation.raw or wanted:
-        said = len(wanted) + len(re.findall(r"half|quarter", source.raw)) if found else 0
-        if len(wanted) > len(found) or len(found) > said:
-            yield Finding(
-                check="numbers",
-                severity="error",
-                detail=f"{len(wanted)} percent signs became {len(found)}",
-                source_spans=tuple(wanted),
-                translation_spans=tuple(found),
-            )
+    parts = len(re.findall(r"half|quarter", source.raw))  # which may come as 50 %
+    if len(found) < len(wanted) or len(found) > len(wanted) + parts:
+        yield Finding(
+            check="numbers",
+            severity="error",
+            detail=f"{len(wanted)} percent signs became {len(found)}",
+            source_spans=tuple(wanted),
+            translation_spans=tuple(found),
+        )
+
+
+def _find_minus(source: Text, translation: Text) -> Findings:
     minus = [match.span() for match in _MINUS.finditer(source.raw)]
     new = [match.span() for match in _MINUS.finditer(translation.raw)]
     if len(minus) > len(new):

@@ -43,9 +43,7 @@ _BIG_UNITS = {"만": Decimal(10**4), "억": Decimal(10**8), "조": Decimal(10**1
 # --- digits ------------------------------------------------------------------------------------
 
 # Thousands are parted by a comma, in LaTeX by "{,}", "\," or ",\!".
-_PLAIN = (
-    r"(?:\d{1,3}(?:(?:,(?:\\!)?|\{,\}|\\,)\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|(?<![\w.])\.\d+)"
-)
+_PLAIN = r"(?:\d{1,3}(?:(?:,(?:\\!)?|\{,\}|\\,)\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?)"
 _UNIT = r"(?:[십백천]?[만억조]|[십백천])"
 _DIGITS = re.compile(
     rf"(?P<plain>{_PLAIN})"
@@ -53,6 +51,7 @@ _DIGITS = re.compile(
     r"|[\s-]?(?P<scale>hundred|thousand|million|billion|trillion|dozen)\b|(?P<short>[kKM]|bn)\b)?"
     r"|(?P<raised>[⁰¹²³⁴-⁹₀-₉]+)|(?P<vulgar>[½⅓⅔¼¾])"
 )
+_DIGIT = re.compile(r"[\d⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾]")
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉", "01234567890123456789")
 _VULGAR = {"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4)}
 _SEPARATORS = re.compile(r"[^\d.]")
@@ -65,10 +64,14 @@ def read_digits(text: str) -> list[Number]:
     ``3만 5천`` is 35,000 and ``2.5 million`` is 2,500,000; ``¾`` is 3 and 4, as is ``3/4``.
     """
     numbers = []
-    for match in _DIGITS.finditer(text):
+    found = _DIGIT.search(text)
+    while found:
+        match = _DIGITS.match(text, found.start())
+        assert match
+        found = _DIGIT.search(text, match.end())
         plain = match["plain"]
         if plain and match.end() == match.end("plain"):
-            numbers.append(Number(_parse(plain), match.span()))
+            numbers.append(_read_plain(plain, match, text))
         elif plain:
             numbers.append(_read_scaled(match))
         elif match["raised"]:
@@ -77,6 +80,13 @@ def read_digits(text: str) -> list[Number]:
             parts = _VULGAR[match["vulgar"]]
             numbers += [Number(Decimal(part), match.span()) for part in parts]
     return numbers
+
+
+def _read_plain(plain: str, match: re.Match[str], text: str) -> Number:
+    start = match.start()
+    if text[start - 1 : start] == "." and not text[: start - 1][-1:].isalnum():
+        return Number(_parse("0." + plain), (start - 1, match.end()))  # .5
+    return Number(_parse(plain), match.span())
 
 
 def _parse(plain: str) -> Decimal:
@@ -131,8 +141,8 @@ _TENS = dict(
 _ORDINALS = dict(
     zip(
         "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth "
-        "thirteenth fourteenth fifteenth".split(),
-        range(1, 16),
+        "thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth".split(),
+        range(1, 20),
         strict=True,
     )
 ) | {"twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}

@@ -13,11 +13,11 @@ from kot_platypus.data.checks.segments import Text
 class Sign(NamedTuple):
     """A sign of plain text: its spellings, and the words that say it in either language.
 
-    ``spellings`` is one class: × and x between numbers are the same. No sign can be where none of
-    the ``marks`` is. Where ``words_bind``, an English word needs a sign or a Korean word too.
+    ``spellings`` is one class: × and x between numbers are the same. None can be where no
+    ``marks`` are. Where ``words_bind``, an English word needs a sign or a Korean word too.
     """
 
-    marks: str
+    marks: tuple[str, ...]
     spellings: re.Pattern[str]
     english: re.Pattern[str]
     korean: re.Pattern[str]
@@ -26,38 +26,37 @@ class Sign(NamedTuple):
 
 def _sign(marks: str, spellings: str, english: str, korean: str, words_bind: bool = False) -> Sign:
     compiled = (re.compile(pattern) for pattern in (spellings, english, korean))
-    return Sign(marks, *compiled, words_bind)
+    return Sign(tuple(marks.split()), *compiled, words_bind)
 
 
 _SIGNS = {
     "=": _sign("=", r"(?<![<>=!:/])=(?![=>])", r"equal|makes|gives|totals", "같다|같습|같으|등호"),
-    "≠": _sign("≠!", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
+    "≠": _sign("≠ !=", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
     "+": _sign("+", r"(?<=[\w)\]}\s^])\+(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing)?\b|\bsum\b",
                "더하|더한|더해|플러스"),
-    "×": _sign("×✕x*⋅·", r"[×✕⋅]|(?<=[\d)a-z]) [x*] (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
+    "×": _sign("× ✕ * ⋅ · x ", r"[×✕⋅]|(?<=[\d)a-z]) [x*] (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
                r"|(?<=[\w)])\s?·\s?(?=[\w(])", r"\btimes\b|multipl|product of", "곱하|곱한|곱해"),
-    "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
+    "÷": _sign("÷ /", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
     "/": _sign("/", r"(?<=[\da-z)])/(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|eighth|tenth",
-               "분의|절반|반|나누|나눈|월"),
-    "<": _sign("<＜", r"(?<=[\w)\s])[<＜](?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
+               "분의|절반|반|나누|나눈|년"),
+    "<": _sign("< ＜", r"(?<=[\w)\s])[<＜](?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
                "작|미만"),
-    ">": _sign(">＞", r"(?<=[\w)\s])(?<!-)[>＞](?=[\s\d(a-z-])", r"greater|larger than|above|exceed",
+    ">": _sign("> ＞", r"(?<=[\w)\s])(?<!-)[>＞](?=[\s\d(a-z-])", r"greater|larger than|above|exceed",
                "보다 크|보다 큰|초과"),
-    "≤": _sign("≤⩽<", r"≤|⩽|<=(?!>)", r"at most|no more than|not exceed", "이하|작거나"),
-    "≥": _sign("≥⩾>", r"≥|⩾|(?<!=)>=", r"at least|no less than", "이상|크거나"),
-    "^": _sign("^⁰¹²³⁴⁵⁶⁷⁸⁹q제", r"(?<=[\w)\]}])\^(?=[\w({-])|[⁰¹²³⁴-⁹]+",
+    "≤": _sign("≤ ⩽ <=", r"≤|⩽|<=(?!>)", r"at most|no more than|not exceed", "이하|작거나"),
+    "≥": _sign("≥ ⩾ >=", r"≥|⩾|(?<!=)>=", r"at least|no less than", "이상|크거나"),
+    "^": _sign("^ ⁰ ¹ ² ³ ⁴ ⁵ ⁶ ⁷ ⁸ ⁹ square cub 제곱", r"(?<=[\w)\]}])\^(?=[\w({-])|[⁰¹²³⁴-⁹]+",
                r"\bsquared?\b (?:\w+)?(?:met(?:er|re)|feet|foot|mile|inch|unit|yard|cm|km|m\b)"
                r"|\bcubic (?!equation|function|poly)|\bsquared\b|\bcubed\b",
                "제곱(?!근)|평방|입방", words_bind=True),
     "√": _sign("√", r"√", r"\broot\b", "루트|제곱근|근호"),
-    "→": _sign("→->=⇒⟹", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
-    "°": _sign("°º℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
-    "±": _sign("±+", r"±|\+/-", r"plus or minus", "플러스마이너스|오차"),
+    "→": _sign("→ -> => ⇒ ⟹", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
+    "°": _sign("° º ℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
+    "±": _sign("± +/-", r"±|\+/-", r"plus or minus", "플러스마이너스|오차"),
     "π": _sign("π", r"π", r"\bpi\b", "파이|원주율"),
 }  # fmt: skip
 # One count each, and no words for them: sets, logic, calculus.
 _BARE = frozenset("∈∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠≈≡∝∴∵∧∨¬↔∆∇")
-_MARKS = frozenset("".join(sign.marks for sign in _SIGNS.values()))
 _BINARY_MINUS = re.compile(r"(?:(?<=[\d)])|(?<=\b[a-zA-Z])) [-−–] (?=[\d($\\]|[a-zA-Z]\b)")
 _COMMAND = re.compile(r"\\(?:[A-Za-z가-힣]+|[{}])")
 _TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|operatorname)\s*\{[^{}]*\}")
@@ -143,8 +142,9 @@ def _compare_signs(source: Text, translation: Text) -> Findings:
     for sign in chars & _BARE:
         if left.count(sign) != right.count(sign):
             yield _broken(f"{sign}: {left.count(sign)} became {right.count(sign)}")
+    gaps: dict[str, int] = {}
     for name, sign in _SIGNS.items():
-        if chars.isdisjoint(sign.marks):
+        if not any(mark in left or mark in right for mark in sign.marks):
             continue
         wanted = [match.span() for match in sign.spellings.finditer(left)]
         found = [match.span() for match in sign.spellings.finditer(right)]
@@ -152,6 +152,7 @@ def _compare_signs(source: Text, translation: Text) -> Findings:
             continue
         # Words that both languages say are no signs; only what one says beyond the other may be.
         said = len(sign.english.findall(left)) - len(sign.korean.findall(right))
+        gaps[name] = len(wanted) - len(found)
         lost = len(wanted) - len(found) - max(0, -said)
         if sign.words_bind:
             lost = len(wanted) - len(found) + said
@@ -163,6 +164,15 @@ def _compare_signs(source: Text, translation: Text) -> Findings:
                 source_spans=tuple(wanted),
                 translation_spans=tuple(found),
             )
+            return
+    # Words may excuse a sign's loss, others another's gain; both at once is a change.
+    lost_signs = [name for name in _EXCLUSIVE if gaps.get(name, 0) > 0]
+    new_signs = [name for name in _EXCLUSIVE if gaps.get(name, 0) < 0]
+    if lost_signs and new_signs:
+        yield _broken(f"{lost_signs[0]} became {new_signs[0]}")
+
+
+_EXCLUSIVE = ("=", "≠", "<", ">", "≤", "≥", "+", "×", "±")
 
 
 def _broken(detail: str) -> Finding:
