@@ -68,7 +68,7 @@ def measure_false_alarms(part: str, count: int, show: bool) -> list[Row]:
         warned += bool(warnings) and not errors
         names.update(errors)
         names.update(f"{name} (warning)" for name in warnings)
-        if show and (errors or show > 1 and warnings):
+        if show and (errors or (show > 1 and warnings)):
             details = [f.detail for f in check_translation(row.source, row.translation)]
             print(f"-- {errors} {warnings} {details}\n{row.source}\n=> {row.translation}\n")
     print(

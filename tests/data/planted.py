@@ -395,7 +395,7 @@ def swap_digits(number: str, rng: random.Random) -> str:
 
 def change_word(row: Row, rng: random.Random) -> str | None:
     """Another Korean numeral: 세 개 for 네 개."""
-    numerals = "세 네 다섯 여섯 일곱 여덟 아홉 열두 열다섯 스무".split()
+    numerals = ["세", "네", "다섯", "여섯", "일곱", "여덟", "아홉", "열두", "열다섯", "스무"]
     found = [m for m in re.finditer(rf"(?<![가-힣])(?:{'|'.join(numerals)})(?= )", row.translation)]
     if not found:
         return None

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from kot_platypus.data.checks.findings import Finding, Findings, shorten
-from kot_platypus.data.checks.numerals import read_digits, read_english_words, read_korean_words
+from kot_platypus.data.checks.numerals import (
+    Number,
+    read_digits,
+    read_english_words,
+    read_korean_words,
+)
 from kot_platypus.records import Example
 
 _OPTION = re.compile(r"^\s*\(?([A-Ha-h①-⑧])[).]?(?:\s|$)")
@@ -87,17 +93,17 @@ def _says(sentence: str, polar: bool) -> bool | None:
     return yes == polar
 
 
-def _has_numbers(sentence: str, wanted: set) -> bool | None:  # type: ignore[type-arg]
+def _has_numbers(sentence: str, wanted: set[Decimal]) -> bool | None:
     said = {value for number in _read(sentence) for value in (number.value, *number.others)}
     if not said:
         return None
     return wanted <= said
 
 
-def _read(text: str) -> list:  # type: ignore[type-arg]
+def _read(text: str) -> list[Number]:
     return [
         *read_digits(text),
-        *read_english_words(text.lower()),
+        *read_english_words(text),
         *read_korean_words(text),
     ]
 

@@ -14,13 +14,10 @@ _STRETCH = re.compile(r"[^가-힣\n]*[A-Za-z]{2}[^가-힣\n]*")
 _WORD = re.compile(r"(?<![A-Za-z_\\./@-])[a-z][a-z'’]+(?![A-Za-z_(./@\d])")
 _QUOTED = re.compile(r"[\"“'‘«「『《][^\"”'’»」』》\n]{1,80}[\"”'’»」』》]")
 _FUNCTION_WORDS = frozenset(
-    "the is are was were has have had of to in on at for with that this it and or we you he she they "
-    "by from as be can will if so then each how what which than not its their do does".split()
+    ["the", "is", "are", "was", "were", "has", "have", "had", "of", "to", "in", "on", "at", "for", "with", "that", "this", "it", "and", "or", "we", "you", "he", "she", "they", "by", "from", "as", "be", "can", "will", "if", "so", "then", "each", "how", "what", "which", "than", "not", "its", "their", "do", "does"]
 )
 _UNITS_AND_NAMES = frozenset(
-    "cm mm km kg mg ml mi ft lb oz hz mph kph rpm ppm mol kcal cal min sec hr log sin cos tan exp max "
-    "mod lim ln arcsin arctan gcd lcm det deg rad iphone ipad ebay http https www com org true false "
-    "null none vs pm am pi".split()
+    ["cm", "mm", "km", "kg", "mg", "ml", "mi", "ft", "lb", "oz", "hz", "mph", "kph", "rpm", "ppm", "mol", "kcal", "cal", "min", "sec", "hr", "log", "sin", "cos", "tan", "exp", "max", "mod", "lim", "ln", "arcsin", "arctan", "gcd", "lcm", "det", "deg", "rad", "iphone", "ipad", "ebay", "http", "https", "www", "com", "org", "true", "false", "null", "none", "vs", "pm", "am", "pi"]
 )
 _FEWEST_WORDS = 4  # lower-case words between two pieces of Korean that are no name any more
 

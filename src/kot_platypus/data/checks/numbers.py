@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from kot_platypus.data.checks.findings import Finding, Findings
 from kot_platypus.data.checks.numerals import (
+    AND_A_HALF,
     Number,
     Strength,
     read_articles,
@@ -31,6 +32,9 @@ def find_numbers(source: Text, translation: Text) -> Findings:
     words = read_english_words(source.prose)
     missing, extra = _cancel(wanted, found)
     if missing or extra or any(map(_is_telling, words)):
+        missing = _add_readings(source.raw, missing, wanted)
+        extra = _add_readings(translation.raw, extra, found)
+        words = _add_readings(source.raw, words, wanted)
         missing, extra = _explain(source, translation, missing, extra, words)
     if named or renamed:
         lost, new = _cancel(named, renamed)
@@ -105,8 +109,6 @@ def _explain(
     sure, extra = _cancel(sure, extra)
     sure, hints = _cancel(sure, hints)
     loose, extra = _cancel(loose, extra)
-    missing = [_add_readings(source.raw, number) for number in missing]
-    extra = [_add_readings(translation.raw, number) for number in extra]
     missing, extra = _cancel_loosely(missing, extra)
     extra, loose = _cancel_loosely(extra, loose)
     loose, hints = _cancel(loose, hints)
@@ -116,7 +118,7 @@ def _explain(
     hints = [number for number in rest if number.strength is not Strength.DIGITS]
     loose, hints = _cancel_loosely(loose, hints)
     if extra:
-        extra, _ = _cancel_loosely(extra, read_articles(source.prose.lower()))
+        extra, _ = _cancel_loosely(extra, read_articles(source.prose))
     missing = [number for number in missing if not _may_vanish(source.raw, number)]
     # "two apples" as "사과 세 개": neither word is proof alone, the two together are.
     changed = [hint for hint in hints if hint.strength is Strength.WORD]
@@ -127,23 +129,36 @@ def _explain(
 
 
 _CLOCK = re.compile(r"(?::\d\d)?\s?([ap])\.?\s?m\b", re.IGNORECASE)
-_AND_A_HALF = re.compile(r"\s?[가-힣]{1,3}\s?반(?![가-힣])")
 
 
-def _add_readings(text: str, number: Number) -> Number:
-    """``number`` with what its neighbours let it mean too: 3 p.m. is 15, '3시간 반' is 3.5."""
+def _add_readings(text: str, numbers: list[Number], alike: list[Number]) -> list[Number]:
+    """``numbers`` with what their places let them mean too.
+
+    Which of two equal numbers is the one without partner is chance, so that a number gets the
+    readings of all that are ``alike``: "3:30 p.m. on the 3rd" has a 3 that may come as 15.
+    """
+    readings: dict[Decimal, list[Decimal]] = {}
+    for number in alike:
+        readings.setdefault(number.value, []).extend(_read_in_place(text, number))
+    return [
+        number._replace(others=(*number.others, *readings.get(number.value, ())))
+        for number in numbers
+    ]
+
+
+def _read_in_place(text: str, number: Number) -> list[Decimal]:
+    """What a number's neighbours let it mean: 3 p.m. is 15, "3시간 반" 3.5, '98 is 1998."""
     start, end = number.span
-    value, others = number.value, list(number.others)
+    value, readings = number.value, []
     if clock := _CLOCK.match(text, end):
-        afternoon = clock[1] in "pP"
-        others.append(value % 12 + (12 if afternoon else 0))
+        readings.append(value % 12 + (12 if clock[1] in "pP" else 0))
     elif text[end : end + 1] == ":" and 12 < value < 24:
-        others.append(value - 12)
-    if _AND_A_HALF.match(text, end):
-        others.append(value + Decimal("0.5"))
+        readings.append(value - 12)
+    if AND_A_HALF.match(text, end):
+        readings.append(value + Decimal("0.5"))
     if text[start - 1 : start] in ("'", "’") and 10 <= value < 100:
-        others += [1900 + value, 2000 + value]
-    return number._replace(others=tuple(others))
+        readings += [1900 + value, 2000 + value]
+    return readings
 
 
 def _may_vanish(text: str, number: Number) -> bool:
@@ -172,7 +187,7 @@ def _report(source: Text, translation: Text, missing: list[Number], extra: list[
 _PERCENT_MARKS = ("%", "％", "percent", "per cent", "퍼센트")
 _PERCENT = re.compile(r"%|％|percent|per cent")
 _KOREAN_PERCENT = re.compile(r"%|％|퍼센트|백분율|프로(?![가-힣]{2})|(?<=\d)할")
-_MINUS = re.compile(r"(?<![\w)\]}.$%])(?<![\w)\]}$] )[-−–](?=\$?\.?\d)")
+_MINUS = re.compile(r"(?<![\w)\]}.$%])(?<![\d)\]}$] )(?<!\b[a-z] )[-−–](?=\$?\.?\d)")
 _SAID_MINUS = re.compile(r"\b(?:minus|negative|below|under|-|loss)\b|[-−–]")
 _KOREAN_MINUS = re.compile(r"[-−–]|마이너스|영하|음수|음의")
 

@@ -125,23 +125,21 @@ def _read_sino(text: str) -> Decimal:
 
 _CARDINALS = dict(
     zip(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen".split(),
+        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"],
         range(20),
         strict=True,
     )
 )
 _TENS = dict(
     zip(
-        "twenty thirty forty fifty sixty seventy eighty ninety".split(),
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"],
         range(20, 100, 10),
         strict=True,
     )
 )
 _ORDINALS = dict(
     zip(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth "
-        "thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth".split(),
+        ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth"],
         range(1, 20),
         strict=True,
     )
@@ -150,8 +148,7 @@ _SURE = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "ei
               "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10}  # fmt: skip
 _MONTHS = dict(
     zip(
-        "january february march april may june july august september october november "
-        "december".split(),
+        ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"],
         range(1, 13),
         strict=True,
     )
@@ -193,7 +190,7 @@ def read_english_words(text: str) -> list[Number]:
 
 
 def read_articles(text: str) -> list[Number]:
-    """Words that Korean may say as "1": a, per, each, every. ``text`` must be in lower case."""
+    """Words that Korean may say as "1": a, per, each, every."""
     one = Decimal(1)
     return [Number(one, match.span(), Strength.POSSIBLE) for match in _ONE.finditer(text)]
 
@@ -207,7 +204,7 @@ def _read_phrase(phrase: list[re.Match[str]], text: str) -> list[Number]:
         if word not in _COMPOSED and word not in _SCALE_WORDS:
             numbers += _close(open_words)
             open_words = []
-            numbers += _read_single(match, numbers)
+            numbers += _read_single(match, numbers, text)
             continue
         if open_words and not _goes_on(open_words[-1], match, text):
             numbers += _close(open_words)
@@ -244,7 +241,7 @@ def _close(words: list[re.Match[str]]) -> list[Number]:
     return [Number(Decimal(value), (words[0].start(), words[-1].end()), strength)]
 
 
-def _read_single(match: re.Match[str], before: list[Number]) -> list[Number]:
+def _read_single(match: re.Match[str], before: list[Number], text: str) -> list[Number]:
     """A word that makes up no number with others, though it may change the one before it."""
     word, span = match[0].lower(), match.span()
     if word in _MONTHS:  # capitals tell the months March and May from the verbs
@@ -254,12 +251,14 @@ def _read_single(match: re.Match[str], before: list[Number]) -> list[Number]:
         return [Number(Decimal(_SURE[word]), span, Strength.WORD)]
     values = [Decimal(value) for value in _LOOSE[word]]
     loose = [Number(values[0], span, Strength.POSSIBLE, tuple(values[1:]))]
-    if word == "dozen" and before:
-        before[-1] = before[-1]._replace(others=(before[-1].value * 12,))
-    if word == "half":
+    after_and = before and "and" in text[before[-1].span[1] : span[0]]
+    if before and (word == "dozen" or (word == "half" and after_and)):
+        number = before.pop()  # "two dozen" is 24, "two and a half" is 2.5
+        value = number.value * 12 if word == "dozen" else number.value + Decimal("0.5")
+        others = (number.value,) if word == "dozen" else ()
+        return [Number(value, (number.span[0], span[1]), Strength.WORD, others)]
+    if word == "half":  # "1/2" is two numbers
         loose.append(Number(Decimal(1), span, Strength.POSSIBLE, (Decimal(2),)))
-        if before:  # "one and a half" may come as 1.5
-            before[-1] = before[-1]._replace(others=(before[-1].value + Decimal("0.5"),))
     return loose
 
 
@@ -287,6 +286,7 @@ _SINO_COUNTERS = (
     "각|중|차|국|륜|인|분|년|월|일|층|호|학년|반|단|대|번|등|위|점|퍼|배|계절|제곱|개|명|세|주|도|원|"
     "킬|미터|센|그램|리터|초|시|조|장|절|권|편|행|열|항|화|회|급|종|천|백|만|달러|변|진|촌|면|박"
 )
+AND_A_HALF = re.compile(r"\s?[가-힣]{0,3}\s?반(?:[이을의은만으에]|(?![가-힣]))")  # 두 시간 반
 _FIRST = frozenset(
     "열스서마쉰예일여아하다둘셋넷한첫두세석네넉너영이삼사오육칠팔구십백천만억조제절정자수반나닷엿보"
 )
@@ -320,7 +320,10 @@ def read_korean_words(text: str) -> list[Number]:
             value = _NATIVE_TENS.get(native["tens"] or "", 0)
             value += _NATIVE_ONES.get(native["ones"] or native["long"] or native["short"] or "", 0)
             strength = Strength.WORD if native["counter"] and value > 1 else Strength.POSSIBLE
-            numbers.append(Number(Decimal(value), native.span(), strength))
+            others = (
+                (Decimal(value) + Decimal("0.5"),) if AND_A_HALF.match(text, native.end()) else ()
+            )
+            numbers.append(Number(Decimal(value), native.span(), strength, others))
         if sino := _SINO.match(text, at):
             numbers += [
                 _possible(_read_run(run), sino.span())

@@ -116,13 +116,13 @@ _STRING_OR_COMMENT = re.compile(
 )
 _SPACE = re.compile(r"\s+")
 _CODE_SIGN = re.compile(
-    r"[=()\[\]{};<>:]|^\W*(?:return|import|else|break|pass|SELECT|FROM)\b|^\w+$"
+    r"[=()\[\]{};<>:#]|^\W*(?:return|import|else|break|pass|SELECT|FROM)\b|^\w+$"
 )
 
 
 def _strip(code: str) -> str:
-    """``code`` with quoted texts and comments emptied: those may be translated."""
-    return _STRING_OR_COMMENT.sub(lambda match: '""' if match[0][0] in "\"'" else "", code)
+    """``code`` with quoted texts and comments emptied: their words may be translated."""
+    return _STRING_OR_COMMENT.sub(lambda match: '""' if match[0][0] in "\"'" else "#", code)
 
 
 def _normalise(line: str) -> str:

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from kot_platypus.data.checks.findings import Finding, Findings, shorten
 from kot_platypus.data.checks.segments import Text
+
+Words = Literal["extra", "all", "bind"]
 
 
 class Sign(NamedTuple):
     """A sign of plain text: its spellings, and the words that say it in either language.
 
     ``spellings`` is one class: × and x between numbers are the same. None can be where no
-    ``marks`` are. Where ``words_bind``, an English word needs a sign or a Korean word too.
+    ``marks`` are. Words may stand
+    for a sign: "extra" ones, which the other language does not say too, or "all"; where they
+    "bind", an English word itself needs a sign or a word.
     """
 
     marks: tuple[str, ...]
     spellings: re.Pattern[str]
     english: re.Pattern[str]
     korean: re.Pattern[str]
-    words_bind: bool = False
+    words: Words = "extra"
 
 
-def _sign(marks: str, spellings: str, english: str, korean: str, words_bind: bool = False) -> Sign:
+def _sign(marks: str, spellings: str, english: str, korean: str, words: Words = "extra") -> Sign:
     compiled = (re.compile(pattern) for pattern in (spellings, english, korean))
-    return Sign(tuple(marks.split()), *compiled, words_bind)
+    return Sign(tuple(marks.split()), *compiled, words)
 
 
 _SIGNS = {
@@ -38,7 +42,7 @@ _SIGNS = {
                r"|(?<=[\w)])\s?·\s?(?=[\w(])", r"\btimes\b|multipl|product of", "곱하|곱한|곱해"),
     "÷": _sign("÷ /", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
     "/": _sign("/", r"(?<=[\da-z)])/(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|eighth|tenth",
-               "분의|절반|반|나누|나눈|년"),
+               "분의|절반|반|나누|나눈|년", words="all"),
     "<": _sign("< ＜", r"(?<=[\w)\s])[<＜](?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
                "작|미만"),
     ">": _sign("> ＞", r"(?<=[\w)\s])(?<!-)[>＞](?=[\s\d(a-z-])", r"greater|larger than|above|exceed",
@@ -48,7 +52,7 @@ _SIGNS = {
     "^": _sign("^ ⁰ ¹ ² ³ ⁴ ⁵ ⁶ ⁷ ⁸ ⁹ square cub 제곱", r"(?<=[\w)\]}])\^(?=[\w({-])|[⁰¹²³⁴-⁹]+",
                r"\bsquared?\b (?:\w+)?(?:met(?:er|re)|feet|foot|mile|inch|unit|yard|cm|km|m\b)"
                r"|\bcubic (?!equation|function|poly)|\bsquared\b|\bcubed\b",
-               "제곱(?!근)|평방|입방", words_bind=True),
+               "제곱(?!근)|평방|입방", words="bind"),
     "√": _sign("√", r"√", r"\broot\b", "루트|제곱근|근호"),
     "→": _sign("→ -> => ⇒ ⟹", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
     "°": _sign("° º ℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
@@ -139,24 +143,23 @@ def _compare_dollars(source: Text, translation: Text) -> Findings:
 def _compare_signs(source: Text, translation: Text) -> Findings:
     left, right = source.prose, translation.prose
     chars = set(left + right)
-    for sign in chars & _BARE:
-        if left.count(sign) != right.count(sign):
-            yield _broken(f"{sign}: {left.count(sign)} became {right.count(sign)}")
+    for char in chars & _BARE:
+        if left.count(char) != right.count(char):
+            yield _broken(f"{char}: {left.count(char)} became {right.count(char)}")
     gaps: dict[str, int] = {}
     for name, sign in _SIGNS.items():
         if not any(mark in left or mark in right for mark in sign.marks):
             continue
         wanted = [match.span() for match in sign.spellings.finditer(left)]
         found = [match.span() for match in sign.spellings.finditer(right)]
-        if len(wanted) == len(found) and not sign.words_bind:
+        gap = gaps[name] = len(wanted) - len(found)
+        if gap == 0 and sign.words != "bind":
             continue
-        # Words that both languages say are no signs; only what one says beyond the other may be.
-        said = len(sign.english.findall(left)) - len(sign.korean.findall(right))
-        gaps[name] = len(wanted) - len(found)
-        lost = len(wanted) - len(found) - max(0, -said)
-        if sign.words_bind:
-            lost = len(wanted) - len(found) + said
-        if lost > 0 or len(found) - len(wanted) > max(0, said):
+        english, korean = len(sign.english.findall(left)), len(sign.korean.findall(right))
+        if sign.words != "all":  # what both languages say is no sign in either
+            english, korean = english - min(english, korean), korean - min(english, korean)
+        lost = gap - korean + (english if sign.words == "bind" else 0)
+        if lost > 0 or -gap > english:
             yield Finding(
                 check="math_symbols",
                 severity="error",
