@@ -48,7 +48,7 @@ def check_translation(source: str, translation: str) -> list[Finding]:
 
 
 def check_row(original: Example, translated: Example) -> list[Finding]:
-    """What all checks find in a row, field by field, and whether its rationale ends in its target."""
+    """What all checks find in a row, field by field and in the row as a whole."""
     findings = [
         finding.model_copy(update={"field": field})
         for field in FIELDS

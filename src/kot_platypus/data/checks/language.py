@@ -1,4 +1,4 @@
-"""Checks of the language itself: is it Korean, only Korean, and does it go anywhere?"""
+"""Checks of the language itself: that it is Korean, only Korean, and does not go round in circles."""
 
 from __future__ import annotations
 
@@ -12,13 +12,22 @@ from kot_platypus.data.checks.segments import Text
 
 _STRETCH = re.compile(r"[^가-힣\n]*[A-Za-z]{2}[^가-힣\n]*")
 _WORD = re.compile(r"(?<![A-Za-z_\\./@-])[a-z][a-z'’]+(?![A-Za-z_(./@\d])")
-_QUOTED = re.compile(r"[\"“'‘«「『《][^\"”'’»」』》\n]{1,80}[\"”'’»」』》]")
-_FUNCTION_WORDS = frozenset(
-    ["the", "is", "are", "was", "were", "has", "have", "had", "of", "to", "in", "on", "at", "for", "with", "that", "this", "it", "and", "or", "we", "you", "he", "she", "they", "by", "from", "as", "be", "can", "will", "if", "so", "then", "each", "how", "what", "which", "than", "not", "its", "their", "do", "does"]
+_QUOTED = re.compile(
+    r"\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|‘[^’\n]{1,200}’|[«「『《][^»」』》\n]{1,80}[»」』》]"
+    r"|(?<![A-Za-z])'[^\n]{1,80}?'(?![A-Za-z])"
 )
-_UNITS_AND_NAMES = frozenset(
-    ["cm", "mm", "km", "kg", "mg", "ml", "mi", "ft", "lb", "oz", "hz", "mph", "kph", "rpm", "ppm", "mol", "kcal", "cal", "min", "sec", "hr", "log", "sin", "cos", "tan", "exp", "max", "mod", "lim", "ln", "arcsin", "arctan", "gcd", "lcm", "det", "deg", "rad", "iphone", "ipad", "ebay", "http", "https", "www", "com", "org", "true", "false", "null", "none", "vs", "pm", "am", "pi"]
+_FUNCTION_LIST = (
+    "the is are was were has have had of to in on at for with that this it and or we you he "
+    "she they by from as be can will if so then each how what which than not its their do "
+    "does"
 )
+_FUNCTION_WORDS = frozenset(_FUNCTION_LIST.split())
+_UNITS_LIST = (
+    "cm mm km kg mg ml mi ft lb oz hz mph kph rpm ppm mol kcal cal min sec hr log sin cos tan "
+    "exp max mod lim ln gcd lcm det deg rad iphone ipad ebay http https www com org true "
+    "false null none vs pm am pi"
+)
+_UNITS_AND_NAMES = frozenset(_UNITS_LIST.split())
 _FEWEST_WORDS = 4  # lower-case words between two pieces of Korean that are no name any more
 
 

@@ -25,7 +25,7 @@ def find_numbers(source: Text, translation: Text) -> Findings:
 
     Catches a number that is lost, changed or added: 3.75 as 37.5, 12.5% as 12.5, -4 as 4.
     Look-alikes: 1,000 as 1000; 35,000 as 3만 5천; 2.5 million as 250만; three as 세; 3/4 as
-    4분의 3; March as 3월; 3 p.m. as 15시; half as 반; an hour as 1시간; a name's digits (H2O as 물).
+    4분의 3; March as 3월; 3 p.m. as 15시; half as 반; an hour as 1시간; H2O as 물.
     """
     wanted, named = _part_names(source.raw, read_digits(source.raw))
     found, renamed = _part_names(translation.raw, read_digits(translation.raw))
@@ -104,6 +104,7 @@ def _explain(
     """
     sure = [word for word in words if word.strength is Strength.WORD]
     loose = [word for word in words if word.strength is Strength.POSSIBLE]
+    loose.sort(key=lambda word: len(word.others))  # "quarters" are four, a "quarter" maybe 15
     hints = read_korean_words(translation.prose)
     missing, hints = _cancel(missing, hints)
     sure, extra = _cancel(sure, extra)

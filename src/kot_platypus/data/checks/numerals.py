@@ -123,36 +123,25 @@ def _read_sino(text: str) -> Decimal:
 
 # --- English words -----------------------------------------------------------------------------
 
-_CARDINALS = dict(
-    zip(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"],
-        range(20),
-        strict=True,
-    )
+_BELOW_20 = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
 )
-_TENS = dict(
-    zip(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"],
-        range(20, 100, 10),
-        strict=True,
-    )
+_TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety"
+_PLACES = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth "
+    "fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
 )
-_ORDINALS = dict(
-    zip(
-        ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth"],
-        range(1, 20),
-        strict=True,
-    )
-) | {"twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
+_MONTH_NAMES = (
+    "january february march april may june july august september october november december"
+)
+_CARDINALS = {word: value for value, word in enumerate(_BELOW_20.split())}
+_TENS = {word: 10 * value for value, word in enumerate(_TENS_NAMES.split(), start=2)}
+_ORDINALS = {word: value for value, word in enumerate(_PLACES.split(), start=1)}
+_ORDINALS |= {"twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
+_MONTHS = {word: value for value, word in enumerate(_MONTH_NAMES.split(), start=1)}
 _SURE = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8,
-              "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10}  # fmt: skip
-_MONTHS = dict(
-    zip(
-        ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"],
-        range(1, 13),
-        strict=True,
-    )
-)
+         "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10}  # fmt: skip
 # Words that only may stand for a number: "half" is 1/2, 0.5, 50 % or, of an hour, 30 minutes.
 _LOOSE: dict[str, tuple[str, ...]] = {
     "half": ("0.5", "2", "1", "50", "30"), "halves": ("2",), "halved": ("2",),
@@ -173,7 +162,6 @@ _JOINTS = frozenset((" ", "-", " and ", ", and ", "-and-", " and a ", "-and-a-")
 _ONE = re.compile(
     r"\b(?:an?|per|each|every|another|daily|weekly|monthly|yearly|hourly|annual\w*)\b"
 )
-_SURE_FROM = 3  # "one", "two", "first" and "second" vanish in good Korean; "three" does not
 
 
 def read_english_words(text: str) -> list[Number]:
@@ -222,6 +210,11 @@ def _goes_on(last: re.Match[str], match: re.Match[str], text: str) -> bool:
     return before in _SCALE_WORDS or (before in _TENS and 0 < _COMPOSED[word] < 10)
 
 
+def _is_sure(value: int) -> bool:
+    """Whether good Korean keeps such a number: "one", "two", "first", "second" often vanish."""
+    return value not in (1, 2)
+
+
 def _close(words: list[re.Match[str]]) -> list[Number]:
     """The one number that ``words`` make up; none when there are no words."""
     if not words:
@@ -237,7 +230,7 @@ def _close(words: list[re.Match[str]]) -> list[Number]:
             total, section = total + (section or 1) * int(_SCALES[word]), 0
     value = total + section
     alone = len(words) == 1 and words[0][0].lower() in _SCALE_WORDS  # "a million thanks"
-    strength = Strength.WORD if value >= _SURE_FROM and not alone else Strength.POSSIBLE
+    strength = Strength.WORD if _is_sure(value) and not alone else Strength.POSSIBLE
     return [Number(Decimal(value), (words[0].start(), words[-1].end()), strength)]
 
 
@@ -274,8 +267,8 @@ _DAYS = {"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿�
          "아흐레": 9, "열흘": 10, "보름": 15}  # fmt: skip
 _KOREAN_LOOSE: dict[str, tuple[str, ...]] = {
     "반": ("0.5", "30", "50", "2"), "절반": ("0.5", "50", "2"), "세제곱": ("3",), "제곱": ("2",),
-    "다스": ("12",), "정오": ("12",), "자정": ("0", "12"), "일주일": ("1", "7"),
-    "수백": ("100",), "수천": ("1000",), "영": ("0",), "제로": ("0",),
+    "다스": ("12",), "정오": ("12",), "자정": ("0", "12"), "일주일": ("1",),
+    "수백": ("100",), "수천": ("1000",), "영": ("0",), "없": ("0",), "제로": ("0",),
 }  # fmt: skip
 # What a one-syllable numeral may be glued to and still be one.
 _COUNTERS = (

@@ -28,14 +28,16 @@ _CODE_LINE = re.compile(
     r"""[ \t]*(?:
       (?:async\ )?def\ \w+\s*\(.* | class\ \w+\s*[(:{].*
     | import\ [\w.]+(?:\ as\ \w+|,.*)?;? | from\ [\w.]+\ import\ .*
-    | for\ \w+(?:,\ ?\w+)*\ in\ [^\n]+: | (?:if|elif|while)\ [^\n,]*[=<>()!%\[\]][^\n]*: | else: | try:
+    | for\ \w+(?:,\ ?\w+)*\ in\ [^\n]+: | (?:if|elif|while)\ [^\n,]*[=<>()!%\[\]][^\n]*:
+    | with\ [^\n]*\([^\n]*\)[^\n]*: | else: | try:
     | except(?:\ [^\n]*)?: | return(?:\ [^\s]+)?;? | return\ [^\n]*[-+*/%(\[=<>][^\n]*
     | \#include\b.* | using\ namespace\b.* | public\ (?:static|class|int|void)\b.*
-    | (?:int|float|double|char|void|bool|long|String|var|let|const|auto|std::\w+)\ [\w*&<>\[\]]+\s*[=(;\[].*
+    | (?:int|float|double|char|void|bool|long|String|var|let|const|auto|std::\w+)
+        \ [\w*&<>\[\]]+\s*[=(;\[].*
     | (?=[^\n]*[=()\[\]{}<>+])[^\n]*;(?:[ \t]*//[^\n]*)?
     | [^\n]*\)\s*\{ | \}\s*(?:else[^\n]*\{)?;?
-    | (?:SELECT|INSERT\ INTO|UPDATE|DELETE\ FROM|FROM|WHERE|(?:LEFT\ |INNER\ |RIGHT\ )?JOIN|GROUP\ BY
-        |ORDER\ BY|HAVING|CREATE\ TABLE|VALUES|LIMIT)\ [^\n]*
+    | (?:SELECT|INSERT\ INTO|UPDATE|DELETE\ FROM|FROM|WHERE|(?:LEFT\ |INNER\ |RIGHT\ )?JOIN
+        |GROUP\ BY|ORDER\ BY|HAVING|CREATE\ TABLE|VALUES|LIMIT)\ [^\n]*
     | [A-Za-z_][\w.\[\]]*\s*[-+*/]?=\s*[\w.]*[(\["'{][^\n]*
     | [A-Za-z_]\w*(?:\.\w+)*\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\);?
     )[ \t]*""",

@@ -29,8 +29,9 @@ class Sign(NamedTuple):
 
 
 def _sign(marks: str, spellings: str, english: str, korean: str, words: Words = "extra") -> Sign:
-    compiled = (re.compile(pattern) for pattern in (spellings, english, korean))
-    return Sign(tuple(marks.split()), *compiled, words)
+    return Sign(
+        tuple(marks.split()), re.compile(spellings), re.compile(english), re.compile(korean), words
+    )
 
 
 _SIGNS = {
@@ -41,11 +42,11 @@ _SIGNS = {
     "×": _sign("× ✕ * ⋅ · x ", r"[×✕⋅]|(?<=[\d)a-z]) [x*] (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
                r"|(?<=[\w)])\s?·\s?(?=[\w(])", r"\btimes\b|multipl|product of", "곱하|곱한|곱해"),
     "÷": _sign("÷ /", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
-    "/": _sign("/", r"(?<=[\da-z)])/(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|eighth|tenth",
+    "/": _sign("/", r"(?<=[\da-z)])/(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth",
                "분의|절반|반|나누|나눈|년", words="all"),
     "<": _sign("< ＜", r"(?<=[\w)\s])[<＜](?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
                "작|미만"),
-    ">": _sign("> ＞", r"(?<=[\w)\s])(?<!-)[>＞](?=[\s\d(a-z-])", r"greater|larger than|above|exceed",
+    ">": _sign("> ＞", r"(?<=[\w)\s])(?<!-)[>＞](?=[\s\d(a-z-])", r"greater|larger|above|exceed",
                "보다 크|보다 큰|초과"),
     "≤": _sign("≤ ⩽ <=", r"≤|⩽|<=(?!>)", r"at most|no more than|not exceed", "이하|작거나"),
     "≥": _sign("≥ ⩾ >=", r"≥|⩾|(?<!=)>=", r"at least|no less than", "이상|크거나"),
@@ -62,7 +63,7 @@ _SIGNS = {
 # One count each, and no words for them: sets, logic, calculus.
 _BARE = frozenset("∈∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠≈≡∝∴∵∧∨¬↔∆∇")
 _BINARY_MINUS = re.compile(r"(?:(?<=[\d)])|(?<=\b[a-zA-Z])) [-−–] (?=[\d($\\]|[a-zA-Z]\b)")
-_COMMAND = re.compile(r"\\(?:[A-Za-z가-힣]+|[{}])")
+_COMMAND = re.compile(r"\\(?:[A-Za-z가-힣]+|[][{}()])")
 _TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|operatorname)\s*\{[^{}]*\}")
 _UNSEEN = re.compile(r"\\(?:[,;!: ]|quad\b|qquad\b|left\b|right\b|displaystyle\b)|\s+")
 _STRAY_DOLLAR = re.compile(r"(?<!\\)\$(?!\s?\d)")
@@ -90,7 +91,9 @@ def _compare_minus(source: Text, translation: Text) -> Findings:
     """A minus between two terms; a dash between words is none, and 3 - 5 may come as 3~5."""
     wanted = len(_BINARY_MINUS.findall(source.prose))
     found = len(_BINARY_MINUS.findall(translation.prose))
-    if wanted > found + len(re.findall("빼|뺀|뺄|마이너스|~", translation.prose)):
+    said = len(re.findall(r"빼|뺀|뺄|마이너스|\d\s?~", translation.prose))
+    said -= len(re.findall(r"(?i)subtract|minus|take away|\bless\b", source.prose))
+    if wanted > found + max(0, said):
         yield _broken(f"-: {wanted} became {found}")
 
 
