@@ -72,8 +72,8 @@ def measure_false_alarms(part: str, count: int, show: bool) -> list[Row]:
             details = [f.detail for f in check_translation(row.source, row.translation)]
             print(f"-- {errors} {warnings} {details}\n{row.source}\n=> {row.translation}\n")
     print(
-        f"\nOf {len(rows)} good rows, {flagged} ({flagged / len(rows):.1%}) get an error and another "
-        f"{warned} ({warned / len(rows):.1%}) a warning alone: {dict(names.most_common())}."
+        f"\nOf {len(rows)} good rows, {flagged} ({flagged / len(rows):.1%}) get an error and "
+        f"another {warned} ({warned / len(rows):.1%}) a warning alone: {dict(names.most_common())}."
     )
     return rows
 

@@ -73,7 +73,7 @@ def agrees(target: str, rationale: str) -> bool | None:
     if option := _OPTION.match(target):
         said = _OPTION_SAID.findall(end) or _OPTION_SAID.findall(rationale)
         if said:
-            return said[-1] == option[1].upper()
+            return bool(said[-1] == option[1].upper())
         target = target[option.end() :]
     polar = _POLAR.get(target.rstrip(".").lower())
     if polar is not None:

@@ -8,10 +8,10 @@ import re
 from kot_platypus.data.checks.findings import Finding, Findings
 from kot_platypus.data.checks.segments import BLANK, Text
 
-# Korean needs about half as many syllables as English has letters. The bounds lie far outside of
-# what the development part of the planted set shows for texts of 40 letters and more.
-SYLLABLES_PER_LETTER = 0.48
-FEWEST_SYLLABLES, FEW_SYLLABLES, MOST_SYLLABLES = 0.22, 0.38, 1.0
+# Syllables of Korean for a letter of English. In the development part of the planted set the median
+# is 0.44 and 98 of 100 texts of 40 letters and more lie between 0.37 and 0.53.
+SYLLABLES_PER_LETTER = 0.44
+FEWEST_SYLLABLES, FEW_SYLLABLES, MOST_SYLLABLES = 0.22, 0.36, 1.0
 _SHORTEST = 40  # letters of source below which length says nothing
 
 # --- sentences ---------------------------------------------------------------------------------
@@ -28,6 +28,11 @@ _CODE = re.compile(rf"(?:\n|^){BLANK}[{BLANK}\s]*(?=\n|$)")
 _CONTENT = re.compile(rf"[A-Za-z가-힣{BLANK}]")
 
 
+def _count_ends(prose: str) -> int:
+    """A first guess at the number of sentences, good enough to see that none is missing."""
+    return len(_END.findall(prose))
+
+
 def split_sentences(prose: str) -> list[str]:
     """The sentences of ``prose``, ended by full stops, question marks or line ends."""
     if "." in prose:
@@ -35,11 +40,14 @@ def split_sentences(prose: str) -> list[str]:
     return [part for part in _SENTENCE.findall(prose) if _CONTENT.search(part)]
 
 
+_HANGUL = re.compile(r"[가-힣]+")
+_OTHER = re.compile(rf"[A-Za-z0-9{BLANK}]+")
+
+
 def measure_size(text: str) -> float:
     """How long a sentence is, in syllables of Korean: in either language about the same."""
-    hangul = sum("가" <= char <= "힣" for char in text)
-    others = sum(char.isalnum() or char == BLANK for char in text) - hangul
-    return hangul + SYLLABLES_PER_LETTER * others
+    hangul = sum(map(len, _HANGUL.findall(text)))
+    return hangul + SYLLABLES_PER_LETTER * sum(map(len, _OTHER.findall(text)))
 
 
 # --- the check ---------------------------------------------------------------------------------
@@ -61,7 +69,7 @@ def find_cut_off(source: Text, translation: Text) -> Findings:
         word = "short" if ratio < FEWEST_SYLLABLES else "long"
         yield _cut(f"too {word}: {ratio:.2f} syllables for a letter of the source")
     elif (
-        len(_END.findall(source.prose)) != len(_END.findall(translation.prose))
+        _count_ends(source.prose) > _count_ends(translation.prose)
         or source.prose.count("\n") != translation.prose.count("\n")
         or (ratio is not None and ratio < FEW_SYLLABLES)
     ):

@@ -1,4 +1,4 @@
-"""Checks of the language itself: that it is Korean, only Korean, and does not go round in circles."""
+"""Checks of the language itself: that it is Korean, only Korean, and goes somewhere."""
 
 from __future__ import annotations
 
@@ -152,9 +152,11 @@ def find_repetition(source: Text, translation: Text) -> Findings:
     match = None
     if again > _SPARE and again > _count_again(source.raw) + _SPARE:
         match = _LOOP.search(translation.raw) or _find_repeated_sentence(source, translation)
-    if match is None and words and len(max(words, key=len)) > 16:
+    longest = max(map(len, words), default=0)
+    if match is None and longest > 16:
         match = _GLUED_LOOP.search(translation.prose)
-    match = match or _STUTTER.search(translation.prose)
+    if match is None and longest > 7:
+        match = _STUTTER.search(translation.prose)
     if match and _LOOP.search(source.raw) is None and _STUTTER.search(source.raw) is None:
         yield Finding(
             check="repetition",

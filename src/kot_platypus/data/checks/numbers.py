@@ -12,6 +12,7 @@ from kot_platypus.data.checks.numerals import (
     AND_A_HALF,
     Number,
     Strength,
+    have_same_digits,
     read_articles,
     read_digits,
     read_english_words,
@@ -27,22 +28,33 @@ def find_numbers(source: Text, translation: Text) -> Findings:
     Look-alikes: 1,000 as 1000; 35,000 as 3만 5천; 2.5 million as 250만; three as 세; 3/4 as
     4분의 3; March as 3월; 3 p.m. as 15시; half as 반; an hour as 1시간; H2O as 물.
     """
+    words = read_english_words(source.prose)
+    if any(map(_is_telling, words)) or not have_same_digits(source.raw, translation.raw):
+        yield from _compare_numbers(source, translation, words)
+    yield from _find_signs(source, translation)
+
+
+def _compare_numbers(source: Text, translation: Text, words: list[Number]) -> Findings:
     wanted, named = _part_names(source.raw, read_digits(source.raw))
     found, renamed = _part_names(translation.raw, read_digits(translation.raw))
-    words = read_english_words(source.prose)
     missing, extra = _cancel(wanted, found)
     if missing or extra or any(map(_is_telling, words)):
-        missing = _add_readings(source.raw, missing, wanted)
-        extra = _add_readings(translation.raw, extra, found)
-        words = _add_readings(source.raw, words, wanted)
-        missing, extra = _explain(source, translation, missing, extra, words)
+        hints = read_korean_words(translation.prose)
+        sure = [word for word in words if word.strength is Strength.WORD]
+        loose = [word for word in words if word.strength is Strength.POSSIBLE]
+        missing, hints = _cancel(missing, hints)
+        sure, extra = _cancel(sure, extra)
+        sure, hints = _cancel(sure, hints)
+        if missing or extra or sure or any(hint.strength is Strength.WORD for hint in hints):
+            missing = _add_readings(source.raw, [*missing, *sure], wanted)
+            extra = _add_readings(translation.raw, extra, found)
+            missing, extra = _explain(source, missing, extra, loose, hints)
     if named or renamed:
         lost, new = _cancel(named, renamed)
         if lost and new:  # a name may be translated, H2O as 물, but x1 must not become x2
             missing, extra = [*missing, *lost], [*extra, *new]
     if missing or extra:
         yield _report(source, translation, missing, extra)
-    yield from _find_signs(source, translation)
 
 
 def _is_telling(word: Number) -> bool:
@@ -92,31 +104,22 @@ def _cancel_loosely(
 
 def _explain(
     source: Text,
-    translation: Text,
     missing: list[Number],
     extra: list[Number],
-    words: list[Number],
+    loose: list[Number],
+    hints: list[Number],
 ) -> tuple[list[Number], list[Number]]:
-    """What of the numbers is still unpaired when words, scales and clock times are read too.
+    """What is still unpaired when all that a number may mean is tried, and doubtful words too.
 
-    Exact readings are paired before loose ones, so that a month ("March") or an article cannot
-    take what a clear number word needs.
+    ``loose`` are the source's doubtful number words, ``hints`` the translation's. Those with
+    fewer meanings choose first: "quarters" are four, a "quarter" may be 15 minutes.
     """
-    sure = [word for word in words if word.strength is Strength.WORD]
-    loose = [word for word in words if word.strength is Strength.POSSIBLE]
-    loose.sort(key=lambda word: len(word.others))  # "quarters" are four, a "quarter" maybe 15
-    hints = read_korean_words(translation.prose)
-    missing, hints = _cancel(missing, hints)
-    sure, extra = _cancel(sure, extra)
-    sure, hints = _cancel(sure, hints)
+    loose = sorted(loose, key=lambda word: len(word.others))
     loose, extra = _cancel(loose, extra)
     missing, extra = _cancel_loosely(missing, extra)
     extra, loose = _cancel_loosely(extra, loose)
     loose, hints = _cancel(loose, hints)
     missing, hints = _cancel_loosely(missing, hints)
-    sure, rest = _cancel_loosely(sure, [*extra, *hints])
-    extra = [number for number in rest if number.strength is Strength.DIGITS]
-    hints = [number for number in rest if number.strength is not Strength.DIGITS]
     loose, hints = _cancel_loosely(loose, hints)
     if extra:
         extra, _ = _cancel_loosely(extra, read_articles(source.prose))
@@ -124,9 +127,9 @@ def _explain(
     # "two apples" as "사과 세 개": neither word is proof alone, the two together are.
     changed = [hint for hint in hints if hint.strength is Strength.WORD]
     doubtful = [word for word in loose if word.value in (1, 2) and not word.others]
-    if changed and doubtful and not (missing or sure):
+    if changed and doubtful and not missing:
         return doubtful[:1], [*extra, *changed[:1]]
-    return [*missing, *sure], extra
+    return missing, extra
 
 
 _CLOCK = re.compile(r"(?::\d\d)?\s?([ap])\.?\s?m\b", re.IGNORECASE)
@@ -138,8 +141,11 @@ def _add_readings(text: str, numbers: list[Number], alike: list[Number]) -> list
     Which of two equal numbers is the one without partner is chance, so that a number gets the
     readings of all that are ``alike``: "3:30 p.m. on the 3rd" has a 3 that may come as 15.
     """
+    values = {number.value for number in numbers}
     readings: dict[Decimal, list[Decimal]] = {}
     for number in alike:
+        if number.value not in values:
+            continue
         readings.setdefault(number.value, []).extend(_read_in_place(text, number))
     return [
         number._replace(others=(*number.others, *readings.get(number.value, ())))

@@ -43,7 +43,10 @@ _BIG_UNITS = {"만": Decimal(10**4), "억": Decimal(10**8), "조": Decimal(10**1
 # --- digits ------------------------------------------------------------------------------------
 
 # Thousands are parted by a comma, in LaTeX by "{,}", "\," or ",\!".
-_PLAIN = r"(?:\d{1,3}(?:(?:,(?:\\!)?|\{,\}|\\,)\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?)"
+_PLAIN = (
+    r"(?:[0-9]{1,3}(?:(?:,(?:\\!)?|\{,\}|\\,)[0-9]{3})+(?![0-9])(?:\.[0-9]+)?"
+    r"|[0-9]+(?:\.[0-9]+)?)"
+)
 _UNIT = r"(?:[십백천]?[만억조]|[십백천])"
 _DIGITS = re.compile(
     rf"(?P<plain>{_PLAIN})"
@@ -51,11 +54,27 @@ _DIGITS = re.compile(
     r"|[\s-]?(?P<scale>hundred|thousand|million|billion|trillion|dozen)\b|(?P<short>[kKM]|bn)\b)?"
     r"|(?P<raised>[⁰¹²³⁴-⁹₀-₉]+)|(?P<vulgar>[½⅓⅔¼¾])"
 )
-_DIGIT = re.compile(r"[\d⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾]")
+_DIGIT = re.compile(r"[0-9⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾]")
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉", "01234567890123456789")
 _VULGAR = {"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4)}
 _SEPARATORS = re.compile(r"[^\d.]")
 _TERM = re.compile(rf"{_PLAIN}|[십백천만억조]")
+
+
+_RUN = re.compile(r"[0-9][0-9.,]*|[⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾]")
+_SCALED = re.compile(
+    r"[0-9][ -]?(?:[십백천만억조kKM]|hundred|thousand|million|billion|trillion|dozen|bn)"
+)
+
+
+def have_same_digits(text: str, other: str) -> bool:
+    """Whether two texts hold the same digits, written alike and without scales: the usual case."""
+    runs, others = _RUN.findall(text), _RUN.findall(other)
+    return (
+        len(runs) == len(others)
+        and sorted(run.rstrip(".,") for run in runs) == sorted(run.rstrip(".,") for run in others)
+        and not (_SCALED.search(text) or _SCALED.search(other))
+    )
 
 
 def read_digits(text: str) -> list[Number]:

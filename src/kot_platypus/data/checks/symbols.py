@@ -21,7 +21,7 @@ class Sign(NamedTuple):
     "bind", an English word itself needs a sign or a word.
     """
 
-    marks: tuple[str, ...]
+    marks: frozenset[str]
     spellings: re.Pattern[str]
     english: re.Pattern[str]
     korean: re.Pattern[str]
@@ -30,38 +30,40 @@ class Sign(NamedTuple):
 
 def _sign(marks: str, spellings: str, english: str, korean: str, words: Words = "extra") -> Sign:
     return Sign(
-        tuple(marks.split()), re.compile(spellings), re.compile(english), re.compile(korean), words
+        frozenset(marks), re.compile(spellings), re.compile(english), re.compile(korean), words
     )
 
 
 _SIGNS = {
-    "=": _sign("=", r"(?<![<>=!:/])=(?![=>])", r"equal|makes|gives|totals", "같다|같습|같으|등호"),
-    "≠": _sign("≠ !=", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
-    "+": _sign("+", r"(?<=[\w)\]}\s^])\+(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing)?\b|\bsum\b",
+    "=": _sign("=", r"=(?<![<>=!:/]=)(?![=>])", r"equal|makes|gives|totals", "같다|같습|같으|등호"),
+    "≠": _sign("≠!", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
+    "+": _sign("+", r"\+(?<=[\w)\]}\s^]\+)(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing)?\b|\bsum\b",
                "더하|더한|더해|플러스"),
-    "×": _sign("× ✕ * ⋅ · x ", r"[×✕⋅]|(?<=[\d)a-z]) [x*] (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
+    "×": _sign("×✕*⋅·", r"[×✕⋅]|(?<=[\d)a-z]) [x*] (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
                r"|(?<=[\w)])\s?·\s?(?=[\w(])", r"\btimes\b|multipl|product of", "곱하|곱한|곱해"),
-    "÷": _sign("÷ /", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
-    "/": _sign("/", r"(?<=[\da-z)])/(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth",
+    "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
+    "/": _sign("/", r"/(?<=[\da-z)]/)(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth",
                "분의|절반|반|나누|나눈|년", words="all"),
-    "<": _sign("< ＜", r"(?<=[\w)\s])[<＜](?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
+    "<": _sign("<＜", r"[<＜](?<=[\w)\s].)(?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
                "작|미만"),
-    ">": _sign("> ＞", r"(?<=[\w)\s])(?<!-)[>＞](?=[\s\d(a-z-])", r"greater|larger|above|exceed",
+    ">": _sign(">＞", r"[>＞](?<=[\w)\s].)(?=[\s\d(a-z-])", r"greater|larger|above|exceed",
                "보다 크|보다 큰|초과"),
-    "≤": _sign("≤ ⩽ <=", r"≤|⩽|<=(?!>)", r"at most|no more than|not exceed", "이하|작거나"),
-    "≥": _sign("≥ ⩾ >=", r"≥|⩾|(?<!=)>=", r"at least|no less than", "이상|크거나"),
-    "^": _sign("^ ⁰ ¹ ² ³ ⁴ ⁵ ⁶ ⁷ ⁸ ⁹ square cub 제곱", r"(?<=[\w)\]}])\^(?=[\w({-])|[⁰¹²³⁴-⁹]+",
+    "≤": _sign("≤⩽<", r"≤|⩽|<=(?!>)", r"at most|no more than|not exceed", "이하|작거나"),
+    "≥": _sign("≥⩾>", r"≥|⩾|>=(?<!=>=)", r"at least|no less than", "이상|크거나"),
+    "^": _sign("^⁰¹²³⁴⁵⁶⁷⁸⁹", r"\^(?<=[\w)\]}]\^)(?=[\w({-])|[⁰¹²³⁴-⁹]+",
                r"\bsquared?\b (?:\w+)?(?:met(?:er|re)|feet|foot|mile|inch|unit|yard|cm|km|m\b)"
                r"|\bcubic (?!equation|function|poly)|\bsquared\b|\bcubed\b",
                "제곱(?!근)|평방|입방", words="bind"),
     "√": _sign("√", r"√", r"\broot\b", "루트|제곱근|근호"),
-    "→": _sign("→ -> => ⇒ ⟹", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
-    "°": _sign("° º ℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
-    "±": _sign("± +/-", r"±|\+/-", r"plus or minus", "플러스마이너스|오차"),
+    "→": _sign("→=⇒⟹>", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
+    "°": _sign("°º℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
+    "±": _sign("±+", r"±|\+/-", r"plus or minus", "플러스마이너스|오차"),
     "π": _sign("π", r"π", r"\bpi\b", "파이|원주율"),
 }  # fmt: skip
 # One count each, and no words for them: sets, logic, calculus.
 _BARE = frozenset("∈∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠≈≡∝∴∵∧∨¬↔∆∇")
+_MARKS = _BARE.union(*(sign.marks for sign in _SIGNS.values()))
+_ANY = re.compile(f"[{re.escape(''.join(sorted(_MARKS)))}]")
 _BINARY_MINUS = re.compile(r"(?:(?<=[\d)])|(?<=\b[a-zA-Z])) [-−–] (?=[\d($\\]|[a-zA-Z]\b)")
 _COMMAND = re.compile(r"\\(?:[A-Za-z가-힣]+|[][{}()])")
 _TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|operatorname)\s*\{[^{}]*\}")
@@ -145,24 +147,24 @@ def _compare_dollars(source: Text, translation: Text) -> Findings:
 
 def _compare_signs(source: Text, translation: Text) -> Findings:
     left, right = source.prose, translation.prose
-    chars = set(left + right)
-    for char in chars & _BARE:
+    present = {*_ANY.findall(left), *_ANY.findall(right)}
+    if " x " in left or " x " in right:
+        present.add("×")
+    if "squar" in left or "cub" in left or "제곱" in right:
+        present.add("^")
+    if not present:
+        return
+    for char in present & _BARE:
         if left.count(char) != right.count(char):
             yield _broken(f"{char}: {left.count(char)} became {right.count(char)}")
+    names = [name for name, sign in _SIGNS.items() if not present.isdisjoint(sign.marks)]
     gaps: dict[str, int] = {}
-    for name, sign in _SIGNS.items():
-        if not any(mark in left or mark in right for mark in sign.marks):
-            continue
+    for name in names:
+        sign = _SIGNS[name]
         wanted = [match.span() for match in sign.spellings.finditer(left)]
         found = [match.span() for match in sign.spellings.finditer(right)]
-        gap = gaps[name] = len(wanted) - len(found)
-        if gap == 0 and sign.words != "bind":
-            continue
-        english, korean = len(sign.english.findall(left)), len(sign.korean.findall(right))
-        if sign.words != "all":  # what both languages say is no sign in either
-            english, korean = english - min(english, korean), korean - min(english, korean)
-        lost = gap - korean + (english if sign.words == "bind" else 0)
-        if lost > 0 or -gap > english:
+        gaps[name] = len(wanted) - len(found)
+        if (gaps[name] or sign.words == "bind") and not _is_said(sign, gaps[name], left, right):
             yield Finding(
                 check="math_symbols",
                 severity="error",
@@ -176,6 +178,15 @@ def _compare_signs(source: Text, translation: Text) -> Findings:
     new_signs = [name for name in _EXCLUSIVE if gaps.get(name, 0) < 0]
     if lost_signs and new_signs:
         yield _broken(f"{lost_signs[0]} became {new_signs[0]}")
+
+
+def _is_said(sign: Sign, gap: int, left: str, right: str) -> bool:
+    """Whether words make up for ``gap`` signs too few (or, below 0, too many) on the right."""
+    english, korean = len(sign.english.findall(left)), len(sign.korean.findall(right))
+    if sign.words != "all":  # what both languages say is no sign in either
+        english, korean = english - min(english, korean), korean - min(english, korean)
+    lost = gap - korean + (english if sign.words == "bind" else 0)
+    return lost <= 0 and -gap <= english
 
 
 _EXCLUSIVE = ("=", "≠", "<", ">", "≤", "≥", "+", "×", "±")
