@@ -147,7 +147,7 @@ def find_lost(wanted: list[str], found: list[str]) -> list[str]:
 _CLOSERS = "\"'”’)]* \n"
 _STOPS = frozenset(".!?。:")
 # Korean sentences end in these syllables; a text cut in the middle seldom does.
-_FINALS = frozenset("다요까죠음함임됨오라자네군지걸게야어아;%)]}\"'”’*`~…" + BLANK)
+_FINALS = frozenset("다요까죠음함임됨오라자네군지야어아;%)]}\"'”’*`~…" + BLANK)
 _SHORT_END = 5  # words; "3 apples." may well become "사과 3개"
 
 
