@@ -2,7 +2,7 @@
 
     python bench/data_checks.py
 
-The planted set is tests/data/planted.py: 2,000 good rows and 250 errors of each of KOpen-platypus's
+The planted set is tests/data/planted: 2,000 good rows and 250 errors of each of KOpen-platypus's
 five kinds, in a development part and a held-out part whose templates are others.
 """
 

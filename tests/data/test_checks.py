@@ -83,6 +83,7 @@ def test_numbers_that_differ(source, translation):
     ("at 3:30 p.m.", "오후 3시 30분에"),
     ("at 3:30 p.m.", "15시 30분에"),
     ("at 3:30", "3시 반에"),
+    ("at 2:15 p.m., twice as fast", "14시 15분에 2배로"),
     ("at 10:00", "10시에"),
     ("quarter past three", "세 시 15분"),
     ("an hour and a half", "한 시간 반"),

@@ -48,6 +48,7 @@ def _compare_numbers(source: Text, translation: Text, words: list[Number]) -> Fi
         if missing or extra or sure or any(hint.strength is Strength.WORD for hint in hints):
             missing = _add_readings(source.raw, [*missing, *sure], wanted)
             extra = _add_readings(translation.raw, extra, found)
+            loose = _add_readings(source.raw, loose, wanted)
             missing, extra = _explain(source, missing, extra, loose, hints)
     if named or renamed:
         lost, new = _cancel(named, renamed)
