@@ -29,38 +29,48 @@ def find_numbers(source: Text, translation: Text) -> Findings:
     4분의 3; March as 3월; 3 p.m. as 15시; half as 반; an hour as 1시간; H2O as 물.
     """
     words = read_english_words(source.prose)
-    if any(map(_is_telling, words)) or not have_same_digits(source.raw, translation.raw):
-        yield from _compare_numbers(source, translation, words)
+    sure = [word for word in words if word.strength is Strength.WORD]
+    doubtful = any(map(_is_doubtful, words))
+    same_digits = have_same_digits(source.raw, translation.raw)
+    if sure or doubtful or not same_digits:
+        hints = read_korean_words(translation.prose)
+        unsaid, left = _cancel(sure, hints)
+        # The usual case is done here: the same digits, and a numeral for every number word.
+        if unsaid or not same_digits or (doubtful and any(map(_is_word, left))):
+            yield from _compare_numbers(source, translation, words, hints)
     yield from _find_signs(source, translation)
 
 
-def _compare_numbers(source: Text, translation: Text, words: list[Number]) -> Findings:
+def _compare_numbers(
+    source: Text, translation: Text, words: list[Number], hints: list[Number]
+) -> Findings:
     wanted, named = _part_names(source.raw, read_digits(source.raw))
     found, renamed = _part_names(translation.raw, read_digits(translation.raw))
     missing, extra = _cancel(wanted, found)
-    if missing or extra or any(map(_is_telling, words)):
-        hints = read_korean_words(translation.prose)
-        sure = [word for word in words if word.strength is Strength.WORD]
-        loose = [word for word in words if word.strength is Strength.POSSIBLE]
-        missing, hints = _cancel(missing, hints)
-        sure, extra = _cancel(sure, extra)
-        sure, hints = _cancel(sure, hints)
-        if missing or extra or sure or any(hint.strength is Strength.WORD for hint in hints):
-            missing = _add_readings(source.raw, [*missing, *sure], wanted)
-            extra = _add_readings(translation.raw, extra, found)
-            loose = _add_readings(source.raw, loose, wanted)
-            missing, extra = _explain(source, missing, extra, loose, hints)
-    if named or renamed:
-        lost, new = _cancel(named, renamed)
-        if lost and new:  # a name may be translated, H2O as 물, but x1 must not become x2
-            missing, extra = [*missing, *lost], [*extra, *new]
+    sure = [word for word in words if word.strength is Strength.WORD]
+    loose = [word for word in words if word.strength is Strength.POSSIBLE]
+    missing, hints = _cancel(missing, hints)
+    sure, extra = _cancel(sure, extra)
+    sure, hints = _cancel(sure, hints)
+    if missing or extra or sure or any(map(_is_word, hints)):
+        missing = _add_readings(source.raw, [*missing, *sure], wanted)
+        extra = _add_readings(translation.raw, extra, found)
+        loose = _add_readings(source.raw, loose, wanted)
+        missing, extra = _explain(source, missing, extra, loose, hints)
+    lost, new = _cancel(named, renamed)
+    if lost and new:  # a name may be translated, H2O as 물, but x1 must not become x2
+        missing, extra = [*missing, *lost], [*extra, *new]
     if missing or extra:
         yield _report(source, translation, missing, extra)
 
 
-def _is_telling(word: Number) -> bool:
-    """Whether a number word needs a partner, or may have been changed (see _explain)."""
-    return word.strength is Strength.WORD or (word.value in (1, 2) and not word.others)
+def _is_word(number: Number) -> bool:
+    return number.strength is Strength.WORD
+
+
+def _is_doubtful(word: Number) -> bool:
+    """Whether a word is "one", "two" or the like: it may vanish, but not become another number."""
+    return word.value in (1, 2) and not word.others and word.strength is Strength.POSSIBLE
 
 
 def _part_names(text: str, numbers: list[Number]) -> tuple[list[Number], list[Number]]:
@@ -126,8 +136,8 @@ def _explain(
         extra, _ = _cancel_loosely(extra, read_articles(source.prose))
     missing = [number for number in missing if not _may_vanish(source.raw, number)]
     # "two apples" as "사과 세 개": neither word is proof alone, the two together are.
-    changed = [hint for hint in hints if hint.strength is Strength.WORD]
-    doubtful = [word for word in loose if word.value in (1, 2) and not word.others]
+    changed = list(filter(_is_word, hints))
+    doubtful = list(filter(_is_doubtful, loose))
     if changed and doubtful and not missing:
         return doubtful[:1], [*extra, *changed[:1]]
     return missing, extra
