@@ -15,10 +15,9 @@ Words = Literal["extra", "all", "bind"]
 class Sign(NamedTuple):
     """A sign of plain text: its spellings, and the words that say it in either language.
 
-    ``spellings`` is one class: × and x between numbers are the same. None can be where no
-    ``marks`` are. Words may stand
-    for a sign: "extra" ones, which the other language does not say too, or "all"; where they
-    "bind", an English word itself needs a sign or a word.
+    ``spellings`` is one class: × and x between numbers are the same. None can be where no ``marks``
+    are. Words may stand for a sign: "extra" ones, which the other language does not say too, or
+    "all"; where they "bind", an English word itself needs a sign or a word.
     """
 
     marks: frozenset[str]
