@@ -12,8 +12,8 @@ TRL's SFTTrainer, unpacked and packed (`bfd`); ours. All but the first at the mi
 length that was the quickest on half of the examples. LoRA as Platypus had it, without dropout so
 that gradients can be compared; no gradient checkpointing. The examples have KoCoT's lengths (about
 300 tokens, about half of them response) and random tokens. Every measurement is a process of its
-own: one optimizer step to get warm, whose gradient is compared with float64's of separate passes and
-whose matrix products are counted (attention's kernels apart), then the timed steps.
+own: one optimizer step to get warm, whose gradient is compared with that of separate passes in
+float64 and whose matrix products are counted (attention's kernels apart), then the timed steps.
 """
 
 from __future__ import annotations

@@ -1,0 +1,60 @@
+"""Checks of a translation against its source: what a person would otherwise look for by hand.
+
+Every check is a function from two texts to its findings and knows nothing of the others. ``CHECKS``
+is all of them, in the order in which they report; ``answer_mismatch`` alone needs a whole row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kot_platypus.data.checks.answers import find_answer_mismatch
+from kot_platypus.data.checks.completeness import find_cut_off
+from kot_platypus.data.checks.findings import Finding, Findings, Severity, Span
+from kot_platypus.data.checks.language import (
+    find_mixed_language,
+    find_repetition,
+    find_untranslated,
+)
+from kot_platypus.data.checks.numbers import find_numbers
+from kot_platypus.data.checks.segments import Text
+from kot_platypus.data.checks.structure import (
+    find_code_mixed,
+    find_code_only,
+    find_placeholder,
+)
+from kot_platypus.data.checks.symbols import find_math_symbols
+from kot_platypus.records import Example
+
+CHECKS: dict[str, Callable[[Text, Text], Findings]] = {
+    "placeholder": find_placeholder,
+    "code_only": find_code_only,
+    "code_mixed": find_code_mixed,
+    "numbers": find_numbers,
+    "math_symbols": find_math_symbols,
+    "untranslated": find_untranslated,
+    "cut_off": find_cut_off,
+    "repetition": find_repetition,
+    "mixed_language": find_mixed_language,
+}
+CHECK_NAMES = (*CHECKS, "answer_mismatch")
+FIELDS = ("source", "input", "rationale", "target")
+
+
+def check_translation(source: str, translation: str) -> list[Finding]:
+    """What all checks find in one text's translation; empty when it seems to be good."""
+    left, right = Text(source), Text(translation)
+    return [finding for check in CHECKS.values() for finding in check(left, right)]
+
+
+def check_row(original: Example, translated: Example) -> list[Finding]:
+    """What all checks find in a row, field by field and in the row as a whole."""
+    findings = [
+        finding.model_copy(update={"field": field})
+        for field in FIELDS
+        for finding in check_translation(getattr(original, field), getattr(translated, field))
+    ]
+    return [*findings, *find_answer_mismatch(original, translated)]
+
+
+__all__ = ["CHECKS", "CHECK_NAMES", "Finding", "Severity", "Span", "check_row", "check_translation"]

@@ -1,0 +1,182 @@
+"""Checks of the language itself: that it is Korean, only Korean, and goes somewhere."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from kot_platypus.data.checks.findings import Finding, Findings, Span, shorten
+from kot_platypus.data.checks.segments import Text
+
+# --- untranslated ------------------------------------------------------------------------------
+
+_STRETCH = re.compile(r"[^가-힣\n]*[A-Za-z]{2}[^가-힣\n]*")
+_WORD = re.compile(r"(?<![A-Za-z_\\./@-])[a-z][a-z'’]+(?![A-Za-z_(./@\d])")
+_QUOTED = re.compile(
+    r"\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|‘[^’\n]{1,200}’|[«「『《][^»」』》\n]{1,80}[»」』》]"
+    r"|(?<![A-Za-z])'[^\n]{1,80}?'(?![A-Za-z])"
+)
+_FUNCTION_LIST = (
+    "the is are was were has have had of to in on at for with that this it and or we you he "
+    "she they by from as be can will if so then each how what which than not its their do "
+    "does"
+)
+_FUNCTION_WORDS = frozenset(_FUNCTION_LIST.split())
+_UNITS_LIST = (
+    "cm mm km kg mg ml mi ft lb oz hz mph kph rpm ppm mol kcal cal min sec hr log sin cos tan "
+    "exp max mod lim ln gcd lcm det deg rad iphone ipad ebay http https www com org true "
+    "false null none vs pm am pi"
+)
+_UNITS_AND_NAMES = frozenset(_UNITS_LIST.split())
+_FEWEST_WORDS = 4  # lower-case words between two pieces of Korean that are no name any more
+
+
+def find_untranslated(source: Text, translation: Text) -> Findings:
+    """The translation is Korean throughout.
+
+    Catches a copy of the source, a sentence or a clause left in English, and single English words
+    (a warning). Look-alikes: short answers and names kept as they are (Isaac Newton, B, DNA),
+    titles, quoted English in a question about English, code, formulas, units.
+    """
+    words = translation.words
+    if not words or not source.words:
+        return
+    if not translation.num_hangul:
+        lower = _list_words(translation.prose)
+        if lower:
+            is_error = len(words) >= 3 and len(lower) >= 2
+            yield _left("nothing is Korean", [(0, len(translation.raw))], is_error=is_error)
+        return
+    prose = translation.prose
+    if not _QUOTES.isdisjoint(prose):
+        prose = _QUOTED.sub(lambda match: " " * len(match[0]), prose)
+    kept, passages = [], []
+    for stretch in _STRETCH.finditer(prose):
+        found = _list_words(stretch[0])
+        if _is_passage(stretch[0], found):
+            passages.append(stretch.span())
+        elif any(len(word) > 3 for word in found):
+            kept.append(stretch.span())
+    if passages:
+        detail = f"left in English: {shorten(prose[slice(*passages[0])])}"
+        yield _left(detail, passages, is_error=True)
+    elif kept:
+        yield _left(f"English words: {shorten(prose[slice(*kept[0])])}", kept, is_error=False)
+
+
+_QUOTES = frozenset("\"“'‘«「『《")
+
+
+def _list_words(prose: str) -> list[str]:
+    """The lower-case English words that are no units or well-known names."""
+    return [word for word in _WORD.findall(prose) if word not in _UNITS_AND_NAMES]
+
+
+def _is_passage(stretch: str, words: list[str]) -> bool:
+    """Whether a stretch without Korean is a piece of a sentence rather than a name or a term."""
+    if len(words) >= _FEWEST_WORDS or (
+        len(words) == _FEWEST_WORDS - 1 and not _FUNCTION_WORDS.isdisjoint(words)
+    ):
+        return True
+    is_sentence = stretch.rstrip()[-1:] in (".", "?", "!") and len(stretch.split()) > 2
+    return is_sentence and len(words) > 1
+
+
+def _left(detail: str, spans: list[Span], *, is_error: bool) -> Finding:
+    return Finding(
+        check="untranslated",
+        severity="error" if is_error else "warning",
+        detail=detail,
+        translation_spans=tuple(spans),
+    )
+
+
+# --- other scripts -----------------------------------------------------------------------------
+
+_SCRIPTS = {
+    "Chinese characters": r"[\u3400-\u9fff\uf900-\ufaff]",
+    "Japanese kana": r"[\u3041-\u30fa\u30fc-\u30ff]",
+    "Cyrillic": r"[\u0400-\u04ff]",
+    "Arabic": r"[\u0600-\u06ff]",
+    "Thai": r"[\u0e00-\u0e7f]",
+    "Devanagari": r"[\u0900-\u097f]",
+    "Hebrew": r"[\u0590-\u05ff]",
+    "unreadable characters": r"\ufffd",
+}
+_SCRIPT = {name: re.compile(pattern + "+") for name, pattern in _SCRIPTS.items()}
+_ANY_SCRIPT = re.compile("|".join(_SCRIPTS.values()))
+_GLOSS = re.compile(r"(?<=[가-힣])\([\u3400-\u9fff]+\)")
+
+
+def find_mixed_language(source: Text, translation: Text) -> Findings:
+    """No script but Hangul and Latin stands in the translation, unless in the source too.
+
+    Catches Chinese, Japanese, Cyrillic and other characters that a model slips in, and broken
+    ones. Look-alikes: Greek letters of formulas; hanja in brackets after a word, 인(仁), which is
+    a warning.
+    """
+    if not _ANY_SCRIPT.search(translation.raw):
+        return
+    for name, pattern in _SCRIPT.items():
+        spans = [match.span() for match in pattern.finditer(translation.raw)]
+        if not spans or pattern.search(source.raw):
+            continue
+        is_gloss = name.startswith("Chinese") and not pattern.search(
+            _GLOSS.sub("", translation.raw)
+        )
+        yield Finding(
+            check="mixed_language",
+            severity="warning" if is_gloss else "error",
+            detail=f"{name}: {shorten(translation.cut(spans[0]), 20)}",
+            translation_spans=tuple(spans),
+        )
+
+
+# --- repetition --------------------------------------------------------------------------------
+
+_STUTTER = re.compile(r"([^\W\d_])\1{7,}")
+_LOOP = re.compile(r"(\S.{1,79}?)(?:\s*\1){3,}", re.DOTALL)
+_GLUED_LOOP = re.compile(r"(\w{2,12}?)\1{3,}")
+_SPARE = 6  # words said again beyond what the source says again, before we look closer
+
+
+def find_repetition(source: Text, translation: Text) -> Findings:
+    """The translation does not go round in circles.
+
+    Catches a syllable, phrase or sentence said four times or more in a row, or a sentence said
+    three times though the source says it once. Look-alikes: lists, refrains and tables that
+    repeat in the source too.
+    """
+    words = translation.raw.split()
+    again = _count_again(translation.raw)
+    match = None
+    if again > _SPARE and again > _count_again(source.raw) + _SPARE:
+        match = _LOOP.search(translation.raw) or _find_repeated_sentence(source, translation)
+    longest = max(map(len, words), default=0)
+    if match is None and longest > 16:
+        match = _GLUED_LOOP.search(translation.prose)
+    if match is None and longest > 7:
+        match = _STUTTER.search(translation.prose)
+    if match and _LOOP.search(source.raw) is None and _STUTTER.search(source.raw) is None:
+        yield Finding(
+            check="repetition",
+            severity="error",
+            detail=f"again and again: {shorten(match[1])}",
+            translation_spans=(match.span(),),
+        )
+
+
+def _count_again(text: str) -> int:
+    words = text.split()
+    return len(words) - len(set(words))
+
+
+_SENTENCE = re.compile(r"([^.!?\n]{8,})[.!?\n]")
+
+
+def _find_repeated_sentence(source: Text, translation: Text) -> re.Match[str] | None:
+    matches = list(_SENTENCE.finditer(translation.raw))
+    counts = Counter(match[1].strip() for match in matches)
+    original = Counter(match[1].strip() for match in _SENTENCE.finditer(source.raw))
+    limit = max(2, *original.values()) if original else 2
+    return next((match for match in matches if counts[match[1].strip()] > limit), None)

@@ -1,0 +1,251 @@
+"""The check that every number of the source stands in the translation, and no other."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from kot_platypus.data.checks.findings import Finding, Findings
+from kot_platypus.data.checks.numerals import (
+    AND_A_HALF,
+    Number,
+    Strength,
+    have_same_digits,
+    read_articles,
+    read_digits,
+    read_english_words,
+    read_korean_words,
+)
+from kot_platypus.data.checks.segments import Text
+
+
+def find_numbers(source: Text, translation: Text) -> Findings:
+    """Numbers are kept as a multiset, with their percent signs and minus signs.
+
+    Catches a number that is lost, changed or added: 3.75 as 37.5, 12.5% as 12.5, -4 as 4.
+    Look-alikes: 1,000 as 1000; 35,000 as 3만 5천; 2.5 million as 250만; three as 세; 3/4 as
+    4분의 3; March as 3월; 3 p.m. as 15시; half as 반; an hour as 1시간; H2O as 물.
+    """
+    words = read_english_words(source.prose)
+    sure = [word for word in words if word.strength is Strength.WORD]
+    doubtful = any(map(_is_doubtful, words))
+    same_digits = have_same_digits(source.raw, translation.raw)
+    if sure or doubtful or not same_digits:
+        hints = read_korean_words(translation.prose)
+        unsaid, left = _cancel(sure, hints)
+        # The usual case is done here: the same digits, and a numeral for every number word.
+        if unsaid or not same_digits or (doubtful and any(map(_is_word, left))):
+            yield from _compare_numbers(source, translation, words, hints)
+    yield from _find_signs(source, translation)
+
+
+def _compare_numbers(
+    source: Text, translation: Text, words: list[Number], hints: list[Number]
+) -> Findings:
+    wanted, named = _part_names(source.raw, read_digits(source.raw))
+    found, renamed = _part_names(translation.raw, read_digits(translation.raw))
+    missing, extra = _cancel(wanted, found)
+    sure = [word for word in words if word.strength is Strength.WORD]
+    loose = [word for word in words if word.strength is Strength.POSSIBLE]
+    missing, hints = _cancel(missing, hints)
+    sure, extra = _cancel(sure, extra)
+    sure, hints = _cancel(sure, hints)
+    if missing or extra or sure or any(map(_is_word, hints)):
+        missing = _add_readings(source.raw, [*missing, *sure], wanted)
+        extra = _add_readings(translation.raw, extra, found)
+        loose = _add_readings(source.raw, loose, wanted)
+        missing, extra = _explain(source, missing, extra, loose, hints)
+    lost, new = _cancel(named, renamed)
+    if lost and new:  # a name may be translated, H2O as 물, but x1 must not become x2
+        missing, extra = [*missing, *lost], [*extra, *new]
+    if missing or extra:
+        yield _report(source, translation, missing, extra)
+
+
+def _is_word(number: Number) -> bool:
+    return number.strength is Strength.WORD
+
+
+def _is_doubtful(word: Number) -> bool:
+    """Whether a word is "one", "two" or the like: it may vanish, but not become another number."""
+    return word.value in (1, 2) and not word.others and word.strength is Strength.POSSIBLE
+
+
+def _part_names(text: str, numbers: list[Number]) -> tuple[list[Number], list[Number]]:
+    """Numbers of their own, and digits within names such as H2O and x1."""
+    own: list[Number] = []
+    named: list[Number] = []
+    for number in numbers:
+        before = text[number.span[0] - 1 : number.span[0]]
+        (named if before.isascii() and before.isalpha() else own).append(number)
+    return own, named
+
+
+def _cancel(left: Iterable[Number], right: Sequence[Number]) -> tuple[list[Number], list[Number]]:
+    """What remains of two lists when equal values have been paired off."""
+    free: defaultdict[Decimal, list[Number]] = defaultdict(list)
+    for number in right:
+        free[number.value].append(number)
+    rest = []
+    for number in left:
+        partners = free.get(number.value)
+        if partners:
+            partners.pop(0)
+        else:
+            rest.append(number)
+    return rest, [number for partners in free.values() for number in partners]
+
+
+def _cancel_loosely(
+    left: Iterable[Number], right: Sequence[Number]
+) -> tuple[list[Number], list[Number]]:
+    """As _cancel, by anything that the numbers may mean."""
+    rest, free = [], list(right)
+    for number in left:
+        values = {number.value, *number.others}
+        partner = next((n for n in free if not values.isdisjoint((n.value, *n.others))), None)
+        if partner is None:
+            rest.append(number)
+        else:
+            free.remove(partner)
+    return rest, free
+
+
+def _explain(
+    source: Text,
+    missing: list[Number],
+    extra: list[Number],
+    loose: list[Number],
+    hints: list[Number],
+) -> tuple[list[Number], list[Number]]:
+    """What is still unpaired when all that a number may mean is tried, and doubtful words too.
+
+    ``loose`` are the source's doubtful number words, ``hints`` the translation's. Those with
+    fewer meanings choose first: "quarters" are four, a "quarter" may be 15 minutes.
+    """
+    loose = sorted(loose, key=lambda word: len(word.others))
+    loose, extra = _cancel(loose, extra)
+    missing, extra = _cancel_loosely(missing, extra)
+    extra, loose = _cancel_loosely(extra, loose)
+    loose, hints = _cancel(loose, hints)
+    missing, hints = _cancel_loosely(missing, hints)
+    loose, hints = _cancel_loosely(loose, hints)
+    if extra:
+        extra, _ = _cancel_loosely(extra, read_articles(source.prose))
+    missing = [number for number in missing if not _may_vanish(source.raw, number)]
+    # "two apples" as "사과 세 개": neither word is proof alone, the two together are.
+    changed = list(filter(_is_word, hints))
+    doubtful = list(filter(_is_doubtful, loose))
+    if changed and doubtful and not missing:
+        return doubtful[:1], [*extra, *changed[:1]]
+    return missing, extra
+
+
+_CLOCK = re.compile(r"(?::\d\d)?\s?([ap])\.?\s?m\b", re.IGNORECASE)
+
+
+def _add_readings(text: str, numbers: list[Number], alike: list[Number]) -> list[Number]:
+    """``numbers`` with what their places let them mean too.
+
+    Which of two equal numbers is the one without partner is chance, so that a number gets the
+    readings of all that are ``alike``: "3:30 p.m. on the 3rd" has a 3 that may come as 15.
+    """
+    values = {number.value for number in numbers}
+    readings: dict[Decimal, list[Decimal]] = {}
+    for number in alike:
+        if number.value not in values:
+            continue
+        readings.setdefault(number.value, []).extend(_read_in_place(text, number))
+    return [
+        number._replace(others=(*number.others, *readings.get(number.value, ())))
+        for number in numbers
+    ]
+
+
+def _read_in_place(text: str, number: Number) -> list[Decimal]:
+    """What a number's neighbours let it mean: 3 p.m. is 15, "3시간 반" 3.5, '98 is 1998."""
+    start, end = number.span
+    value, readings = number.value, []
+    if clock := _CLOCK.match(text, end):
+        readings.append(value % 12 + (12 if clock[1] in "pP" else 0))
+    elif text[end : end + 1] == ":" and 12 < value < 24:
+        readings.append(value - 12)
+    if AND_A_HALF.match(text, end):
+        readings.append(value + Decimal("0.5"))
+    if text[start - 1 : start] in ("'", "’") and 10 <= value < 100:
+        readings += [1900 + value, 2000 + value]
+    return readings
+
+
+def _may_vanish(text: str, number: Number) -> bool:
+    """Whether Korean may leave a number out: the minutes of 10:00, the 1 of 1 a.m. never."""
+    start, end = number.span
+    return text[start - 1 : end] == ":00"
+
+
+def _report(source: Text, translation: Text, missing: list[Number], extra: list[Number]) -> Finding:
+    parts = []
+    if missing:
+        parts.append("missing: " + ", ".join(source.cut(n.span).strip() for n in missing[:5]))
+    if extra:
+        parts.append("not in the source: " + ", ".join(translation.cut(n.span) for n in extra[:5]))
+    return Finding(
+        check="numbers",
+        severity="error",
+        detail="; ".join(parts),
+        source_spans=tuple(number.span for number in missing),
+        translation_spans=tuple(number.span for number in extra),
+    )
+
+
+# --- signs -------------------------------------------------------------------------------------
+
+_PERCENT_MARKS = ("%", "％", "percent", "per cent", "퍼센트")
+_PERCENT = re.compile(r"%|％|percent|per cent")
+_KOREAN_PERCENT = re.compile(r"%|％|퍼센트|백분율|프로(?![가-힣]{2})|(?<=\d)할")
+_MINUS = re.compile(r"(?<![\w)\]}.$%])(?<![\d)\]}$] )(?<!\b[a-z] )[-−–](?=\$?\.?\d)")
+_SAID_MINUS = re.compile(r"\b(?:minus|negative|below|under|-|loss)\b|[-−–]")
+_KOREAN_MINUS = re.compile(r"[-−–]|마이너스|영하|음수|음의")
+
+
+def _find_signs(source: Text, translation: Text) -> Findings:
+    if any(mark in text.raw for text in (source, translation) for mark in _PERCENT_MARKS):
+        yield from _find_percent(source, translation)
+    if any(mark in text.raw for text in (source, translation) for mark in "-−–"):
+        yield from _find_minus(source, translation)
+
+
+def _find_percent(source: Text, translation: Text) -> Findings:
+    wanted = [match.span() for match in _PERCENT.finditer(source.raw)]
+    found = [match.span() for match in _KOREAN_PERCENT.finditer(translation.raw)]
+    parts = len(re.findall(r"half|quarter", source.raw))  # which may come as 50 %
+    if len(found) < len(wanted) or len(found) > len(wanted) + parts:
+        yield Finding(
+            check="numbers",
+            severity="error",
+            detail=f"{len(wanted)} percent signs became {len(found)}",
+            source_spans=tuple(wanted),
+            translation_spans=tuple(found),
+        )
+
+
+def _find_minus(source: Text, translation: Text) -> Findings:
+    minus = [match.span() for match in _MINUS.finditer(source.raw)]
+    new = [match.span() for match in _MINUS.finditer(translation.raw)]
+    if len(minus) > len(new):
+        if len(minus) > len(_KOREAN_MINUS.findall(translation.raw)):
+            yield _report_minus(minus, new)
+    elif len(new) > len(minus) and len(new) > len(_SAID_MINUS.findall(source.raw.lower())):
+        yield _report_minus(minus, new)
+
+
+def _report_minus(minus: list[tuple[int, int]], new: list[tuple[int, int]]) -> Finding:
+    return Finding(
+        check="numbers",
+        severity="error",
+        detail=f"{len(minus)} negative numbers became {len(new)}",
+        source_spans=tuple(minus),
+        translation_spans=tuple(new),
+    )

@@ -1,0 +1,366 @@
+"""Reading numbers from English and Korean text: digits, number words, Korean numerals.
+
+Digits say for certain that a number is meant, words often do, and many a Korean syllable only
+might ("이" is two, this, and a particle). So every reading has a strength, and what is merely
+possible may explain a number of the other language but is never missed itself.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from enum import IntEnum
+from typing import NamedTuple
+
+from kot_platypus.data.checks.findings import Span
+
+
+class Strength(IntEnum):
+    """How surely a number is meant."""
+
+    POSSIBLE = 0
+    WORD = 1
+    DIGITS = 2
+
+
+class Number(NamedTuple):
+    """A number in a text: its value, what else it may mean, and where it stands."""
+
+    value: Decimal
+    span: Span
+    strength: Strength = Strength.DIGITS
+    others: tuple[Decimal, ...] = ()
+
+
+_SCALES = {
+    "hundred": Decimal(100), "thousand": Decimal(1000), "million": Decimal(10**6),
+    "billion": Decimal(10**9), "trillion": Decimal(10**12), "dozen": Decimal(12),
+    "k": Decimal(1000), "K": Decimal(1000), "M": Decimal(10**6), "bn": Decimal(10**9),
+}  # fmt: skip
+_SMALL_UNITS = {"십": Decimal(10), "백": Decimal(100), "천": Decimal(1000)}
+_BIG_UNITS = {"만": Decimal(10**4), "억": Decimal(10**8), "조": Decimal(10**12)}
+
+# --- digits ------------------------------------------------------------------------------------
+
+# Thousands are parted by a comma, in LaTeX by "{,}", "\," or ",\!".
+_PLAIN = (
+    r"(?:[0-9]{1,3}(?:(?:,(?:\\!)?|\{,\}|\\,)[0-9]{3})+(?![0-9])(?:\.[0-9]+)?"
+    r"|[0-9]+(?:\.[0-9]+)?)"
+)
+_UNIT = r"(?:[십백천]?[만억조]|[십백천])"
+_DIGITS = re.compile(
+    rf"(?P<plain>{_PLAIN})"
+    rf"(?:(?P<korean>\s?{_UNIT}(?:\s?{_PLAIN}\s?{_UNIT})*(?:\s?{_PLAIN})?)"
+    r"|[\s-]?(?P<scale>hundred|thousand|million|billion|trillion|dozen)\b|(?P<short>[kKM]|bn)\b)?"
+    r"|(?P<raised>[⁰¹²³⁴-⁹₀-₉]+)|(?P<vulgar>[½⅓⅔¼¾])"
+)
+_DIGIT = re.compile(r"[0-9⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾]")
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉", "01234567890123456789")
+_VULGAR = {"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4)}
+_SEPARATORS = re.compile(r"[^\d.]")
+_TERM = re.compile(rf"{_PLAIN}|[십백천만억조]")
+
+
+_RUN = re.compile(r"[0-9][0-9.,]*|[⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾]")
+_SCALED = re.compile(
+    r"[0-9][ -]?(?:[십백천만억조kKM]|hundred|thousand|million|billion|trillion|dozen|bn)"
+)
+
+
+def have_same_digits(text: str, other: str) -> bool:
+    """Whether two texts hold the same digits, written alike and without scales: the usual case."""
+    runs, others = _RUN.findall(text), _RUN.findall(other)
+    return (
+        len(runs) == len(others)
+        and sorted(run.rstrip(".,") for run in runs) == sorted(run.rstrip(".,") for run in others)
+        and not (_SCALED.search(text) or _SCALED.search(other))
+    )
+
+
+def read_digits(text: str) -> list[Number]:
+    """Every number written in digits, with English or Korean scale words where they follow.
+
+    ``3만 5천`` is 35,000 and ``2.5 million`` is 2,500,000; ``¾`` is 3 and 4, as is ``3/4``.
+    """
+    numbers = []
+    found = _DIGIT.search(text)
+    while found:
+        match = _DIGITS.match(text, found.start())
+        assert match
+        found = _DIGIT.search(text, match.end())
+        plain = match["plain"]
+        if plain and match.end() == match.end("plain"):
+            numbers.append(_read_plain(plain, match, text))
+        elif plain:
+            numbers.append(_read_scaled(match))
+        elif match["raised"]:
+            numbers.append(Number(Decimal(match["raised"].translate(_RAISED)), match.span()))
+        else:
+            parts = _VULGAR[match["vulgar"]]
+            numbers += [Number(Decimal(part), match.span()) for part in parts]
+    return numbers
+
+
+def _read_plain(plain: str, match: re.Match[str], text: str) -> Number:
+    start = match.start()
+    if text[start - 1 : start] == "." and not text[: start - 1][-1:].isalnum():
+        return Number(_parse("0." + plain), (start - 1, match.end()))  # .5
+    return Number(_parse(plain), match.span())
+
+
+def _parse(plain: str) -> Decimal:
+    return Decimal(plain if plain.isalnum() else _SEPARATORS.sub("", plain))
+
+
+def _read_scaled(match: re.Match[str]) -> Number:
+    value = _parse(match["plain"])
+    if match["korean"]:
+        # "5만" may be "only 5", "3조각" are three pieces: the bare digits stay possible.
+        return Number(_read_sino(match[0]), match.span(), others=(value,))
+    scaled = value * _SCALES[match["scale"] or match["short"]]
+    if match["short"]:
+        return Number(value, match.span("plain"), others=(scaled,))
+    return Number(scaled, match.span(), others=(value,))
+
+
+def _read_sino(text: str) -> Decimal:
+    """The value of digits and Sino-Korean numerals in places of 10,000: ``1억 2,000만``."""
+    total = section = Decimal(0)
+    current: Decimal | None = None
+    for term in _TERM.findall(text.translate(_SINO_DIGITS)):
+        if term in _SMALL_UNITS:
+            section += _SMALL_UNITS[term] * (1 if current is None else current)
+            current = None
+        elif term in _BIG_UNITS:
+            section += current or 0
+            total += _BIG_UNITS[term] * (section or 1)
+            section, current = Decimal(0), None
+        else:
+            current = _parse(term)
+    return total + section + (current or 0)
+
+
+# --- English words -----------------------------------------------------------------------------
+
+_BELOW_20 = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+)
+_TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety"
+_PLACES = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth "
+    "fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
+)
+_MONTH_NAMES = (
+    "january february march april may june july august september october november december"
+)
+_CARDINALS = {word: value for value, word in enumerate(_BELOW_20.split())}
+_TENS = {word: 10 * value for value, word in enumerate(_TENS_NAMES.split(), start=2)}
+_ORDINALS = {word: value for value, word in enumerate(_PLACES.split(), start=1)}
+_ORDINALS |= {"twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
+_MONTHS = {word: value for value, word in enumerate(_MONTH_NAMES.split(), start=1)}
+_SURE = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8,
+         "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10}  # fmt: skip
+# Words that only may stand for a number: "half" is 1/2, 0.5, 50 % or, of an hour, 30 minutes.
+_LOOSE: dict[str, tuple[str, ...]] = {
+    "half": ("0.5", "2", "1", "50", "30"), "halves": ("2",), "halved": ("2",),
+    "quarter": ("4", "15", "25", "0.25"), "quarters": ("4",), "once": ("1",), "twice": ("2",),
+    "double": ("2",), "doubled": ("2",), "doubles": ("2",), "triple": ("3",), "tripled": ("3",),
+    "thrice": ("3",), "pair": ("2",), "pairs": ("2",), "couple": ("2",), "both": ("2",),
+    "dozen": ("12",), "dozens": ("12",), "decades": ("10",),
+    "century": ("100", "1"), "fortnight": ("2", "14"), "noon": ("12",), "midnight": ("0", "12"),
+    "squared": ("2",), "square": ("2",), "cubed": ("3",), "cubic": ("3",), "cube": ("3",),
+    "hundreds": ("100",), "thousands": ("1000",), "millions": ("1000000",), "single": ("1",),
+    "week": ("7",), "weeks": ("7",), "none": ("0",), "no": ("0",), "triangle": ("3",),
+}  # fmt: skip
+_COMPOSED = _CARDINALS | _TENS | _ORDINALS
+_SCALE_WORDS = {"hundred", "thousand", "million", "billion", "trillion"}
+_VOCABULARY = frozenset({*_COMPOSED, *_SCALE_WORDS, *_SURE, *_MONTHS, *_LOOSE})
+_TOKEN = re.compile(r"[A-Za-z]+")
+_JOINTS = frozenset((" ", "-", " and ", ", and ", "-and-", " and a ", "-and-a-"))
+_ONE = re.compile(
+    r"\b(?:an?|per|each|every|another|daily|weekly|monthly|yearly|hourly|annual\w*)\b"
+)
+
+
+def read_english_words(text: str) -> list[Number]:
+    """The number words of an English text: "two hundred and five" is one, "two and five" two."""
+    phrases: list[list[re.Match[str]]] = []
+    for match in _TOKEN.finditer(text):
+        if match[0].lower() not in _VOCABULARY:
+            continue
+        if phrases and text[phrases[-1][-1].end() : match.start()] in _JOINTS:
+            phrases[-1].append(match)
+        else:
+            phrases.append([match])
+    return [number for phrase in phrases for number in _read_phrase(phrase, text)]
+
+
+def read_articles(text: str) -> list[Number]:
+    """Words that Korean may say as "1": a, per, each, every."""
+    one = Decimal(1)
+    return [Number(one, match.span(), Strength.POSSIBLE) for match in _ONE.finditer(text)]
+
+
+def _read_phrase(phrase: list[re.Match[str]], text: str) -> list[Number]:
+    """The numbers of a run of number words. A word that cannot go on with a number ends it."""
+    numbers: list[Number] = []
+    open_words: list[re.Match[str]] = []
+    for match in phrase:
+        word = match[0].lower()
+        if word not in _COMPOSED and word not in _SCALE_WORDS:
+            numbers += _close(open_words)
+            open_words = []
+            numbers += _read_single(match, numbers, text)
+            continue
+        if open_words and not _goes_on(open_words[-1], match, text):
+            numbers += _close(open_words)
+            open_words = []
+        open_words.append(match)
+    return numbers + _close(open_words)
+
+
+def _goes_on(last: re.Match[str], match: re.Match[str], text: str) -> bool:
+    before, word = last[0].lower(), match[0].lower()
+    if "and" in text[last.end() : match.start()]:
+        return before in _SCALE_WORDS and word not in _SCALE_WORDS
+    if word in _SCALE_WORDS:
+        return before in _CARDINALS or before in _TENS or before == "hundred"
+    return before in _SCALE_WORDS or (before in _TENS and 0 < _COMPOSED[word] < 10)
+
+
+def _is_sure(value: int) -> bool:
+    """Whether good Korean keeps such a number: "one", "two", "first", "second" often vanish."""
+    return value not in (1, 2)
+
+
+def _close(words: list[re.Match[str]]) -> list[Number]:
+    """The one number that ``words`` make up; none when there are no words."""
+    if not words:
+        return []
+    total = section = 0
+    for match in words:
+        word = match[0].lower()
+        if word in _COMPOSED:
+            section += _COMPOSED[word]
+        elif word == "hundred":
+            section = (section or 1) * 100
+        else:
+            total, section = total + (section or 1) * int(_SCALES[word]), 0
+    value = total + section
+    alone = len(words) == 1 and words[0][0].lower() in _SCALE_WORDS  # "a million thanks"
+    strength = Strength.WORD if _is_sure(value) and not alone else Strength.POSSIBLE
+    return [Number(Decimal(value), (words[0].start(), words[-1].end()), strength)]
+
+
+def _read_single(match: re.Match[str], before: list[Number], text: str) -> list[Number]:
+    """A word that makes up no number with others, though it may change the one before it."""
+    word, span = match[0].lower(), match.span()
+    if word in _MONTHS:  # capitals tell the months March and May from the verbs
+        is_month = match[0][0].isupper()
+        return [Number(Decimal(_MONTHS[word]), span, Strength.WORD)] if is_month else []
+    if word in _SURE:
+        return [Number(Decimal(_SURE[word]), span, Strength.WORD)]
+    values = [Decimal(value) for value in _LOOSE[word]]
+    loose = [Number(values[0], span, Strength.POSSIBLE, tuple(values[1:]))]
+    after_and = before and "and" in text[before[-1].span[1] : span[0]]
+    if before and (word == "dozen" or (word == "half" and after_and)):
+        number = before.pop()  # "two dozen" is 24, "two and a half" is 2.5
+        value = number.value * 12 if word == "dozen" else number.value + Decimal("0.5")
+        others = (number.value,) if word == "dozen" else ()
+        return [Number(value, (number.span[0], span[1]), Strength.WORD, others)]
+    if word == "half":  # "1/2" is two numbers
+        loose.append(Number(Decimal(1), span, Strength.POSSIBLE, (Decimal(2),)))
+    return loose
+
+
+# --- Korean numerals ---------------------------------------------------------------------------
+
+_SINO_DIGITS = str.maketrans("영공일이삼사오육칠팔구", "00123456789")
+_NATIVE_TENS = {"열": 10, "스물": 20, "스무": 20, "서른": 30, "마흔": 40, "쉰": 50, "예순": 60,
+                "일흔": 70, "여든": 80, "아흔": 90}  # fmt: skip
+_NATIVE_ONES = {"하나": 1, "한": 1, "첫": 1, "둘": 2, "두": 2, "셋": 3, "세": 3, "석": 3, "서": 3,
+                "넷": 4, "네": 4, "넉": 4, "너": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8,
+                "아홉": 9}  # fmt: skip
+_DAYS = {"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿새": 6, "이레": 7, "여드레": 8,
+         "아흐레": 9, "열흘": 10, "보름": 15}  # fmt: skip
+_KOREAN_LOOSE: dict[str, tuple[str, ...]] = {
+    "반": ("0.5", "30", "50", "2"), "절반": ("0.5", "50", "2"), "세제곱": ("3",), "제곱": ("2",),
+    "다스": ("12",), "정오": ("12",), "자정": ("0", "12"), "일주일": ("1",),
+    "수백": ("100",), "수천": ("1000",), "영": ("0",), "없": ("0",), "제로": ("0",),
+}  # fmt: skip
+# What a one-syllable numeral may be glued to and still be one.
+_COUNTERS = (
+    "개|명|번|살|시|마리|장|권|자루|송이|대|채|그루|켤레|벌|쌍|배|곳|군데|가지|차례|달|주|해|사람|"
+    "분|잔|병|조각|컵|판|째|줄|칸|발|쪽|면|변|자리|모둠|팀|층|학기|걸음|바퀴|상자|봉지|통|묶음"
+)
+_SINO_COUNTERS = (
+    "각|중|차|국|륜|인|분|년|월|일|층|호|학년|반|단|대|번|등|위|점|퍼|배|계절|제곱|개|명|세|주|도|원|"
+    "킬|미터|센|그램|리터|초|시|조|장|절|권|편|행|열|항|화|회|급|종|천|백|만|달러|변|진|촌|면|박"
+)
+AND_A_HALF = re.compile(r"\s?[가-힣]{0,3}\s?반(?:[이을의은만으에]|(?![가-힣]))")  # 두 시간 반
+_FIRST = frozenset(
+    "열스서마쉰예일여아하다둘셋넷한첫두세석네넉너영이삼사오육칠팔구십백천만억조제절정자수반나닷엿보"
+)
+_EOJEOL = re.compile(r"[가-힣]+")
+_NATIVE = re.compile(
+    rf"(?:(?P<tens>{'|'.join(_NATIVE_TENS)})(?:\s?(?P<ones>{'|'.join(_NATIVE_ONES)}))?"
+    r"|(?P<long>하나|다섯|여섯|일곱|여덟|아홉|둘|셋|넷)|(?P<short>한|첫|두|세|석|서|네|넉|너))"
+    rf"(?:(?P<counter>\s?(?:{_COUNTERS}))|(?![가-힣])|(?=[은는이가을를의도와과로으에])|(?<=[섯곱덟홉]))"
+)
+_SINO_RUN = r"[영일이삼사오육칠팔구십백천만억조]+"
+_SINO = re.compile(
+    rf"(?P<below>{_SINO_RUN})\s?분의\s?(?P<above>{_SINO_RUN})?"
+    r"|(?P<run>[영일이삼사오육칠팔구]?[일이삼사오육칠팔구십백천만억조]*[십백천만억조]"
+    r"[일이삼사오육칠팔구십백천만억조]*)"
+    rf"|제?(?P<single>[일이삼사오육칠팔구])(?=\s?(?:{_SINO_COUNTERS}))"
+)
+_OTHERS = re.compile(
+    rf"(?P<day>{'|'.join(_DAYS)})|(?P<loose>{'|'.join(_KOREAN_LOOSE)})"
+    r"(?=[이을의은는만으로에과와인일]|제|센|미터|킬|[^가-힣]|$)"
+)
+
+
+def read_korean_words(text: str) -> list[Number]:
+    """What in a Korean text may be a numeral, native (세, 스물다섯), Sino (삼백오십) or other."""
+    numbers: list[Number] = []
+    for eojeol in _EOJEOL.finditer(text):
+        if eojeol[0][0] not in _FIRST:
+            continue
+        at = eojeol.start()
+        if native := _NATIVE.match(text, at):
+            value = _NATIVE_TENS.get(native["tens"] or "", 0)
+            value += _NATIVE_ONES.get(native["ones"] or native["long"] or native["short"] or "", 0)
+            strength = Strength.WORD if native["counter"] and value > 1 else Strength.POSSIBLE
+            others = (
+                (Decimal(value) + Decimal("0.5"),) if AND_A_HALF.match(text, native.end()) else ()
+            )
+            numbers.append(Number(Decimal(value), native.span(), strength, others))
+        if sino := _SINO.match(text, at):
+            numbers += [
+                _possible(_read_run(run), sino.span())
+                for run in sino.group("below", "above", "run", "single")
+                if run
+            ]
+        if other := _OTHERS.match(text, at):
+            numbers += _read_other(other)
+    return numbers
+
+
+def _possible(values: list[Decimal], span: Span) -> Number:
+    return Number(values[0], span, Strength.POSSIBLE, tuple(values[1:]))
+
+
+def _read_run(run: str) -> list[Decimal]:
+    """A run's value, and without its last syllable: 오십이다 is "is fifty"."""
+    return [_read_sino(run), *([_read_sino(run[:-1])] if len(run) > 1 else [])]
+
+
+def _read_other(match: re.Match[str]) -> list[Number]:
+    if match["day"]:
+        return [_possible([Decimal(_DAYS[match["day"]])], match.span())]
+    values = [Decimal(value) for value in _KOREAN_LOOSE[match["loose"]]]
+    numbers = [_possible(values, match.span())]
+    if match["loose"] in ("반", "절반"):  # "1/2" is two numbers
+        numbers.append(_possible([Decimal(1), *values], match.span()))
+    return numbers

@@ -1,0 +1,195 @@
+"""The check that mathematics came through whole."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Literal, NamedTuple
+
+from kot_platypus.data.checks.findings import Finding, Findings, shorten
+from kot_platypus.data.checks.segments import Text
+
+Words = Literal["extra", "all", "bind"]
+
+
+class Sign(NamedTuple):
+    """A sign of plain text: its spellings, and the words that say it in either language.
+
+    ``spellings`` is one class: × and x between numbers are the same. None can be where no ``marks``
+    are. Words may stand for a sign: "extra" ones, which the other language does not say too, or
+    "all"; where they "bind", an English word itself needs a sign or a word.
+    """
+
+    marks: frozenset[str]
+    spellings: re.Pattern[str]
+    english: re.Pattern[str]
+    korean: re.Pattern[str]
+    words: Words = "extra"
+
+
+def _sign(marks: str, spellings: str, english: str, korean: str, words: Words = "extra") -> Sign:
+    return Sign(
+        frozenset(marks), re.compile(spellings), re.compile(english), re.compile(korean), words
+    )
+
+
+_SIGNS = {
+    "=": _sign("=", r"=(?<![<>=!:/]=)(?![=>])", r"equal|makes|gives|totals", "같다|같습|같으|등호"),
+    "≠": _sign("≠!", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
+    "+": _sign("+", r"\+(?<=[\w)\]}\s^]\+)(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing)?\b|\bsum\b",
+               "더하|더한|더해|플러스"),
+    "×": _sign("×✕*⋅·", r"[×✕⋅]|(?<=[\d)a-z]) [x*] (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
+               r"|(?<=[\w)])\s?·\s?(?=[\w(])", r"\btimes\b|multipl|product of", "곱하|곱한|곱해"),
+    "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
+    "/": _sign("/", r"/(?<=[\da-z)]/)(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth",
+               "분의|절반|반|나누|나눈|년", words="all"),
+    "<": _sign("<＜", r"[<＜](?<=[\w)\s].)(?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
+               "작|미만"),
+    ">": _sign(">＞", r"[>＞](?<=[\w)\s].)(?=[\s\d(a-z-])", r"greater|larger|above|exceed",
+               "보다 크|보다 큰|초과"),
+    "≤": _sign("≤⩽<", r"≤|⩽|<=(?!>)", r"at most|no more than|not exceed", "이하|작거나"),
+    "≥": _sign("≥⩾>", r"≥|⩾|>=(?<!=>=)", r"at least|no less than", "이상|크거나"),
+    "^": _sign("^⁰¹²³⁴⁵⁶⁷⁸⁹", r"\^(?<=[\w)\]}]\^)(?=[\w({-])|[⁰¹²³⁴-⁹]+",
+               r"\bsquared?\b (?:\w+)?(?:met(?:er|re)|feet|foot|mile|inch|unit|yard|cm|km|m\b)"
+               r"|\bcubic (?!equation|function|poly)|\bsquared\b|\bcubed\b",
+               "제곱(?!근)|평방|입방", words="bind"),
+    "√": _sign("√", r"√", r"\broot\b", "루트|제곱근|근호"),
+    "→": _sign("→=⇒⟹>", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
+    "°": _sign("°º℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
+    "±": _sign("±+", r"±|\+/-", r"plus or minus", "플러스마이너스|오차"),
+    "π": _sign("π", r"π", r"\bpi\b", "파이|원주율"),
+}  # fmt: skip
+# One count each, and no words for them: sets, logic, calculus.
+_BARE = frozenset("∈∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠≈≡∝∴∵∧∨¬↔∆∇")
+_MARKS = _BARE.union(*(sign.marks for sign in _SIGNS.values()))
+_ANY = re.compile(f"[{re.escape(''.join(sorted(_MARKS)))}]")
+_BINARY_MINUS = re.compile(r"(?:(?<=[\d)])|(?<=\b[a-zA-Z])) [-−–] (?=[\d($\\]|[a-zA-Z]\b)")
+_COMMAND = re.compile(r"\\(?:[A-Za-z가-힣]+|[][{}()])")
+_TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|operatorname)\s*\{[^{}]*\}")
+_UNSEEN = re.compile(r"\\(?:[,;!: ]|quad\b|qquad\b|left\b|right\b|displaystyle\b)|\s+")
+_STRAY_DOLLAR = re.compile(r"(?<!\\)\$(?!\s?\d)")
+
+
+def find_math_symbols(source: Text, translation: Text) -> Findings:
+    r"""Formulas are the same, LaTeX commands and brackets are whole, and no operator is lost.
+
+    Catches \times as \시간, \frac without its backslash, a $ or brace lost, <= as <, x^2 as x2.
+    Look-alikes: other spaces within a formula, translated \text{...}, a sign said in words
+    (5 × 3 as 5 곱하기 3, 30° as 30도), $5 as 5달러.
+    """
+    if source.math or translation.math:
+        yield from _compare_formulas(source, translation)
+    if "\\" in source.prose or "\\" in translation.prose:
+        yield from _compare_commands(source, translation)
+    if "$" in source.raw:
+        yield from _compare_dollars(source, translation)
+    yield from _compare_signs(source, translation)
+    if " - " in source.prose or " − " in source.prose or " – " in source.prose:
+        yield from _compare_minus(source, translation)
+
+
+def _compare_minus(source: Text, translation: Text) -> Findings:
+    """A minus between two terms; a dash between words is none, and 3 - 5 may come as 3~5."""
+    wanted = len(_BINARY_MINUS.findall(source.prose))
+    found = len(_BINARY_MINUS.findall(translation.prose))
+    said = len(re.findall(r"빼|뺀|뺄|마이너스|\d\s?~", translation.prose))
+    said -= len(re.findall(r"(?i)subtract|minus|take away|\bless\b", source.prose))
+    if wanted > found + max(0, said):
+        yield _broken(f"-: {wanted} became {found}")
+
+
+def _compare_formulas(source: Text, translation: Text) -> Findings:
+    wanted = Counter(_normalise(source.cut(span)) for span in source.math)
+    found = Counter(_normalise(translation.cut(span)) for span in translation.math)
+    if wanted == found:
+        return
+    lost, new = wanted - found, found - wanted
+    if not lost and all(formula in wanted for formula in new):
+        return  # Korean repeats a subject where English says "it"
+    parts = [f"lost: {shorten(formula, 40)}" for formula in lost][:2]
+    parts += [f"new: {shorten(formula, 40)}" for formula in new][:2]
+    yield Finding(
+        check="math_symbols",
+        severity="error",
+        detail="formulas differ; " + "; ".join(parts),
+        source_spans=tuple(s for s in source.math if _normalise(source.cut(s)) in lost),
+        translation_spans=tuple(
+            s for s in translation.math if _normalise(translation.cut(s)) in new
+        ),
+    )
+
+
+def _normalise(formula: str) -> str:
+    r"""A formula without its delimiters' kind, its spaces and the words in \text{...}."""
+    inner = formula
+    if formula[0] == "$":
+        inner = formula.strip("$")
+    elif formula[1] in "[(":
+        inner = formula[2:-2]
+    return _UNSEEN.sub("", _TEXT_COMMAND.sub(r"\\text", inner))
+
+
+def _compare_commands(source: Text, translation: Text) -> Findings:
+    wanted = Counter(_COMMAND.findall(source.prose))
+    found = Counter(_COMMAND.findall(translation.prose))
+    if wanted != found:
+        names = [*(wanted - found), *(found - wanted)]
+        yield _broken(f"LaTeX commands differ: {', '.join(names[:5])}")
+
+
+def _compare_dollars(source: Text, translation: Text) -> Findings:
+    """A $ that opens no formula and no price is half of a broken pair."""
+    stray = len(_STRAY_DOLLAR.findall(translation.prose))
+    if source.math and stray > len(_STRAY_DOLLAR.findall(source.prose)):
+        yield _broken("a $ without its partner")
+
+
+def _compare_signs(source: Text, translation: Text) -> Findings:
+    left, right = source.prose, translation.prose
+    present = {*_ANY.findall(left), *_ANY.findall(right)}
+    if " x " in left or " x " in right:
+        present.add("×")
+    if "squar" in left or "cub" in left or "제곱" in right:
+        present.add("^")
+    if not present:
+        return
+    for char in present & _BARE:
+        if left.count(char) != right.count(char):
+            yield _broken(f"{char}: {left.count(char)} became {right.count(char)}")
+    names = [name for name, sign in _SIGNS.items() if not present.isdisjoint(sign.marks)]
+    gaps: dict[str, int] = {}
+    for name in names:
+        sign = _SIGNS[name]
+        wanted = [match.span() for match in sign.spellings.finditer(left)]
+        found = [match.span() for match in sign.spellings.finditer(right)]
+        gaps[name] = len(wanted) - len(found)
+        if (gaps[name] or sign.words == "bind") and not _is_said(sign, gaps[name], left, right):
+            yield Finding(
+                check="math_symbols",
+                severity="error",
+                detail=f"{name}: {len(wanted)} became {len(found)}",
+                source_spans=tuple(wanted),
+                translation_spans=tuple(found),
+            )
+            return
+    # Words may excuse a sign's loss, others another's gain; both at once is a change.
+    lost_signs = [name for name in _EXCLUSIVE if gaps.get(name, 0) > 0]
+    new_signs = [name for name in _EXCLUSIVE if gaps.get(name, 0) < 0]
+    if lost_signs and new_signs:
+        yield _broken(f"{lost_signs[0]} became {new_signs[0]}")
+
+
+def _is_said(sign: Sign, gap: int, left: str, right: str) -> bool:
+    """Whether words make up for ``gap`` signs too few (or, below 0, too many) on the right."""
+    english, korean = len(sign.english.findall(left)), len(sign.korean.findall(right))
+    if sign.words != "all":  # what both languages say is no sign in either
+        english, korean = english - min(english, korean), korean - min(english, korean)
+    lost = gap - korean + (english if sign.words == "bind" else 0)
+    return lost <= 0 and -gap <= english
+
+
+_EXCLUSIVE = ("=", "≠", "<", ">", "≤", "≥", "+", "×", "±")
+
+
+def _broken(detail: str) -> Finding:
+    return Finding(check="math_symbols", severity="error", detail=detail)
