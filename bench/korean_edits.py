@@ -12,9 +12,28 @@ from typing import Any
 # A particle after a vowel, the same after a consonant.
 _PARTICLES = {"는": "은", "가": "이", "를": "을", "와": "과", "로": "으로"}
 _SWAPS = {"는": ("가", "를"), "가": ("는", "도"), "를": ("는", ""), "와": ("랑",), "로": ("로써",)}
-_OTHERS = {"에": ("에서", "에는"), "에서": ("에", "에서는"), "도": ("는",), "의": ("",), "만": ("만을",)}
+_OTHERS = {
+    "에": ("에서", "에는"),
+    "에서": ("에", "에서는"),
+    "도": ("는",),
+    "의": ("",),
+    "만": ("만을",),
+}
 _FINAL = {"다": ("ᆸ니다", "어요"), "어요": ("ᆸ니다",), "ᆸ니다": ("어요", "다"), "어": ("어요",)}
-_CLAUSE_ENDS = {"고", "며", "지만", "어서", "니", "니까", "면서", "면", "는데", "은데", "자", "다가"}
+_CLAUSE_ENDS = {
+    "고",
+    "며",
+    "지만",
+    "어서",
+    "니",
+    "니까",
+    "면서",
+    "면",
+    "는데",
+    "은데",
+    "자",
+    "다가",
+}
 MIN_CLAUSE_CHARS = 6
 _LINKING = {"고": "며", "며": "고", "어서": "어", "어": "어서", "지만": "으나", "으면": "는다면"}
 
@@ -38,7 +57,11 @@ def edit_particles(text: str, rng: random.Random) -> str:
         if choices and re.fullmatch("[가-힣]", before):
             chosen = rng.choice(choices)
             has_final = (ord(before) - ord("가")) % 28 != 0
-            text = text[:start] + (_PARTICLES.get(chosen, chosen) if has_final else chosen) + text[end:]
+            text = (
+                text[:start]
+                + (_PARTICLES.get(chosen, chosen) if has_final else chosen)
+                + text[end:]
+            )
     return text
 
 
@@ -67,10 +90,12 @@ def edit_order(text: str, rng: random.Random) -> str:
     cuts, tokens = [0], load_kiwi().tokenize(text)
     for token, after in pairwise(tokens):
         end = token.start + token.len
-        links = token.tag == "EC" and token.form in _CLAUSE_ENDS and not after.tag.startswith("VX")
-        if (token.tag in ("SF", "SP") or links) and text[end : end + 1] == " ":
-            if end - cuts[-1] >= MIN_CLAUSE_CHARS <= len(text) - end:
-                cuts.append(end)
+        ends = token.tag in ("SF", "SP") or (
+            token.tag == "EC" and token.form in _CLAUSE_ENDS and not after.tag.startswith("VX")
+        )
+        long_enough = end - cuts[-1] >= MIN_CLAUSE_CHARS <= len(text) - end
+        if ends and long_enough and text[end : end + 1] == " ":
+            cuts.append(end)
     clauses = [text[a:b].strip() for a, b in zip(cuts, [*cuts[1:], len(text)], strict=True)]
     for i in range(0, len(clauses) - 1, 2):
         clauses[i : i + 2] = reversed(clauses[i : i + 2])

@@ -1,4 +1,4 @@
-"""The verbs that make a model: run, recipes, data, train, merge."""
+"""The verbs that make a model: run, recipes, train, merge."""
 
 from __future__ import annotations
 
@@ -63,22 +63,6 @@ def recipes(
         print(f"{name:22} {load_recipe(name).description}")
 
 
-@app.command(epilog=example("kot data demo --out data", "kot data demo --set seed=7 --out d7"))
-def data(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
-    out: Out,
-    overrides: Sets = None,
-) -> None:
-    """Build a recipe's training rows and held-out problems."""
-    from kot_platypus.data.build import build_data
-    from kot_platypus.recipe import load_recipe
-
-    loaded = load_recipe(recipe, overrides or ())
-    with hold_folder(out):
-        build_data(out, loaded.data, seed=loaded.seed)
-    print(*(out / name for name in ("train.jsonl", "heldout.jsonl", "shots.jsonl")), sep="\n")
-
-
 @app.command(
     epilog=example(
         "kot train demo --data mine.jsonl --out adapters/mine",
@@ -107,6 +91,9 @@ def train(
         bool, typer.Option("--preview", help="Show what would be trained on; train nothing.")
     ] = False,
     rows: Annotated[int, typer.Option(min=0, help="How many rows --preview shows.")] = 3,
+    allow_contaminated: Annotated[
+        bool, typer.Option("--allow-contaminated", help="Train on rows with text of benchmarks.")
+    ] = False,
 ) -> None:
     """Train on your own rows with a recipe's model and settings.
 
@@ -114,7 +101,8 @@ def train(
     """
     from kot_platypus.recipe import load_recipe
 
-    loaded = load_recipe(recipe, overrides or ())
+    allowed = ["train.allow_contaminated=true"] if allow_contaminated else []
+    loaded = load_recipe(recipe, [*(overrides or ()), *allowed])
     if data is not None:
         require_file(data, "--data")
     if dry_run:
@@ -129,7 +117,7 @@ def train(
         raise UsageError(
             f"{'--data' if data is None else '--out'} is missing",
             expected="--data FILE and --out FOLDER, or --preview, or --dry-run",
-            hint="A recipe's own rows: kot data RECIPE --out data, then --data data/train.jsonl",
+            hint="A recipe's own rows: kot data build RECIPE --out data, then data/train.jsonl",
         )
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process

@@ -110,10 +110,8 @@ class BenchmarkIndex:
         matches += self._match_morphemes(texts, self._seeds.list_sequences(joined, starts), matches)
         return sorted(matches, key=lambda match: (match.text, match.start, match.item, match.how))
 
-    def _match_chars(
-        self, texts: Sequence[str], joined: Codes, starts: Places
-    ) -> Iterator[Match]:
-        for run in join_runs(*self._chars.find(joined), starts, NUM_CHARS):
+    def _match_chars(self, texts: Sequence[str], joined: Codes, starts: Places) -> Iterator[Match]:
+        for run in join_runs(self._chars.find(joined), starts, NUM_CHARS):
             item = self.items[run.item]
             yield _make_match(
                 run.text,
@@ -138,7 +136,7 @@ class BenchmarkIndex:
                 _span_morphemes(self._morphemes[run.item], run.item_start, run.item_end),
                 "morphemes",
             )
-            for run in join_runs(*self._stems.find(joined), starts, NUM_MORPHEMES)
+            for run in join_runs(self._stems.find(joined), starts, NUM_MORPHEMES)
         ]
         seen = {(match.text, match.item) for match in (*known, *matches)}
         for i, item, start, end in self._bags.find(codes):
@@ -151,7 +149,9 @@ class BenchmarkIndex:
     def _match_short(self, texts: Sequence[str]) -> list[Match]:
         """Segments that are a short item: by their normal form, or by their morphemes."""
         segments = [
-            (number, *segment) for number, text in enumerate(texts) for segment in _iter_segments(text)
+            (number, *segment)
+            for number, text in enumerate(texts)
+            for segment in _iter_segments(text)
         ]
         matches = []
         for number, start, end, normal in segments:

@@ -84,15 +84,11 @@ def find_pairs(
             pairs += near
         if "semantic" in kinds and len(compared):
             assert encode is not None, "semantic needs an encoder"
-            pairs += _pair_similar(
-                spool, compared, guards, encode, floors["semantic"], Path(work)
-            )
+            pairs += _pair_similar(spool, compared, guards, encode, floors["semantic"], Path(work))
     return sorted(pairs, key=lambda pair: (pair.first, pair.second, KINDS.index(pair.kind)))
 
 
-def _read_texts(
-    texts: Iterable[str], spool: TextSpool
-) -> tuple[Codes, Codes, NDArray[np.bool_]]:
+def _read_texts(texts: Iterable[str], spool: TextSpool) -> tuple[Codes, Codes, NDArray[np.bool_]]:
     """Spool the texts; per row a hash of its numbers, one of its content, and if it is long."""
     guards, contents, long_enough = array("Q"), array("Q"), array("b")
     for text in texts:
@@ -172,9 +168,7 @@ def _pair_similar(
 
 
 def _make_pair(first: Any, second: Any, kind: Kind, similarity: float) -> Pair:
-    return Pair(
-        first=int(first), second=int(second), kind=kind, similarity=round(similarity, 4)
-    )
+    return Pair(first=int(first), second=int(second), kind=kind, similarity=round(similarity, 4))
 
 
 # --- clusters ----------------------------------------------------------------------------------

@@ -86,8 +86,8 @@ def _joins_previous(char: str) -> bool:
 def list_quantities(text: str) -> tuple[str, ...]:
     """The multiset of a text's numbers and the operators between them, sorted.
 
-    ``1,000`` is ``1000``, ``3.50`` is ``3.5``, ``세 개`` and ``3개`` are the same. Two problems that
-    differ here are two problems, however alike their words are.
+    ``1,000`` is ``1000``, ``3.50`` is ``3.5``, ``세 개`` and ``3개`` are the same. Two
+    problems that differ here are two problems, however alike their words are.
     """
     plain = unicodedata.normalize("NFKC", text)
     plain = _COUNTED.sub(_count_in_digits, plain)
@@ -164,7 +164,9 @@ def split_morphemes(texts: Iterable[str]) -> Iterator[list[Morpheme]]:
 @cache
 def _load_kiwi() -> Any:
     kiwipiepy = require_extra("kiwipiepy", "data", "finding morphemes")
-    return kiwipiepy.Kiwi()
+    kiwi = kiwipiepy.Kiwi()
+    kiwi.space_tolerance = 2
+    return kiwi
 
 
 def join_codes(sequences: Sequence[Codes]) -> tuple[Codes, NDArray[np.int64]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,15 +38,14 @@ class Windows:
         self._table = np.zeros(1 << _TABLE_BITS, dtype=np.bool_)
         self._table[self._hashes >> np.uint64(64 - _TABLE_BITS)] = True
 
-    def find(self, codes: Codes) -> tuple[Places, ...]:
+    def find(self, codes: Codes) -> Hits:
         """Every occurrence of a window of ``codes``: its place, the sequence, the place there."""
         hashes = hash_windows(codes, self.size)
         places = np.flatnonzero(self._table[hashes >> np.uint64(64 - _TABLE_BITS)])
         low = np.searchsorted(self._hashes, hashes[places], side="left")
         counts = np.searchsorted(self._hashes, hashes[places], side="right") - low
         entries = np.arange(counts.sum()) + np.repeat(low - (np.cumsum(counts) - counts), counts)
-        return np.repeat(places, counts), self._owners[entries], self._offsets[entries]
-
+        return Hits(np.repeat(places, counts), self._owners[entries], self._offsets[entries])
 
     def list_sequences(self, codes: Codes, starts: Places) -> list[int]:
         """Of the sequences that ``codes`` joins, those with a window that occurs."""
@@ -55,6 +54,16 @@ class Windows:
         places = places[np.isin(hashes[places], self._hashes)]
         found: list[int] = np.unique(np.searchsorted(starts, places, side="right") - 1).tolist()
         return found
+
+
+class Hits(NamedTuple):
+    """Windows that occur, one entry for each occurrence: (H,) each."""
+
+    places: Places
+    """Where among the codes that were looked up."""
+    sequences: Places
+    offsets: Places
+    """Where in that sequence."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +78,16 @@ class Run:
 
     @property
     def item_end(self) -> int:
+        """Where the run ends in the item."""
         return self.item_start + self.end - self.start
 
 
-def join_runs(
-    places: Places,
-    items: Places,
-    offsets: Places,
-    starts: Places,
-    size: int,
-) -> list[Run]:
-    """Hits as runs: neighbouring windows of one text that are neighbours in one item."""
+def join_runs(hits: Hits, starts: Places, size: int) -> list[Run]:
+    """Hits as runs: neighbouring windows of one text that are neighbours in one item.
+
+    ``starts`` is where each text begins among the codes, ``size`` that of the windows.
+    """
+    places, items, offsets = hits
     order = np.lexsort((places, places - offsets, items))
     places, items, offsets = places[order], items[order], offsets[order]
     goes_on = (np.diff(places) == 1) & (np.diff(offsets) == 1) & (np.diff(items) == 0)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
@@ -32,9 +33,10 @@ from kot_platypus.train.encoding import Encoded, encode_example
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import PackingTrainer, ShowProgress
+from kot_platypus.verdicts import Verdict, read_verdict
 
 # What changes neither the result nor what it means: an interrupted training goes on without it.
-_NO_IDENTITY = {"baseline_targets", "report_to", "gradient_checkpointing"}
+_NO_IDENTITY = {"baseline_targets", "report_to", "gradient_checkpointing", "allow_contaminated"}
 
 
 def train_adapter(
@@ -84,13 +86,15 @@ def train_adapter(
     if ask_main(lambda: stage.is_done):
         return
     require_reporters(section)
+    verdict = _heed_verdict(data, allow_contaminated=section.allow_contaminated)
     tokenizer = load_tokenizer(base, **trust)
     encoded, num_dropped = _encode_rows(data, template, target, tokenizer, section.cutoff_len)
     ask_main(stage.begin)  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
     place = "cpu" if spreads_weights() else device  # it may be too large for one GPU
     model = load_trainable(base, section, dtype=dtype, device=place, **trust)
-    facts = {"num_dropped": num_dropped, **_count_facts(model, encoded, section)}
+    facts: dict[str, Any] = {"num_dropped": num_dropped, **_count_facts(model, encoded, section)}
+    facts["contamination"] = verdict.model_dump() if verdict else None
     checkpoints = out / "checkpoints"
     at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
     arguments = make_arguments(section, len(encoded), checkpoints, **at)
@@ -105,6 +109,25 @@ def train_adapter(
         shutil.rmtree(checkpoints, ignore_errors=True)
         stage.finish(**facts)
     share_all(None)  # when one process returns, the result is there
+
+
+def _heed_verdict(data: Path, *, allow_contaminated: bool) -> Verdict | None:
+    """What a check for contamination said of ``data``. Raises DataError for rows of benchmarks."""
+    verdict = read_verdict(data)
+    if verdict is None:
+        if is_main_process():
+            console.print(
+                f"[dim]  {escape(str(data))} was not checked for contamination: "
+                "kot data contamination[/dim]"
+            )
+    elif not verdict.is_clean and not allow_contaminated:
+        raise DataError(
+            f"{data} is contaminated: {verdict.describe()}",
+            expected="no text of a benchmark",
+            hint="Train on the clean.jsonl that kot data contamination wrote, or all the same with "
+            "--set train.allow_contaminated=true.",
+        )
+    return verdict
 
 
 def _describe(section: TrainSection, template: Template, tokenizer: Any) -> dict[str, Any]:
