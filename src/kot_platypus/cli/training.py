@@ -91,9 +91,6 @@ def train(
         bool, typer.Option("--preview", help="Show what would be trained on; train nothing.")
     ] = False,
     rows: Annotated[int, typer.Option(min=0, help="How many rows --preview shows.")] = 3,
-    allow_contaminated: Annotated[
-        bool, typer.Option("--allow-contaminated", help="Train on rows with text of benchmarks.")
-    ] = False,
 ) -> None:
     """Train on your own rows with a recipe's model and settings.
 
@@ -101,8 +98,7 @@ def train(
     """
     from kot_platypus.recipe import load_recipe
 
-    allowed = ["train.allow_contaminated=true"] if allow_contaminated else []
-    loaded = load_recipe(recipe, [*(overrides or ()), *allowed])
+    loaded = load_recipe(recipe, overrides or ())
     if data is not None:
         require_file(data, "--data")
     if dry_run:

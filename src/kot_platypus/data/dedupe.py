@@ -120,16 +120,17 @@ def describe_clusters(data: Path, out: Path, count: int) -> str:
     }
     best: dict[int, Pair] = {}
     for pair in read_jsonl(out / "pairs" / PAIRS, Pair):
-        if pair.second in wanted and (
-            pair.second not in best or pair.similarity > best[pair.second].similarity
-        ):
-            best[pair.second] = pair
+        for row in wanted & {pair.first, pair.second}:
+            if row not in best or pair.similarity > best[row].similarity:
+                best[row] = pair
     lines = []
     for first, *others in largest:
         lines.append(f"row {first}  {texts[first]}")
-        lines += [f"  {_describe_pair(best[row])}  {texts[row]}" for row in others]
+        lines += [f"  {_describe_pair(row, best[row])}  {texts[row]}" for row in others]
     return "\n".join(lines)
 
 
-def _describe_pair(pair: Pair) -> str:
-    return f"row {pair.second}, {pair.kind} {pair.similarity:.2f} to {pair.first}"
+def _describe_pair(row: int, pair: Pair) -> str:
+    """A row and the one that it is most like."""
+    other = pair.first if row == pair.second else pair.second
+    return f"row {row}, {pair.kind} {pair.similarity:.2f} to {other}"

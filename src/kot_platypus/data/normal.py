@@ -165,7 +165,7 @@ def split_morphemes(texts: Iterable[str]) -> Iterator[list[Morpheme]]:
 def _load_kiwi() -> Any:
     kiwipiepy = require_extra("kiwipiepy", "data", "finding morphemes")
     kiwi = kiwipiepy.Kiwi()
-    kiwi.space_tolerance = 2
+    kiwi.global_config.space_tolerance = 2  # so many wrong spaces within a word
     return kiwi
 
 

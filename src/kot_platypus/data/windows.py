@@ -87,11 +87,13 @@ def join_runs(hits: Hits, starts: Places, size: int) -> list[Run]:
 
     ``starts`` is where each text begins among the codes, ``size`` that of the windows.
     """
+    if not len(hits.places):
+        return []
     places, items, offsets = hits
     order = np.lexsort((places, places - offsets, items))
     places, items, offsets = places[order], items[order], offsets[order]
     goes_on = (np.diff(places) == 1) & (np.diff(offsets) == 1) & (np.diff(items) == 0)
-    first = np.flatnonzero(np.concatenate([np.ones(min(1, len(places)), bool), ~goes_on]))
+    first = np.flatnonzero(np.concatenate([[True], ~goes_on]))
     last = np.concatenate([first[1:], [len(places)]]) - 1
     texts = np.searchsorted(starts, places[first], side="right") - 1
     begins = places[first] - starts[texts]
