@@ -205,12 +205,12 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=2000, help="how many items are copied")
     parser.add_argument("--rows", type=int, default=100_000, help="how many rows are timed")
     options = parser.parse_args()
-    for title, lines in (
-        ("Contamination", measure_contamination(options.kobest_dir, options.items)),
-        ("Near-duplicates", measure_near(options.kobest_dir, options.items)),
-        ("Time and memory", measure_speed(options.kobest_dir, options.rows)),
+    for title, measure, count in (
+        ("Contamination", measure_contamination, options.items),
+        ("Near-duplicates", measure_near, options.items),
+        ("Time and memory", measure_speed, options.rows),
     ):
-        print(f"### {title}", "", *lines, "", sep="\n", flush=True)
+        print(f"### {title}", "", *measure(options.kobest_dir, count), "", sep="\n", flush=True)
 
 
 if __name__ == "__main__":
