@@ -55,7 +55,7 @@ def find_items(index: BenchmarkIndex, text: str) -> set[int]:
         MARKET.replace(" ", ""),
         f"다음 글을 요약하라.\n{MARKET}\n요약:",
         unicodedata.normalize("NFD", MARKET),
-        "장터에 모인 상인들이 새벽에 천막은 치고 싱싱한 채소랑 생선은 늘어놓았습니다.",
+        "장터에 모인 상인들은 새벽에 천막은 치고 싱싱한 채소랑 생선은 늘어놓았습니다.",
         "싱싱한 채소와 생선을 늘어놓았다, 장터에 모인 상인들은 새벽부터 천막을 치고.",
         "장터에 모인 상인 들은 새벽 부터 천막을치고 싱싱 한 채소와 생 선을 늘어놓았다.",
     ],
@@ -134,7 +134,7 @@ def test_span_is_that_of_the_original_text(index, form):
 
 
 def test_span_of_morphemes_is_that_of_the_original_text(index):
-    copy = "장터에 모인 상인들이 새벽에 천막은 치고 싱싱한 채소랑 생선은 늘어놓았습니다."
+    copy = "장터에 모인 상인들은 새벽에 천막은 치고 싱싱한 채소랑 생선은 늘어놓았습니다."
     match = next(match for match in index.scan([f"글: {copy}"]) if match.how == "morphemes")
     found = f"글: {copy}"[match.start : match.end]
     assert found.startswith("장터에 모인")

@@ -20,6 +20,7 @@ from kot_platypus.data.normal import (
     encode_text,
     find_span,
     join_codes,
+    map_positions,
     normalise,
     split_morphemes,
 )
@@ -28,8 +29,10 @@ from kot_platypus.records import Record
 
 NUM_CHARS = 13
 NUM_MORPHEMES = 5
-SEED_CHARS = 8
-"""Rows that share so many characters in a row with the benchmark are split into morphemes."""
+SEED_CHARS = 9
+"""Where a row shares so many characters in a row with the benchmark, ..."""
+AROUND_CHARS = 60
+"""... it is split into morphemes, with so many characters on either side."""
 SHORT_CHARS = 25
 """Items up to this length are also found as a line or quotation with the same morphemes, ..."""
 SHORT_SEED_CHARS = 4
@@ -107,7 +110,8 @@ class BenchmarkIndex:
         """All matches in ``texts``, by text and place. Each text is looked at by itself."""
         joined, starts = join_codes([encode_text(normalise(text)) for text in texts])
         matches = [*self._match_chars(texts, joined, starts), *self._match_short(texts)]
-        matches += self._match_morphemes(texts, self._seeds.list_sequences(joined, starts), matches)
+        parts = self._find_parts(texts, joined, starts)
+        matches += self._match_morphemes(texts, parts, matches)
         return sorted(matches, key=lambda match: (match.text, match.start, match.item, match.how))
 
     def _match_chars(self, texts: Sequence[str], joined: Codes, starts: Places) -> Iterator[Match]:
@@ -121,11 +125,36 @@ class BenchmarkIndex:
                 "characters",
             )
 
+    def _find_parts(
+        self, texts: Sequence[str], joined: Codes, starts: Places
+    ) -> list[tuple[int, int, int]]:
+        """The parts of texts that may hold an edited copy: number of the text, start, end."""
+        places = np.unique(self._seeds.find(joined).places)
+        owners = np.searchsorted(starts, places, side="right") - 1
+        parts: list[tuple[int, int, int]] = []
+        for number, offset in zip(owners.tolist(), (places - starts[owners]).tolist(), strict=True):
+            if not parts or parts[-1][0] != number:
+                positions = map_positions(texts[number])
+            start = max(0, positions[offset] - AROUND_CHARS)
+            end = min(len(texts[number]), positions[offset + SEED_CHARS] + AROUND_CHARS)
+            if parts and parts[-1][0] == number and start <= parts[-1][2]:
+                start = parts.pop()[1]
+            parts.append((number, start, end))
+        return parts
+
     def _match_morphemes(
-        self, texts: Sequence[str], chosen: Sequence[int], known: Iterable[Match]
+        self,
+        texts: Sequence[str],
+        parts: Sequence[tuple[int, int, int]],
+        known: Iterable[Match],
     ) -> list[Match]:
         """Runs of morphemes and, for items not found otherwise, their morphemes in any order."""
-        found = list(split_morphemes(texts[i] for i in chosen))
+        chosen = [number for number, _, _ in parts]
+        split = split_morphemes(texts[number][start:end] for number, start, end in parts)
+        found = [
+            [Morpheme(each.form, each.start + start, each.end + start) for each in morphemes]
+            for (_, start, _), morphemes in zip(parts, split, strict=True)
+        ]
         codes = [self._encode(morphemes) for morphemes in found]
         joined, starts = join_codes(codes)
         matches = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,9 +115,9 @@ class Bags:
 
     def _tabulate(self, sequences: Sequence[Codes]) -> Any:
         """Which sequence has which codes, (len(sequences), codes) of 0 and 1, without code 0."""
-        columns = [np.unique(sequence[sequence > 0]) for sequence in sequences]
+        columns = [sorted(set(sequence.tolist()) - {0}) for sequence in sequences]
         ends = np.cumsum([0, *map(len, columns)])
-        indices = np.concatenate([np.empty(0, np.uint64), *columns]).astype(np.int64)
+        indices = np.fromiter(chain.from_iterable(columns), dtype=np.int64)
         ones = np.ones(len(indices), dtype=np.int32)
         return sparse.csr_matrix((ones, indices, ends), shape=(len(sequences), self._width))
 
