@@ -101,6 +101,54 @@ def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("verb", ["build", "duplicates", "contamination"])
+def test_help_of_every_verb_of_data_shows_an_example_to_type(verb):
+    text = strip_styles(kot("data", verb, "--help").stdout)
+    assert f"kot data {verb}" in text.partition("Examples:")[2]
+
+
+def test_data_without_a_verb_builds(recipe, tmp_path):
+    kot("data", recipe, "--out", tmp_path / "short")
+    kot("data", "build", recipe, "--out", tmp_path / "long")
+    first, second = (tmp_path / name / "train.jsonl" for name in ("short", "long"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_duplicates_prints_clusters_and_where_the_rows_lie(tmp_path):
+    data = tmp_path / "rows.jsonl"
+    rows = [
+        {"source": f"{word} 무엇인가?", "target": "답"} for word in ("하늘은", "바다는", "하늘은")
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    result = kot("data", "duplicates", data, "--out", tmp_path / "out", "--show", "1")
+    lines = result.stdout.splitlines()
+    assert lines[0] == "row 0  하늘은 무엇인가?"
+    assert lines[2] == "3 rows: 2 kept, 1 dropped in 1 clusters"
+    assert Path(lines[3]).read_text(encoding="utf-8").count("\n") == 2
+
+
+def test_unknown_kind_of_duplicates_is_one_line(tmp_path):
+    (tmp_path / "rows.jsonl").touch()
+    options = ("--out", tmp_path / "out", "--kind", "exact,close")
+    result = kot("data", "duplicates", tmp_path / "rows.jsonl", *options)
+    assert_one_line(result, 2, "--kind 'close'", "exact, near, semantic")
+
+
+def test_contamination_against_kobest_and_a_file(tmp_path):
+    from kot_platypus.evaluate.tasks import load_texts
+
+    premise, *_ = load_texts("mini")["copa/test"][0]
+    item = load_texts("mini")["boolq/test"][0][0]
+    data, own = tmp_path / "rows.jsonl", tmp_path / "own.jsonl"
+    data.write_text(json.dumps({"source": item, "target": "예"}) + "\n", encoding="utf-8")
+    own.write_text(json.dumps({"text": premise}) + "\n", encoding="utf-8")
+    against = ("--against", "kobest", "--kobest-dir", "mini", "--against", own)
+    result = kot("data", "contamination", data, *against, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "**CONTAMINATED**: 1 of 1 row holds text of kobest-mini/boolq/test." in result.stdout
+    assert "| own.jsonl | 1 | 0 | 0 |" in result.stdout
+
+
 def test_data_prints_where_the_rows_lie(recipe, tmp_path):
     result = kot("data", recipe, "--out", tmp_path / "data", "--set", "seed=3")
     assert result.exit_code == 0

@@ -48,7 +48,11 @@ def test_page_names_every_template(name):
 def test_commands_of_a_page_can_be_typed(page):
     group = typer.main.get_command(app)
     for verb, *arguments in find_commands(page):
-        context = group.commands[verb].make_context(verb, arguments)
+        command = group.commands[verb]
+        if verb == "data":
+            verb, *arguments = arguments
+            command = command.commands[verb]
+        context = command.make_context(verb, arguments)
         recipe = context.params.get("recipe")
         if recipe in list_recipes():
             load_recipe(recipe, context.params.get("overrides") or ())

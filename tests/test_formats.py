@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kot_platypus.errors import DataError, MissingExtraError
-from kot_platypus.formats import read_rows
+from kot_platypus.formats import iter_rows, read_rows
 from kot_platypus.records import Dialogue, Example, Message
 
 KOCOT = {"source": "3+4는?", "target": "7", "rationale": "셋에 넷을,\n더한다."}
@@ -238,3 +238,17 @@ def test_missing_file_and_folder_are_refused(tmp_path):
     (tmp_path / "b.jsonl").mkdir()
     assert_refused(tmp_path / "a.jsonl", "does not exist")
     assert_refused(tmp_path / "b.jsonl", "is a folder")
+
+
+# --- streaming ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
+def test_rows_come_before_the_file_is_read_to_its_end(tmp_path, name):
+    good = '{"source": "가", "target": "나"}\n' if name.endswith("l") else "source,target\n가,나\n"
+    bad = "{\n" if name.endswith("l") else "라,마,바\n"
+    (tmp_path / name).write_text(good + bad, encoding="utf-8")
+    rows = iter_rows(tmp_path / name)
+    assert next(rows).source == "가"
+    with pytest.raises(DataError, match="line"):
+        next(rows)

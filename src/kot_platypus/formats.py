@@ -7,9 +7,9 @@ messages). The format is a row's, not a file's, so that one file may mix them.
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections.abc import Callable, Container, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from textwrap import shorten
 
@@ -21,6 +21,8 @@ from kot_platypus.errors import DataError, require_extra
 from kot_platypus.records import Dialogue, Example, Record, Row
 
 UNDERSTOOD = "source, target, rationale (KoCoT), instruction, input, output (Alpaca) or messages"
+_BOM = b"\xef\xbb\xbf"
+_PARQUET_ROWS = 4096
 _Rows = Iterator[tuple[str, object]]  # where a row lies in its file, and what lies there
 
 
@@ -41,6 +43,16 @@ _FORMATS: tuple[type[Record], ...] = (Example, _Instruction, Dialogue)
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file, by its suffix. Raises DataError naming the first bad one."""
+    return list(iter_rows(path))
+
+
+def iter_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file one at a time: it need not fit into memory."""
+    return (parse_row(values, f"{path} {place}") for place, values in iter_values(path))
+
+
+def iter_values(path: Path) -> Iterator[tuple[str, object]]:
+    """Each row as it stands in its file, whatever its columns, and the place, ``line 3``."""
     read = _READERS.get(path.suffix.lower())
     if read is None:
         raise DataError(
@@ -51,7 +63,7 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
         raise DataError(f"{path} {found}", expected="a file of rows", hint="Check the path.")
-    return [parse_row(values, f"{path} {place}") for place, values in read(path)]
+    return read(path)
 
 
 def parse_row(values: object, where: str) -> Row:
@@ -104,15 +116,21 @@ def _share_found(record: type[Record], given: Container[str]) -> float:
 
 
 def _read_json(path: Path) -> _Rows:
-    text = read_text(path)
-    if text.lstrip().startswith("["):
-        for number, values in enumerate(_parse_json(text, str(path)), start=1):
-            yield f"row {number}", values
-        return
-    # Split at "\n" alone: a text may hold U+2028 and other ends of line that JSON leaves as is.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield f"line {number}", _parse_json(line, f"{path} line {number}")
+    with path.open("rb") as file:
+        if file.read(4096).removeprefix(_BOM).lstrip().startswith(b"["):
+            for number, values in enumerate(_parse_json(read_text(path), str(path)), start=1):
+                yield f"row {number}", values
+            return
+        file.seek(0)
+        # Bytes are split at "\n" alone: a text may hold U+2028 and other ends of line.
+        for number, line in enumerate(file, start=1):
+            if content := line.removeprefix(_BOM if number == 1 else b"").strip():
+                try:
+                    text = content.decode()
+                except UnicodeDecodeError:
+                    read_text(path)  # which says where the file is not UTF-8
+                    raise
+                yield f"line {number}", _parse_json(text, f"{path} line {number}")
 
 
 def _parse_json(text: str, where: str) -> list[object]:
@@ -129,35 +147,43 @@ def _parse_json(text: str, where: str) -> list[object]:
 
 def _read_csv(path: Path) -> _Rows:
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    content = read_text(path)
-    text = io.StringIO(content, newline="")
-    csv.field_size_limit(max(csv.field_size_limit(), len(content)))  # else 131,072 characters
-    lines = csv.DictReader(text, delimiter=delimiter, strict=True)
-    try:
-        for values in lines:
-            if None in values:
-                raise csv.Error("more cells than columns")
-            yield f"line {lines.line_num}", values
-    except csv.Error as error:
-        raise DataError(
-            f"{path} line {lines.line_num}: {error}",
-            expected="a header and as many cells in every row",
-            hint="Quote texts that hold the separator or line breaks.",
-        ) from error
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        # Else a cell may have 131,072 characters.
+        csv.field_size_limit(max(csv.field_size_limit(), path.stat().st_size))
+        lines = csv.DictReader(file, delimiter=delimiter, strict=True)
+        try:
+            yield from _check_cells(lines)
+        except UnicodeDecodeError:
+            read_text(path)  # which says where the file is not UTF-8
+            raise
+        except csv.Error as error:
+            raise DataError(
+                f"{path} line {lines.line_num}: {error}",
+                expected="a header and as many cells in every row",
+                hint="Quote texts that hold the separator or line breaks.",
+            ) from error
+
+
+def _check_cells(lines: csv.DictReader[str]) -> _Rows:
+    for values in lines:
+        if None in values:
+            raise csv.Error("more cells than columns")
+        yield f"line {lines.line_num}", values
 
 
 def _read_parquet(path: Path) -> _Rows:
     parquet = require_extra("pyarrow.parquet", "data", "reading Parquet files")
     try:
-        rows = parquet.read_table(path).to_pylist()
+        with parquet.ParquetFile(path) as file:
+            batches = (batch.to_pylist() for batch in file.iter_batches(_PARQUET_ROWS))
+            for number, values in enumerate(chain.from_iterable(batches), start=1):
+                yield f"row {number}", values
     except (OSError, ValueError) as error:  # pyarrow's own errors are kinds of these
         raise DataError(
             f"{path} cannot be read ({str(error).splitlines()[0][:200]})",
             expected="a Parquet file",
             hint="Write it again.",
         ) from error
-    for number, values in enumerate(rows, start=1):
-        yield f"row {number}", values
 
 
 _READERS: dict[str, Callable[[Path], _Rows]] = {

@@ -116,6 +116,8 @@ class TrainSection(Section):
         Literal["tensorboard", "wandb", "mlflow", "comet_ml", "clearml", "swanlab", "trackio"], ...
     ] = ()
     """HF Trainer integrations: tensorboard, wandb, mlflow, ..."""
+    allow_contaminated: bool = False
+    """Train on rows in which ``kot data contamination`` found text of a benchmark."""
 
     @model_validator(mode="after")
     def _check(self) -> TrainSection:

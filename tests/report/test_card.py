@@ -159,3 +159,36 @@ def test_usage_snippet_of_a_model_trained_with_its_chat_template_uses_it(
     compile(code.group(1), "usage", "exec")
     assert "tokenizer.apply_chat_template(" in code.group(1)
     assert "return_tensors" in code.group(1)
+
+
+# --- contamination -----------------------------------------------------------------------------
+
+
+def check_rows(results: RunResults, leaked_rows: int) -> RunResults:
+    found = {"items": 1000, "items_found": leaked_rows, "rows": leaked_rows}
+    verdict = {
+        "data_sha256": "0" * 64,
+        "rows": 900,
+        "leaked_rows": leaked_rows,
+        "benchmarks": [{"name": "kobest/copa/test", "sha256": "0", **found}],
+    }
+    training = {**results.training, "contamination": verdict}
+    return results.model_copy(update={"manifests": {**results.manifests, "train/cot": training}})
+
+
+def test_card_says_that_rows_were_not_checked(results: RunResults) -> None:
+    assert "The training rows were not checked for contamination." in render_card(results)
+
+
+def test_card_says_what_rows_were_checked_against(results: RunResults) -> None:
+    card = render_card(check_rows(results, 0))
+    assert "Contamination: none of 900 rows hold text of kobest/copa/test." in card
+    assert "contaminated" not in card
+
+
+def test_card_names_contamination_as_the_first_limit(results: RunResults) -> None:
+    card = render_card(check_rows(results, 3))
+    limits = card.partition("# Limits")[2].strip()
+    assert limits.startswith(
+        "- The training rows are contaminated: 3 of 900 rows hold text of kobest/copa/test."
+    )

@@ -20,6 +20,7 @@ from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.train.checkpoints import find_checkpoint, seal_checkpoint
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.merge import merge_adapter
+from kot_platypus.verdicts import Checked, Verdict, write_verdict
 
 from .conftest import StopAfter
 
@@ -91,6 +92,47 @@ def test_every_schedule_warms_up_and_then_goes_on_as_transformers_had_it(
     log = (tmp_path / name / "log.jsonl").read_text().splitlines()
     rates = [json.loads(line)["learning_rate"] / section.learning_rate for line in log]
     assert rates == pytest.approx([0, 0.25, 0.5, 0.75, *map(after, range(4, 14))])
+
+
+# --- contamination -----------------------------------------------------------------------------
+
+
+def write_finding(data: Path, leaked_rows: int) -> Verdict:
+    found = {"items_found": leaked_rows, "rows": leaked_rows}
+    verdict = Verdict(
+        data_sha256=hash_file(data),
+        rows=30,
+        leaked_rows=leaked_rows,
+        benchmarks=(Checked(name="kobest/copa/test", sha256="0", items=9, **found),),
+    )
+    write_verdict(data, verdict)
+    return verdict
+
+
+def test_contaminated_rows_are_refused_and_nothing_is_claimed(data, base, tmp_path):
+    write_finding(data, 2)
+    with pytest.raises(DataError, match=r"2 of 30 rows hold text of kobest/copa/test"):
+        train_adapter(data, base, tmp_path / "out", SECTION, MODEL)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("leaked_rows", [0, 2])
+def test_verdict_on_the_rows_goes_into_the_manifest(data, base, tmp_path, leaked_rows):
+    verdict = write_finding(data, leaked_rows)
+    section = SECTION.model_copy(update={"allow_contaminated": leaked_rows > 0, "num_epochs": 1})
+    train_adapter(data, base, tmp_path / "out", section, MODEL)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert Verdict.model_validate(manifest["contamination"]) == verdict
+    assert "allow_contaminated" not in manifest["config"]
+
+
+def test_rows_that_changed_since_are_unchecked(data, base, tmp_path, capsys):
+    write_finding(data, 2)
+    write_jsonl(data, make_problems(30, 2, "train", ("change",)))
+    train_adapter(data, base, tmp_path / "out", SECTION, MODEL)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["contamination"] is None
+    assert "was not checked for contamination" in " ".join(capsys.readouterr().err.split())
 
 
 def test_killed_and_restarted_training_ends_in_the_same_adapter_bit_for_bit(

@@ -16,6 +16,7 @@ _DISK_FULL = (
     "kot: the disk is full; expected room for the run. "
     "Free some and type the same command again: finished work is kept."
 )
+_FIRST = ("run", "recipes", "data")
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 _NATIVE_DISK_FULL = (  # how writers in C, C++ and Rust report it
     "No space left on device",
@@ -28,6 +29,11 @@ _NATIVE_DISK_FULL = (  # how writers in C, C++ and Rust report it
 
 class Guarded(TyperGroup):
     """Prints what a user can act on as one line. Bugs keep their traceback."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The verbs in the order of their use; typer lists a group such as data last."""
+        names = super().list_commands(ctx)
+        return [*(name for name in _FIRST if name in names), *(n for n in names if n not in _FIRST)]
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""

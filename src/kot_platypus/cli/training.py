@@ -1,4 +1,4 @@
-"""The verbs that make a model: run, recipes, data, train, merge."""
+"""The verbs that make a model: run, recipes, train, merge."""
 
 from __future__ import annotations
 
@@ -63,22 +63,6 @@ def recipes(
         print(f"{name:22} {load_recipe(name).description}")
 
 
-@app.command(epilog=example("kot data demo --out data", "kot data demo --set seed=7 --out d7"))
-def data(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
-    out: Out,
-    overrides: Sets = None,
-) -> None:
-    """Build a recipe's training rows and held-out problems."""
-    from kot_platypus.data.build import build_data
-    from kot_platypus.recipe import load_recipe
-
-    loaded = load_recipe(recipe, overrides or ())
-    with hold_folder(out):
-        build_data(out, loaded.data, seed=loaded.seed)
-    print(*(out / name for name in ("train.jsonl", "heldout.jsonl", "shots.jsonl")), sep="\n")
-
-
 @app.command(
     epilog=example(
         "kot train demo --data mine.jsonl --out adapters/mine",
@@ -129,7 +113,7 @@ def train(
         raise UsageError(
             f"{'--data' if data is None else '--out'} is missing",
             expected="--data FILE and --out FOLDER, or --preview, or --dry-run",
-            hint="A recipe's own rows: kot data RECIPE --out data, then --data data/train.jsonl",
+            hint="A recipe's own rows: kot data build RECIPE --out data, then data/train.jsonl",
         )
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process

@@ -115,6 +115,35 @@ def load_task(task: str, kobest_dir: str | Path | None = None) -> TaskData:
     return _load_from_folder(task, Path(kobest_dir).expanduser())
 
 
+def load_texts(kobest_dir: str | Path | None = None) -> dict[str, list[tuple[str, ...]]]:
+    """The texts of KoBEST's items that models are tested on, by ``task/split``: no labels.
+
+    Splits are test and, where it exists, dev. ``kobest_dir`` is as in ``load_task``.
+    """
+    texts = {}
+    for task in TASKS:
+        splits = {"test": load_task(task, kobest_dir).test, "dev": _load_dev(task, kobest_dir)}
+        for split, documents in splits.items():
+            if documents:
+                texts[f"{task}/{split}"] = [
+                    tuple(str(row[name]) for name in COLUMNS[task] if name != "label")
+                    for row in documents
+                ]
+    return texts
+
+
+def _load_dev(task: str, kobest_dir: str | Path | None) -> tuple[Document, ...]:
+    """A task's development set; empty where a folder has none."""
+    if kobest_dir is None:
+        return tuple(_load_hub_split(task, "validation"))
+    if str(kobest_dir) == MINI:
+        return ()
+    folder = _find_task_folder(task, Path(kobest_dir).expanduser())
+    names = ("dev", "validation")
+    found = (name for name in names if any((folder / f"{name}{s}").is_file() for s in _READERS))
+    return tuple(document for name in found for document in _read_split(task, folder, name))
+
+
 def load_own_task(task: str, source: TaskFiles, columns: Sequence[str]) -> TaskData:
     """The documents of a task of the user's own: ``columns`` as they are, and the label.
 
@@ -307,17 +336,18 @@ def _parse_label(task: str, where: str, cell: Any, *, first: int) -> int:
 
 
 def _load_from_hub(task: str) -> TaskData:
+    train, test = (tuple(_load_hub_split(task, split)) for split in _SPLITS)
+    return TaskData(task, train, test)
+
+
+def _load_hub_split(task: str, split: str) -> Iterator[Document]:
     datasets = require_extra("datasets", "data", "loading KoBEST from the Hub")
     try:
-        splits = {split: datasets.load_dataset(HUB_DATASET, task, split=split) for split in _SPLITS}
+        rows = datasets.load_dataset(HUB_DATASET, task, split=split)
     except Exception as error:  # the Hub client raises many kinds; all mean "not to be had"
         raise DataError(
             f"cannot get {HUB_DATASET} from the Hub ({type(error).__name__})",
             expected="a connection to huggingface.co, or a local copy",
             hint="Pass --kobest-dir FOLDER, or --kobest-dir mini for the shipped set.",
         ) from error
-    train, test = (
-        tuple(_parse_rows(task, Path(HUB_DATASET, split), enumerate(rows, start=1)))
-        for split, rows in splits.items()
-    )
-    return TaskData(task, train, test)
+    return _parse_rows(task, Path(HUB_DATASET, split), enumerate(rows, start=1))

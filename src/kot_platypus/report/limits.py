@@ -16,9 +16,20 @@ from kot_platypus.report.wording import (
 def list_limits(results: RunResults) -> list[str]:
     """The run's limits, the most general first, each one or two sentences."""
     return [
+        *_limit_contamination(results),
         *_limit_training(results),
         *_limit_problems(results),
         *_limit_kobest(results),
+    ]
+
+
+def _limit_contamination(results: RunResults) -> list[str]:
+    verdict = results.contamination
+    if verdict is None or verdict.is_clean:
+        return []
+    return [
+        f"The training rows are contaminated: {verdict.describe()}. Scores on these benchmarks do "
+        "not show what the model can do."
     ]
 
 

@@ -11,6 +11,7 @@ from kot_platypus.artifacts import MANIFEST, read_json, read_jsonl, read_manifes
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.recipe import Recipe, load_recipe
 from kot_platypus.records import Answer
+from kot_platypus.verdicts import Verdict
 
 BASE, TUNED = "base", "cot"
 ALL = "all"
@@ -140,6 +141,12 @@ class RunResults(Part):
     def training(self) -> dict[str, Any]:
         """The manifest of the main training."""
         return self.manifests.get(f"train/{TUNED}", {})
+
+    @property
+    def contamination(self) -> Verdict | None:
+        """What a check of the main training's rows against benchmarks found, if there was one."""
+        found = self.training.get("contamination")
+        return Verdict.model_validate(found) if found else None
 
     def find_difference(self, b: str, a: str = TUNED) -> Difference | None:
         """The paired comparison of ``a`` with ``b`` on the held-out problems."""

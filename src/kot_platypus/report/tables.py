@@ -187,6 +187,7 @@ def _difference_row(recipe: Recipe, pair: Difference) -> DifferenceRow:
 def tabulate_settings(recipe: Recipe) -> list[tuple[str, str]]:
     """Hyperparameters under Platypus's names, the base model last as upstream prints them."""
     hidden = {"report_to", "save_steps", "gradient_checkpointing", "torch_compile"}
+    hidden |= {"allow_contaminated"}  # the card says it in words
     values = _flatten(recipe.train)
     if recipe.train.method == "full":
         hidden |= {key for key in values if key.startswith("lora_")}

@@ -245,3 +245,11 @@ def format_interval(estimate: Estimate, kind: str) -> str:
     # A dash between signed numbers would read as a minus.
     is_signed = kind in ("points", "score_difference") or MINUS in low
     return f"{low} to {high}" if is_signed else f"{low.rstrip('%')}\N{EN DASH}{high}"
+
+
+def describe_contamination(results: RunResults) -> str:
+    """Whether the training rows were checked against benchmarks, and what was found."""
+    verdict = results.contamination
+    if verdict is None:
+        return "The training rows were not checked for contamination."
+    return f"Contamination: {verdict.describe()}."

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from kot_platypus.artifacts import Stage, hash_file, hash_files, write_text
+from kot_platypus.errors import DataError
 from kot_platypus.formats import read_rows
 from kot_platypus.models import fingerprint_model, load_tokenizer, resolve_device, resolve_dtype
 from kot_platypus.processes import (
@@ -31,9 +33,16 @@ from kot_platypus.train.encoding import Encoded, encode_rows
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import PackingTrainer, ShowProgress
+from kot_platypus.verdicts import Verdict, read_verdict
 
 # What changes neither the result nor what it means: an interrupted training goes on without it.
-_NO_IDENTITY = {"baseline_targets", "report_to", "gradient_checkpointing", "save_steps"}
+_NO_IDENTITY = {
+    "allow_contaminated",
+    "baseline_targets",
+    "gradient_checkpointing",
+    "report_to",
+    "save_steps",
+}
 
 _EVENTS = "runs"
 """Where HF's Trainer has TensorBoard write, below the folder of its checkpoints."""
@@ -86,6 +95,7 @@ def train_adapter(
     if ask_main(lambda: stage.is_done):
         return
     require_reporters(section)
+    verdict = _heed_verdict(data, allow_contaminated=section.allow_contaminated)
     tokenizer = load_tokenizer(base, **trust)
     rows = read_rows(data)
     encoded = encode_rows(rows, template, target, tokenizer, section.cutoff_len)
@@ -106,7 +116,7 @@ def train_adapter(
         save_trained(model, out, base, info, weights=weights, **trust)
         write_text(out / "log.jsonl", log)
         _remove_checkpoints(checkpoints)
-        stage.finish(**facts)
+        stage.finish(**facts, contamination=verdict.model_dump() if verdict else None)
     share_all(None)  # when one process returns, the result is there
 
 
@@ -115,6 +125,25 @@ def _remove_checkpoints(checkpoints: Path) -> None:
     if (events := checkpoints / _EVENTS).is_dir():
         shutil.copytree(events, checkpoints.with_name(_EVENTS), dirs_exist_ok=True)
     shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _heed_verdict(data: Path, *, allow_contaminated: bool) -> Verdict | None:
+    """What a check for contamination said of ``data``. Raises DataError for rows of benchmarks."""
+    verdict = read_verdict(data)
+    if verdict is None:
+        if is_main_process():
+            console.print(
+                f"[dim]  {escape(str(data))} was not checked for contamination: "
+                "kot data contamination[/dim]"
+            )
+    elif not verdict.is_clean and not allow_contaminated:
+        raise DataError(
+            f"{data} is contaminated: {verdict.describe()}",
+            expected="no text of a benchmark",
+            hint="Train on the clean.jsonl that kot data contamination wrote, or all the same with "
+            "--set train.allow_contaminated=true.",
+        )
+    return verdict
 
 
 def _describe(section: TrainSection, template: Template, tokenizer: Any) -> dict[str, Any]:

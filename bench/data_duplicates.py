@@ -1,0 +1,230 @@
+"""Duplicates and contamination: what is found of edited copies, what is found wrongly, how fast.
+
+    python bench/data_duplicates.py --kobest-dir DIR
+
+Copies are made of real KoBEST items, by bench/korean_edits.py; nothing of them is written. Each
+measurement of time and memory is a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import random
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from korean_edits import EDITS
+from kot_platypus.data.build import load_korean_cot
+from kot_platypus.data.contamination import BenchmarkIndex, Item, join_cells
+from kot_platypus.data.dedupe import find_duplicates
+from kot_platypus.data.duplicates import cluster, find_pairs
+from kot_platypus.data.fields import join_fields, list_fields
+from kot_platypus.data.leaks import check_contamination
+from kot_platypus.data.normal import normalise
+from kot_platypus.evaluate.tasks import COLUMNS, TASKS, load_task, load_texts
+
+SEED = 7
+MILLION = 1_000_000
+
+
+def load_items(kobest_dir: str) -> list[Item]:
+    """Dev and test of all five tasks."""
+    return [
+        Item(name, number, join_cells(cells))
+        for name, items in load_texts(kobest_dir).items()
+        for number, cells in enumerate(items)
+    ]
+
+
+def load_train(kobest_dir: str) -> list[tuple[str, str]]:
+    """Task and text of the train splits."""
+    return [
+        (task, join_cells(row[name] for name in COLUMNS[task] if name != "label"))
+        for task in TASKS
+        for row in load_task(task, kobest_dir).train
+    ]
+
+
+# --- what is found -----------------------------------------------------------------------------
+
+
+def measure_contamination(kobest_dir: str, count: int) -> list[str]:
+    items = load_items(kobest_dir)
+    index = BenchmarkIndex(items)
+    chosen = random.Random(SEED).sample(range(len(items)), count)
+    lines = [
+        "| edit | copies | found | by 13 characters | by 5 morphemes |",
+        "|---|---|---|---|---|",
+    ]
+    for name, edit in EDITS.items():
+        rng = random.Random(SEED)
+        copies = [(i, text) for i in chosen if (text := edit(items[i].text, rng)) != items[i].text]
+        found: dict[str, set[int]] = {"characters": set(), "morphemes": set()}
+        everything = set()
+        for match in index.scan([text for _, text in copies]):
+            if match.item == copies[match.text][0]:
+                everything.add(match.text)
+                found.setdefault(match.how, set()).add(match.text)
+        shares = [everything, found["characters"], found["morphemes"]]
+        cells = " | ".join(f"{len(each) / len(copies):.1%}" for each in shares)
+        lines.append(f"| {name} | {len(copies):,} | {cells} |")
+    return [*lines, "", *measure_false_hits(index, kobest_dir)]
+
+
+def measure_false_hits(index: BenchmarkIndex, kobest_dir: str) -> list[str]:
+    train = load_train(kobest_dir)
+    same, other = set(), set()
+    for match in index.scan([text for _, text in train]):
+        task = index.items[match.item].benchmark.split("/")[0]
+        (same if task == train[match.text][0] else other).add(match.text)
+    own = [join_fields(list_fields(row)) for row in load_korean_cot()]
+    own_found = {match.text for match in index.scan(own)}
+    return [
+        "| rows | | found |",
+        "|---|---|---|",
+        f"| KoBEST train against the other four tasks | {len(train):,} | {len(other)} "
+        f"({len(other) / len(train):.3%}) |",
+        f"| KoBEST train against its own task | {len(train):,} | {len(same)} "
+        f"({len(same) / len(train):.2%}) |",
+        f"| korean_cot | {len(own):,} | {len(own_found)} |",
+    ]
+
+
+def measure_near(kobest_dir: str, count: int) -> list[str]:
+    texts = [item.text for item in load_items(kobest_dir)]
+    texts = sorted({normalise(text): text for text in texts}.values())
+    chosen = random.Random(SEED).sample(texts, count)
+    lines = ["| edit | copies | found | wrong pairs |", "|---|---|---|---|"]
+    for name, edit in EDITS.items():
+        rng = random.Random(SEED)
+        copies = [(i, copy) for i, t in enumerate(chosen) if (copy := edit(t, rng)) != t]
+        pairs = find_pairs([*chosen, *(copy for _, copy in copies)])
+        group = {row: rows[0] for rows in cluster(pairs) for row in rows}
+        found = sum(group.get(i, -1) == group.get(count + n, -2) for n, (i, _) in enumerate(copies))
+        source = [*range(count), *(i for i, _ in copies)]
+        wrong = sum(
+            pair.similarity >= 0.7 and source[pair.first] != source[pair.second] for pair in pairs
+        )
+        lines.append(f"| {name} | {len(copies):,} | {found / len(copies):.1%} | {wrong} |")
+    return lines
+
+
+# --- time and memory ---------------------------------------------------------------------------
+
+
+def write_rows(path: Path, kobest_dir: str, count: int) -> None:
+    """Rows of five sentences of KoBEST's train splits; some are copies, some hold test items."""
+    rng = random.Random(SEED)
+    train = [text for _, text in load_train(kobest_dir)]
+    sentences = sorted(
+        {part.strip() for text in train for part in text.split(". ") if len(part) > 9}
+    )
+    items = [item.text for item in load_items(kobest_dir)]
+    past: list[str] = []
+    with path.open("w", encoding="utf-8") as file:
+        for text in _iter_texts(rng, sentences, items, past, count):
+            row = {"source": text, "rationale": rng.choice(sentences), "target": "예"}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _iter_texts(
+    rng: random.Random, sentences: list[str], items: list[str], past: list[str], count: int
+) -> Iterator[str]:
+    for _ in range(count):
+        chance, parts = rng.random(), rng.sample(sentences, 5)
+        if chance < 0.02 and past:
+            text = rng.choice(past)
+        elif chance < 0.07 and past:
+            words = rng.choice(past).split()
+            del words[rng.randrange(len(words))]
+            text = " ".join(words)
+        else:
+            text = ". ".join([*parts[:4], rng.choice(items) if chance > 0.99 else parts[4]])
+        if len(past) < 10_000:
+            past.append(text)
+        yield text
+
+
+def time_duplicates(data: Path, out: Path, kobest_dir: str) -> str:
+    report = find_duplicates(data, out / "duplicates")
+    return f"{report['dropped']:,} dropped"
+
+
+def time_contamination(data: Path, out: Path, kobest_dir: str) -> str:
+    benchmarks: dict[str, list[str]] = {}
+    for item in load_items(kobest_dir):
+        benchmarks.setdefault(item.benchmark, []).append(item.text)
+    verdict = check_contamination(data, out / "contamination", benchmarks)
+    return f"{verdict.leaked_rows:,} leaked"
+
+
+def _measure(step: Callable[..., str], *arguments: Any) -> dict[str, Any]:
+    started, busy = time.perf_counter(), time.process_time()
+    result = step(*arguments)
+    return {
+        "result": result,
+        "seconds": time.perf_counter() - started,
+        "cpu_s": time.process_time() - busy,
+        "gib": _read_peak_gib(),
+    }
+
+
+def _read_peak_gib() -> float:
+    """Of this process alone: getrusage's figure is inherited from the one that started it."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) / 2**20 if found else float("nan")
+
+
+def run_alone(step: Callable[..., str], *arguments: Any) -> dict[str, Any]:
+    """Run a step in a process of its own: seconds, processor seconds, peak memory."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measure, step, *arguments).result()
+
+
+def measure_speed(kobest_dir: str, count: int) -> list[str]:
+    """At a tenth of the rows and at all of them: a million's time goes on along that line."""
+    lines = ["| step | rows | result | s | processor s | peak GiB | 1 M rows, min |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    for name, step in (("duplicates", time_duplicates), ("contamination", time_contamination)):
+        seconds: dict[int, float] = {}
+        for rows in (count // 10, count):
+            with tempfile.TemporaryDirectory() as folder:
+                data = Path(folder) / "rows.jsonl"
+                write_rows(data, kobest_dir, rows)
+                found = run_alone(step, data, Path(folder), kobest_dir)
+            seconds[rows] = found["seconds"]
+            slope = (found["seconds"] - seconds[count // 10]) / max(1, rows - count // 10)
+            million = (found["seconds"] + slope * (MILLION - rows)) / 60
+            lines.append(
+                f"| {name} | {rows:,} | {found['result']} | {found['seconds']:.0f} | "
+                f"{found['cpu_s']:.0f} | {found['gib']:.2f} | {million:.1f} |"
+                if rows == count
+                else f"| {name} | {rows:,} | {found['result']} | {found['seconds']:.0f} | "
+                f"{found['cpu_s']:.0f} | {found['gib']:.2f} | |"
+            )
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kobest-dir", required=True)
+    parser.add_argument("--items", type=int, default=2000, help="how many items are copied")
+    parser.add_argument("--rows", type=int, default=100_000, help="how many rows are timed")
+    options = parser.parse_args()
+    for title, measure, count in (
+        ("Contamination", measure_contamination, options.items),
+        ("Near-duplicates", measure_near, options.items),
+        ("Time and memory", measure_speed, options.rows),
+    ):
+        print(f"### {title}", "", *measure(options.kobest_dir, count), "", sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""The verbs that make and check training rows: data build, duplicates, contamination."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
+
+import typer
+from typer.core import TyperGroup
+
+from kot_platypus.cli.app import app
+from kot_platypus.cli.options import (
+    KobestDir,
+    Out,
+    Sets,
+    example,
+    hold_folder,
+    require_file,
+    require_one_of,
+)
+from kot_platypus.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kot_platypus.data.duplicates import Kind
+
+KOBEST = "kobest"
+Rows = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Rows: JSONL, JSON, CSV, TSV or Parquet.")
+]
+
+
+class _BuildByDefault(TyperGroup):
+    """``kot data RECIPE`` is ``kot data build RECIPE``, as it was when there was no other verb."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["build", *args]
+        return super().resolve_command(ctx, args)
+
+
+data = typer.Typer(
+    cls=_BuildByDefault,
+    help="Build training rows; find duplicates and text of benchmarks in them.",
+    no_args_is_help=True,
+    epilog=example("kot data build demo --out data"),
+)
+app.add_typer(data, name="data")
+
+
+@data.command(
+    epilog=example("kot data build demo --out data", "kot data build demo --set seed=7 --out d7")
+)
+def build(
+    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
+    out: Out,
+    overrides: Sets = None,
+) -> None:
+    """Build a recipe's training rows and held-out problems."""
+    from kot_platypus.data.build import build_data
+    from kot_platypus.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or ())
+    with hold_folder(out):
+        build_data(out, loaded.data, seed=loaded.seed)
+    print(*(out / name for name in ("train.jsonl", "heldout.jsonl", "shots.jsonl")), sep="\n")
+
+
+@data.command(
+    epilog=example(
+        "kot data duplicates mine.jsonl --out duplicates --show 5",
+        "kot data duplicates mine.jsonl --out duplicates --threshold 0.8",
+    )
+)
+def duplicates(
+    file: Rows,
+    out: Out,
+    kinds: Annotated[
+        str, typer.Option("--kind", help="Comma-separated: exact, near, semantic.")
+    ] = "exact,near",
+    threshold: Annotated[
+        float, typer.Option(help="Jaccard similarity of near duplicates, 0.5 to 1.")
+    ] = 0.7,
+    semantic_threshold: Annotated[
+        float, typer.Option(help="Cosine of semantic duplicates, 0.7 to 1.")
+    ] = 0.8,
+    encoder: Annotated[
+        str, typer.Option(help="offline, or a sentence-transformers model: folder or Hub id.")
+    ] = "offline",
+    show: Annotated[int, typer.Option(min=0, help="Print the N largest clusters.")] = 0,
+) -> None:
+    """Find rows that ask the same; write those that stay.
+
+    Pairs are found once: with another threshold the same command only clusters again.
+    """
+    from kot_platypus.data.dedupe import describe_clusters, find_duplicates
+
+    require_file(file, "FILE")
+    chosen = _parse_kinds(kinds)
+    thresholds: dict[Kind, float] = {
+        "exact": 1.0,
+        "near": threshold,
+        "semantic": semantic_threshold,
+    }
+    with hold_folder(out):
+        report = find_duplicates(file, out, chosen, thresholds, encoder=encoder)
+    if show:
+        print(describe_clusters(file, out, show))
+    print(
+        f"{report['rows']:,} rows: {report['kept']:,} kept, {report['dropped']:,} dropped in "
+        f"{report['clusters']:,} clusters"
+    )
+    print(*(out / name for name in ("kept.jsonl", "clusters.jsonl", "report.json")), sep="\n")
+
+
+def _parse_kinds(text: str) -> Sequence[Kind]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        require_one_of("--kind", name, ("exact", "near", "semantic"))
+    return cast("Sequence[Kind]", names)
+
+
+@data.command(
+    epilog=example(
+        "kot data contamination mine.jsonl --against kobest --out contamination",
+        "kot data contamination mine.jsonl --against test.csv --columns question --out checked",
+    )
+)
+def contamination(
+    file: Rows,
+    out: Out,
+    against: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="kobest (dev and test), or a benchmark's file; repeatable."),
+    ] = None,
+    kobest_dir: KobestDir = None,
+    columns: Annotated[
+        str, typer.Option(help="A benchmark file's columns of text; left out: all.")
+    ] = "",
+) -> None:
+    """Find text of benchmarks in training rows; kot train refuses rows that have any."""
+    from kot_platypus.data.leaks import check_contamination, describe_verdict
+
+    require_file(file, "FILE")
+    with hold_folder(out):
+        benchmarks = _load_benchmarks(against or [KOBEST], kobest_dir, columns)
+        verdict = check_contamination(file, out, benchmarks)
+    print(describe_verdict(file.name, verdict))
+    print(*(out / name for name in ("report.md", "leaks.jsonl", "clean.jsonl")), sep="\n")
+
+
+def _load_benchmarks(
+    against: list[str], kobest_dir: str | None, columns: str
+) -> dict[str, list[str]]:
+    """The texts of every item, by benchmark."""
+    from kot_platypus.data.contamination import join_cells
+    from kot_platypus.data.leaks import load_benchmark
+    from kot_platypus.evaluate.tasks import MINI, load_texts
+
+    if kobest_dir is not None and KOBEST not in against:
+        raise UsageError(
+            "--kobest-dir without KoBEST", expected="--against kobest", hint="Leave one out."
+        )
+    benchmarks = {}
+    for name in against:
+        if name == KOBEST:
+            own = "kobest-mini" if kobest_dir == MINI else KOBEST
+            for part, items in load_texts(kobest_dir).items():
+                benchmarks[f"{own}/{part}"] = [join_cells(cells) for cells in items]
+        else:
+            require_file(Path(name), "--against")
+            names = [column.strip() for column in columns.split(",") if column.strip()]
+            benchmarks[Path(name).name] = load_benchmark(Path(name), names)
+    return benchmarks

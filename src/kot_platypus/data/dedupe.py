@@ -1,0 +1,136 @@
+"""The duplicates stage: a file's pairs, found once; then its clusters, at any threshold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kot_platypus.artifacts import (
+    Stage,
+    hash_file,
+    read_jsonl,
+    write_json,
+    write_jsonl,
+    write_lines,
+)
+from kot_platypus.data.duplicates import (
+    FLOORS,
+    KINDS,
+    THRESHOLDS,
+    Kind,
+    Pair,
+    cluster,
+    count_kinds,
+    find_pairs,
+    iter_kept,
+    list_dropped,
+)
+from kot_platypus.data.fields import find_question
+from kot_platypus.data.semantic import OFFLINE, load_encoder
+from kot_platypus.errors import UsageError
+from kot_platypus.formats import iter_rows, iter_values
+from kot_platypus.records import Record
+
+PAIRS = "pairs.jsonl"
+
+
+class Cluster(Record):
+    """Rows that count as one, a line of ``clusters.jsonl``: the first is kept."""
+
+    kept: int
+    dropped: tuple[int, ...]
+
+
+def find_duplicates(
+    data: Path,
+    out: Path,
+    kinds: Sequence[Kind] = ("exact", "near"),
+    thresholds: Mapping[Kind, float] = THRESHOLDS,
+    *,
+    encoder: str = OFFLINE,
+) -> dict[str, Any]:
+    """Compare what the rows of ``data`` ask; write those that stay, and return the report.
+
+    ``out/pairs/`` holds the pairs: with other thresholds they are not looked for again.
+    ``out/kept.jsonl``, ``out/clusters.jsonl`` and ``out/report.json`` are those of this call.
+
+    Raises:
+        UsageError: a threshold below the similarity from which pairs are kept.
+    """
+    for kind, threshold in thresholds.items():
+        if not FLOORS[kind] <= threshold <= 1:
+            raise UsageError(
+                f"the threshold {threshold} of {kind} pairs",
+                expected=f"{FLOORS[kind]} to 1",
+                hint="Pairs less alike are not kept.",
+            )
+    chosen = {kind: thresholds[kind] for kind in KINDS if kind in kinds or kind == "exact"}
+    pairs = _load_pairs(data, out / "pairs", tuple(chosen), encoder)
+    clusters = cluster(pairs, chosen)
+    dropped = list_dropped(clusters)
+    num_rows = sum(1 for _ in iter_values(data))
+    write_jsonl(
+        out / "clusters.jsonl",
+        [Cluster(kept=first, dropped=tuple(others)) for first, *others in clusters],
+    )
+    kept = iter_kept((values for _, values in iter_values(data)), dropped)
+    write_lines(
+        out / "kept.jsonl",
+        (json.dumps(values, ensure_ascii=False, default=str) + "\n" for values in kept),
+    )
+    report = {
+        "data": data.name,
+        "data_sha256": hash_file(data),
+        "rows": num_rows,
+        "kept": num_rows - len(dropped),
+        "dropped": len(dropped),
+        "clusters": len(clusters),
+        "largest_cluster": max(map(len, clusters), default=0),
+        "thresholds": chosen,
+        "pairs": count_kinds(pairs),
+    }
+    write_json(out / "report.json", report)
+    return report
+
+
+def _load_pairs(data: Path, out: Path, kinds: tuple[Kind, ...], encoder: str) -> list[Pair]:
+    semantic = "semantic" in kinds
+    config = {"kinds": kinds, "floors": FLOORS, **({"encoder": encoder} if semantic else {})}
+    stage = Stage(out, "duplicates", config=config, inputs={"data": hash_file(data)})
+    if not stage.is_done:
+        encode = load_encoder(encoder) if semantic else None
+        stage.begin()
+        texts = (find_question(row) for row in iter_rows(data))
+        write_jsonl(out / PAIRS, find_pairs(texts, kinds, encode=encode, folder=out))
+        stage.finish()
+    return read_jsonl(out / PAIRS, Pair)
+
+
+def describe_clusters(data: Path, out: Path, count: int) -> str:
+    """The ``count`` largest clusters with what their rows ask, as text."""
+    clusters = [(each.kept, *each.dropped) for each in read_jsonl(out / "clusters.jsonl", Cluster)]
+    largest = sorted(clusters, key=lambda rows: (-len(rows), rows))[:count]
+    wanted = {row for rows in largest for row in rows}
+    texts = {
+        number: " ".join(find_question(row).split())
+        for number, row in enumerate(iter_rows(data))
+        if number in wanted
+    }
+    best: dict[int, Pair] = {}
+    for pair in read_jsonl(out / "pairs" / PAIRS, Pair):
+        for row in wanted & {pair.first, pair.second}:
+            if row not in best or pair.similarity > best[row].similarity:
+                best[row] = pair
+    lines = []
+    for first, *others in largest:
+        lines.append(f"row {first}  {texts[first]}")
+        lines += [f"  {_describe_pair(row, best[row])}  {texts[row]}" for row in others]
+    return "\n".join(lines)
+
+
+def _describe_pair(row: int, pair: Pair) -> str:
+    """A row and the one that it is most like."""
+    other = pair.first if row == pair.second else pair.second
+    return f"row {row}, {pair.kind} {pair.similarity:.2f} to {other}"

@@ -1,0 +1,215 @@
+"""Duplicates: pairs of rows with their similarity, found once; clusters at any threshold.
+
+Three kinds, each wider than the one before it: ``exact`` (equal normal forms), ``near`` (Jaccard
+similarity of character 4-grams), ``semantic`` (cosine of sentence embeddings). All of them leave
+apart two texts whose numbers differ: two problems that differ only there are two problems.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kot_platypus.data.minhash import (
+    MIN_CHARS,
+    NUM_HASHES,
+    compute_jaccard,
+    find_candidates,
+    sign_texts,
+)
+from kot_platypus.data.normal import Codes, list_quantities, normalise
+from kot_platypus.data.semantic import Encode, find_similar
+from kot_platypus.data.spool import TextSpool, iter_chunks
+from kot_platypus.records import Record
+
+Kind = Literal["exact", "near", "semantic"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+THRESHOLDS: dict[Kind, float] = {"exact": 1.0, "near": 0.7, "semantic": 0.8}
+"""The similarity from which a pair counts as duplicates."""
+FLOORS: dict[Kind, float] = {"exact": 1.0, "near": 0.5, "semantic": 0.7}
+"""The similarity from which a pair is kept, so that a threshold can be lowered to it."""
+CHUNK_ROWS = 2048
+
+
+class Pair(Record):
+    """Two rows that are alike. Rows count from 0; ``first`` is the smaller number."""
+
+    first: int
+    second: int
+    kind: Kind
+    similarity: float
+
+
+def find_pairs(
+    texts: Iterable[str],
+    kinds: Sequence[Kind] = ("exact", "near"),
+    *,
+    floors: Mapping[Kind, float] = FLOORS,
+    encode: Encode | None = None,
+    folder: Path | None = None,
+) -> list[Pair]:
+    """All pairs of rows that are alike, sorted by rows; the same for any order of the rows.
+
+    Of equal texts each is paired with the first, and only the first is compared further. Exact
+    pairs are found whatever ``kinds`` says. Texts whose normal form has fewer than 12 characters
+    are compared by equality alone.
+
+    Memory: about 120 bytes a row and the pairs. On disk: the texts, 512 bytes a row for ``near``,
+    twice the encoder's dimensions for ``semantic``.
+
+    Args:
+        texts: One a row; read once.
+        kinds: Which to look for.
+        floors: The least similarity of a pair, by kind.
+        encode: Of ``semantic``: texts to unit vectors.
+        folder: Where the temporary files go; None: the system's place for them.
+    """
+    with (
+        tempfile.TemporaryDirectory(dir=folder, suffix=".part") as work,
+        TextSpool(Path(work) / "texts") as spool,
+    ):
+        guards, contents, long_enough = _read_texts(texts, spool)
+        firsts, pairs = _pair_equals(contents)
+        compared = firsts[long_enough[firsts]]
+        if "near" in kinds and len(compared):
+            near = _pair_near(spool, compared, guards, contents, floors["near"], Path(work))
+            pairs += near
+        if "semantic" in kinds and len(compared):
+            assert encode is not None, "semantic needs an encoder"
+            pairs += _pair_similar(spool, compared, guards, encode, floors["semantic"], Path(work))
+    return sorted(pairs, key=lambda pair: (pair.first, pair.second, KINDS.index(pair.kind)))
+
+
+def _read_texts(texts: Iterable[str], spool: TextSpool) -> tuple[Codes, Codes, NDArray[np.bool_]]:
+    """Spool the texts; per row a hash of its numbers, one of its content, and if it is long."""
+    guards, contents, long_enough = array("Q"), array("Q"), array("b")
+    for text in texts:
+        spool.append(text)
+        normal, guard = normalise(text), " ".join(list_quantities(text))
+        # A text of signs alone has an empty normal form, and is not equal to every other such.
+        content = normal or "\0".join(text.split())
+        guards.append(_hash_text(guard))
+        contents.append(_hash_text(f"{content}\n{guard}"))
+        long_enough.append(len(normal) >= MIN_CHARS)
+    return (
+        np.frombuffer(guards, dtype=np.uint64) if guards else np.empty(0, np.uint64),
+        np.frombuffer(contents, dtype=np.uint64) if contents else np.empty(0, np.uint64),
+        np.array(long_enough, dtype=np.bool_),
+    )
+
+
+def _hash_text(text: str) -> int:
+    """64 bits: among 2 million texts the chance that any two collide is 1e-7."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
+def _pair_equals(contents: Codes) -> tuple[NDArray[np.int64], list[Pair]]:
+    """The rows that are the first of their content, and each other row paired with its first."""
+    _, starts, groups = np.unique(contents, return_index=True, return_inverse=True)
+    first_of = starts[groups]
+    rows = np.flatnonzero(first_of != np.arange(len(contents)))
+    pairs = [
+        Pair(first=int(first_of[row]), second=int(row), kind="exact", similarity=1.0)
+        for row in rows
+    ]
+    return np.sort(starts), pairs
+
+
+def _pair_near(
+    spool: TextSpool,
+    rows: NDArray[np.int64],
+    guards: Codes,
+    contents: Codes,
+    floor: float,
+    work: Path,
+) -> list[Pair]:
+    path = work / "signatures"
+    with path.open("wb") as file:
+        for chunk in iter_chunks(rows, CHUNK_ROWS):
+            file.write(sign_texts([normalise(spool[row]) for row in chunk]).tobytes())
+    signatures = np.memmap(path, dtype=np.uint32, mode="r").reshape(len(rows), NUM_HASHES)
+    pairs = []
+    for first, second in rows[find_candidates(signatures, guards[rows], contents[rows], floor)]:
+        similarity = compute_jaccard(normalise(spool[first]), normalise(spool[second]))
+        if similarity >= floor:
+            pairs.append(_make_pair(first, second, "near", similarity))
+    return pairs
+
+
+def _pair_similar(
+    spool: TextSpool,
+    rows: NDArray[np.int64],
+    guards: Codes,
+    encode: Encode,
+    floor: float,
+    work: Path,
+) -> list[Pair]:
+    path = work / "vectors"
+    width = 0
+    with path.open("wb") as file:
+        for chunk in iter_chunks(rows, CHUNK_ROWS):
+            vectors = encode([spool[row] for row in chunk])
+            width = vectors.shape[1]
+            file.write(vectors.astype(np.float16).tobytes())
+    vectors = np.memmap(path, dtype=np.float16, mode="r").reshape(len(rows), width)
+    return [
+        _make_pair(rows[i], rows[j], "semantic", cosine)
+        for i, j, cosine in find_similar(vectors, guards[rows], floor)
+    ]
+
+
+def _make_pair(first: Any, second: Any, kind: Kind, similarity: float) -> Pair:
+    return Pair(first=int(first), second=int(second), kind=kind, similarity=round(similarity, 4))
+
+
+# --- clusters ----------------------------------------------------------------------------------
+
+
+def cluster(
+    pairs: Iterable[Pair], thresholds: Mapping[Kind, float] = THRESHOLDS
+) -> list[tuple[int, ...]]:
+    """Rows that hang together by pairs at or above their kind's threshold; the first is to keep.
+
+    Kinds that ``thresholds`` does not name are left out. Clusters are sorted by their first row.
+    Two rows of a cluster may be alike only by way of others between them.
+    """
+    parents: dict[int, int] = {}
+
+    def find_root(row: int) -> int:
+        while (parent := parents.setdefault(row, row)) != row:
+            parents[row] = row = parents[parent]
+        return row
+
+    for pair in pairs:
+        if pair.similarity >= thresholds.get(pair.kind, np.inf):
+            roots = find_root(pair.first), find_root(pair.second)
+            parents[max(roots)] = min(roots)
+    members: dict[int, list[int]] = {}
+    for row in sorted(parents):
+        members.setdefault(find_root(row), []).append(row)
+    return [tuple(rows) for rows in members.values() if len(rows) > 1]
+
+
+def list_dropped(clusters: Iterable[Sequence[int]]) -> set[int]:
+    """The rows to leave out: all of each cluster but its first."""
+    return {row for rows in clusters for row in rows[1:]}
+
+
+def count_kinds(pairs: Iterable[Pair]) -> dict[str, int]:
+    """How many pairs there are of each kind."""
+    counts = Counter(pair.kind for pair in pairs)
+    return {kind: counts[kind] for kind in KINDS if counts[kind]}
+
+
+def iter_kept(values: Iterable[Any], dropped: set[int]) -> Iterator[Any]:
+    """The rows that stay, in their order."""
+    return (value for row, value in enumerate(values) if row not in dropped)

@@ -1,0 +1,257 @@
+"""The contamination stage: a file of training rows against benchmarks, and a verdict on it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kot_platypus.artifacts import Stage, hash_file, hash_value, write_json, write_lines, write_text
+from kot_platypus.data.contamination import (
+    NUM_CHARS,
+    NUM_MORPHEMES,
+    SEED_CHARS,
+    SHORT_CHARS,
+    BenchmarkIndex,
+    How,
+    Item,
+    Match,
+    join_cells,
+)
+from kot_platypus.data.fields import Span, join_fields, list_fields, locate
+from kot_platypus.data.spool import iter_chunks
+from kot_platypus.errors import DataError
+from kot_platypus.formats import iter_rows, iter_values
+from kot_platypus.records import Record, Row
+from kot_platypus.verdicts import Checked, Verdict, write_verdict
+
+CHUNK_ROWS = 1024
+NUM_SHOWN = 20
+_AROUND = 30
+"""Characters shown on either side of a match."""
+
+
+class Leak(Record):
+    """One match: a line of ``leaks.jsonl``. Rows, items and characters count from 0."""
+
+    row: int
+    spans: tuple[Span, ...]
+    """Where in the row's fields."""
+    benchmark: str
+    item: int
+    item_start: int
+    item_end: int
+    how: How
+
+
+@dataclass
+class _Tally:
+    """What the pages about a check are written from; grows by one row or match at a time."""
+
+    rows: int = 0
+    leaked: set[int] = field(default_factory=set)
+    hows: dict[int, set[How]] = field(default_factory=lambda: defaultdict(set))
+    items: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    rows_of: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    shown: list[str] = field(default_factory=list)
+
+
+def load_benchmark(path: Path, columns: Sequence[str] = ()) -> list[str]:
+    """The items of a benchmark in a file: all text of each row, or that of some columns."""
+    items = []
+    for place, values in iter_values(path):
+        cells = dict(values) if isinstance(values, Mapping) else {}
+        missing = [name for name in columns if name not in cells]
+        if missing or not cells:
+            raise DataError(
+                f"{path} {place} has no column {missing[0]!r}" if missing else f"{path} {place}",
+                expected=f"the columns {', '.join(columns) or 'of a benchmark'}",
+                hint="Check --columns.",
+            )
+        chosen = [cells[name] for name in columns] if columns else list(cells.values())
+        items.append(join_cells(_iter_texts(chosen)))
+    if not items:
+        raise DataError(f"{path} holds no rows", expected="a benchmark", hint="Check --against.")
+    return items
+
+
+def _iter_texts(value: object) -> Iterator[str]:
+    """The texts in a cell: itself, or those of a list or an object."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _iter_texts(list(value.values()))
+    elif isinstance(value, Sequence):
+        for each in value:
+            yield from _iter_texts(each)
+
+
+def check_contamination(data: Path, out: Path, benchmarks: Mapping[str, Sequence[str]]) -> Verdict:
+    """Look for the items of ``benchmarks`` (name to texts) in the rows of ``data``.
+
+    Writes ``out/leaks.jsonl`` (every match), ``out/clean.jsonl`` (the rows without any),
+    ``out/report.json`` and ``out/report.md``, and a verdict beside ``data`` that ``kot train``
+    heeds. A finished check of the same bytes is not done again.
+    """
+    hashes = {name: hash_value(list(texts)) for name, texts in benchmarks.items()}
+    stage = Stage(
+        out,
+        "contamination",
+        config={
+            "characters": NUM_CHARS,
+            "morphemes": NUM_MORPHEMES,
+            "seed_characters": SEED_CHARS,
+            "short_characters": SHORT_CHARS,
+        },
+        inputs={"data": hash_file(data), **hashes},
+    )
+    if not stage.is_done:
+        rows = iter_rows(data)
+        index = BenchmarkIndex(
+            [
+                Item(name, i, text)
+                for name, texts in benchmarks.items()
+                for i, text in enumerate(texts)
+            ]
+        )
+        stage.begin()
+        tally = _Tally()
+        leaks = iter_leaks(rows, index, tally)
+        write_lines(out / "leaks.jsonl", (leak.model_dump_json() + "\n" for leak in leaks))
+        write_lines(out / "clean.jsonl", _iter_clean(data, tally.leaked))
+        verdict = _judge(data, benchmarks, hashes, tally)
+        write_verdict(out / "clean.jsonl", _acquit(verdict, out / "clean.jsonl"))
+        _write_report(out, data.name, verdict, tally)
+        stage.finish()
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    verdict = Verdict.model_validate(report["verdict"])
+    write_verdict(data, verdict)
+    return verdict
+
+
+def iter_leaks(
+    rows: Iterable[Row], index: BenchmarkIndex, tally: _Tally | None = None
+) -> Iterator[Leak]:
+    """Every match in ``rows``, in their order; ``tally`` counts along."""
+    tally = tally or _Tally()
+    for chunk in iter_chunks(rows, CHUNK_ROWS):
+        fields = [list_fields(row) for row in chunk]
+        texts = [join_fields(each) for each in fields]
+        for match in index.scan(texts):
+            item = index.items[match.item]
+            leak = Leak(
+                row=tally.rows + match.text,
+                spans=locate(fields[match.text], match.start, match.end),
+                benchmark=item.benchmark,
+                item=item.number,
+                item_start=match.item_start,
+                item_end=match.item_end,
+                how=match.how,
+            )
+            if leak.row not in tally.leaked and len(tally.leaked) < NUM_SHOWN:
+                tally.shown.append(_show_leak(leak, texts[match.text], match, item))
+            tally.leaked.add(leak.row)
+            tally.hows[leak.row].add(leak.how)
+            tally.items[leak.benchmark].add(leak.item)
+            tally.rows_of[leak.benchmark].add(leak.row)
+            yield leak
+        tally.rows += len(chunk)
+
+
+def _iter_clean(data: Path, leaked: set[int]) -> Iterator[str]:
+    for row, (_, values) in enumerate(iter_values(data)):
+        if row not in leaked:
+            yield json.dumps(values, ensure_ascii=False, default=str) + "\n"
+
+
+def _judge(
+    data: Path, benchmarks: Mapping[str, Sequence[str]], hashes: Mapping[str, str], tally: _Tally
+) -> Verdict:
+    return Verdict(
+        data_sha256=hash_file(data),
+        rows=tally.rows,
+        leaked_rows=len(tally.leaked),
+        benchmarks=tuple(
+            Checked(
+                name=name,
+                sha256=hashes[name],
+                items=len(texts),
+                items_found=len(tally.items[name]),
+                rows=len(tally.rows_of[name]),
+            )
+            for name, texts in benchmarks.items()
+        ),
+    )
+
+
+def _acquit(verdict: Verdict, clean: Path) -> Verdict:
+    """The verdict on the rows that are left: each was looked at by itself, and nothing found."""
+    found_nothing = {"items_found": 0, "rows": 0}
+    return verdict.model_copy(
+        update={
+            "data_sha256": hash_file(clean),
+            "rows": verdict.rows - verdict.leaked_rows,
+            "leaked_rows": 0,
+            "benchmarks": tuple(
+                each.model_copy(update=found_nothing) for each in verdict.benchmarks
+            ),
+        }
+    )
+
+
+# --- report ------------------------------------------------------------------------------------
+
+
+def _write_report(out: Path, name: str, verdict: Verdict, tally: _Tally) -> None:
+    how = Counter(how for hows in tally.hows.values() for how in hows)
+    facts: dict[str, Any] = {
+        "data": name,
+        "clean": verdict.is_clean,
+        "rows_by_match": dict(sorted(how.items())),
+        "verdict": verdict.model_dump(),
+    }
+    write_json(out / "report.json", facts)
+    write_text(out / "report.md", describe_verdict(name, verdict) + _describe_leaks(tally))
+
+
+def describe_verdict(name: str, verdict: Verdict) -> str:
+    """The verdict and its table, as Markdown."""
+    rows = [
+        f"| {each.name} | {each.items:,} | {each.items_found:,} | {each.rows:,} |\n"
+        for each in verdict.benchmarks
+    ]
+    word = "Clean" if verdict.is_clean else "CONTAMINATED"
+    return (
+        f"# Contamination of {name}\n\n**{word}**: {verdict.describe()}.\n\n"
+        f"| benchmark | items | items found | training rows |\n|---|---|---|---|\n{''.join(rows)}"
+    )
+
+
+def _describe_leaks(tally: _Tally) -> str:
+    if not tally.shown:
+        return ""
+    first = f"The first {len(tally.shown)} of" if len(tally.leaked) > len(tally.shown) else "All"
+    blocks = "\n".join(tally.shown)
+    return (
+        f"\n## Rows\n\n{first} {len(tally.leaked):,} rows, one match of each; all matches are in "
+        f"`leaks.jsonl`. 【】: what is the same.\n\n```\n{blocks}```\n"
+    )
+
+
+def _show_leak(leak: Leak, text: str, match: Match, item: Item) -> str:
+    return (
+        f"row {leak.row}, {leak.how}: {item.benchmark} item {item.number}\n"
+        f"  row   {_mark(text, match.start, match.end)}\n"
+        f"  item  {_mark(item.text, match.item_start, match.item_end)}\n"
+    )
+
+
+def _mark(text: str, start: int, end: int) -> str:
+    before, after = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
+    return " ".join(
+        f"{'…' * (start > _AROUND)}{before}【{text[start:end]}】{after}"
+        f"{'…' * (end + _AROUND < len(text))}".split()
+    )

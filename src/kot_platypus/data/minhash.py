@@ -1,0 +1,106 @@
+"""Near-duplicates among many texts: MinHash signatures, candidates by LSH, then true Jaccard.
+
+Signatures (rensa's R-MinHash; Dahlgaard et al. 2017, https://arxiv.org/abs/1704.04370) only propose
+candidates: what decides is the Jaccard similarity of the texts' character 4-grams themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kot_platypus.data.normal import Codes, encode_text, hash_windows, join_codes, list_ngrams
+from kot_platypus.errors import require_extra
+
+NGRAM = 4
+NUM_HASHES = 128
+SIGNATURE_BYTES = 4 * NUM_HASHES
+NUM_BANDS = 32
+"""Four hashes a band: of pairs with Jaccard 0.7 it proposes 99.98 %, with 0.5 still 87 %."""
+MIN_CHARS = 12
+"""Shorter normal forms are compared by equality alone: one syllable makes another question."""
+MAX_NEIGHBOURS = 32
+"""Texts of one bucket that each is compared with; larger buckets are compared in a sorted order."""
+_SEED = 42
+_MARGIN = 0.13
+"""An estimate of 128 hashes is off by more than this once in 300 pairs."""
+
+Signatures = NDArray[np.uint32]
+Pairs = NDArray[np.int64]
+
+
+def sign_texts(texts: Sequence[str]) -> Signatures:
+    """The MinHash signatures of normal forms. Shape (len(texts), NUM_HASHES).
+
+    Each depends on its text alone, so any split of the work gives the same.
+    """
+    rensa = require_extra("rensa", "data", "finding near-duplicates")
+    # Texts are joined to hash all their windows at once; a window that holds an end is left out.
+    joined, starts = join_codes([encode_text(text) for text in texts])
+    windows = hash_windows(joined, NGRAM)
+    counts = np.maximum(np.diff(starts) - NGRAM, 0)  # an end is counted in the length
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    places = np.arange(offsets[-1]) + np.repeat(starts[:-1] - offsets[:-1], counts)
+    matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
+        windows[places], offsets.astype(np.uint64), NUM_HASHES, _SEED
+    )
+    return np.array(matrix.to_rows(), dtype=np.uint32).reshape(len(texts), NUM_HASHES)
+
+
+def find_candidates(
+    signatures: Signatures, guards: Codes, order_keys: Codes, floor: float
+) -> Pairs:
+    """Pairs of rows that may have a Jaccard similarity of ``floor`` or more, each once, sorted.
+
+    Args:
+        signatures: (N, NUM_HASHES), in memory or on disk.
+        guards: (N,) Only rows with the same guard are paired.
+        order_keys: (N,) A hash of each row's content: the order of large buckets, so that shuffled
+            rows give the same pairs.
+        floor: Of the similarity.
+
+    Returns:
+        Row numbers (P, 2), the smaller one first.
+    """
+    found = np.empty(0, dtype=np.int64)
+    for band in range(NUM_BANDS):
+        for first, second in _iter_bucket_pairs(signatures, guards, order_keys, band):
+            likely = _estimate(signatures, first, second) >= floor - _MARGIN
+            low, high = np.minimum(first, second)[likely], np.maximum(first, second)[likely]
+            found = np.union1d(found, low * len(signatures) + high)
+    return np.stack(np.divmod(found, max(1, len(signatures))), axis=1)
+
+
+def _iter_bucket_pairs(
+    signatures: Signatures, guards: Codes, order_keys: Codes, band: int
+) -> Iterator[tuple[Pairs, Pairs]]:
+    """Rows that agree in a band and in their guard, neighbours at every distance in turn."""
+    width = NUM_HASHES // NUM_BANDS
+    # Guards are mixed in as a further code: rows that differ in them never meet.
+    columns = signatures[:, band * width : (band + 1) * width].astype(np.uint64)
+    rows = np.concatenate([columns, guards[:, None]], axis=1)
+    keys = hash_windows(rows.ravel(), width + 1)[:: width + 1]
+    order = np.lexsort((order_keys * np.uint64(2 * band + 1), keys))
+    keys = keys[order]
+    for distance in range(1, MAX_NEIGHBOURS + 1):
+        same = np.flatnonzero(keys[:-distance] == keys[distance:])
+        if not len(same):
+            return
+        yield order[same], order[same + distance]
+
+
+def _estimate(signatures: Signatures, first: Pairs, second: Pairs) -> NDArray[np.float64]:
+    """The share of equal hashes, an estimate of the Jaccard similarity."""
+    shares = np.empty(len(first))
+    for begin in range(0, len(first), 1 << 14):  # 16 MB of signatures at a time
+        part = slice(begin, begin + (1 << 14))
+        shares[part] = (signatures[first[part]] == signatures[second[part]]).mean(axis=1)
+    return shares
+
+
+def compute_jaccard(first: str, second: str) -> float:
+    """The Jaccard similarity of two normal forms' sets of character 4-grams."""
+    one, other = list_ngrams(first, NGRAM), list_ngrams(second, NGRAM)
+    return len(one & other) / len(one | other)

@@ -1,0 +1,69 @@
+"""Rows that need not fit into memory: chunks of them, and texts on disk read back by number."""
+
+from __future__ import annotations
+
+import mmap
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def iter_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of ``size``, the last one shorter."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+class TextSpool:
+    """A file of texts that takes 8 bytes of memory for each.
+
+    >>> with TextSpool(folder / "texts") as texts:
+    ...     texts.append("하나")
+    ...     texts[0]
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b")
+        self._ends = array("q", [0])
+        self._map: mmap.mmap | None = None
+
+    def append(self, text: str) -> None:
+        """Add a text after the others."""
+        self._map = None  # it would not show what is written from here on
+        content = text.encode("utf-8", "surrogatepass")
+        self._file.write(content)
+        self._ends.append(self._ends[-1] + len(content))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, number: int) -> str:
+        start, end = self._ends[number], self._ends[number + 1]
+        if start == end:
+            return ""
+        if self._map is None:
+            self._file.flush()
+            self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._map[start:end].decode("utf-8", "surrogatepass")
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[number] for number in range(len(self)))
+
+    def __enter__(self) -> TextSpool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._map is not None:
+            self._map.close()
+        self._file.close()

@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from kot_platypus.artifacts import read_json, read_jsonl, write_jsonl
+from kot_platypus.data.contamination import BenchmarkIndex, Item, Match, join_cells
+from kot_platypus.data.fields import Span, list_fields, locate
+from kot_platypus.data.leaks import (
+    Leak,
+    check_contamination,
+    describe_verdict,
+    iter_leaks,
+    load_benchmark,
+)
+from kot_platypus.errors import DataError
+from kot_platypus.records import Dialogue, Example, Message
+from kot_platypus.verdicts import read_verdict
+
+LIGHTHOUSE = (
+    "등대지기는 밤마다 계단을 올라 등불을 켜고, 안개가 짙은 날에는 종을 울려 배들을 이끌었다."
+)
+MARKET = "장터에 모인 상인들은 새벽부터 천막을 치고 싱싱한 채소와 생선을 늘어놓았다."
+CLAUSES = "눈이 그쳤다. 아이들이 언덕에 모였다. 썰매를 탔다."
+SHORT = "의자가 무척 편합니다"
+TINY = "강력 추천!"
+UNRELATED = "삼각형의 세 각의 크기를 더하면 백팔십 도이고, 사각형은 그 두 배이다."
+ITEMS = [
+    Item("b/test", number, text)
+    for number, text in enumerate(
+        [LIGHTHOUSE, MARKET, CLAUSES, SHORT, TINY, LIGHTHOUSE + " 참인가?"]
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def index() -> BenchmarkIndex:
+    return BenchmarkIndex(ITEMS)
+
+
+def find_items(index: BenchmarkIndex, text: str) -> set[int]:
+    return {match.item for match in index.scan([text])}
+
+
+# --- what is found -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        MARKET,
+        MARKET.replace(" ", ""),
+        f"다음 글을 요약하라.\n{MARKET}\n요약:",
+        unicodedata.normalize("NFD", MARKET),
+        "장터에 모인 상인들은 새벽에 천막은 치고 싱싱한 채소랑 생선은 늘어놓았습니다.",
+        "싱싱한 채소와 생선을 늘어놓았다, 장터에 모인 상인들은 새벽부터 천막을 치고.",
+        "장터에 모인 상인 들은 새벽 부터 천막을치고 싱싱 한 채소와 생 선을 늘어놓았다.",
+    ],
+    ids=["same", "spacing", "wrapped", "decomposed", "particles", "order", "split words"],
+)
+def test_copy_is_found(index, copy):
+    assert find_items(index, copy) == {1}
+
+
+def test_clauses_too_short_for_a_run_are_found_in_any_order(index):
+    (match,) = index.scan(["아이들이 언덕에 모였다. 눈이 그쳤다. 썰매를 탔다."])
+    assert (match.item, match.how) == (2, "reordered")
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        SHORT,
+        "의자가 무척 편해요",
+        "후기: 의자가 무척 편하다",
+        "그가 말했다. “의자가 무척 편합니다”",
+    ],
+)
+def test_short_item_is_found_as_a_line_or_quotation(index, copy):
+    assert find_items(index, copy) == {3}
+
+
+def test_item_too_short_for_morphemes_is_found_when_equal(index):
+    (match,) = index.scan(["상품평\n강력추천"])
+    assert (match.item, match.how) == (4, "exact")
+
+
+def test_short_item_inside_a_sentence_is_not_found(index):
+    assert find_items(index, "이 책은 강력 추천 도서 목록에 올랐다") == set()
+
+
+@pytest.mark.parametrize("text", [UNRELATED, "", "!!!", "등대지기", "ㅋㅋㅋ"])
+def test_text_of_no_item_is_not_found(index, text):
+    assert index.scan([text]) == []
+
+
+def test_item_that_stands_twice_in_the_benchmark_is_found_twice(index):
+    assert find_items(index, LIGHTHOUSE) == {0, 5}
+
+
+def test_all_copies_are_found(index):
+    texts = [LIGHTHOUSE, UNRELATED, LIGHTHOUSE, f"{UNRELATED} {LIGHTHOUSE}"]
+    assert {match.text for match in index.scan(texts)} == {0, 2, 3}
+
+
+def test_both_copies_in_one_text_are_found(index):
+    matches = index.scan([f"{MARKET} 그리고 {MARKET}"])
+    starts = [match.start for match in matches if match.how == "characters"]
+    assert starts == [0, len(MARKET) + 5]
+
+
+def test_texts_do_not_run_into_each_other(index):
+    half = len(MARKET) // 3
+    together = index.scan([MARKET[:half], MARKET[half:]])
+    alone = index.scan([MARKET[:half]])
+    alone += [match.model_copy(update={"text": 1}) for match in index.scan([MARKET[half:]])]
+    assert together == alone
+
+
+# --- where -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "form", [MARKET, MARKET.replace(" ", "  "), unicodedata.normalize("NFD", MARKET)]
+)
+def test_span_is_that_of_the_original_text(index, form):
+    text = f"“{UNRELATED}” {form} 끝."
+    match = next(match for match in index.scan([text]) if match.how == "characters")
+    assert text[match.start : match.end] == form.rstrip(".")
+    assert MARKET[match.item_start : match.item_end] == MARKET.rstrip(".")
+
+
+def test_span_of_morphemes_is_that_of_the_original_text(index):
+    copy = "장터에 모인 상인들은 새벽에 천막은 치고 싱싱한 채소랑 생선은 늘어놓았습니다."
+    match = next(match for match in index.scan([f"글: {copy}"]) if match.how == "morphemes")
+    found = f"글: {copy}"[match.start : match.end]
+    assert found.startswith("장터에 모인")
+    assert "생선은 늘어놓" in found
+
+
+def test_span_over_two_fields_is_told_apart():
+    fields = {"source": "가나다", "target": "라마"}
+    assert locate(fields, 1, 5) == (
+        Span(field="source", start=1, end=3),
+        Span(field="target", start=0, end=1),
+    )
+
+
+def test_fields_of_a_dialogue_are_its_messages():
+    turns = [Message(role="user", content="가"), Message(role="assistant", content="나")]
+    assert list_fields(Dialogue(messages=tuple(turns))) == {"messages.0": "가", "messages.1": "나"}
+
+
+# --- benchmarks --------------------------------------------------------------------------------
+
+
+def test_labels_and_words_are_no_text_of_an_item():
+    assert (
+        join_cells(["문장은 이렇다.", "원인", 3, "첫째 보기이다."])
+        == "문장은 이렇다. 첫째 보기이다."
+    )
+
+
+def test_item_of_words_alone_is_kept():
+    assert join_cells(["네", "좋다"]) == "네 좋다"
+
+
+def test_benchmark_file_gives_all_its_texts(tmp_path):
+    path = tmp_path / "b.jsonl"
+    row = {
+        "question": "하늘은 왜 파란가?",
+        "choices": ["빛이 흩어져서", "물이 많아서"],
+        "answer": 0,
+    }
+    path.write_text(json.dumps(row), encoding="utf-8")
+    assert load_benchmark(path) == ["하늘은 왜 파란가? 빛이 흩어져서 물이 많아서"]
+    assert load_benchmark(path, ["question"]) == ["하늘은 왜 파란가?"]
+
+
+def test_missing_column_of_a_benchmark_is_named(tmp_path):
+    (tmp_path / "b.csv").write_text("question\n왜?\n", encoding="utf-8")
+    with pytest.raises(DataError, match="line 2 has no column 'text'"):
+        load_benchmark(tmp_path / "b.csv", ["text"])
+
+
+# --- a file of rows ----------------------------------------------------------------------------
+
+ROWS = [
+    Example(source=UNRELATED, target="가"),
+    Example(source="읽어라.", rationale=MARKET, target="나"),
+    Example(source=f"{UNRELATED} 또", target="다"),
+    Example(source=f"{LIGHTHOUSE} 요약하라.", target="라"),
+    Example(source="장터 이야기", target=MARKET.replace(" ", "")),
+]
+BENCHMARKS = {"b/test": [LIGHTHOUSE, MARKET], "c/test": [CLAUSES]}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    write_jsonl(tmp_path / "rows.jsonl", ROWS)
+    return tmp_path / "rows.jsonl"
+
+
+def test_every_leaked_row_is_reported_with_its_field(data, tmp_path):
+    check_contamination(data, tmp_path / "out", BENCHMARKS)
+    leaks = read_jsonl(tmp_path / "out" / "leaks.jsonl", Leak)
+    fields = {(leak.row, span.field) for leak in leaks for span in leak.spans}
+    assert fields == {(1, "rationale"), (3, "source"), (4, "target")}
+
+
+def test_verdict_counts_rows_and_items(data, tmp_path):
+    verdict = check_contamination(data, tmp_path / "out", BENCHMARKS)
+    assert (verdict.rows, verdict.leaked_rows, verdict.is_clean) == (5, 3, False)
+    counts = [(each.name, each.items, each.items_found, each.rows) for each in verdict.benchmarks]
+    assert counts == [("b/test", 2, 2, 3), ("c/test", 1, 0, 0)]
+    assert verdict.describe() == "3 of 5 rows hold text of b/test"
+
+
+def test_clean_rows_are_written_and_known_to_be_clean(data, tmp_path):
+    check_contamination(data, tmp_path / "out", BENCHMARKS)
+    clean = tmp_path / "out" / "clean.jsonl"
+    assert read_jsonl(clean, Example) == [ROWS[0], ROWS[2]]
+    verdict = read_verdict(clean)
+    assert verdict is not None
+    assert (verdict.rows, verdict.leaked_rows) == (2, 0)
+
+
+def test_verdict_lies_beside_the_rows_and_holds_for_these_bytes(data, tmp_path):
+    verdict = check_contamination(data, tmp_path / "out", BENCHMARKS)
+    assert read_verdict(data) == verdict
+    data.write_text(data.read_text(encoding="utf-8") * 2, encoding="utf-8")
+    assert read_verdict(data) is None
+
+
+def test_finished_check_is_not_done_again(data, tmp_path, monkeypatch):
+    verdict = check_contamination(data, tmp_path / "out", BENCHMARKS)
+    monkeypatch.setattr("kot_platypus.data.leaks.BenchmarkIndex", None)
+    assert check_contamination(data, tmp_path / "out", BENCHMARKS) == verdict
+
+
+def test_report_marks_what_is_the_same(data, tmp_path):
+    verdict = check_contamination(data, tmp_path / "out", BENCHMARKS)
+    page = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert page.startswith(describe_verdict("rows.jsonl", verdict))
+    assert "**CONTAMINATED**" in page
+    assert f"【{MARKET.rstrip('.')}】" in page
+    assert read_json(tmp_path / "out" / "report.json")["clean"] is False
+
+
+def test_any_chunk_size_gives_the_same_leaks(index, monkeypatch):
+    expected = list(iter_leaks(ROWS, index))
+    assert {leak.row for leak in expected} == {1, 3, 4}
+    for chunk_rows in (1, 2, 3):
+        monkeypatch.setattr("kot_platypus.data.leaks.CHUNK_ROWS", chunk_rows)
+        assert list(iter_leaks(iter(ROWS), index)) == expected
+
+
+def test_match_is_plain_data(index):
+    match = index.scan([MARKET])[0]
+    assert Match.model_validate_json(match.model_dump_json()) == match
