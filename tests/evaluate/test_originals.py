@@ -41,7 +41,7 @@ def test_requests_of_every_combination(protocol, task, num_fewshot, load_real):
 @each_protocol
 @each_task
 @pytest.mark.parametrize("name", ["tiny-llama-ko", "tiny-polyglot-ko"])
-@pytest.mark.parametrize("num_fewshot", [0, 3, 50])
+@pytest.mark.parametrize("num_fewshot", [0, 3, pytest.param(50, marks=pytest.mark.slow)])
 def test_loglikelihoods_of_every_combination(
     protocol, task, name, num_fewshot, load_real, load_tiny
 ):

@@ -154,7 +154,13 @@ def test_killed_and_restarted_training_ends_in_the_same_adapter_bit_for_bit(
 
 
 @pytest.mark.parametrize(
-    ("step", "last_batch"), [(4, "keep"), (7, "drop"), (8, "drop"), (11, "keep")]
+    ("step", "last_batch"),
+    [
+        (4, "keep"),
+        (7, "drop"),
+        pytest.param(8, "drop", marks=pytest.mark.slow),
+        pytest.param(11, "keep", marks=pytest.mark.slow),
+    ],
 )
 def test_interrupted_anywhere_and_saved_more_often_it_goes_on_to_the_same_adapter(
     data, base, tmp_path, step, last_batch
