@@ -272,7 +272,7 @@ def compare(options: argparse.Namespace, name: str, peak_gflops: float) -> None:
 
 
 def tune(options: argparse.Namespace, name: str, program: str) -> int:
-    """The quickest setting on half of the examples; too large a one is left out."""
+    """The quickest setting on half of the examples."""
     seconds = {}
     for setting in CANDIDATES[program]:
         half = max(1, options.batch_size // 2)
@@ -282,8 +282,9 @@ def tune(options: argparse.Namespace, name: str, program: str) -> int:
 
 
 def describe_setting(program: str, settings: dict[str, int]) -> str:
-    word = {"hf": "", "trl": "micro-batch"}.get(program, "packs of")
-    return f", {word} {settings[program]}" if word else ""
+    if program not in settings:
+        return ""
+    return f", {'micro-batch' if program == 'trl' else 'packs of'} {settings[program]}"
 
 
 def find_distance(options: argparse.Namespace, program: str) -> float:

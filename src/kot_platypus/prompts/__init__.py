@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import ItemsView, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from jinja2 import TemplateError
@@ -17,6 +17,8 @@ from kot_platypus.records import Example, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+T = TypeVar("T")
 
 
 class Template(BaseModel):
@@ -119,20 +121,12 @@ def find_stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
 @cache
 def load_templates() -> dict[str, Template]:
     """All prompt templates by name, from ``templates.yaml``."""
-    text = (files(__package__) / "templates.yaml").read_text(encoding="utf-8")
-    return {name: Template(name=name, **fields) for name, fields in yaml.safe_load(text).items()}
+    return {name: Template(name=name, **fields) for name, fields in _read("templates.yaml")}
 
 
 def load_template(name: str) -> Template:
     """One template by name. Raises UsageError naming those that exist."""
-    templates = load_templates()
-    if name not in templates:
-        raise UsageError(
-            f"no template {name!r}",
-            expected=f"one of {', '.join(templates)}",
-            hint="Set train.template.",
-        )
-    return templates[name]
+    return _choose(load_templates(), name, "template", hint="Set train.template.")
 
 
 class TranslationPrompt(BaseModel):
@@ -155,17 +149,24 @@ class TranslationPrompt(BaseModel):
 @cache
 def load_translation_prompts() -> dict[str, TranslationPrompt]:
     """All ways of asking for a translation by name, from ``translation.yaml``."""
-    text = (files(__package__) / "translation.yaml").read_text(encoding="utf-8")
-    return {name: TranslationPrompt(**fields) for name, fields in yaml.safe_load(text).items()}
+    return {name: TranslationPrompt(**fields) for name, fields in _read("translation.yaml")}
 
 
 def load_translation_prompt(name: str) -> TranslationPrompt:
     """One way of asking for a translation. Raises UsageError naming those that exist."""
-    prompts = load_translation_prompts()
-    if name not in prompts:
-        raise UsageError(
-            f"no translation prompt {name!r}",
-            expected=f"one of {', '.join(prompts)}",
-            hint="Choose one of them.",
-        )
-    return prompts[name]
+    return _choose(
+        load_translation_prompts(), name, "translation prompt", hint="Choose one of them."
+    )
+
+
+def _read(file: str) -> ItemsView[str, dict[str, Any]]:
+    fields: dict[str, dict[str, Any]] = yaml.safe_load(
+        (files(__package__) / file).read_text(encoding="utf-8")
+    )
+    return fields.items()
+
+
+def _choose(known: Mapping[str, T], name: str, kind: str, *, hint: str) -> T:
+    if name not in known:
+        raise UsageError(f"no {kind} {name!r}", expected=f"one of {', '.join(known)}", hint=hint)
+    return known[name]
