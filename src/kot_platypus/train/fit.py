@@ -134,7 +134,8 @@ def _heed_verdict(data: Path, *, allow_contaminated: bool) -> Verdict | None:
         if is_main_process():
             console.print(
                 f"[dim]  {escape(str(data))} was not checked for contamination: "
-                "kot data contamination[/dim]"
+                "kot data contamination[/dim]",
+                soft_wrap=True,
             )
     elif not verdict.is_clean and not allow_contaminated:
         raise DataError(
