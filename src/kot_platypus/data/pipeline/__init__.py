@@ -1,0 +1,1 @@
+"""A Korean data set from foreign sources: drawn, translated, checked, reviewed, cleaned."""
