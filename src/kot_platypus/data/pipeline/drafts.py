@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any, Literal
 
+from pydantic import Field
+
 from kot_platypus.artifacts import hash_value
 from kot_platypus.data.checks import Finding
 from kot_platypus.records import Example, Record
@@ -29,7 +31,7 @@ class Translation(Record):
 
     service: str
     parameters: dict[str, Any]
-    retried: dict[str, dict[str, Any]] = {}
+    retried: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """The fields whose second translation was taken, with the parameters that were other."""
 
 
@@ -61,7 +63,7 @@ class Decision(Record):
     key: str
     action: Literal["accept", "edit", "drop", "undo"]
     """``undo``: as if nothing had been decided."""
-    fields: dict[str, str] = {}
+    fields: dict[str, str] = Field(default_factory=dict)
     """Of ``edit``: the changed texts by the field's name (source, input, rationale, target)."""
     decided_at: str
     """ISO 8601, UTC."""
