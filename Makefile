@@ -50,7 +50,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[data,demo,dev,lm-eval,qlora,translate]'
+	  --constraint constraints.txt --editable '.[app,data,demo,dev,lm-eval,qlora,ray,translate]'
 	@echo '$(TORCH)' > $(VENV)/.torch && touch $@
 
 clean:
