@@ -17,7 +17,9 @@ is raised is a bug and keeps its traceback.
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 
 class KotError(Exception):
@@ -28,6 +30,10 @@ class KotError(Exception):
     def __init__(self, found: str, *, expected: str, hint: str) -> None:
         self.found, self.expected, self.hint = found, expected, hint
         super().__init__(f"{found}; expected {expected}. {hint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What pickle makes it of, so that it can come from another process."""
+        return partial(type(self), expected=self.expected, hint=self.hint), (self.found,)
 
     def __str__(self) -> str:
         return " ".join(super().__str__().split())  # one line, whatever a cause's text holds

@@ -1,0 +1,241 @@
+"""Who does row-wise work: this process, processes of this machine, or Ray Data.
+
+A step hands over a function and chunks of rows, and gets the results in the order of the chunks. So
+an engine changes how long a step takes, never what comes out of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, closing, contextmanager
+from functools import lru_cache, partial
+from itertools import chain, islice
+from typing import Any, Protocol, TypeVar
+
+from kot_platypus.data.spool import iter_chunks
+from kot_platypus.errors import RunError, UsageError, require_extra
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+ENGINES = ("local", "ray")
+_AHEAD = 2
+"""So many chunks a worker are under way: enough that none waits while the caller writes."""
+_WINDOW = 16
+"""So many chunks a processor make one of Ray's data sets."""
+_OBJECT_STORE_BYTES = 256 << 20
+
+
+class Engine(Protocol):
+    """Something that applies a function to chunks of rows."""
+
+    def map(self, function: Callable[[T], U], chunks: Iterable[T]) -> Iterator[U]:
+        """The results, in the order of the chunks; only a few chunks are in memory at a time.
+
+        ``function`` and chunks must be picklable. Each worker gets the function once, so what an
+        object with ``__call__`` builds at its first call and keeps is built once per worker. What
+        it raises is raised here.
+        """
+
+
+@contextmanager
+def open_engine(name: str = "local", workers: int | None = None) -> Iterator[Engine]:
+    """The engine of that name; what it has started ends with the block.
+
+    ``local`` starts processes, which import the program's main module: a script that calls this
+    needs ``if __name__ == "__main__":``. With one worker, or a single chunk, the caller's own
+    process does the work. ``ray`` joins the cluster at ``$RAY_ADDRESS``, or starts one on this
+    machine that listens on loopback only.
+
+    Args:
+        name: One of ENGINES.
+        workers: How many processes of this machine work; None: one for each usable processor.
+
+    Raises:
+        UsageError: another name.
+        MissingExtraError: ``ray`` is not installed.
+    """
+    count = workers or _count_processors()
+    with ExitStack() as stack:
+        if name == "local":
+            yield _Local(count, stack)
+        elif name == "ray":
+            yield _Ray(stack.enter_context(_open_ray(count)))
+        else:
+            raise UsageError(
+                f"no engine {name!r}",
+                expected=f"one of {', '.join(ENGINES)}",
+                hint="Pick one of them.",
+            )
+
+
+class InProcess:
+    """The caller's own process does the work, a chunk when its result is asked for."""
+
+    def map(self, function: Callable[[T], U], chunks: Iterable[T]) -> Iterator[U]:
+        """See Engine."""
+        return map(function, chunks)
+
+
+def _count_processors() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+# --- local -------------------------------------------------------------------------------------
+
+
+class _Local:
+    """Processes of this machine, started for each map and ended after it, with their memory."""
+
+    def __init__(self, workers: int, stack: ExitStack) -> None:
+        self._workers = workers
+        self._stack = stack
+
+    def map(self, function: Callable[[T], U], chunks: Iterable[T]) -> Iterator[U]:
+        results = self._iter_results(function, iter(chunks))
+        # A caller that stops halfway leaves no process behind.
+        return self._stack.enter_context(closing(results))
+
+    def _iter_results(
+        self, function: Callable[[T], U], chunks: Iterator[T]
+    ) -> Generator[U, None, None]:
+        first = list(islice(chunks, 2))
+        chunks = chain(first, chunks)
+        if self._workers == 1 or len(first) < 2:
+            yield from map(function, chunks)
+            return
+        # Spawned, not forked: the caller may have threads (kiwipiepy, PyTorch), which a fork loses.
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(self._workers, context, _begin_worker, (function,))
+        under_way: deque[Future[U]] = deque()
+        try:
+            for chunk in chunks:
+                under_way.append(pool.submit(_work, chunk))
+                if len(under_way) >= _AHEAD * self._workers:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        except BrokenProcessPool as error:
+            raise RunError(
+                "a worker process ended in the middle of its work",
+                expected="enough memory for all of them",
+                hint="Free some, or let fewer processors be used, e.g. with taskset -c 0.",
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_function: Callable[[Any], Any]
+"""In a worker process: what it does with each chunk."""
+
+
+def _begin_worker(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends workers at once, without a word
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its workers, who would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _work(chunk: Any) -> Any:
+    return _function(chunk)
+
+
+# --- ray ---------------------------------------------------------------------------------------
+
+
+class _Ray:
+    """Ray Data: chunks are its rows, pickled, each a block and so a task of its own.
+
+    One data set takes all rows before it begins, so there is one for each window of chunks. Ray
+    keeps its processes between them, and with them what a function has built.
+    """
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+
+    def map(self, function: Callable[[T], U], chunks: Iterable[T]) -> Iterator[U]:
+        import ray.data
+
+        work = partial(_work_on_row, self._ray.put(pickle.dumps(function)))
+        size = _WINDOW * int(self._ray.cluster_resources().get("CPU", 1))
+        for window in iter_chunks(chunks, size):
+            rows = [{"pickled": pickle.dumps(chunk)} for chunk in window]
+            blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
+            for row in blocks.map(work).iter_rows():
+                result, error = pickle.loads(row["pickled"])
+                if error is not None:
+                    raise error
+                yield result
+
+
+def _work_on_row(function: Any, row: dict[str, bytes]) -> dict[str, bytes]:
+    """What the function makes of a chunk, or its error: Ray would raise that as one of its own."""
+    outcome: tuple[Any, Exception | None]
+    try:
+        outcome = _load_function(function)(pickle.loads(row["pickled"])), None
+    except Exception as error:
+        outcome = None, error
+    return {"pickled": pickle.dumps(outcome)}
+
+
+@lru_cache(maxsize=1)
+def _load_function(pickled: Any) -> Callable[[Any], Any]:
+    """The function of this process; kept, with what it has built, until there is another."""
+    import ray
+
+    function: Callable[[Any], Any] = pickle.loads(ray.get(pickled))
+    return function
+
+
+@contextmanager
+def _open_ray(workers: int) -> Iterator[Any]:
+    """Ray, quiet, in order, and ended after the block unless it ran before."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    is_elsewhere = bool(os.environ.get("RAY_ADDRESS"))
+    if not is_elsewhere:
+        # The only way to have Ray's own servers listen on loopback alone; read when it is imported.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own, about itself
+        ray = require_extra("ray", "ray", "the engine 'ray'")
+        data = require_extra("ray.data", "ray", "the engine 'ray'")
+        starts = not ray.is_initialized()
+        if starts:
+            own = {
+                "num_cpus": workers,
+                "object_store_memory": _OBJECT_STORE_BYTES,
+                "include_dashboard": False,
+            }
+            ray.init(
+                logging_level=logging.ERROR, log_to_driver=False, **({} if is_elsewhere else own)
+            )
+        context = data.DataContext.get_current()
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    try:
+        yield ray
+    finally:
+        if starts:
+            ray.shutdown()

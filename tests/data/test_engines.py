@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from operator import mul
+from pathlib import Path
+
+import pytest
+
+from kot_platypus.data.engines import open_engine
+from kot_platypus.errors import DataError, KotError, MissingExtraError, RunError, UsageError
+
+
+class CountCalls:
+    """Keeps what it has built, as an index would be."""
+
+    calls = 0
+
+    def __call__(self, chunk: int) -> tuple[int, int, int]:
+        self.calls += 1
+        return chunk, os.getpid(), self.calls
+
+
+def wait_long_for_even(chunk: int) -> int:
+    time.sleep(0.05 if chunk % 2 == 0 else 0)
+    return chunk
+
+
+def refuse_three(chunk: int) -> int:
+    if chunk == 3:
+        raise DataError("row 3 is bad", expected="a good one", hint="Mend it.")
+    return chunk
+
+
+def break_at_three(chunk: int) -> int:
+    return 1 // (chunk - 3)
+
+
+def end_process(chunk: int) -> None:
+    os._exit(1)
+
+
+def write_pid_and_sleep(folder: Path, chunk: int) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_the_chunks(workers):
+    with open_engine("local", workers) as engine:
+        assert list(engine.map(wait_long_for_even, range(9))) == list(range(9))
+
+
+def test_two_workers_are_two_processes_that_keep_what_they_build():
+    with open_engine("local", 2) as engine:
+        results = list(engine.map(CountCalls(), range(20)))
+    processes = {process for _, process, _ in results}
+    assert os.getpid() not in processes
+    assert len(processes) <= 2
+    assert max(calls for _, _, calls in results) >= 10
+
+
+@pytest.mark.parametrize(("workers", "chunks"), [(1, 3), (2, 1), (2, 0)])
+def test_little_work_is_done_here(workers, chunks):
+    with open_engine("local", workers) as engine:
+        results = list(engine.map(CountCalls(), range(chunks)))
+    assert [process for _, process, _ in results] == [os.getpid()] * chunks
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_few_chunks_are_taken_before_their_results_are_asked_for(workers):
+    taken = 0
+
+    def count() -> Iterator[int]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    with open_engine("local", workers) as engine:
+        results = engine.map(partial(mul, 2), count())
+        assert [next(results), next(results)] == [2, 4]
+        assert taken <= 6
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_error_arrives_as_it_was_raised(workers):
+    with open_engine("local", workers) as engine:
+        with pytest.raises(DataError) as caught:
+            list(engine.map(refuse_three, range(5)))
+        assert str(caught.value) == "row 3 is bad; expected a good one. Mend it."
+        with pytest.raises(ZeroDivisionError):
+            list(engine.map(break_at_three, range(5)))
+
+
+def test_worker_that_is_gone_is_an_error_of_one_line():
+    with open_engine("local", 2) as engine, pytest.raises(RunError, match="a worker process"):
+        list(engine.map(end_process, range(5)))
+
+
+@pytest.mark.parametrize("kind", [KotError, *KotError.__subclasses__()])
+def test_errors_can_be_pickled(kind):
+    error = kind("a found", expected="b", hint="C.")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is kind
+    assert (copy.found, copy.expected, copy.hint, str(copy)) == ("a found", "b", "C.", str(error))
+
+
+def test_unknown_engine_is_refused():
+    with pytest.raises(UsageError, match="no engine 'spark'"), open_engine("spark"):
+        pass
+
+
+def test_missing_ray_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"kot-platypus\[ray\]"), open_engine("ray"):
+        pass
+
+
+# --- killed ------------------------------------------------------------------------------------
+
+SCRIPT = """
+import sys
+from functools import partial
+from pathlib import Path
+from kot_platypus.data.engines import open_engine
+from tests.data.test_engines import write_pid_and_sleep
+
+if __name__ == "__main__":
+    with open_engine("local", 2) as engine:
+        list(engine.map(partial(write_pid_and_sleep, Path(sys.argv[1])), range(5)))
+"""
+
+
+def is_running(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_until(condition, *, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("how", ["killed", "Ctrl-C"])
+def test_stopped_command_leaves_no_workers(tmp_path, how):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "pids").mkdir()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, tmp_path / "script.py", tmp_path / "pids"]
+    parent = subprocess.Popen(
+        command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    wait_until(lambda: len(list((tmp_path / "pids").iterdir())) == 2)
+    workers = [int(path.name) for path in (tmp_path / "pids").iterdir()]
+    assert all(map(is_running, workers))
+    if how == "killed":
+        parent.kill()
+    else:
+        os.killpg(parent.pid, signal.SIGINT)  # as a terminal does: everyone gets it
+    _, errors = parent.communicate(timeout=30)
+    wait_until(lambda: not any(map(is_running, workers)))
+    assert errors.count("Traceback") == (how == "Ctrl-C")
+
+
+# --- ray ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_and_the_same_errors():
+    with open_engine("ray", 2) as engine:
+        assert list(engine.map(wait_long_for_even, range(40))) == list(range(40))
+        calls = list(engine.map(CountCalls(), range(40)))
+        assert max(count for _, _, count in calls) >= 15
+        with pytest.raises(DataError, match="row 3 is bad"):
+            list(engine.map(refuse_three, range(5)))
+        with pytest.raises(ZeroDivisionError):
+            list(engine.map(break_at_three, range(5)))
