@@ -79,12 +79,13 @@ def open_engine(name: str = "local", workers: int | None = None) -> Iterator[Eng
             )
 
 
-class InProcess:
-    """The caller's own process does the work, a chunk when its result is asked for."""
-
+class _InProcess:
     def map(self, function: Callable[[T], U], chunks: Iterable[T]) -> Iterator[U]:
-        """See Engine."""
         return map(function, chunks)
+
+
+IN_PROCESS: Engine = _InProcess()
+"""The caller's own process does the work, a chunk when its result is asked for."""
 
 
 def _count_processors() -> int:
@@ -138,13 +139,15 @@ class _Local:
             pool.shutdown(cancel_futures=True)
 
 
+is_worker = False
+"""Whether this process works for an engine, beside others: one thread is its share."""
 _function: Callable[[Any], Any]
-"""In a worker process: what it does with each chunk."""
+"""In a worker: what it does with each chunk."""
 
 
 def _begin_worker(function: Callable[[Any], Any]) -> None:
-    global _function
-    _function = function
+    global _function, is_worker
+    _function, is_worker = function, True
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends workers at once, without a word
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -204,6 +207,8 @@ def _load_function(pickled: Any) -> Callable[[Any], Any]:
     """The function of this process; kept, with what it has built, until there is another."""
     import ray
 
+    global is_worker
+    is_worker = True
     function: Callable[[Any], Any] = pickle.loads(ray.get(pickled))
     return function
 
