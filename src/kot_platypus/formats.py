@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -22,6 +23,7 @@ from kot_platypus.records import Dialogue, Example, Record, Row
 
 UNDERSTOOD = "source, target, rationale (KoCoT), instruction, input, output (Alpaca) or messages"
 _BOM = b"\xef\xbb\xbf"
+_KEYED = re.compile(rb'\s*\{\s*"\d+"\s*:\s*\{')
 _PARQUET_ROWS = 4096
 _Rows = Iterator[tuple[str, object]]  # where a row lies in its file, and what lies there
 
@@ -117,7 +119,11 @@ def _share_found(record: type[Record], given: Container[str]) -> float:
 
 def _read_json(path: Path) -> _Rows:
     with path.open("rb") as file:
-        if file.read(4096).removeprefix(_BOM).lstrip().startswith(b"["):
+        start = file.read(4096).removeprefix(_BOM)
+        if _KEYED.match(start):
+            yield from _read_keyed(path)
+            return
+        if start.lstrip().startswith(b"["):
             for number, values in enumerate(_parse_json(read_text(path), str(path)), start=1):
                 yield f"row {number}", values
             return
@@ -131,6 +137,23 @@ def _read_json(path: Path) -> _Rows:
                     read_text(path)  # which says where the file is not UTF-8
                     raise
                 yield f"line {number}", _parse_json(text, f"{path} line {number}")
+
+
+def _read_keyed(path: Path) -> _Rows:
+    """One object keyed by row, as CoT-Collection is published (2.36 GB): read as a stream."""
+    ijson = require_extra("ijson", "data", "reading a JSON object keyed by row")
+    with path.open("rb") as file:
+        if file.read(len(_BOM)) != _BOM:
+            file.seek(0)
+        try:
+            for key, values in ijson.kvitems(file, "", use_float=True):
+                yield f"row {key}", values
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            raise DataError(
+                f"{path} is not JSON ({' '.join(str(error).split())[:120]})",
+                expected="one object, each row under its key",
+                hint="Download it again, if it was.",
+            ) from error
 
 
 def _parse_json(text: str, where: str) -> list[object]:

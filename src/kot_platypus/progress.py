@@ -19,11 +19,11 @@ Advance = Callable[..., None]
 
 
 @contextmanager
-def show_progress(title: str, total: int, unit: str, *, done: int = 0) -> Iterator[Advance]:
+def show_progress(title: str, total: int | None, unit: str, *, done: int = 0) -> Iterator[Advance]:
     """Yield ``advance(n=1, note="")``, which reports ``n`` more ``unit``s done, after ``done``.
 
     On a terminal a bar with the time left; elsewhere (CI, a log file) a plain line every
-    15 seconds, so that a log stays readable.
+    15 seconds, so that a log stays readable. ``total`` is None where nobody knows it yet.
     """
     if not is_main_process():
         yield lambda n=1, note="": None
@@ -48,7 +48,7 @@ def show_progress(title: str, total: int, unit: str, *, done: int = 0) -> Iterat
         yield advance
 
 
-def _log_lines(title: str, total: int, unit: str, done: int) -> Advance:
+def _log_lines(title: str, total: int | None, unit: str, done: int) -> Advance:
     before, started, printed = done, time.monotonic(), time.monotonic()
 
     def advance(n: int = 1, note: str = "") -> None:
@@ -57,8 +57,13 @@ def _log_lines(title: str, total: int, unit: str, done: int) -> Advance:
         now = time.monotonic()
         if now - printed >= _LOG_INTERVAL_S and done > before:
             printed = now
-            left_s = (now - started) / (done - before) * (total - done)
-            line = f"  {title}: {done}/{total} {unit}, {left_s:.0f} s left  {note}".rstrip()
+            line = f"  {title}: {done}"
+            if total is None:
+                line += f" {unit}"
+            else:
+                left_s = (now - started) / (done - before) * (total - done)
+                line += f"/{total} {unit}, {left_s:.0f} s left"
+            line = f"{line}  {note}".rstrip()
             console.print(line, soft_wrap=True)  # a log has no width
 
     return advance

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
-from importlib.resources import files
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from kot_platypus.artifacts import read_text
-from kot_platypus.errors import RecipeError, UsageError
-
-RECIPES = files("kot_platypus") / "recipes"
-
-
-class Section(BaseModel):
-    """A part of a recipe. Unknown keys are errors, values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from kot_platypus.errors import RecipeError
+from kot_platypus.recipe_files import RECIPES, Section, dump, list_names, load
 
 
 class ModelSection(Section):
@@ -178,110 +166,12 @@ def require_reporters(section: TrainSection) -> None:
 
 def list_recipes() -> list[str]:
     """The names of the shipped recipes, the demo first."""
-    names = (entry.name for entry in RECIPES.iterdir() if entry.name.endswith(".yaml"))
-    return sorted((name.removesuffix(".yaml") for name in names), key=lambda n: (n != "demo", n))
+    return list_names(RECIPES)
 
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
-    """Load a shipped recipe by name or any recipe by path, and apply ``key.sub=value`` overrides.
-
-    Raises:
-        UsageError: no such recipe, or an override that is not ``key=value``.
-        RecipeError: YAML that does not parse, a key that does not exist, a value out of range.
-    """
-    where, text = _read_recipe(name)
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            f"{where} is not YAML: {error}", expected="a recipe", hint="Mend that line."
-        ) from error
-    if not isinstance(values, dict):
-        raise RecipeError(
-            f"{where} holds {type(values).__name__}",
-            expected="a mapping with the keys name, description, data, train",
-            hint="Start from a shipped one: kot recipes --show demo",
-        )
-    for override in overrides:
-        _apply_override(values, override)
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise _explain(error, where) from error
+    """Load a shipped recipe by name or any by path. Raises as ``recipe_files.load`` does."""
+    return load(Recipe, RECIPES, name, overrides)
 
 
-def dump_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as YAML that ``load_recipe`` reads back."""
-    values = recipe.model_dump(mode="json")
-    return yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=100)
-
-
-def _read_recipe(name: str) -> tuple[str, str]:
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        return str(path), read_text(path, RecipeError)
-    if name in list_recipes():
-        return f"{name}.yaml", (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
-    if path.suffix in (".yaml", ".yml"):
-        raise RecipeError(
-            f"{path} does not exist", expected="a recipe", hint="Check the path, or: kot recipes"
-        )
-    close = get_close_matches(name, list_recipes(), n=1)
-    raise UsageError(
-        f"no recipe {name!r}",
-        expected=f"a YAML file or one of {', '.join(list_recipes())}",
-        hint=f"Did you mean {close[0]}?" if close else "Type: kot recipes",
-    )
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise UsageError(
-            f"--set {override!r}", expected="key=value", hint="E.g. --set train.learning_rate=2e-5"
-        )
-    *parents, last = key.split(".")
-    section = values
-    for parent in parents:
-        section = section.setdefault(parent, {})
-        if not isinstance(section, dict):
-            raise UsageError(
-                f"--set {key}: {parent} is a value", expected="a section", hint="Type: kot recipes"
-            )
-    try:
-        section[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(
-            f"--set {override!r} is not YAML", expected="key=value", hint="Quote the value."
-        ) from error
-
-
-def _explain(error: ValidationError, where: str) -> RecipeError:
-    """The first problem of a recipe in one line, with the nearest key for a misspelt one."""
-    errors = error.errors()
-    # A misspelt key that must be there is two errors: unknown and missing. The first helps more.
-    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        fields = _fields_at(first["loc"][:-1])
-        close = get_close_matches(str(first["loc"][-1]), fields, n=1)
-        return RecipeError(
-            f"{where} has an unknown key {key!r}",
-            expected=f"one of {', '.join(fields)}",
-            hint=f"Did you mean {close[0]!r}?" if close else "Type: kot recipes --show demo",
-        )
-    found = f"{key} is {first['input']!r}" if first["type"] != "missing" else f"{key} is missing"
-    return RecipeError(
-        f"{where}: {found}",
-        expected=first["msg"].removeprefix("Input should be ").removeprefix("Value error, "),
-        hint="Mend the recipe, or the --set that changed it.",
-    )
-
-
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = Recipe
-    for part in location:
-        if isinstance(part, str) and part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            model = SourceSection if part == "sources" else annotation
-    return list(model.model_fields)
+dump_recipe = dump

@@ -40,8 +40,8 @@ class Fault:
     """What befalls one request for a translation.
 
     ``bills`` tells whether the work is done and billed; ``answers`` whether the client hears of it.
-    ``status`` is a refusal, ``spoil`` is done to every translation, ``drop_texts`` loses some;
-    ``silences_usage`` lets the counter go unanswered from then on.
+    ``status`` is a refusal, ``spoil`` takes the place of the translation, ``drop_texts`` loses
+    some; ``silences_usage`` lets the counter go unanswered from then on.
     """
 
     status: int = 200
@@ -50,7 +50,7 @@ class Fault:
     retry_after: str | None = None
     wait_before_billing_s: float = 0.0
     wait_before_answer_s: float = 0.0
-    spoil: Spoil = translate
+    spoil: Spoil | None = None
     drop_texts: int = 0
     silences_usage: bool = False
 
@@ -63,6 +63,7 @@ class DeepLService:
     """What the server did, and what it will do wrong next."""
 
     faults: deque[Fault] = field(default_factory=deque)
+    translation: Spoil = translate
     quota: int | None = None
     silent_usage: float = 0
     """How many questions for the usage get no answer."""
@@ -149,7 +150,7 @@ class _Handler(JsonHandler):
         translations = [
             {
                 "detected_source_language": "EN",
-                "text": fault.spoil(text),
+                "text": (fault.spoil or service.translation)(text),
                 "billed_characters": paid,
             }
             for text, paid in zip(texts, characters, strict=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KOBEST = "kobest"
 EngineName = Annotated[
-    str, typer.Option("--engine", help="local: processes of this machine; ray: Ray Data.")
+    str, typer.Option("--engine", help="local, or ray (extra ray; a cluster at $RAY_ADDRESS).")
 ]
 Rows = Annotated[
     Path, typer.Argument(metavar="FILE", help="Rows: JSONL, JSON, CSV, TSV or Parquet.")
@@ -53,18 +53,59 @@ app.add_typer(data, name="data")
 
 
 @data.command(
-    epilog=example("kot data build demo --out data", "kot data build demo --set seed=7 --out d7")
+    epilog=example(
+        "kot data build demo --out data",
+        "kot data build kocot-2000 --out kocot --estimate",
+        "kot data build kocot-2000 --out kocot --budget 2600000",
+    )
 )
 def build(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
     out: Out,
     overrides: Sets = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Print what translating would cost; send nothing.")
+    ] = False,
+    budget: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, metavar="CHARACTERS", help="The most that may be paid for OUT in all."),
+    ] = None,
+    ledger: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder of paid translations; left out: in the cache, for all."),
+    ] = None,
+    engine: EngineName = "local",
 ) -> None:
-    """Build a recipe's training rows and held-out problems."""
+    """Build a data set from foreign sources, or a training recipe's rows.
+
+    A data set is drawn, translated, checked, deduplicated, compared with benchmarks. Rows that fail
+    a check wait for kot data review; the same command then takes the decisions in.
+    """
+    from kot_platypus.dataset_recipe import is_dataset_recipe, load_dataset_recipe
+
+    if is_dataset_recipe(recipe):
+        from kot_platypus.cli.datasets import build_or_estimate
+
+        loaded = load_dataset_recipe(recipe, overrides or ())
+        with hold_folder(out):
+            build_or_estimate(
+                loaded, out, estimate=estimate, budget=budget, ledger=ledger, engine=engine
+            )
+        return
+    if estimate or budget is not None or ledger:
+        raise UsageError(
+            f"{recipe} translates nothing",
+            expected="--estimate, --budget and --ledger with the recipe of a data set",
+            hint="Leave them out.",
+        )
+    _build_for_training(recipe, out, overrides or [])
+
+
+def _build_for_training(recipe: str, out: Path, overrides: list[str]) -> None:
     from kot_platypus.data.build import build_data
     from kot_platypus.recipe import load_recipe
 
-    loaded = load_recipe(recipe, overrides or ())
+    loaded = load_recipe(recipe, overrides)
     with hold_folder(out):
         build_data(out, loaded.data, seed=loaded.seed)
     print(*(out / name for name in ("train.jsonl", "heldout.jsonl", "shots.jsonl")), sep="\n")
@@ -108,8 +149,8 @@ def duplicates(
         "near": threshold,
         "semantic": semantic_threshold,
     }
-    with hold_folder(out), open_engine(engine) as opened:
-        report = find_duplicates(file, out, chosen, thresholds, encoder=encoder, engine=opened)
+    with hold_folder(out), open_engine(engine) as workers:
+        report = find_duplicates(file, out, chosen, thresholds, encoder=encoder, engine=workers)
     if show:
         print(describe_clusters(file, out, show))
     print(
@@ -151,17 +192,17 @@ def contamination(
 
     require_file(file, "FILE")
     with hold_folder(out):
-        benchmarks = _load_benchmarks(against or [KOBEST], kobest_dir, columns)
-        with open_engine(engine) as opened:
-            verdict = check_contamination(file, out, benchmarks, engine=opened)
+        benchmarks = load_benchmarks(against or [KOBEST], kobest_dir, columns)
+        with open_engine(engine) as workers:
+            verdict = check_contamination(file, out, benchmarks, engine=workers)
     print(describe_verdict(file.name, verdict))
     print(*(out / name for name in ("report.md", "leaks.jsonl", "clean.jsonl")), sep="\n")
 
 
-def _load_benchmarks(
-    against: list[str], kobest_dir: str | None, columns: str
+def load_benchmarks(
+    against: Sequence[str], kobest_dir: str | None, columns: str = ""
 ) -> dict[str, list[str]]:
-    """The texts of every item, by benchmark."""
+    """The texts of every item, by benchmark: ``kobest``, or a file."""
     from kot_platypus.data.contamination import join_cells
     from kot_platypus.data.leaks import load_benchmark
     from kot_platypus.evaluate.tasks import MINI, load_texts

@@ -53,14 +53,23 @@ def recipes(
         typer.Option(help="Print one recipe in full, every default written out."),
     ] = None,
 ) -> None:
-    """List the shipped recipes."""
+    """List the shipped recipes: of runs, and of data sets."""
+    from kot_platypus.dataset_recipe import (
+        is_dataset_recipe,
+        list_dataset_recipes,
+        load_dataset_recipe,
+    )
     from kot_platypus.recipe import dump_recipe, list_recipes, load_recipe
 
     if show:
-        print(dump_recipe(load_recipe(show)), end="")
+        load = load_dataset_recipe if is_dataset_recipe(show) else load_recipe
+        print(dump_recipe(load(show)), end="")
         return
     for name in list_recipes():
         print(f"{name:22} {load_recipe(name).description}")
+    print("\nof data sets (kot data build NAME):")
+    for name in list_dataset_recipes():
+        print(f"{name:22} {load_dataset_recipe(name).description}")
 
 
 @app.command(

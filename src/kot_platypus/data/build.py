@@ -9,8 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from kot_platypus.artifacts import Stage, hash_file, read_jsonl, write_jsonl
+from kot_platypus.data.hub import iter_hub
 from kot_platypus.data.problems import make_problems
-from kot_platypus.errors import DataError, require_extra
+from kot_platypus.errors import DataError
 from kot_platypus.formats import parse_row, read_rows
 from kot_platypus.recipe import DataSection, SourceSection
 from kot_platypus.records import Example, Row
@@ -89,7 +90,9 @@ def load_source(source: SourceSection, seed: int) -> Sequence[Row]:
         rows = read_rows(Path(source.path))
     else:
         assert source.path is not None
-        rows = _load_hub(source.path)
+        rows = [
+            parse_row(values, f"{source.path} {place}") for place, values in iter_hub(source.path)
+        ]
     if not rows:
         raise DataError(
             f"the source {source.path or source.name} is empty",
@@ -122,16 +125,3 @@ def draw_evenly(rows: Sequence[Row], count: int | None, seed: int) -> list[Row]:
     while len(drawn) < count:
         drawn += [group.pop() for group in tasks.values() if group]
     return drawn[:count]
-
-
-def _load_hub(path: str) -> list[Row]:
-    datasets = require_extra("datasets", "data", "reading a dataset from the Hub")
-    try:
-        dataset = datasets.load_dataset(path, split="train")
-    except Exception as error:  # the hub client raises many kinds; all mean "not to be had"
-        raise DataError(
-            f"cannot get the dataset {path!r} from the Hub ({type(error).__name__})",
-            expected="a reachable Hub and an existing dataset",
-            hint="Check the id and your connection, or use a local file (source `file`).",
-        ) from error
-    return [parse_row(row, f"{path} row {i}") for i, row in enumerate(dataset, start=1)]

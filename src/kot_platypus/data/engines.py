@@ -79,13 +79,15 @@ def open_engine(name: str = "local", workers: int | None = None) -> Iterator[Eng
             )
 
 
-class _InProcess:
+class InProcess:
+    """The caller's own process does the work, a chunk when its result is asked for."""
+
     def map(self, function: Callable[[T], U], chunks: Iterable[T]) -> Iterator[U]:
+        """See Engine."""
         return map(function, chunks)
 
 
-IN_PROCESS: Engine = _InProcess()
-"""The caller's own process does the work, a chunk when its result is asked for."""
+IN_PROCESS: Engine = InProcess()
 
 
 def _count_processors() -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from kot_platypus.recipe import Recipe, Section
+from kot_platypus.recipe import Recipe
+from kot_platypus.recipe_files import Section
 from kot_platypus.report.results import (
     ALL,
     BASE,

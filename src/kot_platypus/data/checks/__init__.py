@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kot_platypus.data.checks.answers import find_answer_mismatch
+from kot_platypus.data.checks.answers import agrees, find_answer_mismatch, make_mismatch
 from kot_platypus.data.checks.completeness import find_cut_off
 from kot_platypus.data.checks.findings import Finding, Findings, Severity, Span
 from kot_platypus.data.checks.language import (
@@ -38,6 +38,15 @@ CHECKS: dict[str, Callable[[Text, Text], Findings]] = {
     "mixed_language": find_mixed_language,
 }
 CHECK_NAMES = (*CHECKS, "answer_mismatch")
+KOREAN_CHECK_NAMES = (
+    "placeholder",
+    "code_mixed",
+    "cut_off",
+    "repetition",
+    "mixed_language",
+    "answer_mismatch",
+)
+"""Those that say something about a Korean text by itself."""
 FIELDS = ("source", "input", "rationale", "target")
 
 
@@ -57,4 +66,30 @@ def check_row(original: Example, translated: Example) -> list[Finding]:
     return [*findings, *find_answer_mismatch(original, translated)]
 
 
-__all__ = ["CHECKS", "CHECK_NAMES", "Finding", "Severity", "Span", "check_row", "check_translation"]
+def check_korean(row: Example) -> list[Finding]:
+    """What the checks find in a row that was Korean from the start: no text to compare it with."""
+    nothing = Text("")
+    findings = [
+        finding.model_copy(update={"field": field})
+        for field in FIELDS
+        for name in KOREAN_CHECK_NAMES
+        if name in CHECKS
+        for finding in CHECKS[name](nothing, Text(getattr(row, field)))
+    ]
+    if row.target and row.rationale and agrees(row.target, row.rationale) is False:
+        findings.append(make_mismatch(row, "error"))
+    return findings
+
+
+__all__ = [
+    "CHECKS",
+    "CHECK_NAMES",
+    "FIELDS",
+    "KOREAN_CHECK_NAMES",
+    "Finding",
+    "Severity",
+    "Span",
+    "check_korean",
+    "check_row",
+    "check_translation",
+]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from kot_platypus.data.checks.findings import Finding, Findings, shorten
+from kot_platypus.data.checks.findings import Finding, Findings, Severity, shorten
 from kot_platypus.data.checks.numerals import (
     Number,
     read_digits,
@@ -48,12 +48,17 @@ def find_answer_mismatch(original: Example, translated: Example) -> Findings:
     agreement = agrees(translated.target, translated.rationale)
     if agreement is True:
         return
-    sentence = last_sentence(translated.rationale)
-    start = translated.rationale.rfind(sentence)
-    yield Finding(
+    yield make_mismatch(translated, "error" if agreement is False else "warning")
+
+
+def make_mismatch(row: Example, severity: Severity) -> Finding:
+    """The finding that a row's rationale does not end in its target."""
+    sentence = last_sentence(row.rationale)
+    start = row.rationale.rfind(sentence)
+    return Finding(
         check="answer_mismatch",
-        severity="error" if agreement is False else "warning",
-        detail=f"the target {shorten(translated.target, 30)!r}, but the rationale ends in "
+        severity=severity,
+        detail=f"the target {shorten(row.target, 30)!r}, but the rationale ends in "
         f"{shorten(sentence, 50)!r}",
         field="rationale",
         translation_spans=((start, start + len(sentence)),),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from kot_platypus.artifacts import hash_value
+from kot_platypus.artifacts import hash_value, write_lines
 from kot_platypus.data.checks import Finding
+from kot_platypus.formats import iter_values
 from kot_platypus.records import Example, Record
 
+ROWS = "rows.jsonl"
+"""In a step's folder: the Drafts as they are after it."""
 QUEUE, DECISIONS = "queue.jsonl", "decisions.jsonl"
 """In the folder ``review``: the Drafts that a person should see, and what was decided."""
 
@@ -24,6 +29,7 @@ class Origin(Record):
     """Its key there: the key of an object, else the row's number from 1."""
     sha256: str
     """Of its texts there."""
+    language: Literal["en", "ko"] = "en"
 
 
 class Translation(Record):
@@ -55,6 +61,16 @@ class Draft(Record):
     def needs_review(self) -> bool:
         """Whether a check found an error."""
         return any(finding.severity == "error" for finding in self.findings)
+
+
+def iter_drafts(path: Path) -> Iterator[Draft]:
+    """The drafts in a file, one at a time."""
+    return (Draft.model_validate(values) for _, values in iter_values(path))
+
+
+def write_drafts(path: Path, drafts: Iterable[Draft]) -> None:
+    """Write drafts atomically, as they are made."""
+    write_lines(path, (draft.model_dump_json() + "\n" for draft in drafts))
 
 
 class Decision(Record):

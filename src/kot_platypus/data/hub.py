@@ -1,0 +1,45 @@
+"""Data sets on the Hub, as rows of values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from kot_platypus.errors import DataError, require_extra
+from kot_platypus.formats import iter_values
+
+
+def iter_hub(
+    name: str, file: str | None = None, revision: str | None = None
+) -> Iterator[tuple[str, object]]:
+    """Each row of a data set and its place: of one ``file`` of it, or of its split ``train``.
+
+    Raises DataError when it is not to be had.
+    """
+    if file is not None:
+        return iter_values(_download(name, file, revision))
+    datasets = require_extra("datasets", "data", "reading a dataset from the Hub")
+    try:
+        dataset = datasets.load_dataset(name, split="train", revision=revision)
+    except Exception as error:  # the hub client raises many kinds; all mean "not to be had"
+        raise _explain(name, error) from error
+    return ((f"row {i}", values) for i, values in enumerate(dataset, start=1))
+
+
+def _download(name: str, file: str, revision: str | None) -> Path:
+    import huggingface_hub
+
+    try:
+        return Path(
+            huggingface_hub.hf_hub_download(name, file, repo_type="dataset", revision=revision)
+        )
+    except Exception as error:
+        raise _explain(f"{name}/{file}", error) from error
+
+
+def _explain(what: str, error: Exception) -> DataError:
+    return DataError(
+        f"cannot get the dataset {what!r} from the Hub ({type(error).__name__})",
+        expected="a reachable Hub and an existing dataset",
+        hint="Check the id and your connection, or use a local file (source `file`).",
+    )

@@ -1,0 +1,180 @@
+"""A data set from its recipe: every step in a folder of its own, so that each can be resumed.
+
+    draw -> translate -> check -> retry -> review -> duplicates -> contamination -> dataset
+
+A kill at any moment loses nothing: a step's folder is whole or made again, and translations lie in
+the ledger. New decisions of a review remake the steps after it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kot_platypus.artifacts import holds_nothing, read_json, read_manifest, write_text
+from kot_platypus.data.dedupe import find_duplicates
+from kot_platypus.data.duplicates import Kind
+from kot_platypus.data.engines import Engine
+from kot_platypus.data.leaks import check_contamination
+from kot_platypus.data.pipeline.card import STEPS
+from kot_platypus.data.pipeline.checking import check_rows
+from kot_platypus.data.pipeline.drafts import iter_drafts
+from kot_platypus.data.pipeline.publishing import publish
+from kot_platypus.data.pipeline.reviewing import (
+    apply_decisions,
+    list_queue,
+    make_stage,
+    read_decisions,
+)
+from kot_platypus.data.pipeline.sources import draw_rows
+from kot_platypus.data.pipeline.translating import (
+    Account,
+    estimate_rows,
+    retry_rows,
+    translate_rows,
+)
+from kot_platypus.data.translation.translate import Estimate
+from kot_platypus.dataset_recipe import DatasetRecipe, load_dataset_recipe
+from kot_platypus.errors import RunError
+from kot_platypus.recipe_files import dump
+
+RECIPE = "recipe.yaml"
+_AFTER_REVIEW = ("dataset", "contamination", "duplicates", "reviewed")
+Benchmarks = Mapping[str, Sequence[str]]
+
+
+def estimate_dataset(out: Path, recipe: DatasetRecipe, account: Account) -> Estimate | None:
+    """What the first translation of a recipe's rows would still cost; None where all are Korean.
+
+    Draws the rows, and sends nothing.
+    """
+    _claim(out, recipe)
+    rows = draw_rows(out / "drawn", recipe)
+    if recipe.translate is None:
+        return None
+    return estimate_rows(rows, recipe.translate, account)
+
+
+def build_dataset(
+    out: Path,
+    recipe: DatasetRecipe,
+    account: Account,
+    engine: Engine,
+    load_benchmarks: Callable[[], Benchmarks],
+) -> dict[str, int]:
+    """Make the data set in ``out/dataset``. Returns how many rows there were at each step.
+
+    ``load_benchmarks`` yields the text of each item, by benchmark. Raises RunError when ``out``
+    holds something else, BudgetError and ServiceError from the translation.
+    """
+    _claim(out, recipe)
+    drawn = draw_rows(out / "drawn", recipe)
+    counts = read_manifest(out / "drawn")["counts"]
+    total = counts["rows"]
+    rows = first = drawn
+    if recipe.translate is not None:
+        rows = translate_rows(rows, out / "translated", recipe.translate, account, total)
+    rows = first = check_rows(rows, out / "checked", engine, total)
+    if recipe.translate is not None and recipe.translate.retry:
+        rows = retry_rows(rows, out / "retried", recipe.translate, account, total)
+    reviewed = _review(out, rows, recipe)
+    clean, parts = _clean(out, reviewed, recipe, load_benchmarks, engine)
+    facts = _gather_facts(out, counts, first, rows, parts)
+    publish(out / "dataset", recipe, clean, parts, facts)
+    return dict(facts["counts"])
+
+
+def _claim(out: Path, recipe: DatasetRecipe) -> None:
+    """Take ``out`` for this recipe. Raises RunError when it holds anything else."""
+    path = out / RECIPE
+    if not path.is_file():
+        if not holds_nothing(out):
+            raise RunError(
+                f"{out} holds files of something else",
+                expected="a new folder, or one of kot data build",
+                hint="Choose another folder with --out.",
+            )
+        write_text(path, dump(recipe))
+    elif load_dataset_recipe(str(path)) != recipe:
+        raise RunError(
+            f"{out} holds a data set of other settings",
+            expected="a new folder, or the same recipe and --set as before",
+            hint="Choose another folder with --out. What is translated is not paid for again.",
+        )
+
+
+def _review(out: Path, rows: Path, recipe: DatasetRecipe) -> Path:
+    """Let people's decisions decide; put what waits for one into the queue."""
+    review = out / "review"
+    decisions = read_decisions(review)
+    stage = make_stage(out / "reviewed", rows, decisions, recipe.columns)
+    try:
+        is_done = stage.is_done
+    except RunError:  # other decisions: what was made of the old ones is made again
+        is_done = False
+        for name in _AFTER_REVIEW:  # this step last: until then a kill leaves it outdated
+            shutil.rmtree(out / name, ignore_errors=True)
+    if not is_done:
+        list_queue(rows, review)
+    return apply_decisions(stage, rows, decisions, recipe.columns)
+
+
+def _clean(
+    out: Path,
+    rows: Path,
+    recipe: DatasetRecipe,
+    load_benchmarks: Callable[[], Benchmarks],
+    engine: Engine,
+) -> tuple[Path, dict[str, Path]]:
+    """Leave out duplicates and text of benchmarks. Returns the rows and the steps' folders."""
+    parts = {"review": rows.parent, "duplicates": out / "duplicates"}
+    dedupe = recipe.dedupe
+    thresholds: dict[Kind, float] = {
+        "exact": 1.0,
+        "near": dedupe.near,
+        "semantic": dedupe.semantic,
+    }
+    find_duplicates(
+        rows,
+        parts["duplicates"],
+        dedupe.kinds,
+        thresholds,
+        encoder=dedupe.encoder,
+        engine=engine,
+    )
+    clean = parts["duplicates"] / "kept.jsonl"
+    if recipe.decontaminate.against:
+        parts["contamination"] = out / "contamination"
+        check_contamination(clean, parts["contamination"], load_benchmarks(), engine=engine)
+        clean = parts["contamination"] / "clean.jsonl"
+    return clean, parts
+
+
+def _gather_facts(
+    out: Path, drawn: Mapping[str, int], first: Path, last: Path, parts: Mapping[str, Path]
+) -> dict[str, Any]:
+    """The counts of all steps, and in how many rows each check found an error at first and last."""
+    duplicates = read_json(parts["duplicates"] / "report.json")
+    counts = {"available": drawn["available"], "drawn": drawn["rows"]}
+    counts |= read_manifest(out / "reviewed")["counts"]
+    counts["duplicates"] = duplicates["dropped"]
+    counts["written"] = duplicates["kept"]
+    if "contamination" in parts:
+        verdict = read_json(parts["contamination"] / "report.json")["verdict"]
+        counts["contaminated"] = verdict["leaked_rows"]
+        counts["written"] -= verdict["leaked_rows"]
+    before = _count_failing(first)
+    after = _count_failing(last) if last != first else before
+    errors = {name: (before[name], after[name]) for name in sorted(before | after)}
+    return {"counts": {key: counts[key] for key in STEPS if key in counts}, "errors": errors}
+
+
+def _count_failing(rows: Path) -> Counter[str]:
+    """In how many drafts each check found an error."""
+    failing: Counter[str] = Counter()
+    for draft in iter_drafts(rows):
+        failing.update({each.check for each in draft.findings if each.severity == "error"})
+    return failing

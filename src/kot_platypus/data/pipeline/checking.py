@@ -1,0 +1,65 @@
+"""Drafts checked: each by itself, so that any engine may share the work out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+from kot_platypus.artifacts import Stage, hash_file, write_lines
+from kot_platypus.data.checks import CHECK_NAMES, KOREAN_CHECK_NAMES, check_korean, check_row
+from kot_platypus.data.engines import Engine
+from kot_platypus.data.pipeline.drafts import ROWS, Draft
+from kot_platypus.data.spool import iter_chunks
+from kot_platypus.progress import Advance, show_progress
+
+PROTECTION = "protection"
+"""The check that a service did not damage what was protected, which translating makes itself."""
+CHUNK_ROWS = 256
+
+
+def check_rows(rows: Path, out: Path, engine: Engine, total: int) -> Path:
+    """Write the drafts in ``rows`` with what the checks find in them. Returns the file."""
+    stage = Stage(out, "check", config={"checks": CHECK_NAMES}, inputs={"rows": hash_file(rows)})
+    if not stage.begin():
+        with rows.open(encoding="utf-8") as file, show_progress("Checking", total, "rows") as step:
+            checked = engine.map(check_lines, iter_chunks(file, CHUNK_ROWS))
+            write_lines(out / ROWS, _count(chain.from_iterable(checked), step))
+        stage.finish()
+    return out / ROWS
+
+
+def _count(lines: Iterable[str], advance: Advance) -> Iterator[str]:
+    for line in lines:
+        yield line
+        advance()
+
+
+def check_lines(lines: list[str]) -> list[str]:
+    """Drafts as lines of JSON, checked."""
+    drafts = map(Draft.model_validate_json, lines)
+    return [check_draft(draft).model_dump_json() + "\n" for draft in drafts]
+
+
+def check_draft(draft: Draft) -> Draft:
+    """The draft with all findings; what is known of its protected pieces stays."""
+    known = [finding for finding in draft.findings if finding.check == PROTECTION]
+    if draft.origin.language == "ko":
+        found = check_korean(draft.translated)
+    else:
+        found = check_row(draft.original, draft.translated)
+    return draft.model_copy(update={"findings": (*known, *found)})
+
+
+def list_passed(draft: Draft) -> list[str]:
+    """The names of the checks that found no error in a draft."""
+    is_korean = draft.origin.language == "ko"
+    names = KOREAN_CHECK_NAMES if is_korean else (PROTECTION, *CHECK_NAMES)
+    failed = {finding.check for finding in draft.findings if finding.severity == "error"}
+    return [name for name in names if name not in failed]
+
+
+def count_errors(draft: Draft) -> Counter[str]:
+    """How many errors there are in each field of a draft."""
+    return Counter(finding.field for finding in draft.findings if finding.severity == "error")

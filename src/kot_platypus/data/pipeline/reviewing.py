@@ -1,0 +1,156 @@
+"""What becomes of a checked draft: it passed, or a person decided, or it waits for one."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_lines
+from kot_platypus.data.pipeline.checking import check_draft, list_passed
+from kot_platypus.data.pipeline.drafts import (
+    DECISIONS,
+    QUEUE,
+    ROWS,
+    Decision,
+    Draft,
+    iter_drafts,
+    write_drafts,
+)
+from kot_platypus.records import Record
+
+DROPPED = "dropped.jsonl"
+Columns = Literal["kocot", "alpaca"]
+Reason = Literal["waiting for review", "dropped in review", "duplicate", "contaminated"]
+
+
+class Dropped(Record):
+    """A row that is not in the data set, and why: a line of ``dropped.jsonl``."""
+
+    reason: Reason
+    detail: str
+    row: dict[str, Any]
+
+
+def list_queue(rows: Path, review: Path) -> Path:
+    """Put the drafts that a person should see where ``kot data review`` finds them."""
+    write_drafts(review / QUEUE, (draft for draft in iter_drafts(rows) if draft.needs_review))
+    return review / QUEUE
+
+
+def read_decisions(review: Path) -> dict[str, Decision]:
+    """What was decided so far, by the draft's key."""
+    decisions: dict[str, Decision] = {}
+    if (review / DECISIONS).is_file():
+        for decision in read_jsonl(review / DECISIONS, Decision):
+            decisions[decision.key] = decision
+    return {key: each for key, each in decisions.items() if each.action != "undo"}
+
+
+def make_stage(out: Path, rows: Path, decisions: Mapping[str, Decision], columns: Columns) -> Stage:
+    """The step's folder: other decisions make it another one."""
+    made = {key: each.model_dump(exclude={"decided_at"}) for key, each in decisions.items()}
+    inputs = {"rows": hash_file(rows), "decisions": hash_value(made)}
+    return Stage(out, "review", config={"columns": columns}, inputs=inputs)
+
+
+def apply_decisions(
+    stage: Stage, rows: Path, decisions: Mapping[str, Decision], columns: Columns
+) -> Path:
+    """Write the rows that passed or were let through, in their last form. Returns the file."""
+    if stage.begin():
+        return stage.folder / ROWS
+    counts: Counter[str] = Counter()
+    dropped: list[Dropped] = []
+
+    def iter_lines() -> Iterator[str]:
+        for draft in iter_drafts(rows):
+            verdict, final, edits = judge(draft, decisions.get(draft.key))
+            counts[verdict] += 1
+            row = make_row(final, columns, edits)
+            if verdict in ("waiting", "dropped"):
+                waiting = verdict == "waiting"
+                reason: Reason = "waiting for review" if waiting else "dropped in review"
+                dropped.append(Dropped(reason=reason, detail=_describe(final), row=row))
+            else:
+                yield json.dumps(row, ensure_ascii=False) + "\n"
+
+    write_lines(stage.folder / ROWS, iter_lines())
+    write_lines(stage.folder / DROPPED, (each.model_dump_json() + "\n" for each in dropped))
+    stage.finish(counts=dict(counts))
+    return stage.folder / ROWS
+
+
+def judge(draft: Draft, decision: Decision | None) -> tuple[str, Draft, list[str]]:
+    """What becomes of a draft, its last form, and what people did to it."""
+    if not draft.needs_review:
+        mended = draft.translation is not None and draft.translation.retried
+        return ("mended" if mended else "passed"), draft, []
+    if decision is None:
+        return "waiting", draft, []
+    if decision.action == "drop":
+        return "dropped", draft, []
+    if decision.action == "edit":
+        final = draft.model_copy(
+            update={"translated": draft.translated.model_copy(update=decision.fields)}
+        )
+        edits = [f"edited: {', '.join(sorted(decision.fields))}"]
+        return "edited", check_draft(_forget(final, decision.fields)), edits
+    failed = sorted({each.check for each in draft.findings if each.severity == "error"})
+    return "accepted", draft, [f"accepted: {', '.join(failed)}"]
+
+
+def _forget(draft: Draft, fields: Mapping[str, str]) -> Draft:
+    """The draft without what was found in the fields' old texts."""
+    kept = tuple(each for each in draft.findings if each.field not in fields)
+    return draft.model_copy(update={"findings": kept})
+
+
+def _describe(draft: Draft) -> str:
+    errors = [each for each in draft.findings if each.severity == "error"]
+    return "; ".join(f"{each.field} {each.check}: {each.detail}" for each in errors)
+
+
+def make_row(draft: Draft, columns: Columns, edits: list[str]) -> dict[str, Any]:
+    """A row of the data set: its texts, and where they come from and how they came about."""
+    row, origin, by = draft.translated, draft.origin, draft.translation
+    if columns == "alpaca":
+        answer = f"{row.rationale}\n{row.target}" if row.target else row.rationale
+        texts = {
+            "instruction": row.source,
+            "input": row.input,
+            "output": answer,
+            "data_source": row.task,
+        }
+    else:
+        texts = {
+            "source": f"{row.source}\n\n{row.input}" if row.input else row.source,
+            "rationale": row.rationale,
+            "target": row.target,
+            "task": row.task,
+            "type": row.type,
+        }
+    return {
+        **texts,
+        "origin": origin.model_dump(),
+        "translation": None
+        if by is None
+        else {
+            "service": by.service,
+            "parameters": _dump(_hide_address(by.parameters)),
+            "retried": _dump({name: _hide_address(each) for name, each in by.retried.items()}),
+        },
+        "checks_passed": list_passed(draft),
+        "edits": edits,
+    }
+
+
+def _hide_address(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters without a server's address, which is nobody's business."""
+    return {name: value for name, value in parameters.items() if name != "base_url"}
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -1,0 +1,148 @@
+"""Rows as their sources hold them, one at a time, and which of them to take."""
+
+from __future__ import annotations
+
+import random
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from kot_platypus.artifacts import Stage, hash_file, hash_value
+from kot_platypus.data.hub import iter_hub
+from kot_platypus.data.pipeline.drafts import ROWS, Draft, Origin, write_drafts
+from kot_platypus.dataset_recipe import DatasetRecipe, DatasetSource
+from kot_platypus.errors import DataError
+from kot_platypus.formats import iter_values, parse_row
+from kot_platypus.progress import Advance, show_progress
+from kot_platypus.records import Example
+
+# What follows "\n" in TeX's commands: \ne, \neq, \nu, \nabla, \notin, \neg, \nmid, ...
+_BREAK = re.compile(
+    r"\\n(?!(?:eq?|eg|u|i|abla|ot|otin|mid|leq|geq|exists|subseteq|ewline|warrow|earrow)(?![A-Za-z]))"
+)
+
+
+def draw_rows(out: Path, recipe: DatasetRecipe) -> Path:
+    """Write the rows that a recipe asks for, in the order of their sources, as Drafts.
+
+    Sources are read twice as streams. Memory: 8 bytes a row of the sources, and no text.
+    """
+    stage = Stage(
+        out,
+        "draw",
+        config={
+            "seed": recipe.seed,
+            "sources": [each.model_dump(exclude={"licenses"}) for each in recipe.sources],
+            "sample": recipe.sample.model_dump(),
+        },
+        inputs={
+            each.file: hash_file(Path(each.file))
+            for each in recipe.sources
+            if each.file and Path(each.file).is_file()
+        },
+    )
+    if stage.is_done:
+        return out / ROWS
+    with show_progress("Counting the sources' rows", None, "rows") as advance:
+        groups = _group_by_task(recipe.sources, advance)
+    available = sum(map(len, groups.values()))
+    if not available:
+        raise DataError("the sources are empty", expected="rows", hint="Check their paths.")
+    chosen = choose_rows(groups, recipe.sample.rows, recipe.seed)
+    stage.begin()
+    tasks = set()
+
+    def iter_chosen() -> Iterator[Draft]:
+        with show_progress("Drawing rows", available, "rows") as advance:
+            for number, draft in enumerate(_iter_sources(recipe.sources)):
+                advance()
+                if number in chosen:
+                    tasks.add(draft.original.task)
+                    yield draft
+
+    write_drafts(out / ROWS, iter_chosen())
+    stage.finish(
+        counts={
+            "available": available,
+            "available_tasks": len(groups),
+            "rows": len(chosen),
+            "tasks": len(tasks),
+        }
+    )
+    return out / ROWS
+
+
+def choose_rows(groups: Mapping[str, Iterable[int]], count: int | None, seed: int) -> set[int]:
+    """``count`` row numbers, as many of each task as possible; all when ``count`` is None."""
+    rows = {task: list(numbers) for task, numbers in groups.items()}
+    available = sum(map(len, rows.values()))
+    if count is None:
+        return {number for numbers in rows.values() for number in numbers}
+    if count > available:
+        raise DataError(
+            f"{count:,} rows were asked for",
+            expected=f"at most {available:,}, which the sources have",
+            hint="Lower sample.rows.",
+        )
+    rng = random.Random(seed)
+    quota = dict.fromkeys(sorted(rows), 0)
+    left = count
+    while left:
+        open_tasks = [task for task in quota if quota[task] < len(rows[task])]
+        if left < len(open_tasks):
+            open_tasks = rng.sample(open_tasks, left)
+        share = max(1, left // len(open_tasks))
+        for task in open_tasks:
+            more = min(share, len(rows[task]) - quota[task])
+            quota[task] += more
+            left -= more
+    return {number for task in quota for number in rng.sample(rows[task], quota[task])}
+
+
+def _group_by_task(sources: Iterable[DatasetSource], advance: Advance) -> dict[str, array[int]]:
+    groups: dict[str, array[int]] = {}
+    for number, draft in enumerate(_iter_sources(sources)):
+        groups.setdefault(draft.original.task, array("q")).append(number)
+        advance()
+    return groups
+
+
+def _iter_sources(sources: Iterable[DatasetSource]) -> Iterator[Draft]:
+    for source in sources:
+        yield from iter_source(source)
+
+
+def iter_source(source: DatasetSource) -> Iterator[Draft]:
+    """Every row of a source, not yet translated. Raises DataError at one of no known columns."""
+    values_of = (
+        iter_values(Path(source.file))
+        if source.file
+        else iter_hub(source.hub or "", source.hub_file, source.revision)
+    )
+    for place, values in values_of:
+        row = parse_row(values, f"{source.name} {place}")
+        if not isinstance(row, Example):
+            raise DataError(
+                f"{source.name} {place} is a conversation",
+                expected="a question and its answer",
+                hint="Take the first turns apart, or leave that source out.",
+            )
+        update = {}
+        if source.task_column and isinstance(values, Mapping):
+            update["task"] = str(values.get(source.task_column) or "")
+        if source.unescape_newlines:
+            update |= {name: unescape(getattr(row, name)) for name in ("source", "rationale")}
+        original = row.model_copy(update=update) if update else row
+        origin = Origin(
+            source=source.name,
+            id=place,
+            sha256=hash_value(row.model_dump()),
+            language=source.language,
+        )
+        yield Draft(origin=origin, original=original, translated=original)
+
+
+def unescape(text: str) -> str:
+    r"""``text`` with each ``\n`` of two characters as a line break; TeX's ``\neq`` stays."""
+    return _BREAK.sub("\n", text) if "\\n" in text else text

@@ -1,0 +1,138 @@
+"""The declarative object of a data set: where its rows come from and what is done to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from kot_platypus.recipe_files import RECIPES, Section, list_names, load, read_values
+
+DATASETS = RECIPES / "datasets"
+Option = str | int | float | bool | tuple[str, ...] | None
+
+
+class License(Section):
+    """A licence that something or somebody claims for a source."""
+
+    name: str
+    """An SPDX or Hub name where there is one, e.g. ``cc-by-4.0``."""
+    where: str
+    """Who says so: ``the data set's card``, ``the repository's README``."""
+    commercial: bool | None = None
+    """Whether it allows commercial use; null when it does not say."""
+
+
+class DatasetSource(Section):
+    """Where rows come from: a local ``file``, or a data set on the ``hub``."""
+
+    file: str | None = None
+    """JSONL, JSON (also one object keyed by row), CSV, TSV or Parquet."""
+    hub: str | None = None
+    hub_file: str | None = None
+    """One file of the data set on the Hub, read as a stream; null: the split ``train``."""
+    revision: str | None = None
+    language: Literal["en", "ko"] = "en"
+    """``ko``: not translated."""
+    task_column: str | None = None
+    """A column that stands for ``task``."""
+    unescape_newlines: bool = False
+    r"""Whether ``\n``, written as two characters, is a line break (TeX's ``\neq`` is none)."""
+    licenses: tuple[License, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> DatasetSource:
+        if (self.file is None) == (self.hub is None):
+            raise ValueError("either a `file` or a `hub` id")
+        if self.hub is None and (self.hub_file or self.revision):
+            raise ValueError("`hub_file` and `revision` only with `hub`")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What rows of this source are said to come from."""
+        return self.hub or (self.file or "").replace("\\", "/").rsplit("/", 1)[-1]
+
+
+class SampleSection(Section):
+    """Which rows are taken of all sources together."""
+
+    rows: int | None = Field(None, ge=1)
+    """As many of each task as possible; all rows when null."""
+
+
+class TranslateSection(Section):
+    """Who translates, and how the rows that fail a check are tried once more."""
+
+    service: Literal["deepl", "openai", "local"]
+    options: dict[str, Option] = Field(default_factory=dict)
+    """Of the service, e.g. ``formality`` (deepl), ``model`` and ``base_url`` (openai)."""
+    retry: dict[str, Option] = Field(default_factory=dict)
+    """Options that are other in the second try. None: no second try."""
+
+
+class DedupeSection(Section):
+    """What counts as a duplicate: see docs/data.md."""
+
+    kinds: tuple[Literal["exact", "near", "semantic"], ...] = ("exact", "near")
+    near: float = Field(0.7, ge=0.5, le=1)
+    """Jaccard similarity of character 4-grams."""
+    semantic: float = Field(0.8, ge=0.7, le=1)
+    """Cosine of sentence embeddings."""
+    encoder: str = "offline"
+
+
+class DecontaminateSection(Section):
+    """The benchmarks whose text no row may hold."""
+
+    against: tuple[str, ...] = ("kobest",)
+    """``kobest`` (dev and test), or files."""
+    kobest_dir: str | None = None
+    """A folder of KoBEST's TSV files; ``mini`` is our own small set; null the Hub's."""
+
+
+class DatasetRecipe(Section):
+    """All that decides a data set, but what people decide in review."""
+
+    kind: Literal["dataset"]
+    name: str = Field(min_length=1)
+    description: str
+    notes: str = ""
+    """What is known of the original and what is assumed."""
+    seed: int = Field(42, ge=0, lt=2**32)
+    license: str
+    """What the result is published under: a Hub name."""
+    columns: Literal["kocot", "alpaca"] = "kocot"
+    """source, rationale, target, task, type; or instruction, input, output, data_source."""
+    sources: tuple[DatasetSource, ...] = Field(min_length=1)
+    sample: SampleSection = SampleSection()
+    translate: TranslateSection | None = None
+    dedupe: DedupeSection = DedupeSection()
+    decontaminate: DecontaminateSection = DecontaminateSection()
+
+    @model_validator(mode="after")
+    def _check(self) -> DatasetRecipe:
+        if self.translate is None and any(each.language != "ko" for each in self.sources):
+            raise ValueError("a section `translate` for sources that are not Korean")
+        return self
+
+
+def list_dataset_recipes() -> list[str]:
+    """The names of the shipped recipes of data sets."""
+    return list_names(DATASETS)
+
+
+def is_dataset_recipe(name: str) -> bool:
+    """Whether a recipe, shipped or a file, is one of a data set. False when there is none."""
+    if name in list_dataset_recipes():
+        return True
+    if not name.endswith((".yaml", ".yml")):
+        return False
+    _, values = read_values(DATASETS, name, tuple(DatasetRecipe.model_fields))
+    return bool(values.get("kind") == "dataset")
+
+
+def load_dataset_recipe(name: str, overrides: Iterable[str] = ()) -> DatasetRecipe:
+    """Load a shipped recipe by name or any by path. Raises as ``recipe_files.load`` does."""
+    return load(DatasetRecipe, DATASETS, name, overrides)

@@ -1,0 +1,151 @@
+"""Recipes as YAML files: shipped ones by name, any by path, with ``--set a.b=value`` on top."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kot_platypus.artifacts import read_text
+from kot_platypus.errors import RecipeError, UsageError
+
+RECIPES = files("kot_platypus") / "recipes"
+
+
+class Section(BaseModel):
+    """A part of a recipe. Unknown keys are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def list_names(folder: Traversable) -> list[str]:
+    """The names of the recipes in a shipped folder, the demo first."""
+    names = (file.name for file in folder.iterdir() if file.name.endswith(".yaml"))
+    return sorted((name.removesuffix(".yaml") for name in names), key=lambda n: (n != "demo", n))
+
+
+def load(model: type[S], folder: Traversable, name: str, overrides: Iterable[str] = ()) -> S:
+    """A recipe of ``folder`` by name or any by path, with ``key.sub=value`` overrides applied.
+
+    Raises:
+        UsageError: no such recipe, or an override that is not ``key=value``.
+        RecipeError: YAML that does not parse, a key that does not exist, a value out of range.
+    """
+    where, values = read_values(folder, name, tuple(model.model_fields))
+    for override in overrides:
+        _apply_override(values, override)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _explain(model, error, where) from error
+
+
+def dump(recipe: Section) -> str:
+    """The resolved recipe as YAML that ``load`` reads back."""
+    values = recipe.model_dump(mode="json")
+    return yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=100)
+
+
+def read_values(folder: Traversable, name: str, keys: tuple[str, ...]) -> tuple[str, Any]:
+    """Where a recipe was found, and its mapping. Raises as ``load`` does."""
+    where, text = _read(folder, name)
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"{where} is not YAML: {error}", expected="a recipe", hint="Mend that line."
+        ) from error
+    if not isinstance(values, dict):
+        raise RecipeError(
+            f"{where} holds {type(values).__name__}",
+            expected=f"a mapping with the keys {', '.join(keys)}",
+            hint="Start from a shipped one: kot recipes --show demo",
+        )
+    return where, values
+
+
+def _read(folder: Traversable, name: str) -> tuple[str, str]:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return str(path), read_text(path, RecipeError)
+    names = list_names(folder)
+    if name in names:
+        return f"{name}.yaml", (folder / f"{name}.yaml").read_text(encoding="utf-8")
+    if path.suffix in (".yaml", ".yml"):
+        raise RecipeError(
+            f"{path} does not exist", expected="a recipe", hint="Check the path, or: kot recipes"
+        )
+    close = get_close_matches(name, names, n=1)
+    raise UsageError(
+        f"no recipe {name!r}",
+        expected=f"a YAML file or one of {', '.join(names)}",
+        hint=f"Did you mean {close[0]}?" if close else "Type: kot recipes",
+    )
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise UsageError(
+            f"--set {override!r}", expected="key=value", hint="E.g. --set train.learning_rate=2e-5"
+        )
+    *parents, last = key.split(".")
+    section = values
+    for parent in parents:
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise UsageError(
+                f"--set {key}: {parent} is a value", expected="a section", hint="Type: kot recipes"
+            )
+    try:
+        section[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(
+            f"--set {override!r} is not YAML", expected="key=value", hint="Quote the value."
+        ) from error
+
+
+def _explain(model: type[Section], error: ValidationError, where: str) -> RecipeError:
+    """The first problem of a recipe in one line, with the nearest key for a misspelt one."""
+    errors = error.errors()
+    # A misspelt key that must be there is two errors: unknown and missing. The first helps more.
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        fields = _fields_at(model, first["loc"][:-1])
+        close = get_close_matches(str(first["loc"][-1]), fields, n=1)
+        return RecipeError(
+            f"{where} has an unknown key {key!r}",
+            expected=f"one of {', '.join(fields)}",
+            hint=f"Did you mean {close[0]!r}?" if close else "Type: kot recipes --show demo",
+        )
+    found = f"{key} is {first['input']!r}" if first["type"] != "missing" else f"{key} is missing"
+    return RecipeError(
+        f"{where}: {found}",
+        expected=first["msg"].removeprefix("Input should be ").removeprefix("Value error, "),
+        hint="Mend the recipe, or the --set that changed it.",
+    )
+
+
+def _fields_at(model: type[Section], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that a recipe may have at a place, e.g. ``("data", "sources", 0)``."""
+    for part in location:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _find_section(model.model_fields[part].annotation) or model
+    return list(model.model_fields)
+
+
+def _find_section(annotation: Any) -> type[Section] | None:
+    """The section in an annotation such as ``tuple[SourceSection, ...]``."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_find_section, get_args(annotation))), None)
