@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 import signal
 import subprocess
 import sys
@@ -13,8 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.data.engines import open_engine
+from kot_platypus.artifacts import write_jsonl
+from kot_platypus.data.dedupe import find_duplicates
+from kot_platypus.data.engines import IN_PROCESS, Engine, open_engine
+from kot_platypus.data.leaks import check_contamination
 from kot_platypus.errors import DataError, KotError, MissingExtraError, RunError, UsageError
+from kot_platypus.records import Example
+from tests.data.test_duplicates import BAKER, SHIP
 
 
 class CountCalls:
@@ -173,6 +179,55 @@ def test_stopped_command_leaves_no_workers(tmp_path, how):
     _, errors = parent.communicate(timeout=30)
     wait_until(lambda: not any(map(is_running, workers)))
     assert errors.count("Traceback") == (how == "Ctrl-C")
+
+
+# --- the data steps ----------------------------------------------------------------------------
+
+
+def make_rows(count: int) -> list[Example]:
+    rng = random.Random(1)
+    words = [*SHIP.split(), *BAKER.split()]
+    rows = [Example(source=" ".join(rng.choices(words, k=14)), target="예") for _ in range(count)]
+    copies = [row.model_copy(update={"source": f"{row.source} 끝"}) for row in rows[::3]]
+    return [*rows, *copies, rows[0], Example(source="읽어라.", rationale=BAKER, target="아니요")]
+
+
+def look_for_leaks(data: Path, out: Path, engine: Engine) -> None:
+    check_contamination(data, out, {"b/test": [SHIP, BAKER]}, engine=engine)
+
+
+def look_for_duplicates(data: Path, out: Path, engine: Engine) -> None:
+    find_duplicates(data, out, engine=engine)
+
+
+def read_results(folder: Path) -> dict[str, bytes]:
+    """All that a step wrote, manifests apart: those hold times."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=slow)])
+@pytest.mark.parametrize(
+    ("step", "found"),
+    [
+        (look_for_duplicates, "pairs/pairs.jsonl"),
+        pytest.param(look_for_leaks, "leaks.jsonl", marks=slow),
+    ],
+)
+def test_step_writes_the_same_bytes_on_any_engine(tmp_path, monkeypatch, step, found, engine):
+    for module in ("duplicates", "leaks"):
+        monkeypatch.setattr(f"kot_platypus.data.{module}.CHUNK_ROWS", 4)
+    data = tmp_path / "rows.jsonl"
+    write_jsonl(data, make_rows(20))
+    step(data, tmp_path / "here", IN_PROCESS)
+    with open_engine(engine, 2) as opened:
+        step(data, tmp_path / engine, opened)
+    expected = read_results(tmp_path / "here")
+    assert expected[found]
+    assert read_results(tmp_path / engine) == expected
 
 
 # --- ray ---------------------------------------------------------------------------------------

@@ -133,12 +133,14 @@ def duplicates(
         str, typer.Option(help="offline, or a sentence-transformers model: folder or Hub id.")
     ] = "offline",
     show: Annotated[int, typer.Option(min=0, help="Print the N largest clusters.")] = 0,
+    engine: EngineName = "local",
 ) -> None:
     """Find rows that ask the same; write those that stay.
 
     Pairs are found once: with another threshold the same command only clusters again.
     """
     from kot_platypus.data.dedupe import describe_clusters, find_duplicates
+    from kot_platypus.data.engines import open_engine
 
     require_file(file, "FILE")
     chosen = _parse_kinds(kinds)
@@ -147,8 +149,8 @@ def duplicates(
         "near": threshold,
         "semantic": semantic_threshold,
     }
-    with hold_folder(out):
-        report = find_duplicates(file, out, chosen, thresholds, encoder=encoder)
+    with hold_folder(out), open_engine(engine) as workers:
+        report = find_duplicates(file, out, chosen, thresholds, encoder=encoder, engine=workers)
     if show:
         print(describe_clusters(file, out, show))
     print(
@@ -182,14 +184,17 @@ def contamination(
     columns: Annotated[
         str, typer.Option(help="A benchmark file's columns of text; left out: all.")
     ] = "",
+    engine: EngineName = "local",
 ) -> None:
     """Find text of benchmarks in training rows; kot train refuses rows that have any."""
+    from kot_platypus.data.engines import open_engine
     from kot_platypus.data.leaks import check_contamination, describe_verdict
 
     require_file(file, "FILE")
     with hold_folder(out):
         benchmarks = load_benchmarks(against or [KOBEST], kobest_dir, columns)
-        verdict = check_contamination(file, out, benchmarks)
+        with open_engine(engine) as workers:
+            verdict = check_contamination(file, out, benchmarks, engine=workers)
     print(describe_verdict(file.name, verdict))
     print(*(out / name for name in ("report.md", "leaks.jsonl", "clean.jsonl")), sep="\n")
 

@@ -27,6 +27,7 @@ from kot_platypus.data.duplicates import (
     iter_kept,
     list_dropped,
 )
+from kot_platypus.data.engines import IN_PROCESS, Engine
 from kot_platypus.data.fields import find_question
 from kot_platypus.data.semantic import OFFLINE, load_encoder
 from kot_platypus.errors import UsageError
@@ -50,6 +51,7 @@ def find_duplicates(
     thresholds: Mapping[Kind, float] = THRESHOLDS,
     *,
     encoder: str = OFFLINE,
+    engine: Engine = IN_PROCESS,
 ) -> dict[str, Any]:
     """Compare what the rows of ``data`` ask; write those that stay, and return the report.
 
@@ -67,7 +69,7 @@ def find_duplicates(
                 hint="Pairs less alike are not kept.",
             )
     chosen = {kind: thresholds[kind] for kind in KINDS if kind in kinds or kind == "exact"}
-    pairs = _load_pairs(data, out / "pairs", tuple(chosen), encoder)
+    pairs = _load_pairs(data, out / "pairs", tuple(chosen), encoder, engine)
     clusters = cluster(pairs, chosen)
     dropped = list_dropped(clusters)
     num_rows = sum(1 for _ in iter_values(data))
@@ -95,7 +97,9 @@ def find_duplicates(
     return report
 
 
-def _load_pairs(data: Path, out: Path, kinds: tuple[Kind, ...], encoder: str) -> list[Pair]:
+def _load_pairs(
+    data: Path, out: Path, kinds: tuple[Kind, ...], encoder: str, engine: Engine
+) -> list[Pair]:
     semantic = "semantic" in kinds
     config = {"kinds": kinds, "floors": FLOORS, **({"encoder": encoder} if semantic else {})}
     stage = Stage(out, "duplicates", config=config, inputs={"data": hash_file(data)})
@@ -103,7 +107,8 @@ def _load_pairs(data: Path, out: Path, kinds: tuple[Kind, ...], encoder: str) ->
         encode = load_encoder(encoder) if semantic else None
         stage.begin()
         texts = (find_question(row) for row in iter_rows(data))
-        write_jsonl(out / PAIRS, find_pairs(texts, kinds, encode=encode, folder=out))
+        pairs = find_pairs(texts, kinds, encode=encode, folder=out, engine=engine)
+        write_jsonl(out / PAIRS, pairs)
         stage.finish()
     return read_jsonl(out / PAIRS, Pair)
 

@@ -9,25 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kot_platypus.data.engines import IN_PROCESS, Engine
 from kot_platypus.data.minhash import (
     MIN_CHARS,
-    NUM_HASHES,
+    Signatures,
     compute_jaccard,
     find_candidates,
     sign_texts,
 )
 from kot_platypus.data.normal import Codes, list_quantities, normalise
 from kot_platypus.data.semantic import Encode, find_similar
-from kot_platypus.data.spool import TextSpool, iter_chunks
+from kot_platypus.data.spool import TextSpool, iter_chunks, save_arrays
 from kot_platypus.records import Record
 
 Kind = Literal["exact", "near", "semantic"]
@@ -55,6 +56,7 @@ def find_pairs(
     floors: Mapping[Kind, float] = FLOORS,
     encode: Encode | None = None,
     folder: Path | None = None,
+    engine: Engine = IN_PROCESS,
 ) -> list[Pair]:
     """All pairs of rows that are alike, sorted by rows; the same for any order of the rows.
 
@@ -71,38 +73,73 @@ def find_pairs(
         floors: The least similarity of a pair, by kind.
         encode: Of ``semantic``: texts to unit vectors.
         folder: Where the temporary files go; None: the system's place for them.
+        engine: Who computes what is a row's own.
     """
     with (
         tempfile.TemporaryDirectory(dir=folder, suffix=".part") as work,
         TextSpool(Path(work) / "texts") as spool,
     ):
-        guards, contents, long_enough = _read_texts(texts, spool)
-        firsts, pairs = _pair_equals(contents)
-        compared = firsts[long_enough[firsts]]
+        texts = spool.pass_on(texts)
+        facts = _describe_rows(texts, Path(work) / "signatures", engine, sign="near" in kinds)
+        firsts, pairs = _pair_equals(facts.contents)
+        compared = firsts[facts.long_enough[firsts]]
         if "near" in kinds and len(compared):
-            near = _pair_near(spool, compared, guards, contents, floors["near"], Path(work))
-            pairs += near
+            pairs += _pair_near(spool, compared, facts, floors["near"])
         if "semantic" in kinds and len(compared):
             assert encode is not None, "semantic needs an encoder"
-            pairs += _pair_similar(spool, compared, guards, encode, floors["semantic"], Path(work))
+            vectors = (
+                encode([spool[row] for row in chunk]).astype(np.float16)
+                for chunk in iter_chunks(compared, CHUNK_ROWS)
+            )
+            saved = save_arrays(Path(work) / "vectors", vectors)
+            similar = find_similar(saved, facts.guards[compared], floors["semantic"])
+            pairs += [
+                _make_pair(compared[i], compared[j], "semantic", cos) for i, j, cos in similar
+            ]
     return sorted(pairs, key=lambda pair: (pair.first, pair.second, KINDS.index(pair.kind)))
 
 
-def _read_texts(texts: Iterable[str], spool: TextSpool) -> tuple[Codes, Codes, NDArray[np.bool_]]:
-    """Spool the texts; per row a hash of its numbers, one of its content, and if it is long."""
-    guards, contents, long_enough = array("Q"), array("Q"), array("b")
-    for text in texts:
-        spool.append(text)
-        normal, guard = normalise(text), " ".join(list_quantities(text))
-        # A text of signs alone has an empty normal form, and is not equal to every other such.
-        content = normal or "\0".join(text.split())
-        guards.append(_hash_text(guard))
-        contents.append(_hash_text(f"{content}\n{guard}"))
-        long_enough.append(len(normal) >= MIN_CHARS)
-    return (
-        np.frombuffer(guards, dtype=np.uint64) if guards else np.empty(0, np.uint64),
-        np.frombuffer(contents, dtype=np.uint64) if contents else np.empty(0, np.uint64),
-        np.array(long_enough, dtype=np.bool_),
+class _Facts(NamedTuple):
+    """What texts are compared by, a row each."""
+
+    guards: Codes
+    """A hash of the numbers."""
+    contents: Codes
+    """A hash of the normal form and the numbers."""
+    long_enough: NDArray[np.bool_]
+    """Whether more than equality counts."""
+    signatures: Signatures
+    """(N, NUM_HASHES), or (N, 0)."""
+
+
+def _describe_rows(texts: Iterable[str], path: Path, engine: Engine, *, sign: bool) -> _Facts:
+    """The facts of all texts, in their order; the signatures lie in a file."""
+    describe = partial(_describe_texts, sign=sign)
+    parts = [describe([])]
+
+    def iter_signatures() -> Iterator[Signatures]:
+        for facts in engine.map(describe, iter_chunks(texts, CHUNK_ROWS)):
+            parts.append(facts._replace(signatures=facts.signatures[:0]))
+            yield facts.signatures
+
+    signatures = save_arrays(path, iter_signatures())
+    guards, contents, long_enough, _ = map(np.concatenate, zip(*parts, strict=True))
+    return _Facts(guards, contents, long_enough, signatures)
+
+
+def _describe_texts(texts: Sequence[str], *, sign: bool) -> _Facts:
+    normals = [normalise(text) for text in texts]
+    guards = [" ".join(list_quantities(text)) for text in texts]
+    # A text of signs alone has an empty normal form, and is not equal to every other such.
+    contents = [
+        normal or "\0".join(text.split()) for normal, text in zip(normals, texts, strict=True)
+    ]
+    pairs = zip(contents, guards, strict=True)
+    return _Facts(
+        np.array([_hash_text(guard) for guard in guards], dtype=np.uint64),
+        np.array([_hash_text(f"{content}\n{guard}") for content, guard in pairs], dtype=np.uint64),
+        np.array([len(normal) >= MIN_CHARS for normal in normals], dtype=np.bool_),
+        sign_texts(normals) if sign else np.empty((len(texts), 0), dtype=np.uint32),
     )
 
 
@@ -125,46 +162,16 @@ def _pair_equals(contents: Codes) -> tuple[NDArray[np.int64], list[Pair]]:
 
 
 def _pair_near(
-    spool: TextSpool,
-    rows: NDArray[np.int64],
-    guards: Codes,
-    contents: Codes,
-    floor: float,
-    work: Path,
+    spool: TextSpool, rows: NDArray[np.int64], facts: _Facts, floor: float
 ) -> list[Pair]:
-    path = work / "signatures"
-    with path.open("wb") as file:
-        for chunk in iter_chunks(rows, CHUNK_ROWS):
-            file.write(sign_texts([normalise(spool[row]) for row in chunk]).tobytes())
-    signatures = np.memmap(path, dtype=np.uint32, mode="r").reshape(len(rows), NUM_HASHES)
     pairs = []
-    for first, second in rows[find_candidates(signatures, guards[rows], contents[rows], floor)]:
+    for first, second in find_candidates(
+        facts.signatures, rows, facts.guards, facts.contents, floor
+    ):
         similarity = compute_jaccard(normalise(spool[first]), normalise(spool[second]))
         if similarity >= floor:
             pairs.append(_make_pair(first, second, "near", similarity))
     return pairs
-
-
-def _pair_similar(
-    spool: TextSpool,
-    rows: NDArray[np.int64],
-    guards: Codes,
-    encode: Encode,
-    floor: float,
-    work: Path,
-) -> list[Pair]:
-    path = work / "vectors"
-    width = 0
-    with path.open("wb") as file:
-        for chunk in iter_chunks(rows, CHUNK_ROWS):
-            vectors = encode([spool[row] for row in chunk])
-            width = vectors.shape[1]
-            file.write(vectors.astype(np.float16).tobytes())
-    vectors = np.memmap(path, dtype=np.float16, mode="r").reshape(len(rows), width)
-    return [
-        _make_pair(rows[i], rows[j], "semantic", cosine)
-        for i, j, cosine in find_similar(vectors, guards[rows], floor)
-    ]
 
 
 def _make_pair(first: Any, second: Any, kind: Kind, similarity: float) -> Pair:

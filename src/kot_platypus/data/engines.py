@@ -87,6 +87,9 @@ class InProcess:
         return map(function, chunks)
 
 
+IN_PROCESS: Engine = InProcess()
+
+
 def _count_processors() -> int:
     """The processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -138,13 +141,15 @@ class _Local:
             pool.shutdown(cancel_futures=True)
 
 
+is_worker = False
+"""Whether this process works for an engine, beside others: one thread is its share."""
 _function: Callable[[Any], Any]
-"""In a worker process: what it does with each chunk."""
+"""In a worker: what it does with each chunk."""
 
 
 def _begin_worker(function: Callable[[Any], Any]) -> None:
-    global _function
-    _function = function
+    global _function, is_worker
+    _function, is_worker = function, True
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends workers at once, without a word
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -204,6 +209,8 @@ def _load_function(pickled: Any) -> Callable[[Any], Any]:
     """The function of this process; kept, with what it has built, until there is another."""
     import ray
 
+    global is_worker
+    is_worker = True
     function: Callable[[Any], Any] = pickle.loads(ray.get(pickled))
     return function
 

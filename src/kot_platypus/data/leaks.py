@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kot_platypus.data.contamination import (
     Match,
     join_cells,
 )
+from kot_platypus.data.engines import IN_PROCESS, Engine
 from kot_platypus.data.fields import Span, join_fields, list_fields, locate
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.errors import DataError
@@ -89,7 +91,13 @@ def _iter_texts(value: object) -> Iterator[str]:
             yield from _iter_texts(each)
 
 
-def check_contamination(data: Path, out: Path, benchmarks: Mapping[str, Sequence[str]]) -> Verdict:
+def check_contamination(
+    data: Path,
+    out: Path,
+    benchmarks: Mapping[str, Sequence[str]],
+    *,
+    engine: Engine = IN_PROCESS,
+) -> Verdict:
     """Look for the items of ``benchmarks`` (name to texts) in the rows of ``data``.
 
     Writes ``out/leaks.jsonl`` (every match), ``out/clean.jsonl`` (the rows without any),
@@ -110,16 +118,14 @@ def check_contamination(data: Path, out: Path, benchmarks: Mapping[str, Sequence
     )
     if not stage.is_done:
         rows = iter_rows(data)
-        index = BenchmarkIndex(
-            [
-                Item(name, i, text)
-                for name, texts in benchmarks.items()
-                for i, text in enumerate(texts)
-            ]
-        )
+        items = [
+            Item(name, i, text)
+            for name, texts in benchmarks.items()
+            for i, text in enumerate(texts)
+        ]
         stage.begin()
         tally = _Tally()
-        leaks = iter_leaks(rows, index, tally)
+        leaks = iter_leaks(rows, items, tally, engine)
         write_lines(out / "leaks.jsonl", (leak.model_dump_json() + "\n" for leak in leaks))
         write_lines(out / "clean.jsonl", _iter_clean(data, tally.leaked))
         verdict = _judge(data, benchmarks, hashes, tally)
@@ -133,32 +139,56 @@ def check_contamination(data: Path, out: Path, benchmarks: Mapping[str, Sequence
 
 
 def iter_leaks(
-    rows: Iterable[Row], index: BenchmarkIndex, tally: _Tally | None = None
+    rows: Iterable[Row],
+    items: Sequence[Item],
+    tally: _Tally | None = None,
+    engine: Engine = IN_PROCESS,
 ) -> Iterator[Leak]:
     """Every match in ``rows``, in their order; ``tally`` counts along."""
     tally = tally or _Tally()
-    for chunk in iter_chunks(rows, CHUNK_ROWS):
-        fields = [list_fields(row) for row in chunk]
-        texts = [join_fields(each) for each in fields]
-        for match in index.scan(texts):
-            item = index.items[match.item]
+    chunks = iter_chunks(map(list_fields, rows), CHUNK_ROWS)
+    for num_rows, leaks in engine.map(_Scan(items), chunks):
+        for leak, shown in leaks:
+            leak = leak.model_copy(update={"row": tally.rows + leak.row})
+            if leak.row not in tally.leaked and len(tally.leaked) < NUM_SHOWN:
+                tally.shown.append(f"row {leak.row}, {shown}")
+            tally.leaked.add(leak.row)
+            tally.hows[leak.row].add(leak.how)
+            tally.items[leak.benchmark].add(leak.item)
+            tally.rows_of[leak.benchmark].add(leak.row)
+            yield leak
+        tally.rows += num_rows
+
+
+class _Scan:
+    """Rows' fields to how many they are and their leaks, each with what the report shows of it.
+
+    ``Leak.row`` counts within these rows. The index is built at the first ones: once per worker.
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._items = items
+
+    @cached_property
+    def _index(self) -> BenchmarkIndex:
+        return BenchmarkIndex(self._items)
+
+    def __call__(self, rows: Sequence[Mapping[str, str]]) -> tuple[int, list[tuple[Leak, str]]]:
+        texts = [join_fields(fields) for fields in rows]
+        leaks = []
+        for match in self._index.scan(texts):
+            item = self._items[match.item]
             leak = Leak(
-                row=tally.rows + match.text,
-                spans=locate(fields[match.text], match.start, match.end),
+                row=match.text,
+                spans=locate(rows[match.text], match.start, match.end),
                 benchmark=item.benchmark,
                 item=item.number,
                 item_start=match.item_start,
                 item_end=match.item_end,
                 how=match.how,
             )
-            if leak.row not in tally.leaked and len(tally.leaked) < NUM_SHOWN:
-                tally.shown.append(_show_leak(leak, texts[match.text], match, item))
-            tally.leaked.add(leak.row)
-            tally.hows[leak.row].add(leak.how)
-            tally.items[leak.benchmark].add(leak.item)
-            tally.rows_of[leak.benchmark].add(leak.row)
-            yield leak
-        tally.rows += len(chunk)
+            leaks.append((leak, _show_match(texts[match.text], match, item)))
+        return len(rows), leaks
 
 
 def _iter_clean(data: Path, leaked: set[int]) -> Iterator[str]:
@@ -241,9 +271,9 @@ def _describe_leaks(tally: _Tally) -> str:
     )
 
 
-def _show_leak(leak: Leak, text: str, match: Match, item: Item) -> str:
+def _show_match(text: str, match: Match, item: Item) -> str:
     return (
-        f"row {leak.row}, {leak.how}: {item.benchmark} item {item.number}\n"
+        f"{match.how}: {item.benchmark} item {item.number}\n"
         f"  row   {_mark(text, match.start, match.end)}\n"
         f"  item  {_mark(item.text, match.item_start, match.item_end)}\n"
     )

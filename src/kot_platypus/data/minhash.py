@@ -50,12 +50,13 @@ def sign_texts(texts: Sequence[str]) -> Signatures:
 
 
 def find_candidates(
-    signatures: Signatures, guards: Codes, order_keys: Codes, floor: float
+    signatures: Signatures, rows: Pairs, guards: Codes, order_keys: Codes, floor: float
 ) -> Pairs:
-    """Pairs of rows that may have a Jaccard similarity of ``floor`` or more, each once, sorted.
+    """Pairs of ``rows`` that may have a Jaccard similarity of ``floor`` or more, each once, sorted.
 
     Args:
         signatures: (N, NUM_HASHES), in memory or on disk.
+        rows: (M,) The numbers of the rows to compare.
         guards: (N,) Only rows with the same guard are paired.
         order_keys: (N,) A hash of each row's content: the order of large buckets, so that shuffled
             rows give the same pairs.
@@ -66,7 +67,7 @@ def find_candidates(
     """
     found = np.empty(0, dtype=np.int64)
     for band in range(NUM_BANDS):
-        for first, second in _iter_bucket_pairs(signatures, guards, order_keys, band):
+        for first, second in _iter_bucket_pairs(signatures, rows, guards, order_keys, band):
             likely = _estimate(signatures, first, second) >= floor - _MARGIN
             low, high = np.minimum(first, second)[likely], np.maximum(first, second)[likely]
             found = np.union1d(found, low * len(signatures) + high)
@@ -74,21 +75,21 @@ def find_candidates(
 
 
 def _iter_bucket_pairs(
-    signatures: Signatures, guards: Codes, order_keys: Codes, band: int
+    signatures: Signatures, rows: Pairs, guards: Codes, order_keys: Codes, band: int
 ) -> Iterator[tuple[Pairs, Pairs]]:
     """Rows that agree in a band and in their guard, neighbours at every distance in turn."""
     width = NUM_HASHES // NUM_BANDS
     # Guards are mixed in as a further code: rows that differ in them never meet.
-    columns = signatures[:, band * width : (band + 1) * width].astype(np.uint64)
-    rows = np.concatenate([columns, guards[:, None]], axis=1)
-    keys = hash_windows(rows.ravel(), width + 1)[:: width + 1]
-    order = np.lexsort((order_keys * np.uint64(2 * band + 1), keys))
-    keys = keys[order]
+    columns = signatures[rows, band * width : (band + 1) * width].astype(np.uint64)
+    codes = np.concatenate([columns, guards[rows, None]], axis=1)
+    keys = hash_windows(codes.ravel(), width + 1)[:: width + 1]
+    order = np.lexsort((order_keys[rows] * np.uint64(2 * band + 1), keys))
+    keys, rows = keys[order], rows[order]
     for distance in range(1, MAX_NEIGHBOURS + 1):
         same = np.flatnonzero(keys[:-distance] == keys[distance:])
         if not len(same):
             return
-        yield order[same], order[same + distance]
+        yield rows[same], rows[same + distance]
 
 
 def _estimate(signatures: Signatures, first: Pairs, second: Pairs) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Rows that need not fit into memory: chunks of them, and texts on disk read back by number."""
+"""Rows that need not fit into memory: chunks of them; texts and arrays that lie on disk."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 T = TypeVar("T")
+S = TypeVar("S", bound=np.generic)
 
 
 def iter_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -18,6 +22,19 @@ def iter_chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def save_arrays(path: Path, arrays: Iterable[NDArray[S]]) -> NDArray[S]:
+    """The rows of all arrays (n, D), kept in a file and paged in as needed. Shape (N, D)."""
+    count, width = 0, 0
+    dtype: Any = None
+    with path.open("wb") as file:
+        for array in arrays:
+            count, width, dtype = count + len(array), array.shape[1], array.dtype
+            file.write(array.tobytes())
+    if not count * width:
+        return np.empty((count, width), dtype)  # an empty file cannot be mapped
+    return np.memmap(path, dtype, mode="r", shape=(count, width))
 
 
 class TextSpool:
@@ -39,6 +56,12 @@ class TextSpool:
         content = text.encode("utf-8", "surrogatepass")
         self._file.write(content)
         self._ends.append(self._ends[-1] + len(content))
+
+    def pass_on(self, texts: Iterable[str]) -> Iterator[str]:
+        """The same texts, each added as it passes."""
+        for text in texts:
+            self.append(text)
+            yield text
 
     def __len__(self) -> int:
         return len(self._ends) - 1

@@ -81,7 +81,7 @@ def build_dataset(
     if recipe.translate is not None and recipe.translate.retry:
         rows = retry_rows(rows, out / "retried", recipe.translate, account, total)
     reviewed = _review(out, rows, recipe)
-    clean, parts = _clean(out, reviewed, recipe, load_benchmarks)
+    clean, parts = _clean(out, reviewed, recipe, load_benchmarks, engine)
     facts = _gather_facts(out, counts, first, rows, parts)
     publish(out / "dataset", recipe, clean, parts, facts)
     return dict(facts["counts"])
@@ -123,7 +123,11 @@ def _review(out: Path, rows: Path, recipe: DatasetRecipe) -> Path:
 
 
 def _clean(
-    out: Path, rows: Path, recipe: DatasetRecipe, load_benchmarks: Callable[[], Benchmarks]
+    out: Path,
+    rows: Path,
+    recipe: DatasetRecipe,
+    load_benchmarks: Callable[[], Benchmarks],
+    engine: Engine,
 ) -> tuple[Path, dict[str, Path]]:
     """Leave out duplicates and text of benchmarks. Returns the rows and the steps' folders."""
     parts = {"review": rows.parent, "duplicates": out / "duplicates"}
@@ -133,11 +137,18 @@ def _clean(
         "near": dedupe.near,
         "semantic": dedupe.semantic,
     }
-    find_duplicates(rows, parts["duplicates"], dedupe.kinds, thresholds, encoder=dedupe.encoder)
+    find_duplicates(
+        rows,
+        parts["duplicates"],
+        dedupe.kinds,
+        thresholds,
+        encoder=dedupe.encoder,
+        engine=engine,
+    )
     clean = parts["duplicates"] / "kept.jsonl"
     if recipe.decontaminate.against:
         parts["contamination"] = out / "contamination"
-        check_contamination(clean, parts["contamination"], load_benchmarks())
+        check_contamination(clean, parts["contamination"], load_benchmarks(), engine=engine)
         clean = parts["contamination"] / "clean.jsonl"
     return clean, parts
 
