@@ -78,7 +78,7 @@ def render_card(results: RunResults, prompt: str | None = None) -> str:
         snippet=fence(_write_snippet(results, prompt), "python"),
         command=fence(write_command(recipe), "sh"),
         data=[describe_source(source) for source in recipe.data.sources],
-        contamination=wording.describe_contamination(results),
+        audit=wording.describe_audit(results),
         counts=tables.tabulate_data(results),
         limits=list_limits(results),
     ) + "\n"  # fmt: skip
