@@ -86,14 +86,14 @@ def make_translator(section: TranslateSection, *, retry: bool = False) -> Transl
 
 def estimate_rows(rows: Path, section: TranslateSection, account: Account) -> Estimate:
     """What translating the drafts in ``rows`` once would still cost. Nothing is sent."""
-    texts = {
+    texts = (
         getattr(draft.original, field)
         for draft in iter_drafts(rows)
         if draft.origin.language != "ko"
         for field in FIELDS
-    }
+    )
     with open_ledger(account.folder, account.name) as ledger:
-        return estimate(sorted(texts), make_translator(section), ledger)
+        return estimate(texts, make_translator(section), ledger)
 
 
 def translate_rows(

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from kot_platypus.data.spool import iter_chunks
 from kot_platypus.data.translation.ledger import Ledger, SentRequest, make_key
 from kot_platypus.data.translation.protection import (
     Problem,
@@ -32,6 +33,7 @@ from kot_platypus.records import Record
 _MAX_LOST = 3
 """After so many lost answers to one request, the service is given up."""
 _POLL_S = 2.0
+_CHUNK_TEXTS = 4096
 
 
 class Outcome(Record):
@@ -55,18 +57,31 @@ class Estimate(Record):
     """Distinct texts whose translation lies in the ledger."""
 
 
-def estimate(texts: Sequence[str], translator: Translator, ledger: Ledger) -> Estimate:
-    """What ``translate_texts`` would still send and pay for these texts. Needs no key."""
-    drafts = {draft.key: draft for draft in _make_drafts(texts, translator) if draft.is_sent}
-    stored = ledger.find(drafts)
-    missing = [draft.xml for key, draft in drafts.items() if key not in stored]
-    characters = sum(map(count_characters, missing))
+def estimate(texts: Iterable[str], translator: Translator, ledger: Ledger) -> Estimate:
+    """What ``translate_texts`` would still send and pay for these texts. Needs no key.
+
+    Memory: about 150 bytes for each distinct text.
+    """
+    seen: set[str] = set()
+    characters = num_stored = 0
+    for chunk in iter_chunks(texts, _CHUNK_TEXTS):
+        drafts = {
+            draft.key: draft
+            for draft in _make_drafts(chunk, translator)
+            if draft.is_sent and draft.key not in seen
+        }
+        seen.update(drafts)
+        stored = ledger.find(drafts)
+        num_stored += len(stored)
+        characters += sum(
+            count_characters(draft.xml) for key, draft in drafts.items() if key not in stored
+        )
     price = translator.price_per_char
     return Estimate(
-        texts=len(missing),
+        texts=len(seen) - num_stored,
         characters=characters,
         price=None if price is None else price * characters,
-        stored=len(stored),
+        stored=num_stored,
     )
 
 
