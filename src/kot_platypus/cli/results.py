@@ -26,7 +26,7 @@ def report(run: RunFolder) -> None:
 def card(run: RunFolder) -> None:
     """Print a run's model card (README.md for the Hub)."""
     from kot_platypus.report.card import render_card
-    from kot_platypus.report.results import load_results
+    from kot_platypus.results import load_results
 
     require_file(run / "recipe.yaml", "RUN")
     print(render_card(load_results(run)), end="")

@@ -6,7 +6,7 @@ import math
 from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
-from kot_platypus.report.results import (
+from kot_platypus.results import (
     ALL,
     BASE,
     TUNED,
