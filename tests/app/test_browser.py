@@ -190,7 +190,9 @@ def test_chat_streams_both_models_and_stops(chromium, address):
         assert len(lengths) > 3, "it came in one piece"
         assert ATTACK in page.locator("#now .asked").inner_text()
 
-        page.locator("input[type=number]").fill("1024")
+        tokens = page.locator("input[type=number]")
+        tokens.fill("1024")
+        tokens.press("Tab")
         ask(page, "끝이 없는 질문")
         page.locator("#before .asked", has_text="3+4는?").wait_for()
         page.locator("#now .caret").wait_for()
@@ -238,6 +240,38 @@ def test_training_is_watched_while_it_runs(chromium, address, run):
             file.write(json.dumps({**line, "step": 2}) + '\n{"step": 3, "lo')
         state.get_by_text("2 / 99").wait_for()
         page.locator("#curve-loss canvas, #curve-loss svg").first.wait_for()
+
+
+def test_review_page_stands_in_the_data_tab(chromium, run, tmp_path):
+    """The real one is another stage's; this one has its headers, and addresses like its."""
+    code = """
+import sys
+from pathlib import Path
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.routing import Route
+from kot_platypus.app.runs import open_runs
+from kot_platypus.app.site import make_site
+from kot_platypus.cli.pages import make_views
+from kot_platypus.serving import listen, serve
+
+policy = "default-src 'none'; script-src 'self'; frame-ancestors 'self'"
+page = "<p>wait</p><script src='page.js'></script>"
+script = "document.querySelector('p').textContent = '검토할 행 3'"
+review = Starlette(routes=[
+    Route("/", lambda _: HTMLResponse(page, headers={"Content-Security-Policy": policy})),
+    Route("/page.js", lambda _: PlainTextResponse(script, media_type="text/javascript")),
+])
+site = make_site(open_runs([Path(sys.argv[1])]), make_views(), review=review)
+serve(site, listen("127.0.0.1", 0))
+"""
+    source = str(Path(__file__).parents[2] / "src")
+    with (
+        serve([sys.executable, "-c", code, str(run)], tmp_path, PYTHONPATH=source) as address,
+        open_page(chromium, address) as page,
+    ):
+        page.get_by_role("tab", name="데이터 Data").click()
+        page.frame_locator("iframe.review").get_by_text("검토할 행 3").wait_for()
 
 
 def test_other_hosts_names_are_refused(address):

@@ -14,7 +14,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from kot_platypus.app.chat_tab import build_chat
 from kot_platypus.app.data_tab import build_data
-from kot_platypus.app.markup import read_css
+from kot_platypus.app.markup import read_css, render
 from kot_platypus.app.page import Page, Views
 from kot_platypus.app.results_tab import build_results
 from kot_platypus.app.runs import Run
@@ -79,9 +79,10 @@ def make_site(
 
 def build_page(runs: Sequence[Run], views: Views, review_path: str | None = None) -> gr.Blocks:
     """The page as gradio blocks. ``review_path`` is where the review page is mounted, if it is."""
+    alone = runs[0].name if len(runs) == 1 else ""
     with gr.Blocks(title="KoT", analytics_enabled=False) as blocks:
         with gr.Row(elem_classes="top"):
-            gr.HTML('<h1 class="kot">KoT</h1>', elem_classes="brand")
+            gr.HTML(render("brand", name=alone), elem_classes="brand")
             chosen = gr.Dropdown(
                 [(run.name, place) for place, run in enumerate(runs)],
                 value=0,

@@ -11,15 +11,18 @@ from pathlib import Path
 from kot_platypus.app.chat import ANSWER_STYLE, RATIONALE_STYLE, style_pieces
 from kot_platypus.app.markup import render
 from kot_platypus.app.runs import Run
-from kot_platypus.app.speaker import Mode, Speaker, load_speaker
+from kot_platypus.app.speaker import Mode, Speaker, load_speaker, read_template
 from kot_platypus.artifacts import read_jsonl
 from kot_platypus.errors import KotError, ModelError
-from kot_platypus.models import find_model, resolve_model
+from kot_platypus.models import ADAPTER_INFO, find_model, resolve_model
+from kot_platypus.prompts import Template, load_template
 from kot_platypus.records import Example
 from kot_platypus.results import BASE, TUNED
 
 MODES: dict[Mode, str] = {"cot": "풀이 후 답 (chain of thought)", "direct": "바로 답 (direct)"}
 BOTH = "both"
+_REFRESH_S = 0.1
+"""How often a turn is sent: a quick model writes faster than a browser draws."""
 _CLASSES = {RATIONALE_STYLE: "rationale", ANSWER_STYLE: "answer"}
 
 
@@ -67,30 +70,31 @@ def _begin_line(prefix: str, pieces: Iterator[str]) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4)
-def _load(tuned: str, base: tuple[str, str | None] | None) -> Speaker:
-    """The trained model, or the base that answers in its template; loaded when first asked."""
-    folder = resolve_model(tuned)
-    if base is None:
-        return load_speaker(folder)
-    name, revision = base
+def _load(name: str, revision: str | None, template: Template | None) -> Speaker:
+    """A model and its own template, or the one given; loaded when it is first asked."""
     found = find_model(name, revision)
     is_whole = found is not None and any(found.glob("*.safetensors"))
-    place = found if found and is_whole else resolve_model(name, revision)
-    return load_speaker(place, _load(tuned, None).template)
+    folder = found if found and is_whole else resolve_model(name, revision)
+    return load_speaker(folder, template)
 
 
 def find_speaker(run: Run, who: str) -> Speaker:
-    """A model of a run to talk to. Raises ModelError while there is none."""
+    """A model of a run to talk to; the base answers in the template of the trained one.
+
+    Raises ModelError while there is none.
+    """
+    recipe, info = run.read().recipe, Path(run.tuned) / ADAPTER_INFO
     if who == BASE:
-        section = run.read().recipe.model
-        return _load(run.tuned, (section.name, section.revision))
-    if run.tuned == str(run.folder / "merged") and not Path(run.tuned, "kot.json").is_file():
+        own = read_template(info.parent) if info.is_file() else None
+        template = own or load_template(recipe.train.template)
+        return _load(recipe.model.name, recipe.model.revision, template)
+    if run.tuned == str(run.folder / "merged") and not info.is_file():
         raise ModelError(
             f"{run.name} has no trained model yet",
             expected="a finished kot run",
             hint="Type the kot run that makes it again.",
         )
-    return _load(run.tuned, None)
+    return _load(run.tuned, None, None)
 
 
 def read_examples(run: Run) -> dict[str, str]:
@@ -122,8 +126,12 @@ def answer(
         try:
             speaker = find_speaker(run, who)
             grown = stream_answer(speaker, sides[who], question, mode, max_new_tokens)
+            shown_s = 0.0
             for side in grown:
-                yield show(side)
+                sides[who] = side
+                if not side.is_writing or time.monotonic() - shown_s > _REFRESH_S:
+                    yield show(side)
+                    shown_s = time.monotonic()
                 if is_stopped():
                     grown.close()  # type: ignore[attr-defined]
                     for each in sides.values():

@@ -33,10 +33,6 @@ PORT = 7860
 )
 def show_app(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
-    data: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--data", help="Also the review page of what kot data build wrote here."),
-    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = PORT,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = LOOPBACK[0],
     browser: Annotated[bool, typer.Option(help="Whether to open a browser.")] = True,
