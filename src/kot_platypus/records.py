@@ -116,3 +116,51 @@ class Answer(Record):
     answer: str | None
     correct: bool
     num_tokens: int
+
+
+class Attempt(Record):
+    """One reply of a model that reasoned: a line of ``answers.jsonl`` of ``kot eval --mode cot``.
+
+    ``answer`` is what its answer line states, None when it has none; ``choice`` the choice which
+    that is, None when it is none of them. ``logprobs`` (nats, in label order) are those of the
+    choices after its rationale, where they were scored.
+    """
+
+    task: str
+    doc_id: int
+    sample: int
+    output: str
+    answer: str | None
+    choice: int | None
+    num_tokens: int
+    logprobs: tuple[float, ...] | None = None
+
+
+class Verdict(Record):
+    """What one way of answering came to for one question.
+
+    ``answer`` is None when nothing was stated, ``choice`` is None then and for open questions.
+    ``num_tokens`` were generated for it.
+    """
+
+    answer: str | None
+    choice: int | None
+    correct: bool
+    num_tokens: int
+
+
+class Outcome(Record):
+    """One question, answered with reasoning and without: a line of ``samples.jsonl``.
+
+    ``cot`` is the answer stated after reasoning (by most of the samples), ``cot_scored`` the choice
+    that is likeliest after it, ``direct`` the answer without. ``gold`` is the right choice's place.
+    """
+
+    task: str
+    doc_id: int
+    source: str
+    target: str
+    gold: int | None
+    cot: Verdict
+    cot_scored: Verdict | None
+    direct: Verdict
