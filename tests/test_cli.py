@@ -21,7 +21,7 @@ from .evaluation_builder import write_evaluation
 
 VERBS = (
     *("run", "recipes", "data", "train", "merge"),
-    *("eval", "lm-eval", "requests", "compare", "report", "card", "chat"),
+    *("eval", "lm-eval", "requests", "compare", "report", "card", "chat", "leaderboard"),
 )
 SMALL = """
 name: small
