@@ -108,8 +108,7 @@ def _refuse_file(folder: Path) -> None:
 class JsonlLog(Generic[R]):
     """A JSONL file that grows by whole batches and survives a kill in the middle of one.
 
-    ``rows`` are the complete rows found on opening. A torn last line is cut off: its work is
-    simply done again.
+    ``rows`` are the whole rows found on opening. A torn last line is cut off, to be done again.
     """
 
     def __init__(self, path: Path, record: type[R]) -> None:

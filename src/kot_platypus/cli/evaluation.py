@@ -129,7 +129,7 @@ def _evaluate_direct(
     section = EvaluateSection(
         **source,
         tasks=_parse_names("--tasks", tasks) if tasks else tuple(load_protocol(protocol).tasks),
-        num_fewshot=_parse_counts("--num-fewshot", num_fewshot),
+        num_fewshot=parse_counts("--num-fewshot", num_fewshot),
         max_batch_tokens=batch_tokens,
     )
     folder = resolve_model(model)
@@ -246,7 +246,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two models' scores, or one's with published figures."""
-    _require_new_file(out)
+    require_new_file(out)
     if published is not None and run_b is None and metric is None:
         facts, screen = _compare_with_published(run_a, published)
     elif published is None and run_b is not None:
@@ -282,7 +282,7 @@ def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableTy
     return facts, published_table(facts)
 
 
-def _require_new_file(path: Path | None) -> None:
+def require_new_file(path: Path | None) -> None:
     """Refuse a path that no file can have, before the work rather than after it."""
     if path and (path.is_dir() or any(p.exists() and not p.is_dir() for p in path.parents)):
         raise UsageError(
@@ -301,7 +301,8 @@ def _parse_names(option: str, text: str) -> tuple[str, ...]:
     return names
 
 
-def _parse_counts(option: str, text: str) -> tuple[int, ...]:
+def parse_counts(option: str, text: str) -> tuple[int, ...]:
+    """Numbers between commas. Raises UsageError for anything else."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
         raise UsageError(
