@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from functools import cached_property
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,11 +60,11 @@ class ServerEngine:
         todo = iter(enumerate(prompts))
         under_way: dict[Future[Generated], int] = {}
         failure: ServiceError | None = None
-        with ThreadPoolExecutor(self._max_requests) as pool:
+        with self._connect() as client, ThreadPoolExecutor(self._max_requests) as pool:
             while True:
                 if failure is None:
                     for place, prompt in islice(todo, self._max_requests - len(under_way)):
-                        under_way[pool.submit(self._ask, prompt, settings)] = place
+                        under_way[pool.submit(self._ask, client, prompt, settings)] = place
                 if not under_way:
                     break
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
@@ -77,7 +76,7 @@ class ServerEngine:
         if failure is not None:
             raise failure
 
-    def _ask(self, prompt: Prompt, settings: Settings) -> Generated:
+    def _ask(self, client: Any, prompt: Prompt, settings: Settings) -> Generated:
         openai = require_extra("openai", "translate", "asking an OpenAI-compatible server")
         options: dict[str, Any] = {
             "model": self.model,
@@ -90,10 +89,13 @@ class ServerEngine:
             options["stop"] = ["\n"]
         try:
             if prompt.messages:
-                completion = self._chat(prompt, options)
+                # A server's chat cannot be given the beginning of its own reply.
+                assert not prompt.text
+                messages = [message.model_dump() for message in prompt.messages]
+                completion = client.chat.completions.create(messages=messages, **options)
                 text = completion.choices[0].message.content
             else:
-                completion = self._client.completions.create(prompt=prompt.text, **options)
+                completion = client.completions.create(prompt=prompt.text, **options)
                 text = completion.choices[0].text
             used = completion.usage.completion_tokens
         except openai.APIStatusError as error:
@@ -118,13 +120,7 @@ class ServerEngine:
         # Out here nothing hangs on it: the frames below hold the key.
         raise failure
 
-    def _chat(self, prompt: Prompt, options: dict[str, Any]) -> Any:
-        assert not prompt.text, "a server's chat cannot be given the beginning of its reply"
-        messages = [message.model_dump() for message in prompt.messages]
-        return self._client.chat.completions.create(messages=messages, **options)
-
-    @cached_property
-    def _client(self) -> Any:
+    def _connect(self) -> Any:
         openai = require_extra("openai", "translate", "asking an OpenAI-compatible server")
         return openai.OpenAI(
             api_key=os.environ.get(KEY, "").strip() or "none",
