@@ -118,6 +118,9 @@ class LogLine(Part):
     loss: float
     learning_rate: float | None = None
     epoch: float | None = None
+    max_steps: int | None = None
+    """Of the whole training. Like the speed it stands in the log of a running training alone."""
+    tokens_per_second: float | None = None
 
 
 class RunResults(Part):
