@@ -22,6 +22,7 @@ from kot_platypus.cli.options import (
     example,
     hold_folder,
     print_screen,
+    require_new_file,
     require_one_of,
 )
 from kot_platypus.errors import UsageError
@@ -198,7 +199,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two models' scores, or one's with published figures."""
-    _require_new_file(out)
+    require_new_file(out)
     if published is not None and run_b is None and metric is None:
         facts, screen = _compare_with_published(run_a, published)
     elif published is None and run_b is not None:
@@ -232,16 +233,6 @@ def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableTy
 
     facts = gather_published(find_evaluation(run), models)
     return facts, published_table(facts)
-
-
-def _require_new_file(path: Path | None) -> None:
-    """Refuse a path that no file can have, before the work rather than after it."""
-    if path and (path.is_dir() or any(p.exists() and not p.is_dir() for p in path.parents)):
-        raise UsageError(
-            f"--out {path} is a folder or below a file",
-            expected="a file's path",
-            hint="E.g. --out comparison.json",
-        )
 
 
 def _parse_names(option: str, text: str) -> tuple[str, ...]:
