@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from kot_platypus.errors import UsageError
@@ -16,7 +15,7 @@ from kot_platypus.report.badges import list_badges, write_badge
 from kot_platypus.report.beside import describe_questions, put_beside
 from kot_platypus.report.limits import list_limits
 from kot_platypus.report.metadata import describe_model, find_hub_model
-from kot_platypus.report.page import list_ours, write_command, write_eval_command
+from kot_platypus.report.page import list_ours, new_environment, write_command, write_eval_command
 from kot_platypus.results import TUNED, Protocol, RunResults
 
 _OWN_DATA = {
@@ -47,18 +46,9 @@ def render_card(
 
     Text from the recipe is escaped twice over: Markdown's marks, and whatever could become HTML.
     """
-    environment = Environment(
-        loader=PackageLoader("kot_platypus.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = new_environment()
     environment.filters["md"] = escape_markdown
     environment.filters["code"] = format_code
-    environment.filters["score"] = wording.format_score
-    environment.filters["interval"] = wording.format_interval
-    environment.filters["task"] = wording.name_task
     environment.filters["cell"] = _write_cell
     recipe = results.recipe
     ours = list_ours(results)
