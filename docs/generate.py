@@ -165,7 +165,7 @@ def render_settings() -> str:
 def render_rows() -> str:
     """A page with every kind of row that stages exchange."""
     kinds = [each for each in vars(records).values() if isinstance(each, type)]
-    models = [each for each in kinds if issubclass(each, records.Record) and each is not records.Record]
+    models = [each for each in kinds if issubclass(each, records.Record)][1:]
     parts = ["# Rows", "What a line of a run's `.jsonl` files holds."]
     for model in models:
         parts += [f"## {model.__name__}", _describe(model), render_fields(model)]

@@ -102,6 +102,7 @@ class KobestDifference(Difference):
     task: str
     num_fewshot: int
     metric: str
+    p_holm: float | None = None
 
 
 class Comparison(Part):
@@ -148,7 +149,7 @@ class RunResults(Part):
     @property
     def contamination(self) -> Verdict | None:
         """What a check of the main training's rows against benchmarks found, if there was one."""
-        found = self.training.get("contamination")
+        found = self.training.get("contamination") or (self.audit or {}).get("contamination")
         return Verdict.model_validate(found) if found else None
 
     @property

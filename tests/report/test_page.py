@@ -92,7 +92,7 @@ def test_what_a_model_writes_never_becomes_html(page: str) -> None:
 
 def test_pictures_take_font_and_colours_from_the_page(page: str) -> None:
     pictures = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
-    assert len(pictures) == 8  # four pictures in two sizes
+    assert len(pictures) == 12  # six pictures in two sizes
     for picture in pictures:
         assert 'role="img" aria-label="' in picture
         assert "<text" in picture

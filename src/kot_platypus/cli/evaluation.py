@@ -22,6 +22,7 @@ from kot_platypus.cli.options import (
     example,
     hold_folder,
     print_screen,
+    require_new_file,
     require_one_of,
 )
 from kot_platypus.cli.reasoning import (
@@ -280,16 +281,6 @@ def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableTy
 
     facts = gather_published(find_evaluation(run), models)
     return facts, published_table(facts)
-
-
-def require_new_file(path: Path | None) -> None:
-    """Refuse a path that no file can have, before the work rather than after it."""
-    if path and (path.is_dir() or any(p.exists() and not p.is_dir() for p in path.parents)):
-        raise UsageError(
-            f"--out {path} is a folder or below a file",
-            expected="a file's path",
-            hint="E.g. --out comparison.json",
-        )
 
 
 def _parse_names(option: str, text: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
@@ -227,6 +228,12 @@ def select_kobest_pairs(
         for pair in results.comparison.kobest
         if (pair.a, pair.b, pair.metric) == (TUNED, BASE, metric)
     )
+
+
+def join_words(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _plural(count: int, noun: str) -> str:
