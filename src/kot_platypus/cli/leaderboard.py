@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from kot_platypus.cli.app import app
-from kot_platypus.cli.evaluation import parse_counts, require_new_file
-from kot_platypus.cli.options import example, print_screen
+from kot_platypus.cli.evaluation import parse_counts
+from kot_platypus.cli.options import example, print_screen, require_new_file
 from kot_platypus.errors import UsageError
 
 if TYPE_CHECKING:
