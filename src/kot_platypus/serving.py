@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kot_platypus.errors import RunError
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost")
@@ -66,13 +68,22 @@ def serve(app: Any, listener: socket.socket, *, open_browser: bool = False) -> N
         if open_browser and has_screen():
             webbrowser.open(address)  # the listener lets it wait until the server runs
         config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=3,
+            app, log_level="warning", access_log=False, timeout_graceful_shutdown=1
         )
         with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has ended
-            uvicorn.Server(config).run(sockets=[listener])
+            _make_server(config).run(sockets=[listener])
+
+
+def _make_server(config: uvicorn.Config) -> uvicorn.Server:
+    import uvicorn
+
+    class QuietEnd(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Pages that are open keep a connection, which is cut: that is no error.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await super().shutdown(sockets)
+
+    return QuietEnd(config)
 
 
 def has_screen() -> bool:
