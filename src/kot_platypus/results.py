@@ -14,6 +14,8 @@ from kot_platypus.records import Answer
 from kot_platypus.verdicts import Verdict
 
 BASE, TUNED = "base", "cot"
+AT_ONCE = "cot-direct"
+"""The tuned model made to answer without a rationale."""
 ALL = "all"
 """The row of a reasoning test that covers every family of problems."""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from kot_platypus.evaluate.metrics import UNPARSED, measure_accuracy, measure_f1
 from kot_platypus.evaluate.paired import compare_f1, compare_paired
-from kot_platypus.records import Outcome, Verdict
+from kot_platypus.records import Attempt, Outcome, Verdict
 
 ALL = "all"
 WAYS = ("cot", "cot_scored", "direct")
@@ -24,17 +24,27 @@ def group_outcomes(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return {ALL: list(outcomes), **tasks} if is_open and len(tasks) > 1 else tasks
 
 
-def summarise_outcomes(outcomes: Sequence[Outcome], *, seed: int = 42) -> dict[str, Any]:
+def summarise_outcomes(
+    outcomes: Sequence[Outcome], attempts: Sequence[Attempt] = (), *, seed: int = 42
+) -> dict[str, Any]:
     """For each task: every way's figures, reasoning minus direct, and what changed.
 
     Returns:
         Task -> ``{"n", "cot", "cot_scored"?, "direct", "difference": {"cot", "cot_scored"?},
-        "repaired", "broken"}``. A way has ``accuracy`` (Wilson), ``macro_f1`` (bootstrap; choices
-        only), ``num_parsed``, ``num_tokens``, ``mean_tokens``; a difference has ``accuracy`` as
-        ``compare_paired`` gives it and ``macro_f1``. ``repaired`` and ``broken`` count questions.
+        "repaired", "broken", "distinct"}``. A way has ``accuracy`` (Wilson), ``macro_f1``
+        (bootstrap; choices only), ``num_parsed``, ``num_tokens``, ``mean_tokens``; a difference
+        has ``accuracy`` as ``compare_paired`` gives it and ``macro_f1``. ``repaired`` and
+        ``broken`` count questions;
+        ``distinct`` is how many different replies a question got, on average.
     """
-    groups = group_outcomes(outcomes)
-    return {task: _summarise(group, seed) for task, group in groups.items()}
+    replies: dict[tuple[str, int], set[str]] = {}
+    for attempt in attempts:
+        replies.setdefault((attempt.task, attempt.doc_id), set()).add(attempt.output)
+    found = {}
+    for task, group in group_outcomes(outcomes).items():
+        counts = [len(replies.get((each.task, each.doc_id), ())) for each in group]
+        found[task] = {**_summarise(group, seed), "distinct": sum(counts) / len(counts)}
+    return found
 
 
 def _summarise(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def evaluate_reasoning(
     write_jsonl(out / "samples.jsonl", outcomes)
     write_text(out / "changes.md", write_changes(outcomes, attempts))
     facts = {**about, **config, "versions": describe_machine()}
-    results = summarise_outcomes(outcomes, seed=how.seed)
+    results = summarise_outcomes(outcomes, attempts, seed=how.seed)
     write_json(out / "results.json", {**facts, "results": results})
     stage.finish()
 

@@ -43,6 +43,7 @@ class TaskGains(Part):
     difference: dict[str, Gain]
     repaired: int
     broken: int
+    distinct: float
 
 
 class GainResults(Part):
@@ -73,6 +74,8 @@ def gains_table(folder: Path) -> RenderableType:
     )
     if found.samples > 1:
         note += f"; the majority of {found.samples} samples"
+    if found.samples > 1 and all(gains.distinct == 1 for gains in found.results.values()):
+        note += ", which are all the same: whoever generated them does not draw"
     return Group(table, Text(note, style="dim"))
 
 

@@ -76,6 +76,7 @@ def _collect(results: RunResults, published: Sequence[str]) -> dict[str, Any]:
         "differences": tables.tabulate_differences(results),
         "rule": examples.describe_rule(results),
         "examples": examples.choose_problems(results),
+        "changes": examples.choose_changes(results),
         "scores": tables.tabulate_scores(results),
         "metrics": tables.tabulate_metrics(results),
         "metric_names": tables.METRICS,
