@@ -138,7 +138,7 @@ class Attempt(Record):
     logprobs: tuple[float, ...] | None = None
 
 
-class Verdict(Record):
+class Judged(Record):
     """What one way of answering came to for one question.
 
     ``answer`` is None when nothing was stated, ``choice`` is None then and for open questions.
@@ -163,9 +163,9 @@ class Outcome(Record):
     source: str
     target: str
     gold: int | None
-    cot: Verdict
-    cot_scored: Verdict | None
-    direct: Verdict
+    cot: Judged
+    cot_scored: Judged | None
+    direct: Judged
 
 
 class PastScore(Record):

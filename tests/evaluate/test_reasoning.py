@@ -22,7 +22,7 @@ from kot_platypus.evaluate.protocols import load_protocol
 from kot_platypus.evaluate.reasoning import Reasoning, elect_answer, evaluate_reasoning
 from kot_platypus.evaluate.subjects import LocalModel
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.records import Attempt, Outcome, Verdict
+from kot_platypus.records import Attempt, Judged, Outcome
 
 # What the tiny models write begins with a line "문장: ...", so they always state an "answer".
 SENTENCE = Template(
@@ -214,9 +214,9 @@ def test_answer_that_is_no_choice_has_no_vote():
 
 
 def make_outcome(i: int, gold: int, cot: int | None, direct: int, task: str = "copa") -> Outcome:
-    def judge(choice: int | None, num_tokens: int) -> Verdict:
+    def judge(choice: int | None, num_tokens: int) -> Judged:
         answer = None if choice is None else "가나"[choice]
-        return Verdict(answer=answer, choice=choice, correct=choice == gold, num_tokens=num_tokens)
+        return Judged(answer=answer, choice=choice, correct=choice == gold, num_tokens=num_tokens)
 
     return Outcome(
         task=task, doc_id=i, source=f"{i}?", target="가나"[gold], gold=gold,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kot_platypus.records import Attempt, Outcome, Verdict
+from kot_platypus.records import Attempt, Judged, Outcome
 
 
 def write_changes(outcomes: Sequence[Outcome], attempts: Sequence[Attempt]) -> str:
@@ -45,7 +45,7 @@ def _write_question(outcome: Outcome, attempts: Sequence[Attempt]) -> str:
     return "\n".join(parts)
 
 
-def _state(verdict: Verdict) -> str:
+def _state(verdict: Judged) -> str:
     return "nothing stated" if verdict.answer is None else _quote(verdict.answer)
 
 

@@ -49,7 +49,7 @@ from kot_platypus.evaluate.store import ScoreStore
 from kot_platypus.evaluate.subjects import LocalModel, Subject
 from kot_platypus.processes import ask_main, is_main_process, share_all
 from kot_platypus.prompts import Template
-from kot_platypus.records import Attempt, Example, Outcome, Question, Request, Verdict
+from kot_platypus.records import Attempt, Example, Judged, Outcome, Question, Request
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _examine(
 ) -> tuple[list[Attempt], list[Outcome]]:
     """All replies, question by question, and what they came to."""
     attempts = _reason(subject, questions, how)
-    direct: dict[int, Verdict] = {}
+    direct: dict[int, Judged] = {}
     if isinstance(subject, LocalModel):
         at_once, attempts = _score_choices(subject, questions, how, attempts)
         for place, logprobs in at_once.items():
@@ -205,7 +205,7 @@ def _read_reply(question: Asked, sample: int, text: Generated, template: Templat
 
 def _answer_at_once(
     subject: Subject, questions: Sequence[Asked], how: Reasoning, places: Sequence[int]
-) -> dict[int, Verdict]:
+) -> dict[int, Judged]:
     """Greedy answers without a rationale, read as those with one are."""
     # A server of chats cannot be given the beginning of its own reply.
     told = how.template.chat and not isinstance(subject, LocalModel)
@@ -300,7 +300,7 @@ def _pose(question: Asked, protocol: Protocol, context: str) -> Question:
 # --- judging -----------------------------------------------------------------------------------
 
 
-def _conclude(question: Asked, attempts: Sequence[Attempt], direct: Verdict) -> Outcome:
+def _conclude(question: Asked, attempts: Sequence[Attempt], direct: Judged) -> Outcome:
     """The majority's answer, and the likeliest choice over all rationales."""
     num_tokens = sum(attempt.num_tokens for attempt in attempts)
     elected = elect_answer(question, attempts)
@@ -332,17 +332,17 @@ def elect_answer(question: Asked, attempts: Sequence[Attempt]) -> Attempt | None
     return max(votes.values(), key=len)[0] if votes else None
 
 
-def _judge(question: Asked, answer: str | None, choice: int | None, num_tokens: int) -> Verdict:
+def _judge(question: Asked, answer: str | None, choice: int | None, num_tokens: int) -> Judged:
     if question.choices:
         correct = choice is not None and choice == question.gold
     else:
         correct = answer is not None and (
             normalise_answer(answer) == normalise_answer(question.target)
         )
-    return Verdict(answer=answer, choice=choice, correct=correct, num_tokens=num_tokens)
+    return Judged(answer=answer, choice=choice, correct=correct, num_tokens=num_tokens)
 
 
-def _judge_scores(question: Asked, logprobs: Sequence[Sequence[float]], num_tokens: int) -> Verdict:
+def _judge_scores(question: Asked, logprobs: Sequence[Sequence[float]], num_tokens: int) -> Judged:
     """The choice with the highest probability among the choices, on average over the rationales."""
     values = np.array(logprobs)
     shares = np.exp(values - values.max(axis=1, keepdims=True))
