@@ -21,7 +21,7 @@ from .evaluation_builder import write_evaluation
 
 VERBS = (
     *("run", "recipes", "data", "train", "merge"),
-    *("eval", "lm-eval", "requests", "compare", "report", "card", "chat"),
+    *("eval", "lm-eval", "requests", "compare", "report", "card", "chat", "serve-check"),
 )
 SMALL = """
 name: small
@@ -137,8 +137,8 @@ def test_unknown_kind_of_duplicates_is_one_line(tmp_path):
 def test_contamination_against_kobest_and_a_file(tmp_path):
     from kot_platypus.evaluate.tasks import load_texts
 
-    premise, *_ = load_texts("mini")["copa/test"][0]
-    item = load_texts("mini")["boolq/test"][0][0]
+    premise, *_ = load_texts("mini")["kobest-mini/copa/test"][0]
+    item = load_texts("mini")["kobest-mini/boolq/test"][0][0]
     data, own = tmp_path / "rows.jsonl", tmp_path / "own.jsonl"
     data.write_text(json.dumps({"source": item, "target": "예"}) + "\n", encoding="utf-8")
     own.write_text(json.dumps({"text": premise}) + "\n", encoding="utf-8")

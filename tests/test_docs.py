@@ -9,6 +9,7 @@ import pytest
 import typer.main
 
 from kot_platypus.cli import app
+from kot_platypus.dataset_recipe import list_dataset_recipes, load_dataset_recipe
 from kot_platypus.evaluate.protocols import list_protocols, load_protocol
 from kot_platypus.formats import read_rows
 from kot_platypus.prompts import load_templates
@@ -56,6 +57,8 @@ def test_commands_of_a_page_can_be_typed(page):
         recipe = context.params.get("recipe")
         if recipe in list_recipes():
             load_recipe(recipe, context.params.get("overrides") or ())
+        if recipe in list_dataset_recipes():
+            load_dataset_recipe(recipe, context.params.get("overrides") or ())
 
 
 def test_every_verb_of_the_tutorial_is_found():

@@ -122,3 +122,18 @@ def test_answer_in_a_chat_stops_at_the_end_of_its_turn_and_at_eos(shared, closin
         "{% for message in messages %}{{ message.content }}" + closing + "{% endfor %}"
     )
     assert find_stop_tokens(tokenizer) == tokenizer.convert_tokens_to_ids(ends)
+
+
+@pytest.mark.parametrize(
+    ("output", "direct", "complete"),
+    [
+        ("풀이\n정답: 7", False, False),
+        ("풀이\n정답: 7\n", False, True),
+        ("풀이\n정답: \n", False, False),
+        (" 7", True, False),
+        (" 7\n", True, True),
+        ("\n", True, False),
+    ],
+)
+def test_an_answer_is_complete_when_its_line_is_closed(output, direct, complete):
+    assert load_template("kot").is_complete(output, direct=direct) is complete

@@ -27,6 +27,7 @@ def list_folders(recipe, out: Path = Path("runs/x")) -> list[str]:
 def test_demo_goes_from_data_to_the_models_answers():
     assert list_folders(DEMO) == [
         "data",
+        "audit",
         "evaluate/base/kobest",
         "evaluate/base/problems",
         "train/cot",

@@ -76,5 +76,5 @@ def show_status(title: str) -> Iterator[None]:
         with console.status(title):
             yield
     else:
-        console.print(f"  {title} ...")
+        console.print(f"  {title} ...", soft_wrap=True)
         yield

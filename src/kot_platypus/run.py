@@ -215,6 +215,7 @@ def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
     steps = [
         Step("Get the base model", None, lambda: _get_base(recipe)),
         Step("Build the data", data, lambda: _build_data(recipe, data)),
+        Step("Check the data", out / "audit", lambda: _audit(recipe, data, out / "audit")),
         *_evaluation_steps(recipe, out, "base", "base model"),
     ]
     targets = [recipe.train.target, *recipe.train.baseline_targets]
@@ -290,6 +291,21 @@ def _build_data(recipe: Recipe, folder: Path) -> None:
     from kot_platypus.data.build import build_data
 
     build_data(folder, recipe.data, seed=recipe.seed)
+
+
+def _audit(recipe: Recipe, data: Path, folder: Path) -> None:
+    from kot_platypus.data.audit import audit_rows, describe_audit
+    from kot_platypus.data.contamination import join_cells
+    from kot_platypus.evaluate.tasks import load_texts
+    from kot_platypus.verdicts import read_verdict
+
+    rows = data / "train.jsonl"
+    parts = load_texts(recipe.evaluate.kobest_dir)
+    texts = {name: [join_cells(cells) for cells in items] for name, items in parts.items()}
+    report = audit_rows(rows, folder, texts)
+    verdict = read_verdict(rows)
+    found = f"; {verdict.describe()}" if verdict else ""
+    console.print(f"  {describe_audit(report)}{found}", soft_wrap=True)
 
 
 def _train(recipe: Recipe, data: Path, folder: Path, target: Target) -> None:

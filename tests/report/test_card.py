@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from kot_platypus.recipe import Recipe, SourceSection
 from kot_platypus.report.card import describe_source, escape_markdown, fence, render_card
-from kot_platypus.report.results import RunResults, load_results
+from kot_platypus.results import RunResults, load_results
 
 from .run_builder import ATTACK, SHOTS, TASKS
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.report.results import Estimate, RunResults, load_results
 from kot_platypus.report.wording import (
     format_interval,
     format_p,
@@ -17,6 +16,7 @@ from kot_platypus.report.wording import (
     write_details,
     write_headline,
 )
+from kot_platypus.results import Estimate, RunResults, load_results
 
 
 def with_differences(results: RunResults, base: float, answer: float) -> RunResults:

@@ -1,38 +1,48 @@
-"""Questions in the terminal, answered by a merged model, token by token."""
+"""Questions in the terminal, answered as they are written: the rationale dim, the answer bright."""
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-import torch
-from transformers import TextStreamer
+from rich.console import Console
+from rich.text import Text
 
-from kot_platypus.artifacts import read_json
+from kot_platypus.app.speaker import Speaker, load_speaker, read_template
 from kot_platypus.errors import UsageError
-from kot_platypus.models import ADAPTER_INFO, load_model, load_tokenizer
-from kot_platypus.prompts import Template, find_stop_tokens, render_chat
-from kot_platypus.records import Message
+
+BASE_TITLE, TUNED_TITLE = "기본 모델", "학습한 모델"
+RATIONALE_STYLE, ANSWER_STYLE = "dim", "bold"
 
 
-def chat_with(model_folder: Path, ask: str | None = None, max_new_tokens: int = 256) -> None:
+def chat_with(
+    model_folder: Path,
+    ask: str | None = None,
+    *,
+    base: Path | None = None,
+    max_new_tokens: int = 256,
+) -> None:
     """Answer ``ask``, or questions from standard input until it ends or is empty.
 
-    Each question stands alone, in the template the model was trained with.
+    Each question stands alone, in the template the model was trained with. With a ``base`` its
+    answer comes first, to the same prompt.
     """
-    template = Template.model_validate(read_json(model_folder / ADAPTER_INFO)["template"])
-    tokenizer = load_tokenizer(model_folder)
-    model = load_model(model_folder)
     if ask is not None and not ask.strip():
         raise UsageError("--ask is empty", expected="a question", hint="Or leave out --ask.")
+    speakers = {TUNED_TITLE: load_speaker(model_folder)}
+    if base is not None:
+        template = read_template(model_folder)
+        speakers = {BASE_TITLE: load_speaker(base, template), **speakers}
+    console = Console(highlight=False)
     if ask is not None:
-        _answer(model, tokenizer, template, ask, max_new_tokens)
+        _answer(console, speakers, ask, max_new_tokens)
         return
     if sys.stdin.isatty():
         print("질문을 입력하세요. 빈 줄이면 끝납니다. (Ask in Korean; an empty line ends.)")
     while question := _read_question():
-        _answer(model, tokenizer, template, question, max_new_tokens)
+        _answer(console, speakers, question, max_new_tokens)
 
 
 def _read_question() -> str:
@@ -43,16 +53,42 @@ def _read_question() -> str:
 
 
 def _answer(
-    model: Any, tokenizer: Any, template: Template, question: str, max_new_tokens: int
+    console: Console, speakers: dict[str, Speaker], question: str, max_new_tokens: int
 ) -> None:
-    text = template.render_prompt(question)
-    if template.chat:
-        text = render_chat(tokenizer, [Message(role="user", content=text)], ask=True)
-    inputs = tokenizer(text, return_tensors="pt", add_special_tokens=not template.chat)
-    inputs = inputs.to(model.device)
-    stop = {"eos_token_id": find_stop_tokens(tokenizer)} if template.chat else {}
-    streamer = TextStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
-    with torch.inference_mode():
-        model.generate(
-            **inputs, **stop, max_new_tokens=max_new_tokens, do_sample=False, streamer=streamer
-        )
+    for title, speaker in speakers.items():
+        if len(speakers) > 1:
+            console.rule(title, align="left", style="dim")
+        pieces = speaker.stream(question, max_new_tokens=max_new_tokens)
+        try:
+            for text, style in style_pieces(pieces, speaker.template.answer_prefix):
+                # Text, not markup: a model may well write [bold]. As wide as it comes.
+                console.print(Text(text, style=style), end="", soft_wrap=True)
+        except KeyboardInterrupt:  # enough of this answer, not of the conversation
+            pass
+        finally:
+            pieces.close()  # type: ignore[attr-defined]
+        console.print()
+
+
+def style_pieces(pieces: Iterable[str], answer_prefix: str) -> Iterator[tuple[str, str]]:
+    """Pieces of text with their style: dim up to the line that states the answer, then bold.
+
+    The start of a line is held back until it is clear whether it is that one. Templates that mark
+    no answer have nothing to tell apart.
+    """
+    if not answer_prefix:
+        yield from ((piece, "") for piece in pieces)
+        return
+    style, line = RATIONALE_STYLE, ""
+    is_start = True
+    for piece in pieces:
+        for part in re.split(r"(?<=\n)", piece):  # a text may hold other ends of line
+            line += part
+            if is_start and answer_prefix.startswith(line):
+                continue  # it may still become the answer
+            if is_start:
+                style = ANSWER_STYLE if line.startswith(answer_prefix) else RATIONALE_STYLE
+            yield line, style
+            is_start, line = line.endswith("\n"), ""
+    if line:
+        yield line, style

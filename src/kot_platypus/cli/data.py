@@ -32,6 +32,10 @@ EngineName = Annotated[
 Rows = Annotated[
     Path, typer.Argument(metavar="FILE", help="Rows: JSONL, JSON, CSV, TSV or Parquet.")
 ]
+Against = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(help="kobest (dev and test), or a benchmark's file; repeatable."),
+]
 
 
 class _BuildByDefault(TyperGroup):
@@ -112,6 +116,31 @@ def _build_for_training(recipe: str, out: Path, overrides: list[str]) -> None:
 
 
 @data.command(
+    epilog=example("kot data check mine.jsonl --out audit --against kobest --kobest-dir mini")
+)
+def check(
+    file: Rows,
+    out: Out,
+    against: Against = None,
+    kobest_dir: KobestDir = None,
+) -> None:
+    """Check Korean rows as they are: each by itself, duplicates and, if asked, benchmarks.
+
+    kot run does so with a recipe's rows. Nothing is left out of FILE.
+    """
+    from kot_platypus.data.audit import audit_rows, describe_audit
+
+    require_file(file, "FILE")
+    with hold_folder(out):
+        benchmarks = load_benchmarks(against or [], kobest_dir)
+        report = audit_rows(file, out, benchmarks)
+    for name, count in report["findings"].items():
+        print(f"{name:28} {count:,}")
+    print(describe_audit(report))
+    print(*(out / name for name in ("report.json", "findings.jsonl")), sep="\n")
+
+
+@data.command(
     epilog=example(
         "kot data duplicates mine.jsonl --out duplicates --show 5",
         "kot data duplicates mine.jsonl --out duplicates --threshold 0.8",
@@ -176,10 +205,7 @@ def _parse_kinds(text: str) -> Sequence[Kind]:
 def contamination(
     file: Rows,
     out: Out,
-    against: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="kobest (dev and test), or a benchmark's file; repeatable."),
-    ] = None,
+    against: Against = None,
     kobest_dir: KobestDir = None,
     columns: Annotated[
         str, typer.Option(help="A benchmark file's columns of text; left out: all.")
@@ -205,7 +231,7 @@ def load_benchmarks(
     """The texts of every item, by benchmark: ``kobest``, or a file."""
     from kot_platypus.data.contamination import join_cells
     from kot_platypus.data.leaks import load_benchmark
-    from kot_platypus.evaluate.tasks import MINI, load_texts
+    from kot_platypus.evaluate.tasks import load_texts
 
     if kobest_dir is not None and KOBEST not in against:
         raise UsageError(
@@ -214,9 +240,8 @@ def load_benchmarks(
     benchmarks = {}
     for name in against:
         if name == KOBEST:
-            own = "kobest-mini" if kobest_dir == MINI else KOBEST
             for part, items in load_texts(kobest_dir).items():
-                benchmarks[f"{own}/{part}"] = [join_cells(cells) for cells in items]
+                benchmarks[part] = [join_cells(cells) for cells in items]
         else:
             require_file(Path(name), "--against")
             names = [column.strip() for column in columns.split(",") if column.strip()]

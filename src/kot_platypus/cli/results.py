@@ -9,7 +9,7 @@ import typer
 
 from kot_platypus.cli.app import app
 from kot_platypus.cli.options import RunFolder, example, require_file
-from kot_platypus.errors import DataError
+from kot_platypus.errors import DataError, UsageError
 
 
 @app.command(epilog=example("kot report runs/demo"))
@@ -26,7 +26,7 @@ def report(run: RunFolder) -> None:
 def card(run: RunFolder) -> None:
     """Print a run's model card (README.md for the Hub)."""
     from kot_platypus.report.card import render_card
-    from kot_platypus.report.results import load_results
+    from kot_platypus.results import load_results
 
     require_file(run / "recipe.yaml", "RUN")
     print(render_card(load_results(run)), end="")
@@ -34,7 +34,9 @@ def card(run: RunFolder) -> None:
 
 @app.command(
     epilog=example(
-        "kot chat runs/demo", "kot chat merged", "kot chat runs/demo --ask '3+4는 얼마인가?'"
+        "kot chat runs/demo",
+        "kot chat runs/demo --compare base",
+        "kot chat merged --ask '3+4는 얼마인가?'",
     )
 )
 def chat(
@@ -46,12 +48,38 @@ def chat(
         Optional[str],  # noqa: UP045
         typer.Option(help="Answer one question and exit."),
     ] = None,
+    compare: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="MODEL", help="Also ask another: base (the run's), a folder, an id."),
+    ] = None,
+    max_new_tokens: Annotated[
+        int, typer.Option(min=1, help="The longest answer, in tokens.")
+    ] = 256,
 ) -> None:
-    """Ask a trained model questions, one at a time."""
+    """Ask a trained model questions, one at a time: its rationale dim, its answer bright."""
     model = _find_model(folder)
+    base = _find_other(folder, compare) if compare else None
     from kot_platypus.app.chat import chat_with
 
-    chat_with(model, ask)
+    chat_with(model, ask, base=base, max_new_tokens=max_new_tokens)
+
+
+def _find_other(folder: Path, name: str) -> Path:
+    """The model to compare with: the base of a run, or any."""
+    from kot_platypus.models import resolve_model
+    from kot_platypus.recipe import load_recipe
+
+    if name != "base":
+        return resolve_model(name)
+    recipe = folder / "recipe.yaml"
+    if not recipe.is_file():
+        raise UsageError(
+            f"--compare base with {folder}, which is no run",
+            expected="a run folder, whose recipe names the base",
+            hint="Name the model: --compare gemma-3-270m",
+        )
+    section = load_recipe(str(recipe)).model
+    return resolve_model(section.name, section.revision)
 
 
 def _find_model(folder: Path) -> Path:

@@ -116,16 +116,17 @@ def load_task(task: str, kobest_dir: str | Path | None = None) -> TaskData:
 
 
 def load_texts(kobest_dir: str | Path | None = None) -> dict[str, list[tuple[str, ...]]]:
-    """The texts of KoBEST's items that models are tested on, by ``task/split``: no labels.
+    """The texts of KoBEST's items that models are tested on, by ``kobest/task/split``: no labels.
 
     Splits are test and, where it exists, dev. ``kobest_dir`` is as in ``load_task``.
     """
     texts = {}
+    own = "kobest-mini" if str(kobest_dir) == MINI else "kobest"
     for task in TASKS:
         splits = {"test": load_task(task, kobest_dir).test, "dev": _load_dev(task, kobest_dir)}
         for split, documents in splits.items():
             if documents:
-                texts[f"{task}/{split}"] = [
+                texts[f"{own}/{task}/{split}"] = [
                     tuple(str(row[name]) for name in COLUMNS[task] if name != "label")
                     for row in documents
                 ]

@@ -67,6 +67,13 @@ class Template(BaseModel):
         """What marks the answer line; empty when the template marks none."""
         return self.answer.partition("{target}")[0]
 
+    def is_complete(self, output: str, *, direct: bool = False) -> bool:
+        """Whether an output has stated its answer and closed that line; ``direct``: any line."""
+        *closed, _open = output.split("\n")
+        if direct:
+            return any(line.strip() for line in closed)
+        return self.parse_answer("\n".join(closed)) is not None
+
     def parse_answer(self, output: str) -> str | None:
         """The answer stated in a model's output, or None. Nothing is guessed.
 

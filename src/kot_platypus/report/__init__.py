@@ -17,7 +17,7 @@ def write_report(run: Path) -> None:
     from kot_platypus.artifacts import write_text
     from kot_platypus.report.card import render_card
     from kot_platypus.report.page import render_page
-    from kot_platypus.report.results import load_results
+    from kot_platypus.results import load_results
 
     results = load_results(run)
     write_text(run / "report.html", render_page(results))

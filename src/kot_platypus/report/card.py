@@ -15,7 +15,7 @@ from kot_platypus.recipe import METHOD_NAMES, Recipe, SourceSection
 from kot_platypus.report import tables, wording
 from kot_platypus.report.limits import list_limits
 from kot_platypus.report.page import write_command
-from kot_platypus.report.results import TUNED, KobestScore, Protocol, RunResults
+from kot_platypus.results import TUNED, KobestScore, Protocol, RunResults
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LICENCES = {"gemma": "gemma", "llama-2": "llama2", "polyglot-ko": "apache-2.0"}
@@ -78,7 +78,7 @@ def render_card(results: RunResults, prompt: str | None = None) -> str:
         snippet=fence(_write_snippet(results, prompt), "python"),
         command=fence(write_command(recipe), "sh"),
         data=[describe_source(source) for source in recipe.data.sources],
-        contamination=wording.describe_contamination(results),
+        audit=wording.describe_audit(results),
         counts=tables.tabulate_data(results),
         limits=list_limits(results),
     ) + "\n"  # fmt: skip

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kot_platypus.report.results import Estimate, Part
 from kot_platypus.report.wording import MINUS, format_count, format_p, name_task
+from kot_platypus.results import Estimate, Part
 
 ALPHA = 0.05
 """Differences whose corrected p-value is below it are called shown."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kot_platypus.records import Answer
-from kot_platypus.report.results import TUNED, RunResults
 from kot_platypus.report.wording import name_condition
+from kot_platypus.results import TUNED, RunResults
 
 NUM_DIFFERING, NUM_FAILED = 4, 2
 

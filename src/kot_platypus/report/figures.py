@@ -18,7 +18,13 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
-from kot_platypus.report.results import (
+from kot_platypus.report.wording import (
+    MINUS,
+    format_percent,
+    format_score_difference,
+    name_task,
+)
+from kot_platypus.results import (
     ALL,
     BASE,
     TUNED,
@@ -27,12 +33,6 @@ from kot_platypus.report.results import (
     KobestResults,
     LogLine,
     ProblemResults,
-)
-from kot_platypus.report.wording import (
-    MINUS,
-    format_percent,
-    format_score_difference,
-    name_task,
 )
 
 WIDTHS_IN = {"wide": 7.0, "narrow": 3.55}

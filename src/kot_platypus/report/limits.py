@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from kot_platypus.recipe import Recipe
-from kot_platypus.report.results import ALL, BASE, TUNED, RunResults
 from kot_platypus.report.wording import (
     format_count,
     format_interval,
@@ -11,6 +10,7 @@ from kot_platypus.report.wording import (
     name_task,
     select_kobest_pairs,
 )
+from kot_platypus.results import ALL, BASE, TUNED, RunResults
 
 
 def list_limits(results: RunResults) -> list[str]:

@@ -17,7 +17,7 @@ from kot_platypus.report.figures import (
     render_figure,
 )
 from kot_platypus.report.limits import list_limits
-from kot_platypus.report.results import ALL, BASE, TUNED, RunResults
+from kot_platypus.results import ALL, BASE, TUNED, RunResults
 
 
 def render_page(results: RunResults) -> str:

@@ -15,8 +15,8 @@ from rich.text import Text
 from kot_platypus.errors import DataError
 from kot_platypus.report.comparison import METRIC_NAMES, Key, list_keys
 from kot_platypus.report.published import NUM_QUESTIONS, Figure, load_figures, select_models
-from kot_platypus.report.results import Estimate, KobestScore, Part, read_part
 from kot_platypus.report.wording import format_count, format_score, name_task
+from kot_platypus.results import Estimate, KobestScore, Part, read_part
 
 Line = tuple[Text, dict[int, Text]]
 """A label, and a cell for each number of shots."""

@@ -8,15 +8,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kot_platypus.report.results import (
-    ALL,
-    BASE,
-    TUNED,
-    KobestResults,
-    RunResults,
-    load_results,
-    read_part,
-)
 from kot_platypus.report.tables import tabulate_problems, tabulate_scores
 from kot_platypus.report.wording import (
     format_count,
@@ -26,6 +17,15 @@ from kot_platypus.report.wording import (
     name_task,
     select_kobest_pairs,
     write_headline,
+)
+from kot_platypus.results import (
+    ALL,
+    BASE,
+    TUNED,
+    KobestResults,
+    RunResults,
+    load_results,
+    read_part,
 )
 
 _FILES = {

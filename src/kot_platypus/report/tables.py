@@ -6,15 +6,6 @@ from typing import Any, NamedTuple
 
 from kot_platypus.recipe import Recipe
 from kot_platypus.recipe_files import Section
-from kot_platypus.report.results import (
-    ALL,
-    BASE,
-    TUNED,
-    Difference,
-    Estimate,
-    KobestScore,
-    RunResults,
-)
 from kot_platypus.report.wording import (
     format_count,
     format_interval,
@@ -26,6 +17,15 @@ from kot_platypus.report.wording import (
     name_base,
     name_condition,
     name_task,
+)
+from kot_platypus.results import (
+    ALL,
+    BASE,
+    TUNED,
+    Difference,
+    Estimate,
+    KobestScore,
+    RunResults,
 )
 
 METRICS = ("macro_f1", "macro_f1_norm", "acc", "acc_norm")

@@ -6,7 +6,7 @@ import math
 from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
-from kot_platypus.report.results import (
+from kot_platypus.results import (
     ALL,
     BASE,
     TUNED,
@@ -247,9 +247,17 @@ def format_interval(estimate: Estimate, kind: str) -> str:
     return f"{low} to {high}" if is_signed else f"{low.rstrip('%')}\N{EN DASH}{high}"
 
 
-def describe_contamination(results: RunResults) -> str:
-    """Whether the training rows were checked against benchmarks, and what was found."""
-    verdict = results.contamination
+def describe_audit(results: RunResults) -> str:
+    """What is known of the training rows: errors, duplicates, text of benchmarks."""
+    audit, verdict = results.audit, results.contamination
+    sentences = []
+    if audit is not None:
+        sentences.append(
+            f"Checks of the rows: {audit['rows_with_errors']:,} of {audit['rows']:,} have errors, "
+            f"{_plural(audit['duplicates'], 'duplicate')}."
+        )
     if verdict is None:
-        return "The training rows were not checked for contamination."
-    return f"Contamination: {verdict.describe()}."
+        sentences.append("The training rows were not checked for contamination.")
+    else:
+        sentences.append(f"Contamination: {verdict.describe()}.")
+    return " ".join(sentences)

@@ -24,6 +24,7 @@ from kot_platypus.records import Record
 DROPPED = "dropped.jsonl"
 Columns = Literal["kocot", "alpaca"]
 Reason = Literal["waiting for review", "dropped in review", "duplicate", "contaminated"]
+_LEFT_OUT: dict[str, Reason] = {"waiting": "waiting for review", "dropped": "dropped in review"}
 
 
 class Dropped(Record):
@@ -63,22 +64,25 @@ def apply_decisions(
     if stage.begin():
         return stage.folder / ROWS
     counts: Counter[str] = Counter()
-    dropped: list[Dropped] = []
 
     def iter_lines() -> Iterator[str]:
         for draft in iter_drafts(rows):
             verdict, final, edits = judge(draft, decisions.get(draft.key))
             counts[verdict] += 1
-            row = make_row(final, columns, edits)
-            if verdict in ("waiting", "dropped"):
-                waiting = verdict == "waiting"
-                reason: Reason = "waiting for review" if waiting else "dropped in review"
-                dropped.append(Dropped(reason=reason, detail=_describe(final), row=row))
-            else:
+            if verdict not in _LEFT_OUT:
+                row = make_row(final, columns, edits)
                 yield json.dumps(row, ensure_ascii=False) + "\n"
 
+    def iter_dropped() -> Iterator[str]:
+        for draft in iter_drafts(rows):
+            verdict, final, edits = judge(draft, decisions.get(draft.key))
+            if reason := _LEFT_OUT.get(verdict):
+                row = make_row(final, columns, edits)
+                yield Dropped(reason=reason, detail=_describe(final), row=row).model_dump_json()
+                yield "\n"
+
     write_lines(stage.folder / ROWS, iter_lines())
-    write_lines(stage.folder / DROPPED, (each.model_dump_json() + "\n" for each in dropped))
+    write_lines(stage.folder / DROPPED, iter_dropped())
     stage.finish(counts=dict(counts))
     return stage.folder / ROWS
 

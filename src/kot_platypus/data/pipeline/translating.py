@@ -35,6 +35,7 @@ _PROBLEMS = {
     "unknown": "a placeholder that was never there",
     "empty": "the translation is empty",
     "too_long": "too long for one request of the service",
+    "refused": "the service refused this text",
 }
 
 
@@ -86,14 +87,14 @@ def make_translator(section: TranslateSection, *, retry: bool = False) -> Transl
 
 def estimate_rows(rows: Path, section: TranslateSection, account: Account) -> Estimate:
     """What translating the drafts in ``rows`` once would still cost. Nothing is sent."""
-    texts = {
+    texts = (
         getattr(draft.original, field)
         for draft in iter_drafts(rows)
         if draft.origin.language != "ko"
         for field in FIELDS
-    }
+    )
     with open_ledger(account.folder, account.name) as ledger:
-        return estimate(sorted(texts), make_translator(section), ledger)
+        return estimate(texts, make_translator(section), ledger)
 
 
 def translate_rows(

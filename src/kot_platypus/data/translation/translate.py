@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from kot_platypus.data.spool import iter_chunks
 from kot_platypus.data.translation.ledger import Ledger, SentRequest, make_key
 from kot_platypus.data.translation.protection import (
     Problem,
@@ -24,14 +25,23 @@ from kot_platypus.data.translation.protection import (
     protect,
     restore,
 )
-from kot_platypus.data.translation.services import Answer, AnswerLostError, Limits, Translator
+from kot_platypus.data.translation.services import (
+    Answer,
+    AnswerLostError,
+    Limits,
+    TextRefusedError,
+    Translator,
+)
 from kot_platypus.errors import BudgetError, KotError, ServiceError
 from kot_platypus.progress import Advance, console, show_status
 from kot_platypus.records import Record
 
 _MAX_LOST = 3
 """After so many lost answers to one request, the service is given up."""
+_MAX_REFUSED = 3
+"""A service that refuses so many texts and takes none is given up."""
 _POLL_S = 2.0
+_CHUNK_TEXTS = 4096
 
 
 class Outcome(Record):
@@ -55,18 +65,31 @@ class Estimate(Record):
     """Distinct texts whose translation lies in the ledger."""
 
 
-def estimate(texts: Sequence[str], translator: Translator, ledger: Ledger) -> Estimate:
-    """What ``translate_texts`` would still send and pay for these texts. Needs no key."""
-    drafts = {draft.key: draft for draft in _make_drafts(texts, translator) if draft.is_sent}
-    stored = ledger.find(drafts)
-    missing = [draft.xml for key, draft in drafts.items() if key not in stored]
-    characters = sum(map(count_characters, missing))
+def estimate(texts: Iterable[str], translator: Translator, ledger: Ledger) -> Estimate:
+    """What ``translate_texts`` would still send and pay for these texts. Needs no key.
+
+    Memory: about 150 bytes for each distinct text.
+    """
+    seen: set[str] = set()
+    characters = num_stored = 0
+    for chunk in iter_chunks(texts, _CHUNK_TEXTS):
+        drafts = {
+            draft.key: draft
+            for draft in _make_drafts(chunk, translator)
+            if draft.is_sent and draft.key not in seen
+        }
+        seen.update(drafts)
+        stored = ledger.find(drafts)
+        num_stored += len(stored)
+        characters += sum(
+            count_characters(draft.xml) for key, draft in drafts.items() if key not in stored
+        )
     price = translator.price_per_char
     return Estimate(
-        texts=len(missing),
+        texts=len(seen) - num_stored,
         characters=characters,
         price=None if price is None else price * characters,
-        stored=len(stored),
+        stored=num_stored,
     )
 
 
@@ -120,6 +143,8 @@ class _Draft:
         """The outcome, once all answers are in."""
         if self.is_too_long:
             return Outcome(text="", problems=(Problem(kind="too_long"),), cached=True)
+        if self.is_sent and self.key not in answers:
+            return Outcome(text="", problems=(Problem(kind="refused"),), cached=False)
         # Nothing but pieces is its own translation.
         answer = answers[self.key].strip() if self.is_sent else self.xml
         restored = restore(answer, self.protected.pieces)
@@ -208,6 +233,7 @@ class _Courier:
         self._copies = copies
         self._advance = advance
         self._counter: int | None = None
+        self._num_answered = self._num_refused = 0
         self._under_way: dict[Future[Answer], tuple[_Batch, SentRequest]] = {}
         self._stop: KotError | None = None
 
@@ -259,22 +285,39 @@ class _Courier:
         """Wait for the next answers and store them."""
         for future in wait(self._under_way, return_when=FIRST_COMPLETED).done:
             batch, request = self._under_way.pop(future)
-            try:
+            # Looked at, not raised: a future and the frame it is raised in would hold each other.
+            error = future.exception()
+            if error is None:
                 answer = future.result()
-                if len(answer.texts) != len(batch.texts):
-                    raise AnswerLostError(f"{len(answer.texts)} texts for {len(batch.texts)}")
-            except AnswerLostError as error:
+                if len(answer.texts) == len(batch.texts):
+                    self._store(batch, request, answer)
+                    continue
+                error = AnswerLostError(f"{len(answer.texts)} texts for {len(batch.texts)}")
+            if isinstance(error, AnswerLostError):
                 self._try_again(batch, request, waiting, str(error))
-            except KotError as error:
+            elif isinstance(error, KotError):
                 self._ledger.write_off(request, paid=0)
-                self._stop = error
+                self._take_refusal(batch, error)
             else:
-                # Half an emoji, where an answer was cut off, can be neither stored nor trained on.
-                texts = [text.encode(errors="replace").decode() for text in answer.texts]
-                self._ledger.finish(request, batch.keys, texts, paid=answer.characters)
-                if self._counter is not None:
-                    self._counter += answer.characters
-                self._advance(sum(self._copies[key] for key in batch.keys))
+                raise error
+
+    def _store(self, batch: _Batch, request: SentRequest, answer: Answer) -> None:
+        # Half an emoji, where an answer was cut off, can be neither stored nor trained on.
+        texts = [text.encode(errors="replace").decode() for text in answer.texts]
+        self._ledger.finish(request, batch.keys, texts, paid=answer.characters)
+        self._num_answered += 1
+        if self._counter is not None:
+            self._counter += answer.characters
+        self._advance(sum(self._copies[key] for key in batch.keys))
+
+    def _take_refusal(self, batch: _Batch, error: KotError) -> None:
+        """Go on without a text that is refused; stop when the refusal is not for the text."""
+        self._num_refused += 1
+        is_of_text = isinstance(error, TextRefusedError)
+        if is_of_text and (self._num_answered or self._num_refused < _MAX_REFUSED):
+            self._advance(sum(self._copies[key] for key in batch.keys))
+        else:
+            self._stop = error
 
     def _try_again(
         self, batch: _Batch, request: SentRequest, waiting: deque[_Batch], reason: str

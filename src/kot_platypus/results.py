@@ -148,6 +148,11 @@ class RunResults(Part):
         found = self.training.get("contamination")
         return Verdict.model_validate(found) if found else None
 
+    @property
+    def audit(self) -> dict[str, Any] | None:
+        """What the audit of the training rows counted; None in runs that had none."""
+        return self.manifests.get("audit")
+
     def find_difference(self, b: str, a: str = TUNED) -> Difference | None:
         """The paired comparison of ``a`` with ``b`` on the held-out problems."""
         pairs = self.comparison.problems
@@ -186,7 +191,7 @@ def load_results(run: Path) -> RunResults:
 
 
 def _load_manifests(run: Path) -> dict[str, dict[str, Any]]:
-    folders = ("data", "train/*", "merged", "evaluate/*/kobest", "evaluate/*/problems")
+    folders = ("data", "audit", "train/*", "merged", "evaluate/*/kobest", "evaluate/*/problems")
     files = [file for folder in folders for file in _find(run, f"{folder}/{MANIFEST}")]
     return {file.parent.relative_to(run).as_posix(): read_manifest(file.parent) for file in files}
 

@@ -1,0 +1,116 @@
+"""A trained model that answers questions piece by piece, in the template it was trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, Literal
+
+from kot_platypus.artifacts import read_json
+from kot_platypus.models import ADAPTER_INFO, load_model, load_tokenizer
+from kot_platypus.prompts import Template, find_stop_tokens, render_chat
+from kot_platypus.records import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Mode = Literal["cot", "direct"]
+"""``cot``: the rationale, then the answer. ``direct``: the answer at once."""
+_LONGEST_WAIT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A model, its tokenizer, and the template that frames a question."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    template: Template
+
+    def stream(
+        self, question: str, *, mode: Mode = "cot", max_new_tokens: int = 256
+    ) -> Iterator[str]:
+        """The answer to one question, greedily, in pieces as they come.
+
+        It ends at the model's end of sequence, after a complete answer line, or after
+        ``max_new_tokens``. A caller that stops asking for pieces stops the model.
+        """
+        from transformers import TextIteratorStreamer
+
+        text = self.render(question, mode)
+        inputs = self.tokenizer(
+            text, return_tensors="pt", add_special_tokens=not self.template.chat
+        ).to(self.model.device)
+        width = inputs["input_ids"].shape[1]
+        streamer = TextIteratorStreamer(
+            self.tokenizer, skip_prompt=True, timeout=_LONGEST_WAIT_S, skip_special_tokens=True
+        )
+        stopped, failures = Event(), list[BaseException]()
+
+        def generate() -> None:
+            try:
+                self._generate(inputs, width, mode, max_new_tokens, streamer, stopped)
+            except BaseException as error:
+                failures.append(error)
+                streamer.end()
+
+        thread = Thread(target=generate, daemon=True)
+        thread.start()
+        try:
+            yield from (piece for piece in streamer if piece)
+        finally:
+            stopped.set()
+            thread.join()
+        if failures:
+            raise failures[0]
+
+    def render(self, question: str, mode: Mode) -> str:
+        """What the model is given: the prompt, and of a direct answer how its line begins."""
+        text = self.template.render_prompt(question)
+        if self.template.chat:
+            text = render_chat(self.tokenizer, [Message(role="user", content=text)], ask=True)
+        # No space at the end: tokens hold the one before a word.
+        return text + self.template.answer_prefix.rstrip(" ") if mode == "direct" else text
+
+    def _generate(
+        self,
+        inputs: Any,
+        width: int,
+        mode: Mode,
+        max_new_tokens: int,
+        streamer: Any,
+        stopped: Event,
+    ) -> None:
+        import torch
+
+        def is_over(ids: Any, _scores: Any, **_: Any) -> Any:
+            said = self.tokenizer.decode(ids[0, width:], skip_special_tokens=True)
+            done = stopped.is_set() or self.template.is_complete(said, direct=mode == "direct")
+            return torch.tensor([done], device=ids.device)
+
+        ends = {"eos_token_id": find_stop_tokens(self.tokenizer)} if self.template.chat else {}
+        with torch.inference_mode():
+            self.model.generate(
+                **inputs,
+                **ends,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                stopping_criteria=[is_over],
+                streamer=streamer,
+            )
+
+
+def read_template(model_folder: Path) -> Template:
+    """The template that a model of ``kot merge`` or ``kot train`` was trained with."""
+    return Template.model_validate(read_json(model_folder / ADAPTER_INFO)["template"])
+
+
+def load_speaker(model_folder: Path, template: Template | None = None) -> Speaker:
+    """A model to talk to. A base model takes the ``template`` of the one it is compared with."""
+    return Speaker(
+        load_model(model_folder),
+        load_tokenizer(model_folder),
+        template or read_template(model_folder),
+    )

@@ -1,0 +1,81 @@
+"""The audit of training rows as they are: checks, duplicates, text of benchmarks. Changes nothing.
+
+Nothing is left out here. Text of a benchmark stops the training, unless the recipe allows it; the
+rest is for a person to look at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kot_platypus.artifacts import Stage, hash_file, hash_value, read_json, write_json, write_lines
+from kot_platypus.data.checks import KOREAN_CHECK_NAMES, Finding, check_korean
+from kot_platypus.data.dedupe import find_duplicates
+from kot_platypus.data.leaks import check_contamination
+from kot_platypus.formats import iter_rows
+from kot_platypus.records import Example, Record
+
+REPORT, FINDINGS = "report.json", "findings.jsonl"
+
+
+class FoundInRow(Record):
+    """What a check found in a row, counted from 0: a line of ``findings.jsonl``."""
+
+    row: int
+    finding: Finding
+
+
+def audit_rows(
+    data: Path, out: Path, benchmarks: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Any]:
+    """Check the Korean rows of ``data`` one by one, with each other, and against ``benchmarks``.
+
+    Writes ``out/report.json``, ``out/findings.jsonl``, and the folders ``duplicates`` and
+    ``contamination`` of those steps; the verdict on benchmarks lies beside ``data``. Conversations
+    are not checked one by one. Returns the report.
+    """
+    hashes = {name: hash_value(list(texts)) for name, texts in (benchmarks or {}).items()}
+    stage = Stage(
+        out,
+        "audit",
+        config={"checks": KOREAN_CHECK_NAMES},
+        inputs={"data": hash_file(data), **hashes},
+    )
+    if not stage.begin():
+        counts: Counter[str] = Counter()
+        failing: set[int] = set()
+        found = _iter_found(data, counts, failing)
+        write_lines(out / FINDINGS, (each.model_dump_json() + "\n" for each in found))
+        duplicates = find_duplicates(data, out / "duplicates")
+        report: dict[str, Any] = {
+            "rows": duplicates["rows"],
+            "rows_with_errors": len(failing),
+            "findings": dict(sorted(counts.items())),
+            "duplicates": duplicates["dropped"],
+            "contamination": None,
+        }
+        if benchmarks:
+            verdict = check_contamination(data, out / "contamination", benchmarks)
+            report["contamination"] = verdict.model_dump()
+        write_json(out / REPORT, report)
+        stage.finish(**report)
+    result: dict[str, Any] = read_json(out / REPORT)
+    return result
+
+
+def _iter_found(data: Path, counts: Counter[str], failing: set[int]) -> Iterator[FoundInRow]:
+    for number, row in enumerate(iter_rows(data)):
+        for finding in check_korean(row) if isinstance(row, Example) else ():
+            counts[f"{finding.check} ({finding.severity})"] += 1
+            if finding.severity == "error":
+                failing.add(number)
+            yield FoundInRow(row=number, finding=finding)
+
+
+def describe_audit(report: Mapping[str, Any]) -> str:
+    """The report in one line, e.g. ``108 rows: 1 with errors, 0 duplicates``."""
+    doubles = "1 duplicate" if report["duplicates"] == 1 else f"{report['duplicates']:,} duplicates"
+    return f"{report['rows']:,} rows: {report['rows_with_errors']:,} with errors, {doubles}"

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from kot_platypus.app.chat import style_pieces
+from kot_platypus.app.speaker import Speaker
+from kot_platypus.models import load_model, load_tokenizer
+from kot_platypus.prompts import load_template
+
+KOT = load_template("kot")
+
+
+@pytest.fixture(scope="module")
+def speaker(shared) -> Speaker:
+    folder = shared / "models" / "tiny-llama-ko"
+    return Speaker(load_model(folder, dtype="float32", device="cpu"), load_tokenizer(folder), KOT)
+
+
+def join_by_style(pieces: list[str], prefix: str = "정답: ") -> list[tuple[str, str]]:
+    """Neighbouring texts of one style as one."""
+    joined: list[tuple[str, str]] = []
+    for text, style in style_pieces(pieces, prefix):
+        if joined and joined[-1][1] == style:
+            joined[-1] = joined[-1][0] + text, style
+        else:
+            joined.append((text, style))
+    return joined
+
+
+WHOLE = "3에 4를 더한다.\n정답: 7\n"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[WHOLE], list(WHOLE), ["3에 4를 더한다.\n정", "답", ": 7\n"]],
+    ids=["at once", "by letters", "torn"],
+)
+def test_the_answer_line_is_bright_however_it_comes(pieces):
+    assert join_by_style(pieces) == [("3에 4를 더한다.\n", "dim"), ("정답: 7\n", "bold")]
+
+
+def test_the_word_within_a_line_is_no_answer():
+    assert join_by_style(["이것이 정답: 7이다.\n"]) == [("이것이 정답: 7이다.\n", "dim")]
+
+
+def test_nothing_is_lost_when_the_model_stops_in_the_middle_of_the_mark():
+    assert join_by_style(["풀이\n", "정답"]) == [("풀이\n정답", "dim")]
+
+
+def test_a_template_without_a_mark_has_one_style():
+    assert join_by_style(["한 줄\n"], prefix="") == [("한 줄\n", "")]
+
+
+def test_pieces_are_the_greedy_continuation(speaker):
+    import torch
+
+    question = "남자가 우산을 폈다. 왜 그랬는가?"
+    inputs = speaker.tokenizer(KOT.render_prompt(question), return_tensors="pt")
+    with torch.inference_mode():
+        ids = speaker.model.generate(**inputs, max_new_tokens=24, do_sample=False)
+    expected = speaker.tokenizer.decode(
+        ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+    )
+    pieces = list(speaker.stream(question, max_new_tokens=24))
+    assert "".join(pieces) == expected
+    assert len(pieces) > 3, "it came in one piece"
+
+
+def test_who_stops_listening_stops_the_model(speaker):
+    pieces = speaker.stream("끝이 없는 질문", max_new_tokens=2000)
+    assert isinstance(pieces, Iterator)
+    next(pieces)
+    pieces.close()  # returns at once, or the test runs into its time-out
+
+
+def test_a_direct_answer_begins_with_its_line(speaker):
+    assert speaker.render("3+4는?", "direct") == "질문: 3+4는?\n답변:\n정답:"
+    assert speaker.render("3+4는?", "cot") == "질문: 3+4는?\n답변:\n"
+
+
+def test_a_failing_model_is_heard(speaker, monkeypatch):
+    def fail(**_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(speaker.model, "generate", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(speaker.stream("3+4는?"))

@@ -1,0 +1,79 @@
+"""The pipeline as it is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from kot_platypus.cli import app
+from kot_platypus.data.engines import open_engine
+from kot_platypus.data.pipeline.build import build_dataset
+from tests.data.pipeline.apples import make_rows
+from tests.data.pipeline.conftest import BENCHMARK, Builder
+from tests.data.pipeline.test_build import list_files, lose_sentence
+
+
+@pytest.fixture
+def recipe(builder: Builder) -> Path:
+    made = builder.make_recipe(make_rows(12), decontaminate={"against": []})
+    path = builder.folder / "apples.yaml"
+    path.write_text(yaml.safe_dump(made.model_dump(mode="json")), encoding="utf-8")
+    return path
+
+
+def type_build(builder: Builder, recipe: Path, *options: str) -> str:
+    folders = ["--out", str(builder.out), "--ledger", str(builder.folder / "ledger")]
+    result = CliRunner().invoke(app, ["data", "build", str(recipe), *folders, *options])
+    return f"{result.exit_code}\n{result.output}"
+
+
+def test_the_price_is_told_before_anything_is_sent(builder: Builder, recipe: Path):
+    output = type_build(builder, recipe, "--estimate")
+    assert output.startswith("0\nTo be sent: ")
+    assert "US dollars" in output
+    assert not builder.service.bodies
+
+
+def test_what_came_out_and_what_it_cost_is_told(builder: Builder, recipe: Path):
+    output = type_build(builder, recipe)
+    assert f"Paid for in all: {builder.service.bill:,} characters." in output
+    assert str(builder.out / "dataset" / "train.parquet") in output
+
+
+def test_who_has_rows_to_review_is_told_how(builder: Builder, recipe: Path):
+    builder.service.translation = lose_sentence
+    assert f"12 rows wait for a person: kot data review {builder.out}" in type_build(
+        builder, recipe
+    )
+
+
+def test_a_spent_budget_is_one_line_and_no_failure_of_ours(builder: Builder, recipe: Path):
+    output = type_build(builder, recipe, "--budget", "10")
+    assert output.startswith("1\n")
+    assert "no more than the budget of 10" in " ".join(output.split())
+    assert "Traceback" not in output
+
+
+def test_options_of_data_sets_are_refused_for_a_training_recipe(tmp_path: Path):
+    arguments = ["data", "build", "demo", "--out", str(tmp_path / "x"), "--estimate"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "translates nothing" in result.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_every_engine_makes_the_same_data_set(builder: Builder, tmp_path: Path, engine: str):
+    rows = make_rows(700)
+    rows.append({**rows[3], "task": "other"})
+    recipe = builder.make_recipe(rows)
+    builder.build(recipe)
+    expected = list_files(builder.out)
+    with open_engine(engine, workers=2) as workers:
+        out = tmp_path / engine
+        load = lambda: {"picnics": [BENCHMARK]}  # noqa: E731
+        build_dataset(out, recipe, builder.account(), workers, load)
+    assert list_files(out) == expected

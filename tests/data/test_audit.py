@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from kot_platypus.artifacts import read_jsonl
+from kot_platypus.data.audit import FoundInRow, audit_rows, describe_audit
+from kot_platypus.data.build import load_korean_cot
+from kot_platypus.verdicts import read_verdict
+
+GOOD = {
+    "source": "사과 3개와 배 4개는 모두 몇 개인가?",
+    "rationale": "3 + 4 = 7이므로 7개이다.",
+    "target": "7개",
+}
+WRONG = {
+    "source": "연필 5자루와 펜 2자루는 모두 몇 자루인가?",
+    "rationale": "더하면 8자루이다.",
+    "target": "7자루",
+}
+MIXED = {"source": "바다는 왜 짠가?", "rationale": "바닷물에는 소금이 溶解되어 있다.", "target": ""}
+TALK = {"messages": [{"role": "user", "content": "안녕?"}, {"role": "assistant", "content": "네."}]}
+ITEM = "그는 어젯밤 늦게까지 도서관에서 시험 공부를 했다"
+
+
+def write_rows(path: Path, *rows: dict[str, object]) -> Path:
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def test_errors_and_duplicates_are_counted_and_placed(tmp_path: Path):
+    data = write_rows(tmp_path / "rows.jsonl", GOOD, WRONG, GOOD, MIXED, TALK)
+    report = audit_rows(data, tmp_path / "audit")
+    found = read_jsonl(tmp_path / "audit" / "findings.jsonl", FoundInRow)
+    assert [(each.row, each.finding.check) for each in found] == [
+        (1, "answer_mismatch"),
+        (3, "mixed_language"),
+    ]
+    assert describe_audit(report) == "5 rows: 2 with errors, 1 duplicate"
+    assert report["contamination"] is None
+    assert read_verdict(data) is None
+
+
+def test_text_of_a_benchmark_is_found_and_said_beside_the_data(tmp_path: Path):
+    leak = {**GOOD, "source": f"{ITEM}. 그는 왜 졸린가?"}
+    data = write_rows(tmp_path / "rows.jsonl", GOOD, leak)
+    report = audit_rows(data, tmp_path / "audit", {"nights": [ITEM]})
+    verdict = read_verdict(data)
+    assert verdict is not None
+    assert verdict.leaked_rows == 1
+    assert report["contamination"]["leaked_rows"] == 1
+
+
+def test_the_shipped_rows_have_no_errors(tmp_path: Path):
+    rows = [row.model_dump() for row in load_korean_cot()]
+    report = audit_rows(write_rows(tmp_path / "rows.jsonl", *rows), tmp_path / "audit")
+    assert report["rows_with_errors"] == 0
+    assert report["duplicates"] == 0
+
+
+def test_an_audit_is_not_done_twice(tmp_path: Path):
+    data = write_rows(tmp_path / "rows.jsonl", GOOD, WRONG)
+    first = audit_rows(data, tmp_path / "audit")
+    before = (tmp_path / "audit" / "manifest.json").read_bytes()
+    assert audit_rows(data, tmp_path / "audit") == first
+    assert (tmp_path / "audit" / "manifest.json").read_bytes() == before
