@@ -5,17 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from kot_platypus.app.chat import style_pieces
-from kot_platypus.app.speaker import Speaker
-from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.prompts import load_template
 
 KOT = load_template("kot")
-
-
-@pytest.fixture(scope="module")
-def speaker(shared) -> Speaker:
-    folder = shared / "models" / "tiny-llama-ko"
-    return Speaker(load_model(folder, dtype="float32", device="cpu"), load_tokenizer(folder), KOT)
 
 
 def join_by_style(pieces: list[str], prefix: str = "정답: ") -> list[tuple[str, str]]:

@@ -75,6 +75,18 @@ def test_training_lowers_the_loss_and_counts_what_it_did(trained):
     assert not (trained / "checkpoints").exists()
 
 
+def test_who_watches_sees_each_step_once_also_after_a_restart(data, base, tmp_path):
+    out = tmp_path / "watched"
+    for steps in (6, 9):  # the second training goes on from the checkpoint at step 4 or 6
+        with pytest.raises(KeyboardInterrupt):
+            train_adapter(data, base, out, SECTION, MODEL, callbacks=[StopAfter(steps)])
+    lines = (out / "checkpoints" / "log.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["step"] for row in rows] == list(range(1, 9))
+    assert {row["max_steps"] for row in rows} == {14}
+    assert all(row["tokens_per_second"] > 0 for row in rows)
+
+
 @pytest.mark.parametrize(
     ("name", "after"),
     [

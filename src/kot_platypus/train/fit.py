@@ -32,7 +32,7 @@ from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, encode_rows
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
-from kot_platypus.train.trainer import PackingTrainer, ShowProgress
+from kot_platypus.train.trainer import KeepLog, PackingTrainer, ShowProgress
 from kot_platypus.verdicts import Verdict, read_verdict
 
 # What changes neither the result nor what it means: an interrupted training goes on without it.
@@ -167,6 +167,7 @@ def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) 
     inner = model.get_base_model() if hasattr(model, "peft_config") else model
     return {
         "num_examples": len(encoded),
+        "num_cut": sum(item.num_cut > 0 for item in encoded),
         "num_processes": count_processes(),
         "optimizer_steps": steps,
         "tokens_seen": round(shown / len(encoded) * sum(len(item.ids) for item in encoded)),
@@ -205,7 +206,7 @@ def make_trainer(
         args=arguments,
         train_dataset=list(encoded),
         data_collator=collate,
-        callbacks=[SealCheckpoints(), ShowProgress(f"Training ({title})"), *callbacks],
+        callbacks=[SealCheckpoints(), KeepLog(), ShowProgress(f"Training ({title})"), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

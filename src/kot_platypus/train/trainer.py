@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import ExitStack, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +21,10 @@ from transformers import (
     TrainingArguments,
 )
 
+from kot_platypus.artifacts import write_lines
 from kot_platypus.progress import show_progress
+
+LIVE_LOG = "log.jsonl"
 
 
 class PackingTrainer(Trainer):  # type: ignore[misc]
@@ -121,6 +126,40 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Close the line."""
         self._stack.close()
+
+
+class KeepLog(TrainerCallback):  # type: ignore[misc]
+    """Writes each step's line as it comes, for who wants to watch: ``LIVE_LOG`` in the checkpoints.
+
+    Only for watching: the stage's log is written when the training is done, from the trainer's
+    state, and then this one goes with the checkpoints.
+    """
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Begin with the steps up to the checkpoint that the training goes on from."""
+        self._path = Path(args.output_dir) / LIVE_LOG
+        if state.is_world_process_zero:
+            past = (entry for entry in state.log_history if "loss" in entry)
+            write_lines(self._path, (self._format(entry, state) for entry in past))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: object,
+    ) -> None:
+        """Add a step."""
+        if state.is_world_process_zero and logs and "loss" in logs:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(self._format({**logs, "step": state.global_step}, state))
+
+    @staticmethod
+    def _format(entry: dict[str, float], state: TrainerState) -> str:
+        return json.dumps({**entry, "max_steps": state.max_steps}) + "\n"
 
 
 def describe_step(logs: dict[str, float]) -> str:

@@ -1,0 +1,58 @@
+"""What the tabs of the page share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from kot_platypus.app.markup import render
+from kot_platypus.app.questions import FindTexts
+from kot_platypus.app.runs import Run
+from kot_platypus.errors import KotError
+from kot_platypus.results import RunResults
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+"""For every event: the page is its only caller."""
+
+
+class ShownStep(NamedTuple):
+    """A step of a run. ``state`` is ``done``, ``started`` or ``to do``."""
+
+    name: str
+    title: str
+    state: str
+    duration: str
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the page shows of stages that it does not know itself."""
+
+    draw_figures: Callable[[RunResults], Mapping[str, str]]
+    """Pictures as SVG whose texts are escaped: ``problems``, ``differences``, ``shots``."""
+    find_texts: FindTexts
+    list_steps: Callable[[Path, RunResults], Sequence[ShownStep]]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the tabs share."""
+
+    blocks: gr.Blocks
+    runs: Sequence[Run]
+    chosen: gr.Dropdown
+    """The run to show, as its place in ``runs``."""
+    views: Views
+
+    def on_choice(self, action: Callable[..., Any], inputs: Any, outputs: Any) -> None:
+        """Do ``action`` when the page is opened and when another run is chosen."""
+        gr.on([self.blocks.load, self.chosen.change], action, inputs, outputs, **PRIVATE)
+
+
+def describe_error(error: KotError) -> str:
+    """An error as HTML, for the place where the result would be."""
+    return render("message", text=str(error), kind="error")

@@ -1,0 +1,209 @@
+"""Results: the scores, their pictures, and what changed between two models."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from kot_platypus.app.markup import name_model, name_task, render
+from kot_platypus.app.page import PRIVATE, Page, describe_error
+from kot_platypus.app.questions import (
+    CHANGES,
+    KOBEST,
+    PROBLEMS,
+    Pair,
+    RunModel,
+    load_pairs,
+    select_pairs,
+)
+from kot_platypus.errors import KotError
+from kot_platypus.results import BASE, TUNED, Estimate, RunResults
+
+PER_PAGE = 20
+_NAMES = {
+    "": "전체",
+    "repaired": "고쳐짐 ✗→✓",
+    "broken": "망가짐 ✓→✗",
+    "both wrong": "둘 다 틀림",
+    "both right": "둘 다 맞음",
+}
+
+
+class TaskTable(NamedTuple):
+    """One task's macro F1: a row a model, a column a number of shots."""
+
+    name: str
+    questions: str
+    shots: tuple[int, ...]
+    rows: tuple[tuple[str, tuple[Estimate | None, ...]], ...]
+
+
+def tabulate_tasks(results: RunResults) -> list[TaskTable]:
+    """The KoBEST tables of a run, in the order of its recipe."""
+    tables = []
+    for task in results.recipe.evaluate.tasks:
+        scores = {
+            who: part.results[task] for who, part in results.kobest.items() if task in part.results
+        }
+        if not scores:
+            continue
+        shots = tuple(sorted({n for by_shots in scores.values() for n in by_shots}))
+        counts = sorted({score.n for by_shots in scores.values() for score in by_shots.values()})
+        rows = tuple(
+            (who, tuple(by_shots[n].macro_f1 if n in by_shots else None for n in shots))
+            for who, by_shots in scores.items()
+        )
+        tables.append(TaskTable(task, " / ".join(map(str, counts)), shots, rows))
+    return tables
+
+
+def show_overview(page: Page, place: int) -> str:
+    """The scores of a run as HTML."""
+    try:
+        results = page.runs[place].read()
+    except KotError as error:
+        return describe_error(error)
+    where = results.recipe.evaluate.kobest_dir
+    return render(
+        "overview",
+        results=results,
+        figures=page.views.draw_figures(results),
+        tasks=tabulate_tasks(results),
+        benchmark="KoBEST mini" if where == "mini" else "KoBEST",
+        protocol=next((part.protocol for part in results.kobest.values()), None),
+    )
+
+
+def build_results(page: Page) -> None:
+    """The tab."""
+    overview = gr.HTML(elem_id="overview")
+    page.on_choice(lambda place: show_overview(page, place), [page.chosen], [overview])
+    gr.HTML('<h2 class="kot">무엇이 달라졌나 <small>question by question</small></h2>')
+    with gr.Row():
+        test = gr.Radio(
+            [("문제 풀이 (held-out)", PROBLEMS), ("KoBEST", KOBEST)],
+            value=PROBLEMS,
+            label="시험 Test",
+            elem_id="test",
+            min_width=280,
+        )
+        before = gr.Dropdown([], label="앞 Before", elem_id="model-before")
+        after = gr.Dropdown([], label="뒤 After", elem_id="model-after")
+    change = gr.Radio([("전체", "")], value="", label="달라진 것 Change", elem_id="change")
+    with gr.Row():
+        task = gr.Dropdown([("모든 종류", "")], value="", label="종류 Task", elem_id="task")
+        words = gr.Textbox("", label="찾기 Search", elem_id="words")
+    found = gr.HTML(elem_id="questions")
+    at, counted, back, on = add_pager("questions")
+    asked = [test, before, after, change, task, words]
+    shown = [found, change, task, counted, at]
+
+    def show(place: int, step: int, *filters: Any) -> tuple[Any, ...]:
+        return show_questions(page, place + step, *filters)
+
+    events = [test.input, before.input, after.input, change.input, task.input, words.input]
+    gr.on(events, lambda *a: show(0, 0, *a), asked, shown, trigger_mode="always_last", **PRIVATE)
+    back.click(lambda n, *a: show(n, -1, *a), [at, *asked], shown, **PRIVATE)
+    on.click(lambda n, *a: show(n, 1, *a), [at, *asked], shown, **PRIVATE)
+    begun = gr.on(
+        [page.blocks.load, page.chosen.change],
+        lambda place: _offer_models(page, place),
+        [page.chosen],
+        [before, after, test],
+        **PRIVATE,
+    )
+    begun.then(lambda *a: show(0, 0, *a), asked, shown, **PRIVATE)
+
+
+def add_pager(name: str) -> tuple[gr.State, gr.HTML, gr.Button, gr.Button]:
+    """The page's number from 0, where the count is shown, and the two buttons."""
+    with gr.Row(elem_classes="pager"):
+        back = gr.Button("◀ 앞", min_width=80, size="sm", elem_id=f"{name}-back")
+        counted = gr.HTML(elem_classes="counted", elem_id=f"{name}-count")
+        on = gr.Button("다음 ▶", min_width=80, size="sm", elem_id=f"{name}-next")
+    return gr.State(0), counted, back, on
+
+
+def cut_page(number: int, count: int, per_page: int = PER_PAGE) -> tuple[int, slice, str]:
+    """The nearest page there is, what lies on it, and both in words."""
+    number = min(max(number, 0), max(count - 1, 0) // per_page)
+    start, end = number * per_page, min((number + 1) * per_page, count)
+    text = f"{start + 1:,}~{end:,} / {count:,}" if count else "0"
+    return number, slice(start, end), text
+
+
+def show_questions(
+    page: Page,
+    number: int,
+    test: str,
+    before: str,
+    after: str,
+    change: str,
+    task: str,
+    words: str,
+) -> tuple[Any, ...]:
+    """One page of questions, and how many of each kind there are."""
+    if not before or not after:
+        return render("questions", pairs=[], before="", after=""), gr.skip(), gr.skip(), "0", 0
+    sides = [_find_model(page, value) for value in (before, after)]
+    try:
+        pairs = load_pairs(test, sides[0], sides[1], page.views.find_texts)
+    except KotError as error:
+        return describe_error(error), gr.skip(), gr.skip(), "", 0
+    tasks = list(dict.fromkeys(pair.task for pair in pairs))
+    task = task if task in tasks else ""
+    fitting = select_pairs(pairs, task=task, words=words)
+    chosen = select_pairs(fitting, change=change)
+    number, part, text = cut_page(number, len(chosen))
+    names = [_name_model_of_run(page, value) for value in (before, after)]
+    return (
+        render("questions", pairs=chosen[part], before=names[0], after=names[1]),
+        gr.Radio(_count_changes(fitting), value=change),
+        gr.Dropdown([("모든 종류", ""), *((name_task(t), t) for t in tasks)], value=task),
+        render("message", text=text, kind="count"),
+        number,
+    )
+
+
+def _count_changes(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
+    counts = Counter(pair.change for pair in pairs)
+    return [
+        (f"{_NAMES[change]} ({counts[change] if change else len(pairs):,})", change)
+        for change in ("", *CHANGES)
+    ]
+
+
+def _offer_models(page: Page, place: int) -> tuple[Any, ...]:
+    """Every tested model of every run; of the chosen run the base and the trained one first."""
+    results = page.runs[place].read()
+    values = [
+        f"{number}/{who}"
+        for number, run in enumerate(page.runs)
+        for who in dict.fromkeys([*run.read().answers, *run.read().kobest])
+    ]
+    choices = [(_name_model_of_run(page, value), value) for value in values]
+    test = PROBLEMS if results.answers or not results.kobest else KOBEST
+    return (
+        gr.Dropdown(choices, value=_choose(values, f"{place}/{BASE}")),
+        gr.Dropdown(choices, value=_choose(values, f"{place}/{TUNED}")),
+        test,
+    )
+
+
+def _choose(values: Sequence[str], wanted: str) -> str | None:
+    return wanted if wanted in values else next(iter(values), None)
+
+
+def _name_model_of_run(page: Page, value: str) -> str:
+    number, who = value.split("/", 1)
+    name = name_model(who)
+    return f"{page.runs[int(number)].name} · {name}" if len(page.runs) > 1 else name
+
+
+def _find_model(page: Page, value: str) -> RunModel:
+    number, who = value.split("/", 1)
+    run = page.runs[int(number)]
+    return RunModel(run.folder, run.read(), who)

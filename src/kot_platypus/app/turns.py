@@ -1,0 +1,135 @@
+"""One question and what the models of a run answer, as HTML that grows while they write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from kot_platypus.app.chat import ANSWER_STYLE, RATIONALE_STYLE, style_pieces
+from kot_platypus.app.markup import render
+from kot_platypus.app.runs import Run
+from kot_platypus.app.speaker import Mode, Speaker, load_speaker
+from kot_platypus.artifacts import read_jsonl
+from kot_platypus.errors import KotError, ModelError
+from kot_platypus.models import find_model, resolve_model
+from kot_platypus.records import Example
+from kot_platypus.results import BASE, TUNED
+
+MODES: dict[Mode, str] = {"cot": "풀이 후 답 (chain of thought)", "direct": "바로 답 (direct)"}
+BOTH = "both"
+_CLASSES = {RATIONALE_STYLE: "rationale", ANSWER_STYLE: "answer"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one model has said so far."""
+
+    who: str
+    note: str = "기다리는 중"
+    parts: tuple[tuple[str, str], ...] = ()
+    is_writing: bool = False
+
+    def add(self, text: str, style: str) -> Side:
+        """With another piece of text."""
+        name = _CLASSES.get(style, "plain")
+        if self.parts and self.parts[-1][1] == name:
+            text = self.parts[-1][0] + text
+            return replace(self, parts=(*self.parts[:-1], (text, name)))
+        return replace(self, parts=(*self.parts, (text, name)))
+
+
+def stream_answer(
+    speaker: Speaker, side: Side, question: str, mode: Mode, max_new_tokens: int
+) -> Iterator[Side]:
+    """The side as it grows, a step for each piece. Closing it stops the model."""
+    prefix = speaker.template.answer_prefix
+    pieces = speaker.stream(question, mode=mode, max_new_tokens=max_new_tokens)
+    said = _begin_line(prefix, pieces) if mode == "direct" and prefix else pieces
+    side, started = replace(side, note="", is_writing=True), time.monotonic()
+    try:
+        yield side
+        for text, style in style_pieces(said, prefix):
+            side = side.add(text, style)
+            yield side
+    finally:
+        pieces.close()  # type: ignore[attr-defined]
+    yield replace(side, note=f"{time.monotonic() - started:.1f}초", is_writing=False)
+
+
+def _begin_line(prefix: str, pieces: Iterator[str]) -> Iterator[str]:
+    """A direct answer with how its line begins, which stands in the prompt."""
+    yield prefix
+    yield next(pieces, "").lstrip(" ")
+    yield from pieces
+
+
+@lru_cache(maxsize=4)
+def _load(tuned: str, base: tuple[str, str | None] | None) -> Speaker:
+    """The trained model, or the base that answers in its template; loaded when first asked."""
+    folder = resolve_model(tuned)
+    if base is None:
+        return load_speaker(folder)
+    name, revision = base
+    found = find_model(name, revision)
+    is_whole = found is not None and any(found.glob("*.safetensors"))
+    place = found if found and is_whole else resolve_model(name, revision)
+    return load_speaker(place, _load(tuned, None).template)
+
+
+def find_speaker(run: Run, who: str) -> Speaker:
+    """A model of a run to talk to. Raises ModelError while there is none."""
+    if who == BASE:
+        section = run.read().recipe.model
+        return _load(run.tuned, (section.name, section.revision))
+    if run.tuned == str(run.folder / "merged") and not Path(run.tuned, "kot.json").is_file():
+        raise ModelError(
+            f"{run.name} has no trained model yet",
+            expected="a finished kot run",
+            hint="Type the kot run that makes it again.",
+        )
+    return _load(run.tuned, None)
+
+
+def read_examples(run: Run) -> dict[str, str]:
+    """Questions that nobody trained on, and their answers."""
+    path = run.folder / "data" / "heldout.jsonl"
+    rows = read_jsonl(path, Example) if path.is_file() else []
+    return {row.source: row.target for row in rows}
+
+
+def answer(
+    run: Run,
+    question: str,
+    mode: Mode,
+    whom: str,
+    max_new_tokens: int,
+    is_stopped: Callable[[], bool],
+) -> Iterator[str]:
+    """The turn as HTML, again and again as it grows: the trained model first, for it ends first."""
+    truth = read_examples(run).get(question)
+    label = MODES[mode] + (f" · 정답 {truth}" if truth else "")
+    sides = {who: Side(who) for who in (BASE, TUNED) if whom in (who, BOTH)}
+
+    def show(side: Side) -> str:
+        sides[side.who] = side
+        return render("turn", question=question, mode=label, sides=list(sides.values()))
+
+    for who in reversed(list(sides)):
+        yield show(replace(sides[who], note="모델을 불러오는 중"))
+        try:
+            speaker = find_speaker(run, who)
+            grown = stream_answer(speaker, sides[who], question, mode, max_new_tokens)
+            for side in grown:
+                yield show(side)
+                if is_stopped():
+                    grown.close()  # type: ignore[attr-defined]
+                    for each in sides.values():
+                        if each.who == who or not each.parts:
+                            html = show(replace(each, note="멈춤", is_writing=False))
+                    yield html
+                    return
+        except KotError as error:
+            yield show(Side(who, "").add(str(error), ""))

@@ -1,0 +1,200 @@
+"""The verb that shows runs in a browser: app. Here the page gets what it needs of the stages."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from kot_platypus.cli.app import app
+from kot_platypus.cli.options import example
+from kot_platypus.errors import KotError, UsageError, require_extra
+from kot_platypus.serving import LOOPBACK, listen, serve
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from kot_platypus.app.page import ShownStep, Views
+    from kot_platypus.app.questions import KobestText
+    from kot_platypus.results import RunResults
+
+PORT = 7860
+
+
+@app.command(
+    "app",
+    epilog=example("kot app runs/demo", "kot app runs/a runs/b", "kot app runs/demo --space space"),
+)
+def show_app(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--data", help="Also the review page of what kot data build wrote here."),
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = PORT,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = LOOPBACK[0],
+    browser: Annotated[bool, typer.Option(help="Whether to open a browser.")] = True,
+    space: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--space", help="Write a folder for a Hugging Face Space instead."),
+    ] = None,
+    model_id: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--model-id", help="The model on the Hub that a Space takes, not a copy."),
+    ] = None,
+) -> None:
+    """Show runs in a browser: chat, results, data, training. This machine only by default."""
+    require_extra("gradio", "app", "the page of kot app")
+    from kot_platypus.app.runs import open_runs
+
+    opened = open_runs(runs)
+    if space is not None:
+        from kot_platypus.app.space import write_space
+
+        if len(opened) > 1:
+            raise UsageError(
+                f"--space with {len(opened)} runs", expected="one", hint="Write a Space for each."
+            )
+        write_space(opened[0], space, model_id)
+        print(space)
+        return
+    if model_id is not None:
+        raise UsageError("--model-id without --space", expected="both", hint="Add --space FOLDER.")
+    is_here = host in (*LOOPBACK, "::1")
+    if not is_here:
+        print(
+            f"kot: listening on {host}: whoever reaches this port can read these runs and use "
+            "their models. There is no password.",
+            file=sys.stderr,
+        )
+    listener = listen(host, port)
+    from kot_platypus.app.site import make_site
+
+    site = make_site(opened, make_views(), only_here=is_here)
+    serve(site, listener, open_browser=browser)
+
+
+def serve_space(run: str, *, model_id: str | None, has_base: bool) -> None:
+    """What the app.py of a Space calls: the page of the run in the folder ``run`` beside it.
+
+    It listens where gradio would: $GRADIO_SERVER_NAME and $GRADIO_SERVER_PORT, which the Hub sets;
+    else on this machine alone.
+    """
+    from kot_platypus.app.runs import open_runs
+    from kot_platypus.app.site import make_site
+
+    (opened,) = open_runs([Path(run)])
+    opened = replace(opened, tuned=model_id or opened.tuned, has_base=has_base)
+    host = os.environ.get("GRADIO_SERVER_NAME", LOOPBACK[0])
+    listener = listen(host, int(os.environ.get("GRADIO_SERVER_PORT", PORT)))
+    site = make_site([opened], make_views(), only_here=host in LOOPBACK, is_framed=True)
+    serve(site, listener)
+
+
+def make_views() -> Views:
+    """What the page shows of report, evaluation and the run's plan."""
+    from kot_platypus.app.page import Views
+
+    return Views(draw_figures, find_texts, list_steps)
+
+
+# --- the stages, in the page's words -----------------------------------------------------------
+
+
+def draw_figures(results: RunResults) -> Mapping[str, Markup]:
+    """The report's pictures under Korean names."""
+    from kot_platypus.app.markup import name_model
+    from kot_platypus.report.figures import (
+        draw_accuracies,
+        draw_differences,
+        draw_shots,
+        render_figure,
+    )
+    from kot_platypus.report.tables import list_families
+    from kot_platypus.report.wording import select_kobest_pairs
+    from kot_platypus.results import ALL, BASE, TUNED
+
+    figures = {}
+    tested = {who: part for who, part in results.problems.items() if ALL in part.results}
+    if tested:
+        names = {who: name_model(who) for who in tested}
+        draw = draw_accuracies(tested, names, list_families(results))
+        figures["problems"] = render_figure("problems", "문제 풀이 정답률", draw)
+    if pairs := select_kobest_pairs(results):
+        label = "KoBEST macro F1, 학습한 모델 − 기본 모델"
+        figures["differences"] = render_figure(
+            "differences", label, draw_differences({TUNED: pairs})
+        )
+    shown = {who: results.kobest[who] for who in (BASE, TUNED) if who in results.kobest}
+    several = [
+        task
+        for task in results.recipe.evaluate.tasks
+        if any(len(part.results.get(task, {})) > 1 for part in shown.values())
+    ]
+    if several:
+        draw = draw_shots(shown, several)
+        figures["shots"] = render_figure("shots", "예시 수에 따른 macro F1", draw)
+    return figures
+
+
+def find_texts(results: RunResults) -> Mapping[tuple[str, int], KobestText]:
+    """The run's KoBEST questions, where their files are at hand: nothing is fetched."""
+    section = results.recipe.evaluate
+    where = section.kobest_dir
+    return _read_texts(section.protocol, section.tasks, where, section.limit) if where else {}
+
+
+@lru_cache(maxsize=4)
+def _read_texts(
+    protocol: str, tasks: tuple[str, ...], kobest_dir: str, limit: int | None
+) -> Mapping[tuple[str, int], KobestText]:
+    from kot_platypus.app.questions import KobestText
+    from kot_platypus.evaluate.protocols import build_questions, load_data, load_protocol
+
+    texts = {}
+    try:
+        loaded = load_protocol(protocol)
+        for task in tasks:
+            for question in build_questions(loaded, load_data(loaded, task, kobest_dir), 0, limit):
+                choices = tuple(request.continuation.strip() for request in question.requests)
+                text = KobestText(question.requests[0].context, choices)
+                texts[task, question.doc_id] = text
+    except KotError:  # moved since, or another machine's path: the scores can be shown all the same
+        return {}
+    return texts
+
+
+_STEPS = {
+    "data": "데이터 만들기",
+    "audit": "데이터 점검",
+    "merged": "모델 합치기",
+    "train": "학습",
+    "kobest": "KoBEST 채점",
+    "problems": "문제 풀이",
+}
+
+
+def list_steps(run: Path, results: RunResults) -> Sequence[ShownStep]:
+    """The steps of a run that leave a folder, and how far each is."""
+    from kot_platypus.app.markup import name_model
+    from kot_platypus.app.page import ShownStep
+    from kot_platypus.report.wording import format_seconds
+    from kot_platypus.run import plan_steps
+
+    shown = []
+    for step in plan_steps(results.recipe, run):
+        if step.folder is None:
+            continue
+        first, *rest = place = step.folder.relative_to(run).parts
+        kind = place[-1] if first == "evaluate" else first
+        who = f": {name_model(rest[0])}" if rest else ""
+        seconds = results.manifests.get("/".join(place), {}).get("seconds")
+        duration = "" if seconds is None else format_seconds(seconds)
+        shown.append(ShownStep(_STEPS[kind] + who, step.title, step.state, duration))
+    return shown
