@@ -11,6 +11,7 @@ from kot_platypus.cli import results  # noqa: F401  isort: skip
 from kot_platypus.cli import serving  # noqa: F401  isort: skip
 from kot_platypus.cli import leaderboard  # noqa: F401  isort: skip
 from kot_platypus.cli import pages  # noqa: F401  isort: skip
+from kot_platypus.cli import publishing  # noqa: F401  isort: skip
 from kot_platypus.cli.app import app
 
 __all__ = ["app", "main"]
