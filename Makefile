@@ -1,6 +1,7 @@
 # make demo   set everything up and run the main job: a Korean model that reasons, and its report
 # make test   set everything up and pass the tests
 # make setup  only set everything up
+# make docs   build the documentation's site: open site/index.html
 #
 # PYTHON   the Python to use (3.11 or newer)
 # TORCH    the PyTorch to install. Where pip offers a CPU build (2.13.0+cpu) this takes it; elsewhere
@@ -20,7 +21,7 @@ $(shell rm -f $(STAMP))
 endif
 endif
 
-.PHONY: setup demo test test-slow lint format clean help
+.PHONY: setup demo test test-slow lint format docs clean help
 
 setup: $(STAMP)
 
@@ -42,6 +43,11 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/zensical build --strict --clean
+	$(BIN)/python docs/check_site.py
+
 # torch first, so that nothing else decides which build of it is taken.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -53,8 +59,13 @@ $(STAMP): pyproject.toml constraints.txt
 	  --constraint constraints.txt --editable '.[app,data,demo,dev,lm-eval,qlora,ray,translate]'
 	@echo '$(TORCH)' > $(VENV)/.torch && touch $@
 
+$(VENV)/.docs: $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache docs/generated site
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from korean_edits import EDITS
+from kot_platypus.data import minhash
 from kot_platypus.data.build import load_korean_cot
 from kot_platypus.data.contamination import BenchmarkIndex, Item, join_cells
 from kot_platypus.data.dedupe import find_duplicates
@@ -113,6 +114,42 @@ def measure_near(kobest_dir: str, count: int) -> list[str]:
             pair.similarity >= 0.7 and source[pair.first] != source[pair.second] for pair in pairs
         )
         lines.append(f"| {name} | {len(copies):,} | {found / len(copies):.1%} | {wrong} |")
+    return lines
+
+
+TEMPLATE = (
+    "다음 글을 읽고 글쓴이가 느낀 감정이 긍정인지 부정인지 판단하시오. 답은 긍정 또는 부정 가운데 "
+    "하나로만 쓰고 이유는 쓰지 마시오. 글: "
+)
+
+
+def measure_template(kobest_dir: str, count: int) -> list[str]:
+    """Rows that share a template, and copies of some without one word."""
+    rng = random.Random(SEED)
+    fillings = sorted({text for task, text in load_train(kobest_dir) if task == "copa"})[:count]
+    chosen = rng.sample(range(len(fillings)), len(fillings) // 10)
+    copies = []
+    for i in chosen:
+        words = fillings[i].split()
+        del words[rng.randrange(len(words))]
+        copies.append(" ".join(words))
+    lines = [
+        "| compared in a large bucket | pairs a row | copies found | processor s |",
+        "|---|---|---|---|",
+    ]
+    for neighbours in (2, minhash.NEIGHBOURS, minhash.MAX_BUCKET - 1):
+        minhash.NEIGHBOURS, usual = neighbours, minhash.NEIGHBOURS
+        started = time.process_time()
+        pairs = find_pairs(TEMPLATE + filling for filling in [*fillings, *copies])
+        seconds = time.process_time() - started
+        minhash.NEIGHBOURS = usual
+        together = {(pair.first, pair.second) for pair in pairs}
+        found = sum((i, len(fillings) + n) in together for n, i in enumerate(chosen))
+        rows = len(fillings) + len(copies)
+        lines.append(
+            f"| {neighbours} neighbours | {len(pairs) / rows:.0f} | {found} of {len(copies)} "
+            f"| {seconds:.1f} |"
+        )
     return lines
 
 
@@ -221,6 +258,7 @@ def main() -> None:
     for title, measure, count in (
         ("Contamination", measure_contamination, options.items),
         ("Near-duplicates", measure_near, options.items),
+        ("Near-duplicates in a template", measure_template, options.items),
         ("Time and memory", measure_speed, options.rows),
     ):
         print(f"### {title}", "", *measure(options.kobest_dir, count), "", sep="\n", flush=True)

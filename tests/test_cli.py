@@ -21,7 +21,8 @@ from .evaluation_builder import write_evaluation
 
 VERBS = (
     *("run", "recipes", "data", "train", "merge"),
-    *("eval", "lm-eval", "requests", "compare", "report", "card", "chat", "app"),
+    *("eval", "lm-eval", "requests", "compare", "report", "card", "chat", "serve-check"),
+    *("leaderboard", "app", "publish"),
 )
 SMALL = """
 name: small

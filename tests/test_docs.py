@@ -1,34 +1,85 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import typer.main
+import yaml
 
+from kot_platypus import records
 from kot_platypus.cli import app
-from kot_platypus.dataset_recipe import list_dataset_recipes, load_dataset_recipe
+from kot_platypus.dataset_recipe import DatasetRecipe, load_dataset_recipe
 from kot_platypus.evaluate.protocols import list_protocols, load_protocol
 from kot_platypus.formats import read_rows
 from kot_platypus.prompts import load_templates
-from kot_platypus.recipe import list_recipes, load_recipe
+from kot_platypus.recipe import Recipe, list_recipes, load_recipe
+from kot_platypus.recipe_files import RECIPES
 
 ROOT = Path(__file__).parents[1]
-TRAINING_PAGE = ROOT / "docs" / "training.md"
-PROTOCOLS_PAGE = ROOT / "docs" / "protocols.md"
-TUTORIAL_PAGE = ROOT / "docs" / "tutorial.md"
-PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/*.md")])
+DOCS = ROOT / "docs"
+GENERATED = DOCS / "generated"
+TRAINING_PAGE = DOCS / "training.md"
+PROTOCOLS_PAGE = DOCS / "protocols.md"
+TUTORIAL_PAGE = DOCS / "tutorial.md"
+DATASET_PAGE = DOCS / "tutorial" / "dataset.md"
+SITE_PAGES = sorted(page for page in DOCS.rglob("*.md") if GENERATED not in page.parents)
+PAGES = [*sorted(ROOT.glob("*.md")), *SITE_PAGES]
+BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.M | re.S)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 LAUNCHED = re.compile(r"^(?:(?:\.venv/bin/)?kot|(?:torchrun|accelerate) .*-m kot_platypus) (.*)$")
+
+
+def load_script(name: str) -> ModuleType:
+    """A program of docs/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+GENERATE = load_script("generate")
+CHECK_SITE = load_script("check_site")
+GROUP = typer.main.get_command(app)
+COMMANDS = {words[1:]: command for words, command in GENERATE.iter_commands(GROUP, ("kot",))}
 
 
 def find_commands(page: Path) -> list[list[str]]:
     """The arguments of every command of ours in a page's code blocks, as a shell would split."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     found = [match[1] for line in lines if (match := LAUNCHED.match(line))]
-    return [shlex.split(text.partition(" > ")[0], comments=True) for text in found]
+    return [split_command(text) for text in found]
+
+
+def split_command(text: str) -> list[str]:
+    return shlex.split(text.partition(" > ")[0], comments=True)
+
+
+def find_mentions(page: Path) -> list[list[str]]:
+    """The words after ``kot`` of every command named within a sentence."""
+    prose = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    return [text.split() for text in re.findall(r"`(?:\.venv/bin/)?kot ([^`]+)`", prose)]
+
+
+def parse_command(verb: str, *arguments: str) -> None:
+    """Raise what a terminal would print when a command cannot be typed so."""
+    command = GROUP.commands[verb]
+    if verb == "data":
+        verb, *arguments = arguments
+        command = command.commands[verb]
+    context = command.make_context(verb, list(arguments))
+    recipe = context.params.get("recipe")
+    if recipe in list_recipes():
+        load_recipe(recipe, context.params.get("overrides") or ())
+
+
+def name_page(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
 @pytest.mark.parametrize("name", list_protocols())
@@ -45,20 +96,38 @@ def test_page_names_every_template(name):
     assert f"| `{name}` |" in TRAINING_PAGE.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
 def test_commands_of_a_page_can_be_typed(page):
-    group = typer.main.get_command(app)
-    for verb, *arguments in find_commands(page):
-        command = group.commands[verb]
-        if verb == "data":
-            verb, *arguments = arguments
-            command = command.commands[verb]
-        context = command.make_context(verb, arguments)
-        recipe = context.params.get("recipe")
-        if recipe in list_recipes():
-            load_recipe(recipe, context.params.get("overrides") or ())
-        if recipe in list_dataset_recipes():
-            load_dataset_recipe(recipe, context.params.get("overrides") or ())
+    for arguments in find_commands(page):
+        parse_command(*arguments)
+
+
+def test_commands_of_the_help_can_be_typed():
+    examples = [line for command in COMMANDS.values() for line in GENERATE.list_examples(command)]
+    assert len(examples) >= len(GROUP.commands)
+    for line in examples:
+        assert line.startswith("kot ")
+        parse_command(*split_command(line.removeprefix("kot ")))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_commands_named_in_a_sentence_exist(page):
+    unknown = [" ".join(words) for words in find_mentions(page) if not exists(words)]
+    assert unknown == []
+
+
+def exists(words: list[str]) -> bool:
+    """Whether a verb and its options do; capitals stand for any, and a recipe for its build."""
+    if words[0].isupper():
+        return True
+    command = COMMANDS.get((words[0],))
+    if hasattr(command, "commands") and len(words) > 1 and not words[1].isupper():
+        command = COMMANDS.get(tuple(words[:2]))
+    if command is None:
+        return False
+    options = {word.partition("=")[0] for word in words if word.startswith("--")}
+    known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    return options <= known | {"--help"}
 
 
 def test_every_verb_of_the_tutorial_is_found():
@@ -73,3 +142,113 @@ def test_rows_of_the_tutorial_are_those_of_its_file():
     assert [row for row in map(json.loads, block.splitlines()) if row not in rows] == []
     assert len(read_rows(path)) == len({row["source"] for row in rows}) == 24
     assert all(row["source"] and row["rationale"] and row["target"] for row in rows)
+
+
+def test_recipe_of_the_data_set_tutorial_is_its_file():
+    page = DATASET_PAGE.read_text(encoding="utf-8")
+    path = DATASET_PAGE.parent / "my-kocot.yaml"
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    assert block == path.read_text(encoding="utf-8")
+    assert load_dataset_recipe(str(path)).sources[0].file == "english.jsonl"
+    rows = (path.parent / "english.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 8
+    (shown,) = re.findall(r"```json\n(.*?)```", page, re.S)
+    assert set(shown.splitlines()) <= set(rows)
+
+
+# --- the site ----------------------------------------------------------------------------------
+
+
+def list_nav(nav: list[object]) -> list[str]:
+    """The pages in mkdocs.yml's tree."""
+    values = [value for entry in nav for value in entry.values()]
+    return [
+        page
+        for value in values
+        for page in (list_nav(value) if isinstance(value, list) else [value])
+    ]
+
+
+def test_every_page_is_in_the_navigation():
+    nav = list_nav(yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"])
+    decisions = GENERATE.render_decisions()
+    pages = {page.relative_to(DOCS).as_posix() for page in SITE_PAGES}
+    listed = {page for page in pages if f"(../{page})" in decisions}
+    assert listed == {page for page in pages if page.startswith("decisions/")}
+    assert sorted(pages - listed) == sorted(page for page in nav if "generated/" not in page)
+    assert {p for p in nav if "generated/" in p} == {f"generated/{name}" for name in PRODUCED}
+
+
+PRODUCED = GENERATE.render_pages()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_links_of_a_page_lead_to_files(page):
+    """As they stand in the repository, where nothing is built."""
+    links = LINK.findall(BLOCK.sub("", page.read_text(encoding="utf-8")))
+    paths = [link.partition("#")[0] for link in links if ":" not in link and link[0] != "#"]
+    targets = [(page.parent / path).resolve() for path in paths]
+    made = {(GENERATED / name).resolve() for name in PRODUCED}
+    assert [str(path) for path in targets if not path.exists() and path not in made] == []
+
+
+def test_reference_has_every_command_with_its_options():
+    page = PRODUCED["commands.md"]
+    for words, command in COMMANDS.items():
+        section = page.partition(f" kot {' '.join(words)}\n")[2].partition("\n#")[0]
+        options = [option for each in command.params for option in each.opts if option[0] == "-"]
+        assert [option for option in options if f"`{option}" not in section] == [], words
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_reference_has_every_recipe_word_for_word(path):
+    is_recipe = path.parent.name != "offline"
+    assert (path.read_text(encoding="utf-8") in PRODUCED["recipes.md"]) == is_recipe
+
+
+def test_reference_has_every_key_of_a_recipe():
+    page = PRODUCED["settings.md"]
+    train = page.partition("### train\n")[2].partition("###")[0]
+    row = "| `batch_size` | whole number, ≥ 1 | `64` | Examples per optimizer step. |"
+    assert row in train
+    assert set(re.findall(r"^\| `(\w+)`", train, re.M)) == set(
+        Recipe.model_fields["train"].annotation.model_fields
+    )
+    assert all(f"| `{name}` |" in page for name in DatasetRecipe.model_fields)
+
+
+def test_reference_has_every_kind_of_row():
+    kinds = {each.__name__ for each in vars(records).values() if is_row(each)}
+    assert set(re.findall(r"^## (\w+)", PRODUCED["rows.md"], re.M)) == kinds
+
+
+def is_row(value: object) -> bool:
+    is_record = isinstance(value, type) and issubclass(value, records.Record)
+    return is_record and value is not records.Record
+
+
+def test_copied_page_keeps_its_links():
+    korean = PRODUCED["ko.md"]
+    assert "](../benchmarks.md#training-hf-trainer-and-trl)" in korean
+    assert "](../images/report.png)" in korean
+    assert "[Apache-2.0]" not in korean  # the licence is no page
+    assert "Apache-2.0" in korean
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ('<a href="b.html#there">', None),
+        ('<a href="b.html#gone">', "leads nowhere: b.html#gone"),
+        ('<a href="c.html">', "leads nowhere: c.html"),
+        ('<img src="c.png">', "leads nowhere: c.png"),
+        ('<a href="https://example.org/">', None),
+        ('<script src="https://example.org/x.js">', "loads https://example.org/x.js"),
+        ('<link rel="stylesheet" href="//example.org/x.css">', "loads //example.org/x.css"),
+    ],
+)
+def test_site_is_checked(tmp_path, body, problem):
+    (tmp_path / "a.html").write_text(body, encoding="utf-8")
+    (tmp_path / "b.html").write_text('<h2 id="there">', encoding="utf-8")
+    expected = [f"{tmp_path / 'a.html'}: {problem}"] if problem else []
+    assert CHECK_SITE.find_problems(tmp_path) == expected

@@ -35,6 +35,7 @@ def test_demo_goes_from_data_to_the_models_answers():
         "merged",
         "evaluate/cot/kobest",
         "evaluate/cot/problems",
+        "evaluate/cot-direct/problems",
         "evaluate/answer/problems",
     ]
 

@@ -108,8 +108,7 @@ def _refuse_file(folder: Path) -> None:
 class JsonlLog(Generic[R]):
     """A JSONL file that grows by whole batches and survives a kill in the middle of one.
 
-    ``rows`` are the complete rows found on opening. A torn last line is cut off: its work is
-    simply done again.
+    ``rows`` are the whole rows found on opening. A torn last line is cut off, to be done again.
     """
 
     def __init__(self, path: Path, record: type[R]) -> None:
@@ -125,15 +124,21 @@ class JsonlLog(Generic[R]):
                     break
                 good_bytes += len(line)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         self._file.truncate(good_bytes)
 
     def append(self, rows: Sequence[R]) -> None:
-        """Add ``rows`` and return once they are on disk."""
+        """Add ``rows`` and return once they are on disk. None is added when OSError says so."""
+        content = "".join(row.model_dump_json() + "\n" for row in rows).encode()
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            while content:
+                content = content[self._file.write(content) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(size)
+            raise
         self.rows += rows
-        self._file.write("".join(row.model_dump_json() + "\n" for row in rows).encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
 
     def __enter__(self) -> JsonlLog[R]:
         return self

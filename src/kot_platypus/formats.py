@@ -10,6 +10,7 @@ import csv
 import math
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from textwrap import shorten
@@ -113,8 +114,13 @@ def _is_missing(value: object) -> bool:
 
 def _share_found(record: type[Record], given: Container[str]) -> float:
     """The share of a format's necessary columns that a row has."""
-    needed = [name for name, field in record.model_fields.items() if field.is_required()]
+    needed = _list_required(record)
     return sum(name in given for name in needed) / len(needed)
+
+
+@cache
+def _list_required(record: type[Record]) -> list[str]:
+    return [name for name, field in record.model_fields.items() if field.is_required()]
 
 
 def _read_json(path: Path) -> _Rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -116,3 +118,88 @@ class Answer(Record):
     answer: str | None
     correct: bool
     num_tokens: int
+
+
+class Attempt(Record):
+    """One reply of a model that reasoned: a line of ``answers.jsonl`` of ``kot eval --mode cot``.
+
+    ``answer`` is what its answer line states, None when it has none; ``choice`` the choice which
+    that is, None when it is none of them. ``logprobs`` (nats, in label order) are those of the
+    choices after its rationale, where they were scored.
+    """
+
+    task: str
+    doc_id: int
+    sample: int
+    output: str
+    answer: str | None
+    choice: int | None
+    num_tokens: int
+    logprobs: tuple[float, ...] | None = None
+
+
+class Judged(Record):
+    """What one way of answering came to for one question.
+
+    ``answer`` is None when nothing was stated, ``choice`` is None then and for open questions.
+    ``num_tokens`` were generated for it.
+    """
+
+    answer: str | None
+    choice: int | None
+    correct: bool
+    num_tokens: int
+
+
+class Outcome(Record):
+    """One question, answered with reasoning and without: a line of ``samples.jsonl``.
+
+    ``cot`` is the answer stated after reasoning (by most of the samples), ``cot_scored`` the choice
+    that is likeliest after it, ``direct`` the answer without. ``gold`` is the right choice's place.
+    """
+
+    task: str
+    doc_id: int
+    source: str
+    target: str
+    gold: int | None
+    cot: Judged
+    cot_scored: Judged | None
+    direct: Judged
+
+
+class PastScore(Record):
+    """One figure of a file of results: ours, lm-eval's, or an older harness's."""
+
+    file: str
+    """Relative to the folder that was searched."""
+    model: str
+    model_key: str
+    """Equal for the same model alone, as far as the file tells."""
+    protocol: str
+    fingerprint: str
+    """A hash of the prompts; empty where the file does not say what they were."""
+    data: str
+    """A hash of the questions; empty where the file does not say what they were."""
+    task: str
+    num_fewshot: int | None
+    metric: str
+    higher_is_better: bool = True
+    value: float
+    ci95: tuple[float, float] | None = None
+    interval: Literal["wilson", "bootstrap", "stderr"] | None = None
+    """How ``ci95`` came about; ``stderr``: value +- 1.96 of the file's standard errors."""
+    n: int | None = None
+    """Questions; None where the file neither says nor implies it."""
+    effective_shots: float | None = None
+    date: str
+    """``2026-11-22 23:50``, UTC."""
+    is_file_date: bool
+    """Whether the results do not say when they were made, so that the file's date stands in."""
+
+
+class SkippedFile(Record):
+    """A file that holds no figures that could be read, and why."""
+
+    file: str
+    reason: str

@@ -14,6 +14,8 @@ from kot_platypus.records import Answer
 from kot_platypus.verdicts import Verdict
 
 BASE, TUNED = "base", "cot"
+AT_ONCE = "cot-direct"
+"""The tuned model made to answer without a rationale."""
 ALL = "all"
 """The row of a reasoning test that covers every family of problems."""
 
@@ -102,6 +104,7 @@ class KobestDifference(Difference):
     task: str
     num_fewshot: int
     metric: str
+    p_holm: float | None = None
 
 
 class Comparison(Part):
@@ -148,7 +151,7 @@ class RunResults(Part):
     @property
     def contamination(self) -> Verdict | None:
         """What a check of the main training's rows against benchmarks found, if there was one."""
-        found = self.training.get("contamination")
+        found = self.training.get("contamination") or (self.audit or {}).get("contamination")
         return Verdict.model_validate(found) if found else None
 
     @property

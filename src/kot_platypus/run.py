@@ -34,6 +34,8 @@ from kot_platypus.recipe import (
 from kot_platypus.records import Example
 
 RECIPE_FILE = "recipe.yaml"
+AT_ONCE = "cot-direct"
+"""The folder of the trained model's answers without a rationale."""
 TARGET_NAMES: dict[Target, str] = {
     "rationale_answer": "rationale + answer",
     "rationale": "rationale only",
@@ -233,6 +235,8 @@ def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
     steps.append(Step(title, merged, lambda: _merge(recipe, trained, merged)))
     steps += _evaluation_steps(recipe, out, "cot", "trained model")
     if recipe.data.heldout_problems:
+        if recipe.train.target != "answer":
+            steps.append(_answer_step(recipe, out, AT_ONCE, "trained model, no rationale"))
         for target in recipe.train.baseline_targets:
             arm = _arm(recipe, target)
             steps.append(_answer_step(recipe, out, arm, f"model trained on {TARGET_NAMES[target]}"))
@@ -278,7 +282,7 @@ def _get_base(recipe: Recipe) -> None:
 
 def _model_of(recipe: Recipe, out: Path, who: str) -> tuple[Path, Path | None]:
     """The model folder and adapter of ``base``, ``cot`` (merged) or a baseline."""
-    if who == "cot":
+    if who in ("cot", AT_ONCE):
         return out / "merged", None
     if who == "base":
         return _base(recipe), None
@@ -364,6 +368,7 @@ def _answer(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
         adapter=adapter,
         shots=shots[: recipe.reason.base_num_fewshot],
         title=who,
+        at_once=who == AT_ONCE,
     )
 
 

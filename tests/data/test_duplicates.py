@@ -27,6 +27,11 @@ def find_clusters(texts: list[str], **options: object) -> list[tuple[int, ...]]:
     return cluster(find_pairs(texts, **options))
 
 
+def measure_jaccard(first: str, second: str) -> float:
+    (similarity,) = compute_jaccard([first, second], np.array([[0, 1]]))
+    return float(similarity)
+
+
 # --- exact and near ----------------------------------------------------------------------------
 
 
@@ -42,14 +47,14 @@ def test_each_equal_text_is_paired_with_the_first():
 
 def test_edited_copy_is_a_near_pair_with_its_true_similarity():
     (pair,) = find_pairs([SHIP, BAKER, SHIP_EDITED])
-    true = compute_jaccard(normalise(SHIP), normalise(SHIP_EDITED))
+    true = measure_jaccard(normalise(SHIP), normalise(SHIP_EDITED))
     assert (pair.first, pair.second, pair.kind) == (0, 2, "near")
     assert pair.similarity == pytest.approx(true, abs=1e-4)
 
 
 def test_jaccard_by_hand():
     # abcd bcde cdef against abcd bcde cdeg: two of four.
-    assert compute_jaccard("abcdef", "abcdeg") == 0.5
+    assert measure_jaccard("abcdef", "abcdeg") == 0.5
 
 
 @pytest.mark.parametrize("other", ["네 개", "5개", "열 개"])
@@ -100,19 +105,32 @@ def test_shuffled_rows_give_the_same_clusters():
 
 
 def test_rows_of_one_template_in_any_order_give_the_same_pairs(monkeypatch):
-    # More rows in a bucket than each is compared with.
-    monkeypatch.setattr(minhash, "MAX_NEIGHBOURS", 2)
+    monkeypatch.setattr(minhash, "MAX_BUCKET", 3)
+    monkeypatch.setattr(minhash, "NEIGHBOURS", 2)
     texts = [f"{SHIP} {word}" for word in "가나다라마바사아자차"]
     pairs = {(texts[p.first], texts[p.second]) for p in find_pairs(texts)}
     turned = texts[::-1]
     assert {(turned[p.second], turned[p.first]) for p in find_pairs(turned)} == pairs
 
 
-@pytest.mark.parametrize("chunk_rows", [1, 7, 1000])
-def test_any_chunk_size_gives_the_same_pairs(monkeypatch, chunk_rows):
+def test_rows_of_one_template_have_few_pairs_and_their_copies_are_found(monkeypatch):
+    monkeypatch.setattr(minhash, "MAX_BUCKET", 5)
+    monkeypatch.setattr(minhash, "NEIGHBOURS", 1)
+    rng = random.Random(3)
+    fillings = ["".join(rng.choices("가나다라마바사아자차카타파하", k=14)) for _ in range(200)]
+    texts = [f"{SHIP} {BAKER} {filling}" for filling in fillings]
+    copies = [text.replace(" 먼 ", " ") for text in texts[::20]]
+    pairs = find_pairs([*texts, *copies])
+    assert {(pair.first, pair.second) for pair in pairs} >= {(20 * i, 200 + i) for i in range(10)}
+    assert len(pairs) < 2000  # of 21,945: all are alike
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_any_chunk_size_gives_the_same_pairs(monkeypatch, size):
     texts = make_texts(30)
     expected = find_pairs(texts)
-    monkeypatch.setattr("kot_platypus.data.duplicates.CHUNK_ROWS", chunk_rows)
+    monkeypatch.setattr("kot_platypus.data.duplicates.CHUNK_ROWS", size)
+    monkeypatch.setattr("kot_platypus.data.duplicates.CHUNK_PAIRS", size)
     assert find_pairs(iter(texts)) == expected
 
 
@@ -124,7 +142,7 @@ def test_signature_depends_on_its_text_alone():
 
 def test_signatures_estimate_the_jaccard_similarity():
     one, other = sign_texts([normalise(SHIP), normalise(SHIP_EDITED)])
-    true = compute_jaccard(normalise(SHIP), normalise(SHIP_EDITED))
+    true = measure_jaccard(normalise(SHIP), normalise(SHIP_EDITED))
     assert (one == other).mean() == pytest.approx(true, abs=0.13)
 
 
@@ -210,7 +228,7 @@ def test_first_of_each_cluster_is_kept_as_it_was(data, tmp_path):
 
 def test_other_threshold_needs_no_search(data, tmp_path, monkeypatch):
     find_duplicates(data, tmp_path / "out")
-    monkeypatch.setattr(dedupe, "find_pairs", None)
+    monkeypatch.setattr(dedupe, "iter_pairs", None)
     report = find_duplicates(data, tmp_path / "out", thresholds={"exact": 1.0, "near": 0.99})
     assert report["dropped"] == 1
 

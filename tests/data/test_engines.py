@@ -218,8 +218,8 @@ slow = pytest.mark.slow
     ],
 )
 def test_step_writes_the_same_bytes_on_any_engine(tmp_path, monkeypatch, step, found, engine):
-    for module in ("duplicates", "leaks"):
-        monkeypatch.setattr(f"kot_platypus.data.{module}.CHUNK_ROWS", 4)
+    for size in ("duplicates.CHUNK_ROWS", "duplicates.CHUNK_PAIRS", "leaks.CHUNK_ROWS"):
+        monkeypatch.setattr(f"kot_platypus.data.{size}", 4)
     data = tmp_path / "rows.jsonl"
     write_jsonl(data, make_rows(20))
     step(data, tmp_path / "here", IN_PROCESS)

@@ -6,18 +6,11 @@ from typing import Any
 
 import pytest
 
-from kot_platypus.artifacts import read_json, read_jsonl, write_json, write_jsonl
+from kot_platypus.artifacts import read_json, read_jsonl, write_jsonl
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import ModelError, RunError
-from kot_platypus.evaluate.answers import (
-    answer_problems,
-    generate_batch,
-    judge_output,
-    plan_batches,
-    render_prompts,
-    summarise_answers,
-)
-from kot_platypus.models import load_model, load_tokenizer
+from kot_platypus.evaluate.answers import answer_problems, judge_output, summarise_answers
+from kot_platypus.evaluate.decoding import LocalEngine
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example
@@ -27,13 +20,8 @@ KOT = load_template("kot")
 SENTENCE = Template(
     name="t", description="", prompt="질문: {source}\n답변:\n", answer="문장: {target}"
 )
-MODELS = ("tiny-llama-ko", "tiny-polyglot-ko")
 MODEL_SECTION = ModelSection(device="cpu", dtype="float32")
 SECTION = ReasonSection(max_new_tokens=12, batch_size=4)
-CHAT_TEMPLATE = (
-    "<s>{% for message in messages %}{{ message.role }}: {{ message.content }}</s>{% endfor %}"
-    "{% if add_generation_prompt %}assistant: {% endif %}"
-)
 PROBLEM = Example(source="3+4는?", target="7개", task="sum")
 
 
@@ -102,93 +90,6 @@ def test_summary_counts_by_hand():
     assert summary["all"]["accuracy"]["ci95"] == pytest.approx([0.1500, 0.8500], abs=1e-4)
 
 
-# --- batches -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("count", "batch_size"), [(0, 3), (1, 3), (7, 3), (9, 3), (5, 100)])
-def test_batches_are_a_partition(count, batch_size):
-    prompts = ["x" * (i * 7 % 5) for i in range(count)]
-    batches = list(plan_batches(prompts, batch_size))
-    assert sorted(i for batch in batches for i in batch) == list(range(count))
-    assert all(len(batch) == batch_size for batch in batches[:-1])
-
-
-def test_prompts_of_like_length_share_a_batch():
-    assert list(plan_batches(["xxxx", "x", "xxx", "xx"], 2)) == [[1, 3], [2, 0]]
-
-
-def test_shots_stand_whole_before_every_prompt():
-    shot = Example(source="1+1은?", target="2개", rationale="1+1=2.")
-    prompts = render_prompts([PROBLEM], KOT, [shot, shot])
-    worked = "질문: 1+1은?\n답변:\n1+1=2.\n정답: 2개\n\n"
-    assert prompts == [f"{worked}{worked}질문: 3+4는?\n답변:\n"]
-
-
-def test_shots_of_a_chat_are_its_earlier_turns(shared):
-    tokenizer = load_tokenizer(shared / "models" / "tiny-llama-ko")
-    tokenizer.chat_template = CHAT_TEMPLATE
-    shot = Example(source="1+1은?", target="2개", rationale="1+1=2.")
-    assert render_prompts([PROBLEM], load_template("chat"), [shot], tokenizer) == [
-        "<s>user: 1+1은?</s>assistant: 1+1=2.\n정답: 2개</s>user: 3+4는?</s>assistant: "
-    ]
-
-
-# --- generation --------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module", params=MODELS)
-def loaded(request: pytest.FixtureRequest, shared: Path) -> tuple[Any, Any]:
-    folder = shared / "models" / request.param
-    return load_model(folder, device="cpu", dtype="float32"), load_tokenizer(folder)
-
-
-@pytest.fixture(scope="module")
-def prompts() -> list[str]:
-    rows = make_problems(5, 1, "heldout", ("change", "swap", "weekday"))
-    return [*render_prompts(rows, KOT), "이"]
-
-
-@pytest.mark.parametrize("template", [KOT, SENTENCE], ids=["kot", "sentence"])
-def test_batched_answers_are_those_of_one_prompt_at_a_time(loaded, prompts, template):
-    batched = generate_batch(*loaded, prompts, template, 16)
-    single = [generate_batch(*loaded, [prompt], template, 16)[0] for prompt in prompts]
-    assert batched == single
-
-
-def test_order_of_prompts_changes_no_answer(loaded, prompts):
-    forwards = generate_batch(*loaded, prompts, KOT, 8)
-    assert generate_batch(*loaded, prompts[::-1], KOT, 8) == forwards[::-1]
-
-
-def test_generation_ends_after_a_complete_answer_line(loaded, prompts):
-    (free, _), (text, num_tokens) = (
-        generate_batch(*loaded, [prompts[0]], template, 40)[0] for template in (KOT, SENTENCE)
-    )
-    assert SENTENCE.parse_answer(text) == SENTENCE.parse_answer(free)
-    assert num_tokens < 40
-    assert text.endswith("\n")
-    assert free.startswith(text)
-
-
-def test_unanswered_output_has_exactly_the_allowed_number_of_tokens(loaded, prompts):
-    assert [n for _, n in generate_batch(*loaded, prompts, KOT, 6)] == [6] * len(prompts)
-
-
-def test_output_ends_at_end_of_text_and_does_not_count_it(loaded):
-    model, tokenizer = loaded
-    (free, _) = generate_batch(model, tokenizer, ["이"], KOT, 8)[0]
-    third = tokenizer(free, add_special_tokens=False)["input_ids"][2]
-    before = model.generation_config.eos_token_id, tokenizer.eos_token
-    model.generation_config.eos_token_id = third
-    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(third)
-    try:
-        text, num_tokens = generate_batch(model, tokenizer, ["이"], KOT, 8)[0]
-    finally:
-        model.generation_config.eos_token_id, tokenizer.eos_token = before
-    assert num_tokens == 2
-    assert free.startswith(text)
-
-
 # --- the stage ---------------------------------------------------------------------------------
 
 
@@ -219,20 +120,10 @@ def answered(problems: Path, base: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def interrupted(answered: Path, problems: Path, tmp_path: Path) -> Path:
-    """The same folder as a kill in the middle of the second of three batches leaves it."""
-    manifest = read_json(answered / "manifest.json")
-    running = {key: manifest[key] for key in ("stage", "config", "inputs", "machine")}
-    write_json(tmp_path / "out" / "manifest.json", running | {"status": "running"})
-    answers = read_jsonl(answered / "answers.jsonl", Answer)
-    batches = plan_batches(
-        render_prompts(read_jsonl(problems, Example), SENTENCE), SECTION.batch_size
-    )
-    order = [answers[i] for batch in batches for i in batch]
-    lines = [row.model_dump_json() + "\n" for row in order[:7]]
-    torn = "".join(lines).encode()[:-20]  # 4 of the first batch, 2 and a half of the second
-    (tmp_path / "out" / "partial.jsonl").write_bytes(torn)
-    return tmp_path / "out"
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No text of another test is found."""
+    monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 def test_answers_stand_in_the_order_of_the_problems(answered, problems):
@@ -251,25 +142,48 @@ def test_results_count_what_the_answers_say(answered):
     assert results["model"] == read_json(answered / "manifest.json")["inputs"]["model"]
 
 
-def test_finished_folder_holds_no_partial_result(answered):
+def test_finished_folder_holds_results_and_nothing_else(answered):
     names = sorted(path.name for path in answered.iterdir())
     assert names == ["answers.jsonl", "manifest.json", "results.json"]
 
 
-def test_killed_and_resumed_answers_equal_uninterrupted_ones(interrupted, answered, problems, base):
-    answer(problems, base, interrupted)
+def test_killed_and_resumed_answers_equal_uninterrupted_ones(
+    answered, problems, base, tmp_path, own_cache, monkeypatch
+):
+    written = []
+    generate = LocalEngine.generate
+
+    def generate_until_killed(self, prompts, settings):
+        for place, text in generate(self, prompts, settings):
+            if len(written) == 7:
+                raise KeyboardInterrupt
+            written.append(prompts[place])
+            yield place, text
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalEngine, "generate", generate_until_killed)
+        with pytest.raises(KeyboardInterrupt):
+            answer(problems, base, tmp_path / "out")
+    asked = []
+
+    def generate_and_tell(self, prompts, settings):
+        asked.extend(prompts)
+        return generate(self, prompts, settings)
+
+    monkeypatch.setattr(LocalEngine, "generate", generate_and_tell)
+    answer(problems, base, tmp_path / "out")
+    assert len(asked) == 3
+    assert not set(asked) & set(written)
     for name in ("answers.jsonl", "results.json"):
-        assert (interrupted / name).read_bytes() == (answered / name).read_bytes()
+        assert (tmp_path / "out" / name).read_bytes() == (answered / name).read_bytes()
 
 
-def test_resuming_does_not_repeat_whole_batches(interrupted, problems, base):
-    partial = interrupted / "partial.jsonl"
-    first, rest = partial.read_bytes().split(b"\n", 1)
-    marked = Answer.model_validate_json(first).model_copy(update={"output": "as before"})
-    partial.write_bytes(marked.model_dump_json().encode() + b"\n" + rest)
-    answer(problems, base, interrupted)
-    answers = read_jsonl(interrupted / "answers.jsonl", Answer)
-    assert [row.doc_id for row in answers if row.output == "as before"] == [marked.doc_id]
+def test_answer_at_once_follows_the_answer_lines_beginning(problems, base, tmp_path, own_cache):
+    answer(problems, base, tmp_path / "out", at_once=True)
+    answers = read_jsonl(tmp_path / "out" / "answers.jsonl", Answer)
+    assert all(row.output.startswith("문장: ") for row in answers)
+    assert all(row.output.rstrip("\n").count("\n") == 0 for row in answers)
+    assert {row.answer for row in answers} != {None}
 
 
 def test_finished_answers_are_not_touched_by_a_second_call(answered, problems, base):
@@ -284,6 +198,7 @@ def test_finished_answers_are_not_touched_by_a_second_call(answered, problems, b
         ({"section": ReasonSection(max_new_tokens=13, batch_size=4)}, "config.max_new_tokens"),
         ({"template": KOT}, "config.template.name"),
         ({"shots": [PROBLEM]}, "config.num_fewshot"),
+        ({"at_once": True}, "config.at_once"),
     ],
 )
 def test_answers_of_other_settings_are_refused(answered, problems, base, changes, named):

@@ -24,7 +24,7 @@ from kot_platypus.evaluate.choices import (
 )
 from kot_platypus.evaluate.protocols import load_protocol
 from kot_platypus.evaluate.scoring import Scorer
-from kot_platypus.evaluate.store import ScoreStore
+from kot_platypus.evaluate.store import ScoreStore, make_model_key
 from kot_platypus.evaluate.tasks import TaskData, load_task
 from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.recipe import EvaluateSection
@@ -183,9 +183,9 @@ def test_another_model_never_gets_these_scores(tiny, shared, tmp_path, own_cache
     assert len(scored) == 80
 
 
-def test_what_decides_a_score_decides_its_key(tmp_path):
+def test_what_decides_a_score_decides_its_key():
     def key(*identity):
-        return ScoreStore(*identity, folder=tmp_path).model_key
+        return make_model_key(*identity)
 
     keys = [key("a", "float32", "cpu"), key("b", "float32", "cpu")]
     keys += [key("a", "bfloat16", "cpu"), key("a", "float32", "cuda")]
@@ -197,7 +197,7 @@ def test_equal_questions_are_scored_once(tiny, tmp_path, own_cache, scored):
     copa = load_task("copa", "mini")
     twice = TaskData("copa", copa.train, (*copa.test[:3], *copa.test[:3]))
     runs = build_runs(load_protocol("lm-eval"), [twice], [0])
-    store = ScoreStore("a", "float32", "cpu")
+    store = ScoreStore("a")
     load = partial(load_both, tiny)
     score_runs(runs, load_protocol("lm-eval"), load, store, max_batch_tokens=64)
     assert [question.doc_id for question in scored] == [0, 1, 2]
@@ -279,7 +279,7 @@ def test_another_model_or_setting_is_refused(finished, shared, tiny, tmp_path):
 def test_the_model_is_loaded_when_needed_and_only_then(tiny, own_cache):
     protocol = load_protocol("lm-eval")
     runs = build_runs(protocol, [load_task("sentineg", "mini")], (0, 1), limit=5)
-    store = ScoreStore("a", "float32", "cpu")
+    store = ScoreStore("a")
     score_runs(runs, protocol, partial(load_both, tiny), store, max_batch_tokens=512)
     summary = summarise_runs(make_samples(runs, store.known))
     assert summary["sentineg"]["1"]["n"] == 5

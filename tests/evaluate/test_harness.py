@@ -202,7 +202,7 @@ def scored(monkeypatch):
 
 
 def open_kept(model, tmp_path, **options):
-    store = RequestStore(str(model), "float32", "cpu", tmp_path)
+    store = RequestStore(str(model), tmp_path)
     return KotLM(model, **FIXED, store=store, max_batch_tokens=24, **options)
 
 

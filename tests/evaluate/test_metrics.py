@@ -6,6 +6,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
 from kot_platypus.evaluate.metrics import (
+    UNPARSED,
     compute_macro_f1,
     count_pairs,
     measure_accuracy,
@@ -44,6 +45,15 @@ def test_vectorised_f1_is_scikit_learns():
         assert compute_macro_f1(count_pairs(golds, preds)) == pytest.approx(expected)
     # A label that never occurs does not count, as in scikit-learn.
     assert compute_macro_f1(count_pairs([0, 2], [0, 2])) == 1.0
+
+
+def test_what_is_unparsed_is_missed_and_no_label_of_its_own():
+    golds, preds = [0, 0, 1, 1], [0, UNPARSED, 1, UNPARSED]
+    # Both labels: precision 1, recall 1/2.
+    assert measure_f1(golds, preds)["value"] == pytest.approx(2 / 3)
+    assert compute_macro_f1(count_pairs(golds, preds)) == pytest.approx(2 / 3)
+    assert measure_accuracy(golds, preds)["value"] == 0.5
+    assert measure_f1([0, 1], [UNPARSED] * 2) == {"value": 0.0, "ci95": [0.0, 0.0]}
 
 
 def test_bootstrap_is_seeded_and_as_wide_as_a_plain_one():

@@ -53,7 +53,7 @@ def manifest(stage: str, seconds: float, **facts: Any) -> dict[str, Any]:
 def write_trainings(run: Path) -> None:
     for who, start in (("cot", 1.9), ("answer", 2.6)):
         facts = {
-            "num_examples": 1036, "num_dropped": 3, "optimizer_steps": 48,
+            "num_examples": 1036, "num_dropped": 3, "num_cut": 17, "optimizer_steps": 48,
             "tokens_seen": 123456, "trained_tokens_seen": 65432,
             "parameters": 268098176, "trainable_parameters": 3796992,
         }  # fmt: skip
@@ -159,10 +159,10 @@ def write_run(run: Path) -> Path:
     recipe = dump_recipe(Recipe.model_validate(RECIPE))
     (run / "recipe.yaml").write_text(recipe, encoding="utf-8")
     counts = {
-        "train": 1036,
+        "train": 1039,
         "heldout": 400,
-        "by_source": {"problems": 900, "korean-cot": 136},
-        "by_task": {"change": 300, "groups": 300, "swap": 300, "arithmetic": 136},
+        "by_source": {"problems": 900, "korean-cot": 139},
+        "by_task": {"change": 300, "groups": 300, "swap": 300, "arithmetic": 139},
     }
     write(run / "data" / "manifest.json", manifest("data", 2.4, counts=counts))
     write(run / "merged" / "manifest.json", manifest("merge", 11.0))

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from huggingface_hub import ModelCard
+from huggingface_hub.repocard_data import model_index_to_eval_results
+from huggingface_hub.utils import validate_repo_id
 
 from kot_platypus.recipe import Recipe, SourceSection
+from kot_platypus.report.badges import list_badges, write_badge
 from kot_platypus.report.card import describe_source, escape_markdown, fence, render_card
+from kot_platypus.report.metadata import describe_model
 from kot_platypus.results import RunResults, load_results
 
 from .run_builder import ATTACK, SHOTS, TASKS
@@ -36,15 +41,46 @@ def test_the_metadata_is_valid_and_complete(results: RunResults) -> None:
     assert data.base_model == "google/gemma-3-270m"
     assert data.library_name == "transformers"
     assert data.model_name == "small-run"
-    assert len(data.eval_results) == len(TASKS) * len(SHOTS)
-    for result in data.eval_results:
-        score = results.kobest["cot"].results[result.dataset_config]
+    assert data.pipeline_tag == "text-generation"
+    assert data.metrics == ["accuracy", "exact_match", "f1"]
+
+
+def test_the_metadata_has_every_result_with_its_protocol(results: RunResults) -> None:
+    found = ModelCard(render_card(results)).data.eval_results
+    kobest = [result for result in found if result.dataset_config in TASKS]
+    assert len(kobest) == len(TASKS) * len(SHOTS) * 4
+    for result in kobest:
+        scores = results.kobest["cot"].results[result.dataset_config]
         shots = result.metric_args["num_fewshot"]
-        assert result.metric_type == "f1"
-        assert result.metric_value == score[shots].macro_f1.value
-        assert result.metric_name == f"macro F1, {shots}-shot"
+        name = "macro_f1" if result.metric_name.startswith("macro F1") else "acc"
+        name += "_norm" if "length-normalised" in result.metric_name else ""
+        assert result.metric_type == ("f1" if "f1" in name else "accuracy")
+        assert result.metric_value == getattr(scores[shots], name).value
+        assert result.metric_name.endswith(f", {shots}-shot")
         assert "protocol polyglot" in result.dataset_name
         assert result.dataset_args["protocol_fingerprint"].startswith("0123456789ab")
+    problems = {r.dataset_config: r for r in found if r.metric_type == "exact_match"}
+    assert set(problems) == set(results.problems["cot"].results)
+    whole = results.problems["cot"].results["all"]
+    assert problems["all"].metric_value == whole.accuracy.value
+
+
+def test_the_metadata_survives_the_hubs_own_reading(results: RunResults) -> None:
+    """What ``ModelCard.validate`` does beyond these parsers happens on the Hub."""
+    source = {"name": "hub", "path": "kyujinpy/KoCoT_2000"}
+    card = render_card(change_recipe(results, data__sources=[source]))
+    written = describe_model(change_recipe(results, data__sources=[source]))
+    read = ModelCard(card)
+    assert read.data.to_dict() == written.to_dict()
+    assert read.data.eval_results == written.eval_results
+    name, again = model_index_to_eval_results(read.data.to_dict()["model-index"])
+    assert (name, again) == ("small-run", written.eval_results)
+    for repo in (read.data.base_model, *read.data.datasets):
+        validate_repo_id(repo)
+    assert card.startswith("---\n")
+    assert set(yaml.safe_load(card.split("\n---\n")[0])) >= {
+        "license", "language", "base_model", "datasets", "tags", "model-index",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -77,7 +113,8 @@ def test_hub_data_is_listed_with_its_licence(results: RunResults) -> None:
 
 def test_scores_of_kobest_itself_are_filed_under_kobest(results: RunResults) -> None:
     card = render_card(change_recipe(results, evaluate__kobest_dir=None))
-    assert {r.dataset_type for r in ModelCard(card).data.eval_results} == {"skt/kobest_v1"}
+    found = ModelCard(card).data.eval_results
+    assert {r.dataset_type for r in found if r.dataset_config in TASKS} == {"skt/kobest_v1"}
     assert {r.dataset_type for r in ModelCard(render_card(results)).data.eval_results} == {"local"}
 
 
@@ -88,8 +125,9 @@ def test_the_tables_have_upstreams_layout(results: RunResults) -> None:
         "| Model | 0-shot | 5-shot |",
         "| --- | --- | --- |",
         "| gemma-3-270m | 0.4812 | 0.5012 |",
-        "| **small-run (ours)** | **0.5025** | **0.5225** |",
+        "| **small-run(ours)** | 0.5025 | 0.5225 |",
     ]
+    assert "| **small-run(ours)** | 0.5925 ▲ | 0.6125 ▲ |" in card  # SentiNeg: interval above 0
     assert "| learning_rate | `2e-5` |" in card
     assert "| base_model | `google/gemma-3-270m` |" in card
     assert "| lora_target_modules | `all-linear` |" in card
@@ -159,6 +197,31 @@ def test_usage_snippet_of_a_model_trained_with_its_chat_template_uses_it(
     compile(code.group(1), "usage", "exec")
     assert "tokenizer.apply_chat_template(" in code.group(1)
     assert "return_tensors" in code.group(1)
+
+
+def test_badges_say_only_what_the_files_say(results: RunResults) -> None:
+    badges = [write_badge(*badge) for badge in list_badges(results)]
+    assert badges[0] == (
+        "![base: gemma-3-270m](https://img.shields.io/badge/base-gemma--3--270m-blue)"
+    )
+    assert "contamination-not%20checked-orange" in badges[-1]
+    assert "contamination-none%20found-blue" in write_badge(
+        *list_badges(check_rows(results, 0))[-1]
+    )
+    assert "3%20of%20900%20rows-orange" in write_badge(*list_badges(check_rows(results, 3))[-1])
+    hostile = write_badge("base", "a](javascript:b)<x>_-/한")
+    assert re.fullmatch(r"!\[[^\[\]<>]*\]\(https://img\.shields\.io/badge/[\w%.~-]+\)", hostile)
+
+
+def test_card_has_the_evaluation_command(results: RunResults) -> None:
+    expected = (
+        "kot eval --model merged --protocol polyglot --tasks copa,hellaswag,boolq,sentineg,wic "
+        "--num-fewshot 0,5 --limit 100 --kobest-dir mini --out scores"
+    )
+    assert f"```sh\n{expected}\n```" in render_card(results)
+    private = change_recipe(results, evaluate__kobest_dir="/home/me/kobest")
+    assert "--kobest-dir KOBEST_DIR" in render_card(private)
+    assert "/home/me" not in render_card(private)
 
 
 # --- contamination -----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.report import write_report
-from kot_platypus.report.examples import choose_problems
+from kot_platypus.report.examples import choose_changes, choose_problems
 from kot_platypus.report.page import render_page
 from kot_platypus.results import load_results
 
@@ -92,7 +92,7 @@ def test_what_a_model_writes_never_becomes_html(page: str) -> None:
 
 def test_pictures_take_font_and_colours_from_the_page(page: str) -> None:
     pictures = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
-    assert len(pictures) == 8  # four pictures in two sizes
+    assert len(pictures) == 12  # six pictures in two sizes
     for picture in pictures:
         assert 'role="img" aria-label="' in picture
         assert "<text" in picture
@@ -126,6 +126,26 @@ def test_examples_follow_the_stated_rule(run_folder: Path) -> None:
     wrong = [i for i in range(12) if not answers["cot"][i].correct and i not in mixed[:4]]
     assert [problem.number - 1 for problem in shown] == mixed[:4] + wrong[:2]
     assert all(len(problem.attempts) == 3 for problem in shown)
+
+
+def test_what_the_rationale_changed_is_counted_and_shown(run_folder: Path) -> None:
+    assert choose_changes(load_results(run_folder)) is None
+    folder = run_folder / "evaluate" / "cot-direct" / "problems"
+    shutil.copytree(run_folder / "evaluate" / "answer" / "problems", folder)
+    results = load_results(run_folder)
+    cot, direct = (results.answers[who] for who in ("cot", "cot-direct"))
+    repaired = [a.doc_id for a, b in zip(cot, direct, strict=True) if a.correct and not b.correct]
+    changes = choose_changes(results)
+    assert changes is not None
+    assert (changes.n, changes.num_repaired, changes.num_broken) == (12, len(repaired), 0)
+    assert [shown.number - 1 for shown in changes.repaired] == repaired[:3]
+    page = render_page(results)
+    parse(page)
+    assert f"The rationale repaired {len(repaired)} and broke 0." in page
+    assert "chain of thought, at once" in page
+    assert ATTACK not in page
+    # The examples that all models are compared on stay those of before.
+    assert all(len(problem.attempts) == 3 for problem in choose_problems(results))
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,13 @@ from __future__ import annotations
 # Importing a module of verbs adds them to the app, in the order in which the help lists them.
 from kot_platypus.cli import training  # noqa: F401  isort: skip
 from kot_platypus.cli import data  # noqa: F401  isort: skip
+from kot_platypus.cli import review  # noqa: F401  isort: skip
 from kot_platypus.cli import evaluation  # noqa: F401  isort: skip
 from kot_platypus.cli import results  # noqa: F401  isort: skip
+from kot_platypus.cli import serving  # noqa: F401  isort: skip
+from kot_platypus.cli import leaderboard  # noqa: F401  isort: skip
 from kot_platypus.cli import pages  # noqa: F401  isort: skip
+from kot_platypus.cli import publishing  # noqa: F401  isort: skip
 from kot_platypus.cli.app import app
 
 __all__ = ["app", "main"]

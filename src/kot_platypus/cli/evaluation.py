@@ -22,7 +22,23 @@ from kot_platypus.cli.options import (
     example,
     hold_folder,
     print_screen,
+    require_new_file,
     require_one_of,
+)
+from kot_platypus.cli.reasoning import (
+    AtOnce,
+    BaseUrl,
+    CotOptions,
+    Engine,
+    MaxNewTokens,
+    Mode,
+    Problems,
+    Samples,
+    Shots,
+    Temperature,
+    TemplateName,
+    evaluate_cot,
+    refuse_option,
 )
 from kot_platypus.errors import UsageError
 
@@ -30,6 +46,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Facts = dict[str, Any]
+ALL_SHOTS = "0,5,10,50"
 
 
 @app.command(
@@ -37,56 +54,88 @@ Facts = dict[str, Any]
     epilog=example(
         "kot eval --kobest-dir mini --num-fewshot 0 --out scores/base",
         "kot eval --model merged --tasks copa,wic --out scores/merged",
+        "kot eval --model merged --mode cot --problems mine.jsonl --out scores/reasoned",
     ),
 )
 def evaluate(
     out: Out,
     model: ModelName = "gemma-3-270m",
     adapter: Adapter = None,
+    mode: Mode = "direct",
     protocol: ProtocolName = "polyglot",
     tasks: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Comma-separated; left out: all of the protocol's."),
     ] = None,
-    num_fewshot: Annotated[str, typer.Option(help="Comma-separated.")] = "0,5,10,50",
+    num_fewshot: Annotated[str, typer.Option(help="Comma-separated.")] = ALL_SHOTS,
     limit: Limit = None,
     kobest_dir: KobestDir = None,
     batch_tokens: BatchTokens = None,
     dtype: Dtype = "auto",
     device: Device = "auto",
     trust_remote_code: TrustRemoteCode = False,
+    problems: Problems = None,
+    shots: Shots = None,
+    samples: Samples = 1,
+    temperature: Temperature = None,
+    max_new_tokens: MaxNewTokens = 256,
+    template: TemplateName = None,
+    engine: Engine = "transformers",
+    base_url: BaseUrl = None,
+    at_once: AtOnce = 32,
 ) -> None:
-    """Score a model on KoBEST or on tasks of your own.
+    """Score a model on KoBEST or on tasks of your own; with --mode cot, reasoning first.
 
     To share the work: torchrun --nproc-per-node N -m kot_platypus eval ...
     """
+    require_one_of("--mode", mode, ("direct", "cot"))
+    require_one_of("--engine", engine, ("transformers", "openai"))
+    require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
+    require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
+    source = {"protocol": protocol, "tasks": tasks, "limit": limit, "kobest_dir": kobest_dir}
+    local = {
+        "adapter": adapter,
+        "dtype": dtype,
+        "device": device,
+        "trust_remote_code": trust_remote_code,
+    }
+    cot = CotOptions(
+        problems, shots, samples, temperature, max_new_tokens, template, engine, base_url, at_once
+    )
+    if mode == "cot":
+        if (num_fewshot, batch_tokens) != (ALL_SHOTS, None):
+            raise refuse_option("--num-fewshot or --batch-tokens", mode)
+        evaluate_cot(out, model, cot, source, local)
+        return
+    if cot != CotOptions():
+        raise refuse_option(cot.name_given(), mode)
+    _evaluate_direct(out, model, num_fewshot, batch_tokens, source, local)
+
+
+def _evaluate_direct(
+    out: Path,
+    model: str,
+    num_fewshot: str,
+    batch_tokens: int | None,
+    source: dict[str, Any],
+    local: dict[str, Any],
+) -> None:
     from kot_platypus.evaluate.choices import evaluate_choices
     from kot_platypus.evaluate.protocols import load_protocol
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
     from kot_platypus.recipe import EvaluateSection
 
+    tasks, protocol = source.pop("tasks"), source["protocol"]
     section = EvaluateSection(
-        protocol=protocol,
+        **source,
         tasks=_parse_names("--tasks", tasks) if tasks else tuple(load_protocol(protocol).tasks),
-        num_fewshot=_parse_counts("--num-fewshot", num_fewshot),
-        limit=limit,
-        kobest_dir=kobest_dir,
+        num_fewshot=parse_counts("--num-fewshot", num_fewshot),
         max_batch_tokens=batch_tokens,
     )
-    require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
-    require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
     folder = resolve_model(model)
     with hold_folder(out):
-        evaluate_choices(
-            out,
-            folder,
-            section,
-            adapter=adapter,
-            dtype=dtype,
-            device=device,
-            trust_remote_code=trust_remote_code,
-        )
+        evaluate_choices(out, folder, section, **local)
     if is_main_process():
         from kot_platypus.report.summary import scores_table
 
@@ -198,7 +247,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare two models' scores, or one's with published figures."""
-    _require_new_file(out)
+    require_new_file(out)
     if published is not None and run_b is None and metric is None:
         facts, screen = _compare_with_published(run_a, published)
     elif published is None and run_b is not None:
@@ -234,16 +283,6 @@ def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableTy
     return facts, published_table(facts)
 
 
-def _require_new_file(path: Path | None) -> None:
-    """Refuse a path that no file can have, before the work rather than after it."""
-    if path and (path.is_dir() or any(p.exists() and not p.is_dir() for p in path.parents)):
-        raise UsageError(
-            f"--out {path} is a folder or below a file",
-            expected="a file's path",
-            hint="E.g. --out comparison.json",
-        )
-
-
 def _parse_names(option: str, text: str) -> tuple[str, ...]:
     names = tuple(name for part in text.split(",") if (name := part.strip()))
     if not names:
@@ -253,7 +292,8 @@ def _parse_names(option: str, text: str) -> tuple[str, ...]:
     return names
 
 
-def _parse_counts(option: str, text: str) -> tuple[int, ...]:
+def parse_counts(option: str, text: str) -> tuple[int, ...]:
+    """Numbers between commas. Raises UsageError for anything else."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
         raise UsageError(

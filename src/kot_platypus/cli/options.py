@@ -78,6 +78,16 @@ def require_file(path: Path, option: str) -> None:
         )
 
 
+def require_new_file(path: Path | None) -> None:
+    """Refuse a path that no file can have, before the work rather than after it."""
+    if path and (path.is_dir() or any(p.exists() and not p.is_dir() for p in path.parents)):
+        raise UsageError(
+            f"--out {path} is a folder or below a file",
+            expected="a file's path",
+            hint="Choose another path.",
+        )
+
+
 def print_screen(screen: RenderableType) -> None:
     """Print a table or text, as wide as the terminal."""
     from rich.console import Console

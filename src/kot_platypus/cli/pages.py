@@ -124,7 +124,9 @@ def draw_figures(results: RunResults) -> Mapping[str, Markup]:
         figures["problems"] = render_figure("problems", "문제 풀이 정답률", draw)
     if pairs := select_kobest_pairs(results):
         label = "KoBEST macro F1, 학습한 모델 − 기본 모델"
-        figures["differences"] = render_figure("differences", label, draw_differences(pairs))
+        figures["differences"] = render_figure(
+            "differences", label, draw_differences({TUNED: pairs})
+        )
     shown = {who: results.kobest[who] for who in (BASE, TUNED) if who in results.kobest}
     several = [
         task

@@ -8,28 +8,59 @@ from typing import Annotated, Optional
 import typer
 
 from kot_platypus.cli.app import app
-from kot_platypus.cli.options import RunFolder, example, require_file
+from kot_platypus.cli.options import RunFolder, example, require_file, require_new_file
 from kot_platypus.errors import DataError, UsageError
 
-
-@app.command(epilog=example("kot report runs/demo"))
-def report(run: RunFolder) -> None:
-    """Write a run's report.html and model card again."""
-    from kot_platypus.report import write_report
-
-    require_file(run / "recipe.yaml", "RUN")
-    write_report(run)
-    print(run / "report.html")
+Published = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(metavar="MODEL", help="Put published figures beside ours: models, or all."),
+]
 
 
-@app.command(epilog=example("kot card runs/demo"))
-def card(run: RunFolder) -> None:
+@app.command(
+    epilog=example(
+        "kot report runs/demo",
+        "kot report runs/demo --published all",
+        "kot report runs/demo runs/other --out both.html",
+    )
+)
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", metavar="FILE", help="Where the page goes; several runs need it."),
+    ] = None,
+    published: Published = None,
+) -> None:
+    """Write a run's report.html and model card again, or one page that compares several runs."""
+    from kot_platypus.report import write_report, write_runs
+
+    for run in runs:
+        require_file(run / "recipe.yaml", "RUN")
+    require_new_file(out)
+    if out is not None:
+        write_runs(runs, out, published)
+    elif len(runs) == 1:
+        write_report(runs[0], published)
+    else:
+        raise UsageError(
+            f"{len(runs)} runs and no --out",
+            expected="the file of their common page",
+            hint=f"Type: kot report {' '.join(map(str, runs))} --out both.html",
+        )
+    print(out or runs[0] / "report.html")
+
+
+@app.command(epilog=example("kot card runs/demo", "kot card runs/demo --published all"))
+def card(run: RunFolder, published: Published = None) -> None:
     """Print a run's model card (README.md for the Hub)."""
     from kot_platypus.report.card import render_card
+    from kot_platypus.report.published import select_models
     from kot_platypus.results import load_results
 
     require_file(run / "recipe.yaml", "RUN")
-    print(render_card(load_results(run)), end="")
+    models = select_models(published) if published else []
+    print(render_card(load_results(run), published=models), end="")
 
 
 @app.command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from kot_platypus.data.duplicates import (
     Pair,
     cluster,
     count_kinds,
-    find_pairs,
     iter_kept,
+    iter_pairs,
     list_dropped,
 )
 from kot_platypus.data.engines import IN_PROCESS, Engine
@@ -69,8 +69,8 @@ def find_duplicates(
                 hint="Pairs less alike are not kept.",
             )
     chosen = {kind: thresholds[kind] for kind in KINDS if kind in kinds or kind == "exact"}
-    pairs = _load_pairs(data, out / "pairs", tuple(chosen), encoder, engine)
-    clusters = cluster(pairs, chosen)
+    _save_pairs(data, out / "pairs", tuple(chosen), encoder, engine)
+    clusters = cluster(_iter_pairs(out), chosen)
     dropped = list_dropped(clusters)
     num_rows = sum(1 for _ in iter_values(data))
     write_jsonl(
@@ -91,15 +91,15 @@ def find_duplicates(
         "clusters": len(clusters),
         "largest_cluster": max(map(len, clusters), default=0),
         "thresholds": chosen,
-        "pairs": count_kinds(pairs),
+        "pairs": count_kinds(_iter_pairs(out)),
     }
     write_json(out / "report.json", report)
     return report
 
 
-def _load_pairs(
+def _save_pairs(
     data: Path, out: Path, kinds: tuple[Kind, ...], encoder: str, engine: Engine
-) -> list[Pair]:
+) -> None:
     semantic = "semantic" in kinds
     config = {"kinds": kinds, "floors": FLOORS, **({"encoder": encoder} if semantic else {})}
     stage = Stage(out, "duplicates", config=config, inputs={"data": hash_file(data)})
@@ -107,10 +107,15 @@ def _load_pairs(
         encode = load_encoder(encoder) if semantic else None
         stage.begin()
         texts = (find_question(row) for row in iter_rows(data))
-        pairs = find_pairs(texts, kinds, encode=encode, folder=out, engine=engine)
-        write_jsonl(out / PAIRS, pairs)
+        pairs = iter_pairs(texts, kinds, encode=encode, folder=out, engine=engine)
+        write_lines(out / PAIRS, (pair.model_dump_json() + "\n" for pair in pairs))
         stage.finish()
-    return read_jsonl(out / PAIRS, Pair)
+
+
+def _iter_pairs(out: Path) -> Iterator[Pair]:
+    """The pairs that were saved, one at a time: there may be more of them than rows."""
+    with (out / "pairs" / PAIRS).open("rb") as file:
+        yield from map(Pair.model_validate_json, file)
 
 
 def describe_clusters(data: Path, out: Path, count: int) -> str:
@@ -124,7 +129,7 @@ def describe_clusters(data: Path, out: Path, count: int) -> str:
         if number in wanted
     }
     best: dict[int, Pair] = {}
-    for pair in read_jsonl(out / "pairs" / PAIRS, Pair):
+    for pair in _iter_pairs(out):
         for row in wanted & {pair.first, pair.second}:
             if row not in best or pair.similarity > best[row].similarity:
                 best[row] = pair

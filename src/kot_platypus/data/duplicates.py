@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from kot_platypus.data.engines import IN_PROCESS, Engine
 from kot_platypus.data.minhash import (
@@ -38,6 +38,11 @@ THRESHOLDS: dict[Kind, float] = {"exact": 1.0, "near": 0.7, "semantic": 0.8}
 FLOORS: dict[Kind, float] = {"exact": 1.0, "near": 0.5, "semantic": 0.7}
 """The similarity from which a pair is kept, so that a threshold can be lowered to it."""
 CHUNK_ROWS = 2048
+CHUNK_PAIRS = 512
+_TABLE = np.dtype(
+    [("first", np.int64), ("second", np.int64), ("kind", np.int8), ("similarity", np.float64)]
+)
+"""Pairs as an array: 25 bytes each."""
 
 
 class Pair(Record):
@@ -49,7 +54,7 @@ class Pair(Record):
     similarity: float
 
 
-def find_pairs(
+def iter_pairs(
     texts: Iterable[str],
     kinds: Sequence[Kind] = ("exact", "near"),
     *,
@@ -57,15 +62,15 @@ def find_pairs(
     encode: Encode | None = None,
     folder: Path | None = None,
     engine: Engine = IN_PROCESS,
-) -> list[Pair]:
+) -> Iterator[Pair]:
     """All pairs of rows that are alike, sorted by rows; the same for any order of the rows.
 
     Of equal texts each is paired with the first, and only the first is compared further. Exact
     pairs are found whatever ``kinds`` says. Texts whose normal form has fewer than 12 characters
     are compared by equality alone.
 
-    Memory: about 120 bytes a row and the pairs. On disk: the texts, 512 bytes a row for ``near``,
-    twice the encoder's dimensions for ``semantic``.
+    Memory: about 120 bytes a row and 100 bytes a pair. On disk: the texts, 512 bytes a row for
+    ``near``, twice the encoder's dimensions for ``semantic``.
 
     Args:
         texts: One a row; read once.
@@ -73,7 +78,7 @@ def find_pairs(
         floors: The least similarity of a pair, by kind.
         encode: Of ``semantic``: texts to unit vectors.
         folder: Where the temporary files go; None: the system's place for them.
-        engine: Who computes what is a row's own.
+        engine: Who computes what is a row's own, and the similarity of near pairs.
     """
     with (
         tempfile.TemporaryDirectory(dir=folder, suffix=".part") as work,
@@ -81,10 +86,11 @@ def find_pairs(
     ):
         texts = spool.pass_on(texts)
         facts = _describe_rows(texts, Path(work) / "signatures", engine, sign="near" in kinds)
-        firsts, pairs = _pair_equals(facts.contents)
+        firsts, exact = _pair_equals(facts.contents)
+        tables = [exact]
         compared = firsts[facts.long_enough[firsts]]
         if "near" in kinds and len(compared):
-            pairs += _pair_near(spool, compared, facts, floors["near"])
+            tables.append(_pair_near(spool, compared, facts, floors["near"], engine))
         if "semantic" in kinds and len(compared):
             assert encode is not None, "semantic needs an encoder"
             vectors = (
@@ -92,11 +98,33 @@ def find_pairs(
                 for chunk in iter_chunks(compared, CHUNK_ROWS)
             )
             saved = save_arrays(Path(work) / "vectors", vectors)
-            similar = find_similar(saved, facts.guards[compared], floors["semantic"])
-            pairs += [
-                _make_pair(compared[i], compared[j], "semantic", cos) for i, j, cos in similar
-            ]
-    return sorted(pairs, key=lambda pair: (pair.first, pair.second, KINDS.index(pair.kind)))
+            similar = list(find_similar(saved, facts.guards[compared], floors["semantic"]))
+            places = np.array([(i, j) for i, j, _ in similar], dtype=np.int64).reshape(-1, 2)
+            cosines = [cosine for *_, cosine in similar]
+            tables.append(_tabulate(compared[places], "semantic", cosines))
+    yield from _iter_sorted(np.concatenate(tables))
+
+
+def find_pairs(texts: Iterable[str], *args: Any, **options: Any) -> list[Pair]:
+    """The pairs of ``iter_pairs``, all at once."""
+    return list(iter_pairs(texts, *args, **options))
+
+
+def _tabulate(rows: NDArray[np.int64], kind: Kind, similarities: ArrayLike) -> NDArray[np.void]:
+    """Pairs of rows (P, 2) and their similarities (P,) as a table (P,)."""
+    table = np.empty(len(rows), dtype=_TABLE)
+    table["first"], table["second"] = rows.T
+    table["kind"], table["similarity"] = KINDS.index(kind), similarities
+    return table
+
+
+def _iter_sorted(table: NDArray[np.void]) -> Iterator[Pair]:
+    order = np.lexsort((table["kind"], table["second"], table["first"]))
+    for chunk in iter_chunks(order, CHUNK_ROWS):
+        for first, second, kind, similarity in table[chunk].tolist():
+            yield Pair(
+                first=first, second=second, kind=KINDS[kind], similarity=round(similarity, 4)
+            )
 
 
 class _Facts(NamedTuple):
@@ -149,33 +177,35 @@ def _hash_text(text: str) -> int:
     return int.from_bytes(digest, "little")
 
 
-def _pair_equals(contents: Codes) -> tuple[NDArray[np.int64], list[Pair]]:
+def _pair_equals(contents: Codes) -> tuple[NDArray[np.int64], NDArray[np.void]]:
     """The rows that are the first of their content, and each other row paired with its first."""
     _, starts, groups = np.unique(contents, return_index=True, return_inverse=True)
     first_of = starts[groups]
     rows = np.flatnonzero(first_of != np.arange(len(contents)))
-    pairs = [
-        Pair(first=int(first_of[row]), second=int(row), kind="exact", similarity=1.0)
-        for row in rows
-    ]
-    return np.sort(starts), pairs
+    pairs = np.stack([first_of[rows], rows], axis=1)
+    return np.sort(starts), _tabulate(pairs, "exact", 1.0)
 
 
 def _pair_near(
-    spool: TextSpool, rows: NDArray[np.int64], facts: _Facts, floor: float
-) -> list[Pair]:
-    pairs = []
-    for first, second in find_candidates(
-        facts.signatures, rows, facts.guards, facts.contents, floor
-    ):
-        similarity = compute_jaccard(normalise(spool[first]), normalise(spool[second]))
-        if similarity >= floor:
-            pairs.append(_make_pair(first, second, "near", similarity))
-    return pairs
+    spool: TextSpool, rows: NDArray[np.int64], facts: _Facts, floor: float, engine: Engine
+) -> NDArray[np.void]:
+    pairs = find_candidates(facts.signatures, rows, facts.guards, facts.contents, floor)
+
+    def iter_with_texts() -> Iterator[tuple[list[str], NDArray[np.int64]]]:
+        for begin in range(0, len(pairs), CHUNK_PAIRS):
+            chunk = pairs[begin : begin + CHUNK_PAIRS]
+            needed, places = np.unique(chunk, return_inverse=True)
+            yield [spool[row] for row in needed], places.reshape(chunk.shape)
+
+    parts = [np.empty(0), *engine.map(_compare, iter_with_texts())]
+    similarities = np.concatenate(parts)
+    alike = similarities >= floor
+    return _tabulate(pairs[alike], "near", similarities[alike])
 
 
-def _make_pair(first: Any, second: Any, kind: Kind, similarity: float) -> Pair:
-    return Pair(first=int(first), second=int(second), kind=kind, similarity=round(similarity, 4))
+def _compare(chunk: tuple[list[str], NDArray[np.int64]]) -> NDArray[np.float64]:
+    texts, pairs = chunk
+    return compute_jaccard([normalise(text) for text in texts], pairs)
 
 
 # --- clusters ----------------------------------------------------------------------------------

@@ -21,8 +21,13 @@ NUM_BANDS = 32
 """Four hashes a band: of pairs with Jaccard 0.7 it proposes 99.98 %, with 0.5 still 87 %."""
 MIN_CHARS = 12
 """Shorter normal forms are compared by equality alone: one syllable makes another question."""
-MAX_NEIGHBOURS = 32
-"""Texts of one bucket that each is compared with; larger buckets are compared in a sorted order."""
+MAX_BUCKET = 33
+"""Up to so many texts of one bucket are all compared with each other."""
+NEIGHBOURS = 4
+"""Of a larger bucket each is compared with so many on either side, in an order of their contents.
+
+More find no more copies, only more pairs that share a template alone: see docs/benchmarks.md.
+"""
 _SEED = 42
 _MARGIN = 0.13
 """An estimate of 128 hashes is off by more than this once in 300 pairs."""
@@ -67,10 +72,14 @@ def find_candidates(
     """
     found = np.empty(0, dtype=np.int64)
     for band in range(NUM_BANDS):
+        parts = [found]
         for first, second in _iter_bucket_pairs(signatures, rows, guards, order_keys, band):
             likely = _estimate(signatures, first, second) >= floor - _MARGIN
             low, high = np.minimum(first, second)[likely], np.maximum(first, second)[likely]
-            found = np.union1d(found, low * len(signatures) + high)
+            parts.append(low * len(signatures) + high)
+        # Sorted here: np.union1d hashes, and is a hundred times slower at numbers like these.
+        codes = np.sort(np.concatenate(parts))
+        found = codes[np.diff(codes, prepend=-1) != 0]
     return np.stack(np.divmod(found, max(1, len(signatures))), axis=1)
 
 
@@ -83,13 +92,19 @@ def _iter_bucket_pairs(
     columns = signatures[rows, band * width : (band + 1) * width].astype(np.uint64)
     codes = np.concatenate([columns, guards[rows, None]], axis=1)
     keys = hash_windows(codes.ravel(), width + 1)[:: width + 1]
-    order = np.lexsort((order_keys[rows] * np.uint64(2 * band + 1), keys))
+    # One order for all bands: a template's rows have the same few neighbours in each of them.
+    order = np.lexsort((order_keys[rows], keys))
     keys, rows = keys[order], rows[order]
-    for distance in range(1, MAX_NEIGHBOURS + 1):
-        same = np.flatnonzero(keys[:-distance] == keys[distance:])
-        if not len(same):
+    _, buckets, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    small = sizes[buckets] <= MAX_BUCKET
+    for distance in range(1, MAX_BUCKET):
+        same = keys[:-distance] == keys[distance:]
+        if distance > NEIGHBOURS:
+            same &= small[:-distance]
+        places = np.flatnonzero(same)
+        if not len(places):
             return
-        yield rows[same], rows[same + distance]
+        yield rows[places], rows[places + distance]
 
 
 def _estimate(signatures: Signatures, first: Pairs, second: Pairs) -> NDArray[np.float64]:
@@ -101,7 +116,14 @@ def _estimate(signatures: Signatures, first: Pairs, second: Pairs) -> NDArray[np
     return shares
 
 
-def compute_jaccard(first: str, second: str) -> float:
-    """The Jaccard similarity of two normal forms' sets of character 4-grams."""
-    one, other = list_ngrams(first, NGRAM), list_ngrams(second, NGRAM)
-    return len(one & other) / len(one | other)
+def compute_jaccard(texts: Sequence[str], pairs: Pairs) -> NDArray[np.float64]:
+    """The Jaccard similarity of the character 4-grams of pairs of normal forms.
+
+    ``pairs`` are places in ``texts``, (P, 2); the result is (P,).
+    """
+    ngrams = [list_ngrams(text, NGRAM) for text in texts]
+    similarities = np.empty(len(pairs))
+    for i, (first, second) in enumerate(pairs.tolist()):
+        shared = len(ngrams[first] & ngrams[second])
+        similarities[i] = shared / (len(ngrams[first]) + len(ngrams[second]) - shared)
+    return similarities

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ _CONTENT_TAGS = frozenset(
 )  # nouns, verbs, adjectives, roots, adverbs, foreign words, Chinese characters, numbers
 _SIGN = r"(?:(?<![\w)])[-−])"
 _NUMBER = re.compile(rf"{_SIGN}?\d[\d,]*(?:\.\d+)?|(?<=[\w)\]])\s*[-−+×÷*/^=<>≤≥±%]")
+_LEADING_ZEROS = re.compile(r"^(-?)0+(?=\d)")
 _TENS = {"열": 10, "스물": 20, "스무": 20, "서른": 30, "마흔": 40, "쉰": 50}
 _TENS |= {"예순": 60, "일흔": 70, "여든": 80, "아흔": 90}
 _ONES = {"한": 1, "두": 2, "세": 3, "네": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8, "아홉": 9}
@@ -51,8 +52,13 @@ def map_positions(text: str) -> list[int]:
     """
     positions: list[int] = []
     for start, end in _iter_clusters(text):
-        positions += [start] * len(normalise(text[start:end]))
+        positions += [start] * _measure_normal(text[start:end])
     return [*positions, len(text)]
+
+
+@lru_cache(maxsize=1 << 16)
+def _measure_normal(cluster: str) -> int:
+    return len(normalise(cluster))
 
 
 def find_span(text: str, start: int, end: int) -> tuple[int, int]:
@@ -103,7 +109,7 @@ def _plain_number(found: str) -> str:
     number = found.strip().replace(",", "").replace("−", "-")
     if "." in number:
         number = number.rstrip("0").rstrip(".")
-    return re.sub(r"^(-?)0+(?=\d)", r"\1", number)
+    return _LEADING_ZEROS.sub(r"\1", number)
 
 
 # --- windows -----------------------------------------------------------------------------------

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kot_platypus.artifacts import (
-    JsonlLog,
-    Stage,
-    hash_file,
-    hash_value,
-    read_jsonl,
-    write_json,
-    write_jsonl,
-)
+from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_json, write_jsonl
+from kot_platypus.evaluate.asking import Asked, Way, build_prompt, complete_output, normalise_answer
+from kot_platypus.evaluate.generation import Settings, TextStore, generate_texts
 from kot_platypus.evaluate.metrics import wilson_interval
-from kot_platypus.models import (
-    fingerprint_model,
-    load_model,
-    load_tokenizer,
-    resolve_device,
-    resolve_dtype,
-)
-from kot_platypus.progress import Advance, show_progress
-from kot_platypus.prompts import Template, find_stop_tokens, render_chat
+from kot_platypus.evaluate.subjects import LocalModel
+from kot_platypus.prompts import Template
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def answer_problems(
@@ -43,15 +27,16 @@ def answer_problems(
     adapter: Path | None = None,
     shots: Sequence[Example] = (),
     title: str = "model",
+    at_once: bool = False,
 ) -> None:
     """Answer every problem greedily; write ``out/answers.jsonl`` and ``out/results.json``.
 
-    ``shots`` are worked examples put before each problem. A finished ``out`` is left alone; an
-    interrupted one goes on after its last complete batch.
+    ``shots`` are worked examples put before each problem. With ``at_once`` the model's reply is
+    begun with the answer line, so that it cannot reason. A finished ``out`` is left alone; an
+    interrupted one goes on, since texts are kept as they come (``TextStore``).
     """
-    fingerprint = fingerprint_model(base, adapter)
-    device = resolve_device(model_section.device)
-    dtype = resolve_dtype(model_section.dtype, device)
+    held = model_section.model_dump(include={"dtype", "device", "trust_remote_code"})
+    subject = LocalModel(base, adapter, **held, max_rows=section.batch_size)
     stage = Stage(
         out,
         "answer",
@@ -59,10 +44,11 @@ def answer_problems(
             **section.model_dump(include={"max_new_tokens", "batch_size"}),
             "num_fewshot": len(shots),
             "template": template.model_dump(),
-            "dtype": dtype,
+            "dtype": subject.resolved_dtype,
+            **({"at_once": True} if at_once else {}),
         },
         inputs={
-            "model": fingerprint,
+            "model": subject.identity,
             "problems": hash_file(problems),
             "shots": hash_value([shot.model_dump() for shot in shots]),
         },
@@ -70,127 +56,21 @@ def answer_problems(
     if stage.begin():
         return
     rows = read_jsonl(problems, Example)
-    trust = model_section.trust_remote_code
-    tokenizer = load_tokenizer(base, trust_remote_code=trust)
-    model = load_model(base, dtype=dtype, device=device, adapter=adapter, trust_remote_code=trust)
-    prompts = render_prompts(rows, template, shots, tokenizer)
-    partial = out / "partial.jsonl"
-    most_tokens = len(rows) * section.max_new_tokens
-    with show_progress(f"Answering ({title})", most_tokens, "tokens at most") as advance:
-        answers = _answer_rows(model, tokenizer, rows, prompts, template, section, partial, advance)
+    way: Way = "opened" if at_once else "reason"
+    asked = [Asked(row.task, i, row.source, row.target) for i, row in enumerate(rows)]
+    prompts = [build_prompt(question, template, shots, way) for question in asked]
+    stop_line = "" if at_once else template.answer_prefix
+    settings = Settings(max_new_tokens=section.max_new_tokens, stop_line=stop_line)
+    store, title = TextStore(subject.key), f"Answering ({title})"
+    texts = generate_texts(prompts, settings, subject.load, store, title=title)
+    answers = [
+        judge_output(i, row, complete_output(text.text, template, way), template, text.num_tokens)
+        for i, (row, text) in enumerate(zip(rows, texts, strict=True))
+    ]
     write_jsonl(out / "answers.jsonl", answers)
-    facts = {"model": fingerprint, "num_fewshot": len(shots)}
+    facts = {"model": subject.identity, "num_fewshot": len(shots)}
     write_json(out / "results.json", {**facts, "results": summarise_answers(answers)})
-    partial.unlink()
     stage.finish()
-
-
-def render_prompts(
-    rows: Sequence[Example],
-    template: Template,
-    shots: Sequence[Example] = (),
-    tokenizer: PreTrainedTokenizerBase | None = None,
-) -> list[str]:
-    """What the model is given for each row: the worked examples, then the row's own prompt.
-
-    The template `chat` needs the tokenizer: the examples are earlier turns of the conversation.
-    """
-    if template.chat:
-        assert tokenizer is not None
-        turns = [turn for shot in shots for turn in template.render_turns(shot)]
-        asked = [template.render_turns(row)[0] for row in rows]
-        return [render_chat(tokenizer, [*turns, question], ask=True) for question in asked]
-    prefix = "".join(template.render_shot(shot) + "\n\n" for shot in shots)
-    return [prefix + template.render_prompt(row.source) for row in rows]
-
-
-def _answer_rows(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    rows: Sequence[Example],
-    prompts: Sequence[str],
-    template: Template,
-    section: ReasonSection,
-    partial: Path,
-    advance: Advance,
-) -> list[Answer]:
-    """All answers in order; batches that stand whole in ``partial`` are not generated again."""
-    with JsonlLog(partial, Answer) as log:
-        answers = {answer.doc_id: answer for answer in log.rows}
-        advance(len(answers) * section.max_new_tokens)
-        for batch in plan_batches(prompts, section.batch_size):
-            if answers.keys() >= set(batch):
-                continue
-            texts = [prompts[i] for i in batch]
-            outputs = generate_batch(
-                model, tokenizer, texts, template, section.max_new_tokens, advance
-            )
-            new = {
-                i: judge_output(i, rows[i], text, template, num_tokens)
-                for i, (text, num_tokens) in zip(batch, outputs, strict=True)
-            }
-            log.append(list(new.values()))
-            answers |= new  # a batch cut short by a kill is done again whole
-    return [answers[i] for i in range(len(rows))]
-
-
-def plan_batches(prompts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
-    """Indices batch by batch, prompts of like length together. Depends on nothing else."""
-    order = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), i))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
-
-
-def generate_batch(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
-    template: Template,
-    max_new_tokens: int,
-    advance: Advance = lambda n=1, note="": None,
-) -> list[tuple[str, int]]:
-    """Greedy continuations: (text without special tokens, number of generated tokens) each.
-
-    A sequence ends at EOS, after a complete answer line, or after ``max_new_tokens``. ``advance``
-    is told of every token, and at an early end of those that were not needed.
-    """
-    import torch
-
-    tokenizer.padding_side = "left"
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    add_bos = not template.chat  # which writes its own
-    inputs = tokenizer(
-        list(prompts), return_tensors="pt", padding=True, add_special_tokens=add_bos
-    ).to(model.device)
-    width = inputs["input_ids"].shape[1]
-    stop = {"eos_token_id": find_stop_tokens(tokenizer)} if template.chat else {}
-
-    def is_answered(ids: Any, _scores: Any, **_: Any) -> Any:
-        advance(len(ids))
-        texts = tokenizer.batch_decode(ids[:, width:], skip_special_tokens=True)
-        return torch.tensor([_is_complete(text, template) for text in texts], device=ids.device)
-
-    with torch.inference_mode():
-        sequences = model.generate(
-            **inputs,
-            **stop,
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            pad_token_id=tokenizer.pad_token_id,
-            stopping_criteria=[is_answered],
-        )[:, width:]
-    advance(len(sequences) * (max_new_tokens - sequences.shape[1]))
-    texts = tokenizer.batch_decode(sequences, skip_special_tokens=True)
-    ends = (tokenizer.eos_token_id, tokenizer.pad_token_id)
-    lengths = [sum(int(token) not in ends for token in row) for row in sequences]
-    return list(zip(texts, lengths, strict=True))
-
-
-def _is_complete(text: str, template: Template) -> bool:
-    """Whether the answer line has been written and closed by a line break."""
-    *closed, _open = text.split("\n")
-    return template.parse_answer("\n".join(closed)) is not None
 
 
 def judge_output(
@@ -205,13 +85,9 @@ def judge_output(
         target=problem.target,
         output=output,
         answer=answer,
-        correct=answer is not None and _normalise(answer) == _normalise(problem.target),
+        correct=answer is not None and normalise_answer(answer) == normalise_answer(problem.target),
         num_tokens=num_tokens,
     )
-
-
-def _normalise(answer: str) -> str:
-    return "".join(answer.split())
 
 
 def summarise_answers(answers: Sequence[Answer]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from kot_platypus.artifacts import (
     write_text,
 )
 from kot_platypus.errors import DataError, ModelError, require_extra
-from kot_platypus.evaluate.store import RequestStore
+from kot_platypus.evaluate.store import RequestStore, make_model_key
 from kot_platypus.models import fingerprint_model, resolve_device, resolve_dtype
 from kot_platypus.processes import ask_main, is_main_process
 from kot_platypus.progress import show_status
@@ -108,7 +108,7 @@ def evaluate_catalogue(
         max_batch_tokens=max_batch_tokens,
         batch_size=batch_size,
         trust_remote_code=trust_remote_code,
-        store=RequestStore(fingerprint, dtype, device),
+        store=RequestStore(make_model_key(fingerprint, dtype, device)),
     )
     results = _run_tasks(lm, manager, tasks, selection)
     if results is not None and is_main_process():

@@ -18,7 +18,7 @@ from kot_platypus.artifacts import (
 )
 from kot_platypus.evaluate.metrics import summarise_samples
 from kot_platypus.evaluate.protocols import Protocol, build_questions, load_data, load_protocol
-from kot_platypus.evaluate.store import QuestionScores, ScoreStore
+from kot_platypus.evaluate.store import QuestionScores, ScoreStore, make_model_key
 from kot_platypus.evaluate.tasks import TaskData
 from kot_platypus.models import (
     fingerprint_model,
@@ -103,7 +103,7 @@ def evaluate_choices(
 
     device = resolve_device(device)
     runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
-    store = ScoreStore(about["model"], dtype, device)
+    store = ScoreStore(make_model_key(about["model"], dtype, device))
     score_runs(runs, protocol, load, store, max_batch_tokens=section.max_batch_tokens)
     if is_main_process():
         samples = make_samples(runs, store.known)

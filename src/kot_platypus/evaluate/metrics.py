@@ -16,6 +16,8 @@ Metric = dict[str, Any]
 """``{"value": float, "ci95": [low, high]}``."""
 
 NUM_RESAMPLES = 1000
+UNPARSED = -1
+"""The prediction of who stated nothing: never right, and no label to average over."""
 _Z95 = float(norm.ppf(0.975))
 
 
@@ -48,12 +50,21 @@ def measure_accuracy(golds: ArrayLike, preds: ArrayLike) -> Metric:
 
 
 def measure_f1(golds: ArrayLike, preds: ArrayLike, *, seed: int = 42) -> Metric:
-    """Macro F1 over the labels that occur (scikit-learn's), with a bootstrap interval."""
+    """Macro F1 over the labels that occur (scikit-learn's), with a bootstrap interval.
+
+    A prediction may be ``UNPARSED``.
+    """
     golds, preds = np.asarray(golds), np.asarray(preds)
-    value = float(f1_score(golds, preds, average="macro"))
+    value = compute_plain_f1(golds, preds)
     resampled = compute_macro_f1(resample_confusions(golds, preds, seed=seed))
     low, high = np.percentile(resampled, [2.5, 97.5])
     return {"value": value, "ci95": [float(low), float(high)]}
+
+
+def compute_plain_f1(golds: NDArray[Any], preds: NDArray[Any]) -> float:
+    """Macro F1 by scikit-learn, over the labels that occur."""
+    labels = sorted({*golds.tolist(), *preds.tolist()} - {UNPARSED})
+    return float(f1_score(golds, preds, labels=labels, average="macro"))
 
 
 def wilson_interval(correct: int, n: int) -> tuple[float, float]:
@@ -71,7 +82,7 @@ def wilson_interval(correct: int, n: int) -> tuple[float, float]:
 def resample_confusions(
     golds: ArrayLike, preds: ArrayLike, *, seed: int, num_resamples: int = NUM_RESAMPLES
 ) -> NDArray[np.int64]:
-    """Confusion matrices (num_resamples, L, L) [gold, pred] of bootstrap resamples of the pairs.
+    """Confusion matrices (num_resamples, ...) [gold, pred] of bootstrap resamples of the pairs.
 
     Drawing n pairs with replacement and counting is one draw from a multinomial distribution over
     the cells, so no pair is ever copied.
@@ -83,16 +94,20 @@ def resample_confusions(
 
 
 def count_pairs(golds: ArrayLike, preds: ArrayLike) -> NDArray[np.int64]:
-    """The confusion matrix (L, L) [gold, pred] of labels 0 to L - 1."""
+    """The confusion matrix (L + 1, L + 1) [gold, pred] of ``UNPARSED`` and labels 0 to L - 1."""
     golds, preds = np.asarray(golds), np.asarray(preds)
-    num_labels = int(max(golds.max(), preds.max())) + 1
-    flat = np.bincount(golds * num_labels + preds, minlength=num_labels**2)
-    return flat.reshape(num_labels, num_labels)
+    size = int(max(golds.max(), preds.max())) + 2
+    cells = (golds - UNPARSED) * size + preds - UNPARSED
+    flat = np.bincount(cells, minlength=size**2)
+    return flat.reshape(size, size)
 
 
 def compute_macro_f1(confusions: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Macro F1 of each confusion matrix (..., L, L), over the labels that occur in it."""
-    hits = np.diagonal(confusions, axis1=-2, axis2=-1)
-    occurrences = confusions.sum(-1) + confusions.sum(-2)  # as gold and as prediction
+    """Macro F1 of each confusion matrix (..., L + 1, L + 1), over the labels that occur in it.
+
+    The first row and column are ``UNPARSED``, which is not averaged over.
+    """
+    hits = np.diagonal(confusions, axis1=-2, axis2=-1)[..., 1:]
+    occurrences = (confusions.sum(-1) + confusions.sum(-2))[..., 1:]  # as gold and as prediction
     f1 = 2 * hits / np.maximum(occurrences, 1)
     return np.asarray(f1.sum(-1) / (occurrences > 0).sum(-1))

@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
-from sklearn.metrics import f1_score
 
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.metrics import NUM_RESAMPLES, compute_macro_f1
+from kot_platypus.evaluate.metrics import (
+    NUM_RESAMPLES,
+    UNPARSED,
+    compute_macro_f1,
+    compute_plain_f1,
+)
 from kot_platypus.records import Sample
 
 METRICS = {
@@ -137,7 +141,7 @@ def compare_f1(
 
     Args:
         golds: Right labels, from 0, int (n,).
-        preds_a: The labels that model a chose.
+        preds_a: The labels that model a chose, or ``UNPARSED``.
         preds_b: The labels that model b chose.
         seed: Of the bootstrap.
 
@@ -150,15 +154,15 @@ def compare_f1(
     gold, a, b = (np.asarray(labels) for labels in (golds, preds_a, preds_b))
     _check_lengths(gold, a)
     _check_lengths(gold, b)
-    num_labels = int(max(gold.max(), a.max(), b.max())) + 1
+    size = int(max(gold.max(), a.max(), b.max())) + 2
     # Only the triples that occur are drawn: with many labels most never do.
     triples, counts = np.unique(np.stack([gold, a, b]), axis=1, return_counts=True)
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(gold.size, counts / gold.size, size=NUM_RESAMPLES)
 
     def measure(preds: NDArray[Any]) -> NDArray[np.float64]:
-        confusions = np.zeros((num_labels, num_labels, NUM_RESAMPLES), np.int64)
-        np.add.at(confusions, (triples[0], preds), draws.T)
+        confusions = np.zeros((size, size, NUM_RESAMPLES), np.int64)
+        np.add.at(confusions, (triples[0] - UNPARSED, preds - UNPARSED), draws.T)
         return compute_macro_f1(np.moveaxis(confusions, 2, 0))
 
     differences = measure(triples[1]) - measure(triples[2])
@@ -181,7 +185,7 @@ def correct_holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _measure_f1(golds: NDArray[Any], preds: NDArray[Any]) -> float:
-    return float(f1_score(golds, preds, average="macro"))
+    return compute_plain_f1(golds, preds)
 
 
 def _measure_accuracy(golds: NDArray[Any], preds: NDArray[Any]) -> float:

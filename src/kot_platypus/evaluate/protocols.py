@@ -301,10 +301,7 @@ def build_questions(
             expected=f"at least the {num_fewshot} shots asked for",
             hint="Ask for fewer shots.",
         )
-    generator = random.Random(protocol.seed)
-    documents = list(data.test)
-    if protocol.shuffle:
-        generator.shuffle(documents)
+    documents, generator = order_documents(protocol, data)
     fingerprint = protocol.fingerprint_task(data.task)
     return [
         # The draws follow each other in one stream: nothing may be drawn out of turn.
@@ -318,6 +315,15 @@ def build_questions(
         )
         for doc_id, document in enumerate(documents[:limit])
     ]
+
+
+def order_documents(protocol: Protocol, data: TaskData) -> tuple[list[Document], random.Random]:
+    """The test documents in the protocol's order, and its generator, which next draws the shots."""
+    generator = random.Random(protocol.seed)
+    documents = list(data.test)
+    if protocol.shuffle:
+        generator.shuffle(documents)
+    return documents, generator
 
 
 def _build_question(

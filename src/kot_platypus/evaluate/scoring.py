@@ -271,9 +271,7 @@ def check_model(model: PreTrainedModel, num_tokens: int = _CHECKED_TOKENS) -> No
     wrong without any sign of it. So would those of longrope, which turns all of a pass's
     positions by the furthest of them.
     """
-    config = model.config.get_text_config()
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    if "longrope" in (rope.get("rope_type"), rope.get("type")):
+    if has_longrope(model.config.get_text_config()):
         raise _refuse_model(model, "longrope depends on what else is in the pass")
     long = [5 + i % 90 for i in range(num_tokens)]
     sequences = (
@@ -294,6 +292,12 @@ def check_model(model: PreTrainedModel, num_tokens: int = _CHECKED_TOKENS) -> No
     lengths = [len(request.ids) - request.start for request in requests]
     if (np.abs(np.subtract(together, alone)) > tolerance * np.array(lengths)).any():
         raise _refuse_model(model, "the scores of a packed batch differ from those one by one")
+
+
+def has_longrope(config: Any) -> bool:
+    """Whether the furthest position of a pass decides how all of its positions are turned."""
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    return "longrope" in (rope.get("rope_type"), rope.get("type"))
 
 
 def _score_plainly(model: PreTrainedModel, request: EncodedRequest) -> float:

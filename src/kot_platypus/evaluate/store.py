@@ -26,7 +26,6 @@ from kot_platypus.records import Record
 _FORMAT = 1
 """Counts up when the scorer is mended in a way that changes scores."""
 
-
 _LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
 
 
@@ -55,27 +54,25 @@ class ScoredBatch(Record, Generic[S]):
     scores: dict[str, S]
 
 
-class Store(Generic[S]):
-    """The scores of one model.
+def make_model_key(fingerprint: str, dtype: str, device: str) -> str:
+    """SHA-256 of all that decides what a model in this process says.
 
-    Args:
-        fingerprint: SHA-256 of the model's weights, config, tokenizer and adapter.
-        dtype: What it computes in.
-        device: ``cpu``, ``cuda`` or ``mps``: they round differently.
-        folder: Where the stores of all models lie.
+    ``fingerprint`` is that of its weights, config, tokenizer and adapter; ``cpu``, ``cuda`` and
+    ``mps`` round differently.
     """
+    libraries = {name: version(name) for name in _LIBRARIES}
+    identity = {"model": fingerprint, "dtype": dtype, "device": device, "format": _FORMAT}
+    return hash_value({**identity, **libraries})
+
+
+class Store(Generic[S]):
+    """What one model said. ``folder`` is where the stores of all models lie."""
 
     line: type[ScoredBatch[S]]
     subfolder = ""
 
-    def __init__(
-        self, fingerprint: str, dtype: str, device: str, folder: Path | None = None
-    ) -> None:
-        libraries = {
-            name: version(name) for name in ("torch", "transformers", "tokenizers", "peft")
-        }
-        identity = {"model": fingerprint, "dtype": dtype, "device": device, "format": _FORMAT}
-        self.model_key = hash_value({**identity, **libraries})
+    def __init__(self, model_key: str, folder: Path | None = None) -> None:
+        self.model_key = model_key
         self._folder = (folder or cache_folder() / "scores") / self.model_key / self.subfolder
         # A file of its own: processes on several machines may share the folder.
         self._file = self._folder / f"{uuid.uuid4().hex}.jsonl"

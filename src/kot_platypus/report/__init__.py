@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_runs"]
 
 
-def write_report(run: Path) -> None:
+def write_report(run: Path, published: str | None = None) -> None:
     """Write ``run/report.html`` and ``run/README.md`` from what the other stages left in ``run``.
 
-    Loads no torch. Parts the run does not have are left out. The same folder gives the same
-    bytes. Raises RunError when ``run`` is no run folder, DataError when a file in it is damaged.
+    ``published`` names models whose published figures are put beside ours, or is ``all``. Loads
+    no torch. Parts the run does not have are left out. The same folder gives the same bytes.
+    Raises RunError when ``run`` is no run folder, DataError when a file in it is damaged,
+    UsageError for a model that was not published.
     """
     # Imported here so that the terminal's summary need not wait for matplotlib.
     from kot_platypus.artifacts import write_text
     from kot_platypus.report.card import render_card
     from kot_platypus.report.page import render_page
+    from kot_platypus.report.published import select_models
     from kot_platypus.results import load_results
 
+    models = select_models(published) if published else []
     results = load_results(run)
-    write_text(run / "report.html", render_page(results))
-    write_text(run / "README.md", render_card(results))
+    write_text(run / "report.html", render_page(results, models))
+    write_text(run / "README.md", render_card(results, published=models))
+
+
+def write_runs(runs: Sequence[Path], out: Path, published: str | None = None) -> None:
+    """Write ``out``: the page of one run, or one page that puts several side by side.
+
+    Raises as ``write_report`` does, and UsageError for more runs than can be told apart.
+    """
+    from kot_platypus.artifacts import write_text
+    from kot_platypus.report.page import render_page
+    from kot_platypus.report.published import select_models
+    from kot_platypus.report.runs import load_runs
+    from kot_platypus.report.runs_page import render_runs
+    from kot_platypus.results import load_results
+
+    models = select_models(published) if published else []
+    if len(runs) == 1:
+        write_text(out, render_page(load_results(runs[0]), models))
+    else:
+        write_text(out, render_runs(load_runs(runs), models))

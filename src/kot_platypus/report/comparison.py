@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kot_platypus.report.wording import MINUS, format_count, format_p, name_task
+from kot_platypus.report.wording import MINUS, format_count, format_p, join_words, name_task
 from kot_platypus.results import Estimate, Part
 
 ALPHA = 0.05
@@ -175,12 +175,9 @@ def list_keys(keys: Iterable[Key]) -> str:
     by_task: dict[str, list[str]] = {}
     for key in keys:
         by_task.setdefault(key.task, []).append(str(key.num_fewshot))
-    return _join([f"{name_task(task)} ({_join(shots)} shots)" for task, shots in by_task.items()])
-
-
-def _join(words: Sequence[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
+    return join_words(
+        [f"{name_task(task)} ({join_words(shots)} shots)" for task, shots in by_task.items()]
+    )
 
 
 def _note_intervals(rows: Iterable[PairedRow], metric: str) -> list[str]:

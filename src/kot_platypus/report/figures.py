@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -18,8 +18,10 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
+from kot_platypus.report.funnel import Bar
 from kot_platypus.report.wording import (
     MINUS,
+    format_count,
     format_percent,
     format_score_difference,
     name_task,
@@ -39,11 +41,17 @@ WIDTHS_IN = {"wide": 7.0, "narrow": 3.55}
 _INK, _MUTED, _RULE = "#010101", "#020202", "#030303"
 _COLOURS = {BASE: "#040404", TUNED: "#050505"}
 _OTHER, _PAPER = "#060606", "#070707"
+SERIES = tuple(f"run{number}" for number in range(1, 7))
+"""Names of the runs on a page that compares several; more could not be told apart."""
+_COLOURS |= {who: f"#0808{number:02}" for number, who in enumerate(SERIES, start=1)}
 _CSS = {
     _INK: "--ink", _MUTED: "--muted", _RULE: "--rule",
     _COLOURS[BASE]: "--base", _COLOURS[TUNED]: "--tuned", _OTHER: "--other", _PAPER: "--paper",
+    **{_COLOURS[who]: f"--{who}" for who in SERIES},
 }  # fmt: skip
-_MARKERS = {BASE: "s", TUNED: "o"}
+_MARKERS = {BASE: "s", TUNED: "o", **dict(zip(SERIES, "oD^vPX", strict=True))}
+MARKS = dict(zip(SERIES, "●◆▲▼✚✖", strict=True))
+"""The same marks as letters, for legends."""
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "kot",
@@ -133,29 +141,45 @@ def draw_accuracies(
     return draw
 
 
-def draw_differences(pairs: Sequence[KobestDifference]) -> Draw:
-    """A forest plot: tuned minus base, a row a task and number of shots, zero in the middle."""
+def draw_differences(pairs: Mapping[str, Sequence[KobestDifference]]) -> Draw:
+    """A forest plot: tuned minus base, a row a task and number of shots, zero in the middle.
 
-    def draw(width_in: float) -> Figure:
-        tasks = list(dict.fromkeys(pair.task for pair in pairs))
-        rows = len(pairs) + 0.5 * (len(tasks) - 1)
-        figure, axes = _new_axes(width_in, rows, right_in=0.65, bottom_in=0.42)
-        axes.axvline(0, color=_MUTED, linewidth=0.9)
-        ticks = []
-        for number, pair in enumerate(pairs):
-            y = number + 0.5 * tasks.index(pair.task)
-            ticks.append((y, f"{name_task(pair.task)} {pair.num_fewshot}-shot"))
-            _dot(axes, pair.difference, y, TUNED, size=5.5, hollow=pair.difference.sign == 0)
-            _note(axes, y, format_score_difference(pair.difference.value), color=_INK)
-        _label_rows(axes, ticks)
-        axes.set_ylim(rows - 0.4, -0.6)
-        reach = 1.08 * max(abs(end) for pair in pairs for end in pair.difference.ci95) or 0.1
-        axes.set_xlim(-reach, reach)
-        axes.locator_params(axis="x", nbins=5 if width_in > 5 else 3)
-        axes.set_xlabel(f"macro F1, tuned {MINUS} base")
-        return figure
+    ``pairs`` are by model. One model's differences are printed too; several stand in one row.
+    """
+    every = [pair for part in pairs.values() for pair in part]
+    tasks = list(dict.fromkeys(pair.task for pair in every))
+    keys = {(pair.task, pair.num_fewshot) for pair in every}
+    ordered = sorted(keys, key=lambda key: (tasks.index(key[0]), key[1]))
+    return lambda width_in: _draw_forest(width_in, ordered, pairs)
 
-    return draw
+
+def _draw_forest(
+    width_in: float,
+    keys: Sequence[tuple[str, int]],
+    pairs: Mapping[str, Sequence[KobestDifference]],
+) -> Figure:
+    tasks = list(dict.fromkeys(task for task, _ in keys))
+    apart = 1 + 0.5 * (len(pairs) - 1)
+    height = apart * len(keys) + 0.5 * (len(tasks) - 1)
+    is_alone = len(pairs) == 1
+    figure, axes = _new_axes(width_in, height, right_in=0.65 if is_alone else 0.1, bottom_in=0.42)
+    axes.axvline(0, color=_MUTED, linewidth=0.9)
+    rows = {key: apart * n + 0.5 * tasks.index(key[0]) for n, key in enumerate(keys)}
+    for place, (who, part) in enumerate(pairs.items()):
+        for pair in part:
+            y = rows[pair.task, pair.num_fewshot]
+            at = y + 0.45 * (place - (len(pairs) - 1) / 2)
+            _dot(axes, pair.difference, at, who, size=5.5, hollow=pair.difference.sign == 0)
+            if is_alone:
+                _note(axes, y, format_score_difference(pair.difference.value), color=_INK)
+    _label_rows(axes, [(y, f"{name_task(task)} {s}-shot") for (task, s), y in rows.items()])
+    axes.set_ylim(height - 0.5 * apart + 0.1, -0.5 * apart - 0.1)
+    ends = [abs(end) for part in pairs.values() for pair in part for end in pair.difference.ci95]
+    reach = 1.08 * max(ends) or 0.1
+    axes.set_xlim(-reach, reach)
+    axes.locator_params(axis="x", nbins=5 if width_in > 5 else 3)
+    axes.set_xlabel(f"macro F1, tuned {MINUS} base")
+    return figure
 
 
 def draw_shots(kobest: dict[str, KobestResults], tasks: Sequence[str]) -> Draw:
@@ -185,7 +209,7 @@ def _draw_shots_panel(axes: Any, kobest: dict[str, KobestResults], task: str) ->
     shots = sorted({s for part in kobest.values() for s in part.results.get(task, {})})
     for place, (who, part) in enumerate(kobest.items()):
         scores = part.results.get(task, {})
-        x = [shots.index(s) + 0.12 * (place - 0.5) for s in scores]
+        x = [shots.index(s) + 0.12 * (place - (len(kobest) - 1) / 2) for s in scores]
         axes.plot(x, [s.macro_f1.value for s in scores.values()], color=_colour(who),
                   marker=_marker(who), markersize=4, linewidth=1.3)  # fmt: skip
         for at, score in zip(x, scores.values(), strict=True):
@@ -220,6 +244,51 @@ def draw_losses(losses: dict[str, tuple[LogLine, ...]], names: dict[str, str]) -
         return figure
 
     return draw
+
+
+def draw_funnel(bars: Sequence[Bar]) -> Draw:
+    """Rows from the sources to what was trained on: a bar a step, what is lost left hollow."""
+
+    def draw(width_in: float) -> Figure:
+        figure, axes = _new_axes(width_in, len(bars), right_in=0.7, bottom_in=0.02)
+        for row, bar in enumerate(bars):
+            is_last = row == len(bars) - 1
+            axes.barh(
+                row, bar.length, left=bar.start, height=0.5, linewidth=1,
+                color=_PAPER if bar.is_lost else _COLOURS[TUNED if is_last else BASE],
+                edgecolor=_COLOURS[BASE] if bar.is_lost else "none",
+            )  # fmt: skip
+            sign = MINUS if bar.is_lost else ""
+            _note(axes, row, sign + format_count(bar.length), color=_INK)
+        _label_rows(axes, [(row, bar.label) for row, bar in enumerate(bars)])
+        return _finish_bars(figure, axes, len(bars), max(b.start + b.length for b in bars))
+
+    return draw
+
+
+def draw_tokens(tokens: dict[str, tuple[int, int]], names: dict[str, str]) -> Draw:
+    """The token budget: for each training the tokens seen, and how many of them it learnt."""
+
+    def draw(width_in: float) -> Figure:
+        figure, axes = _new_axes(width_in, len(tokens), right_in=1.45, bottom_in=0.02)
+        for row, (who, (seen, learnt)) in enumerate(tokens.items()):
+            axes.barh(row, seen, height=0.5, color=_RULE)
+            axes.barh(row, learnt, height=0.5, color=_colour(who))
+            _note(axes, row, f"{format_count(learnt)} of {format_count(seen)}", color=_INK)
+        _label_rows(axes, [(row, names[who]) for row, who in enumerate(tokens)])
+        return _finish_bars(figure, axes, len(tokens), max(seen for seen, _ in tokens.values()))
+
+    return draw
+
+
+def _finish_bars(figure: Figure, axes: Any, rows: int, length: float) -> Figure:
+    """No scale: every bar has its figure printed beside it."""
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.set_xlim(0, length or 1)
+    axes.set_xticks([])
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    return figure
 
 
 def _span(losses: dict[str, tuple[LogLine, ...]]) -> float:

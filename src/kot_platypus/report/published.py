@@ -106,6 +106,11 @@ def select_models(names: str) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
+def was_cut(task: str, num_fewshot: int) -> bool:
+    """Whether prompts of ``MAX_TOKENS`` hold fewer shots than were asked for."""
+    return num_fewshot == 50 and task in _TASKS_CUT_AT_50
+
+
 def _mark_figure(
     task: str, model: str, hub_id: str, num_fewshot: int, value: float, notes: Sequence[str]
 ) -> Figure:
@@ -117,7 +122,7 @@ def _mark_figure(
         about_protocol[certainty]: True,
         notes[_NOTE_METRIC]: is_norm,
         notes[_NOTE_COPIED]: is_copied,
-        _CUT: num_fewshot == 50 and task in _TASKS_CUT_AT_50,
+        _CUT: was_cut(task, num_fewshot),
     }
     return Figure(
         task=task,

@@ -17,6 +17,7 @@ from kot_platypus.report.wording import (
     name_base,
     name_condition,
     name_task,
+    select_kobest_pairs,
 )
 from kot_platypus.results import (
     ALL,
@@ -28,6 +29,7 @@ from kot_platypus.results import (
     RunResults,
 )
 
+_COMMIT_CHARS = 12
 METRICS = ("macro_f1", "macro_f1_norm", "acc", "acc_norm")
 
 
@@ -37,6 +39,8 @@ class ScoreRow(NamedTuple):
     name: str
     is_ours: bool
     scores: tuple[Estimate | None, ...]
+    signs: tuple[int, ...]
+    """1 or -1 where a difference from the base model is shown, else 0."""
 
 
 class ScoreTable(NamedTuple):
@@ -87,14 +91,15 @@ def name_model(recipe: Recipe, who: str) -> str:
     """A model's name in a table of scores."""
     if who == BASE:
         return name_base(recipe)
-    return (
-        f"{recipe.name} (ours)" if who == TUNED else f"{recipe.name}, {name_condition(recipe, who)}"
-    )
+    return recipe.name if who == TUNED else f"{recipe.name}, {name_condition(recipe, who)}"
 
 
 def tabulate_scores(results: RunResults) -> list[ScoreTable]:
     """Macro F1 on KoBEST: one table a task, one row a model, one column a number of shots."""
     tables = []
+    signs = {
+        (pair.task, pair.num_fewshot): pair.difference.sign for pair in select_kobest_pairs(results)
+    }
     for task in _list_tasks(results):
         scores = {who: part.results.get(task, {}) for who, part in results.kobest.items()}
         shots = tuple(sorted({shot for by_shot in scores.values() for shot in by_shot}))
@@ -104,6 +109,7 @@ def tabulate_scores(results: RunResults) -> list[ScoreTable]:
                 name_model(results.recipe, who),
                 who == TUNED,
                 tuple(by_shot[s].macro_f1 if s in by_shot else None for s in shots),
+                tuple(signs.get((task, s), 0) if who == TUNED else 0 for s in shots),
             )
             for who, by_shot in scores.items()
             if by_shot
@@ -226,33 +232,14 @@ def name_hub_model(recipe: Recipe) -> str:
 def tabulate_data(results: RunResults) -> list[tuple[str, str]]:
     """How many examples there are, by split, source and task."""
     counts = results.data_counts
-    splits = ("train", "heldout")
-    rows: list[tuple[str, str]] = [(k, format_count(counts[k])) for k in splits if k in counts]
+    names = {"train": "training rows", "heldout": "held-out problems"}
+    rows = [(name, format_count(counts[key])) for key, name in names.items() if key in counts]
     for group, label in (("by_source", "source"), ("by_task", "task")):
         rows += [
             (f"{label}: {name}", format_count(count))
             for name, count in counts.get(group, {}).items()
         ]
     return rows
-
-
-def tabulate_trainings(results: RunResults) -> list[tuple[str, list[str]]]:
-    """One row a fact, one column a training, in the order of ``results.losses``."""
-    facts = {
-        "num_examples": "examples",
-        "num_dropped": "examples dropped",
-        "optimizer_steps": "optimizer steps",
-        "tokens_seen": "tokens seen",
-        "trained_tokens_seen": "tokens trained on",
-        "parameters": "parameters",
-        "trainable_parameters": "of these trainable",
-    }
-    manifests = [results.manifests.get(f"train/{who}", {}) for who in results.losses]
-    return [
-        (label, [format_count(m[key]) if key in m else "" for m in manifests])
-        for key, label in facts.items()
-        if any(key in manifest for manifest in manifests)
-    ]
 
 
 def tabulate_machine(results: RunResults) -> list[tuple[str, str]]:
@@ -262,7 +249,8 @@ def tabulate_machine(results: RunResults) -> list[tuple[str, str]]:
         for key, value in manifest.get("machine", {}).items():
             if value is None:  # e.g. the commit of an installed package
                 continue
-            found.setdefault(key, {})[str(value)] = None
+            text = str(value)[:_COMMIT_CHARS] if key == "commit" else str(value)
+            found.setdefault(key, {})[text] = None
     return [(key, " / ".join(values)) for key, values in found.items()]
 
 

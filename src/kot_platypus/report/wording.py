@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
 from kot_platypus.results import (
     ALL,
+    AT_ONCE,
     BASE,
     TUNED,
     Difference,
@@ -95,6 +97,8 @@ def name_condition(recipe: Recipe, who: str) -> str:
     """What distinguishes a model within the run: ``base``, or what it was trained to write."""
     if who == BASE:
         return "base"
+    if who == AT_ONCE:
+        return f"{name_condition(recipe, TUNED)}, at once"
     return _TARGETS.get(recipe.train.target if who == TUNED else who, who)
 
 
@@ -140,7 +144,8 @@ def write_headline(results: RunResults) -> str:
 def _add_baseline(results: RunResults) -> str:
     """A clause on the fairer comparison: the same training on other targets."""
     pairs = results.comparison.problems
-    pair = next((pair for pair in pairs if pair.a == TUNED and pair.b != BASE), None)
+    others = (BASE, AT_ONCE)
+    pair = next((pair for pair in pairs if pair.a == TUNED and pair.b not in others), None)
     if pair is None:
         return ""
     other = _name_in_sentence(results.recipe, pair.b)
@@ -195,6 +200,8 @@ def _with_relation(p_value: float | None) -> str:
 def _name_in_sentence(recipe: Recipe, who: str) -> str:
     if who == BASE:
         return "the base model"
+    if who == AT_ONCE:
+        return "the same model made to answer at once"
     target = recipe.train.target if who == TUNED else who
     known = {
         "rationale_answer": "training on chains of thought",
@@ -227,6 +234,12 @@ def select_kobest_pairs(
         for pair in results.comparison.kobest
         if (pair.a, pair.b, pair.metric) == (TUNED, BASE, metric)
     )
+
+
+def join_words(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _plural(count: int, noun: str) -> str:

@@ -167,6 +167,7 @@ def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) 
     inner = model.get_base_model() if hasattr(model, "peft_config") else model
     return {
         "num_examples": len(encoded),
+        "num_cut": sum(item.num_cut > 0 for item in encoded),
         "num_processes": count_processes(),
         "optimizer_steps": steps,
         "tokens_seen": round(shown / len(encoded) * sum(len(item.ids) for item in encoded)),

@@ -24,6 +24,7 @@ from kot_platypus.artifacts import Stage, new_folder, read_json
 from kot_platypus.errors import ModelError
 from kot_platypus.models import ADAPTER_INFO, build_empty_model, fingerprint_model, load_model
 from kot_platypus.progress import console, show_progress
+from kot_platypus.train.serving import prepare_serving
 from kot_platypus.train.shards import (
     DTYPES,
     INDEX,
@@ -69,6 +70,7 @@ def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bo
         except _InMemoryError as reason:
             console.print(f"  Merging in memory, since {reason}")
             _merge_in_memory(base, adapter, folder, trust_remote_code=trust_remote_code)
+        prepare_serving(folder, trust_remote_code=trust_remote_code)
         stage.finish()
     if _was_quantized(adapter, facts):
         console.print(

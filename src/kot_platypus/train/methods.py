@@ -19,6 +19,7 @@ from kot_platypus.recipe import TrainSection
 from kot_platypus.train.attention import isolate_examples
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.merge import read_dtype
+from kot_platypus.train.serving import prepare_serving
 
 
 def load_trainable(
@@ -137,6 +138,8 @@ def save_trained(
                 shutil.copyfile(base / "NOTICE", folder / "NOTICE")
         model.save_pretrained(folder, state_dict=weights)
         write_json(folder / ADAPTER_INFO, dict(info))
+        if not is_adapter:
+            prepare_serving(folder, trust_remote_code=trust_remote_code)
 
 
 def link_model(trained: Path, out: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.data.pipeline.sources import choose_rows, iter_source, unescape
+from kot_platypus.data.pipeline.sources import Unreadable, choose_rows, iter_source, unescape
 from kot_platypus.dataset_recipe import (
     DatasetSource,
     is_dataset_recipe,
@@ -70,8 +70,8 @@ def test_a_line_whose_first_cell_is_an_object_is_no_object_of_rows(tmp_path: Pat
 def test_a_column_may_stand_for_the_task(tmp_path: Path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"instruction": "a", "output": "b", "data_source": "MATH"}\n')
-    (draft,) = iter_source(DatasetSource(file=str(path), task_column="data_source"))
-    assert draft.original.task == "MATH"
+    ((_, row),) = iter_source(DatasetSource(file=str(path), task_column="data_source"))
+    assert row.task == "MATH"
 
 
 def test_conversations_are_refused(tmp_path: Path):
@@ -79,6 +79,21 @@ def test_conversations_are_refused(tmp_path: Path):
     path.write_text('{"messages": [{"role": "user", "content": "a"}]}\n')
     with pytest.raises(DataError, match="is a conversation"):
         list(iter_source(DatasetSource(file=str(path))))
+
+
+def test_rows_that_are_none_are_left_out_and_listed(tmp_path: Path):
+    rows = [*make_rows(2), {"text": "?"}, {**make_rows(1)[0], "source": "  "}, *make_rows(1)]
+    source = DatasetSource(file=str(write_keyed(tmp_path / "cot.json", rows)))
+    unreadable: list[Unreadable] = []
+    assert [place for place, _ in iter_source(source, unreadable)] == ["row 0", "row 1", "row 4"]
+    assert [each.id for each in unreadable] == ["row 2", "row 3"]
+    assert "columns text" in unreadable[0].detail
+
+
+def test_a_source_of_other_columns_is_an_error(tmp_path: Path):
+    path = write_keyed(tmp_path / "cot.json", [{"text": "?"}, *make_rows(2)])
+    with pytest.raises(DataError, match="has the columns text"):
+        list(iter_source(DatasetSource(file=str(path)), []))
 
 
 # --- drawing -----------------------------------------------------------------------------------

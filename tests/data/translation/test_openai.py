@@ -96,13 +96,30 @@ def test_refusal_is_never_repeated_and_costs_nothing(model, service, ledger, rep
 
 def test_one_refusal_keeps_the_answers_that_were_under_way(model, service, ledger):
     service.latency_s = 0.05
-    service.replies.extend([Reply(), Reply(status=400), Reply()])
+    service.replies.extend([Reply(), Reply(status=403), Reply()])
     with pytest.raises(ServiceError):
         translate_texts(TEXTS, model, ledger)
     asked = len(service.asked)
     assert 0 < asked < len(TEXTS)
     translate_texts(TEXTS, model, ledger)
     assert len(service.asked) == len(TEXTS)
+
+
+def test_a_text_that_is_refused_does_not_stop_the_others(model, service, ledger):
+    service.replies.extend([Reply(), Reply(status=400), Reply()])
+    outcomes = translate_texts(TEXTS, model, ledger)
+    refused = [outcome for outcome in outcomes if outcome.problems]
+    assert [outcome.problems[0].kind for outcome in refused] == ["refused"]
+    assert sum(bool(outcome.text) for outcome in outcomes) == len(TEXTS) - 1
+    assert translate_texts(TEXTS, model, ledger)[0].text, "it is asked again the next time"
+    assert len(service.times) == len(TEXTS) + 1
+
+
+def test_a_service_that_takes_no_text_at_all_is_given_up(model, service, ledger):
+    service.replies.extend([Reply(status=400)] * len(TEXTS))
+    with pytest.raises(ServiceError, match="the server refused"):
+        translate_texts(TEXTS, model, ledger)
+    assert len(service.asked) < len(TEXTS)
 
 
 def test_ctrl_c_keeps_the_answers_that_are_under_way(model, service, ledger):

@@ -28,7 +28,10 @@ _POLAR = {
     ),
     **dict.fromkeys(("no", "false", "아니요", "아니오", "아니다", "거짓", "아닙니다"), False),
 }
-_LAST = re.compile(r"[^.!?\n]*(?:(?:\.(?=\S)|\n(?!\s*\S{3}))[^.!?\n]*)*[.!?]*[\"'”’)\]]*\s*$")
+# The look behind holds wherever the leftmost match begins; without it all other places are tried.
+_LAST = re.compile(
+    r"(?<![^.!?\n])[^.!?\n]*(?:(?:\.(?=\S)|\n(?!\s*\S{3}))[^.!?\n]*)*[.!?]*[\"'”’)\]]*\s*$"
+)
 _JUNK = re.compile(r"[\W_]+|\b(?:the|a|an)\b")
 
 

@@ -159,6 +159,8 @@ def _gather_facts(
     """The counts of all steps, and in how many rows each check found an error at first and last."""
     duplicates = read_json(parts["duplicates"] / "report.json")
     counts = {"available": drawn["available"], "drawn": drawn["rows"]}
+    if drawn["unreadable"]:
+        counts["unreadable"] = drawn["unreadable"]
     counts |= read_manifest(out / "reviewed")["counts"]
     counts["duplicates"] = duplicates["dropped"]
     counts["written"] = duplicates["kept"]

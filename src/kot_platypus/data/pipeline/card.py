@@ -11,6 +11,7 @@ from kot_platypus.dataset_recipe import DatasetRecipe, DatasetSource
 from kot_platypus.verdicts import Verdict
 
 STEPS = {
+    "unreadable": "rows of the sources that could not be read",
     "available": "rows of the sources",
     "drawn": "drawn",
     "passed": "passed all checks at once",

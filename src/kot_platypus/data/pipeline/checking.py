@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -50,6 +50,13 @@ def check_draft(draft: Draft) -> Draft:
     else:
         found = check_row(draft.original, draft.translated)
     return draft.model_copy(update={"findings": (*known, *found)})
+
+
+def edit_draft(draft: Draft, fields: Mapping[str, str]) -> Draft:
+    """The draft with a person's texts in some fields, checked anew."""
+    kept = tuple(each for each in draft.findings if each.field not in fields)
+    edited = draft.translated.model_copy(update=dict(fields))
+    return check_draft(draft.model_copy(update={"translated": edited, "findings": kept}))
 
 
 def list_passed(draft: Draft) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,7 +50,7 @@ class Draft(Record):
     """None: the source is Korean."""
     findings: tuple[Finding, ...] = ()
 
-    @cached_property
+    @property
     def key(self) -> str:
         """What a decision about this row is filed under: SHA-256 of its origin and texts."""
         parts = (self.origin, self.original, self.translated)

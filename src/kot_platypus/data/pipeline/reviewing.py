@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_lines
-from kot_platypus.data.pipeline.checking import check_draft, list_passed
+from kot_platypus.data.pipeline.checking import edit_draft, list_passed
 from kot_platypus.data.pipeline.drafts import (
     DECISIONS,
     QUEUE,
@@ -97,19 +97,10 @@ def judge(draft: Draft, decision: Decision | None) -> tuple[str, Draft, list[str
     if decision.action == "drop":
         return "dropped", draft, []
     if decision.action == "edit":
-        final = draft.model_copy(
-            update={"translated": draft.translated.model_copy(update=decision.fields)}
-        )
         edits = [f"edited: {', '.join(sorted(decision.fields))}"]
-        return "edited", check_draft(_forget(final, decision.fields)), edits
+        return "edited", edit_draft(draft, decision.fields), edits
     failed = sorted({each.check for each in draft.findings if each.severity == "error"})
     return "accepted", draft, [f"accepted: {', '.join(failed)}"]
-
-
-def _forget(draft: Draft, fields: Mapping[str, str]) -> Draft:
-    """The draft without what was found in the fields' old texts."""
-    kept = tuple(each for each in draft.findings if each.field not in fields)
-    return draft.model_copy(update={"findings": kept})
 
 
 def _describe(draft: Draft) -> str:

@@ -8,14 +8,14 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from kot_platypus.artifacts import Stage, hash_file, hash_value
+from kot_platypus.artifacts import Stage, hash_file, hash_value, write_jsonl
 from kot_platypus.data.hub import iter_hub
 from kot_platypus.data.pipeline.drafts import ROWS, Draft, Origin, write_drafts
 from kot_platypus.dataset_recipe import DatasetRecipe, DatasetSource
 from kot_platypus.errors import DataError
 from kot_platypus.formats import iter_values, parse_row
 from kot_platypus.progress import Advance, show_progress
-from kot_platypus.records import Example
+from kot_platypus.records import Example, Record
 
 # What follows "\n" in TeX's commands: \ne, \neq, \nu, \nabla, \notin, \neg, \nmid, ...
 _BREAK = re.compile(
@@ -23,8 +23,18 @@ _BREAK = re.compile(
 )
 
 
+class Unreadable(Record):
+    """A row of a source that is none: a line of ``unreadable.jsonl``."""
+
+    source: str
+    id: str
+    detail: str
+
+
 def draw_rows(out: Path, recipe: DatasetRecipe) -> Path:
     """Write the rows that a recipe asks for, in the order of their sources, as Drafts.
+
+    What cannot be read is counted, listed in ``unreadable.jsonl``, and left out.
 
     Sources are read twice as streams. Memory: 8 bytes a row of the sources, and no text.
     """
@@ -46,6 +56,7 @@ def draw_rows(out: Path, recipe: DatasetRecipe) -> Path:
         return out / ROWS
     with show_progress("Counting the sources' rows", None, "rows") as advance:
         groups = _group_by_task(recipe.sources, advance)
+    unreadable: list[Unreadable] = []
     available = sum(map(len, groups.values()))
     if not available:
         raise DataError("the sources are empty", expected="rows", hint="Check their paths.")
@@ -55,15 +66,17 @@ def draw_rows(out: Path, recipe: DatasetRecipe) -> Path:
 
     def iter_chosen() -> Iterator[Draft]:
         with show_progress("Drawing rows", available, "rows") as advance:
-            for number, draft in enumerate(_iter_sources(recipe.sources)):
+            for number, (source, place, row) in enumerate(_iter_all(recipe.sources, unreadable)):
                 advance()
                 if number in chosen:
-                    tasks.add(draft.original.task)
-                    yield draft
+                    tasks.add(row.task)
+                    yield make_draft(source, place, row)
 
     write_drafts(out / ROWS, iter_chosen())
+    write_jsonl(out / "unreadable.jsonl", unreadable)
     stage.finish(
         counts={
+            "unreadable": len(unreadable),
             "available": available,
             "available_tasks": len(groups),
             "rows": len(chosen),
@@ -102,45 +115,75 @@ def choose_rows(groups: Mapping[str, Iterable[int]], count: int | None, seed: in
 
 def _group_by_task(sources: Iterable[DatasetSource], advance: Advance) -> dict[str, array[int]]:
     groups: dict[str, array[int]] = {}
-    for number, draft in enumerate(_iter_sources(sources)):
-        groups.setdefault(draft.original.task, array("q")).append(number)
+    for number, (_, _, row) in enumerate(_iter_all(sources)):
+        groups.setdefault(row.task, array("q")).append(number)
         advance()
     return groups
 
 
-def _iter_sources(sources: Iterable[DatasetSource]) -> Iterator[Draft]:
+def _iter_all(
+    sources: Iterable[DatasetSource], unreadable: list[Unreadable] | None = None
+) -> Iterator[tuple[DatasetSource, str, Example]]:
     for source in sources:
-        yield from iter_source(source)
+        for place, row in iter_source(source, unreadable):
+            yield source, place, row
 
 
-def iter_source(source: DatasetSource) -> Iterator[Draft]:
-    """Every row of a source, not yet translated. Raises DataError at one of no known columns."""
+def iter_source(
+    source: DatasetSource, unreadable: list[Unreadable] | None = None
+) -> Iterator[tuple[str, Example]]:
+    """Every row of a source and its place there; what is no row goes to ``unreadable``.
+
+    Raises DataError when already the first row is none: then the columns are others.
+    """
     values_of = (
         iter_values(Path(source.file))
         if source.file
         else iter_hub(source.hub or "", source.hub_file, source.revision)
     )
+    is_first = True
     for place, values in values_of:
-        row = parse_row(values, f"{source.name} {place}")
-        if not isinstance(row, Example):
-            raise DataError(
-                f"{source.name} {place} is a conversation",
-                expected="a question and its answer",
-                hint="Take the first turns apart, or leave that source out.",
-            )
-        update = {}
-        if source.task_column and isinstance(values, Mapping):
-            update["task"] = str(values.get(source.task_column) or "")
-        if source.unescape_newlines:
-            update |= {name: unescape(getattr(row, name)) for name in ("source", "rationale")}
-        original = row.model_copy(update=update) if update else row
-        origin = Origin(
-            source=source.name,
-            id=place,
-            sha256=hash_value(row.model_dump()),
-            language=source.language,
+        try:
+            yield place, _read_row(source, place, values)
+        except DataError as error:
+            if is_first:
+                raise
+            if unreadable is not None:
+                unreadable.append(Unreadable(source=source.name, id=place, detail=error.found))
+        is_first = False
+
+
+def _read_row(source: DatasetSource, place: str, values: object) -> Example:
+    row = parse_row(values, f"{source.name} {place}")
+    if not isinstance(row, Example):
+        raise DataError(
+            f"{source.name} {place} is a conversation",
+            expected="a question and its answer",
+            hint="Take the first turns apart, or leave that source out.",
         )
-        yield Draft(origin=origin, original=original, translated=original)
+    if not row.source.strip() or not (row.rationale + row.target).strip():
+        raise DataError(
+            f"{source.name} {place} has no question, or no answer",
+            expected="both",
+            hint="Leave that row out.",
+        )
+    if source.task_column and isinstance(values, Mapping):
+        row = row.model_copy(update={"task": str(values.get(source.task_column) or "")})
+    return row
+
+
+def make_draft(source: DatasetSource, place: str, row: Example) -> Draft:
+    """A source's row as it enters the pipeline, not yet translated."""
+    origin = Origin(
+        source=source.name,
+        id=place,
+        sha256=hash_value(row.model_dump()),
+        language=source.language,
+    )
+    if source.unescape_newlines:
+        texts = {name: unescape(getattr(row, name)) for name in ("source", "rationale")}
+        row = row.model_copy(update=texts)
+    return Draft(origin=origin, original=row, translated=row)
 
 
 def unescape(text: str) -> str:

@@ -35,6 +35,7 @@ _PROBLEMS = {
     "unknown": "a placeholder that was never there",
     "empty": "the translation is empty",
     "too_long": "too long for one request of the service",
+    "refused": "the service refused this text",
 }
 
 

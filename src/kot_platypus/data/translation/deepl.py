@@ -125,7 +125,10 @@ class DeepL:
         except (TypeError, ValueError, AttributeError):  # the client read what is no answer
             failure = AnswerLostError("the answer cannot be read")
         # Out here nothing hangs on it: the frames below hold the key.
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # else error and frame hold each other, and the connection stays open
 
     @cached_property
     def _client(self) -> Any:

@@ -19,6 +19,7 @@ from kot_platypus.data.translation.services import (
     Answer,
     AnswerLostError,
     Limits,
+    TextRefusedError,
     describe_refusal,
     read_key,
     read_output,
@@ -29,6 +30,8 @@ from kot_platypus.prompts import load_translation_prompt
 KEY = "OPENAI_API_KEY"
 URL = "https://api.openai.com/v1"
 _MAX_TOO_MANY_REQUESTS = 8
+_REFUSED_TEXT = (400, 413, 422)
+"""What servers say to a text that is too long for the model, or that a filter does not like."""
 _LONGEST_PAUSE_S = 60.0
 _NEVER_CONNECTED = ("ConnectError", "ConnectTimeout")
 """Of httpx and its successors, by name: nothing was sent yet."""
@@ -118,7 +121,10 @@ class OpenAICompatible:
         except (openai.OpenAIError, ValueError, TypeError, AttributeError, IndexError):
             failure = AnswerLostError("the answer cannot be read")
         # Out here nothing hangs on it: the frames below hold the key.
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # else error and frame hold each other, and the connection stays open
 
     def _explain_silence(self, error: Exception) -> Exception:
         if type(error.__cause__).__name__ in _NEVER_CONNECTED:
@@ -159,7 +165,8 @@ def _explain(error: Any) -> Exception:
     if error.status_code >= 500:
         return AnswerLostError(f"error {error.status_code}")
     told = describe_refusal(error, _read_key_if_any())
-    return ServiceError(
+    is_of_text = error.status_code in _REFUSED_TEXT
+    return (TextRefusedError if is_of_text else ServiceError)(
         f"the server refused ({told})",
         expected="a request that it accepts",
         hint=f"Check the model's name, {KEY} and your account. All translations so far are kept.",

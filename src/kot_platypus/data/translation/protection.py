@@ -24,10 +24,11 @@ class Problem(Record):
     """Something wrong with a translation that shows without reading it.
 
     ``lost`` and ``repeated`` concern the placeholder of ``piece``; ``unknown`` one that was never
-    there. ``empty`` is a translation without text, ``too_long`` a text that no request can hold.
+    there. ``empty`` is a translation without text, ``too_long`` a text that no request can hold,
+    ``refused`` one that the service would not take.
     """
 
-    kind: Literal["lost", "repeated", "unknown", "empty", "too_long"]
+    kind: Literal["lost", "repeated", "unknown", "empty", "too_long", "refused"]
     piece: str = ""
 
 

@@ -1,8 +1,8 @@
 """What a translator is: its limits, its price, and how it says what became of a request.
 
 A request ends in one of three ways, and money hangs on the difference: an answer; a refusal,
-which costs nothing (a ServiceError); or silence (AnswerLostError), after which only the service's
-own counter tells whether it was paid for.
+which costs nothing (a ServiceError; of this text alone a TextRefusedError); or silence
+(AnswerLostError), after which only the service's own counter tells whether it was paid for.
 """
 
 from __future__ import annotations
@@ -63,12 +63,16 @@ class Translator(Protocol):
     def translate(self, batch: Sequence[str]) -> Answer:
         """Translate a batch in one request, which is never repeated here once it may be paid for.
 
-        Raises ServiceError when it was refused and costs nothing, AnswerLostError when that
-        cannot be known.
+        Raises ServiceError when it was refused and costs nothing (TextRefusedError when that is
+        for what a batch of one text says), AnswerLostError when that cannot be known.
         """
 
     def usage(self) -> int | None:
         """The characters that the service has counted so far; None where it counts none."""
+
+
+class TextRefusedError(ServiceError):
+    """A request that the service will not take: of another text it might."""
 
 
 class AnswerLostError(Exception):

@@ -25,13 +25,21 @@ from kot_platypus.data.translation.protection import (
     protect,
     restore,
 )
-from kot_platypus.data.translation.services import Answer, AnswerLostError, Limits, Translator
+from kot_platypus.data.translation.services import (
+    Answer,
+    AnswerLostError,
+    Limits,
+    TextRefusedError,
+    Translator,
+)
 from kot_platypus.errors import BudgetError, KotError, ServiceError
 from kot_platypus.progress import Advance, console, show_status
 from kot_platypus.records import Record
 
 _MAX_LOST = 3
 """After so many lost answers to one request, the service is given up."""
+_MAX_REFUSED = 3
+"""A service that refuses so many texts and takes none is given up."""
 _POLL_S = 2.0
 _CHUNK_TEXTS = 4096
 
@@ -135,6 +143,8 @@ class _Draft:
         """The outcome, once all answers are in."""
         if self.is_too_long:
             return Outcome(text="", problems=(Problem(kind="too_long"),), cached=True)
+        if self.is_sent and self.key not in answers:
+            return Outcome(text="", problems=(Problem(kind="refused"),), cached=False)
         # Nothing but pieces is its own translation.
         answer = answers[self.key].strip() if self.is_sent else self.xml
         restored = restore(answer, self.protected.pieces)
@@ -223,6 +233,7 @@ class _Courier:
         self._copies = copies
         self._advance = advance
         self._counter: int | None = None
+        self._num_answered = self._num_refused = 0
         self._under_way: dict[Future[Answer], tuple[_Batch, SentRequest]] = {}
         self._stop: KotError | None = None
 
@@ -274,22 +285,39 @@ class _Courier:
         """Wait for the next answers and store them."""
         for future in wait(self._under_way, return_when=FIRST_COMPLETED).done:
             batch, request = self._under_way.pop(future)
-            try:
+            # Looked at, not raised: a future and the frame it is raised in would hold each other.
+            error = future.exception()
+            if error is None:
                 answer = future.result()
-                if len(answer.texts) != len(batch.texts):
-                    raise AnswerLostError(f"{len(answer.texts)} texts for {len(batch.texts)}")
-            except AnswerLostError as error:
+                if len(answer.texts) == len(batch.texts):
+                    self._store(batch, request, answer)
+                    continue
+                error = AnswerLostError(f"{len(answer.texts)} texts for {len(batch.texts)}")
+            if isinstance(error, AnswerLostError):
                 self._try_again(batch, request, waiting, str(error))
-            except KotError as error:
+            elif isinstance(error, KotError):
                 self._ledger.write_off(request, paid=0)
-                self._stop = error
+                self._take_refusal(batch, error)
             else:
-                # Half an emoji, where an answer was cut off, can be neither stored nor trained on.
-                texts = [text.encode(errors="replace").decode() for text in answer.texts]
-                self._ledger.finish(request, batch.keys, texts, paid=answer.characters)
-                if self._counter is not None:
-                    self._counter += answer.characters
-                self._advance(sum(self._copies[key] for key in batch.keys))
+                raise error
+
+    def _store(self, batch: _Batch, request: SentRequest, answer: Answer) -> None:
+        # Half an emoji, where an answer was cut off, can be neither stored nor trained on.
+        texts = [text.encode(errors="replace").decode() for text in answer.texts]
+        self._ledger.finish(request, batch.keys, texts, paid=answer.characters)
+        self._num_answered += 1
+        if self._counter is not None:
+            self._counter += answer.characters
+        self._advance(sum(self._copies[key] for key in batch.keys))
+
+    def _take_refusal(self, batch: _Batch, error: KotError) -> None:
+        """Go on without a text that is refused; stop when the refusal is not for the text."""
+        self._num_refused += 1
+        is_of_text = isinstance(error, TextRefusedError)
+        if is_of_text and (self._num_answered or self._num_refused < _MAX_REFUSED):
+            self._advance(sum(self._copies[key] for key in batch.keys))
+        else:
+            self._stop = error
 
     def _try_again(
         self, batch: _Batch, request: SentRequest, waiting: deque[_Batch], reason: str

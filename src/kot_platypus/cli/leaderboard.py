@@ -1,0 +1,95 @@
+"""The verb that puts the results of a whole folder beside each other: leaderboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from kot_platypus.cli.app import app
+from kot_platypus.cli.evaluation import parse_counts
+from kot_platypus.cli.options import example, print_screen, require_new_file
+from kot_platypus.errors import UsageError
+
+if TYPE_CHECKING:
+    from kot_platypus.records import PastScore, SkippedFile
+    from kot_platypus.report.leaderboard import Block
+
+_SUFFIXES = (".html", ".json", ".csv")
+
+
+@app.command(
+    epilog=example(
+        "kot leaderboard runs",
+        "kot leaderboard history --protocol polyglot --sort 5-shot",
+        "kot leaderboard history --out history.html",
+    )
+)
+def leaderboard(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Runs, scores, and files of other harnesses.")
+    ],
+    protocol: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Only this one: its name, how that begins, or its fingerprint."),
+    ] = None,
+    task: Annotated[Optional[str], typer.Option(help="Only this one.")] = None,  # noqa: UP045
+    num_fewshot: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Only these numbers of shots, comma-separated."),
+    ] = None,
+    metric: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Only this one, or all; left out: each task's first (files: all)."),
+    ] = None,
+    sort: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="COLUMN", help="model, date, file or N-shot, within what is comparable."
+        ),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", metavar="FILE", help="Write a page (.html) or rows (.json, .csv)."),
+    ] = None,
+) -> None:
+    """Show all results below a folder: of kot, lm-eval and ko-lm-evaluation-harness."""
+    require_new_file(out)
+    if out is not None and out.suffix.lower() not in _SUFFIXES:
+        raise UsageError(
+            f"--out {out}", expected=f"a name with {', '.join(_SUFFIXES)}", hint="Rename it."
+        )
+    from kot_platypus.evaluate.history import gather_scores
+    from kot_platypus.report.leaderboard import leaderboard_table, make_blocks, select_scores
+
+    shots = parse_counts("--num-fewshot", num_fewshot) if num_fewshot else None
+    found, skipped = gather_scores(folder)
+    scores = select_scores(found, protocol=protocol, task=task, num_fewshot=shots, metric=metric)
+    blocks = make_blocks(scores, sort)
+    if out is None:
+        shown = [block for block in blocks if block.is_main or metric]
+        print_screen(leaderboard_table(shown, skipped))
+    else:
+        _write_file(out, folder.absolute().name, scores, skipped, blocks)
+        print(out)
+
+
+def _write_file(
+    out: Path,
+    title: str,
+    scores: list[PastScore],
+    skipped: list[SkippedFile],
+    blocks: list[Block],
+) -> None:
+    from kot_platypus.artifacts import write_json, write_text
+    from kot_platypus.report.leaderboard import write_csv
+    from kot_platypus.report.leaderboard_page import render_leaderboard
+
+    if out.suffix.lower() == ".html":
+        write_text(out, render_leaderboard(title, blocks, skipped))
+    elif out.suffix.lower() == ".csv":
+        write_text(out, write_csv(scores))
+    else:
+        rows = [score.model_dump(mode="json") for score in scores]
+        write_json(out, {"scores": rows, "skipped": [each.model_dump() for each in skipped]})

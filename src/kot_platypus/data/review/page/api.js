@@ -1,0 +1,55 @@
+// Requests to the server that sent this page. Addresses are relative: it may be mounted anywhere.
+
+const TIMEOUT_MS = 30_000;
+let token = document.querySelector("meta[name=token]").content;
+
+// An answer that is no success: `code` says why ("gone": there was no answer).
+export class Failure extends Error {
+  constructor(code, detail = "") {
+    super(detail || code);
+    this.code = code;
+    this.detail = detail;
+  }
+}
+
+async function send(address, options) {
+  let response, body;
+  try {
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    response = await fetch(address, { cache: "no-store", signal, ...options });
+    body = await response.json();
+  } catch {
+    throw new Failure("gone");
+  }
+  if (!response.ok) throw new Failure(body.error ?? "gone", body.detail);
+  return body;
+}
+
+export const readSummary = () => send("api/summary");
+
+export function findAddress(start, step, open, check) {
+  return "api/find?" + new URLSearchParams({ start, step, open: open ? 1 : 0, check });
+}
+
+export const find = async (address) => (await send(address)).row;
+
+function post(choice) {
+  const headers = { "Content-Type": "application/json", "X-Kot-Token": token };
+  return send("api/decide", { method: "POST", headers, body: JSON.stringify(choice) });
+}
+
+// A server that was started again has another token: take it from the page it sends now.
+async function readToken() {
+  const page = await (await fetch("./", { cache: "no-store" })).text();
+  return /<meta name="token" content="([\w-]+)">/.exec(page)?.[1];
+}
+
+export async function decide(choice) {
+  try {
+    return await post(choice);
+  } catch (failure) {
+    if (failure.code !== "refused") throw failure;
+    token = await readToken().catch(() => token);
+    return post(choice);
+  }
+}

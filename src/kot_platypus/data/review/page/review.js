@@ -1,0 +1,282 @@
+// The page's state, and what keys and buttons do. A row is left only when the server has said that
+// its decision is on disk.
+
+import * as api from "./api.js";
+import { selectFinding, showNothing, showRow, showSummary } from "./view.js";
+
+const byId = (id) => document.getElementById(id);
+const main = byId("main"), notice = byId("notice");
+const openFilter = byId("filter-open"), checkFilter = byId("filter-check");
+
+const WHY = {
+  gone: "서버에 연결할 수 없습니다. kot data review가 실행 중인지 확인하고 다시 시도하세요. (The server cannot be reached.)",
+  refused: "이 페이지가 오래되었습니다. 새로 고침하세요. (This page is too old: reload it.)",
+  missing: "이 행은 이제 대기열에 없습니다. 새로 고침하세요. (The queue has changed: reload.)",
+  malformed: "저장할 수 없는 문자가 들어 있습니다. (The text has a character that no file can hold.)",
+  disk: "디스크에 쓸 수 없습니다. (The disk cannot be written.)",
+  unreadable: "이 행을 읽을 수 없습니다. (This row cannot be read.)",
+};
+
+let row = null;          // the row shown, as the server sent it
+let summary = null;
+let editing = false;
+let busy = false;        // a request is under way that keys must wait for
+let ahead = new Map();   // rows asked for beforehand, by address
+const typed = new Map(); // texts typed and not saved, by the row's key
+let decidedHere = JSON.parse(sessionStorage.getItem("kot-decided-here") ?? "[]"); // row numbers
+
+// --- showing -----------------------------------------------------------------------------------
+
+function tell(text, kind = "info", button = null) {
+  notice.className = `notice ${kind}`;
+  notice.setAttribute("role", kind === "error" ? "alert" : "status");
+  notice.replaceChildren(text, ...(button ? [button] : []));
+  notice.hidden = !text;
+}
+
+function show(next, { edit = false } = {}) {
+  row = next;
+  editing = edit;
+  tell("");
+  byId("actions").hidden = editing;
+  byId("editing").hidden = !editing;
+  if (row) {
+    showRow(main, row, summary.total, editing ? (typed.get(row.key) ?? {}) : null, select);
+    window.history.replaceState(null, "", `#${row.number + 1}`);
+    lookAhead();
+  } else {
+    showNothing(main, summary, showSummary(summary));
+  }
+  for (const button of document.querySelectorAll("[data-do]")) {
+    const needsRow = ["accept", "edit", "drop"].includes(button.dataset.do);
+    button.disabled = needsRow && !row;
+  }
+  if (!editing) {
+    window.scrollTo({ top: 0, behavior: "instant" });
+    main.focus({ preventScroll: true });
+  }
+}
+
+const select = (index, scroll) => selectFinding(main, index, scroll);
+
+// --- moving ------------------------------------------------------------------------------------
+
+const address = (start, step, open) => api.findAddress(start, step, open, checkFilter.value);
+const isOpenOnly = () => openFilter.value === "1";
+
+function lookAhead() {
+  const wanted = [true, isOpenOnly()].map((open) => address(row.number + 1, 1, open));
+  ahead = new Map(wanted.map((each) => {
+    const found = api.find(each);
+    found.catch(() => {}); // told when it is needed
+    return [each, found];
+  }));
+}
+
+async function find(where) {
+  const found = ahead.get(where);
+  ahead.delete(where);
+  return (await found?.catch(() => null)) ?? api.find(where);
+}
+
+// The next row with the filter's check that is open; from the first on when there is none behind.
+async function goToOpen() {
+  const start = row ? row.number + 1 : 0;
+  show((await find(address(start, 1, true))) ?? (start ? await find(address(0, 1, true)) : null));
+}
+
+async function step(by) {
+  if (!row) return show(await find(address(by > 0 ? 0 : summary.total - 1, by, isOpenOnly())));
+  const next = await find(address(row.number + by, by, isOpenOnly()));
+  if (next) show(next);
+  else tell(by > 0 ? "마지막 행입니다. (Last row.)" : "첫 행입니다. (First row.)");
+}
+
+// --- deciding ----------------------------------------------------------------------------------
+
+async function send(target, action, texts = {}) {
+  const { key, version } = target;
+  const answer = await api.decide({ key, version, action, texts });
+  summary = answer.summary;
+  showSummary(summary);
+  ahead.clear(); // they may hold this row
+  return answer;
+}
+
+function remember(number) {
+  decidedHere = [...decidedHere.filter((each) => each !== number), number];
+  sessionStorage.setItem("kot-decided-here", JSON.stringify(decidedHere));
+}
+
+async function decide(action) {
+  if (!row) return;
+  if (action === "accept" && row.action === "edit") return goToOpen(); // the edit is what stays
+  const answer = await send(row, action);
+  if (answer.outcome === "conflict") return showConflict(answer.row);
+  typed.delete(row.key);
+  remember(row.number);
+  await goToOpen();
+}
+
+function showConflict(fresh) {
+  show(fresh);
+  tell("다른 창에서 먼저 결정한 행입니다. 지금 상태를 보고 다시 결정하세요. (Decided in another tab meanwhile.)", "error");
+}
+
+async function undo() {
+  let target = row?.action ? row : null;
+  while (!target && decidedHere.length) {
+    const last = await api.find(api.findAddress(decidedHere.at(-1), 1, false, ""));
+    if (last?.action) target = last;
+    else decidedHere.pop(); // undone elsewhere
+  }
+  if (!target) return tell("되돌릴 결정이 없습니다. (Nothing to undo.)");
+  const answer = await send(target, "undo");
+  if (answer.outcome === "conflict") return showConflict(answer.row);
+  decidedHere = decidedHere.filter((each) => each !== target.number);
+  sessionStorage.setItem("kot-decided-here", JSON.stringify(decidedHere));
+  show(answer.row);
+  tell("결정을 되돌렸습니다. (Undone.)");
+}
+
+// --- editing -----------------------------------------------------------------------------------
+
+function startEdit() {
+  if (!row) return;
+  const wanted = row.findings.find((finding) => finding.field)?.field ?? "";
+  show(row, { edit: true });
+  const area = main.querySelector(`textarea[data-field="${wanted}"]`) ?? main.querySelector("textarea");
+  area.focus();
+  area.setSelectionRange(0, 0);
+}
+
+function keepTyped() {
+  const areas = [...main.querySelectorAll("textarea")];
+  const texts = Object.fromEntries(areas.map((area) => [area.dataset.field, area.value]));
+  const isSame = row.fields.every((field) => texts[field.name] === field.text.replace(/\r\n?/g, "\n"));
+  if (isSame) typed.delete(row.key);
+  else typed.set(row.key, texts);
+}
+
+function leaveEdit() {
+  const isKept = typed.has(row.key);
+  show(row);
+  if (isKept) tell("쓰던 글은 저장되지 않았습니다. e를 누르면 이어서 고칩니다. (Not saved; e goes on.)");
+}
+
+async function save() {
+  keepTyped();
+  const texts = typed.get(row.key);
+  const answer = texts ? await send(row, "edit", texts) : { outcome: "unchanged" };
+  if (answer.outcome === "unchanged") {
+    typed.delete(row.key);
+    show(row);
+    return tell("바뀐 것이 없어 저장하지 않았습니다. (Nothing changed, nothing stored.)");
+  }
+  if (answer.outcome === "conflict") {
+    row = answer.row; // what is being typed stays
+    return tell("다른 창에서 먼저 결정했습니다. 다시 저장하면 이 글로 바꿉니다. (Decided in another tab; save again to replace it.)", "error");
+  }
+  typed.delete(row.key);
+  remember(row.number);
+  const errors = answer.row.findings.filter((finding) => finding.severity === "error").length;
+  if (!errors) return goToOpen();
+  show(answer.row);
+  const on = document.createElement("button");
+  on.textContent = "그대로 두고 다음 행으로 (Enter)";
+  on.addEventListener("click", () => run(goToOpen));
+  tell(`저장했습니다. 오류 ${errors}개가 남아 있습니다. (Stored; ${errors} errors remain.) `, "warning", on);
+  on.focus();
+}
+
+// --- keys and buttons --------------------------------------------------------------------------
+
+// One thing at a time. When it fails, the page stays where it is and says why.
+async function run(action) {
+  if (busy) return;
+  busy = true;
+  document.body.classList.add("busy");
+  try {
+    await action();
+  } catch (failure) {
+    if (!(failure instanceof api.Failure)) throw failure;
+    const detail = failure.detail ? ` ${failure.detail}` : "";
+    tell(`저장하거나 읽지 못했습니다. ${WHY[failure.code] ?? failure.code}${detail}`, "error");
+  } finally {
+    busy = false;
+    document.body.classList.remove("busy");
+  }
+}
+
+const DO = {
+  accept: () => decide("accept"), drop: () => decide("drop"), edit: startEdit, undo,
+  next: () => step(1), previous: () => step(-1), open: goToOpen, save, leave: leaveEdit,
+};
+const KEYS = {
+  a: "accept", d: "drop", e: "edit", u: "undo", j: "next", k: "previous", n: "open",
+  ArrowRight: "next", ArrowLeft: "previous",
+};
+
+// The letter on the key: with a Korean keyboard layout `key` is ㅁ where `code` is KeyA.
+function nameKey(event) {
+  const isLatin = /^[a-z]$/i.test(event.key) || event.key.startsWith("Arrow");
+  return isLatin ? event.key : event.code.replace(/^Key/, "").toLowerCase();
+}
+
+function onKey(event) {
+  if (byId("keys").open) return;
+  if (editing) {
+    const isEnter = event.key === "Enter" || event.code === "Enter";
+    if (isEnter && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      run(save);
+    } else if (event.key === "Escape" && !event.isComposing) {
+      run(leaveEdit);
+    }
+    return;
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+  if (event.target.closest("select, input, textarea")) return;
+  if (event.key === "?") return byId("keys").showModal();
+  const name = KEYS[nameKey(event)] ?? KEYS[event.key];
+  if (!name) return;
+  event.preventDefault(); // else the e that starts an edit is typed into it
+  run(DO[name]);
+}
+
+async function changeFilter() {
+  openFilter.blur();
+  checkFilter.blur();
+  const start = row?.number ?? 0;
+  const found = await find(address(start, 1, isOpenOnly()));
+  show(found ?? (start ? await find(address(0, 1, isOpenOnly())) : null));
+}
+
+async function begin() {
+  summary = await api.readSummary();
+  showSummary(summary);
+  const wanted = Number(location.hash.slice(1));
+  if (wanted >= 1 && wanted <= summary.total) {
+    show(await api.find(api.findAddress(wanted - 1, 1, false, "")));
+  } else {
+    await goToOpen();
+  }
+}
+
+document.addEventListener("keydown", onKey);
+for (const button of document.querySelectorAll("[data-do]")) {
+  button.addEventListener("click", () => run(DO[button.dataset.do]));
+}
+for (const filter of [openFilter, checkFilter]) {
+  filter.addEventListener("change", () => run(changeFilter));
+}
+byId("help").addEventListener("click", () => byId("keys").showModal());
+main.addEventListener("input", keepTyped);
+main.addEventListener("click", (event) => {
+  const mark = event.target.closest("mark");
+  if (mark) select(Number(mark.dataset.findings.split(" ")[0]), false);
+});
+window.addEventListener("beforeunload", (event) => {
+  if (typed.size) event.preventDefault();
+});
+run(begin);

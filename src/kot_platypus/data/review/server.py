@@ -1,0 +1,265 @@
+"""The review page's server: this machine only, this page only.
+
+A page of another site can make a browser send requests to 127.0.0.1, and can have its own name
+resolve to it. So a request must name this machine as its host; one that changes something must
+also come from this page (Origin) and carry the token that only this page can read.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+import webbrowser
+from contextlib import closing, suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from pydantic import Field, ValidationError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kot_platypus.data.pipeline.drafts import DECISIONS
+from kot_platypus.data.review.store import Action, ReviewStore
+from kot_platypus.errors import DataError, RunError
+from kot_platypus.records import Record
+
+HOST = "127.0.0.1"
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class _Choice(Record):
+    """What the page sends when a person decides."""
+
+    key: str
+    version: int
+    action: Action
+    texts: dict[str, str] = Field(default_factory=dict)
+
+
+class _Guard:
+    """Refuses what another site's page sends, and tells browsers to load nothing from elsewhere."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+            headers = Headers(scope=scope)
+            origin = urlsplit(headers.get("origin", "")).netloc
+            token = headers.get("x-kot-token", "").encode()
+            is_ours = secrets.compare_digest(token, self._token.encode())
+            if not is_ours or origin != headers.get("host"):
+                refusal = JSONResponse({"error": "refused"}, status_code=403)
+                await refusal(scope, receive, send_with_headers)
+                return
+        await self._app(scope, receive, send_with_headers)
+
+
+def make_app(folder: Path) -> Starlette:
+    """The page as an app that can be mounted below any path: all its addresses are relative.
+
+    It holds the folder until ``app.state.store.close()`` or the end of the process. Raises
+    DataError and RunError as ReviewStore does.
+    """
+    store = ReviewStore(folder)
+    token = secrets.token_urlsafe()
+    page, assets = _load_page(token)
+
+    async def send_page(request: Request) -> Response:
+        return Response(page, media_type="text/html")
+
+    async def send_asset(request: Request) -> Response:
+        content = assets.get(request.path_params["name"])
+        if content is None:
+            return JSONResponse({"error": "missing"}, status_code=404)
+        return Response(content, media_type=_MEDIA_TYPES[Path(request.path_params["name"]).suffix])
+
+    async def send_summary(request: Request) -> Response:
+        return JSONResponse(store.summarise().model_dump())
+
+    async def find(request: Request) -> Response:
+        return await run_in_threadpool(_find, store, request)
+
+    async def decide(request: Request) -> Response:
+        return await run_in_threadpool(_decide, store, await request.body())
+
+    app = Starlette(
+        routes=[
+            Route("/", send_page),
+            Route("/api/summary", send_summary),
+            Route("/api/find", find),
+            Route("/api/decide", decide, methods=["POST"]),
+            Route("/{name}", send_asset),
+        ],
+        middleware=[
+            Middleware(_Guard, token=token),
+            Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]),
+        ],
+        exception_handlers={DataError: _report_unreadable},
+    )
+    app.state.store = store
+    return app
+
+
+def _load_page(token: str) -> tuple[str, dict[str, bytes]]:
+    folder = files("kot_platypus.data.review") / "page"
+    assets = {
+        file.name: file.read_bytes()
+        for file in folder.iterdir()
+        if Path(file.name).suffix in _MEDIA_TYPES
+    }
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    return page.replace("{{token}}", token), assets
+
+
+def _find(store: ReviewStore, request: Request) -> Response:
+    """The first row from ``start`` on that fits ``open`` and ``check``; null: there is none."""
+    query = request.query_params
+    try:
+        start, step = int(query.get("start", "0")), int(query.get("step", "1"))
+    except ValueError:
+        return JSONResponse({"error": "malformed"}, status_code=400)
+    number = store.find(
+        start, step, only_open=query.get("open") == "1", check=query.get("check", "")
+    )
+    return JSONResponse({"row": None if number is None else _describe(store, number)})
+
+
+def _decide(store: ReviewStore, body: bytes) -> Response:
+    try:
+        choice = _Choice.model_validate_json(body)
+    except ValidationError:  # half of a surrogate pair in a text, too: no file can hold it
+        return JSONResponse({"error": "malformed"}, status_code=422)
+    number = store.find_number(choice.key)
+    if number is None:
+        return JSONResponse({"error": "missing"}, status_code=404)
+    try:
+        outcome = store.decide(number, choice.action, choice.texts, version=choice.version)
+    except OSError as error:
+        return JSONResponse(
+            {"error": "disk", "detail": error.strerror or str(error)}, status_code=507
+        )
+    return JSONResponse(
+        {
+            "outcome": outcome,
+            "row": _describe(store, number),
+            "summary": store.summarise().model_dump(),
+        }
+    )
+
+
+def _describe(store: ReviewStore, number: int) -> dict[str, Any]:
+    """A row as the page shows it: the fields that have a text."""
+    entry = store.read(number)
+    draft = entry.draft
+    originals, translations = draft.original.model_dump(), draft.translated.model_dump()
+    return {
+        "number": number,
+        "key": draft.key,
+        "version": entry.version,
+        "action": entry.action,
+        "origin": draft.origin.model_dump(include={"source", "id"}),
+        "task": draft.original.task,
+        "service": draft.translation.service if draft.translation else None,
+        "fields": [
+            {
+                "name": name,
+                "source": originals[name],
+                "translation": translations[name],
+                "text": text,
+            }
+            for name, text in entry.texts.items()
+            if originals[name] or translations[name]
+        ],
+        "findings": [finding.model_dump() for finding in entry.findings],
+    }
+
+
+async def _report_unreadable(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "unreadable", "detail": str(error)}, status_code=500)
+
+
+# --- serving -----------------------------------------------------------------------------------
+
+
+def serve(folder: Path, port: int, *, open_browser: bool = True) -> None:
+    """Serve the page on 127.0.0.1 until Ctrl-C. Port 0: any that is free.
+
+    Raises RunError when the port is taken, and what make_app raises.
+    """
+    with closing(_listen(port)) as listener:
+        app = make_app(folder)
+        store: ReviewStore = app.state.store
+        with closing(store):
+            address = f"http://{HOST}:{listener.getsockname()[1]}/"
+            print(store.summarise())
+            print(f"Review page: {address}  (Ctrl-C ends)", flush=True)
+            if open_browser and _has_screen():
+                webbrowser.open(address)  # the listener lets it wait until the server runs
+            _run(app, listener)
+            print(f"\n{store.summarise()} They lie in {store.folder / DECISIONS}")
+            print("Type the same kot data build command again: it takes the decisions in.")
+
+
+def _run(app: Starlette, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=3,
+    )
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has ended
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # no wait after a restart
+    try:
+        listener.bind((HOST, port))
+        listener.listen()
+    except OSError as error:
+        listener.close()
+        raise RunError(
+            f"port {port} cannot be had ({error.strerror})",
+            expected="a free port",
+            hint="Choose another with --port, or any free one with --port 0.",
+        ) from error
+    return listener
+
+
+def _has_screen() -> bool:
+    """Whether a browser has a window to open; else it may be a text browser in this terminal."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,190 @@
+"""Questions with a final answer: how they are put to a model, and which answer it stated.
+
+A question is a row with a source and a target, or a choice task's document worded by
+``prompts/reasoning.yaml``. A model reasons and then states its answer in a line of its own, or
+states it at once; what is not stated in that line, in so many words, is not an answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict
+
+from kot_platypus.artifacts import hash_value
+from kot_platypus.errors import DataError
+from kot_platypus.evaluate.generation import Prompt
+from kot_platypus.evaluate.protocols import Protocol, TaskPrompt, load_data, order_documents
+from kot_platypus.formats import read_rows
+from kot_platypus.prompts import Template
+from kot_platypus.records import Example, Message
+
+_QUOTES = "'\"\u2018\u2019\u201c\u201d"
+
+Way = Literal["reason", "opened", "told"]
+"""``reason``, then answer; or answer at once: because the reply has been ``opened`` with the answer
+line's beginning, or because the model is ``told`` to."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question. With ``choices``, ``target`` is one of them and ``gold`` its place."""
+
+    task: str
+    doc_id: int
+    source: str
+    target: str
+    choices: tuple[str, ...] = ()
+    gold: int | None = None
+    instructed: bool = False
+    """Whether the question needs to say how to answer; a chat's always does."""
+
+
+class _Wording(BaseModel):
+    """``prompts/reasoning.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    instruction: str
+    at_once: str
+    marks: tuple[str, ...]
+    aliases: dict[str, tuple[str, ...]]
+    own: str
+    tasks: dict[str, TaskPrompt]
+
+
+@cache
+def load_wording() -> _Wording:
+    """How choice tasks are put."""
+    text = (files("kot_platypus.prompts") / "reasoning.yaml").read_text(encoding="utf-8")
+    return _Wording.model_validate(yaml.safe_load(text))
+
+
+# --- the questions -----------------------------------------------------------------------------
+
+
+def load_problems(path: Path, limit: int | None = None) -> list[Asked]:
+    """The rows of a file as questions. Raises DataError for a row without source and target."""
+    questions = []
+    for doc_id, row in enumerate(read_rows(path)[:limit]):
+        if not isinstance(row, Example) or not row.source.strip() or not row.target.strip():
+            raise DataError(
+                f"{path} row {doc_id + 1} states no final answer",
+                expected="a source and a target",
+                hint="Leave the row out, or give its answer as `target`.",
+            )
+        source = f"{row.source}\n\n{row.input}" if row.input else row.source
+        questions.append(Asked(row.task, doc_id, source, row.target))
+    if not questions:
+        raise DataError(f"{path} holds no rows", expected="questions", hint="Check --problems.")
+    return questions
+
+
+def load_choices(
+    protocol: Protocol, task: str, kobest_dir: str | None = None, limit: int | None = None
+) -> tuple[list[Asked], str]:
+    """A choice task's questions in the protocol's order, and the hash of its documents."""
+    data = load_data(protocol, task, kobest_dir)
+    wording, own = load_wording(), protocol.tasks[task]
+    prompt = wording.tasks.get(task) if own.data is None else None
+    questions = []
+    for doc_id, document in enumerate(order_documents(protocol, data)[0][:limit]):
+        choices = tuple(text.strip() for text in (prompt or own).render_choices(document))
+        if prompt:
+            source = prompt.render_context(document)
+        else:
+            pairs = zip(wording.marks, choices, strict=False)
+            listed = " ".join(f"({mark}) {text}" for mark, text in pairs)
+            values = {"{context}": own.render_context(document).strip(), "{listed}": listed}
+            source = re.sub(r"\{\w+\}", lambda mark: values[mark[0]], wording.own)  # noqa: B023
+        gold = document["label"]
+        questions.append(Asked(task, doc_id, source, choices[gold], choices, gold, instructed=True))
+    return questions, data.content_hash
+
+
+def hash_questions(questions: Iterable[Asked]) -> str:
+    """SHA-256 of all that is asked and of the right answers."""
+    return hash_value([[q.task, q.source, q.target, list(q.choices), q.gold] for q in questions])
+
+
+# --- what the model is given -------------------------------------------------------------------
+
+
+def build_prompt(
+    question: Asked, template: Template, shots: Sequence[Example] = (), way: Way = "reason"
+) -> Prompt:
+    """What the model reads: worked examples, the question, and how its answer is to begin.
+
+    In the template `chat` the examples are earlier turns of the conversation.
+    """
+    source = question.source
+    if question.instructed or template.chat:
+        wording = load_wording()
+        told = wording.at_once if way == "told" else wording.instruction
+        source = f"{source}\n{told.replace('{answer}', template.answer_prefix)}"
+    # Without its last space, which belongs to the answer's first token.
+    opening = template.answer_prefix.rstrip() if way == "opened" else ""
+    if template.chat:
+        turns = [turn for shot in shots for turn in template.render_turns(shot)]
+        asked = Message(role="user", content=template.render_prompt(source))
+        return Prompt(text=opening, messages=(*turns, asked))
+    prefix = "".join(template.render_shot(shot) + "\n\n" for shot in shots)
+    return Prompt(text=prefix + template.render_prompt(source) + opening)
+
+
+def complete_output(text: str, template: Template, way: Way) -> str:
+    """A model's whole reply: with the beginning that it was given."""
+    # Tokenizers disagree about the space before an answer's first token.
+    return template.answer_prefix + text.lstrip(" ") if way == "opened" else text
+
+
+def split_rationale(output: str, template: Template) -> str:
+    """What stands before the answer line, ending in a line break; all of it where there is none."""
+    lines = output.splitlines(keepends=True)
+    place = next(
+        (i for i, line in enumerate(lines) if line.startswith(template.answer_prefix)), len(lines)
+    )
+    rationale = "".join(lines[:place])
+    return rationale if not rationale or rationale.endswith("\n") else rationale + "\n"
+
+
+# --- what the model answered -------------------------------------------------------------------
+
+
+def normalise_answer(text: str) -> str:
+    """An answer as it is compared: without spaces, quotation marks around it and a full stop."""
+    return "".join(text.split()).strip(_QUOTES).rstrip(".").strip(_QUOTES)
+
+
+def match_choice(answer: str | None, choices: Sequence[str]) -> int | None:
+    """The choice that an answer states: by its text, its mark, or both. None: none, or several.
+
+    Marks of the second choice: (나), 나, 나., ②, 2, (2), 2번.
+    """
+    if answer is None:
+        return None
+    said = normalise_answer(answer)
+    aliases = load_wording().aliases
+    texts = [{normalise_answer(t) for t in (c, *aliases.get(c, ()))} for c in choices]
+    signs = [_list_marks(place) for place in range(len(choices))]
+    marked = [s | {a + b for a in s for b in t} for s, t in zip(signs, texts, strict=True)]
+    for forms in (texts, marked):  # where "2" is a choice's text it is no mark
+        found = [place for place, form in enumerate(forms) if said in form]
+        if found:
+            return found[0] if len(found) == 1 else None
+    return None
+
+
+def _list_marks(place: int) -> set[str]:
+    """The ways to name a choice by its place, as ``normalise_answer`` leaves them."""
+    marks = load_wording().marks
+    names = [str(place + 1), *marks[place : place + 1]]
+    signs = {form.format(name) for name in names for form in ("({})", "{}", "{})", "{}번")}
+    return signs | {chr(0x2460 + place)}

@@ -1,0 +1,333 @@
+"""Generation in this process: many texts at a time, a place that falls free given to the next.
+
+A step of a batch reads the weights once for all its rows, so rows are nearly free until arithmetic
+is the limit. What a batch wastes is kept small:
+
+- a complete text leaves at once, and the next prompt takes its row (continuous batching);
+- prompts are read one by one, without padding, and what a prompt shares with the one before (worked
+  examples; everything, when several samples are drawn) is not read again;
+- the last token of a prompt is read with the batch's next step, so no prompt pays for logits alone;
+- keys and values are written in place (``rows.py``).
+
+The longest prompts come first: later ones then fit to the left of the current column.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from transformers.cache_utils import DynamicCache
+
+from kot_platypus.errors import DataError, ModelError
+from kot_platypus.evaluate.forest import count_shared
+from kot_platypus.evaluate.generation import (
+    Generated,
+    Prompt,
+    Settings,
+    cut_answer,
+    make_seed,
+    render_text,
+)
+from kot_platypus.evaluate.rows import RowCache
+from kot_platypus.evaluate.scoring import find_max_length, has_longrope
+from kot_platypus.prompts import find_stop_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_SPARE_COLUMNS = 64
+"""Beyond the longest text: the rows are moved to the left every so many steps, not at each."""
+
+
+@dataclass
+class Job:
+    """A text to write."""
+
+    place: int
+    """The caller's number for it."""
+    ids: list[int]
+    """The prompt's tokens, at least one."""
+    draws: np.random.Generator | None = None
+    """Of its own random numbers; None: always the likeliest token."""
+    written: list[int] = field(default_factory=list)
+
+
+class Decoder:
+    """Writes texts with one model.
+
+    Args:
+        model: A causal model with attention alone, whose rows may be padded on the left.
+        stop_tokens: Tokens that end a text.
+        max_rows: The most texts at a time.
+        max_cache_bytes: Of keys and values; where texts are long, fewer of them at a time. None:
+            2 GiB on a CPU, half of what is free on a GPU.
+
+    Raises:
+        ModelError: the model does not read rows of different lengths as it reads them alone.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        stop_tokens: Sequence[int],
+        *,
+        max_rows: int = 32,
+        max_cache_bytes: int | None = None,
+    ) -> None:
+        self.model = model
+        self.max_rows = max_rows
+        self.max_cache_bytes = max_cache_bytes or _find_cache_bytes(model)
+        self._stop_tokens = frozenset(stop_tokens)
+        self._token_bytes = 1
+        self.forget()
+        self._check()
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def write(
+        self,
+        jobs: Sequence[Job],
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        is_complete: Callable[[list[int]], bool] = lambda written: False,
+    ) -> Iterator[Job]:
+        """Yield each job once its text is ``written``, without the token that stopped it."""
+        # Equal prompts stand together and are read once.
+        waiting = deque(sorted(jobs, key=lambda job: (-len(job.ids), job.ids)))
+        while waiting or self._jobs:
+            while waiting and self._make_room(len(waiting), len(waiting[0].ids), max_new_tokens):
+                self._admit(waiting.popleft())
+            tokens = self._choose(self._step(), temperature)
+            done = []
+            for row, (job, token) in enumerate(zip(self._jobs, tokens, strict=True)):
+                is_stop = token in self._stop_tokens
+                if not is_stop:
+                    job.written.append(token)
+                if is_stop or len(job.written) == max_new_tokens or is_complete(job.written):
+                    done.append(row)
+            yield from [self._drop(row) for row in reversed(done)]
+        self.forget()
+
+    def forget(self) -> None:
+        """Give texts under way up and their memory back."""
+        self._jobs: list[Job] = []
+        self._rows = RowCache()
+        self._read: tuple[list[int], DynamicCache] = ([], DynamicCache())
+
+    def _make_room(self, num_waiting: int, next_prompt: int, max_new_tokens: int) -> bool:
+        """Whether there is a row for one more text, whose prompt has so many tokens."""
+        rows, used = self._rows, len(self._jobs)
+        if used < rows.num_rows and used:
+            return True
+        longest = max([next_prompt, *(len(job.ids) for job in self._jobs)])
+        width = longest + max_new_tokens + _SPARE_COLUMNS
+        fitting = min(self.max_rows, self.max_cache_bytes // (self._token_bytes * width))
+        fitting = min(max(fitting, 1), used + num_waiting)
+        # Once the long texts are done there may be more rows; but not one by one, each a copy.
+        if used and fitting < 1.25 * rows.num_rows:
+            return False
+        rows.resize(fitting, width)
+        return True
+
+    def _admit(self, job: Job) -> None:
+        """Read a prompt but for its last token, which the next step reads."""
+        ids = job.ids[:-1]
+        known, cache = self._read
+        shared = count_shared(known, ids)
+        for layer in cache.layers:
+            layer.keys, layer.values = layer.keys[:, :, :shared], layer.values[:, :, :shared]
+        if shared < len(ids):
+            device = self.model.device
+            self.model.get_decoder()(
+                input_ids=torch.tensor([ids[shared:]], device=device),
+                position_ids=torch.arange(shared, len(ids), device=device)[None],
+                past_key_values=cache,
+                use_cache=True,
+            )
+        self._read = (ids, cache)
+        self._rows.put(cache.layers, len(ids))
+        self._jobs.append(job)
+
+    def _drop(self, row: int) -> Job:
+        job = self._jobs[row]
+        self._rows.drop(row)
+        self._jobs[row] = self._jobs[-1]
+        self._jobs.pop()
+        return job
+
+    def _step(self) -> torch.Tensor:
+        """Every row's logits (rows, V) of its next token."""
+        device = self.model.device
+        last = [[(job.written or job.ids)[-1]] for job in self._jobs]
+        logits: torch.Tensor = self.model(
+            input_ids=torch.tensor(last, device=device),
+            **self._rows.place_step(device),
+            past_key_values=self._rows,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
+        self._rows.advance()
+        return logits
+
+    def _choose(self, logits: torch.Tensor, temperature: float) -> list[int]:
+        highest, tokens = logits.max(-1)
+        if not highest.isfinite().all():
+            raise ModelError(
+                f"a logit of {self.model.config.model_type} in {self.model.dtype} is not finite",
+                expected="logits that the model's dtype can hold",
+                hint="Use --dtype float32 (or bfloat16), or check the model's weights.",
+            )
+        chosen: list[int] = tokens.tolist()
+        for row, job in enumerate(self._jobs):
+            if job.draws is not None:
+                chosen[row] = _draw_token(logits[row], temperature, job.draws)
+        return chosen
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def _check(self) -> None:
+        """Raise ModelError unless two rows give the logits that their texts give alone."""
+        if has_longrope(self.model.config.get_text_config()):
+            raise _refuse_model(self.model, "longrope depends on what else is in the batch")
+        texts = [[5 + i % 90 for i in range(20)], [7, 8, 9]]
+        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.3
+        try:
+            for ids in texts:
+                self._rows.resize(2, 32)
+                self._admit(Job(0, ids))
+            together = self._step().float()
+            alone = [
+                self.model(torch.tensor([ids], device=self.model.device)).logits[0, -1].float()
+                for ids in texts
+            ]
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError, RuntimeError) as error:
+            raise _refuse_model(self.model, f"{type(error).__name__}: {error}") from error
+        if not all(
+            torch.allclose(a, b, rtol=0, atol=tolerance)
+            for a, b in zip(together, alone, strict=True)
+        ):
+            raise _refuse_model(self.model, "a row's logits depend on the other rows")
+        layers = self._read[1].layers
+        sizes = (tensor for layer in layers for tensor in (layer.keys, layer.values))
+        self._token_bytes = sum(t.numel() * t.element_size() // t.shape[2] for t in sizes)
+        self.forget()
+
+
+def _draw_token(logits: torch.Tensor, temperature: float, draws: np.random.Generator) -> int:
+    """A token drawn from the softmax of ``logits / temperature``, (V,).
+
+    The first arrival of a race: exponential times, one a token, divided by the probabilities. Who
+    wins changes only if two tokens arrive together, so that the rounding of another batch changes
+    next to no draw. (A number looked up in the sums of 262,144 probabilities would move with all
+    the rounding before it.)
+    """
+    times = torch.from_numpy(draws.standard_exponential(len(logits))).to(
+        logits.device, torch.float32
+    )
+    return int((logits.float() / temperature).softmax(-1).div(times).argmax())
+
+
+def _find_cache_bytes(model: PreTrainedModel) -> int:
+    if model.device.type == "cuda":
+        return int(torch.cuda.mem_get_info(model.device)[0]) // 2
+    return 2 * 2**30
+
+
+def _refuse_model(model: PreTrainedModel, reason: str) -> ModelError:
+    return ModelError(
+        f"{model.config.model_type} cannot write many texts at a time here ({reason})",
+        expected="a causal transformer whose rows may be padded on the left",
+        hint="Llama, GPT-NeoX, Gemma, Qwen and Mistral models do.",
+    )
+
+
+# --- from texts to texts -----------------------------------------------------------------------
+
+
+class LocalEngine:
+    """Generates texts with a model in this process; an ``Engine``.
+
+    Args:
+        model: As in ``Decoder``.
+        tokenizer: The model's.
+        max_rows: The most texts at a time.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_rows: int = 32
+    ) -> None:
+        self.model, self.tokenizer, self.max_rows = model, tokenizer, max_rows
+        self._breaks: dict[int, bool] = {}
+
+    def generate(
+        self, prompts: Sequence[Prompt], settings: Settings
+    ) -> Iterator[tuple[int, Generated]]:
+        """Yield each prompt's place and its text as they are done.
+
+        Raises DataError when a prompt leaves no room for ``max_new_tokens``.
+        """
+        is_chat = any(prompt.messages for prompt in prompts)
+        decoder = self._chat_decoder if is_chat else self._decoder
+        jobs = [
+            Job(
+                place,
+                self._encode(prompt, settings.max_new_tokens),
+                np.random.Generator(np.random.SFC64(make_seed(prompt, settings)))
+                if settings.temperature > 0
+                else None,
+            )
+            for place, prompt in enumerate(prompts)
+        ]
+
+        def is_complete(written: list[int]) -> bool:
+            # Only a line break completes a line, and most tokens hold none.
+            return self._has_break(written[-1]) and (
+                cut_answer(self._decode(written), settings.stop_line) is not None
+            )
+
+        try:
+            for job in decoder.write(
+                jobs, settings.max_new_tokens, settings.temperature, is_complete
+            ):
+                yield (
+                    job.place,
+                    Generated(text=self._decode(job.written), num_tokens=len(job.written)),
+                )
+        finally:
+            decoder.forget()
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        ends = self.model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        stops = {end for end in (*ends, self.tokenizer.eos_token_id) if end is not None}
+        return Decoder(self.model, sorted(stops), max_rows=self.max_rows)
+
+    @cached_property
+    def _chat_decoder(self) -> Decoder:
+        return Decoder(self.model, find_stop_tokens(self.tokenizer), max_rows=self.max_rows)
+
+    def _encode(self, prompt: Prompt, max_new_tokens: int) -> list[int]:
+        text = render_text(prompt, self.tokenizer)
+        add = not prompt.messages  # a chat template writes its own special tokens
+        ids: list[int] = self.tokenizer(text, add_special_tokens=add, verbose=False)["input_ids"]
+        limit = find_max_length(self.model) - max_new_tokens
+        if len(ids) > limit:
+            raise DataError(
+                f"the prompt {text[:40]!r}... has {len(ids)} tokens",
+                expected=f"at most {limit}, which leaves {max_new_tokens} for the answer",
+                hint="Use fewer worked examples, --max-new-tokens, or a model that reads more.",
+            )
+        return ids or [self.tokenizer.bos_token_id or self.tokenizer.eos_token_id]
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _has_break(self, token: int) -> bool:
+        if token not in self._breaks:
+            self._breaks[token] = "\n" in self._decode([token])
+        return self._breaks[token]

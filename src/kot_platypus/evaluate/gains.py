@@ -1,0 +1,100 @@
+"""What reasoning gained: each way of answering, and their paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kot_platypus.evaluate.metrics import UNPARSED, measure_accuracy, measure_f1
+from kot_platypus.evaluate.paired import compare_f1, compare_paired
+from kot_platypus.records import Attempt, Judged, Outcome
+
+ALL = "all"
+WAYS = ("cot", "cot_scored", "direct")
+
+
+def group_outcomes(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """The questions of each task; where tasks are kinds of one set of problems, ``all`` first."""
+    tasks: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        tasks.setdefault(outcome.task or ALL, []).append(outcome)
+    is_open = any(outcome.gold is None for outcome in outcomes)
+    return {ALL: list(outcomes), **tasks} if is_open and len(tasks) > 1 else tasks
+
+
+def summarise_outcomes(
+    outcomes: Sequence[Outcome], attempts: Sequence[Attempt] = (), *, seed: int = 42
+) -> dict[str, Any]:
+    """For each task: every way's figures, reasoning minus direct, and what changed.
+
+    Returns:
+        Task -> ``{"n", "cot", "cot_scored"?, "direct", "difference": {"cot", "cot_scored"?},
+        "repaired", "broken", "distinct"}``. A way has ``accuracy`` (Wilson), ``macro_f1``
+        (bootstrap; choices only), ``num_parsed``, ``num_tokens``, ``mean_tokens``; a difference
+        has ``accuracy`` as ``compare_paired`` gives it and ``macro_f1``. ``repaired`` and
+        ``broken`` count questions;
+        ``distinct`` is how many different replies a question got, on average.
+    """
+    replies: dict[tuple[str, int], set[str]] = {}
+    for attempt in attempts:
+        replies.setdefault((attempt.task, attempt.doc_id), set()).add(attempt.output)
+    found = {}
+    for task, group in group_outcomes(outcomes).items():
+        counts = [len(replies.get((each.task, each.doc_id), ())) for each in group]
+        found[task] = {**_summarise(group, seed), "distinct": sum(counts) / len(counts)}
+    return found
+
+
+def _summarise(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
+    ways: dict[str, list[Judged]] = {}
+    for way in WAYS:
+        verdicts = [getattr(outcome, way) for outcome in outcomes]
+        if None not in verdicts:
+            ways[way] = verdicts
+    direct = ways["direct"]
+    golds = [outcome.gold for outcome in outcomes if outcome.gold is not None]
+    golds = golds if len(golds) == len(outcomes) else []
+    changed = compare_paired([v.correct for v in ways["cot"]], [v.correct for v in direct])
+    return {
+        "n": len(outcomes),
+        **{way: _measure(golds, verdicts, seed) for way, verdicts in ways.items()},
+        "difference": {
+            way: _compare(golds, verdicts, direct, seed)
+            for way, verdicts in ways.items()
+            if way != "direct"
+        },
+        "repaired": changed["right_alone"]["a"],
+        "broken": changed["right_alone"]["b"],
+    }
+
+
+def _measure(golds: Sequence[int], verdicts: Sequence[Judged], seed: int) -> dict[str, Any]:
+    """One way's figures. ``golds`` are the right choices, none where questions are open."""
+    correct = [verdict.correct for verdict in verdicts]
+    tokens = [verdict.num_tokens for verdict in verdicts]
+    f1 = {"macro_f1": measure_f1(golds, _list_labels(verdicts), seed=seed)} if golds else {}
+    stated = [v.choice if golds else v.answer for v in verdicts]
+    return {
+        "accuracy": measure_accuracy(np.ones(len(correct), bool), correct),
+        **f1,
+        "num_parsed": sum(value is not None for value in stated),
+        "num_tokens": sum(tokens),
+        "mean_tokens": sum(tokens) / len(tokens),
+    }
+
+
+def _compare(
+    golds: Sequence[int], a: Sequence[Judged], b: Sequence[Judged], seed: int
+) -> dict[str, Any]:
+    pair = compare_paired([v.correct for v in a], [v.correct for v in b], seed=seed)
+    difference = {"accuracy": {**pair.pop("difference"), **pair}}
+    if golds:
+        f1 = compare_f1(golds, _list_labels(a), _list_labels(b), seed=seed)
+        difference["macro_f1"] = f1["difference"]
+    return difference
+
+
+def _list_labels(verdicts: Sequence[Judged]) -> list[int]:
+    return [UNPARSED if v.choice is None else v.choice for v in verdicts]

@@ -1,0 +1,140 @@
+"""Generated texts: what is asked of a model, who answers, and a store so that nobody answers twice.
+
+An engine (``decoding.py``: a model in this process; ``server.py``: one behind an address) turns
+prompts into texts in any order. Each text is on disk before the next is waited for, under a key of
+all that decides it, so a kill costs what was under way and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from kot_platypus.artifacts import hash_value
+from kot_platypus.evaluate.store import ScoredBatch, Store
+from kot_platypus.processes import check_agreement, count_processes, process_rank, share_all
+from kot_platypus.progress import show_progress
+from kot_platypus.prompts import render_chat
+from kot_platypus.records import Message, Record
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Prompt(Record):
+    """What a model goes on from.
+
+    ``text`` is all that it reads, or in a chat, after the ``messages``, how its answer begins.
+    ``sample`` tells apart the draws of one prompt, from 0.
+    """
+
+    text: str
+    messages: tuple[Message, ...] = ()
+    sample: int = 0
+
+
+class Settings(Record):
+    """What decides a text beside model and prompt.
+
+    A text ends after ``max_new_tokens``, at the model's end of text, or once a whole line that
+    begins with ``stop_line`` stands in it (with an empty one: at the first line's end).
+    ``temperature`` 0 is greedy; otherwise ``seed`` and the prompt decide the draws.
+    """
+
+    max_new_tokens: int
+    stop_line: str
+    temperature: float = 0.0
+    seed: int = 42
+
+
+class Generated(Record):
+    """A text that a model wrote. ``num_tokens`` counts what it generated, end of text apart."""
+
+    text: str
+    num_tokens: int
+
+
+class Engine(Protocol):
+    """Whoever generates texts."""
+
+    def generate(
+        self, prompts: Sequence[Prompt], settings: Settings
+    ) -> Iterator[tuple[int, Generated]]:
+        """Yield each prompt's place and its text, in the order in which they are done."""
+
+
+class TextStore(Store[Generated]):
+    """What one model wrote, keyed by ``make_key``."""
+
+    line = ScoredBatch[Generated]
+    subfolder = "texts"
+
+
+def make_key(prompt: Prompt, settings: Settings) -> str:
+    """SHA-256 of all that decides a text but the model. A greedy text has no seed and no sample."""
+    drawn = settings.temperature > 0
+    return hash_value(
+        [
+            prompt.model_dump(exclude=None if drawn else {"sample"}),
+            settings.model_dump(exclude=None if drawn else {"temperature", "seed"}),
+        ]
+    )
+
+
+def render_text(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> str:
+    """All that the model reads. A chat's messages need the tokenizer, which frames them."""
+    if not prompt.messages:
+        return prompt.text
+    assert tokenizer is not None
+    return render_chat(tokenizer, prompt.messages, ask=True) + prompt.text
+
+
+def make_seed(prompt: Prompt, settings: Settings) -> int:
+    """The seed of one text's draws. No other text, batch or process has a part in it."""
+    return int(make_key(prompt, settings), 16)
+
+
+def cut_answer(text: str, stop_line: str) -> str | None:
+    """The text up to the end of its first whole line that begins with ``stop_line``, or None."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        if text.startswith(stop_line, start):
+            return text[: end + 1]
+        start = end + 1
+    return None
+
+
+def generate_texts(
+    prompts: Sequence[Prompt],
+    settings: Settings,
+    load: Callable[[], Engine],
+    store: TextStore,
+    *,
+    title: str = "Writing",
+) -> list[Generated]:
+    """A text for each prompt, in their order; what the store has is not generated again.
+
+    Under torchrun every process calls this and generates its share; afterwards all know all.
+    ``load`` is called when a text is missing, and only then.
+    """
+    keys = [make_key(prompt, settings) for prompt in prompts]
+    wanted = dict(zip(keys, prompts, strict=True))
+    check_agreement(store.model_key, sorted(wanted))
+    for known in share_all({key: store.known[key] for key in wanted if key in store.known}):
+        store.known |= known  # other machines may not share this one's disk
+    missing = [key for key in wanted if key not in store.known]
+    mine: dict[str, Generated] = {}
+    if missing:
+        # Long and short prompts for everyone.
+        missing.sort(key=lambda key: (len(wanted[key].text), key))
+        share = missing[process_rank() :: count_processes()]
+        with show_progress(title, len(wanted), "texts") as advance:
+            advance(len(wanted) - len(missing))
+            if share:
+                for place, text in load().generate([wanted[key] for key in share], settings):
+                    store.add({share[place]: text})
+                    mine[share[place]] = text
+                    advance(min(count_processes(), len(missing)))
+    for theirs in share_all(mine):
+        store.known |= theirs
+    return [store.known[key] for key in keys]

@@ -1,0 +1,351 @@
+"""The reasoning evaluation: the same questions with a chain of thought and without, side by side.
+
+With: the model writes a rationale and then an answer line, whose answer is compared with the right
+one. Several samples vote. Where there are choices, they are also scored after the rationale.
+Without: the model's reply begins with the answer line. There the choices are scored, and open
+answers generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kot_platypus.artifacts import (
+    Stage,
+    describe_machine,
+    hash_value,
+    write_json,
+    write_jsonl,
+    write_text,
+)
+from kot_platypus.errors import UsageError
+from kot_platypus.evaluate.asking import (
+    Asked,
+    Way,
+    build_prompt,
+    complete_output,
+    hash_questions,
+    match_choice,
+    normalise_answer,
+    split_rationale,
+)
+from kot_platypus.evaluate.changes import write_changes
+from kot_platypus.evaluate.choices import score_runs
+from kot_platypus.evaluate.gains import summarise_outcomes
+from kot_platypus.evaluate.generation import (
+    Generated,
+    Settings,
+    TextStore,
+    generate_texts,
+    render_text,
+)
+from kot_platypus.evaluate.protocols import Protocol
+from kot_platypus.evaluate.store import ScoreStore
+from kot_platypus.evaluate.subjects import LocalModel, Subject
+from kot_platypus.processes import ask_main, is_main_process, share_all
+from kot_platypus.prompts import Template
+from kot_platypus.records import Attempt, Example, Judged, Outcome, Question, Request
+
+
+@dataclass(frozen=True)
+class Reasoning:
+    """How a model is to reason."""
+
+    template: Template
+    max_new_tokens: int = 256
+    samples: int = 1
+    """Replies to each question; more than one vote."""
+    temperature: float = 0.0
+    """0: the likeliest reply."""
+    seed: int = 42
+    """Of the samples and of the bootstrap."""
+    shots: tuple[Example, ...] = ()
+    """Worked examples before each question."""
+
+    @property
+    def settings(self) -> Settings:
+        """How the replies are generated."""
+        return Settings(
+            max_new_tokens=self.max_new_tokens,
+            stop_line=self.template.answer_prefix,
+            temperature=self.temperature,
+            seed=self.seed,
+        )
+
+
+def evaluate_reasoning(
+    out: Path,
+    subject: Subject,
+    questions: Sequence[Asked],
+    how: Reasoning,
+    *,
+    about_data: dict[str, Any] | None = None,
+) -> None:
+    """Answer ``questions`` with reasoning and without; write what came of it into ``out``.
+
+    ``answers.jsonl`` (a line a reply), ``samples.jsonl`` (a line a question), ``changes.md`` (the
+    questions that reasoning repaired and broke) and ``results.json``. A finished ``out`` is left
+    alone, an interrupted one goes on: texts and scores are kept as they come. Under torchrun every
+    process calls this and does its share; the main one writes.
+
+    Args:
+        out: The stage's folder.
+        subject: The model.
+        questions: What it is asked.
+        how: Template, samples, length.
+        about_data: What results say of the questions beside their hash.
+
+    Raises:
+        UsageError: the template marks no answer line, or several greedy samples are asked for.
+        KotError: anything wrong with the model, the server or the folder.
+    """
+    check_reasoning(how)
+    share_all(None)  # several processes meet before each takes its GPU
+    about: dict[str, Any] = {
+        **subject.about,
+        "questions": hash_questions(questions),
+        **(about_data or {}),
+    }
+    config = {
+        **how.settings.model_dump(),
+        "samples": how.samples,
+        "template": how.template.model_dump(),
+        "num_fewshot": len(how.shots),
+        **{name: value for name, value in subject.about.items() if name != "model"},
+    }
+    shots = hash_value([shot.model_dump() for shot in how.shots])
+    inputs = {"model": subject.identity, "questions": about["questions"], "shots": shots}
+    stage = Stage(out, "reasoning", config=config, inputs=inputs)
+    if ask_main(stage.begin):
+        return
+    examined = _examine(subject, questions, how)
+    if not is_main_process():
+        return
+    attempts, outcomes = examined
+    write_jsonl(out / "answers.jsonl", attempts)
+    write_jsonl(out / "samples.jsonl", outcomes)
+    write_text(out / "changes.md", write_changes(outcomes, attempts))
+    facts = {**about, **config, "versions": describe_machine()}
+    results = summarise_outcomes(outcomes, attempts, seed=how.seed)
+    write_json(out / "results.json", {**facts, "results": results})
+    stage.finish()
+
+
+def check_reasoning(how: Reasoning) -> None:
+    """Raise UsageError for what cannot be: before a model is loaded."""
+    if not how.template.answer_prefix:
+        raise UsageError(
+            f"the template {how.template.name!r} marks no answer line",
+            expected="one that does, so that an answer can be read",
+            hint="Choose another, e.g. --template kot",
+        )
+    if how.samples > 1 and how.temperature <= 0:
+        raise UsageError(
+            f"{how.samples} samples at temperature 0 are all the same",
+            expected="a temperature above 0",
+            hint="E.g. --temperature 0.7",
+        )
+
+
+def _examine(
+    subject: Subject, questions: Sequence[Asked], how: Reasoning
+) -> tuple[list[Attempt], list[Outcome]]:
+    """All replies, question by question, and what they came to."""
+    attempts = _reason(subject, questions, how)
+    direct: dict[int, Judged] = {}
+    if isinstance(subject, LocalModel):
+        at_once, attempts = _score_choices(subject, questions, how, attempts)
+        for place, logprobs in at_once.items():
+            direct[place] = _judge_scores(questions[place], [logprobs], 0)
+    rest = [place for place in range(len(questions)) if place not in direct]
+    direct |= _answer_at_once(subject, questions, how, rest)
+    n = how.samples
+    outcomes = [
+        _conclude(question, attempts[place * n : (place + 1) * n], direct[place])
+        for place, question in enumerate(questions)
+    ]
+    return attempts, outcomes
+
+
+# --- asking ------------------------------------------------------------------------------------
+
+
+def _reason(subject: Subject, questions: Sequence[Asked], how: Reasoning) -> list[Attempt]:
+    """``how.samples`` replies to each question, in order."""
+    asked = [(question, k) for question in questions for k in range(how.samples)]
+    prompts = [
+        build_prompt(question, how.template, how.shots).model_copy(update={"sample": k})
+        for question, k in asked
+    ]
+    store = TextStore(subject.key)
+    texts = generate_texts(prompts, how.settings, subject.load, store, title="Reasoning")
+    return [
+        _read_reply(question, k, text, how.template)
+        for (question, k), text in zip(asked, texts, strict=True)
+    ]
+
+
+def _read_reply(question: Asked, sample: int, text: Generated, template: Template) -> Attempt:
+    answer = template.parse_answer(text.text)
+    return Attempt(
+        task=question.task,
+        doc_id=question.doc_id,
+        sample=sample,
+        output=text.text,
+        answer=answer,
+        choice=match_choice(answer, question.choices),
+        num_tokens=text.num_tokens,
+    )
+
+
+def _answer_at_once(
+    subject: Subject, questions: Sequence[Asked], how: Reasoning, places: Sequence[int]
+) -> dict[int, Judged]:
+    """Greedy answers without a rationale, read as those with one are."""
+    # A server of chats cannot be given the beginning of its own reply.
+    told = how.template.chat and not isinstance(subject, LocalModel)
+    way: Way = "told" if told else "opened"
+    prompts = [build_prompt(questions[place], how.template, how.shots, way) for place in places]
+    settings = how.settings.model_copy(
+        update={"temperature": 0.0, "stop_line": how.template.answer_prefix if told else ""}
+    )
+    store = TextStore(subject.key)
+    texts = generate_texts(prompts, settings, subject.load, store, title="Answering at once")
+    verdicts = {}
+    for place, text in zip(places, texts, strict=True):
+        whole = text.model_copy(update={"text": complete_output(text.text, how.template, way)})
+        attempt = _read_reply(questions[place], 0, whole, how.template)
+        verdicts[place] = _judge(questions[place], attempt.answer, attempt.choice, text.num_tokens)
+    return verdicts
+
+
+# --- scoring -----------------------------------------------------------------------------------
+
+
+def _score_choices(
+    subject: LocalModel,
+    questions: Sequence[Asked],
+    how: Reasoning,
+    attempts: Sequence[Attempt],
+) -> tuple[dict[int, tuple[float, ...]], list[Attempt]]:
+    """The choices' log-probabilities at once (by question's place), and after each rationale."""
+    protocol = Protocol(
+        name="reasoning",
+        description="Choices as the answer line's end.",
+        tokenisation="joint",
+        special_tokens=not how.template.chat,  # a chat template writes its own
+        empty_context="bos",
+        separator="",
+        seed=how.seed,
+        shuffle=False,
+        tasks={},
+    )
+    tokenizer = subject.tokenizer if how.template.chat else None
+    at_once: dict[int, Question] = {}
+    after: list[Question | None] = []
+    for place, question in enumerate(questions):
+        mine = attempts[place * how.samples : (place + 1) * how.samples]
+        if not question.choices:
+            after += [None] * len(mine)
+            continue
+        prompt = build_prompt(question, how.template, how.shots)
+        text = render_text(prompt, tokenizer)
+        at_once[place] = _pose(question, protocol, text + how.template.answer_prefix)
+        for attempt in mine:
+            rationale = split_rationale(attempt.output, how.template)
+            context = text + rationale + how.template.answer_prefix
+            after.append(_pose(question, protocol, context))
+    runs = {
+        ("at once", 0): list(at_once.values()),
+        ("after a rationale", 0): [question for question in after if question],
+    }
+    store = ScoreStore(subject.key)
+    score_runs(
+        runs, protocol, lambda: (subject.model, subject.tokenizer), store, max_batch_tokens=None
+    )
+    return (
+        {place: store.known[posed.key].logprobs for place, posed in at_once.items()},
+        [
+            attempt.model_copy(update={"logprobs": store.known[posed.key].logprobs})
+            if posed
+            else attempt
+            for attempt, posed in zip(attempts, after, strict=True)
+        ],
+    )
+
+
+def _pose(question: Asked, protocol: Protocol, context: str) -> Question:
+    """The choices as continuations of ``context``."""
+    fingerprint = protocol.model_dump(include={"tokenisation", "special_tokens", "empty_context"})
+    return Question(
+        task=question.task,
+        num_fewshot=0,
+        doc_id=question.doc_id,
+        gold=question.gold or 0,
+        requests=tuple(
+            Request(doc_id=question.doc_id, choice=i, context=context, continuation=text)
+            for i, text in enumerate(question.choices)
+        ),
+        choice_chars=tuple(map(len, question.choices)),
+        shot_starts=(),
+        key=hash_value([fingerprint, context, list(question.choices)]),
+    )
+
+
+# --- judging -----------------------------------------------------------------------------------
+
+
+def _conclude(question: Asked, attempts: Sequence[Attempt], direct: Judged) -> Outcome:
+    """The majority's answer, and the likeliest choice over all rationales."""
+    num_tokens = sum(attempt.num_tokens for attempt in attempts)
+    elected = elect_answer(question, attempts)
+    answer, choice = (elected.answer, elected.choice) if elected else (None, None)
+    logprobs = [attempt.logprobs for attempt in attempts if attempt.logprobs is not None]
+    return Outcome(
+        task=question.task,
+        doc_id=question.doc_id,
+        source=question.source,
+        target=question.target,
+        gold=question.gold,
+        cot=_judge(question, answer, choice, num_tokens),
+        cot_scored=_judge_scores(question, logprobs, num_tokens) if logprobs else None,
+        direct=direct,
+    )
+
+
+def elect_answer(question: Asked, attempts: Sequence[Attempt]) -> Attempt | None:
+    """The first attempt with the answer that most state. None when none states one.
+
+    What states nothing, or none of the choices, has no vote; of equals the earliest wins.
+    """
+    votes: dict[str | int, list[Attempt]] = {}
+    for attempt in attempts:
+        if question.choices and attempt.choice is not None:
+            votes.setdefault(attempt.choice, []).append(attempt)
+        elif not question.choices and attempt.answer is not None:
+            votes.setdefault(normalise_answer(attempt.answer), []).append(attempt)
+    return max(votes.values(), key=len)[0] if votes else None
+
+
+def _judge(question: Asked, answer: str | None, choice: int | None, num_tokens: int) -> Judged:
+    if question.choices:
+        correct = choice is not None and choice == question.gold
+    else:
+        correct = answer is not None and (
+            normalise_answer(answer) == normalise_answer(question.target)
+        )
+    return Judged(answer=answer, choice=choice, correct=correct, num_tokens=num_tokens)
+
+
+def _judge_scores(question: Asked, logprobs: Sequence[Sequence[float]], num_tokens: int) -> Judged:
+    """The choice with the highest probability among the choices, on average over the rationales."""
+    values = np.array(logprobs)
+    shares = np.exp(values - values.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    choice = int(shares.mean(axis=0).argmax())  # the first of equals
+    return _judge(question, question.choices[choice], choice, num_tokens)

@@ -1,0 +1,43 @@
+"""The leaderboard as one HTML page: opens from disk, sorts and filters itself, loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from kot_platypus.records import SkippedFile
+from kot_platypus.report import leaderboard
+from kot_platypus.report.leaderboard import Block, name_shots, sort_shots
+
+
+def render_leaderboard(title: str, blocks: Sequence[Block], skipped: Sequence[SkippedFile]) -> str:
+    """The page. Without JavaScript it is a plain table; text of the files is escaped."""
+    environment = Environment(
+        loader=PackageLoader("kot_platypus.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = environment.get_template("leaderboard.js.jinja").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    names = environment.filters
+    names["shots"], names["value"] = name_shots, leaderboard.format_value
+    names["bounds"], names["cut"] = leaderboard.format_bounds, leaderboard.describe_cut
+    names["signed"] = leaderboard.sign_score
+    return environment.get_template("leaderboard.html.jinja").render(
+        title=title,
+        blocks=blocks,
+        skipped=skipped,
+        notes=leaderboard.NOTES,
+        shots=sort_shots(shots for block in blocks for shots in block.shots),
+        protocols=sorted({block.key.protocol for block in blocks}),
+        tasks=sorted({block.key.task for block in blocks}),
+        metrics=sorted({block.key.metric for block in blocks}),
+        script=Markup(script),
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
+    ) + "\n"  # fmt: skip

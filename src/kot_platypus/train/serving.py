@@ -1,0 +1,190 @@
+"""A merged model made ready for servers: its training template as a chat template, and checked.
+
+vLLM, SGLang and ``transformers serve`` render messages with ``chat_template.jinja``; Ollama with
+the ``Modelfile``. Both must give the very prompt that the model was trained with, or it answers
+worse without anybody noticing.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from kot_platypus.artifacts import read_json, write_text
+from kot_platypus.errors import DataError, ModelError, ServiceError
+from kot_platypus.models import ADAPTER_INFO, load_tokenizer
+from kot_platypus.progress import console
+from kot_platypus.prompts import Template, find_stop_tokens, render_chat
+from kot_platypus.records import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CHAT_TEMPLATE, MODELFILE = "chat_template.jinja", "Modelfile"
+PROBES = (
+    "3 더하기 4는 얼마인가?",
+    " 앞뒤에 빈칸이 있는 질문 ",
+    "여러 줄의\n\n질문: 답변:\n정답: {source} {{ x }} {% y %} <b>&amp;</b>",
+    "\"따옴표\" '작은 것' \\n 🙂",
+)
+"""Questions whose white space, braces and quotes a careless template would change."""
+_TIMEOUT_S = 60.0
+
+
+def prepare_serving(folder: Path, *, trust_remote_code: bool = False) -> None:
+    """Write the chat template and the Modelfile of the model in ``folder``, and check the first.
+
+    Does nothing for a model of unknown template, or one that was trained in its tokenizer's own
+    chat template, which servers know. A tokenizer that cannot be asked through messages is told of,
+    and gets none.
+    """
+    template = read_template(folder)
+    if template is None or template.chat:
+        return
+    start = find_start(load_tokenizer(folder, trust_remote_code=trust_remote_code))
+    write_text(folder / CHAT_TEMPLATE, write_jinja(template, start))
+    write_text(folder / MODELFILE, write_modelfile(template))
+    try:
+        check_rendering(load_tokenizer(folder, trust_remote_code=trust_remote_code), template)
+    except ModelError as error:
+        (folder / CHAT_TEMPLATE).unlink()
+        console.print(f"  No chat template was written: {error}", soft_wrap=True)
+
+
+def read_template(folder: Path) -> Template | None:
+    """The template that a model was trained with; None where nothing says so."""
+    info = folder / ADAPTER_INFO
+    facts = read_json(info) if info.is_file() else {}
+    return Template.model_validate(facts["template"]) if facts.get("template") else None
+
+
+def find_start(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What stands before every text that the tokenizer encodes: BOS, or nothing."""
+    ids: list[int] = tokenizer("")["input_ids"]
+    if tokenizer.bos_token_id is not None and ids[:1] == [tokenizer.bos_token_id]:
+        return str(tokenizer.bos_token)
+    return ""
+
+
+def write_jinja(template: Template, start: str) -> str:
+    """A plain template as a chat template. Earlier turns stand before the last as worked examples.
+
+    A system message is refused: training knew none.
+    """
+    head, tail = template.prompt.split("{source}")
+    return (
+        "{%- for message in messages -%}"
+        "{%- if message['role'] == 'user' -%}"
+        f"{{{{- {json.dumps(start, ensure_ascii=False)} if loop.first else '' -}}}}"
+        f"{{{{- {json.dumps(head, ensure_ascii=False)} + message['content'] "
+        f"+ {json.dumps(tail, ensure_ascii=False)} -}}}}"
+        "{%- elif message['role'] == 'assistant' -%}"
+        "{{- message['content'] + ('' if loop.last else '\\n\\n') -}}"
+        "{%- else -%}"
+        "{{- raise_exception('this model knows user and assistant only') -}}"
+        "{%- endif -%}"
+        "{%- endfor -%}"
+    )
+
+
+def write_modelfile(template: Template) -> str:
+    """What ``ollama create`` makes a model of. Ollama puts BOS before it and ends at EOS."""
+    prompt = template.prompt.replace("{source}", "{{ .Prompt }}")
+    return f'FROM .\nTEMPLATE """{prompt}"""\nPARAMETER temperature 0\n'
+
+
+def check_rendering(tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
+    """Raise ModelError unless messages render as training's prompts, in bytes and in tokens."""
+    for probe in PROBES:
+        asked = (Message(role="user", content=probe),)
+        text = render_chat(tokenizer, asked, ask=True)
+        expected = find_start(tokenizer) + template.render_prompt(probe)
+        if text != expected:
+            raise ModelError(
+                f"the chat template renders {text!r}",
+                expected=f"{expected!r}, as in training",
+                hint="Ask for plain completions of the prompt instead.",
+            )
+        if tokenizer(text, add_special_tokens=False)["input_ids"] != list_ids(
+            tokenizer, template, probe
+        ):
+            raise ModelError(
+                "the chat template's text has other tokens than training's prompt",
+                expected="the same",
+                hint="Ask for plain completions of the prompt instead.",
+            )
+
+
+def list_ids(tokenizer: PreTrainedTokenizerBase, template: Template, question: str) -> list[int]:
+    """The prompt of a question in tokens, as training gives it to the model."""
+    text = template.render_prompt(question)
+    if template.chat:
+        text = render_chat(tokenizer, (Message(role="user", content=text),), ask=True)
+    ids: list[int] = tokenizer(text, add_special_tokens=not template.chat)["input_ids"]
+    ends = find_stop_tokens(tokenizer) if template.chat else [tokenizer.eos_token_id]
+    return ids[:-1] if ids and not template.chat and ids[-1] in ends else ids
+
+
+# --- a running server --------------------------------------------------------------------------
+
+
+def check_server(folder: Path, base_url: str, model: str) -> Literal["tokens", "count"]:
+    """Compare what a server makes of messages with training's prompt.
+
+    ``tokens``: every token was compared, by vLLM's ``/tokenize``. ``count``: the server says no
+    more than how many tokens a prompt has (``usage.prompt_tokens``), and that was right.
+
+    Raises ServiceError when they differ or nothing answers, DataError when ``folder`` does not say
+    how its model was trained.
+    """
+    template = read_template(folder)
+    if template is None:
+        raise DataError(
+            f"{folder} does not say which template its model was trained with",
+            expected=f"a {ADAPTER_INFO} of kot merge or kot train",
+            hint="Name the merged model's folder.",
+        )
+    tokenizer = load_tokenizer(folder)
+    root = base_url.rstrip("/").removesuffix("/v1")
+    how: Literal["tokens", "count"] = "tokens"
+    for probe in PROBES:
+        asked = {"role": "user", "content": probe}
+        expected = list_ids(tokenizer, template, probe)
+        body = {"model": model, "messages": [asked], "add_generation_prompt": True}
+        reply = _post(f"{root}/tokenize", body)
+        if reply is not None:
+            found: Any = reply.get("tokens")
+        else:
+            how = "count"
+            body = {"model": model, "messages": [asked], "max_tokens": 1, "temperature": 0}
+            reply = _post(f"{root}/v1/chat/completions", body) or {}
+            found = (reply.get("usage") or {}).get("prompt_tokens")
+        if found != (expected if how == "tokens" else len(expected)):
+            raise ServiceError(
+                f"the server makes {found} of {probe!r}",
+                expected=f"{expected if how == 'tokens' else len(expected)}, as in training",
+                hint="Serve the merged folder with its own chat template.",
+            )
+    return how
+
+
+def _post(url: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    """The JSON answer; None where the server has no such address. Raises ServiceError."""
+    content = json.dumps(body).encode()
+    request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:
+            value: dict[str, Any] = json.load(response)
+            return value
+    except urllib.error.HTTPError as error:
+        if error.code in (404, 405):
+            return None
+        found = f"{url} answers {error.code}"
+    except (OSError, ValueError) as error:
+        found = f"{url}: {str(error)[:120]}"
+    raise ServiceError(
+        found, expected="an OpenAI-compatible server", hint="Start it, or check its address."
+    )

@@ -1,0 +1,250 @@
+"""Many texts at a time: each is what plain ``generate`` writes alone, whoever shares its batch."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    MambaConfig,
+    MambaForCausalLM,
+)
+
+from kot_platypus.errors import DataError, ModelError
+from kot_platypus.evaluate.decoding import Decoder, Job, LocalEngine
+from kot_platypus.evaluate.generation import Prompt, Settings
+
+MODELS = ("tiny-llama-ko", "tiny-polyglot-ko")
+NEW = 24
+
+
+def make_prompts(vocab_size: int = 2000, *, count: int = 13) -> list[list[int]]:
+    """Prompts of 1 to 60 tokens; some begin alike, two are the same."""
+    rng = random.Random(3)
+    prompts = [[rng.randrange(5, 90) for _ in range(n)] for n in (1, 2, 60, 7, 31, 18)]
+    prompts += [prompts[2][:40] + [rng.randrange(5, 90)] * 9, prompts[4] + [11, 12], prompts[4]]
+    prompts += [[rng.randrange(5, 90) for _ in range(n)] for n in (3, 44, 25, 12)]
+    assert vocab_size > 90
+    return prompts[:count]
+
+
+def write(decoder: Decoder, prompts: list[list[int]], max_new_tokens: int = NEW, **options: Any):
+    jobs = [Job(place, ids) for place, ids in enumerate(prompts)]
+    done = {job.place: job.written for job in decoder.write(jobs, max_new_tokens, **options)}
+    return [done[place] for place in range(len(prompts))]
+
+
+def write_plainly(model: Any, prompts: list[list[int]], stops: list[int], new: int = NEW):
+    """One prompt at a time, by transformers."""
+    texts = []
+    for ids in prompts:
+        with torch.inference_mode():
+            whole = model.generate(
+                torch.tensor([ids]),
+                attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+                max_new_tokens=new,
+                do_sample=False,
+                eos_token_id=stops or None,
+                pad_token_id=0,
+            )
+        written = whole[0, len(ids) :].tolist()
+        texts.append(written[:-1] if written[-1] in stops else written)
+    return texts
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request: pytest.FixtureRequest, load_tiny: Any) -> Any:
+    return load_tiny(request.param)[0]
+
+
+@pytest.fixture(scope="module")
+def plain(model: Any) -> list[list[int]]:
+    return write_plainly(model, make_prompts(), [])
+
+
+@pytest.mark.parametrize("max_rows", [1, 3, 5, 32])
+def test_texts_of_a_batch_are_those_written_alone(model, plain, max_rows):
+    assert write(Decoder(model, [], max_rows=max_rows), make_prompts()) == plain
+
+
+def test_order_of_prompts_changes_no_text(model, plain):
+    assert write(Decoder(model, [], max_rows=4), make_prompts()[::-1]) == plain[::-1]
+
+
+def test_rows_that_fall_free_are_given_to_the_next(model, plain):
+    # Each token may be the one that stops a text, so they leave at different steps.
+    stops = [token for text in plain[::3] for token in text[4:20:5]]
+    decoder = Decoder(model, stops, max_rows=3)
+    expected = write_plainly(model, make_prompts(), stops)
+    assert write(decoder, make_prompts()) == expected
+    assert len(set(map(len, expected))) > 1
+
+
+def test_long_texts_outlive_the_buffers_columns(model):
+    """More steps than spare columns: the rows are moved to the left, several times."""
+    prompts = make_prompts(count=5)
+    stops = write_plainly(model, prompts[:1], [], 9)[0][-1:]
+    expected = write_plainly(model, prompts, stops, 150)
+    assert write(Decoder(model, stops, max_rows=2), prompts, 150) == expected
+
+
+def test_cache_bounds_the_rows_and_not_the_texts(model, plain):
+    decoder = Decoder(model, [], max_rows=32)
+    step, most = decoder._step, 0
+
+    def count_bytes() -> torch.Tensor:
+        nonlocal most
+        logits = step()
+        buffers = [b for layer in decoder._rows.layers for b in (layer.keys, layer.values)]
+        most = max(most, sum(b.numel() * b.element_size() for b in buffers))
+        return logits
+
+    decoder._step = count_bytes  # type: ignore[method-assign]
+    decoder.max_cache_bytes = 4 * 150 * decoder._token_bytes
+    assert write(decoder, make_prompts()) == plain
+    assert 0 < most <= decoder.max_cache_bytes
+
+
+def test_prompt_that_was_just_read_is_not_read_again(model):
+    decoder, lengths = Decoder(model, [], max_rows=4), []
+    inner = model.get_decoder()
+    handle = inner.register_forward_pre_hook(
+        lambda _m, args, kwargs: lengths.append((*args, kwargs.get("input_ids"))[0].shape),
+        with_kwargs=True,
+    )
+    try:
+        write(decoder, [[*range(5, 45), 50], [*range(5, 45), 51], [*range(5, 45), 50]], 1)
+    finally:
+        handle.remove()
+    assert lengths == [(1, 40), (3, 1)]
+
+
+def test_sliding_windows_and_grouped_heads_change_nothing():
+    torch.manual_seed(0)
+    config = Gemma3TextConfig(
+        vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=4, head_dim=8,
+        num_attention_heads=4, num_key_value_heads=1, sliding_window=16,
+        max_position_embeddings=256, layer_types=["sliding_attention", "full_attention"] * 2,
+    )  # fmt: skip
+    model = Gemma3ForCausalLM(config).eval()
+    prompts = make_prompts()
+    expected = write_plainly(model, prompts, [])
+    assert write(Decoder(model, [], max_rows=4), prompts) == expected
+
+
+def test_attention_that_depends_on_places_in_the_batch_is_right_or_refused():
+    """ALiBi takes positions from the mask: a model that cannot do with ours is not used."""
+    torch.manual_seed(0)
+    model = BloomForCausalLM(
+        BloomConfig(vocab_size=100, hidden_size=32, n_layer=2, n_head=4)
+    ).eval()
+    prompts = make_prompts(count=6)
+    try:
+        decoder = Decoder(model, [], max_rows=3)
+    except ModelError:
+        return
+    assert write(decoder, prompts, 8) == write_plainly(model, prompts, [], 8)
+
+
+def test_recurrent_model_is_refused():
+    config = MambaConfig(vocab_size=100, hidden_size=16, num_hidden_layers=2, state_size=4)
+    with pytest.raises(ModelError, match="mamba cannot write many texts"):
+        Decoder(MambaForCausalLM(config).eval(), [])
+
+
+# --- samples -----------------------------------------------------------------------------------
+
+
+def draw(decoder: Decoder, prompts: list[list[int]], seeds: list[int], temperature: float = 1.0):
+    jobs = [
+        Job(i, ids, np.random.default_rng(seed))
+        for i, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))
+    ]
+    done = {job.place: job.written for job in decoder.write(jobs, NEW, temperature)}
+    return [done[i] for i in range(len(prompts))]
+
+
+def test_company_changes_no_draw(model):
+    prompts, seeds = make_prompts(), list(range(13))
+    together = draw(Decoder(model, [], max_rows=32), prompts, seeds)
+    assert draw(Decoder(model, [], max_rows=3), prompts[::-1], seeds[::-1])[::-1] == together
+    alone = Decoder(model, [], max_rows=1)
+    assert [draw(alone, [p], [s])[0] for p, s in zip(prompts, seeds, strict=True)] == together
+
+
+def test_seeds_of_one_prompt_draw_different_texts(model):
+    texts = draw(Decoder(model, [], max_rows=8), [make_prompts()[3]] * 6, list(range(6)))
+    assert len({tuple(text) for text in texts}) == 6
+
+
+def test_draws_have_the_models_probabilities(model):
+    """Of 4,000 first tokens, each likely one comes as often as it should: within 5 deviations."""
+    ids, temperature = make_prompts()[4], 0.7
+    with torch.inference_mode():
+        logits = model(torch.tensor([ids])).logits[0, -1]
+    probs = (logits.double() / temperature).softmax(-1)
+    decoder, rng, n = Decoder(model, [], max_rows=500), np.random.default_rng(0), 4000
+    jobs = [Job(i, ids, rng) for i in range(n)]
+    counts = torch.zeros(len(probs))
+    for job in decoder.write(jobs, 1, temperature):
+        counts[job.written[0]] += 1
+    top = probs.topk(8).indices
+    deviation = (probs[top] * (1 - probs[top]) / n).sqrt()
+    assert ((counts[top] / n - probs[top]).abs() < 5 * deviation).all()
+
+
+def test_almost_no_temperature_is_greedy(model, plain):
+    prompts = make_prompts()
+    assert draw(Decoder(model, []), prompts, list(range(13)), temperature=1e-4) == plain
+
+
+# --- texts -------------------------------------------------------------------------------------
+
+SETTINGS = Settings(max_new_tokens=30, stop_line="문장: ")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def engine(request: pytest.FixtureRequest, load_tiny: Any) -> LocalEngine:
+    return LocalEngine(*load_tiny(request.param), max_rows=4)
+
+
+def test_text_ends_after_a_whole_line_of_the_kind_that_stops(engine):
+    # What the tiny models write begins with a line "문장: ...".
+    free, stopped, opened = (
+        next(engine.generate([Prompt(text=text)], settings))[1]
+        for text, settings in (
+            ("질문: 사과는?\n답변:\n", SETTINGS.model_copy(update={"stop_line": "없음"})),
+            ("질문: 사과는?\n답변:\n", SETTINGS),
+            ("질문: 사과는?\n답변:\n문장:", SETTINGS.model_copy(update={"stop_line": ""})),
+        )
+    )
+    assert free.num_tokens == 30
+    assert stopped.num_tokens < 30
+    assert free.text.startswith(stopped.text)
+    assert stopped.text.startswith("문장: ")
+    assert stopped.text.endswith("\n")
+    assert opened.text.count("\n") == 1
+    assert opened.text.endswith("\n")
+
+
+def test_text_ends_at_end_of_text_and_does_not_count_it(engine, monkeypatch):
+    settings = SETTINGS.model_copy(update={"stop_line": "없음", "max_new_tokens": 8})
+    free = next(engine.generate([Prompt(text="이")], settings))[1]
+    third = engine.tokenizer(free.text, add_special_tokens=False)["input_ids"][2]
+    monkeypatch.setattr(engine.model.generation_config, "eos_token_id", third)
+    again = LocalEngine(engine.model, engine.tokenizer)
+    text = next(again.generate([Prompt(text="이")], settings))[1]
+    assert text.num_tokens == 2
+    assert free.text.startswith(text.text)
+
+
+def test_prompt_that_leaves_no_room_is_refused_and_not_cut(engine):
+    with pytest.raises(DataError, match="at most"):
+        list(engine.generate([Prompt(text="사과 " * 5000)], SETTINGS))

@@ -1,0 +1,330 @@
+"""Texts from an OpenAI-compatible server: a small one of our own that can fail, and a real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kot_platypus.artifacts import read_jsonl, write_jsonl
+from kot_platypus.errors import ServiceError, UsageError
+from kot_platypus.evaluate import server as server_module
+from kot_platypus.evaluate.asking import Asked
+from kot_platypus.evaluate.decoding import LocalEngine
+from kot_platypus.evaluate.generation import Prompt, Settings
+from kot_platypus.evaluate.reasoning import Reasoning, evaluate_reasoning
+from kot_platypus.evaluate.server import KEY, ServerEngine
+from kot_platypus.evaluate.subjects import ServedModel
+from kot_platypus.prompts import load_template
+from kot_platypus.records import Attempt, Example, Message, Outcome
+
+SETTINGS = Settings(max_new_tokens=30, stop_line="정답: ")
+Reply = tuple[int, dict[str, Any] | bytes | None]
+"""A status and a body; None breaks the connection."""
+
+
+def say(text: str, num_tokens: int = 5) -> Reply:
+    choice = {"index": 0, "text": text, "message": {"role": "assistant", "content": text}}
+    return 200, {"choices": [choice], "usage": {"completion_tokens": num_tokens}}
+
+
+@dataclass
+class Server:
+    """What a server was asked, and what it says."""
+
+    answer: Callable[[dict[str, Any], int], Reply]
+    """Of a request and how often the same was asked before."""
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[str] = field(default_factory=list)
+    most_at_once: int = 0
+    url: str = ""
+    _at_once: int = 0
+    _lock: Any = field(default_factory=threading.Lock)
+
+    def handle(self, request: dict[str, Any], authorization: str) -> Reply:
+        with self._lock:
+            before = self.asked.count(request)
+            self.asked.append(request)
+            self.headers.append(authorization)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            return self.answer(request, before)
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server on this machine that answers every plain prompt with ``<its last line>!``."""
+    state = Server(lambda request, _: say(f"풀이\n정답: {request['prompt'][-1]}\n더"))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["content-length"])
+            request = {**json.loads(self.rfile.read(length)), "path": self.path}
+            status, body = state.handle(request, self.headers["authorization"])
+            if body is None:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.send_header("retry-after-ms", "1")
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=web.serve_forever, daemon=True)
+    thread.start()
+    state.url = f"http://127.0.0.1:{web.server_port}/v1"
+    yield state
+    web.shutdown()
+    web.server_close()
+    thread.join()
+
+
+def generate(server: Server, prompts: list[Prompt], settings: Settings = SETTINGS, **options: Any):
+    engine = ServerEngine("m", server.url, **options)
+    found = dict(engine.generate(prompts, settings))
+    return [found[place] for place in range(len(prompts))]
+
+
+PROMPTS = [Prompt(text=f"질문 {i}") for i in range(9)]
+
+
+def test_each_text_goes_to_its_prompt_and_ends_with_its_answer_line(server):
+    texts = generate(server, PROMPTS)
+    assert [text.text for text in texts] == [f"풀이\n정답: {i}\n" for i in range(9)]
+    assert {text.num_tokens for text in texts} == {5}
+    assert {request["path"] for request in server.asked} == {"/v1/completions"}
+    assert len(server.asked) == 9
+
+
+def test_requests_under_way_are_bounded(server):
+    def answer_slowly(_: dict[str, Any], __: int) -> Reply:
+        time.sleep(0.05)
+        return say("정답: 1\n")
+
+    server.answer = answer_slowly
+    generate(server, PROMPTS, max_requests=3)
+    assert server.most_at_once == 3
+
+
+def test_what_is_no_refusal_is_tried_again(server):
+    failures: dict[str, Reply] = {
+        "질문 1": (429, {"error": {"message": "slow down"}}),
+        "질문 2": (503, {"error": {"message": "starting"}}),
+        "질문 3": (200, None),
+    }
+
+    def answer(request: dict[str, Any], before: int) -> Reply:
+        failure = failures.get(request["prompt"])
+        return failure if failure and before == 0 else say("정답: 1\n")
+
+    server.answer = answer
+    assert [text.text for text in generate(server, PROMPTS)] == ["정답: 1\n"] * 9
+    counts = Counter(request["prompt"] for request in server.asked)
+    assert {prompt: n for prompt, n in counts.items() if n > 1} == dict.fromkeys(failures, 2)
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        ((400, {"error": {"message": "no model sk-secret"}}), r"refused \(.*no model \[key\]"),
+        ((200, b"<html>sk-secret"), "cannot be read"),
+        ((200, {"choices": []}), "cannot be read"),
+        ((200, {"choices": [{"text": "x"}]}), "cannot be read"),
+    ],
+)
+def test_refusal_ends_the_work_and_keeps_what_came(server, monkeypatch, reply, found):
+    monkeypatch.setenv(KEY, "sk-secret")
+    server.answer = lambda request, _: reply if request["prompt"][-1] == "4" else say("정답: 1\n")
+    engine, kept = ServerEngine("m", server.url, max_requests=2), []
+
+    def collect() -> None:
+        kept.extend(engine.generate(PROMPTS, SETTINGS))  # extend keeps what came before an error
+
+    with pytest.raises(ServiceError, match=found) as raised:
+        collect()
+    assert "sk-secret" not in str(raised.value)
+    assert {place for place, _ in kept} >= {0, 1, 2, 3}
+    assert len(server.asked) <= 6  # the rest is not even asked
+    assert set(server.headers) == {"Bearer sk-secret"}
+
+
+def test_address_that_nobody_answers_is_named(monkeypatch):
+    monkeypatch.setattr(server_module, "_RETRIES", 0)
+    engine = ServerEngine("m", "http://127.0.0.1:9/v1")
+    with pytest.raises(ServiceError, match=r"127\.0\.0\.1:9/v1 does not answer"):
+        list(engine.generate(PROMPTS[:1], SETTINGS))
+
+
+def test_address_with_a_password_is_refused():
+    with pytest.raises(UsageError, match="user name or password") as raised:
+        ServerEngine("m", "http://me:secret@localhost/v1")
+    assert "secret@" not in str(raised.value)
+
+
+def test_samples_have_seeds_of_their_own(server):
+    settings = SETTINGS.model_copy(update={"temperature": 0.7})
+    prompts = [Prompt(text=text, sample=k) for text in ("가", "나") for k in range(3)]
+    generate(server, prompts, settings)
+    generate(server, prompts[::-1], settings)
+    seeds = Counter((request["prompt"], request["seed"]) for request in server.asked)
+    assert len(seeds) == 6
+    assert set(seeds.values()) == {2}
+    assert {request["temperature"] for request in server.asked} == {0.7}
+
+
+def test_messages_go_to_the_chat(server):
+    server.answer = lambda *_: say("정답: 1\n")
+    turns = (Message(role="user", content="3+4는?"),)
+    generate(server, [Prompt(text="", messages=turns)])
+    (request,) = server.asked
+    assert request["path"] == "/v1/chat/completions"
+    assert request["messages"] == [{"role": "user", "content": "3+4는?"}]
+
+
+# --- the stage ---------------------------------------------------------------------------------
+
+QUESTIONS = [
+    *(Asked("sum", i, f"{i}+4는?", f"{i + 4}개") for i in range(4)),
+    Asked("copa", 0, "알맞은 것은? (가) 비 (나) 눈", "눈", ("비", "눈"), 1, instructed=True),
+]
+
+
+@pytest.mark.parametrize("template", ["kot", "chat"])
+def test_served_model_is_examined_both_ways(server, template, tmp_path, monkeypatch):
+    monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
+
+    def answer(request: dict[str, Any], _: int) -> Reply:
+        if "messages" in request:
+            at_once = "풀이 없이" in request["messages"][-1]["content"]
+            return say("정답: 5개" if at_once else "생각\n정답: 눈")
+        return say(" 5개") if request["prompt"].endswith("정답:") else say("생각\n정답: 눈")
+
+    server.answer = answer
+    how = Reasoning(load_template(template), max_new_tokens=30)
+    evaluate_reasoning(tmp_path / "out", ServedModel("m", server.url), QUESTIONS, how)
+    outcomes = read_jsonl(tmp_path / "out" / "samples.jsonl", Outcome)
+    assert [row.cot.correct for row in outcomes] == [False, False, False, False, True]
+    assert [row.direct.correct for row in outcomes] == [False, True, False, False, False]
+    assert outcomes[-1].direct.choice is None  # "5개" is no choice, and none is guessed
+    assert {row.cot_scored for row in outcomes} == {None}
+    assert len(server.asked) == 10
+
+
+@pytest.mark.slow
+def test_killed_command_asks_nothing_twice(server, tmp_path):
+    """kill -9 in the middle: what was answered is not asked again."""
+    problems = tmp_path / "problems.jsonl"
+    write_jsonl(problems, [Example(source=f"{i}+4는?", target=f"{i + 4}개") for i in range(12)])
+    half_way = threading.Event()
+
+    def answer_half(request: dict[str, Any], _: int) -> Reply:
+        if len(server.asked) > 7:
+            half_way.set()
+            time.sleep(1.0)  # never arrives: the process is killed
+        return say(f"생각\n정답: {len(request['prompt'])}개\n")
+
+    server.answer = answer_half
+    command = [sys.executable, "-m", "kot_platypus", "eval", "--mode", "cot", "--model", "m"]
+    command += ["--engine", "openai", "--base-url", server.url, "--template", "kot"]
+    command += ["--at-once", "1", "--problems", str(problems), "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "KOT_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        assert half_way.wait(60)
+        process.kill()
+    answered = [request["prompt"] for request in server.asked[:7]]
+    server.asked.clear()
+    server.answer = lambda request, _: say(f"생각\n정답: {len(request['prompt'])}개\n")
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    asked = [request["prompt"] for request in server.asked]
+    assert len(asked) == 24 - 7  # 12 with reasoning and 12 at once
+    assert not set(asked) & set(answered)
+    assert len(read_jsonl(tmp_path / "out" / "answers.jsonl", Attempt)) == 12
+
+
+# --- a real server -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real_server(
+    shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, str]]:
+    """``transformers serve`` with a tiny model: its address, and what it calls the model."""
+    model = str(shared / "models" / "tiny-llama-ko")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", model]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(tmp_path_factory.mktemp("hub")),
+    }
+    log = (tmp_path_factory.mktemp("log") / "log").open("w+")
+    with log, subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/health", process, log)
+            yield f"http://127.0.0.1:{port}/v1", model
+        finally:
+            process.kill()
+
+
+def wait_for(url: str, process: Any, log: Any) -> None:
+    for _ in range(180):
+        if process.poll() is not None:
+            log.seek(0)
+            pytest.fail(log.read())
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"{url} does not answer")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_real_server_writes_what_the_engine_here_writes(real_server, load_tiny):
+    url, model = real_server
+    prompts = [Prompt(text=f"질문: {i}+4는?\n답변:\n") for i in range(6)]
+    settings = Settings(max_new_tokens=24, stop_line="문장: ")
+    served = dict(ServerEngine(model, url, max_requests=3).generate(prompts, settings))
+    here = dict(LocalEngine(*load_tiny("tiny-llama-ko")).generate(prompts, settings))
+    assert {i: text.text for i, text in served.items()} == {i: t.text for i, t in here.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_real_server_is_examined_and_not_asked_again(real_server, tmp_path, monkeypatch):
+    monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
+    url, model = real_server
+    how = Reasoning(load_template("kot"), max_new_tokens=16)
+    evaluate_reasoning(tmp_path / "a", ServedModel(model, url), QUESTIONS, how)
+    monkeypatch.setattr(ServerEngine, "generate", pytest.fail)
+    evaluate_reasoning(tmp_path / "b", ServedModel(model, url), QUESTIONS, how)
+    for name in ("answers.jsonl", "samples.jsonl", "results.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
