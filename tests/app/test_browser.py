@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,8 @@ from kot_platypus.data.problems import make_problems
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import Recipe, dump_recipe
 
+from .. import browser
+from ..data.test_review import make_draft, read_log, write_queue
 from ..report.run_builder import RECIPE, make_answer, write_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -28,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 HACK = "window.hacked = 1"
 ATTACK = (
     f'<img src="x" onerror="{HACK}"><script>{HACK}</script>[열기](javascript:{HACK})'
-    f"![](http://127.0.0.1:9/x) ${{{HACK}}} {{{{#with this}}}}"
+    f"![](http://attacker.invalid/x) ${{{HACK}}} {{{{#with this}}}}"
 )
 TABS = ("대화 Chat", "결과 Results", "데이터 Data", "학습 Training")
 
@@ -82,48 +84,27 @@ def serve(command: list[str], folder: Path, **variables: str) -> Iterator[str]:
     assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
 
 
-@pytest.fixture(scope="module")
-def address(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def serve_app(run: Path, folder: Path, *options: str) -> AbstractContextManager[str]:
     command = [sys.executable, "-m", "kot_platypus", "app", str(run), "--port", "0", "--no-browser"]
     source = str(Path(__file__).parents[2] / "src")
-    with serve(command, tmp_path_factory.mktemp("server"), PYTHONPATH=source) as address:
+    return serve([*command, *options], folder, PYTHONPATH=source)
+
+
+@pytest.fixture(scope="module")
+def address(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serve_app(run, tmp_path_factory.mktemp("server")) as address:
         yield address
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    found = shutil.which("chromium")
-    if found is None:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(
-            "chromium is not installed"
-        )
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @contextmanager
-def open_page(chromium, address: str, *, width: int = 1280):
-    """A page. In the end it has asked nobody else, raised nothing and obeyed no attack."""
-    context = chromium.new_context(viewport={"width": width, "height": 844})
-    page = context.new_page()
-    asked, wrong = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("dialog", lambda dialog: wrong.append(dialog.message))
-    page.goto(address)
-    page.locator("#whom label").first.wait_for()  # the run's own, so the page has been filled
-    yield page
-    assert page.evaluate("window.hacked") is None
-    assert page.locator('a[href^="javascript:"]').count() == 0
-    assert page.locator('img[src="x"]').count() == 0
-    assert wrong == []
-    elsewhere = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
-    assert elsewhere == []
-    context.close()
+def open_page(address: str, *, width: int = 1280):
+    """A page that has been filled. At the end there is no trace of an attack."""
+    with browser.open_page(address, width=width) as page:
+        page.locator("#whom label").first.wait_for()  # the run's own
+        yield page
+        assert page.evaluate("window.hacked") is None
+        assert page.locator('a[href^="javascript:"]').count() == 0
+        assert page.locator('img[src="x"]').count() == 0
 
 
 def ask(page, question: str, *, mode: str | None = None) -> None:
@@ -133,8 +114,8 @@ def ask(page, question: str, *, mode: str | None = None) -> None:
     page.click("#ask")
 
 
-def test_every_tab_opens_at_phone_width_without_scrolling_sideways(chromium, address):
-    with open_page(chromium, address, width=390) as page:
+def test_every_tab_opens_at_phone_width_without_scrolling_sideways(address):
+    with open_page(address, width=390) as page:
         for name in TABS:
             page.get_by_role("tab", name=name).click()
             page.wait_for_timeout(700)
@@ -142,8 +123,8 @@ def test_every_tab_opens_at_phone_width_without_scrolling_sideways(chromium, add
             assert width <= 390, name
 
 
-def test_texts_of_a_run_are_shown_as_they_are(chromium, address):
-    with open_page(chromium, address) as page:
+def test_texts_of_a_run_are_shown_as_they_are(address):
+    with open_page(address) as page:
         page.get_by_role("tab", name="결과 Results").click()
         assert ATTACK in page.locator("#questions details").first.inner_text()
         page.locator("#model-after input").click()
@@ -159,8 +140,8 @@ def test_texts_of_a_run_are_shown_as_they_are(chromium, address):
         )
 
 
-def test_questions_are_filtered_and_paged(chromium, address):
-    with open_page(chromium, address) as page:
+def test_questions_are_filtered_and_paged(address):
+    with open_page(address) as page:
         page.get_by_role("tab", name="결과 Results").click()
         rows, count = page.locator("#questions details"), page.locator("#questions-count")
         count.get_by_text("1~20 / 30").wait_for()
@@ -176,8 +157,8 @@ def test_questions_are_filtered_and_paged(chromium, address):
         page.get_by_text("해당하는 질문이 없습니다").wait_for()  # this run has no samples
 
 
-def test_chat_streams_both_models_and_stops(chromium, address):
-    with open_page(chromium, address) as page:
+def test_chat_streams_both_models_and_stops(address):
+    with open_page(address) as page:
         said = page.locator("#now .said")
         ask(page, "3+4는? " + ATTACK)
         lengths = set()
@@ -204,15 +185,15 @@ def test_chat_streams_both_models_and_stops(chromium, address):
         page.click("#stop")
 
 
-def test_direct_answer_begins_with_the_models_own_line(chromium, address):
-    with open_page(chromium, address) as page:
+def test_direct_answer_begins_with_the_models_own_line(address):
+    with open_page(address) as page:
         ask(page, "3+4는?", mode="바로 답 (direct)")
         page.locator("#now .said", has_text="onerror").first.wait_for()
         assert page.locator("#now .said").last.inner_text().startswith(ATTACK)
 
 
-def test_page_is_korean_with_a_local_font(chromium, address):
-    with open_page(chromium, address) as page:
+def test_page_is_korean_with_a_local_font(address):
+    with open_page(address) as page:
         assert page.evaluate("document.documentElement.lang") == "ko"
         family = page.evaluate(
             "getComputedStyle(document.querySelector('#question textarea')).fontFamily"
@@ -221,7 +202,7 @@ def test_page_is_korean_with_a_local_font(chromium, address):
         assert "Noto Sans CJK KR" in family
 
 
-def test_training_is_watched_while_it_runs(chromium, address, run):
+def test_training_is_watched_while_it_runs(address, run):
     live = run / "train" / "rationale" / "checkpoints" / "log.jsonl"
     live.parent.mkdir(parents=True, exist_ok=True)
     line = {
@@ -232,7 +213,7 @@ def test_training_is_watched_while_it_runs(chromium, address, run):
         "tokens_per_second": 321.0,
     }
     live.write_text(json.dumps(line) + "\n")
-    with open_page(chromium, address) as page:
+    with open_page(address) as page:
         page.get_by_role("tab", name="학습 Training").click()
         state = page.locator("#training-state")
         state.get_by_text("1 / 99").wait_for()
@@ -242,36 +223,15 @@ def test_training_is_watched_while_it_runs(chromium, address, run):
         page.locator("#curve-loss canvas, #curve-loss svg").first.wait_for()
 
 
-def test_review_page_stands_in_the_data_tab(chromium, run, tmp_path):
-    """The real one is another stage's; this one has its headers, and addresses like its."""
-    code = """
-import sys
-from pathlib import Path
-from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, PlainTextResponse
-from starlette.routing import Route
-from kot_platypus.app.runs import open_runs
-from kot_platypus.app.site import make_site
-from kot_platypus.cli.pages import make_views
-from kot_platypus.serving import listen, serve
-
-policy = "default-src 'none'; script-src 'self'; frame-ancestors 'self'"
-page = "<p>wait</p><script src='page.js'></script>"
-script = "document.querySelector('p').textContent = '검토할 행 3'"
-review = Starlette(routes=[
-    Route("/", lambda _: HTMLResponse(page, headers={"Content-Security-Policy": policy})),
-    Route("/page.js", lambda _: PlainTextResponse(script, media_type="text/javascript")),
-])
-site = make_site(open_runs([Path(sys.argv[1])]), make_views(), review=review)
-serve(site, listen("127.0.0.1", 0))
-"""
-    source = str(Path(__file__).parents[2] / "src")
-    with (
-        serve([sys.executable, "-c", code, str(run)], tmp_path, PYTHONPATH=source) as address,
-        open_page(chromium, address) as page,
-    ):
+def test_review_page_works_in_the_data_tab(run, tmp_path):
+    folder = write_queue(tmp_path / "dataset", [make_draft(10)])
+    with serve_app(run, tmp_path, "--data", str(folder)) as address, open_page(address) as page:
         page.get_by_role("tab", name="데이터 Data").click()
-        page.frame_locator("iframe.review").get_by_text("검토할 행 3").wait_for()
+        frame = page.frame_locator("iframe.review")
+        frame.get_by_text("나무 11그루는 몇 살입니까?").first.wait_for()
+        frame.locator("body").press("a")
+        frame.get_by_text("1 / 1").first.wait_for()
+    assert [decision.action for decision in read_log(folder)] == ["accept"]
 
 
 def test_other_hosts_names_are_refused(address):
@@ -282,14 +242,14 @@ def test_other_hosts_names_are_refused(address):
         urlopen(Request(address, headers={"Host": "evil.example"}))
 
 
-def test_space_starts_alone_and_answers(chromium, run, tmp_path):
+def test_space_starts_alone_and_answers(run, tmp_path):
     (opened,) = open_runs([run])
     space = tmp_path / "space"
     write_space(opened, space)
     environment = {"GRADIO_SERVER_PORT": "0", "PYTHONPATH": ""}
     with (
         serve([sys.executable, "app.py"], space, **environment) as address,
-        open_page(chromium, address) as page,
+        open_page(address) as page,
     ):
         assert page.locator("#whom label").count() == 1  # its base model lies on this machine
         ask(page, "3+4는?")

@@ -8,12 +8,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kot_platypus.results import BASE, TUNED, Estimate
+from kot_platypus.results import AT_ONCE, BASE, TUNED, Estimate
 
 MINUS = "\N{MINUS SIGN}"
 _NAMES = {
     BASE: "기본 모델",
     TUNED: "학습한 모델",
+    AT_ONCE: "학습한 모델, 바로 답",
     "answer": "정답만 학습",
     "rationale": "풀이만 학습",
     "rationale_answer": "풀이와 정답 학습",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from kot_platypus.serving import LOOPBACK, listen, serve
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+    from starlette.applications import Starlette
 
     from kot_platypus.app.page import ShownStep, Views
     from kot_platypus.app.questions import KobestText
@@ -29,10 +31,16 @@ PORT = 7860
 
 @app.command(
     "app",
-    epilog=example("kot app runs/demo", "kot app runs/a runs/b", "kot app runs/demo --space space"),
+    epilog=example(
+        "kot app runs/demo", "kot app runs/a --data kocot", "kot app runs/demo --space space"
+    ),
 )
 def show_app(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--data", help="Also the review page of what kot data build wrote here."),
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = PORT,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = LOOPBACK[0],
     browser: Annotated[bool, typer.Option(help="Whether to open a browser.")] = True,
@@ -72,8 +80,21 @@ def show_app(
     listener = listen(host, port)
     from kot_platypus.app.site import make_site
 
-    site = make_site(opened, make_views(), only_here=is_here)
-    serve(site, listener, open_browser=browser)
+    with ExitStack() as stack:
+        review = open_review(data, stack) if data is not None else None
+        site = make_site(opened, make_views(), review=review, only_here=is_here)
+        serve(site, listener, open_browser=browser)
+
+
+def open_review(folder: Path, stack: ExitStack) -> Starlette:
+    """The review page of a data set, which is held until the stack closes."""
+    for package in ("starlette", "uvicorn"):
+        require_extra(package, "data", "the review page")
+    from kot_platypus.data.review.server import make_app
+
+    review = make_app(folder)
+    stack.callback(review.state.store.close)
+    return review
 
 
 def serve_space(run: str, *, model_id: str | None, has_base: bool) -> None:
