@@ -142,7 +142,7 @@ def test_what_the_rationale_changed_is_counted_and_shown(run_folder: Path) -> No
     page = render_page(results)
     parse(page)
     assert f"The rationale repaired {len(repaired)} and broke 0." in page
-    assert "chain of thought, at once" in page
+    assert "No rationale: the trained model made to answer at once." in page
     assert ATTACK not in page
     # The examples that all models are compared on stay those of before.
     assert all(len(problem.attempts) == 3 for problem in choose_problems(results))
