@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import shutil
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -202,7 +203,7 @@ def scored(monkeypatch):
 
 
 def open_kept(model, tmp_path, **options):
-    store = RequestStore(str(model), tmp_path)
+    store = RequestStore(Path(model).name, tmp_path)
     return KotLM(model, **FIXED, store=store, max_batch_tokens=24, **options)
 
 
