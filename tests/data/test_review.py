@@ -2,16 +2,27 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from typer.testing import CliRunner
 
 from kot_platypus.artifacts import read_jsonl
@@ -139,26 +150,104 @@ def test_a_folder_without_a_queue_is_one_line_of_error(tmp_path: Path):
         ("a\r\nb", "a\nc\nb", "a\r\nc\r\nb"),
         ("a\nb\r\nc", "a\nb\nd", "a\nb\r\nd"),
         ("", "a\nb", "a\nb"),
+        ("a\r\n", "a", "a"),
+        ("a\rb", "a\n\nb", "a\r\rb"),
     ],
 )
 def test_line_ends_that_a_browser_changed_come_back(text: str, edited: str, expected: str):
     assert restore_line_ends(text, edited) == expected
 
 
+def flatten(text: str) -> str:
+    """A text as a browser's text field has it."""
+    return re.sub("\r\n?", "\n", text)
+
+
+def test_line_ends_that_come_back_change_nothing_else():
+    rng = random.Random(3)
+    for _ in range(3000):
+        text, other = ("".join(rng.choices("ab\r\n", k=rng.randrange(9))) for _ in range(2))
+        assert restore_line_ends(text, flatten(text)) == text
+        assert flatten(restore_line_ends(text, flatten(other))) == flatten(other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a\x00b",
+        "\u202eabc\u202c \u05d0",
+        "가\r\n나\r다\n라\u2028마\x85바",
+        "</script><script>alert(1)</script>",
+        "😀👨‍👩‍👧 𝒙",
+        "\ufeff가",
+        "가나다 라마바사. " * 20_000,
+    ],
+    ids=["nul", "right to left", "line ends", "script", "astral", "byte order mark", "long"],
+)
+def test_awkward_text_is_read_and_edited_as_it_is(tmp_path: Path, text: str):
+    draft = make_draft(10, text)
+    folder = write_queue(tmp_path / "out", [draft])
+    with closing(ReviewStore(folder)) as store:
+        assert store.read(0).draft == draft
+        assert store.decide(0, "edit", {"source": flatten(text)}, version=0) == "unchanged"
+        assert store.decide(0, "edit", {"source": flatten(text) + "!"}, version=0) == "stored"
+    assert read_log(folder)[0].fields == {"source": text + "!"}
+
+
+def test_what_is_sent_twice_is_stored_once(store: ReviewStore, folder: Path):
+    """A page that never got its answer sends the same again."""
+    for version, action, texts in ((0, "edit", {"source": "다른 글"}), (1, "undo", {})):
+        for _ in range(2):
+            assert store.decide(0, action, texts, version=version) == "stored"
+    assert list_actions(folder) == ["edit", "undo"]
+
+
+def test_counts_and_search_are_those_of_a_plain_recount(tmp_path: Path):
+    rng = random.Random(5)
+    drafts = [make_draft(number, "" if number % 3 else "Seven trees.") for number in range(40)]
+    folder = write_queue(tmp_path / "out", drafts)
+    with closing(ReviewStore(folder)) as store:
+        for _ in range(80):
+            number, action = rng.randrange(40), rng.choice(("accept", "edit", "drop", "undo"))
+            texts = {"source": f"글 {rng.random()}"}
+            store.decide(number, action, texts, version=store.read(number).version)
+        entries = [store.read(number) for number in range(40)]
+        summary = store.summarise()
+        for check in ("", *summary.checks, "nothing"):
+            fitting = [
+                each.number
+                for each in entries
+                if not each.action
+                and check in ("", *(finding.check for finding in each.draft.findings))
+            ]
+            assert not check or summary.checks.get(check, 0) == len(fitting)
+            for start in range(40):
+                found = store.find(start, 1, only_open=True, check=check)
+                assert found == min((n for n in fitting if n >= start), default=None)
+                found = store.find(start, -1, only_open=True, check=check)
+                assert found == max((n for n in fitting if n <= start), default=None)
+        actions = Counter(each.action for each in entries)
+        assert all(getattr(summary, name) == actions[name] for name in ("accept", "edit", "drop"))
+    with closing(ReviewStore(folder)) as again:
+        assert again.summarise() == summary
+        assert [again.read(number) for number in range(40)] == entries
+
+
 # --- the server --------------------------------------------------------------------------------
 
 
 @contextmanager
-def serve_page(folder: Path) -> Iterator[str]:
-    """The page at its address, served in a thread."""
+def serve_page(folder: Path, port: int = 0, path: str = "") -> Iterator[str]:
+    """The page at its address, served in a thread; with ``path`` as a part of another app."""
     page = make_app(folder)
-    listener = _listen(0)
-    config = uvicorn.Config(page, log_level="error", lifespan="off", ws="none")
+    app = Starlette(routes=[Mount(path, page)]) if path else page
+    listener = _listen(port)
+    config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}{path}/"
     finally:
         server.should_exit = True
         thread.join()
@@ -199,6 +288,66 @@ def test_the_page_may_load_nothing_from_elsewhere(folder: Path):
     assert "unsafe" not in policy
 
 
+def decide(address: str, **choice: object) -> tuple[int, str]:
+    """Status and text of the answer to what the page would send."""
+    token = request(address, "GET", "/")[2].partition('name="token" content="')[2].partition('"')[0]
+    names = {"Origin": address.rstrip("/"), "X_Kot_Token": token}
+    status, _, text = request(address, "POST", "/api/decide", choice, **names)
+    return status, text
+
+
+def test_half_a_character_is_refused(folder: Path):
+    """No file in UTF-8 can hold one."""
+    choice = {"key": make_draft(10).key, "version": 0, "action": "edit"}
+    with serve_page(folder) as address:
+        assert decide(address, **choice, texts={"source": "\ud800"})[0] == 422
+        assert list_actions(folder) == []
+
+
+def test_a_full_disk_is_said_and_the_row_stays_open(folder: Path):
+    first, second = ({"key": make_draft(n).key, "version": 0} for n in (10, 11))
+    with serve_page(folder) as address:
+        assert decide(address, **first, action="drop")[0] == 200
+        log = (folder / "review" / "decisions.jsonl").read_bytes()
+        _, hard = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(log) + 20, hard))
+        try:
+            status, text = decide(address, **second, action="drop")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert (status, json.loads(text)["error"]) == (507, "disk")
+        assert (folder / "review" / "decisions.jsonl").read_bytes() == log
+        assert decide(address, **second, action="accept")[0] == 200
+    assert list_actions(folder) == ["drop", "accept"]
+
+
+def test_a_killed_server_loses_nothing_that_it_confirmed(folder: Path):
+    command = [sys.executable, "-m", "kot_platypus", "data", "review", str(folder)]
+    command += ["--port", "0", "--no-browser"]
+    for ended_by, action in ((signal.SIGKILL, "drop"), (signal.SIGINT, "accept")):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            try:
+                process.stdout.readline()
+                address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
+                version = len(read_log(folder))
+                key = make_draft(10).key
+                assert decide(address, key=key, version=version, action=action)[0] == 200
+                process.send_signal(ended_by)
+                output = process.communicate(timeout=30)[0]
+            finally:
+                process.kill()
+    assert list_actions(folder) == ["drop", "accept"]
+    assert process.returncode == 0
+    assert "1 of 4 rows decided: 1 accepted" in output
+
+
+def test_answers_are_not_held_back():
+    """asyncio sends at once only on sockets that are named TCP: 1 ms an answer instead of 44."""
+    with closing(_listen(0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+
+
 def test_a_port_in_use_is_one_line_of_error(folder: Path):
     taken = _listen(0)
     port = str(taken.getsockname()[1])
@@ -209,6 +358,32 @@ def test_a_port_in_use_is_one_line_of_error(folder: Path):
 
 
 # --- the page ----------------------------------------------------------------------------------
+
+
+def measure_luminance(colour: str) -> float:
+    """Relative luminance of #rgb or #rrggbb, 0 to 1 (WCAG 2)."""
+    digits = colour.removeprefix("#")
+    digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_texts_stand_out_from_what_is_behind_them():
+    """WCAG 2 AA, light and dark: 4.5 to 1."""
+    pairs = [
+        *((ink, back) for ink in ("ink", "soft") for back in ("paper", "card", "info-note")),
+        *((ink, "card") for ink in ("blue", "green", "red", "amber")),
+        *(("ink", back) for back in ("error", "error-strong", "warning", "warning-strong")),
+        *(("ink", "warning-note"), ("red", "error-note"), ("on", "green"), ("green", "paper")),
+    ]
+    css = (files("kot_platypus.data.review") / "page" / "review.css").read_text(encoding="utf-8")
+    light, dark = re.findall(r":root \{(.*?)\}", css, re.S)
+    for scheme in (light, dark):
+        colours = dict(re.findall(r"--([\w-]+): (#\w+);", scheme))
+        for pair in pairs:
+            low, high = sorted(measure_luminance(colours[name]) for name in pair)
+            assert (high + 0.05) / (low + 0.05) >= 4.5, pair
 
 
 def wait_for_row(page: Any, number: int) -> None:
@@ -268,15 +443,124 @@ def test_text_from_data_is_never_html(tmp_path: Path):
         assert page.locator("main img, main script, main b >> text=굵게").count() == 0
 
 
+def expect_fit(page: Any) -> None:
+    """On a phone, a tablet and a screen nothing is wider than its place; all buttons are there."""
+    for width in (390, 768, 1440):
+        page.set_viewport_size({"width": width, "height": 844})
+        overflowing = page.locator("html, .text, button, textarea").evaluate_all(
+            "all => all.filter((one) => one.scrollWidth > one.clientWidth + 1)"
+            ".map((one) => one.outerHTML.slice(0, 80))"
+        )
+        assert (width, overflowing) == (width, [])
+        for button in page.locator("footer button:visible").all():
+            box = button.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_a_phone(folder: Path, scheme: str):
-    with (
-        serve_page(folder) as address,
-        open_page(address, width=390, height=844, color_scheme=scheme) as page,
-    ):
+def test_the_page_fits_a_phone_a_tablet_and_a_screen(tmp_path: Path, scheme: str):
+    long = "https://example.com/" + "가나다라" * 5_000
+    folder = write_queue(tmp_path / "out", [make_draft(10, long, rationale=long)])
+    with serve_page(folder) as address, open_page(address, color_scheme=scheme) as page:
         wait_for_row(page, 1)
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        expect_fit(page)
+        page.keyboard.press("e")
+        page.wait_for_selector("textarea:focus")
+        expect_fit(page)
+
+
+@pytest.mark.slow
+def test_what_is_typed_before_the_row_is_there_decides_nothing(folder: Path):
+    """The next row is late: what is typed for its edit must not be taken for keys."""
+    with serve_page(folder) as address, open_page(address) as page:
+        wait_for_row(page, 1)
+        page.route("**/api/*", lambda route: (time.sleep(0.2), route.continue_()))
+        for key in "aadejd":
+            page.keyboard.press(key)
+        page.wait_for_selector("textarea:focus")
+        assert page.url.endswith("#2")
+        assert list_actions(folder) == ["accept"]
+
+
+@pytest.mark.slow
+def test_keys_are_known_by_their_place_on_a_korean_keyboard(folder: Path):
+    press = "(key) => document.body.dispatchEvent(new KeyboardEvent('keydown', key))"
+    with serve_page(folder) as address, open_page(address) as page:
+        wait_for_row(page, 1)
+        page.evaluate(press, {"key": "ㅁ", "code": "KeyA", "bubbles": True})
+        wait_for_row(page, 2)
+        assert list_actions(folder) == ["accept"]
+
+
+@pytest.mark.slow
+def test_another_tab_overwrites_nothing_unseen(folder: Path):
+    with serve_page(folder) as address, open_page(address) as page:
+        other = page.context.new_page()
+        other.goto(address)
+        for tab in (page, other):
+            wait_for_row(tab, 1)
+        page.keyboard.press("e")
+        page.fill("textarea[data-field=source]", "나무 10그루는 몇 살입니까?")
+        page.keyboard.press("Control+Enter")
+        wait_for_row(page, 2)
+        other.keyboard.press("d")
+        other.wait_for_selector("#notice.error")
+        assert other.inner_text("[data-text=source]") == "나무 10그루는 몇 살입니까?"
+        assert list_actions(folder) == ["edit"]
+
+
+@pytest.mark.slow
+def test_the_page_waits_for_a_server_that_is_gone(folder: Path):
+    port = 0
+    with ExitStack() as stack:
+        for start in (True, False):
+            with serve_page(folder, port) as address:
+                if start:
+                    page = stack.enter_context(open_page(address))
+                    wait_for_row(page, 1)
+                    port = urlsplit(address).port
+                else:
+                    page.keyboard.press("Control+Enter")
+                    wait_for_row(page, 2)
+                    assert list_actions(folder) == ["edit"]
+            if start:
+                page.keyboard.press("e")
+                page.fill("textarea[data-field=source]", "나무 10그루는 몇 살입니까?")
+                page.keyboard.press("Control+Enter")
+                page.wait_for_selector("#notice.error")
+                assert page.input_value("textarea[data-field=source]").startswith("나무 10")
+                assert list_actions(folder) == []
+
+
+@pytest.mark.slow
+def test_an_edit_keeps_line_ends_and_characters_that_html_has_not(tmp_path: Path):
+    text = "\u202e가\u202c\r\n나\x00 😀 11\r다\u2028"
+    folder = write_queue(tmp_path / "out", [make_draft(10, text)])
+    with serve_page(folder) as address, open_page(address) as page:
+        wait_for_row(page, 1)
+        assert page.text_content("[data-text=source]") == text
+        assert "11" in page.locator("[data-text=source] mark").all_text_contents()
+        page.keyboard.press("e")
+        page.wait_for_selector("textarea:focus")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("#notice.info")
+        assert list_actions(folder) == []
+        page.keyboard.press("e")
+        page.fill("textarea[data-field=source]", flatten(text) + "라")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("#state.edit")
+        assert read_log(folder)[0].fields == {"source": text + "라"}
+
+
+@pytest.mark.slow
+def test_the_page_runs_below_a_path_of_another_app(folder: Path):
+    with serve_page(folder, path="/some/review") as address, open_page(address) as page:
+        wait_for_row(page, 1)
+        page.keyboard.press("a")
+        wait_for_row(page, 2)
+        assert list_actions(folder) == ["accept"]
 
 
 @pytest.mark.slow

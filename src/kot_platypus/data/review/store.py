@@ -290,7 +290,12 @@ def restore_line_ends(text: str, edited: str) -> str:
     usual = old[0][1] or "\n"
     middle = [(line, end and usual) for line, end in new[head : len(new) - tail]]
     lines = [*old[:head], *middle, *old[len(old) - tail :]]
-    return "".join(line + end for line, end in lines)
+    restored = ""
+    for line, end in lines:
+        # An empty line's "\n" behind a "\r" would make one line end of two.
+        joins = restored.endswith("\r") and not line and end == "\n"
+        restored += line + ("\r" if joins else end)
+    return restored
 
 
 def _split_lines(text: str) -> list[tuple[str, str]]:

@@ -20,7 +20,8 @@ const WHY = {
 let row = null;          // the row shown, as the server sent it
 let summary = null;
 let editing = false;
-let busy = false;        // a request is under way that keys must wait for
+let busy = false;        // a request is under way: what is shown may be about to change
+let waiting = null;      // what to do after it
 let ahead = new Map();   // rows asked for beforehand, by address
 const typed = new Map(); // texts typed and not saved, by the row's key
 let decidedHere = JSON.parse(sessionStorage.getItem("kot-decided-here") ?? "[]"); // row numbers
@@ -32,6 +33,7 @@ function tell(text, kind = "info", button = null) {
   notice.setAttribute("role", kind === "error" ? "alert" : "status");
   notice.replaceChildren(text, ...(button ? [button] : []));
   notice.hidden = !text;
+  if (kind !== "info") waiting = null; // it is to be read first
 }
 
 function show(next, { edit = false } = {}) {
@@ -185,7 +187,7 @@ async function save() {
   const on = document.createElement("button");
   on.textContent = "그대로 두고 다음 행으로 (Enter)";
   on.addEventListener("click", () => run(goToOpen));
-  tell(`저장했습니다. 오류 ${errors}개가 남아 있습니다. (Stored; ${errors} errors remain.) `, "warning", on);
+  tell(`저장했습니다. 오류 ${errors}개가 남아 있습니다. (Stored; errors remain: ${errors}.) `, "warning", on);
   on.focus();
 }
 
@@ -195,7 +197,6 @@ async function save() {
 async function run(action) {
   if (busy) return;
   busy = true;
-  document.body.classList.add("busy");
   try {
     await action();
   } catch (failure) {
@@ -204,8 +205,17 @@ async function run(action) {
     tell(`저장하거나 읽지 못했습니다. ${WHY[failure.code] ?? failure.code}${detail}`, "error");
   } finally {
     busy = false;
-    document.body.classList.remove("busy");
   }
+  const next = waiting;
+  waiting = null;
+  if (next) await run(DO[next]);
+}
+
+// A key or button. While a request is under way nothing is decided, as the next row has not been
+// seen; going on and editing wait for it, lest what is typed for an edit be taken for decisions.
+function act(name) {
+  if (!busy) run(DO[name]);
+  else if (["edit", "next", "previous", "open"].includes(name)) waiting ??= name;
 }
 
 const DO = {
@@ -229,9 +239,9 @@ function onKey(event) {
     const isEnter = event.key === "Enter" || event.code === "Enter";
     if (isEnter && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
-      run(save);
+      act("save");
     } else if (event.key === "Escape" && !event.isComposing) {
-      run(leaveEdit);
+      act("leave");
     }
     return;
   }
@@ -241,7 +251,7 @@ function onKey(event) {
   const name = KEYS[nameKey(event)] ?? KEYS[event.key];
   if (!name) return;
   event.preventDefault(); // else the e that starts an edit is typed into it
-  run(DO[name]);
+  act(name);
 }
 
 async function changeFilter() {
@@ -265,7 +275,7 @@ async function begin() {
 
 document.addEventListener("keydown", onKey);
 for (const button of document.querySelectorAll("[data-do]")) {
-  button.addEventListener("click", () => run(DO[button.dataset.do]));
+  button.addEventListener("click", () => act(button.dataset.do));
 }
 for (const filter of [openFilter, checkFilter]) {
   filter.addEventListener("change", () => run(changeFilter));

@@ -78,7 +78,7 @@ function makeEditor(field, text) {
 
 function makeField(row, field, typed) {
   const left = make("div", { class: "side" },
-    make("h4", {}, "원문 ", english("source")),
+    make("h4", {}, "원문 ", english("original")),
     makeText(field.source, listSpans(row, field.name, "source_spans"), { lang: "en" }));
   const right = make("div", { class: "side" }, make("h4", {}, "번역 ", english("translation")));
   if (typed) {
