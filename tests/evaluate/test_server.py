@@ -158,17 +158,27 @@ def test_what_is_no_refusal_is_tried_again(server):
 def test_refusal_ends_the_work_and_keeps_what_came(server, monkeypatch, reply, found):
     monkeypatch.setenv(KEY, "sk-secret")
     server.answer = lambda request, _: reply if request["prompt"][-1] == "4" else say("정답: 1\n")
-    engine, kept = ServerEngine("m", server.url, max_requests=2), []
-
-    def collect() -> None:
-        kept.extend(engine.generate(PROMPTS, SETTINGS))  # extend keeps what came before an error
-
+    engine, kept = ServerEngine("m", server.url, max_requests=1), []
     with pytest.raises(ServiceError, match=found) as raised:
-        collect()
+        kept.extend(engine.generate(PROMPTS, SETTINGS))  # what came before an error stays
     assert "sk-secret" not in str(raised.value)
-    assert {place for place, _ in kept} >= {0, 1, 2, 3}
-    assert len(server.asked) <= 6  # the rest is not even asked
+    assert [place for place, _ in kept] == [0, 1, 2, 3]
+    assert len(server.asked) == 5  # the rest is not even asked
     assert set(server.headers) == {"Bearer sk-secret"}
+
+
+def test_what_is_under_way_at_a_refusal_is_waited_for(server):
+    def answer(request: dict[str, Any], _: int) -> Reply:
+        if request["prompt"][-1] == "4":
+            return 400, {"error": {"message": "no"}}
+        time.sleep(0.2)
+        return say("정답: 1\n")
+
+    server.answer = answer
+    engine, kept = ServerEngine("m", server.url, max_requests=5), []
+    with pytest.raises(ServiceError, match="refused"):
+        kept.extend(engine.generate(PROMPTS, SETTINGS))
+    assert {place for place, _ in kept} >= {0, 1, 2, 3}
 
 
 def test_address_that_nobody_answers_is_named(monkeypatch):
