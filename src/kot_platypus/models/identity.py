@@ -1,0 +1,40 @@
+"""What decides a model's output, as one hash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kot_platypus.artifacts import hash_file, hash_files, hash_value, read_json
+from kot_platypus.models.adapters import require_adapter
+
+_CONTENT = (
+    "*.safetensors",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "*.model",
+    "*.jinja",
+    "vocab.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "*.py",
+)
+
+
+def fingerprint_model(folder: Path, adapter: Path | None = None) -> str:
+    """SHA-256 of what decides a model's output: weights, config, tokenizer, adapter.
+
+    Raises ModelError when ``adapter`` is none.
+    """
+    parts = {"model": hash_files(folder, _CONTENT)}
+    if adapter is not None:
+        require_adapter(adapter)
+        parts["adapter"] = hash_file(adapter / "adapter_model.safetensors")
+        config = read_json(adapter / "adapter_config.json")
+        config.pop("base_model_name_or_path", None)
+        # PEFT writes sets of module names in the order of the day.
+        config = {key: sorted(v) if isinstance(v, list) else v for key, v in config.items()}
+        parts["adapter_config"] = hash_value(config)
+    return hash_value(parts)

@@ -1,0 +1,106 @@
+"""Loading models: weights, dtype, device, adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kot_platypus.errors import ModelError, require_extra
+from kot_platypus.models.adapters import load_adapter
+from kot_platypus.models.devices import resolve_device, resolve_dtype
+from kot_platypus.models.quiet import quieten
+from kot_platypus.models.refusals import does_not_load
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def load_model(
+    folder: Path,
+    *,
+    dtype: str = "auto",
+    device: str = "auto",
+    adapter: Path | None = None,
+    trust_remote_code: bool = False,
+    in_4_bits: bool = False,
+) -> PreTrainedModel:
+    """A causal language model from ``folder`` (safetensors only), in evaluation mode.
+
+    ``adapter`` is a PEFT folder, put on top and left unmerged. ``in_4_bits`` holds the linear
+    layers as NF4 (QLoRA) and computes in ``dtype``. Raises ModelError.
+    """
+    quieten()
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+
+    device = resolve_device(device)
+    torch_dtype = getattr(torch, resolve_dtype(dtype, device))
+    quantized = _quantize_to_4_bits(device, torch_dtype) if in_4_bits else {}
+    try:
+        model: Any
+        model, report = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch_dtype,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            **quantized,
+        )
+        if report["missing_keys"]:  # transformers would go on with random numbers
+            raise KeyError(f"no weights for {min(report['missing_keys'])}")
+        if not quantized:  # which is already where it belongs
+            model = model.to(device)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise does_not_load(folder, "model", error) from error
+    if adapter is not None:
+        model = load_adapter(model, adapter)
+    return model.eval()
+
+
+def build_empty_model(
+    architecture: Path | Mapping[str, Any], *, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """A model without weights, on the meta device, of a folder's config.json or of such values.
+
+    Raises ModelError when there is no such architecture.
+    """
+    quieten()
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        if isinstance(architecture, Path):
+            config = AutoConfig.from_pretrained(architecture, trust_remote_code=trust_remote_code)
+        else:
+            config = AutoConfig.for_model(**architecture)
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(
+                config, trust_remote_code=trust_remote_code
+            )
+            return model
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"no model of {architecture} can be built ({str(error).strip().splitlines()[0][:200]})",
+            expected="the config.json of a causal language model",
+            hint="Check the folder.",
+        ) from error
+
+
+def _quantize_to_4_bits(device: str, dtype: Any) -> dict[str, Any]:
+    """How QLoRA holds its base (Dettmers et al. 2023). Raises KotError where that cannot be."""
+    if device == "mps":
+        raise ModelError("4 bits on mps", expected="cuda or cpu", hint="Set train.method=lora.")
+    require_extra("bitsandbytes", "qlora", "holding a model in 4 bits")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    place = torch.cuda.current_device() if device == "cuda" else device
+    return {"quantization_config": config, "device_map": {"": place}}
