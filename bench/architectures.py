@@ -1,0 +1,259 @@
+"""Every causal architecture of transformers, tiny and random: are its scores and texts right here?
+
+python bench/architectures.py [NAME ...] [--out docs/reference/architectures.md]
+
+Each model has a window of 320 tokens in its config, whether its class looks at that or not, and texts
+of 500. What KoT says is held against plain code that shares nothing with it: one sequence at a time,
+the model's own forward and mask, log-softmax in float64, no cache. In bfloat16 both are held against
+the plain code in float32: rounding may move KoT's scores as far as it moves the plain ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import random
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils import logging
+
+from kot_platypus.errors import KotError
+from kot_platypus.evaluate.decoding import Decoder, Job
+from kot_platypus.evaluate.encoding import EncodedRequest
+from kot_platypus.evaluate.scoring import Scorer
+
+WINDOW, VOCAB_SIZE, NEW_TOKENS, TIMEOUT_S = 320, 320, 8, 240
+CONTEXT_TOKENS, PROMPT_TOKENS = (30, 200, 500), (9, 60, 400)
+FLOAT32_NATS = 2e-3
+"""What rounding may move a choice of at most six tokens in float32."""
+
+# Sizes under all the names they go by; a config takes those it knows.
+SIZES = {
+    **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embedding_size"), 64),
+    **dict.fromkeys(("intermediate_size", "ffn_dim", "n_inner", "d_ff", "decoder_ffn_dim"), 96),
+    **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 32),
+    **dict.fromkeys(
+        ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers"), 4
+    ),
+    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads"), 4),
+    **dict.fromkeys(("decoder_attention_heads", "num_experts", "num_local_experts"), 4),
+    **dict.fromkeys(("n_routed_experts", "moe_num_experts"), 4),
+    **dict.fromkeys(("num_key_value_heads", "num_experts_per_tok", "moe_k"), 2),
+    **dict.fromkeys(("head_dim", "v_head_dim", "q_lora_rank", "kv_lora_rank", "mamba_d_head"), 16),
+    **dict.fromkeys(("qk_nope_head_dim", "qk_rope_head_dim", "hidden_size_per_layer_input"), 8),
+    **dict.fromkeys(("mamba_d_state", "mamba_n_heads", "state_size"), 8),
+    **dict.fromkeys(("max_position_embeddings", "n_positions", "max_seq_len"), 1024),
+    **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input"), VOCAB_SIZE),
+    **dict.fromkeys(("n_group", "topk_group", "first_k_dense_replace", "n_shared_experts"), 1),
+    "initializer_range": 0.1,  # as trained models: logits that are not flat
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "is_decoder": True,
+    "sliding_window": WINDOW,
+}
+_LATENT = {"head_dim": 8, "num_key_value_heads": 4}  # attention through one latent vector
+OWN_SIZES: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32"), _LATENT),
+    **dict.fromkeys(("glm4_moe_lite", "glm_moe_dsa", "longcat_flash", "minicpm3", "youtu"), _LATENT),
+    "bamba": {"attn_layer_indices": [1, 3]},
+    "codegen": {"rotary_dim": 8},
+    "dots3_note_text": {"num_key_value_heads": 4},
+    "falcon_h1": {"mamba_d_ssm": 128},
+    "gemma3n_text": {"num_kv_shared_layers": 0},
+    "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 256},
+    "gptj": {"rotary_dim": 8},
+    "jamba": {"attn_layer_offset": 1, "attn_layer_period": 2},
+    "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2, "num_dense_layers": 1},
+    "mamba2": {"num_heads": 8, "expand": 2, "n_groups": 2, "head_dim": 16},
+    "zaya": {"num_experts_per_tok": 1},
+}
+
+
+def build_model(name: str) -> Any:
+    """A random model of that architecture in float32."""
+    config_class = CONFIG_MAPPING[name]
+    default = config_class().to_dict()
+    sizes = {key: size for key, size in SIZES.items() if key in default}
+    inner = {
+        key: {name: size for name, size in SIZES.items() if name in value}
+        for key, value in default.items()
+        if key.endswith("_config") and isinstance(value, dict)
+    }
+    kinds = list(dict.fromkeys(default.get("layer_types") or ()))
+    layers = list(itertools.islice(itertools.cycle(kinds), 4)) if kinds else None
+    tries = [{"layer_types": layers}, {}] if len(kinds) > 1 else [{}]
+    for number, types in enumerate(tries, start=1):
+        torch.manual_seed(0)
+        window = {"sliding_window": WINDOW}
+        options = {**window, **sizes, **inner, **types, **OWN_SIZES.get(name, {})}
+        try:
+            model = AutoModelForCausalLM.from_config(config_class(**options)).eval()
+            model(input_ids=torch.arange(5, 35)[None], use_cache=False)
+            return model
+        except Exception:
+            if number == len(tries):
+                raise
+    return None
+
+
+# --- plain code --------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def score_plainly(model: Any, request: EncodedRequest) -> float:
+    ids = torch.tensor([request.ids])
+    logits = model(input_ids=ids[:, :-1], use_cache=False).logits[0].double()
+    logprobs = logits.log_softmax(-1)[torch.arange(ids.shape[1] - 1), ids[0, 1:]]
+    return float(logprobs[request.start - 1 :].sum())
+
+
+@torch.inference_mode()
+def write_plainly(model: Any, prompt: list[int]) -> list[int]:
+    ids = list(prompt)
+    while len(ids) < len(prompt) + NEW_TOKENS:
+        logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1]
+        token = int(logits.argmax())
+        if token == SIZES["eos_token_id"]:
+            break
+        ids.append(token)
+    return ids[len(prompt) :]
+
+
+# --- what is asked -----------------------------------------------------------------------------
+
+
+def make_requests() -> list[list[EncodedRequest]]:
+    """Questions of several choices, some of which share their first tokens."""
+    draw = random.Random(0)
+    questions = []
+    for length in CONTEXT_TOKENS:
+        context = [draw.randrange(5, VOCAB_SIZE) for _ in range(length)]
+        first = [draw.randrange(5, VOCAB_SIZE) for _ in range(2)]
+        choices = [
+            first + [draw.randrange(5, VOCAB_SIZE) for _ in range(4)],
+            first + [draw.randrange(5, VOCAB_SIZE) for _ in range(2)],
+            [draw.randrange(5, VOCAB_SIZE) for _ in range(3)],
+        ]
+        questions.append([EncodedRequest(context + c, len(context)) for c in choices])
+    return questions
+
+
+class Question:
+    def __init__(self, requests: list[EncodedRequest]) -> None:
+        self.requests = requests
+
+
+def score_here(model: Any, questions: list[list[EncodedRequest]]) -> list[float]:
+    scorer = Scorer(model, max_batch_tokens=100_000)
+    batches = scorer.plan([Question(requests) for requests in questions])
+    groups = [group for batch in batches for group in scorer.score(batch)]
+    return [score.logprob for group in groups for score in group]
+
+
+def write_here(model: Any, prompts: list[list[int]]) -> list[list[int]]:
+    jobs = [Job(place, prompt) for place, prompt in enumerate(prompts)]
+    decoder = Decoder(model, [SIZES["eos_token_id"]])
+    done = {job.place: job.written for job in decoder.write(jobs, NEW_TOKENS)}
+    return [done[place] for place in range(len(prompts))]
+
+
+def examine(name: str) -> dict[str, str]:
+    """A row of the table."""
+    try:
+        model = build_model(name)
+    except Exception as error:
+        return {"built": f"not built: {type(error).__name__}"}
+    row = {"built": type(model).__name__}
+    questions = make_requests()
+    flat = [request for requests in questions for request in requests]
+    exact = torch.tensor([score_plainly(model, request) for request in flat])
+    row["float32"] = judge(lambda: score_here(model, questions), exact, None)
+    draw = random.Random(1)
+    prompts = [[draw.randrange(5, VOCAB_SIZE) for _ in range(n)] for n in PROMPT_TOKENS]
+    try:
+        same = [
+            a == write_plainly(model, p)
+            for a, p in zip(write_here(model, prompts), prompts, strict=True)
+        ]
+        row["texts"] = "same" if all(same) else f"WRONG: {sum(same)} of {len(same)} the same"
+    except KotError as error:
+        row["texts"] = f"refused: {error}"
+    try:
+        half = model.to(torch.bfloat16)
+        rounded = torch.tensor([score_plainly(half, request) for request in flat])
+    except Exception as error:
+        row["bfloat16"] = f"transformers itself: {type(error).__name__}"
+    else:
+        row["bfloat16"] = judge(lambda: score_here(half, questions), exact, rounded)
+    return row
+
+
+def judge(score: Any, exact: torch.Tensor, rounded: torch.Tensor | None) -> str:
+    """The largest (float32) or mean (bfloat16) distance from the exact scores, in nats."""
+    try:
+        distances = (torch.tensor(score()) - exact).abs()
+    except KotError as error:
+        return f"refused: {error}"
+    if rounded is None:
+        worst = float(distances.max())
+        return f"{'WRONG ' if worst > FLOAT32_NATS else ''}{worst:.1e}"
+    mean, plain = float(distances.mean()), float((rounded - exact).abs().mean())
+    return f"{'WRONG ' if mean > 2 * plain + 0.02 else ''}{mean:.3f} ({plain:.3f})"
+
+
+def run_child(name: str, pipe: Any) -> None:
+    torch.set_num_threads(1)
+    try:
+        pipe.send(examine(name))
+    except Exception as error:
+        pipe.send({"built": "yes", "float32": f"CRASHED: {type(error).__name__}: {error}"})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    logging.set_verbosity_error()
+    context = multiprocessing.get_context("fork")
+    rows = {}
+    for name in options.names or list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
+        receive, send = context.Pipe(duplex=False)
+        child = context.Process(target=run_child, args=(name, send))
+        child.start()
+        send.close()
+        try:
+            rows[name] = receive.recv() if receive.poll(TIMEOUT_S) else {"built": "timed out"}
+        except EOFError:
+            rows[name] = {"built": "CRASHED: the process died"}
+        child.kill()
+        child.join()
+        print(name, *rows[name].values(), sep="\t", flush=True)
+    print(summarise(rows))
+    if any(sign in str(rows) for sign in ("WRONG", "CRASHED")):
+        sys.exit(1)
+
+
+def summarise(rows: dict[str, dict[str, str]]) -> str:
+    scored = [row for row in rows.values() if "float32" in row]
+    refused = sum("refused" in row["float32"] for row in scored)
+    wrong = sum("WRONG" in str(row) or "CRASHED" in str(row) for row in rows.values())
+    return (
+        f"transformers {transformers.__version__}: {len(rows)} architectures, {len(scored)} built, "
+        f"{refused} refused, {wrong} wrong"
+    )
+
+
+if __name__ == "__main__":
+    main()
