@@ -1,11 +1,12 @@
 """Every causal architecture of transformers, tiny and random: are its scores and texts right here?
 
-python bench/architectures.py [NAME ...] [--out docs/reference/architectures.md]
+python bench/architectures.py [NAME ...] [--out docs/architectures.md]
 
-Each model has a window of 320 tokens in its config, whether its class looks at that or not, and texts
-of 500. What KoT says is held against plain code that shares nothing with it: one sequence at a time,
-the model's own forward and mask, log-softmax in float64, no cache. In bfloat16 both are held against
-the plain code in float32: rounding may move KoT's scores as far as it moves the plain ones.
+Each model has a window of 320 tokens in its config, whether its class looks at that or not, and
+texts of 500. What KoT says is held against plain code that shares nothing with it: one sequence at
+a time, the model's own forward and mask, log-softmax in float64, no cache. In bfloat16 both are
+held against the plain code in float32: rounding may move KoT's scores as far as it moves the plain
+ones (in brackets).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import multiprocessing
+import os
 import random
 import sys
 import warnings
@@ -26,9 +28,10 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging
 
 from kot_platypus.errors import KotError
-from kot_platypus.evaluate.decoding import Decoder, Job
+from kot_platypus.evaluate.decoding import BatchError, Decoder
 from kot_platypus.evaluate.encoding import EncodedRequest
 from kot_platypus.evaluate.scoring import Scorer
+from kot_platypus.evaluate.writing import Job, PlainDecoder
 
 WINDOW, VOCAB_SIZE, NEW_TOKENS, TIMEOUT_S = 320, 320, 8, 240
 CONTEXT_TOKENS, PROMPT_TOKENS = (30, 200, 500), (9, 60, 400)
@@ -63,7 +66,9 @@ SIZES = {
 _LATENT = {"head_dim": 8, "num_key_value_heads": 4}  # attention through one latent vector
 OWN_SIZES: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32"), _LATENT),
-    **dict.fromkeys(("glm4_moe_lite", "glm_moe_dsa", "longcat_flash", "minicpm3", "youtu"), _LATENT),
+    **dict.fromkeys(
+        ("glm4_moe_lite", "glm_moe_dsa", "longcat_flash", "minicpm3", "youtu"), _LATENT
+    ),
     "bamba": {"attn_layer_indices": [1, 3]},
     "codegen": {"rotary_dim": 8},
     "dots3_note_text": {"num_key_value_heads": 4},
@@ -153,106 +158,153 @@ class Question:
         self.requests = requests
 
 
-def score_here(model: Any, questions: list[list[EncodedRequest]]) -> list[float]:
+def score_here(model: Any, questions: list[list[EncodedRequest]]) -> tuple[list[float], str]:
+    """Every choice's score, and how the texts were read."""
     scorer = Scorer(model, max_batch_tokens=100_000)
     batches = scorer.plan([Question(requests) for requests in questions])
     groups = [group for batch in batches for group in scorer.score(batch)]
-    return [score.logprob for group in groups for score in group]
+    way = "one by one" if scorer.obstacle else "forest"
+    return [score.logprob for group in groups for score in group], way
 
 
-def write_here(model: Any, prompts: list[list[int]]) -> list[list[int]]:
+def write_here(model: Any, prompts: list[list[int]]) -> tuple[list[list[int]], str]:
+    """Every prompt's text, and how they were written."""
     jobs = [Job(place, prompt) for place, prompt in enumerate(prompts)]
-    decoder = Decoder(model, [SIZES["eos_token_id"]])
+    stops = [SIZES["eos_token_id"]]
+    try:
+        decoder: Any = Decoder(model, stops)
+    except BatchError:
+        decoder = PlainDecoder(model, stops)
     done = {job.place: job.written for job in decoder.write(jobs, NEW_TOKENS)}
-    return [done[place] for place in range(len(prompts))]
+    way = "batch" if isinstance(decoder, Decoder) else "one by one"
+    return [done[place] for place in range(len(prompts))], way
+
+
+# --- a row of the table ------------------------------------------------------------------------
 
 
 def examine(name: str) -> dict[str, str]:
-    """A row of the table."""
     try:
         model = build_model(name)
     except Exception as error:
-        return {"built": f"not built: {type(error).__name__}"}
-    row = {"built": type(model).__name__}
+        return {"class": f"not built ({type(error).__name__})"}
+    row = {"class": type(model).__name__}
     questions = make_requests()
     flat = [request for requests in questions for request in requests]
-    exact = torch.tensor([score_plainly(model, request) for request in flat])
-    row["float32"] = judge(lambda: score_here(model, questions), exact, None)
-    draw = random.Random(1)
-    prompts = [[draw.randrange(5, VOCAB_SIZE) for _ in range(n)] for n in PROMPT_TOKENS]
     try:
-        same = [
-            a == write_plainly(model, p)
-            for a, p in zip(write_here(model, prompts), prompts, strict=True)
-        ]
-        row["texts"] = "same" if all(same) else f"WRONG: {sum(same)} of {len(same)} the same"
-    except KotError as error:
-        row["texts"] = f"refused: {error}"
+        exact = torch.tensor([score_plainly(model, request) for request in flat])
+    except Exception as error:
+        return {"class": f"{row['class']}: plain code fails ({type(error).__name__})"}
+    row |= examine_scores(model, questions, exact)
+    row |= examine_texts(model)
     try:
         half = model.to(torch.bfloat16)
         rounded = torch.tensor([score_plainly(half, request) for request in flat])
     except Exception as error:
-        row["bfloat16"] = f"transformers itself: {type(error).__name__}"
-    else:
-        row["bfloat16"] = judge(lambda: score_here(half, questions), exact, rounded)
-    return row
+        return {**row, "bfloat16": f"none in transformers ({type(error).__name__})"}
+    return row | examine_scores(half, questions, exact, rounded)
 
 
-def judge(score: Any, exact: torch.Tensor, rounded: torch.Tensor | None) -> str:
+def examine_scores(
+    model: Any,
+    questions: list[list[EncodedRequest]],
+    exact: torch.Tensor,
+    rounded: torch.Tensor | None = None,
+) -> dict[str, str]:
     """The largest (float32) or mean (bfloat16) distance from the exact scores, in nats."""
+    dtype = "float32" if rounded is None else "bfloat16"
     try:
-        distances = (torch.tensor(score()) - exact).abs()
+        scores, way = score_here(model, questions)
     except KotError as error:
-        return f"refused: {error}"
+        return {f"{dtype} read": "refused", dtype: str(error)}
+    distances = (torch.tensor(scores) - exact).abs()
     if rounded is None:
         worst = float(distances.max())
-        return f"{'WRONG ' if worst > FLOAT32_NATS else ''}{worst:.1e}"
-    mean, plain = float(distances.mean()), float((rounded - exact).abs().mean())
-    return f"{'WRONG ' if mean > 2 * plain + 0.02 else ''}{mean:.3f} ({plain:.3f})"
+        found = f"{'' if worst <= FLOAT32_NATS else 'WRONG '}{worst:.1e}"
+    else:
+        mean, plain = float(distances.mean()), float((rounded - exact).abs().mean())
+        found = f"{'' if mean <= 2 * plain + 0.02 else 'WRONG '}{mean:.3f} ({plain:.3f})"
+    return {f"{dtype} read": way, dtype: found}
+
+
+def examine_texts(model: Any) -> dict[str, str]:
+    draw = random.Random(1)
+    prompts = [[draw.randrange(5, VOCAB_SIZE) for _ in range(n)] for n in PROMPT_TOKENS]
+    try:
+        texts, way = write_here(model, prompts)
+    except KotError as error:
+        return {"written": "refused", "texts": str(error)}
+    same = sum(t == write_plainly(model, p) for t, p in zip(texts, prompts, strict=True))
+    return {"written": way, "texts": "same" if same == len(prompts) else f"WRONG: {same} of 3 same"}
 
 
 def run_child(name: str, pipe: Any) -> None:
     torch.set_num_threads(1)
+    # Notices of the plain way stand in the table.
+    sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     try:
         pipe.send(examine(name))
     except Exception as error:
-        pipe.send({"built": "yes", "float32": f"CRASHED: {type(error).__name__}: {error}"})
+        pipe.send({"class": f"CRASHED: {type(error).__name__}: {error}"})
+
+
+def run_alone(name: str) -> dict[str, str]:
+    """A row, made in a process of its own: what hangs or dies takes nothing with it."""
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    child = context.Process(target=run_child, args=(name, send))
+    child.start()
+    send.close()
+    try:
+        row = receive.recv() if receive.poll(TIMEOUT_S) else {"class": "timed out"}
+    except EOFError:
+        row = {"class": "CRASHED: the process died"}
+    child.kill()
+    child.join()
+    return row
+
+
+def write_table(rows: dict[str, dict[str, str]]) -> str:
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    lines = [["model_type", *columns], ["---"] * (len(columns) + 1)]
+    lines += [[name, *(row.get(column, "") for column in columns)] for name, row in rows.items()]
+    cells = ([cell.replace("|", "/").replace("\n", " ")[:120] for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n"
+
+
+def summarise(rows: dict[str, dict[str, str]]) -> str:
+    scored = [row for row in rows.values() if "float32" in row]
+    counts = {
+        way: sum(row["float32 read"] == way for row in scored)
+        for way in ("forest", "one by one", "refused")
+    }
+    return (
+        f"transformers {transformers.__version__}, torch {torch.__version__}: {len(rows)} "
+        f"architectures, {len(scored)} built and scored by plain code; here "
+        + ", ".join(f"{count} {way}" for way, count in counts.items())
+        + f"; {sum(map(is_wrong, rows.values()))} wrong"
+    )
+
+
+def is_wrong(row: dict[str, str]) -> bool:
+    return any(sign in str(row) for sign in ("WRONG", "CRASHED"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="write the table there, as Markdown")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.set_verbosity_error()
-    context = multiprocessing.get_context("fork")
     rows = {}
-    for name in options.names or list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
-        receive, send = context.Pipe(duplex=False)
-        child = context.Process(target=run_child, args=(name, send))
-        child.start()
-        send.close()
-        try:
-            rows[name] = receive.recv() if receive.poll(TIMEOUT_S) else {"built": "timed out"}
-        except EOFError:
-            rows[name] = {"built": "CRASHED: the process died"}
-        child.kill()
-        child.join()
+    for name in options.names or MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        rows[name] = run_alone(name)
         print(name, *rows[name].values(), sep="\t", flush=True)
     print(summarise(rows))
-    if any(sign in str(rows) for sign in ("WRONG", "CRASHED")):
-        sys.exit(1)
-
-
-def summarise(rows: dict[str, dict[str, str]]) -> str:
-    scored = [row for row in rows.values() if "float32" in row]
-    refused = sum("refused" in row["float32"] for row in scored)
-    wrong = sum("WRONG" in str(row) or "CRASHED" in str(row) for row in rows.values())
-    return (
-        f"transformers {transformers.__version__}: {len(rows)} architectures, {len(scored)} built, "
-        f"{refused} refused, {wrong} wrong"
-    )
+    if options.out:
+        options.out.write_text(f"{summarise(rows)}.\n\n{write_table(rows)}", encoding="utf-8")
+    sys.exit(any(map(is_wrong, rows.values())))
 
 
 if __name__ == "__main__":
