@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from kot_platypus.evaluate.tasks import TaskData, load_task
+from kot_platypus.models import load_tokenizer
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -28,7 +29,7 @@ def load_tiny(shared: Path):
         if name not in loaded:
             folder = shared / "models" / name
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-            loaded[name] = model, AutoTokenizer.from_pretrained(folder)
+            loaded[name] = model, load_tokenizer(folder)
         return loaded[name]
 
     return load

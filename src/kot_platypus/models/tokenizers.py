@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kot_platypus.models.as_written import follow_file
 from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import does_not_load
 
@@ -24,6 +25,10 @@ def load_tokenizer(
 
     options = {} if add_bos_token is None else {"add_bos_token": add_bos_token}
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code, **options)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, **options
+        )
     except (OSError, ValueError, KeyError) as error:
         raise does_not_load(folder, "tokenizer", error) from error
+    follow_file(tokenizer, folder)
+    return tokenizer
