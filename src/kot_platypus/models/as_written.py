@@ -27,7 +27,7 @@ PROBES = (
     "The answer is 42.",
     unicodedata.normalize("NFD", "한글"),
 )
-"""Texts whose spaces, line ends, digits and decomposed letters a wrong way to tokens would change."""
+"""Texts whose spaces, line ends, digits and decomposed letters a wrong way would change."""
 
 
 def follow_file(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -96,5 +96,5 @@ def _refuse(folder: Path, probe: str, what: str) -> ModelError:
     return ModelError(
         f"{folder}: its tokenizer has {what} in {probe.strip()!r}",
         expected="a tokenizer that reads Korean text as its files say",
-        hint="Take all tokenizer files the model came with (tokenizer.json, tokenizer_config.json).",
+        hint="Take all tokenizer files that the model came with.",
     )
