@@ -8,6 +8,8 @@
 #          on Linux pip's own build is CUDA's. To choose:
 #            make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 #            make demo TORCH="torch --index-url https://download.pytorch.org/whl/cu130"
+# KOT_DTYPE  what the demo computes in (float32, bfloat16, float16), if not what suits this machine:
+#            KOT_DTYPE=float32 make demo
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 VENV   ?= .venv

@@ -9,6 +9,11 @@ import pytest
 # torch is imported; subprocesses inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# What `auto` picks differs from machine to machine, so a test that leaves the dtype to it proves
+# nothing about the next. It is refused here and in subprocesses, whatever the caller's environment
+# says: a test names its dtype, and what should work in several is run in each.
+os.environ["KOT_DTYPE"] = "a test names its dtype"
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
