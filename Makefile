@@ -15,6 +15,9 @@ TORCH  ?= torch==2.13.0
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# As many processes as there are processors, at most four; a file's tests stay together, since they
+# share what is made once, and come in the order of their folders.
+PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A TORCH that is asked for and not the one installed is a reason to install again.
 ifneq ($(origin TORCH),file)
@@ -31,10 +34,10 @@ demo: $(STAMP)
 	$(BIN)/kot run demo
 
 test: $(STAMP)
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-slow: $(STAMP)
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
