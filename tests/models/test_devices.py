@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from kot_platypus.cli import app
 from kot_platypus.errors import ModelError, UsageError
 from kot_platypus.models import resolve_device, resolve_dtype
 
@@ -111,6 +111,6 @@ def test_command_computes_in_what_the_environment_says(dtype, shared: Path, tmp_
     monkeypatch.setenv("KOT_DTYPE", dtype)
     command = f"eval --out {tmp_path} --kobest-dir mini --num-fewshot 0 --tasks copa --limit 2"
     model = ["--model", str(shared / "models" / "tiny-llama-ko"), "--device", "cpu"]
-    program = [sys.executable, "-m", "kot_platypus"]
-    subprocess.run([*program, *command.split(), *model], check=True, capture_output=True)
+    result = CliRunner().invoke(app, [*command.split(), *model])
+    assert result.exit_code == 0
     assert json.loads((tmp_path / "results.json").read_text())["dtype"] == dtype
