@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # nothing about the next. It is refused here and in subprocesses, whatever the caller's environment
 # says: a test names its dtype, and what should work in several is run in each.
 os.environ["KOT_DTYPE"] = "a test names its dtype"
+
+
+def pytest_collection_finish() -> None:
+    """Libraries and tests stay to the end: no garbage collection need look through them again."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
