@@ -8,11 +8,16 @@
 #          on Linux pip's own build is CUDA's. To choose:
 #            make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 #            make demo TORCH="torch --index-url https://download.pytorch.org/whl/cu130"
+# KOT_DTYPE  what the demo computes in (float32, bfloat16, float16), if not what suits this machine:
+#            KOT_DTYPE=float32 make demo
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# As many processes as there are processors, at most four; a file's tests stay together, since they
+# share what is made once, and come in the order of their folders.
+PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A TORCH that is asked for and not the one installed is a reason to install again.
 ifneq ($(origin TORCH),file)
@@ -29,10 +34,10 @@ demo: $(STAMP)
 	$(BIN)/kot run demo
 
 test: $(STAMP)
-	$(BIN)/pytest
+	$(PYTEST)
 
 test-slow: $(STAMP)
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -32,7 +32,7 @@ def measure_gflops(dtype: torch.dtype, device: str, rows: int, columns: int, inn
 def main() -> None:
     device = resolve_device()
     print(f"{platform.processor() or platform.machine()}, {device}, torch {torch.__version__},")
-    print(f"{torch.get_num_threads()} threads; auto is {resolve_dtype('auto', device)}")
+    print(f"{torch.get_num_threads()} threads; auto is {resolve_dtype('auto', device, {})}")
     for dtype in (torch.float32, torch.bfloat16):
         speeds = (measure_gflops(dtype, device, *shape) for shape in SHAPES)
         print(f"{str(dtype).removeprefix('torch.'):9}", *(f"{s:7.0f} GFLOP/s" for s in speeds))

@@ -192,7 +192,9 @@ def test_compare_with_published_figures(tmp_path):
     assert "0.7517" in result.stdout
 
 
-def test_chat_takes_a_run_or_its_merged_model(shared, tmp_path):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_chat_takes_a_run_or_its_merged_model(shared, tmp_path, monkeypatch, dtype):
+    monkeypatch.setenv("KOT_DTYPE", dtype)
     merged = tmp_path / "merged"
     shutil.copytree(shared / "models" / "tiny-llama-ko", merged)
     merged.chmod(0o755)
@@ -270,8 +272,8 @@ def test_bad_row_of_a_data_file_is_one_line(recipe, tmp_path):
 
 
 def evaluate(*arguments: object, out: Path) -> Result:
-    options = ("--kobest-dir", "mini", "--num-fewshot", 0, "--limit", 2, "--device", "cpu")
-    return kot("eval", *options, "--out", out, *arguments)
+    options = ("--kobest-dir", "mini", "--num-fewshot", 0, "--limit", 2)
+    return kot("eval", *options, "--device", "cpu", "--dtype", "float32", "--out", out, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -326,7 +328,7 @@ def test_folder_that_is_no_model_is_one_line(tmp_path):
 @pytest.mark.parametrize("verb", ["eval", "merge"])
 def test_missing_adapter_is_one_line(shared, tmp_path, verb):
     model = shared / "models" / "tiny-llama-ko"
-    options = ("--kobest-dir", "mini") if verb == "eval" else ()
+    options = ("--kobest-dir", "mini", "--dtype", "float32") if verb == "eval" else ()
     arguments = ("--model", model, "--adapter", tmp_path / "none", "--out", tmp_path / "out")
     result = kot(verb, *options, *arguments)
     assert_one_line(result, 1, "none")

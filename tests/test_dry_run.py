@@ -17,12 +17,13 @@ from kot_platypus.recipe import RECIPES, list_recipes, load_recipe
 
 
 @pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+def _offline_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("something asked the network")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("KOT_DTYPE", "float32")
 
 
 def dry_run(recipe: str, *arguments: object) -> Result:

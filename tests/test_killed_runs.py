@@ -17,7 +17,7 @@ from kot_platypus.artifacts import hash_file
 RECIPE = """
 name: tiny
 description: every stage of a run on a tiny model
-model: {{name: {model}, dtype: float32, device: cpu}}
+model: {{name: {model}, dtype: {dtype}, device: cpu}}
 data:
   sources:
     - {{name: problems, rows: 32, families: [chain, change]}}
@@ -34,7 +34,6 @@ train:
 evaluate: {{num_fewshot: [0, 1], limit: 6, kobest_dir: mini, max_batch_tokens: 256}}
 reason: {{max_new_tokens: 12, batch_size: 4, base_num_fewshot: 1}}
 """
-NUM_KILLS = 10
 
 
 def command(recipe: Path, out: Path) -> list[str]:
@@ -55,11 +54,12 @@ def results(run: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_ten_kills_at_random_moments_end_in_the_result_of_an_uninterrupted_run(
-    shared: Path, tmp_path: Path
+@pytest.mark.parametrize(("dtype", "num_kills"), [("float32", 10), ("bfloat16", 4)])
+def test_kills_at_random_moments_end_in_the_result_of_an_uninterrupted_run(
+    shared: Path, tmp_path: Path, dtype: str, num_kills: int
 ):
-    recipe = tmp_path / "tiny.yaml"
-    recipe.write_text(RECIPE.format(model=shared / "models" / "tiny-llama-ko"), encoding="utf-8")
+    recipe, model = tmp_path / "tiny.yaml", shared / "models" / "tiny-llama-ko"
+    recipe.write_text(RECIPE.format(model=model, dtype=dtype), encoding="utf-8")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     started = time.monotonic()
     subprocess.run(command(recipe, whole), check=True, env=own_cache(whole))
@@ -67,7 +67,7 @@ def test_ten_kills_at_random_moments_end_in_the_result_of_an_uninterrupted_run(
 
     rng = random.Random(7)
     kills = 0
-    while kills < NUM_KILLS:
+    while kills < num_kills:
         with subprocess.Popen(command(recipe, killed), env=own_cache(killed)) as process:
             try:
                 # Start-up takes a third; the rest of the time lies anywhere in the work.

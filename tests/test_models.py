@@ -15,8 +15,6 @@ from kot_platypus.models import (
     fingerprint_model,
     load_model,
     load_tokenizer,
-    resolve_device,
-    resolve_dtype,
     resolve_model,
 )
 
@@ -93,28 +91,6 @@ def test_cache_lies_in_the_home_folder_unless_told(monkeypatch, tmp_path):
     assert cache_folder() == Path.home() / ".cache" / "kot"
     monkeypatch.setenv("KOT_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
-
-
-# --- device and dtype --------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_absent_gpu_is_a_model_error():
-    with pytest.raises(ModelError, match="no cuda device here"):
-        resolve_device("cuda")
-
-
-def test_auto_device_is_one_that_is_there():
-    assert torch.ones(1, device=resolve_device("auto")).item() == 1.0
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_dtype_asked_for_is_taken(dtype):
-    assert resolve_dtype(dtype, "cpu") == dtype
-
-
-def test_auto_dtype_on_the_cpu_is_never_half_precision_without_range():
-    assert resolve_dtype("auto", "cpu") in ("float32", "bfloat16")
 
 
 # --- loading -----------------------------------------------------------------------------------

@@ -19,7 +19,8 @@ class ModelSection(Section):
     """``gemma-3-270m`` (from PyPI), a local folder, or a Hub id."""
     revision: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """``auto``: bfloat16 where the device computes it natively, else float32."""
+    """``auto``: ``$KOT_DTYPE`` if set; bfloat16 where the device computes it natively, else float32
+    (on a GPU float16 for a model published in it that does not overflow)."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     trust_remote_code: bool = False
 

@@ -230,6 +230,7 @@ def test_processes_that_differ_are_stopped(monkeypatch):
 # --- several processes -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_samples_of_one(finished, tiny, tmp_path):
     out = tmp_path / "two"
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]

@@ -35,10 +35,16 @@ FILES = ("answers.jsonl", "samples.jsonl", "changes.md", "results.json")
 
 
 @pytest.fixture
-def subject(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalModel:
-    """A tiny model whose texts no other test has generated."""
+def subject(
+    request: pytest.FixtureRequest, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> LocalModel:
+    """A tiny model whose texts no other test has generated; in float32 unless a test says."""
     monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
-    return LocalModel(shared / "models" / "tiny-llama-ko", dtype="float32", device="cpu")
+    dtype = getattr(request, "param", "float32")
+    return LocalModel(shared / "models" / "tiny-llama-ko", dtype=dtype, device="cpu")
+
+
+in_both_dtypes = pytest.mark.parametrize("subject", ["float32", "bfloat16"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,7 @@ def read_all(folder: Path) -> dict[str, bytes]:
 # --- the stage ---------------------------------------------------------------------------------
 
 
+@in_both_dtypes
 @pytest.mark.parametrize("how", [GREEDY, DRAWN], ids=["greedy", "samples"])
 def test_killed_run_ends_with_the_same_bytes(how, subject, questions, tmp_path, monkeypatch):
     mixed = [*questions, *OPEN]
@@ -81,6 +88,7 @@ def test_killed_run_ends_with_the_same_bytes(how, subject, questions, tmp_path, 
     assert len(asked) == len(set(asked)) == 12 * how.samples + 4  # and 4 open answers at once
 
 
+@in_both_dtypes
 def test_place_in_the_batch_changes_nothing(subject, questions, tmp_path, monkeypatch):
     evaluate_reasoning(tmp_path / "a", subject, questions, DRAWN)
     monkeypatch.setenv("KOT_CACHE", str(tmp_path / "another"))

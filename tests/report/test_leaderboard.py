@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from kot_platypus.report.leaderboard import (
     write_csv,
 )
 from kot_platypus.report.leaderboard_page import render_leaderboard
+from tests.browser import find_chromium
 from tests.evaluate.foreign_files import write_old_harness
 from tests.report.test_page import parse
 
@@ -230,9 +229,7 @@ def test_the_page_without_figures_says_so() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    path = shutil.which("chromium")
-    if path is None and os.environ.get("CI") != "true":
-        pytest.skip("no chromium")
+    path = find_chromium()
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])

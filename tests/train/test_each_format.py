@@ -72,13 +72,16 @@ def test_each_format_trains(base, tmp_path, name, section):
     assert 0 < manifest["trained_tokens_seen"] < manifest["tokens_seen"]
 
 
-def test_chat_template_goes_with_the_adapter_and_the_merged_model(base, tmp_path, capsys):
+def test_chat_template_goes_with_the_adapter_and_the_merged_model(
+    base, tmp_path, capsys, monkeypatch
+):
     adapter = tmp_path / "out" / "adapter"
     train_adapter(write_rows(tmp_path, "chat"), base, tmp_path / "out", CHAT, MODEL)
     info = json.loads((adapter / "kot.json").read_text())
     assert (info["template"]["name"], info["chat_template"]) == ("chat", LLAMA2)
     merge_adapter(base, adapter, tmp_path / "merged")
     assert load_tokenizer(tmp_path / "merged").chat_template == LLAMA2
+    monkeypatch.setenv("KOT_DTYPE", "float32")
     chat_with(tmp_path / "merged", ask="안녕", max_new_tokens=3)
     assert capsys.readouterr().out
 

@@ -34,6 +34,7 @@ SECTION = TrainSection(
     lora_dropout=0.1,  # resuming must restore the random state too
     save_steps=2,
 )
+UNSAVED = SECTION.model_copy(update={"save_steps": 100})  # where nothing is interrupted
 TRAIN = """
 import sys
 from pathlib import Path
@@ -44,22 +45,27 @@ train_adapter(data, base, out, SECTION, MODEL)
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def base(shared: Path) -> Path:
     return shared / "models" / "tiny-llama-ko"
 
 
+def write_problems(folder: Path) -> Path:
+    write_jsonl(folder / "train.jsonl", make_problems(30, 1, "train", ("change",)))
+    return folder / "train.jsonl"
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    path = tmp_path / "train.jsonl"
-    write_jsonl(path, make_problems(30, 1, "train", ("change",)))
-    return path
+    return write_problems(tmp_path)
 
 
-@pytest.fixture
-def trained(data: Path, base: Path, tmp_path: Path) -> Path:
-    train_adapter(data, base, tmp_path / "trained", SECTION, MODEL)
-    return tmp_path / "trained"
+@pytest.fixture(scope="module")
+def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished training, once for all tests: only to be read."""
+    folder = tmp_path_factory.mktemp("fit")
+    train_adapter(write_problems(folder), base, folder / "trained", SECTION, MODEL)
+    return folder / "trained"
 
 
 def adapter_hash(out: Path) -> str:
@@ -99,7 +105,7 @@ def test_every_schedule_warms_up_and_then_goes_on_as_transformers_had_it(
     data, base, tmp_path, name, after
 ):
     """The first step of a warm-up has the rate 0, as with transformers of any year."""
-    section = SECTION.model_copy(update={"lr_scheduler": name, "warmup_steps": 4})
+    section = UNSAVED.model_copy(update={"lr_scheduler": name, "warmup_steps": 4})
     train_adapter(data, base, tmp_path / name, section, MODEL)
     log = (tmp_path / name / "log.jsonl").read_text().splitlines()
     rates = [json.loads(line)["learning_rate"] / section.learning_rate for line in log]
@@ -131,7 +137,7 @@ def test_contaminated_rows_are_refused_and_nothing_is_claimed(data, base, tmp_pa
 @pytest.mark.parametrize("leaked_rows", [0, 2])
 def test_verdict_on_the_rows_goes_into_the_manifest(data, base, tmp_path, leaked_rows):
     verdict = write_finding(data, leaked_rows)
-    section = SECTION.model_copy(update={"allow_contaminated": leaked_rows > 0, "num_epochs": 1})
+    section = UNSAVED.model_copy(update={"allow_contaminated": leaked_rows > 0, "num_epochs": 1})
     train_adapter(data, base, tmp_path / "out", section, MODEL)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert Verdict.model_validate(manifest["contamination"]) == verdict
@@ -141,12 +147,13 @@ def test_verdict_on_the_rows_goes_into_the_manifest(data, base, tmp_path, leaked
 def test_rows_that_changed_since_are_unchecked(data, base, tmp_path, capsys):
     write_finding(data, 2)
     write_jsonl(data, make_problems(30, 2, "train", ("change",)))
-    train_adapter(data, base, tmp_path / "out", SECTION, MODEL)
+    train_adapter(data, base, tmp_path / "out", UNSAVED, MODEL)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["contamination"] is None
     assert "was not checked for contamination" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_killed_and_restarted_training_ends_in_the_same_adapter_bit_for_bit(
     trained, data, base, tmp_path
 ):
@@ -168,7 +175,7 @@ def test_killed_and_restarted_training_ends_in_the_same_adapter_bit_for_bit(
 @pytest.mark.parametrize(
     ("step", "last_batch"),
     [
-        (4, "keep"),
+        pytest.param(4, "keep", marks=pytest.mark.slow),
         (7, "drop"),
         pytest.param(8, "drop", marks=pytest.mark.slow),
         pytest.param(11, "keep", marks=pytest.mark.slow),

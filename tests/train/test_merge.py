@@ -353,6 +353,7 @@ merge.merge_adapter(*map(Path, sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("any_model", ["tiny-llama-ko"], indirect=True)
 def test_killed_between_two_files_it_leaves_nothing_half_written(base, tmp_path):
     adapter = make_adapter(base, tmp_path / "adapter")

@@ -153,11 +153,13 @@ def pairs(root: Path, base: Path) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETTINGS)
 def test_two_processes_follow_the_losses_of_one_to_the_same_adapter(pairs, name):
     assert_same(pairs / f"one-{name}", pairs / f"two-{name}")
 
 
+@pytest.mark.slow
 def test_the_two_weightings_differ_so_the_test_above_can_fail(pairs):
     a, b = read_weights(pairs / "two-example"), read_weights(pairs / "two-token")
     assert ((a - b).norm() / a.norm()).item() > 1e-3

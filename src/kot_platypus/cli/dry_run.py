@@ -40,8 +40,8 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
 
     folder = find_model(recipe.model.name, recipe.model.revision)
     device = resolve_device(recipe.model.device)
-    dtype = resolve_dtype(recipe.model.dtype, device)
     architecture, origin = _find_architecture(recipe, folder)
+    dtype = resolve_dtype(recipe.model.dtype, device, architecture)
     model = build_empty_model(architecture, trust_remote_code=recipe.model.trust_remote_code)
     model = prepare_empty(model, recipe.train, dtype)
     lengths, notes = _find_lengths(recipe, data, folder)

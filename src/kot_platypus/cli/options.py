@@ -26,7 +26,12 @@ ProtocolName = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write; an interrupted one goes on.")]
 Adapter = Annotated[Optional[Path], typer.Option("--adapter", help="A PEFT adapter.")]  # noqa: UP045
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        help="auto ($KOT_DTYPE, or what model and device allow), float32, bfloat16, float16."
+    ),
+]
 Limit = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--limit", min=1, help="Only the first N questions of each task."),

@@ -87,8 +87,8 @@ def evaluate_catalogue(
         KotError: anything wrong with the tasks, model or folder, or no lm-eval.
     """
     require_extra("lm_eval", "lm-eval", "the tasks of lm-eval")
-    if dtype == "auto":  # only the device can tell, and asking it loads torch
-        dtype = resolve_dtype(dtype, resolve_device(device))
+    if dtype == "auto":  # only device and model can tell, and asking may load torch
+        dtype = resolve_dtype(dtype, resolve_device(device), model_path)
     fingerprint = fingerprint_model(model_path, adapter)
     stage = _open_stage(out, selection, fingerprint, dtype)
     if ask_main(lambda: stage.is_done):

@@ -80,8 +80,8 @@ def evaluate_choices(
     protocol = load_protocol(section.protocol)
     names = dict.fromkeys(map(protocol.find_task, section.tasks))
     tasks = [load_data(protocol, name, section.kobest_dir) for name in names]
-    if dtype == "auto":  # only the device can tell, and asking it loads torch
-        dtype = resolve_dtype(dtype, resolve_device(device))
+    if dtype == "auto":  # only device and model can tell, and asking may load torch
+        dtype = resolve_dtype(dtype, resolve_device(device), model_path)
     prompts = {name: protocol.fingerprint_task(name) for name in names}
     about: dict[str, Any] = {
         "model": fingerprint_model(model_path, adapter),

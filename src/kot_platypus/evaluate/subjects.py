@@ -72,7 +72,7 @@ class LocalModel:
     @cached_property
     def resolved_dtype(self) -> str:
         """What it computes in."""
-        return resolve_dtype(self.dtype, self.resolved_device)
+        return resolve_dtype(self.dtype, self.resolved_device, self.folder)
 
     @property
     def about(self) -> dict[str, Any]:

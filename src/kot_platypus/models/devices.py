@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from kot_platypus.errors import ModelError
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kot_platypus.errors import ModelError, UsageError
+
+DTYPES = ("float32", "bfloat16", "float16")
+_OVERFLOWING = {"gemma2", "gemma3", "gemma3_text", "glm4", "plamo2"}
+"""Models whose activations leave float16's range (65,504), whatever their files are kept in: those
+that vLLM refuses in float16 (``vllm/config/model.py``)."""
 
 
 def resolve_device(device: str = "auto") -> str:
@@ -27,19 +38,52 @@ def resolve_device(device: str = "auto") -> str:
     return device
 
 
-def resolve_dtype(dtype: str, device: str) -> str:
+def resolve_dtype(dtype: str, device: str, architecture: Path | Mapping[str, Any]) -> str:
     """``auto`` is bfloat16 where the device computes it natively, else float32.
 
-    A CPU without AVX512-BF16 or AMX emulates bfloat16 some five times slower than float32.
-    """
-    import torch
+    A CPU without AVX512-BF16 or AMX emulates bfloat16 some five times slower than float32. A GPU
+    without bfloat16 (T4, V100) is used in float16 for a model that was published so and does not
+    overflow in it. ``$KOT_DTYPE`` is what ``auto`` means, if it is set.
 
+    Args:
+        dtype: float32, bfloat16, float16 or auto.
+        device: As ``resolve_device`` gives it.
+        architecture: The model's folder, or the values of its config.json.
+
+    Raises:
+        UsageError: $KOT_DTYPE is something else.
+    """
     if dtype != "auto":
         return dtype
-    if device == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if forced := os.environ.get("KOT_DTYPE"):
+        if forced not in DTYPES:
+            raise UsageError(
+                f"KOT_DTYPE is {forced!r}",
+                expected=f"one of {', '.join(DTYPES)}",
+                hint="Correct or unset that environment variable, or name a dtype.",
+            )
+        return forced
+    import torch
+
+    if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bfloat16"
+    if device == "cuda" and _bears_float16(architecture):
+        return "float16"
     if device == "cpu":
         probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         if any(getattr(torch.cpu, probe, bool)() for probe in probes):
             return "bfloat16"
     return "float32"
+
+
+def _bears_float16(architecture: Path | Mapping[str, Any]) -> bool:
+    """Whether a model was published in float16 (``torch_dtype`` in 2023) and can compute in it."""
+    if isinstance(architecture, Path):
+        try:
+            architecture = json.loads((architecture / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False  # whoever loads the model says what is wrong with its files
+    if not isinstance(architecture, Mapping):
+        return False
+    published = architecture.get("dtype") or architecture.get("torch_dtype")
+    return published == "float16" and architecture.get("model_type") not in _OVERFLOWING

@@ -36,7 +36,7 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     device = resolve_device(device)
-    torch_dtype = getattr(torch, resolve_dtype(dtype, device))
+    torch_dtype = getattr(torch, resolve_dtype(dtype, device, folder))
     quantized = _quantize_to_4_bits(device, torch_dtype) if in_4_bits else {}
     try:
         model: Any

@@ -50,14 +50,16 @@ def seq2seq_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def make_model(folder: Path, **settings) -> LocalModel:
-    return LocalModel(str(folder), device="cpu", dtype="float32", max_new_tokens=8, **settings)
+    settings = {"dtype": "float32", "max_new_tokens": 8, **settings}
+    return LocalModel(str(folder), device="cpu", **settings)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["chat_folder", "seq2seq_folder"])
-def test_batch_of_texts_is_translated_like_each_alone(request, kind):
+def test_batch_of_texts_is_translated_like_each_alone(request, kind, dtype):
     folder = request.getfixturevalue(kind)
-    together = make_model(folder).translate(TEXTS)
-    alone = make_model(folder)
+    together = make_model(folder, dtype=dtype).translate(TEXTS)
+    alone = make_model(folder, dtype=dtype)
     assert together.texts == [alone.translate([text]).texts[0] for text in TEXTS]
     assert any(together.texts)
 

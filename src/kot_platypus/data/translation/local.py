@@ -51,7 +51,7 @@ class LocalModel:
         self._prompt = load_translation_prompt(prompt)
         self._languages = languages
         self._device = resolve_device(device)
-        self._dtype = resolve_dtype(dtype, self._device)
+        self._dtype = resolve_dtype(dtype, self._device, self._folder)
         self._max_new_tokens = max_new_tokens
         self._is_seq2seq = bool(
             read_json(self._folder / "config.json").get("is_encoder_decoder", False)
