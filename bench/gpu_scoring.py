@@ -62,11 +62,10 @@ def require_memory(options: SimpleNamespace, least_gib: float) -> None:
 
 def measure_cell(scorer: Scorer, cell: dict[str, Any], cell_s: float) -> dict[str, Any]:
     """Score batches for ``cell_s`` seconds, at most as many questions as the cell has."""
-    groups = itertools.islice(iter_questions(cell), cell["questions"])
-    plan = scorer.plan(groups)
-    scorer.score(next(plan))  # warm, and no part of what is measured
+    questions = list(itertools.islice(iter_questions(cell), cell["questions"]))
+    scorer.score(next(scorer.plan(questions)))  # warm
     batches, started = [], time.perf_counter()
-    for batch in plan:
+    for batch in scorer.plan(questions):
         scorer.score(batch)
         batches.append(batch)
         if time.perf_counter() - started > cell_s:
