@@ -13,15 +13,6 @@ from .training import read_losses, read_weights, relative, train, write_base, wr
 
 pytestmark = pytest.mark.gpu
 
-TOGETHER = """
-import sys
-from pathlib import Path
-from tests.gpu.training import train
-root, device = Path(sys.argv[1]), sys.argv[2]
-train(root / "train.jsonl", root / "base", root / "two", device, "float32")
-"""
-
-
 @pytest.fixture(autouse=True)
 def _two_gpus(device: str) -> None:
     if device == "cuda" and torch.cuda.device_count() < 2:
@@ -41,8 +32,7 @@ def launch(*command: object) -> subprocess.CompletedProcess[str]:
 def test_two_processes_train_the_adapter_of_one(tmp_path, device):
     data, base = write_rows(tmp_path / "train.jsonl"), write_base(tmp_path / "base")
     one = train(data, base, tmp_path / "one", device, "float32")
-    (tmp_path / "together.py").write_text(TOGETHER)
-    launch(tmp_path / "together.py", tmp_path, device)
+    launch("-m", "tests.gpu.training", data, base, tmp_path / "two", device)
     assert (read_losses(tmp_path / "two") / read_losses(one) - 1).abs().max() < 1e-4
     assert relative(read_weights(tmp_path / "two"), read_weights(one)) < 1e-3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -99,3 +100,7 @@ def make_batch() -> list[Encoded]:
     return [
         Encoded(tuple(make_ids(n, i)), 2 + (7 * i) % (n - 3)) for i, n in enumerate(lengths)
     ]
+
+
+if __name__ == "__main__":  # under torchrun: data, base, out, device
+    train(*map(Path, sys.argv[1:4]), sys.argv[4], "float32")
