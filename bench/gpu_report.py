@@ -29,7 +29,9 @@ def write_report(folder: Path, first: Entry, entries: Sequence[Entry]) -> None:
     parts = [
         "# What a GPU says of KoT",
         describe_machine(first),
-        tabulate(("step", "status", "seconds", "why, or how many"), map(_list_cells, [first, *entries])),
+        tabulate(
+            ("step", "status", "seconds", "why, or how many"), map(_list_cells, [first, *entries])
+        ),
         *(text for entry in entries if (text := describe_figures(entry))),
         *(describe_failure(entry) for entry in [first, *entries] if entry["status"] == FAILED),
         describe_notes(entries),
@@ -94,15 +96,23 @@ def describe_training(result: dict[str, Any]) -> str:
     total = sum(predicted.values())
     parts = ", ".join(f"{kind} {gib:.2f}" for kind, gib in predicted.items())
     kept = "layers' inputs only" if result["gradient_checkpointing"] else "all"
-    reserved = f", {result['reserved GiB']:.2f} with the allocator's seams" * bool(
-        result["reserved GiB"]
-    )
+    reserved = ""
+    if result["reserved GiB"] is not None:
+        reserved = f", {result['reserved GiB']:.2f} with the allocator's seams"
     losses = ", ".join(f"{loss:.3f}" for loss in result["losses"][:5])
     return (
         f"{result['model']} (random weights), {result['method']}, {result['dtype']}, packs of "
         f"{result['pack']:,}, activations kept: {kept}.\n\n"
         + tabulate(
-            ("steps measured", "s/step", "examples/s", "tokens/s", "peak GiB", "predicted", "ratio"),
+            (
+                "steps measured",
+                "s/step",
+                "examples/s",
+                "tokens/s",
+                "peak GiB",
+                "predicted",
+                "ratio",
+            ),
             [
                 [
                     str(result["steps"]),

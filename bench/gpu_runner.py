@@ -152,16 +152,21 @@ def make_environment() -> dict[str, str]:
     """A step's: our source first, and no network asked for."""
     paths = [str(ROOT / "src"), str(ROOT / "bench"), str(ROOT)]
     paths += [path for path in [os.environ.get("PYTHONPATH", "")] if path]
-    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    offline = {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     return {**os.environ, **offline, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
 
 
 def _show(child: subprocess.Popen[bytes], lines: deque[str]) -> None:
     assert child.stdout
-    for raw in child.stdout:
-        line = raw.decode("utf-8", "replace").rstrip()
-        lines.append(line[:400])
-        print(f"    {line}", flush=True)
+    with child.stdout:
+        for raw in child.stdout:
+            line = raw.decode("utf-8", "replace").rstrip()
+            lines.append(line[:400])
+            print(f"    {line}", flush=True)
 
 
 def _describe_end(code: int) -> str:

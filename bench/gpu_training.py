@@ -119,12 +119,12 @@ def choose_section(
             "save_steps": 10**6,
         }
     )
-    lengths = Lengths(
-        tuple(len(e.ids) for e in examples), tuple(e.num_targets for e in examples)
-    )
+    lengths = Lengths(tuple(len(e.ids) for e in examples), tuple(e.num_targets for e in examples))
     for is_checkpointed in (False, True):
         section = section.model_copy(update={"gradient_checkpointing": is_checkpointed})
-        config = make_llama(options.model, dtype="float32", device="meta", max_length=MAX_LENGTH).config
+        config = make_llama(
+            options.model, dtype="float32", device="meta", max_length=MAX_LENGTH
+        ).config
         empty = prepare_empty(build_empty_model(config.to_dict()), section, options.dtype)
         predicted = estimate_training(empty, section, lengths)
         gib = sum(predicted.memory.values()) / 2**30 + SPARE_GIB

@@ -1,7 +1,7 @@
 """Where these tests run: on CUDA, or for a rehearsal on what ``KOT_GPU_TEST_DEVICE`` names.
 
-    pytest -m gpu tests/gpu
-    KOT_GPU_TEST_DEVICE=cpu pytest -m gpu tests/gpu
+pytest -m gpu tests/gpu
+KOT_GPU_TEST_DEVICE=cpu pytest -m gpu tests/gpu
 """
 
 from __future__ import annotations

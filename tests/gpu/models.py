@@ -53,7 +53,11 @@ def make_model(family: str, **changes: Any) -> Any:
         model = GPTNeoXForCausalLM(GPTNeoXConfig(**sizes, use_parallel_residual=False))
     else:
         config = Gemma3TextConfig(
-            **sizes, **SHARED_HEADS, sliding_window=WINDOW, layer_types=MIXED, query_pre_attn_scalar=32
+            **sizes,
+            **SHARED_HEADS,
+            sliding_window=WINDOW,
+            layer_types=MIXED,
+            query_pre_attn_scalar=32,
         )
         model = Gemma3ForCausalLM(config)
     return sharpen(model)

@@ -78,7 +78,9 @@ def test_a_pass_that_does_not_fit_is_halved(dtype, device):
     passes: list[int] = []
     layer = model.get_decoder().layers[0]
     hook = layer.register_forward_hook(
-        lambda module, args, kwargs, output: passes.append((args or [kwargs["hidden_states"]])[0].shape[1]),
+        lambda module, args, kwargs, output: passes.append(
+            (args or [kwargs["hidden_states"]])[0].shape[1]
+        ),
         with_kwargs=True,
     )
     with limit_memory(device, whole_bytes):
@@ -90,7 +92,9 @@ def test_a_pass_that_does_not_fit_is_halved(dtype, device):
     assert max(passes[-2:]) <= sum(len(q.requests[0].inputs) for q in questions) / 2 + 1
     tolerance = find_tolerance(dtype, torch.tensor(8.0))
     assert_near(found, expected, [QUESTION_TOKENS - 100] * len(found), tolerance)
-    assert_near(read(scorer.score(batch)), expected, [QUESTION_TOKENS - 100] * len(found), tolerance)
+    assert_near(
+        read(scorer.score(batch)), expected, [QUESTION_TOKENS - 100] * len(found), tolerance
+    )
 
 
 def test_one_request_too_many_says_so(device):

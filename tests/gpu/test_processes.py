@@ -13,6 +13,7 @@ from .training import read_losses, read_weights, relative, train, write_base, wr
 
 pytestmark = pytest.mark.gpu
 
+
 @pytest.fixture(autouse=True)
 def _two_gpus(device: str) -> None:
     if device == "cuda" and torch.cuda.device_count() < 2:
@@ -45,8 +46,8 @@ def test_two_processes_score_as_one(tmp_path, device):
     subprocess.run([*command, "--out", str(tmp_path / "one")], check=True)
     launch("-m", "kot_platypus", *options, "--out", tmp_path / "two")
     tables = [(tmp_path / name / "results.json").read_text() for name in ("one", "two")]
-    assert find_accuracies(tables[0]) == find_accuracies(tables[1])
+    assert find_values(tables[0]) == find_values(tables[1])
 
 
-def find_accuracies(text: str) -> list[str]:
+def find_values(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if '"value"' in line]

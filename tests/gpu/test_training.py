@@ -33,7 +33,11 @@ pytestmark = pytest.mark.gpu
 EPS = {dtype: torch.finfo(getattr(torch, dtype)).eps for dtype in DTYPES}
 # Of a gradient's relative distance: forward and back some 40 roundings in a row, each of half of
 # `eps` and as if drawn, are 3 `eps`; in float32 sums in another order are more than that.
-GRADIENT_TOLERANCES = {"float32": 2e-5, "bfloat16": 6 * EPS["bfloat16"], "float16": 6 * EPS["float16"]}
+GRADIENT_TOLERANCES = {
+    "float32": 2e-5,
+    "bfloat16": 6 * EPS["bfloat16"],
+    "float16": 6 * EPS["float16"],
+}
 
 
 def read_gradient(model) -> Tensor:

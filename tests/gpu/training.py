@@ -97,9 +97,7 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 def make_batch() -> list[Encoded]:
     """Twelve examples of very different lengths and shares of response."""
     lengths = [6 + 11 * i for i in range(12)]
-    return [
-        Encoded(tuple(make_ids(n, i)), 2 + (7 * i) % (n - 3)) for i, n in enumerate(lengths)
-    ]
+    return [Encoded(tuple(make_ids(n, i)), 2 + (7 * i) % (n - 3)) for i, n in enumerate(lengths)]
 
 
 if __name__ == "__main__":  # under torchrun: data, base, out, device
