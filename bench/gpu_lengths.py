@@ -3,7 +3,7 @@
     python bench/gpu_lengths.py --kobest-dir DIR         # writes bench/gpu_lengths.json
 
 A machine with a GPU need not have KoBEST: `gpu_check.py` makes questions of these lengths out of
-random tokens. Measured for the published table's 16 cells, protocol ``polyglot``, with the tokenizer
+random tokens. Measured for the published table's 16 cells, protocol ``polyglot``, with a tokenizer
 of 46,336 entries that ``evaluate.py`` trains on KoBEST's training texts, since Llama-2-Ko's own is
 not at hand: its counts are others, its vocabulary is of the same size. A cell keeps what all its
 questions take (tokens of one pass each, cut to 2,048) and the lengths of 32 of them, evenly spaced

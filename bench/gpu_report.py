@@ -82,17 +82,18 @@ def describe_scoring(result: dict[str, Any]) -> str:
     ]
     names = ("task", "shots", "questions measured", "s", "tokens/s", "questions/s", "whole cell, s")
     done = f"{len(rows)} of the {result['of cells']} cells of the published table"
+    minutes, peak = result["extrapolated s"] / 60, result["peak GiB"]
     return (
-        f"{result['model']} (random weights), {result['dtype']}, peak {result['peak GiB']:.2f} GiB.\n\n"
+        f"{result['model']} (random weights), {result['dtype']}, peak {peak:.2f} GiB.\n\n"
         f"{tabulate(names, rows)}\n\n"
-        f"Measured: {result['measured s']:.0f} s. Extrapolated to all questions of {done}, by their "
-        f"tokens and without tokenisation: **{result['extrapolated s'] / 60:.1f} minutes** (aim for "
-        f"all of them with 7B on an H100: {SCORING_AIM_MIN})."
+        f"Measured: {result['measured s']:.0f} s. Extrapolated to all questions of {done}, by "
+        f"their tokens and without tokenisation: **{minutes:.1f} minutes** (aim for all of them "
+        f"with 7B on an H100: {SCORING_AIM_MIN})."
     )
 
 
 def describe_training(result: dict[str, Any]) -> str:
-    predicted = result["predicted GiB"]
+    predicted, minutes = result["predicted GiB"], result["extrapolated s"] / 60
     total = sum(predicted.values())
     parts = ", ".join(f"{kind} {gib:.2f}" for kind, gib in predicted.items())
     kept = "layers' inputs only" if result["gradient_checkpointing"] else "all"
@@ -127,7 +128,7 @@ def describe_training(result: dict[str, Any]) -> str:
         )
         + f"\n\nPredicted by `--dry-run`, GiB: {parts}. Measured: tensors at their peak{reserved}. "
         f"First losses: {losses}. Extrapolated to 2,159 rows x 15 epochs of "
-        f"{result['tokens an example']:.0f} tokens: **{result['extrapolated s'] / 60:.1f} minutes** "
+        f"{result['tokens an example']:.0f} tokens: **{minutes:.1f} minutes** "
         f"(aim with 7B on an H100: {TRAINING_AIM_MIN})."
     )
 

@@ -85,7 +85,7 @@ def measure_cell(scorer: Scorer, cell: dict[str, Any], cell_s: float) -> dict[st
 
 
 def iter_questions(cell: dict[str, Any]) -> Iterator[Question]:
-    """Questions of the cell's lengths without end, in an order that any part of is a fair sample."""
+    """Questions of the cell's lengths without end; any 32 in a row are a fair sample."""
     rng = random.Random(f"{cell['task']} {cell['shots']}")
     while True:
         for context, choices in rng.sample(cell["kept"], len(cell["kept"])):

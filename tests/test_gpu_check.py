@@ -203,7 +203,6 @@ def test_lengths_are_the_published_tables_16_cells():
 def test_random_questions_take_what_kobests_do():
     """Within what 32 of them can tell: their tokens are the cell's, question for question."""
     from gpu_scoring import LENGTHS, iter_questions
-
     from kot_platypus.evaluate.forest import count_tokens
 
     for cell in LENGTHS["cells"]:

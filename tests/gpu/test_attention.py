@@ -20,7 +20,7 @@ HALVES = ("bfloat16", "float16")
 
 
 def attend_masked(query: Tensor, key: Tensor, value: Tensor, window: int | None) -> Tensor:
-    """The textbook: all scores of all tokens, a mask, a softmax. (1, heads, T, D) -> (1, T, ...)."""
+    """The textbook: all tokens' scores, a mask, a softmax. (1, heads, T, D) -> (1, T, heads, D)."""
     groups = query.shape[1] // key.shape[1]
     key, value = (each.repeat_interleave(groups, dim=1) for each in (key, value))
     owner = torch.repeat_interleave(torch.arange(len(LENGTHS)), torch.tensor(LENGTHS))
