@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -45,9 +46,6 @@ def test_two_processes_score_as_one(tmp_path, device):
     command = [sys.executable, "-m", "kot_platypus", *map(str, options)]
     subprocess.run([*command, "--out", str(tmp_path / "one")], check=True)
     launch("-m", "kot_platypus", *options, "--out", tmp_path / "two")
-    tables = [(tmp_path / name / "results.json").read_text() for name in ("one", "two")]
-    assert find_values(tables[0]) == find_values(tables[1])
-
-
-def find_values(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if '"value"' in line]
+    tables = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two")]
+    assert tables[0]["results"].keys() == {"copa", "sentineg"}
+    assert tables[0]["results"] == tables[1]["results"]
