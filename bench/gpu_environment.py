@@ -25,7 +25,7 @@ SPARE = ("matplotlib", "pytest", "bitsandbytes")
 
 def measure(options: SimpleNamespace, save: Callable[[dict[str, Any]], None]) -> None:
     found: dict[str, Any] = {"python": platform.python_version(), "system": platform.platform()}
-    found["source"] = hash_sources()
+    found |= {"source": hash_sources(), "tiny": options.tiny}
     found["packages"], lacking = list_packages()
     if lacking:
         save({**found, "failed": f"missing packages: pip install {' '.join(lacking)}"})

@@ -26,8 +26,11 @@ def describe_entry(entry: Entry) -> str:
 
 def write_report(folder: Path, first: Entry, entries: Sequence[Entry]) -> None:
     """``report.md``: the machine, a line a step, the figures, what failed and what was noted."""
+    is_tiny = first.get("result", {}).get("tiny")
     parts = [
-        "# What a GPU says of KoT",
+        "# A rehearsal in small: no figure here means anything"
+        if is_tiny
+        else "# What a GPU says of KoT",
         describe_machine(first),
         tabulate(
             ("step", "status", "seconds", "why, or how many"), map(_list_cells, [first, *entries])

@@ -181,6 +181,7 @@ def test_each_measurement_in_small_and_its_table(name):
     entry = {"step": name, "status": PASSED, "reason": "", "result": result, "at": "now"}
     if name == gpu_check.ENVIRONMENT:
         assert "| device |" in gpu_report.describe_machine(entry)
+        assert result["tiny"], "the report says that it is a rehearsal"
     else:
         assert "llama-tiny (random weights)" in gpu_report.describe_figures(entry)
 
