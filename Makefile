@@ -2,6 +2,7 @@
 # make test   set everything up and pass the tests
 # make setup  only set everything up
 # make docs   build the documentation's site: open site/index.html
+# make gpu-check   on a machine with a CUDA GPU: everything that only a GPU can tell, in one log
 #
 # PYTHON   the Python to use (3.11 or newer)
 # TORCH    the PyTorch to install. Where pip offers a CPU build (2.13.0+cpu) this takes it; elsewhere
@@ -26,7 +27,7 @@ $(shell rm -f $(STAMP))
 endif
 endif
 
-.PHONY: setup demo test test-slow lint format docs clean help
+.PHONY: setup demo test test-slow gpu-check lint format docs clean help
 
 setup: $(STAMP)
 
@@ -38,6 +39,10 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(PYTEST) -m slow
+
+# Installs nothing: with .venv if there is one, else with the Python that has PyTorch.
+gpu-check:
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) bench/gpu_check.py
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -15,7 +15,12 @@ import torch
 
 VOCAB_SIZE = 46_336
 # Llama shapes by name: layers, hidden size, MLP size, heads. "7b" is Llama-2-Ko's.
-SHAPES = {"llama": (10, 768, 2048, 12), "llama-7b": (32, 4096, 11008, 32)}
+SHAPES = {
+    "llama-tiny": (2, 64, 128, 4),
+    "llama": (10, 768, 2048, 12),
+    "llama-1b": (16, 2048, 8192, 32),
+    "llama-7b": (32, 4096, 11008, 32),
+}
 
 
 def make_llama(name: str, *, dtype: str, device: str, max_length: int) -> Any:
@@ -30,7 +35,7 @@ def make_llama(name: str, *, dtype: str, device: str, max_length: int) -> Any:
         intermediate_size=mlp,
         num_attention_heads=heads,
         max_position_embeddings=max_length,
-        tie_word_embeddings=name == "llama",
+        tie_word_embeddings=name != "llama-7b",
         bos_token_id=1,
         eos_token_id=2,
     )

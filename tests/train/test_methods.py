@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, TrainerCallback
 
 from kot_platypus.artifacts import write_jsonl
@@ -13,6 +14,7 @@ from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import MissingExtraError, ModelError, RecipeError
 from kot_platypus.models import fingerprint_model, load_model, load_tokenizer
 from kot_platypus.recipe import ModelSection, TrainSection
+from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.loss import accept_packs, pack_loss
 from kot_platypus.train.merge import merge_adapter
@@ -212,6 +214,40 @@ def test_qlora_trains_beside_a_base_in_four_bits(data, base, tmp_path):
     assert facts["qlora"]["parameters"] == facts["lora"]["parameters"]
     info = json.loads((tmp_path / "qlora" / "adapter" / "kot.json").read_text())
     assert (info["method"], info["quantization"]) == ("qlora", "nf4")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_qloras_gradient_is_that_of_the_base_it_holds(base, dtype):
+    """On a CPU with AVX512-BF16 too, where bitsandbytes has a kernel without a gradient."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    alone = section(method="qlora", max_tokens_per_pass=1)
+    model = load_trainable(base, alone, dtype=dtype, device="cpu").eval()
+    with torch.no_grad():
+        model(input_ids=torch.tensor([[1, 2, 3]]))  # as a check before the training does
+    plain = add_lora(load_model(base, dtype=dtype, device="cpu"), section())
+    held = {name: p for name, p in model.named_parameters() if hasattr(p, "quant_state")}
+    for name, weight in plain.named_parameters():
+        if name in held:
+            weight.data = dequantize_4bit(held[name].data, held[name].quant_state).to(weight.dtype)
+        elif "lora_" in name:
+            torch.nn.init.normal_(weight, std=0.02)
+            model.get_parameter(name).data.copy_(weight)
+    assert held
+    batch = [Encoded(tuple(range(5, 40)), 12), Encoded(tuple(range(50, 70)), 3)]
+    found, expected = (read_lora_gradient(each.train(), batch) for each in (model, plain))
+    assert (found - expected).norm() < (1e-3 if dtype == "float32" else 0.05) * expected.norm()
+
+
+def read_lora_gradient(model, batch):
+    """Of separate passes, flat."""
+    for example in batch:
+        ids = torch.tensor([example.ids])
+        with torch.autocast("cpu", torch.bfloat16, enabled=model.dtype == torch.bfloat16):
+            logits = model(input_ids=ids, use_cache=False).logits[0, example.prompt_len - 1 : -1]
+        F.cross_entropy(logits.float(), ids[0, example.prompt_len :]).backward()
+    named = sorted((n, p.grad) for n, p in model.named_parameters() if p.grad is not None)
+    return torch.cat([gradient.flatten().float() for _, gradient in named])
 
 
 def test_qlora_without_its_extra_names_it(data, base, tmp_path, monkeypatch):

@@ -50,7 +50,9 @@ def load_model(
         )
         if report["missing_keys"]:  # transformers would go on with random numbers
             raise KeyError(f"no weights for {min(report['missing_keys'])}")
-        if not quantized:  # which is already where it belongs
+        if quantized:  # it is already where it belongs
+            _keep_differentiable(model)
+        else:
             model = model.to(device)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise does_not_load(folder, "model", error) from error
@@ -104,3 +106,14 @@ def _quantize_to_4_bits(device: str, dtype: Any) -> dict[str, Any]:
     )
     place = torch.cuda.current_device() if device == "cuda" else device
     return {"quantization_config": config, "device_map": {"": place}}
+
+
+def _keep_differentiable(model: Any) -> None:
+    """Keep bitsandbytes from its kernel for CPUs with AVX512-BF16, which has no gradient.
+
+    It takes it once a layer has run in evaluation mode, and stays with it when training begins:
+    adapters would learn from a gradient that lacks what came through the base, with a warning.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
