@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kot_platypus.artifacts import (
-    Stage,
-    describe_machine,
-    hash_file,
-    hash_value,
-    write_json,
-    write_text,
-)
+from kot_platypus.artifacts import MANIFEST, Stage, describe_machine, write_json, write_text
 from kot_platypus.errors import DataError, ModelError, require_extra
+from kot_platypus.evaluate.history import name_subject
 from kot_platypus.evaluate.store import RequestStore, make_model_key
+from kot_platypus.evaluate.task_files import hash_task_files
 from kot_platypus.models import fingerprint_model, resolve_device, resolve_dtype
 from kot_platypus.processes import ask_main, is_main_process
 from kot_platypus.progress import show_status
@@ -34,8 +31,6 @@ if TYPE_CHECKING:
 
 RESULTS = "results.json"
 TABLE = "table.md"
-_TASK_FILES = ("*.yaml", "*.yml", "*.py", "*.json", "*.jsonl", "*.csv", "*.tsv")
-"""What decides a task; caches that running it leaves beside them do not."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +81,19 @@ def evaluate_catalogue(
     Raises:
         KotError: anything wrong with the tasks, model or folder, or no lm-eval.
     """
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is first imported, with lm-eval
     require_extra("lm_eval", "lm-eval", "the tasks of lm-eval")
+    manager = None
+    if not (out / MANIFEST).is_file():  # what is misspelt is said before torch is loaded
+        manager = open_catalogue(selection.include_path)
+        find_tasks(manager, selection.tasks)
     if dtype == "auto":  # only the device can tell, and asking it loads torch
         dtype = resolve_dtype(dtype, resolve_device(device))
     fingerprint = fingerprint_model(model_path, adapter)
     stage = _open_stage(out, selection, fingerprint, dtype)
     if ask_main(lambda: stage.is_done):
         return
-    manager = open_catalogue(selection.include_path)
+    manager = manager or open_catalogue(selection.include_path)
     tasks = load_tasks(manager, selection.tasks, selection.num_fewshot)
     ask_main(stage.begin)
     device = resolve_device(device)
@@ -112,7 +112,12 @@ def evaluate_catalogue(
     )
     results = _run_tasks(lm, manager, tasks, selection)
     if results is not None and is_main_process():
-        facts = {"model": fingerprint, "dtype": dtype, "versions": describe_machine()}
+        facts = {
+            "model": fingerprint,
+            "name": name_subject(model_path, adapter),
+            "dtype": dtype,
+            "versions": describe_machine(),
+        }
         write_results(out, {**results, "kot": facts})
         stage.finish()
 
@@ -121,11 +126,7 @@ def _open_stage(out: Path, selection: Selection, fingerprint: str, dtype: str) -
     asked = asdict(selection)
     folder = asked.pop("include_path")
     config = {**asked, "dtype": dtype, "lm_eval": version("lm_eval")}
-    inputs = {"model": fingerprint}
-    if folder is not None:  # what lies there decides, not where it lies
-        found = (path for pattern in _TASK_FILES for path in folder.rglob(pattern))
-        inputs["tasks"] = hash_value({str(f.relative_to(folder)): hash_file(f) for f in found})
-    inputs |= {task: hash_file(Path(task)) for task in selection.tasks if Path(task).is_file()}
+    inputs = {"model": fingerprint, **hash_task_files(folder, selection.tasks)}
     return Stage(out, "lm-eval", config=config, inputs=inputs)
 
 
@@ -229,15 +230,30 @@ def _run_tasks(
             expected="one, as instruction-tuned models have",
             hint="Leave out --apply-chat-template.",
         )
-    results: dict[str, Any] | None = simple_evaluate(
-        model=lm,
-        tasks=tasks,
-        task_manager=manager,
-        num_fewshot=selection.num_fewshot,
-        limit=selection.limit,
-        apply_chat_template=selection.apply_chat_template,
-    )
+    with _silence_git():
+        results: dict[str, Any] | None = simple_evaluate(
+            model=lm,
+            tasks=tasks,
+            task_manager=manager,
+            num_fewshot=selection.num_fewshot,
+            limit=selection.limit,
+            apply_chat_template=selection.apply_chat_template,
+        )
     return results
+
+
+@contextmanager
+def _silence_git() -> Iterator[None]:
+    """Without git's complaint, on lm-eval's way to the commit of a folder that has none."""
+    from lm_eval import evaluator
+    from lm_eval.loggers.utils import get_commit_from_path
+
+    ask_git = evaluator.get_git_commit_hash
+    evaluator.get_git_commit_hash = lambda: get_commit_from_path(Path.cwd())
+    try:
+        yield
+    finally:
+        evaluator.get_git_commit_hash = ask_git
 
 
 # --- results -----------------------------------------------------------------------------------

@@ -65,6 +65,7 @@ class _Count(Part):
 
 class _Ours(Part):
     model: str
+    name: str = ""
     dtype: str = ""
 
 
@@ -115,7 +116,8 @@ def read_lm_eval(facts: Mapping[str, Any], source: Source) -> list[PastScore]:
     part = parse_part(_LmEval, facts)
     model, key = _identify_model(part.config)
     if part.kot is not None:
-        model, key = source.name, f"{part.kot.model} {part.kot.dtype}"
+        named = part.kot.name or f"{model} ({source.name})"  # older files may hide an adapter
+        model, key = make_printable(named), f"{part.kot.model} {part.kot.dtype}"
     place = source.place
     if part.date is not None:
         made = format_date(datetime.fromtimestamp(part.date, UTC))
@@ -188,7 +190,7 @@ def _fingerprint_task(part: _LmEval, task: str) -> str:
     asked: dict[str, Any] = {
         "prompts": prompts,
         "versions": {each: part.versions.get(each) for each in tasks},
-        "generation": part.config.gen_kwargs,
+        "generation": part.config.gen_kwargs or None,  # lm-eval's command writes {} for none
         "seed": part.config.fewshot_seed,
         "chat_template": part.chat_template_sha,
         "system_instruction": part.system_instruction_sha,
@@ -291,7 +293,7 @@ def _identify_model(config: _Config) -> tuple[str, str]:
         args = {name.strip(): value.strip() for name, _, value in pairs}
     identity = {name: str(v) for name, v in args.items() if name not in _NOT_THE_MODEL}
     name = next((identity[n] for n in ("pretrained", "model", "path") if n in identity), "")
-    name = name_model(name) or str(config.model or "a model without a name")
+    name = name_model(name or str(config.model or "a model without a name"))
     notes = [f"{n} {name_model(identity[n])}" for n in _SHOWN if n in identity]
     shown = f"{name} ({', '.join(notes)})" if notes else name
     return make_printable(shown), hash_value([str(config.model), identity])
