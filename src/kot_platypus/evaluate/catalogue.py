@@ -81,8 +81,7 @@ def evaluate_catalogue(
     Raises:
         KotError: anything wrong with the tasks, model or folder, or no lm-eval.
     """
-    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is first imported, with lm-eval
-    require_extra("lm_eval", "lm-eval", "the tasks of lm-eval")
+    _require_files(selection)
     manager = None
     if not (out / MANIFEST).is_file():  # what is misspelt is said before torch is loaded
         manager = open_catalogue(selection.include_path)
@@ -130,20 +129,33 @@ def _open_stage(out: Path, selection: Selection, fingerprint: str, dtype: str) -
     return Stage(out, "lm-eval", config=config, inputs=inputs)
 
 
+def _require_files(selection: Selection) -> None:
+    """Raise KotError unless lm-eval, the folder and the files of tasks are there."""
+    for switch in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+        os.environ.setdefault(switch, "1")  # read when they are first imported, with lm-eval
+    require_extra("lm_eval", "lm-eval", "the tasks of lm-eval")
+    folder = selection.include_path
+    if folder is not None and not folder.is_dir():
+        raise DataError(
+            f"{folder} is no folder",
+            expected="one with task files of lm-eval",
+            hint="Check --include-path.",
+        )
+    for name in selection.tasks:
+        if name.endswith((".yaml", ".yml")) and not Path(name).is_file():
+            raise DataError(
+                f"{name} does not exist", expected="that task's file", hint="Check --tasks."
+            )
+
+
 # --- tasks -------------------------------------------------------------------------------------
 
 
 def open_catalogue(include_path: Path | None = None) -> TaskManager:
-    """lm-eval's index of its tasks and of those in ``include_path``. Raises DataError."""
+    """lm-eval's index of its tasks and of those in ``include_path``."""
     from lm_eval.tasks import TaskManager
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # its warnings are for its own users
-    if include_path is not None and not include_path.is_dir():
-        raise DataError(
-            f"{include_path} is no folder",
-            expected="one with task files of lm-eval",
-            hint="Check --include-path.",
-        )
     with show_status("Reading lm-eval's catalogue"):
         return TaskManager(include_path=include_path)
 

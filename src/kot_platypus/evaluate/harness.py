@@ -132,7 +132,7 @@ class KotLM(HFLM):  # type: ignore[misc]
         # As TemplateLM._encode_pair asks for them: trailing spaces go to the continuation.
         texts = (text for a, b in pairs if a for text in (a.rstrip(), a + b))
         self._encoded = self._encode_all(list(dict.fromkeys(texts)))
-        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm)
+        answers: list[tuple[float, bool]] = super().loglikelihood(requests, True)
         self._encoded = {}
         return answers
 
