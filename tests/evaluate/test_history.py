@@ -192,8 +192,11 @@ def test_a_limit_counts_where_accuracy_tells_nothing(tmp_path: Path) -> None:
     facts["results"] = {"kobest_copa": {"acc": 1.0, "acc_stderr": 0.0}}
     write(path, facts)
     assert [s.n for s in gather_scores(tmp_path)[0]] == [7]
+    (score,) = gather_scores(tmp_path)[0]  # whose standard error of 0 is no certainty
+    assert (score.ci95, score.interval) == (pytest.approx(wilson_interval(7, 7)), "wilson")
     facts["config"]["limit"] = 0.5
     write(path, facts)
+    assert [s.ci95 for s in gather_scores(tmp_path)[0]] == [None]
     assert [s.n for s in gather_scores(tmp_path)[0]] == [None]
 
 

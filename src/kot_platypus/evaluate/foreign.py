@@ -127,7 +127,8 @@ def read_lm_eval(facts: Mapping[str, Any], source: Source) -> list[PastScore]:
         is_group = bool(part.group_subtasks.get(figure.task))
         n = _count_samples(part, figure.task)
         measured = None if is_group else measure_samples(source.path, figure)
-        ci95, interval = measured or _from_stderr(figure) or (None, None)
+        n = n if n is not None or is_group else infer_count(figure)
+        ci95, interval = measured or _from_stderr(figure, n) or (None, None)
         scores.append(
             PastScore(
                 **place,
@@ -143,7 +144,7 @@ def read_lm_eval(facts: Mapping[str, Any], source: Source) -> list[PastScore]:
                 value=figure.value,
                 ci95=ci95,
                 interval=interval,
-                n=n if n is not None or is_group else infer_count(figure),
+                n=n,
             )
         )
     return _require_some(scores)
@@ -240,7 +241,8 @@ def read_old_harness(facts: Mapping[str, Any], source: Source) -> list[PastScore
     scores = []
     for figure in figures:
         version = part.versions.get(figure.task, "?")
-        ci95, interval = _from_stderr(figure) or (None, None)
+        n = counts.get(figure.task, _count_limit(part.config.limit))
+        ci95, interval = _from_stderr(figure, n) or (None, None)
         scores.append(
             PastScore(
                 **source.place,
@@ -256,7 +258,7 @@ def read_old_harness(facts: Mapping[str, Any], source: Source) -> list[PastScore
                 value=figure.value,
                 ci95=ci95,
                 interval=interval,
-                n=counts.get(figure.task, _count_limit(part.config.limit)),
+                n=n,
             )
         )
     return _require_some(scores)
@@ -299,9 +301,15 @@ def _identify_model(config: _Config) -> tuple[str, str]:
     return make_printable(shown), hash_value([str(config.model), identity])
 
 
-def _from_stderr(figure: _Figure) -> Interval | None:
+def _from_stderr(figure: _Figure, n: int | None) -> Interval | None:
     if figure.stderr is None:
         return None
+    if figure.stderr == 0:  # all answers alike: no spread, which is not to say no doubt
+        if n is None or figure.value not in (0, 1) or any(m in figure.metric for m in _UNBOUNDED):
+            return None
+        from kot_platypus.evaluate.metrics import wilson_interval
+
+        return wilson_interval(round(figure.value * n), n), "wilson"
     reach = Z95 * figure.stderr
     return (figure.value - reach, figure.value + reach), "stderr"
 
