@@ -75,6 +75,12 @@ def test_tangos_interval_ends_where_its_score_test_begins_to_reject(counts):
             assert score_by_search(*counts, end) == pytest.approx(score, abs=1e-4)
 
 
+def test_tangos_interval_of_a_published_table():
+    """Bentur et al. 2009 (1, 1, 7, 12), as Fagerland, Lydersen and Laake print it
+    (Recommended tests and confidence intervals for paired binomial proportions, 2014)."""
+    assert tango_interval(1, 7, 21) == pytest.approx([-0.517, -0.026], abs=5e-4)
+
+
 def test_one_way_excludes_no_difference_only_where_a_score_test_does():
     """(b - c)^2 / (b + c) > 3.84: from four questions on; a bootstrap says so of any three of 8."""
     for only_a in range(1, 8):
