@@ -199,12 +199,36 @@ def test_line_that_is_no_object_of_a_row_is_named(tmp_path, text):
 
 def test_row_of_a_table_with_too_many_cells_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("source,target\na,b\na,b,c\n")
-    assert_refused(tmp_path / "a.csv", "line 3: more cells than columns")
+    assert_refused(tmp_path / "a.csv", "line 3 has 3 cells; expected 2")
 
 
 def test_quote_that_never_ends_is_refused_and_swallows_nothing(tmp_path):
     (tmp_path / "a.csv").write_text('source,target\n"a,b\na,b\n')
-    assert_refused(tmp_path / "a.csv", "unexpected end of data")
+    assert_refused(tmp_path / "a.csv", "line 2 has a quotation mark", "unexpected end of data")
+
+
+def test_columns_of_one_name_are_refused_and_none_is_lost(tmp_path):
+    (tmp_path / "a.csv").write_text("source,target,target\na,b,c\n")
+    assert_refused(tmp_path / "a.csv", "line 1 names two columns 'target'")
+    (tmp_path / "b.csv").write_text("source,target,,\na,b,,\n")  # as spreadsheets leave them
+    assert read_rows(tmp_path / "b.csv") == [Example(source="a", target="b")]
+
+
+def test_a_quote_that_a_later_row_closes_swallows_no_rows(tmp_path):
+    (tmp_path / "a.tsv").write_text('source\ttarget\na\tb\n"c\td\ne\tf"\tg\n')
+    assert_refused(tmp_path / "a.tsv", "line 3", "closes in a later line")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json"])
+def test_utf16_is_named(tmp_path, name):
+    (tmp_path / name).write_text("source,target\na,b\n", encoding="utf-16")
+    assert_refused(tmp_path / name, "is not UTF-8", "iconv -f UTF-16 ")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_any_end_of_line_ends_a_row(tmp_path, end):
+    (tmp_path / "a.csv").write_bytes(f'source,target{end}"a{end}b",c{end}'.encode())
+    assert read_rows(tmp_path / "a.csv") == [Example(source="a\nb", target="c")]
 
 
 def test_row_of_a_table_with_too_few_cells_is_named(tmp_path):

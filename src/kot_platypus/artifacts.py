@@ -157,10 +157,10 @@ def read_text(path: Path, error: type[KotError] = DataError) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as cause:
         line = content[: cause.start].count(b"\n") + 1
+        other = "UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "CP949"
+        hint = f"Convert the file, e.g. with iconv -f {other} -t UTF-8."
         raise error(
-            f"{path} line {line} is not UTF-8",
-            expected="text in UTF-8",
-            hint="Convert the file, e.g. with iconv -f CP949 -t UTF-8.",
+            f"{path} line {line} is not UTF-8", expected="text in UTF-8", hint=hint
         ) from cause
 
 

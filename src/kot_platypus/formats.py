@@ -6,8 +6,6 @@ messages). The format is a row's, not a file's, so that one file may mix them.
 
 from __future__ import annotations
 
-import csv
-import math
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
 from functools import cache
@@ -21,6 +19,7 @@ from pydantic_core import from_json
 from kot_platypus.artifacts import read_text
 from kot_platypus.errors import DataError, require_extra
 from kot_platypus.records import Dialogue, Example, Record, Row
+from kot_platypus.tables import is_missing, iter_table
 
 UNDERSTOOD = "source, target, rationale (KoCoT), instruction, input, output (Alpaca) or messages"
 _BOM = b"\xef\xbb\xbf"
@@ -75,7 +74,7 @@ def parse_row(values: object, where: str) -> Row:
         raise DataError(
             f"{where} is {type(values).__name__}", expected="an object", hint="Mend that line."
         )
-    given = {name: value for name, value in values.items() if not _is_missing(value)}
+    given = {name: value for name, value in values.items() if not is_missing(value)}
     filled = {name for name, value in given.items() if value != ""}
     record = max(_FORMATS, key=lambda each: (_share_found(each, filled), _share_found(each, given)))
     if not _share_found(record, given):
@@ -105,11 +104,6 @@ def parse_row(values: object, where: str) -> Row:
         )
     assert isinstance(row, Row)
     return row
-
-
-def _is_missing(value: object) -> bool:
-    """Whether it is null, or the NaN that pandas has for it."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _share_found(record: type[Record], given: Container[str]) -> float:
@@ -174,30 +168,8 @@ def _parse_json(text: str, where: str) -> list[object]:
     return values
 
 
-def _read_csv(path: Path) -> _Rows:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        # Else a cell may have 131,072 characters.
-        csv.field_size_limit(max(csv.field_size_limit(), path.stat().st_size))
-        lines = csv.DictReader(file, delimiter=delimiter, strict=True)
-        try:
-            yield from _check_cells(lines)
-        except UnicodeDecodeError:
-            read_text(path)  # which says where the file is not UTF-8
-            raise
-        except csv.Error as error:
-            raise DataError(
-                f"{path} line {lines.line_num}: {error}",
-                expected="a header and as many cells in every row",
-                hint="Quote texts that hold the separator or line breaks.",
-            ) from error
-
-
-def _check_cells(lines: csv.DictReader[str]) -> _Rows:
-    for values in lines:
-        if None in values:
-            raise csv.Error("more cells than columns")
-        yield f"line {lines.line_num}", values
+def _read_table(path: Path) -> _Rows:
+    return ((f"line {line}", cells) for line, cells in iter_table(path))
 
 
 def _read_parquet(path: Path) -> _Rows:
@@ -218,7 +190,7 @@ def _read_parquet(path: Path) -> _Rows:
 _READERS: dict[str, Callable[[Path], _Rows]] = {
     ".jsonl": _read_json,
     ".json": _read_json,
-    ".csv": _read_csv,
-    ".tsv": _read_csv,
+    ".csv": _read_table,
+    ".tsv": _read_table,
     ".parquet": _read_parquet,
 }

@@ -18,6 +18,12 @@ _LOG_INTERVAL_S = 15.0
 Advance = Callable[..., None]
 
 
+def print_notice(text: str) -> None:
+    """One dim line on the console, by the main process alone."""
+    if is_main_process():
+        console.print(f"  {text}", style="dim", markup=False, soft_wrap=True)
+
+
 @contextmanager
 def show_progress(title: str, total: int | None, unit: str, *, done: int = 0) -> Iterator[Advance]:
     """Yield ``advance(n=1, note="")``, which reports ``n`` more ``unit``s done, after ``done``.

@@ -140,11 +140,12 @@ def _describe_source(source: SourceSection) -> str:
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise what would otherwise stop a run hours later: names that exist nowhere."""
-    from kot_platypus.evaluate.protocols import load_protocol
+    from kot_platypus.evaluate.protocols import load_data, load_protocol
 
-    protocol = load_protocol(recipe.evaluate.protocol)
-    for task in recipe.evaluate.tasks:
-        protocol.find_task(task)
+    protocol, kobest_dir = load_protocol(recipe.evaluate.protocol), recipe.evaluate.kobest_dir
+    for task in map(protocol.find_task, recipe.evaluate.tasks):
+        if kobest_dir or protocol.tasks[task].data:  # else it is the Hub's
+            load_data(protocol, task, kobest_dir)
     template = load_template(recipe.train.template)
     marked = template.answer_prefix and recipe.train.target != "rationale"
     if recipe.data.heldout_problems and not marked:

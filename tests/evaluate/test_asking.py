@@ -118,6 +118,14 @@ def test_rationale_is_what_stands_before_the_answer_line(output, rationale):
     assert split_rationale(output, KOT) == rationale
 
 
+def test_no_question_is_among_its_own_worked_examples():
+    itself = SHOT.model_copy(update={"source": f" {PROBLEM.source}\n", "target": "77"})
+    for template in (KOT, load_template("chat")):
+        prompt = build_prompt(PROBLEM, template, [SHOT, itself])
+        assert prompt == build_prompt(PROBLEM, template, [SHOT])
+        assert "77" not in str(prompt)
+
+
 # --- questions ---------------------------------------------------------------------------------
 
 

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
 
+import datasets
 import lm_eval.tasks
 import pytest
+import yaml
 from lm_eval import evaluator
 from lm_eval.tasks import TaskManager
 from typer.testing import CliRunner
@@ -79,6 +82,7 @@ def test_results_are_lm_evals_with_the_model_they_are_of(run, tiny, tmp_path):
     assert done.stdout.splitlines()[-1] == str(tmp_path / "out" / "results.json")
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["kot"]["model"] == fingerprint_model(tiny)
+    assert results["kot"]["name"] == "tiny-polyglot-ko"
     assert results["n-shot"]["choice_drawn"] == 1
     values = results["results"]["choice"]
     assert f"| {values['acc,none']:.4f}" in done.stdout
@@ -136,6 +140,40 @@ def test_changed_task_files_are_another_run(run, folder):
     result = run("--tasks", "choice")
     (folder / "note.py").unlink()
     assert_one_line(result, "inputs.tasks")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow", "text"])
+def test_changed_data_are_another_run(run, folder, tmp_path, kind):
+    """Whatever the kind of file, beside the task or where it says."""
+    own, away = tmp_path / "own", tmp_path / "away"
+    own.mkdir()
+    away.mkdir()
+    task = yaml.safe_load((folder / "choice.yaml").read_text())
+    rows = [json.loads(line) for line in (folder / "test.jsonl").read_text().splitlines()]
+    data = (own if kind == "arrow" else away) / f"test.{kind}"
+    if kind == "text":
+        task |= {"doc_to_text": "{{text}}", "doc_to_choice": ["가", "나"], "doc_to_target": "가"}
+    kwargs = {"data_files": {"test": str(data)}, "cache_dir": str(tmp_path / "cache")}
+    task |= {"task": f"of_{kind}", "dataset_path": kind, "dataset_kwargs": kwargs}
+    (own / "own.yaml").write_text(yaml.safe_dump(task, allow_unicode=True))
+
+    def write_data(rows):
+        if kind == "text":
+            data.write_text("".join(row["premise"] + "\n" for row in rows))
+        elif kind == "parquet":
+            datasets.Dataset.from_list(rows).to_parquet(data)
+        else:
+            for path in datasets.Dataset.from_list(rows).save_to_disk(tmp_path / "saved") or (
+                tmp_path / "saved"
+            ).glob("*.arrow"):
+                shutil.copy(path, data)
+
+    options = ("--include-path", own, "--tasks", f"of_{kind}")
+    write_data(rows)
+    assert run(*options).exit_code == 0
+    assert run(*options).exit_code == 0, "a finished folder is left alone"
+    write_data(rows[:6])
+    assert_one_line(run(*options), "holds another run", "inputs.tasks")
 
 
 def test_an_interrupted_run_scores_only_what_is_missing(run, tmp_path, monkeypatch):

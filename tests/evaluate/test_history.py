@@ -15,7 +15,7 @@ from lm_eval.loggers import EvaluationTracker
 
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.foreign import Z95
-from kot_platypus.evaluate.history import gather_scores
+from kot_platypus.evaluate.history import gather_scores, name_model
 from kot_platypus.evaluate.metrics import measure_f1, wilson_interval
 from kot_platypus.records import PastScore
 from tests.evaluate.foreign_files import QUESTIONS, write_old_harness
@@ -108,6 +108,43 @@ def test_other_prompts_have_another_fingerprint(lm_eval_output: Path, tmp_path: 
     }
 
 
+def test_no_generation_options_are_none_however_they_are_written(
+    lm_eval_output: Path, tmp_path: Path
+) -> None:
+    (path,) = lm_eval_output.rglob("results_*.json")
+    facts = json.loads(path.read_text())
+    for name, options in (("command", {}), ("python", None), ("warm", {"temperature": 1})):
+        facts["config"]["gen_kwargs"] = options
+        write(tmp_path / f"{name}.json", facts)
+    prints = {s.file: s.fingerprint for s in gather_scores(tmp_path)[0] if s.task == "choice"}
+    assert prints["command.json"] == prints["python.json"] != prints["warm.json"]
+
+
+def test_kot_lm_eval_goes_by_its_model_not_its_folder(lm_eval_output: Path, tmp_path: Path) -> None:
+    (path,) = lm_eval_output.rglob("results_*.json")
+    facts = json.loads(path.read_text())
+    facts["config"] |= {"model": "/home/kim/models/tiny", "model_args": None}
+    kot = {"model": "ab" * 32, "dtype": "float32", "name": "tiny + mine"}
+    write(tmp_path / "all" / "results.json", {**facts, "kot": kot})
+    write(tmp_path / "old" / "results.json", {**facts, "kot": {**kot, "name": ""}})
+    names = {score.file: score.model for score in gather_scores(tmp_path)[0]}
+    assert names == {"all/results.json": "tiny + mine", "old/results.json": "tiny (old)"}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("beomi/llama-2-ko-7b", "beomi/llama-2-ko-7b"),
+        ("/home/kim/models/tiny", "tiny"),
+        ("/c/hub/models--beomi--llama-2-ko-7b/snapshots/0123abcd", "beomi/llama-2-ko-7b"),
+        ("/home/kim/.cache/kot/models/gemma-3-270m-0123456789ab", "gemma-3-270m"),
+        ("C:\\work\\adapters\\mine", "mine"),
+    ],
+)
+def test_models_go_by_what_people_call_them(path: str, name: str) -> None:
+    assert name_model(path) == name
+
+
 @pytest.mark.parametrize("damage", ["torn", "another's", "gone"])
 def test_samples_that_do_not_give_the_figure_are_not_used(
     lm_eval_output: Path, tmp_path: Path, damage: str
@@ -155,8 +192,11 @@ def test_a_limit_counts_where_accuracy_tells_nothing(tmp_path: Path) -> None:
     facts["results"] = {"kobest_copa": {"acc": 1.0, "acc_stderr": 0.0}}
     write(path, facts)
     assert [s.n for s in gather_scores(tmp_path)[0]] == [7]
+    (score,) = gather_scores(tmp_path)[0]  # whose standard error of 0 is no certainty
+    assert (score.ci95, score.interval) == (pytest.approx(wilson_interval(7, 7)), "wilson")
     facts["config"]["limit"] = 0.5
     write(path, facts)
+    assert [s.ci95 for s in gather_scores(tmp_path)[0]] == [None]
     assert [s.n for s in gather_scores(tmp_path)[0]] == [None]
 
 
@@ -201,6 +241,21 @@ def test_scores_outside_a_run_go_by_their_folder(tmp_path: Path) -> None:
     scores, _ = gather_scores(tmp_path)
     assert {score.model for score in scores} == {"scores/mine"}
     assert {score.fingerprint for score in scores} == {"polyglot copa"}
+
+
+def test_scores_that_name_their_model_go_by_it_and_two_of_a_name_are_told_apart(
+    tmp_path: Path,
+) -> None:
+    for folder, key, name in (("a", "aa", "merged"), ("b", "bb", "merged"), ("c", "cc", "tiny")):
+        write_evaluation(tmp_path / folder, {("copa", 0): [0, 1, 1, 1]})
+        path = tmp_path / folder / "results.json"
+        write(path, json.loads(path.read_text()) | {"model": key * 32, "name": name})
+    names = {score.file: score.model for score in gather_scores(tmp_path)[0]}
+    assert names == {
+        "a/results.json": "merged (a)",
+        "b/results.json": "merged (b)",
+        "c/results.json": "tiny",
+    }
 
 
 # --- what is left out --------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from kot_platypus.evaluate.metrics import (
 )
 from kot_platypus.records import Sample
 
+Z2 = 1.959963984540054**2
+
 
 def test_wilson_by_hand():
     low, high = wilson_interval(8, 10)
@@ -53,7 +55,17 @@ def test_what_is_unparsed_is_missed_and_no_label_of_its_own():
     assert measure_f1(golds, preds)["value"] == pytest.approx(2 / 3)
     assert compute_macro_f1(count_pairs(golds, preds)) == pytest.approx(2 / 3)
     assert measure_accuracy(golds, preds)["value"] == 0.5
-    assert measure_f1([0, 1], [UNPARSED] * 2) == {"value": 0.0, "ci95": [0.0, 0.0]}
+    nothing = measure_f1([0, 1], [UNPARSED] * 2)
+    assert nothing == {"value": 0.0, "ci95": [0.0, pytest.approx(Z2 / (2 + Z2))]}
+
+
+@pytest.mark.parametrize("n", [1, 2, 40])
+def test_all_right_or_all_wrong_is_no_certainty(n):
+    """Wilson's interval of n of n by hand: n / (n + 1.96^2) to 1."""
+    golds = np.arange(n) % 2
+    right, wrong = measure_f1(golds, golds), measure_f1(golds, 1 - golds)
+    assert right == {"value": 1.0, "ci95": [pytest.approx(n / (n + Z2)), 1.0]}
+    assert wrong == {"value": 0.0, "ci95": [0.0, pytest.approx(Z2 / (n + Z2))]}
 
 
 def test_bootstrap_is_seeded_and_as_wide_as_a_plain_one():

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
+import unicodedata
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,7 +18,7 @@ from kot_platypus.evaluate.protocols import (
     load_data,
     load_protocol,
 )
-from kot_platypus.evaluate.tasks import TASKS, load_task
+from kot_platypus.evaluate.tasks import TASKS, TaskData, load_task
 
 
 def test_every_request_is_what_the_original_programs_made(shared, load_real):
@@ -205,7 +208,12 @@ def test_a_base_lends_what_a_file_does_not_say(quiz):
         (QUIZ.replace("[가, 나]", "[yes, no]"), ROWS, "quote yes, no"),
         (QUIZ.replace("[가, 나]", '"가나"'), ROWS, "labels"),
         (QUIZ, "question\ta\tb\tanswer\n", "holds no rows"),
-        (QUIZ, ROWS + '"열린\t따옴표\n', "cells"),
+        (QUIZ, ROWS + '"열린\t따옴표\n', "line 4 has a quotation mark"),
+        (QUIZ, ROWS.replace("파랑", "파랑\t감"), "line 2 has 5 cells"),
+        (QUIZ, ROWS.replace("\t파랑", ""), "line 2 has 3 cells"),
+        (QUIZ, ROWS.replace("하양", " "), "line 3 has no 'b'"),
+        (QUIZ, ROWS.replace("\tb\t", "\ta\t"), "line 1 names two columns 'a'"),
+        (QUIZ.replace('[" {a}", " {b}"]', '" {question}"'), ROWS, "is a list of choices"),
         (QUIZ + "    shot_choices: [' {a}']\n", ROWS, "as many as choices"),
     ],
 )
@@ -243,3 +251,149 @@ def test_a_shipped_name_is_not_for_files(tmp_path):
     path.write_text("base: lm-eval\nseed: 7\n")
     with pytest.raises(RecipeError, match="name of a shipped protocol"):
         load_protocol(str(path))
+
+
+# --- what would score wrong without a word -----------------------------------------------------
+
+LEAKY = QUIZ.replace("shots.tsv", "quiz.tsv")
+MORE = ROWS + "해의 색은?\t노랑\t파랑\t가\n밤의 색은?\t파랑\t검정\t나\n"
+
+
+def find_leaks(questions):
+    """The questions whose shots hold the question itself, answered, as plain text tells it."""
+    leaks = []
+    for question in questions:
+        *shots, asked = question.requests[0].context.split("\n\n")
+        leaks += [question.doc_id for shot in shots if shot.startswith(asked)]
+    return leaks
+
+
+def test_no_question_of_ones_own_is_shown_itself(quiz, capsys):
+    questions = ask(quiz(LEAKY, MORE), 3)
+    assert find_leaks(questions) == []
+    assert {len(q.shot_starts) for q in questions} == {3}
+    assert "4 of its 4 questions are among its training documents too" in capsys.readouterr().err
+    with pytest.raises(DataError, match="3 training documents other than a question"):
+        ask(quiz(LEAKY, MORE), 4)
+
+
+def test_the_question_itself_is_known_by_its_content(quiz, tmp_path):
+    """In a file of another name, order and kind, with other spaces and Korean in single letters."""
+    path = quiz(QUIZ.replace("shots.tsv", "copy.jsonl"), MORE)
+    names, *rows = [line.split("\t") for line in MORE.splitlines()]
+    copies = [dict(zip(names, row, strict=True), id=i) for i, row in enumerate(reversed(rows))]
+    copies[0]["question"] = unicodedata.normalize("NFD", copies[0]["question"]) + "  "
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in copies)
+    (tmp_path / "copy.jsonl").write_text(lines, encoding="utf-8")
+    normal = [
+        q.model_copy(update={"requests": tuple(
+            r.model_copy(update={"context": unicodedata.normalize("NFC", r.context)})
+            for r in q.requests)})
+        for q in ask(path, 3)
+    ]  # fmt: skip
+    assert find_leaks(normal) == []
+
+
+def test_shots_left_out_are_other_data_and_others_the_same(quiz, tmp_path):
+    protocol = load_protocol(quiz(LEAKY, MORE))
+    data = load_data(protocol, "quiz")
+    unaware = dataclasses.replace(data, repeated=frozenset())
+    assert data.content_hash != unaware.content_hash, "no old score passes for a new one"
+    assert find_leaks(build_questions(protocol, unaware, 3)) != []
+    other = load_data(load_protocol(quiz(rows=ROWS.replace("색", "빛깔"))), "quiz")
+    assert other.repeated == frozenset()
+
+
+def test_kobest_draws_as_the_originals_did_also_where_a_shot_is_the_question():
+    copa = load_task("copa", "mini")
+    same = TaskData("copa", copa.test, copa.test)
+    for name in list_protocols():
+        questions = build_questions(load_protocol(name), same, 20)
+        assert any(
+            q.requests[q.gold].context.split("\n\n")[-1] in q.requests[0].context[:-40]
+            for q in questions
+        )
+
+
+@pytest.mark.parametrize("shown", [json.dumps("나"), "NaN", "null", '""', '" "', "[]"])
+def test_what_is_missing_in_json_is_no_choice(quiz, shown):
+    text = QUIZ.replace("quiz.tsv", "quiz.jsonl")
+    rows = f'{{"question": "하나?", "a": "가", "b": {shown}, "answer": "가"}}\n'
+    if shown == json.dumps("나"):
+        assert ask(quiz(text, rows, "quiz.jsonl"))[0].requests[1].continuation == " 나"
+        return
+    with pytest.raises(DataError, match=r"quiz.jsonl line 1 has (no|a list in) 'b'"):
+        ask(quiz(text, rows, "quiz.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ({"text": "x"}, "line 1 has an object in 'b'"),
+        (["y", "z"], "line 1 has a list in 'b'"),
+    ],
+)
+def test_what_is_no_text_is_no_choice(quiz, cell, message):
+    text = QUIZ.replace("quiz.tsv", "quiz.jsonl")
+    row = {"question": "하나?", "a": "가", "b": cell, "answer": "가"}
+    with pytest.raises(DataError, match=message):
+        ask(quiz(text, json.dumps(row), "quiz.jsonl"))
+    text = text.replace('[" {a}", " {b}"]', '" {b}"')
+    with pytest.raises(DataError, match=r"line 1 has (an object|a list) in 'b'"):
+        ask(quiz(text, json.dumps({**row, "b": [cell, {"text": "x"}]}), "quiz.jsonl"))
+
+
+def test_numbers_and_truth_stand_as_json_writes_them(quiz):
+    text = QUIZ.replace("quiz.tsv", "quiz.jsonl").replace("[가, 나]", "['false', 'true']")
+    text = text.replace("train: shots.tsv, ", "")
+    row = {"question": "2+2=4?", "a": False, "b": 4, "answer": True}
+    (question,) = ask(quiz(text, json.dumps(row), "quiz.jsonl"))
+    assert [r.continuation for r in question.requests] == [" false", " 4"]
+    assert question.gold == 1
+
+
+def test_a_name_twice_in_an_object_is_refused(quiz):
+    text = QUIZ.replace("quiz.tsv", "quiz.jsonl")
+    row = '{"question": "하나?", "a": "가", "b": "나", "b": "다", "answer": "가"}'
+    with pytest.raises(DataError, match="line 1 is not a JSON object with each name once"):
+        ask(quiz(text, row, "quiz.jsonl"))
+
+
+def test_labels_that_count_from_one_are_not_taken_for_others(quiz):
+    text = QUIZ.replace(", labels: [가, 나]", "")
+    counted = ROWS.replace("\t가", "\t1").replace("\t나", "\t1")
+    with pytest.raises(DataError, match=r"no label of quiz is 0.*labels: \[1\]"):
+        ask(quiz(text.replace("train: shots.tsv, ", ""), counted))
+    said = text.replace("train: shots.tsv, label: answer", "label: answer, labels: [1, 2]")
+    assert {q.gold for q in ask(quiz(said, counted))} == {0}
+    said = text.replace("train: shots.tsv, label: answer", "label: answer, labels: [0, 1]")
+    assert {q.gold for q in ask(quiz(said, counted))} == {1}
+
+
+def test_labels_and_names_match_in_single_letters_too(quiz, capsys):
+    decomposed = unicodedata.normalize("NFD", ROWS.replace("question", "물음"))
+    own = QUIZ.replace("{question}", "{물음}").replace("train: shots.tsv, ", "")
+    questions = ask(quiz(own, decomposed))
+    assert sorted(question.gold for question in questions) == [0, 1]
+    assert "2 of 2 documents hold Korean in single letters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        ('question\ta\tb\tanswer\n하나\t1\t2\t가\n"둘\t1\t2\t가\n셋\t1\t2\t나\n', 3),
+        ('answer\ta\tb\tquestion\n가\t1\t2\t하나\n가\t1\t2\t"둘\n나\t1\t2\t셋\n', 3),
+        ('question\ta\tb\tanswer\n"하나"는?\t1\t2\t가\n', 2),
+        ('question\ta\tb\tanswer\n"한\n줄"\t1\t"2\t가\n둘\t1\t2\t나\n', 3),
+        ('question\ta\tb\tanswer\n"하나\t1\t2\t가\n둘"\t1\t2\t나\n', 2),
+    ],
+)
+def test_a_quote_that_does_not_close_is_named_where_it_opens(quiz, rows, line):
+    with pytest.raises(DataError, match=rf"quiz.tsv line {line} has a quotation mark"):
+        ask(quiz(rows=rows))
+
+
+def test_a_table_whose_lines_end_in_cr_alone(quiz):
+    path = quiz()
+    (Path(path).parent / "quiz.tsv").write_bytes(ROWS.replace("\n", "\r").encode())
+    assert sorted(question.gold for question in ask(path)) == [0, 1]

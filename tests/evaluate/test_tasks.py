@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas
 import pytest
 
 from kot_platypus.errors import DataError, MissingExtraError
@@ -70,6 +71,40 @@ def test_crlf_bom_and_quotes_are_read_as_pandas_reads_them(tmp_path):
 def test_rows_with_an_empty_cell_are_dropped(tmp_path):
     text = "ID\tText\tQuestion\tAnswer\n1\t\t물음\tTRUE\n2\t글\t물음\tTRUE\n3\t글\t \tTRUE\n"
     assert len(load_task("boolq", write_boolq(tmp_path, text)).train) == 1
+
+
+def test_rows_dropped_for_an_empty_cell_are_said(tmp_path, capsys):
+    """One of a thousand changes the order and the shots of all the others."""
+    text = "ID\tText\tQuestion\tAnswer\n1\t글\t물음\tTRUE\n2\t\t물음\tTRUE\n3\t글\t \tTRUE\n"
+    load_task("boolq", write_boolq(tmp_path, text))
+    said = capsys.readouterr().err
+    assert "train.tsv: 2 of 3 rows are left out for an empty cell (the first in line 3)" in said
+    assert "test.tsv" not in said
+
+
+def test_nan_of_json_is_an_empty_cell(tmp_path, capsys):
+    rows = '{"paragraph": "글", "question": "물음", "label": 1}\n' * 2
+    folder = tmp_path / "boolq"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text(rows, encoding="utf-8")
+    (folder / "test.jsonl").write_text(rows.replace('"글"', "NaN", 1), encoding="utf-8")
+    assert [row["paragraph"] for row in load_task("boolq", tmp_path).test] == ["글"]
+    assert "1 of 2 rows" in capsys.readouterr().err
+
+
+def test_text_after_a_closing_quote_is_read_as_pandas_reads_it(tmp_path):
+    """As it stands in the real train.tsv of BoolQ, and nowhere else."""
+    text = 'ID\tText\tQuestion\tAnswer\n1\t"글" 뒤\t물음\tTRUE\n'
+    path = write_boolq(tmp_path, text) / "BoolQ" / "train.tsv"
+    (row,) = load_task("boolq", tmp_path).train
+    assert row["paragraph"] == pandas.read_csv(path, sep="\t")["Text"][0] == "글 뒤"
+
+
+def test_a_quote_that_never_closes_swallows_no_rows_of_kobest(tmp_path):
+    good = "1\t글\t물음\tTRUE\n"
+    text = f'ID\tText\tQuestion\tAnswer\n{good}2\t글\t물음\t"TRUE\n{good}'
+    with pytest.raises(DataError, match=r"train\.tsv line 3 has a quotation mark"):
+        load_task("boolq", write_boolq(tmp_path, text))
 
 
 @pytest.mark.parametrize(

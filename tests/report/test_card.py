@@ -12,10 +12,12 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from huggingface_hub.utils import validate_repo_id
 
-from kot_platypus.recipe import Recipe, SourceSection
+from kot_platypus.recipe import Recipe, SourceSection, load_recipe
 from kot_platypus.report.badges import list_badges, write_badge
 from kot_platypus.report.card import describe_source, escape_markdown, fence, render_card
 from kot_platypus.report.metadata import describe_model
+from kot_platypus.report.page import render_page
+from kot_platypus.report.tables import tabulate_machine
 from kot_platypus.results import RunResults, load_results
 
 from .run_builder import ATTACK, SHOTS, TASKS
@@ -100,6 +102,33 @@ def test_licence_and_base_model_are_stated_only_where_known(
     assert data.license == licence
     assert data.base_model == base
     assert "/home/me" not in card
+
+
+@pytest.mark.parametrize("override", ["model.name=/models/tiny-llama-ko", "train.num_epochs=7"])
+def test_a_shipped_recipe_that_ran_otherwise_is_not_described_as_shipped(
+    results: RunResults, override: str
+) -> None:
+    shipped, other = load_recipe("demo"), load_recipe("demo", [override])
+    said = "Gemma 3 270M learns to reason"
+    assert said in render_card(results.model_copy(update={"recipe": shipped}))
+    for text in (
+        render_card(results.model_copy(update={"recipe": other})),
+        render_page(results.model_copy(update={"recipe": other})),
+    ):
+        assert said not in text
+        assert "under ten minutes" not in text
+    card = render_card(results.model_copy(update={"recipe": other}))
+    name = "tiny-llama-ko" if "tiny" in override else "google/gemma-3-270m"
+    (sentence,) = [line for line in card.splitlines() if line.startswith("This model is ")]
+    assert name in sentence
+
+
+def test_the_mark_of_a_changed_commit_is_kept(results: RunResults) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567-dirty"
+    manifests = {"merged": {"machine": {"commit": commit}}}
+    changed = results.model_copy(update={"manifests": manifests})
+    assert dict(tabulate_machine(changed))["commit"] == "0123456789ab-dirty"
+    assert "0123456789ab-dirty" in render_page(changed)
 
 
 def test_hub_data_is_listed_with_its_licence(results: RunResults) -> None:

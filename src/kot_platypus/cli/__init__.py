@@ -13,10 +13,12 @@ from kot_platypus.cli import leaderboard  # noqa: F401  isort: skip
 from kot_platypus.cli import pages  # noqa: F401  isort: skip
 from kot_platypus.cli import publishing  # noqa: F401  isort: skip
 from kot_platypus.cli.app import app
+from kot_platypus.cli.terminal import replace_unprintable
 
 __all__ = ["app", "main"]
 
 
 def main() -> None:
     """Run the command line."""
-    app()
+    with replace_unprintable():
+        app()

@@ -35,12 +35,14 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
     """
     from kot_platypus.models import build_empty_model, find_model, resolve_device, resolve_dtype
     from kot_platypus.progress import show_status
-    from kot_platypus.train.estimate import estimate_training, prepare_empty
-    from kot_platypus.train.measurement import measure_pass
 
     folder = find_model(recipe.model.name, recipe.model.revision)
-    device = resolve_device(recipe.model.device)
     architecture, origin = _find_architecture(recipe, folder)
+
+    from kot_platypus.train.estimate import estimate_training, prepare_empty  # loads torch
+    from kot_platypus.train.measurement import measure_pass
+
+    device = resolve_device(recipe.model.device)
     dtype = resolve_dtype(recipe.model.dtype, device, architecture)
     model = build_empty_model(architecture, trust_remote_code=recipe.model.trust_remote_code)
     model = prepare_empty(model, recipe.train, dtype)

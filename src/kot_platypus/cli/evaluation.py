@@ -20,6 +20,7 @@ from kot_platypus.cli.options import (
     ProtocolName,
     TrustRemoteCode,
     example,
+    find_subject,
     hold_folder,
     print_screen,
     require_new_file,
@@ -122,7 +123,6 @@ def _evaluate_direct(
 ) -> None:
     from kot_platypus.evaluate.choices import evaluate_choices
     from kot_platypus.evaluate.protocols import load_protocol
-    from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
     from kot_platypus.recipe import EvaluateSection
 
@@ -133,9 +133,8 @@ def _evaluate_direct(
         num_fewshot=parse_counts("--num-fewshot", num_fewshot),
         max_batch_tokens=batch_tokens,
     )
-    folder = resolve_model(model)
     with hold_folder(out):
-        evaluate_choices(out, folder, section, **local)
+        evaluate_choices(out, find_subject(model, local["adapter"]), section, **local)
     if is_main_process():
         from kot_platypus.report.summary import scores_table
 
@@ -180,7 +179,6 @@ def lm_eval(
     To share the work: torchrun --nproc-per-node N -m kot_platypus lm-eval ...
     """
     from kot_platypus.evaluate.catalogue import Selection, evaluate_catalogue
-    from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
 
     require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
@@ -190,7 +188,7 @@ def lm_eval(
     with hold_folder(out):
         evaluate_catalogue(
             out,
-            resolve_model(model),
+            find_subject(model, adapter),
             selection,
             adapter=adapter,
             dtype=dtype,

@@ -83,6 +83,16 @@ def require_file(path: Path, option: str) -> None:
         )
 
 
+def find_subject(model: str, adapter: Path | None = None) -> Path:
+    """The model's folder, once the adapter is known to be one: both before anything heavy loads."""
+    from kot_platypus.models import resolve_model
+    from kot_platypus.models.adapters import require_adapter
+
+    if adapter is not None:
+        require_adapter(adapter)
+    return resolve_model(model)
+
+
 def require_new_file(path: Path | None) -> None:
     """Refuse a path that no file can have, before the work rather than after it."""
     if path and (path.is_dir() or any(p.exists() and not p.is_dir() for p in path.parents)):

@@ -54,10 +54,10 @@ def show_app(
     ] = None,
 ) -> None:
     """Show runs in a browser: chat, results, data, training. This machine only by default."""
-    require_extra("gradio", "app", "the page of kot app")
     from kot_platypus.app.runs import open_runs
 
     opened = open_runs(runs)
+    require_extra("gradio", "app", "the page of kot app")
     if space is not None:
         from kot_platypus.app.space import write_space
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from kot_platypus.cli.options import hold_folder, print_screen
+from kot_platypus.cli.options import find_subject, hold_folder, print_screen
 from kot_platypus.errors import UsageError
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _find_subject(
 ) -> tuple[Subject, Template]:
     from kot_platypus.artifacts import read_json
     from kot_platypus.evaluate.subjects import LocalModel, ServedModel
-    from kot_platypus.models import ADAPTER_INFO, resolve_model
+    from kot_platypus.models import ADAPTER_INFO
     from kot_platypus.prompts import Template, load_template
 
     if (options.engine == "openai") != (options.base_url is not None):
@@ -165,7 +165,7 @@ def _find_subject(
             )
         served = ServedModel(model, options.base_url, max_requests=options.at_once)
         return served, load_template(options.template)
-    folder = resolve_model(model)
+    folder = find_subject(model, local["adapter"])
     subject = LocalModel(folder, **local, max_rows=options.at_once)
     if options.template is not None:
         return subject, load_template(options.template)

@@ -13,6 +13,7 @@ from kot_platypus.cli.options import (
     Out,
     Sets,
     example,
+    find_subject,
     hold_folder,
     print_screen,
     require_file,
@@ -21,6 +22,11 @@ from kot_platypus.errors import UsageError
 
 if TYPE_CHECKING:
     from kot_platypus.recipe import Recipe
+
+TrainingRows = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+    typer.Option("--data", help="Your rows: JSONL, JSON, CSV or Parquet."),
+]
 
 
 @app.command(epilog=example("kot run demo", "kot run demo --set train.num_epochs=2 --out runs/b"))
@@ -81,10 +87,7 @@ def recipes(
 )
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
-    data: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--data", help="Your rows: JSONL, JSON, CSV or Parquet."),
-    ] = None,
+    data: TrainingRows = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--out", help="Folder to write; an interrupted one goes on."),
@@ -126,10 +129,11 @@ def train(
         )
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
-    from kot_platypus.train.fit import train_adapter
 
-    base = resolve_model(loaded.model.name, loaded.model.revision)
     with hold_folder(out):
+        base = resolve_model(loaded.model.name, loaded.model.revision)
+        from kot_platypus.train.fit import train_adapter  # loads torch: nothing is misspelt now
+
         train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
     if is_main_process():
         print(out / ("model" if loaded.train.method == "full" else "adapter"))
@@ -157,12 +161,12 @@ def merge(
     model: ModelName = "gemma-3-270m",
 ) -> None:
     """Merge an adapter into its base: a plain transformers folder."""
-    from kot_platypus.models import resolve_model
-    from kot_platypus.train.merge import merge_adapter
-
     require_file(adapter / "adapter_config.json", "--adapter")
     with hold_folder(out):
-        merge_adapter(resolve_model(model), adapter, out)
+        base = find_subject(model, adapter)
+        from kot_platypus.train.merge import merge_adapter  # loads torch: nothing is misspelt now
+
+        merge_adapter(base, adapter, out)
     print(out)
 
 

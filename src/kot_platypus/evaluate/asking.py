@@ -22,6 +22,7 @@ from kot_platypus.artifacts import hash_value
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.generation import Prompt
 from kot_platypus.evaluate.protocols import Protocol, TaskPrompt, load_data, order_documents
+from kot_platypus.evaluate.tasks import compose
 from kot_platypus.formats import read_rows
 from kot_platypus.prompts import Template
 from kot_platypus.records import Example, Message
@@ -80,11 +81,20 @@ def load_problems(path: Path, limit: int | None = None) -> list[Asked]:
                 expected="a source and a target",
                 hint="Leave the row out, or give its answer as `target`.",
             )
-        source = f"{row.source}\n\n{row.input}" if row.input else row.source
-        questions.append(Asked(row.task, doc_id, source, row.target))
+        questions.append(Asked(row.task, doc_id, _join_input(row), row.target))
     if not questions:
         raise DataError(f"{path} holds no rows", expected="questions", hint="Check --problems.")
     return questions
+
+
+def _join_input(row: Example) -> str:
+    return f"{row.source}\n\n{row.input}" if row.input else row.source
+
+
+def leave_out(question: Asked, shots: Sequence[Example]) -> list[Example]:
+    """The worked examples but the question itself, which would show its answer."""
+    own = compose(" ".join(question.source.split()))
+    return [shot for shot in shots if compose(" ".join(_join_input(shot).split())) != own]
 
 
 def load_choices(
@@ -122,9 +132,10 @@ def build_prompt(
 ) -> Prompt:
     """What the model reads: worked examples, the question, and how its answer is to begin.
 
-    In the template `chat` the examples are earlier turns of the conversation.
+    The question itself is left out of the examples. In the template `chat` the examples are
+    earlier turns of the conversation.
     """
-    source = question.source
+    source, shots = question.source, leave_out(question, shots)
     if question.instructed or template.chat:
         wording = load_wording()
         told = wording.at_once if way == "told" else wording.instruction

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kot_platypus.artifacts import (
-    Stage,
-    describe_machine,
-    hash_file,
-    hash_value,
-    write_json,
-    write_text,
-)
+from kot_platypus.artifacts import MANIFEST, Stage, describe_machine, write_json, write_text
 from kot_platypus.errors import DataError, ModelError, require_extra
+from kot_platypus.evaluate.history import name_subject
 from kot_platypus.evaluate.store import RequestStore, make_model_key
+from kot_platypus.evaluate.task_files import hash_task_files
 from kot_platypus.models import fingerprint_model, resolve_device, resolve_dtype
 from kot_platypus.processes import ask_main, is_main_process
 from kot_platypus.progress import show_status
@@ -34,8 +31,6 @@ if TYPE_CHECKING:
 
 RESULTS = "results.json"
 TABLE = "table.md"
-_TASK_FILES = ("*.yaml", "*.yml", "*.py", "*.json", "*.jsonl", "*.csv", "*.tsv")
-"""What decides a task; caches that running it leaves beside them do not."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +81,18 @@ def evaluate_catalogue(
     Raises:
         KotError: anything wrong with the tasks, model or folder, or no lm-eval.
     """
-    require_extra("lm_eval", "lm-eval", "the tasks of lm-eval")
+    _require_files(selection)
+    manager = None
+    if not (out / MANIFEST).is_file():  # what is misspelt is said before torch is loaded
+        manager = open_catalogue(selection.include_path)
+        find_tasks(manager, selection.tasks)
     if dtype == "auto":  # only device and model can tell, and asking may load torch
         dtype = resolve_dtype(dtype, resolve_device(device), model_path)
     fingerprint = fingerprint_model(model_path, adapter)
     stage = _open_stage(out, selection, fingerprint, dtype)
     if ask_main(lambda: stage.is_done):
         return
-    manager = open_catalogue(selection.include_path)
+    manager = manager or open_catalogue(selection.include_path)
     tasks = load_tasks(manager, selection.tasks, selection.num_fewshot)
     ask_main(stage.begin)
     device = resolve_device(device)
@@ -112,7 +111,12 @@ def evaluate_catalogue(
     )
     results = _run_tasks(lm, manager, tasks, selection)
     if results is not None and is_main_process():
-        facts = {"model": fingerprint, "dtype": dtype, "versions": describe_machine()}
+        facts = {
+            "model": fingerprint,
+            "name": name_subject(model_path, adapter),
+            "dtype": dtype,
+            "versions": describe_machine(),
+        }
         write_results(out, {**results, "kot": facts})
         stage.finish()
 
@@ -121,28 +125,37 @@ def _open_stage(out: Path, selection: Selection, fingerprint: str, dtype: str) -
     asked = asdict(selection)
     folder = asked.pop("include_path")
     config = {**asked, "dtype": dtype, "lm_eval": version("lm_eval")}
-    inputs = {"model": fingerprint}
-    if folder is not None:  # what lies there decides, not where it lies
-        found = (path for pattern in _TASK_FILES for path in folder.rglob(pattern))
-        inputs["tasks"] = hash_value({str(f.relative_to(folder)): hash_file(f) for f in found})
-    inputs |= {task: hash_file(Path(task)) for task in selection.tasks if Path(task).is_file()}
+    inputs = {"model": fingerprint, **hash_task_files(folder, selection.tasks)}
     return Stage(out, "lm-eval", config=config, inputs=inputs)
+
+
+def _require_files(selection: Selection) -> None:
+    """Raise KotError unless lm-eval, the folder and the files of tasks are there."""
+    for switch in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+        os.environ.setdefault(switch, "1")  # read when they are first imported, with lm-eval
+    require_extra("lm_eval", "lm-eval", "the tasks of lm-eval")
+    folder = selection.include_path
+    if folder is not None and not folder.is_dir():
+        raise DataError(
+            f"{folder} is no folder",
+            expected="one with task files of lm-eval",
+            hint="Check --include-path.",
+        )
+    for name in selection.tasks:
+        if name.endswith((".yaml", ".yml")) and not Path(name).is_file():
+            raise DataError(
+                f"{name} does not exist", expected="that task's file", hint="Check --tasks."
+            )
 
 
 # --- tasks -------------------------------------------------------------------------------------
 
 
 def open_catalogue(include_path: Path | None = None) -> TaskManager:
-    """lm-eval's index of its tasks and of those in ``include_path``. Raises DataError."""
+    """lm-eval's index of its tasks and of those in ``include_path``."""
     from lm_eval.tasks import TaskManager
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # its warnings are for its own users
-    if include_path is not None and not include_path.is_dir():
-        raise DataError(
-            f"{include_path} is no folder",
-            expected="one with task files of lm-eval",
-            hint="Check --include-path.",
-        )
     with show_status("Reading lm-eval's catalogue"):
         return TaskManager(include_path=include_path)
 
@@ -229,15 +242,30 @@ def _run_tasks(
             expected="one, as instruction-tuned models have",
             hint="Leave out --apply-chat-template.",
         )
-    results: dict[str, Any] | None = simple_evaluate(
-        model=lm,
-        tasks=tasks,
-        task_manager=manager,
-        num_fewshot=selection.num_fewshot,
-        limit=selection.limit,
-        apply_chat_template=selection.apply_chat_template,
-    )
+    with _silence_git():
+        results: dict[str, Any] | None = simple_evaluate(
+            model=lm,
+            tasks=tasks,
+            task_manager=manager,
+            num_fewshot=selection.num_fewshot,
+            limit=selection.limit,
+            apply_chat_template=selection.apply_chat_template,
+        )
     return results
+
+
+@contextmanager
+def _silence_git() -> Iterator[None]:
+    """Without git's complaint, on lm-eval's way to the commit of a folder that has none."""
+    from lm_eval import evaluator
+    from lm_eval.loggers.utils import get_commit_from_path
+
+    ask_git = evaluator.get_git_commit_hash
+    evaluator.get_git_commit_hash = lambda: get_commit_from_path(Path.cwd())
+    try:
+        yield
+    finally:
+        evaluator.get_git_commit_hash = ask_git
 
 
 # --- results -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from kot_platypus.artifacts import (
     write_json,
     write_jsonl,
 )
+from kot_platypus.evaluate.history import name_subject
 from kot_platypus.evaluate.metrics import summarise_samples
 from kot_platypus.evaluate.protocols import Protocol, build_questions, load_data, load_protocol
 from kot_platypus.evaluate.store import QuestionScores, ScoreStore, make_model_key
@@ -85,6 +86,7 @@ def evaluate_choices(
     prompts = {name: protocol.fingerprint_task(name) for name in names}
     about: dict[str, Any] = {
         "model": fingerprint_model(model_path, adapter),
+        "name": name_subject(model_path, adapter),
         "protocol": {
             "name": protocol.name,
             "fingerprint": hash_value(prompts),

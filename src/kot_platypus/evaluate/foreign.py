@@ -65,6 +65,7 @@ class _Count(Part):
 
 class _Ours(Part):
     model: str
+    name: str = ""
     dtype: str = ""
 
 
@@ -115,7 +116,8 @@ def read_lm_eval(facts: Mapping[str, Any], source: Source) -> list[PastScore]:
     part = parse_part(_LmEval, facts)
     model, key = _identify_model(part.config)
     if part.kot is not None:
-        model, key = source.name, f"{part.kot.model} {part.kot.dtype}"
+        named = part.kot.name or f"{model} ({source.name})"  # older files may hide an adapter
+        model, key = make_printable(named), f"{part.kot.model} {part.kot.dtype}"
     place = source.place
     if part.date is not None:
         made = format_date(datetime.fromtimestamp(part.date, UTC))
@@ -125,7 +127,8 @@ def read_lm_eval(facts: Mapping[str, Any], source: Source) -> list[PastScore]:
         is_group = bool(part.group_subtasks.get(figure.task))
         n = _count_samples(part, figure.task)
         measured = None if is_group else measure_samples(source.path, figure)
-        ci95, interval = measured or _from_stderr(figure) or (None, None)
+        n = n if n is not None or is_group else infer_count(figure)
+        ci95, interval = measured or _from_stderr(figure, n) or (None, None)
         scores.append(
             PastScore(
                 **place,
@@ -141,7 +144,7 @@ def read_lm_eval(facts: Mapping[str, Any], source: Source) -> list[PastScore]:
                 value=figure.value,
                 ci95=ci95,
                 interval=interval,
-                n=n if n is not None or is_group else infer_count(figure),
+                n=n,
             )
         )
     return _require_some(scores)
@@ -188,7 +191,7 @@ def _fingerprint_task(part: _LmEval, task: str) -> str:
     asked: dict[str, Any] = {
         "prompts": prompts,
         "versions": {each: part.versions.get(each) for each in tasks},
-        "generation": part.config.gen_kwargs,
+        "generation": part.config.gen_kwargs or None,  # lm-eval's command writes {} for none
         "seed": part.config.fewshot_seed,
         "chat_template": part.chat_template_sha,
         "system_instruction": part.system_instruction_sha,
@@ -238,7 +241,8 @@ def read_old_harness(facts: Mapping[str, Any], source: Source) -> list[PastScore
     scores = []
     for figure in figures:
         version = part.versions.get(figure.task, "?")
-        ci95, interval = _from_stderr(figure) or (None, None)
+        n = counts.get(figure.task, _count_limit(part.config.limit))
+        ci95, interval = _from_stderr(figure, n) or (None, None)
         scores.append(
             PastScore(
                 **source.place,
@@ -254,7 +258,7 @@ def read_old_harness(facts: Mapping[str, Any], source: Source) -> list[PastScore
                 value=figure.value,
                 ci95=ci95,
                 interval=interval,
-                n=counts.get(figure.task, _count_limit(part.config.limit)),
+                n=n,
             )
         )
     return _require_some(scores)
@@ -291,15 +295,21 @@ def _identify_model(config: _Config) -> tuple[str, str]:
         args = {name.strip(): value.strip() for name, _, value in pairs}
     identity = {name: str(v) for name, v in args.items() if name not in _NOT_THE_MODEL}
     name = next((identity[n] for n in ("pretrained", "model", "path") if n in identity), "")
-    name = name_model(name) or str(config.model or "a model without a name")
+    name = name_model(name or str(config.model or "a model without a name"))
     notes = [f"{n} {name_model(identity[n])}" for n in _SHOWN if n in identity]
     shown = f"{name} ({', '.join(notes)})" if notes else name
     return make_printable(shown), hash_value([str(config.model), identity])
 
 
-def _from_stderr(figure: _Figure) -> Interval | None:
+def _from_stderr(figure: _Figure, n: int | None) -> Interval | None:
     if figure.stderr is None:
         return None
+    if figure.stderr == 0:  # all answers alike: no spread, which is not to say no doubt
+        if n is None or figure.value not in (0, 1) or any(m in figure.metric for m in _UNBOUNDED):
+            return None
+        from kot_platypus.evaluate.metrics import wilson_interval
+
+        return wilson_interval(round(figure.value * n), n), "wilson"
     reach = Z95 * figure.stderr
     return (figure.value - reach, figure.value + reach), "stderr"
 

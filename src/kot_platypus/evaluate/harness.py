@@ -35,7 +35,7 @@ from kot_platypus.processes import (
     process_rank,
     share_all,
 )
-from kot_platypus.progress import console, show_progress
+from kot_platypus.progress import Advance, console, show_progress
 
 require_extra("lm_eval", "lm-eval", "the tasks of lm-eval")
 
@@ -117,6 +117,7 @@ class KotLM(HFLM):  # type: ignore[misc]
                 folder, trust_remote_code=trust, add_bos_token=bos
             )
         self._encoded: dict[str, list[int]] = {}
+        self._advance: Advance = lambda n: None
         with _silence_hflm():
             super().__init__(pretrained=pretrained, tokenizer=tokenizer, **options)
         self.scorer = Scorer(self.model, max_batch_tokens=max_batch_tokens)
@@ -131,7 +132,7 @@ class KotLM(HFLM):  # type: ignore[misc]
         # As TemplateLM._encode_pair asks for them: trailing spaces go to the continuation.
         texts = (text for a, b in pairs if a for text in (a.rstrip(), a + b))
         self._encoded = self._encode_all(list(dict.fromkeys(texts)))
-        answers: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm)
+        answers: list[tuple[float, bool]] = super().loglikelihood(requests, True)
         self._encoded = {}
         return answers
 
@@ -214,8 +215,14 @@ class KotLM(HFLM):  # type: ignore[misc]
         """What the model writes after each context, as HFLM generates it."""
         num = count_processes()
         mine = requests[process_rank() :: num]
-        texts = share_all(super().generate_until(mine, disable_tqdm) if mine else [])
+        with show_progress("Generating", len(requests), "texts") as self._advance:
+            texts = share_all(super().generate_until(mine, True) if mine else [])
         return [texts[index % num][index // num] for index in range(len(requests))]
+
+    def _model_generate(self, context: Any, *arguments: Any, **options: Any) -> Any:
+        tokens = super()._model_generate(context, *arguments, **options)
+        self._advance(len(context) * count_processes())
+        return tokens
 
     def _cut(
         self, text: tuple[str, str] | None, context: list[int], continuation: list[int]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kot_platypus.artifacts import MANIFEST, hash_value, read_json, read_manifest
 from kot_platypus.errors import DataError, KotError
+from kot_platypus.models import EMBEDDED_MODEL
 from kot_platypus.records import PastScore, SkippedFile
 
 RESULTS = "results.json"
@@ -62,6 +64,7 @@ class _Choices(Part):
     """``results.json`` of kot eval."""
 
     model: str
+    name: str = ""
     dtype: str = ""
     protocol: _Protocol
     data: dict[str, str]
@@ -128,8 +131,13 @@ def gather_scores(folder: Path) -> tuple[list[PastScore], list[SkippedFile]]:
         (scores if source.is_named_by_run else unnamed).extend(found)
     # A model that was scored again has the name that it has in its run.
     names = {score.model_key: score.model for score in scores}
+    keys: dict[str, set[str]] = {}
+    for score in unnamed:
+        keys.setdefault(score.model, set()).add(score.model_key)
     for score in unnamed:
         name = names.get(score.model_key, score.model)
+        if name == score.model and len(keys[name]) > 1:  # two models of one name
+            name = f"{name} ({PurePath(score.file).parent})"
         scores.append(score.model_copy(update={"model": name}))
     return scores, skipped
 
@@ -185,9 +193,23 @@ def _name_in_run(run: Path, who: str) -> str:
 
 
 def name_model(name: str) -> str:
-    """A Hub id as it is, a local path without its folders: these are nobody else's business."""
+    """A Hub id as it is, a local path without its folders: these are nobody else's business.
+
+    A folder of the Hub's cache, or of ours, goes by the model's id.
+    """
     local = name.startswith(("/", ".", "~")) or "\\" in name
-    return PurePath(name.replace("\\", "/")).name if local else name
+    if not local:
+        return name
+    path = PurePath(name.replace("\\", "/"))
+    if path.parent.name == "snapshots":
+        return path.parent.parent.name.removeprefix("models--").replace("--", "/")
+    return re.sub(rf"^({EMBEDDED_MODEL})-[0-9a-f]{{12}}$", r"\1", path.name)
+
+
+def name_subject(model: Path, adapter: Path | None = None) -> str:
+    """What to call a model folder, with the adapter on top."""
+    parts = [model, adapter] if adapter else [model]
+    return make_printable(" + ".join(name_model(str(part.absolute())) for part in parts))
 
 
 def make_printable(text: object) -> str:
@@ -245,7 +267,9 @@ def _read_choices(part: _Choices, source: Source) -> list[PastScore]:
     return [
         PastScore(
             **source.place,
-            model=source.name,
+            model=source.name
+            if source.is_named_by_run
+            else make_printable(part.name) or source.name,
             model_key=f"{part.model} {part.dtype}",
             protocol=make_printable(part.protocol.name),
             fingerprint=part.protocol.tasks.get(task, part.protocol.fingerprint),

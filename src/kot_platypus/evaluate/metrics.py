@@ -18,7 +18,7 @@ Metric = dict[str, Any]
 NUM_RESAMPLES = 1000
 UNPARSED = -1
 """The prediction of who stated nothing: never right, and no label to average over."""
-_Z95 = float(norm.ppf(0.975))
+Z95 = float(norm.ppf(0.975))
 
 
 def summarise_samples(samples: Sequence[Sample], *, seed: int = 42) -> dict[str, Any]:
@@ -52,10 +52,14 @@ def measure_accuracy(golds: ArrayLike, preds: ArrayLike) -> Metric:
 def measure_f1(golds: ArrayLike, preds: ArrayLike, *, seed: int = 42) -> Metric:
     """Macro F1 over the labels that occur (scikit-learn's), with a bootstrap interval.
 
-    A prediction may be ``UNPARSED``.
+    Where all predictions are right, or all wrong, every resample is the same and a bootstrap says
+    nothing: macro F1 is then the accuracy, and so is its interval. A prediction may be
+    ``UNPARSED``.
     """
     golds, preds = np.asarray(golds), np.asarray(preds)
     value = compute_plain_f1(golds, preds)
+    if (correct := int((golds == preds).sum())) in (0, golds.size):
+        return {"value": value, "ci95": list(wilson_interval(correct, golds.size))}
     resampled = compute_macro_f1(resample_confusions(golds, preds, seed=seed))
     low, high = np.percentile(resampled, [2.5, 97.5])
     return {"value": value, "ci95": [float(low), float(high)]}
@@ -71,9 +75,9 @@ def wilson_interval(correct: int, n: int) -> tuple[float, float]:
     """The 95 % interval of a proportion (Wilson 1927). (0, 1) when nothing was counted."""
     if n == 0:
         return 0.0, 1.0
-    p, z2 = correct / n, _Z95**2
+    p, z2 = correct / n, Z95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z95 / (1 + z2 / n) * ((p * (1 - p) / n + z2 / (4 * n * n)) ** 0.5)
+    half = Z95 / (1 + z2 / n) * ((p * (1 - p) / n + z2 / (4 * n * n)) ** 0.5)
     low = 0.0 if correct == 0 else centre - half
     high = 1.0 if correct == n else centre + half
     return low, high

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
 from scipy.stats import binomtest
 
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.metrics import (
     NUM_RESAMPLES,
     UNPARSED,
+    Z95,
     compute_macro_f1,
     compute_plain_f1,
 )
@@ -111,8 +113,9 @@ def compare_paired(correct_a: ArrayLike, correct_b: ArrayLike, *, seed: int = 42
 
     Returns:
         ``{"n", "difference": {"value", "ci95"}, "right_alone": {"a", "b"}, "p_value"}``: a minus b
-        in accuracy, with a paired bootstrap interval; how many questions only one of them gets
-        right; and the exact McNemar test's two-sided p-value.
+        in accuracy, with a paired bootstrap interval, or Tango's where no question, or only
+        questions of one side, tell them apart; how many questions only one of them gets right; and
+        the exact McNemar test's two-sided p-value.
 
     Raises:
         DataError: different numbers of questions, or none.
@@ -121,17 +124,45 @@ def compare_paired(correct_a: ArrayLike, correct_b: ArrayLike, *, seed: int = 42
     _check_lengths(a, b)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     n = a.size
-    # A question moves the difference by +1, -1 or 0, so resampling needs only their counts.
-    shares = [only_a / n, only_b / n, (n - only_a - only_b) / n]
-    draws = np.random.default_rng(seed).multinomial(n, shares, size=NUM_RESAMPLES)
+    if 0 in (only_a, only_b):  # no resample would turn to the other side
+        difference = {"value": (only_a - only_b) / n, "ci95": tango_interval(only_a, only_b, n)}
+    else:
+        # A question moves the difference by +1, -1 or 0, so resampling needs only their counts.
+        shares = [only_a / n, only_b / n, (n - only_a - only_b) / n]
+        draws = np.random.default_rng(seed).multinomial(n, shares, size=NUM_RESAMPLES)
+        difference = _summarise((only_a - only_b) / n, (draws[:, 0] - draws[:, 1]) / n)
     discordant = only_a + only_b
     p_value = binomtest(only_a, discordant).pvalue if discordant else 1.0
     return {
         "n": n,
-        "difference": _summarise((only_a - only_b) / n, (draws[:, 0] - draws[:, 1]) / n),
+        "difference": difference,
         "right_alone": {"a": only_a, "b": only_b},
         "p_value": float(p_value),
     }
+
+
+def tango_interval(only_a: int, only_b: int, n: int) -> list[float]:
+    """The 95 % score interval of a difference of paired proportions, (only_a - only_b) / n.
+
+    Tango 1998, Statistics in Medicine 17:891-908: the differences that a score test would not
+    reject. It is as wide as it should be also where all differences go one way.
+    """
+
+    def score(delta: float) -> float:
+        # ``share``: of questions that only b gets right, likeliest where the difference is delta.
+        b = (2 * n - only_a + only_b) * delta - only_a - only_b
+        root = np.sqrt(max(0.0, b * b + 8 * n * only_b * delta * (1 - delta)))
+        share = (root - b) / (4 * n)
+        variance = n * (2 * share + delta * (1 - delta))
+        return float((only_a - only_b - n * delta) / np.sqrt(max(variance, 1e-300)))
+
+    value, edge = (only_a - only_b) / n, 1 - 1e-12
+    low, high = -1.0, 1.0
+    if score(-edge) > Z95:
+        low = brentq(lambda delta: score(delta) - Z95, -edge, value)
+    if score(edge) < -Z95:
+        high = brentq(lambda delta: score(delta) + Z95, value, edge)
+    return [float(low), float(high)]
 
 
 def compare_f1(
@@ -146,7 +177,9 @@ def compare_f1(
         seed: Of the bootstrap.
 
     Returns:
-        ``{"n", "difference": {"value", "ci95"}}``. Macro F1 has no exact test, so no p-value.
+        ``{"n", "difference": {"value", "ci95"}}``. Macro F1 has no exact test, so no p-value. Where
+        all resamples are the same (equal predictions; all right against all wrong) its difference
+        is that of the accuracy, and so is its interval.
 
     Raises:
         DataError: different numbers of questions, or none.
@@ -167,6 +200,9 @@ def compare_f1(
 
     differences = measure(triples[1]) - measure(triples[2])
     value = _measure_f1(gold, a) - _measure_f1(gold, b)
+    accuracy = compare_paired(a == gold, b == gold)["difference"]
+    if np.ptp(differences) < 1e-12 and abs(value - accuracy["value"]) < 1e-12:
+        return {"n": gold.size, "difference": accuracy}
     return {"n": gold.size, "difference": _summarise(value, differences)}
 
 

@@ -22,12 +22,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError, RecipeError, UsageError
+from kot_platypus.evaluate.own_tasks import load_own_task
 from kot_platypus.evaluate.tasks import (
     COLUMNS,
     Document,
     TaskData,
     TaskFiles,
-    load_own_task,
+    compose,
+    hash_texts,
     load_task,
 )
 from kot_platypus.records import Question, Request
@@ -64,10 +66,17 @@ class TaskPrompt(_Part):
         columns = (column for texts in self.words.values() for column in texts)
         return sorted({*(names - self.words.keys()), *columns})
 
+    @property
+    def list_column(self) -> str | None:
+        """The column that lists the choices, where a single template stands for all."""
+        return _list_names(self.choices)[0] if isinstance(self.choices, str) else None
+
     @model_validator(mode="after")
     def _check(self) -> TaskPrompt:
         if isinstance(self.choices, str) and len(_list_names(self.choices)) != 1:
             raise ValueError("choices: a single template names the one column that lists them")
+        if self.list_column in _list_names(self.context):
+            raise ValueError(f"context: {{{self.list_column}}} is a list of choices, and no text")
         if self.shot_choices and len(self.shot_choices) != len(self.choices):
             raise ValueError("shot_choices: as many as choices")
         if self.data is not None and self.data.label != "label" and "label" in self.columns:
@@ -113,7 +122,7 @@ class TaskPrompt(_Part):
         words = {}
         for name, columns in self.words.items():
             for column, texts in columns.items():
-                value = document[column].strip()
+                value = compose(document[column].strip())
                 if value not in texts:
                     raise DataError(
                         f"a document has {column} {value!r}",
@@ -269,7 +278,7 @@ def load_data(protocol: Protocol, task: str, kobest_dir: str | Path | None = Non
     if prompt.data is None:
         data = load_task(task, kobest_dir)
     else:
-        data = load_own_task(task, prompt.data, prompt.columns)
+        data = load_own_task(task, prompt.data, prompt.columns, prompt.list_column)
     for document in (*data.train, *data.test):
         num_choices = len(prompt.render_choices(document))
         if document["label"] >= num_choices:
@@ -289,18 +298,13 @@ def build_questions(
     Args:
         protocol: Prompts, order and seeds.
         data: The task's documents.
-        num_fewshot: Shots before each question, drawn from ``data.train``.
+        num_fewshot: Shots before each question, drawn from ``data.train`` without the question
+            itself where ``data.repeated`` has it.
         limit: Keep the first N questions (all when None).
 
     Raises:
         DataError: fewer training documents than shots, or a label beyond the choices.
     """
-    if num_fewshot > len(data.train):
-        raise DataError(
-            f"{data.task} has {len(data.train)} training documents",
-            expected=f"at least the {num_fewshot} shots asked for",
-            hint="Ask for fewer shots.",
-        )
     documents, generator = order_documents(protocol, data)
     fingerprint = protocol.fingerprint_task(data.task)
     return [
@@ -310,11 +314,29 @@ def build_questions(
             data.task,
             doc_id,
             document,
-            generator.sample(data.train, num_fewshot),
+            _draw_shots(generator, data, document, num_fewshot),
             fingerprint,
         )
         for doc_id, document in enumerate(documents[:limit])
     ]
+
+
+def _draw_shots(
+    generator: random.Random, data: TaskData, document: Document, num_fewshot: int
+) -> list[Document]:
+    """Training documents, of a task of the user's own never the question itself."""
+    pool = data.train
+    if data.repeated and (own := hash_texts(document)) in data.repeated:
+        pairs = zip(data.train, data.train_hashes, strict=True)
+        pool = tuple(shot for shot, its_hash in pairs if its_hash != own)
+    if num_fewshot > len(pool):
+        others = "" if pool is data.train else " other than a question"
+        raise DataError(
+            f"{data.task} has {len(pool)} training documents{others}",
+            expected=f"at least the {num_fewshot} shots asked for",
+            hint="Ask for fewer shots.",
+        )
+    return generator.sample(pool, num_fewshot)
 
 
 def order_documents(protocol: Protocol, data: TaskData) -> tuple[list[Document], random.Random]:

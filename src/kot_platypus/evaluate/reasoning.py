@@ -30,6 +30,7 @@ from kot_platypus.evaluate.asking import (
     build_prompt,
     complete_output,
     hash_questions,
+    leave_out,
     match_choice,
     normalise_answer,
     split_rationale,
@@ -48,6 +49,7 @@ from kot_platypus.evaluate.protocols import Protocol
 from kot_platypus.evaluate.store import ScoreStore
 from kot_platypus.evaluate.subjects import LocalModel, Subject
 from kot_platypus.processes import ask_main, is_main_process, share_all
+from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
 from kot_platypus.records import Attempt, Example, Judged, Outcome, Question, Request
 
@@ -118,6 +120,12 @@ def evaluate_reasoning(
         "num_fewshot": len(how.shots),
         **{name: value for name, value in subject.about.items() if name != "model"},
     }
+    if shown := sum(len(leave_out(each, how.shots)) < len(how.shots) for each in questions):
+        config["left_out_of_own_shots"] = shown  # texts from before they were are no match
+        print_notice(
+            f"{shown:,} of {len(questions):,} questions are among the worked examples too: they "
+            "are asked without themselves"
+        )
     shots = hash_value([shot.model_dump() for shot in how.shots])
     inputs = {"model": subject.identity, "questions": about["questions"], "shots": shots}
     stage = Stage(out, "reasoning", config=config, inputs=inputs)
@@ -130,7 +138,7 @@ def evaluate_reasoning(
     write_jsonl(out / "answers.jsonl", attempts)
     write_jsonl(out / "samples.jsonl", outcomes)
     write_text(out / "changes.md", write_changes(outcomes, attempts))
-    facts = {**about, **config, "versions": describe_machine()}
+    facts = {"name": subject.name, **about, **config, "versions": describe_machine()}
     results = summarise_outcomes(outcomes, attempts, seed=how.seed)
     write_json(out / "results.json", {**facts, "results": results})
     stage.finish()

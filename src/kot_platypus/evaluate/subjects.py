@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kot_platypus.artifacts import hash_value
 from kot_platypus.evaluate.generation import Engine
+from kot_platypus.evaluate.history import name_subject
 from kot_platypus.evaluate.store import make_model_key
 from kot_platypus.models import (
     fingerprint_model,
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 class Subject(Protocol):
     """A model that writes."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
 
     @property
     def identity(self) -> str:
@@ -53,6 +58,11 @@ class LocalModel:
     trust_remote_code: bool = False
     max_rows: int = 32
     """The most texts that are generated at a time."""
+
+    @property
+    def name(self) -> str:
+        """The folder's name, and the adapter's."""
+        return name_subject(self.folder, self.adapter)
 
     @cached_property
     def identity(self) -> str:

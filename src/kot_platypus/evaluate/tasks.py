@@ -1,4 +1,4 @@
-"""Tasks' data: KoBEST's five in any of their forms, and tables of the user's own.
+"""Tasks' data: KoBEST's five in any of their forms, and the files of tasks.
 
 KoBEST (Kim et al. 2022, https://arxiv.org/abs/2204.04541) exists in two forms with different
 column names: the TSV files its authors publish, and ``skt/kobest_v1`` on the Hub. Whatever the
@@ -7,11 +7,11 @@ form, a document here has the Hub's columns, so one protocol fits both and their
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError, require_extra
+from kot_platypus.progress import print_notice
+from kot_platypus.tables import is_blank, iter_table
 
 MINI = "mini"
 """The name of the small set that is shipped with the package."""
@@ -56,7 +58,20 @@ COLUMNS = {task: tuple(columns) for task, columns in _COLUMNS.items()}
 
 _NUM_LABELS = {"boolq": 2, "copa": 2, "hellaswag": 4, "sentineg": 2, "wic": 2}
 _SPLITS = ("train", "test")
+SUFFIXES = (".tsv", ".jsonl", ".csv")
+"""Of a task's files."""
 _WORDS = {"false": 0, "true": 1}
+
+
+def compose(text: str) -> str:
+    """The text in NFC: files from macOS hold Korean as single letters, which look the same."""
+    return unicodedata.normalize("NFC", text)
+
+
+def hash_texts(document: Document) -> str:
+    """A hash of a document's texts, whatever its label, its spaces and its way to write Korean."""
+    texts = {name: value for name, value in document.items() if name != "label"}
+    return hash_value(compose(" ".join(json.dumps(texts, ensure_ascii=False).split())))
 
 
 @dataclass(frozen=True)
@@ -66,11 +81,22 @@ class TaskData:
     task: str
     train: tuple[Document, ...]
     test: tuple[Document, ...]
+    repeated: frozenset[str] = frozenset()
+    """The hashes (``hash_texts``) of test documents that are in ``train`` too, and are to be left
+    out of their own shots. Always empty for KoBEST, whose protocols do not look for them."""
 
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 of the documents, whatever files they came from."""
-        return hash_value({"task": self.task, "train": self.train, "test": self.test})
+        facts: dict[str, Any] = {"task": self.task, "train": self.train, "test": self.test}
+        if self.repeated:  # scores from before they were left out are no match
+            facts["left_out"] = sorted(self.repeated)
+        return hash_value(facts)
+
+    @cached_property
+    def train_hashes(self) -> tuple[str, ...]:
+        """``hash_texts`` of each training document."""
+        return tuple(map(hash_texts, self.train))
 
 
 class TaskFiles(BaseModel):
@@ -141,57 +167,8 @@ def _load_dev(task: str, kobest_dir: str | Path | None) -> tuple[Document, ...]:
         return ()
     folder = _find_task_folder(task, Path(kobest_dir).expanduser())
     names = ("dev", "validation")
-    found = (name for name in names if any((folder / f"{name}{s}").is_file() for s in _READERS))
+    found = (name for name in names if any((folder / f"{name}{s}").is_file() for s in SUFFIXES))
     return tuple(document for name in found for document in _read_split(task, folder, name))
-
-
-def load_own_task(task: str, source: TaskFiles, columns: Sequence[str]) -> TaskData:
-    """The documents of a task of the user's own: ``columns`` as they are, and the label.
-
-    Raises:
-        DataError: a missing file, or a row (named with its line) without a column or a label.
-    """
-
-    def read(path: Path | None) -> tuple[Document, ...]:
-        return tuple(_iter_own_rows(path, source, columns)) if path else ()
-
-    return TaskData(task, train=read(source.train), test=read(source.test))
-
-
-def _iter_own_rows(path: Path, source: TaskFiles, columns: Sequence[str]) -> Iterator[Document]:
-    if not path.is_file() or path.suffix not in _READERS:
-        raise DataError(
-            f"{path} {'has another suffix' if path.is_file() else 'does not exist'}",
-            expected=f"a table ending in {', '.join(_READERS)}, beside the protocol",
-            hint="Mend its `data`.",
-        )
-    found = False
-    for number, row in _READERS[path.suffix](path):
-        found = True
-        for name in (*columns, source.label):
-            if row.get(name) in (None, "", []):
-                raise DataError(
-                    f"{path} line {number} has no {name!r}",
-                    expected=f"the columns {', '.join(columns)} and the label {source.label}",
-                    hint="Mend that line, or the protocol's templates.",
-                )
-        label, known = str(row[source.label]).strip(), source.labels
-        if not (label in known if known else label.isdecimal()):
-            raise DataError(
-                f"{path} line {number} has the label {label!r}",
-                expected=f"one of {', '.join(known)}" if known else "a whole number from 0",
-                hint="Mend that line, or `labels` in the protocol's `data`.",
-            )
-        texts = {name: _as_text(row[name]) for name in columns}
-        yield {**texts, "label": known.index(label) if known else int(label)}
-    if not found:
-        raise DataError(
-            f"{path} holds no rows", expected="documents", hint="Check `data` in the protocol."
-        )
-
-
-def _as_text(cell: Any) -> Any:
-    return [str(element) for element in cell] if isinstance(cell, list) else str(cell)
 
 
 # --- files -------------------------------------------------------------------------------------
@@ -216,10 +193,11 @@ def _find_task_folder(task: str, root: Path) -> Path:
 
 
 def _read_split(task: str, folder: Path, split: str) -> Iterator[Document]:
-    for suffix, read in _READERS.items():
+    for suffix in SUFFIXES:
         path = folder / f"{split}{suffix}"
         if path.is_file():
-            return _parse_rows(task, path, read(path))
+            # The originals read these files with pandas, and so does this. The goldens tell.
+            return _parse_rows(task, path, read_rows(path, strict=False))
     raise DataError(
         f"{folder} has no {split} file",
         expected=f"{split}.tsv or {split}.jsonl",
@@ -227,33 +205,20 @@ def _read_split(task: str, folder: Path, split: str) -> Iterator[Document]:
     )
 
 
-def _read_table(path: Path, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    # The originals read these files with pandas, so a cell that begins with a quotation mark is
-    # quoted; the csv module agrees with pandas here. The goldens tell.
-    lines = read_text(path).replace("\r\n", "\n").split("\n")
-    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter)
-    header = next(reader)
-    for cells in _iter_cells(reader, path):
-        if not cells:
-            continue
-        if len(cells) != len(header):
+def read_rows(path: Path, *, strict: bool = True) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of a task's file and their lines; ``strict`` as in ``iter_table``."""
+    return _read_jsonl(path) if path.suffix.lower() == ".jsonl" else _read_table(path, strict)
+
+
+def _read_table(path: Path, strict: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, row in iter_table(path, strict=strict):
+        if None in row.values():
             raise DataError(
-                f"{path} line {reader.line_num} has {len(cells)} cells",
-                expected=f"{len(header)}, as in the header",
-                hint=f"Mend that line; cells are separated by {delimiter!r}.",
+                f"{path} line {number} has {sum(cell is not None for cell in row.values())} cells",
+                expected=f"{len(row)}, as in the header",
+                hint="Mend that line.",
             )
-        yield reader.line_num, dict(zip(header, cells, strict=True))
-
-
-def _iter_cells(reader: Any, path: Path) -> Iterator[list[str]]:
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise DataError(
-            f"{path} line {reader.line_num} cannot be read ({error})",
-            expected="a table whose quotation marks close",
-            hint="Mend that line; a quotation mark inside a quoted cell is written twice.",
-        ) from error
+        yield number, row
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -261,25 +226,24 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_refuse_twice)
             json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
         except ValueError:
             row = None
         if not isinstance(row, dict):
             raise DataError(
-                f"{path} line {number} is not a JSON object",
+                f"{path} line {number} is not a JSON object with each name once",
                 expected="one JSON object a line",
                 hint="Mend that line.",
             )
         yield number, row
 
 
-_READERS: dict[str, Callable[[Path], Iterator[tuple[int, dict[str, Any]]]]] = {
-    ".tsv": partial(_read_table, delimiter="\t"),
-    ".jsonl": _read_jsonl,
-    ".csv": partial(_read_table, delimiter=","),
-}
-"""Yield each row with its line number."""
+def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a name twice")
+    return row
 
 
 # --- rows --------------------------------------------------------------------------------------
@@ -289,20 +253,26 @@ def _parse_rows(
     task: str, path: Path, rows: Iterable[tuple[int, Mapping[str, Any]]]
 ) -> Iterator[Document]:
     """Rename columns to the Hub's, turn labels into ints, drop rows with an empty cell."""
-    found = False
+    count, dropped = 0, []
     for number, row in rows:
-        found = True
+        count += 1
         where = f"{path} line {number}"
         columns = _match_columns(task, where, row)
         cells = {name: row[column] for name, column in columns.items()}
-        if any(cell is None or not str(cell).strip() for cell in cells.values()):
+        if any(is_blank(cell) for cell in cells.values()):
+            dropped.append(number)
             continue
         from_one = task == "copa" and columns["label"] == "Answer"  # the authors count 1, 2
         label = _parse_label(task, where, cells.pop("label"), first=int(from_one))
         yield {**{name: str(cell) for name, cell in cells.items()}, "label": label}
-    if not found:
+    if not count:
         raise DataError(
             f"{path} holds no rows", expected=f"documents of {task}", hint="Download it again."
+        )
+    if dropped:
+        print_notice(
+            f"{path}: {len(dropped):,} of {count:,} rows are left out for an empty cell (the first "
+            f"in line {dropped[0]}): other questions, and other shots for all, than of a whole file"
         )
 
 

@@ -48,7 +48,8 @@ def find_model(name: str, revision: str | None = None) -> Path | None:
             return None
         folder = embedded_folder(importlib.import_module(PACKAGE))
         return folder if folder.is_dir() else None
-    if Path(name).expanduser().is_dir() or name.count("/") != 1:
+    is_path = name.startswith((".", "~", "/")) or name.count("/") != 1
+    if Path(name).expanduser().is_dir() or is_path:
         return resolve_model(name)
     import huggingface_hub
 

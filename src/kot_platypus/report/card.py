@@ -15,7 +15,13 @@ from kot_platypus.report.badges import list_badges, write_badge
 from kot_platypus.report.beside import describe_questions, put_beside
 from kot_platypus.report.limits import list_limits
 from kot_platypus.report.metadata import describe_model, find_hub_model
-from kot_platypus.report.page import list_ours, new_environment, write_command, write_eval_command
+from kot_platypus.report.page import (
+    describe_recipe,
+    list_ours,
+    new_environment,
+    write_command,
+    write_eval_command,
+)
 from kot_platypus.results import TUNED, Protocol, RunResults
 
 _OWN_DATA = {
@@ -53,9 +59,12 @@ def render_card(
     recipe = results.recipe
     ours = list_ours(results)
     beside = put_beside(ours, published)
+    description, notes = describe_recipe(recipe)
     return environment.get_template("card.md.jinja").render(
         metadata=Markup(describe_model(results).to_yaml().rstrip("\n")),
         recipe=recipe,
+        description=description.rstrip("."),
+        notes_of_recipe=notes,
         base=tables.name_hub_model(recipe),
         base_link=find_hub_model(recipe),
         method=METHOD_NAMES[recipe.train.method],

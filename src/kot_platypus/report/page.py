@@ -58,6 +58,15 @@ def mark_korean(text: object) -> Markup:
     return Markup('<span lang="ko">{}</span>' if has_hangul else "{}").format(text)
 
 
+def describe_recipe(recipe: Recipe) -> tuple[str, str]:
+    """Its description and notes; empty where they are a shipped recipe's that ran otherwise."""
+    for shipped in map(load_recipe, list_recipes()):
+        if shipped.description == recipe.description:
+            said, done = ((each.model.name, each.data, each.train) for each in (shipped, recipe))
+            return (recipe.description, recipe.notes) if said == done else ("", "")
+    return recipe.description, recipe.notes
+
+
 def _collect(results: RunResults, published: Sequence[str]) -> dict[str, Any]:
     recipe = results.recipe
     ours = list_ours(results)
@@ -65,6 +74,7 @@ def _collect(results: RunResults, published: Sequence[str]) -> dict[str, Any]:
     everyone = dict.fromkeys([*results.problems, *results.kobest, *results.losses])
     return {
         "recipe": recipe,
+        "described": describe_recipe(recipe),
         "base": wording.name_base(recipe),
         "benchmark": wording.name_benchmark(recipe),
         "headline": wording.write_headline(results),

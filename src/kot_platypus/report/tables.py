@@ -249,9 +249,15 @@ def tabulate_machine(results: RunResults) -> list[tuple[str, str]]:
         for key, value in manifest.get("machine", {}).items():
             if value is None:  # e.g. the commit of an installed package
                 continue
-            text = str(value)[:_COMMIT_CHARS] if key == "commit" else str(value)
+            text = _shorten_commit(str(value)) if key == "commit" else str(value)
             found.setdefault(key, {})[text] = None
     return [(key, " / ".join(values)) for key, values in found.items()]
+
+
+def _shorten_commit(commit: str) -> str:
+    """``0123456789abcdef-dirty`` -> ``0123456789ab-dirty``: the mark says that it was not that."""
+    name, dash, mark = commit.partition("-")
+    return name[:_COMMIT_CHARS] + dash + mark
 
 
 def tabulate_seconds(results: RunResults) -> list[tuple[str, str]]:
