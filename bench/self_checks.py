@@ -107,7 +107,7 @@ UNSOUND: dict[str, dict[str, Any]] = {
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def build_model(family: str, scale: float = 1.0) -> Any:
+def build_model(family: str, scale: float = 1.0, **changes: Any) -> Any:
     """A tiny model of random weights, its matrices multiplied by ``scale``."""
     kind, own = CONFIG_MAPPING[family.partition(",")[0]], {**SOUND, **UNSOUND}[family]
     known = {name for each in kind.__mro__ for name in getattr(each, "__annotations__", {})}
@@ -117,7 +117,7 @@ def build_model(family: str, scale: float = 1.0) -> Any:
         if alias in sizes and name in sizes:
             sizes.pop(alias)
     torch.manual_seed(0)
-    config = kind(**{**sizes, **own})
+    config = kind(**{**sizes, **own, **changes})
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     with torch.no_grad():
         for parameter in model.parameters():

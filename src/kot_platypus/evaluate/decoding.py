@@ -33,7 +33,7 @@ from kot_platypus.evaluate.generation import (
     make_seed,
     render_text,
 )
-from kot_platypus.evaluate.plain import find_max_length, read_logits, say_plain_way
+from kot_platypus.evaluate.plain import check_inputs, find_max_length, read_logits, say_plain_way
 from kot_platypus.evaluate.rows import RowCache
 from kot_platypus.evaluate.self_check import (
     CANNOT,
@@ -318,6 +318,7 @@ class LocalEngine:
                 expected=f"at most {limit}, which leaves {max_new_tokens} for the answer",
                 hint="Use fewer worked examples, --max-new-tokens, or a model that reads more.",
             )
+        check_inputs(self.model, [ids])
         return ids or [self.tokenizer.bos_token_id or self.tokenizer.eos_token_id]
 
     def _decode(self, ids: list[int]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -47,23 +47,50 @@ def find_max_length(
     # transformers has a huge number for a tokenizer that states none.
     sane = (int(n) for n in stated if type(n) is int and 0 < n < 10**9)
     length = next(sane, _DEFAULT_LENGTH)
-    tables: Iterator[int] = (
+    return min(length, find_position_rows(model) or length)
+
+
+def find_position_rows(model: PreTrainedModel) -> int | None:
+    """How many positions a learnt table has; None where there is no table, and no such limit."""
+    tables = (
         module.num_embeddings
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Embedding)
         and name.rpartition(".")[2] in ("wpe", "position_embeddings", "embed_positions")
     )
-    for rows in tables:
-        length = min(length, rows)
-    return length
+    return min(tables, default=None)
+
+
+def check_inputs(model: PreTrainedModel, texts: Iterable[Sequence[int]]) -> None:
+    """Raise ModelError for tokens or positions that the model has no embedding of.
+
+    The last token of a text is not read, only predicted. On the CPU it would be an IndexError, and
+    a GPU would be lost to the whole process.
+    """
+    num_tokens = model.get_input_embeddings().weight.shape[0]
+    num_positions = find_position_rows(model)
+    for ids in texts:
+        if max(ids, default=0) >= num_tokens:
+            raise ModelError(
+                f"token {max(ids)} for a {model.config.model_type} of {num_tokens} embeddings",
+                expected="a tokenizer that fits the model",
+                hint="Take the tokenizer the model came with, or the adapter that resized it.",
+            )
+        if num_positions is not None and len(ids) - 1 > num_positions:
+            raise ModelError(
+                f"a text of {len(ids) - 1} tokens for a {model.config.model_type} of "
+                f"{num_positions} positions",
+                expected="a text that fits into its table of positions",
+                hint="Set a smaller max_length, or use fewer shots.",
+            )
 
 
 def say_plain_way(model: PreTrainedModel, does: str, why: str) -> None:
     """One dim line: the model ``does`` (reads, writes) one text at a time, and why."""
     if is_main_process():
         kind, why = model.config.model_type, textwrap.shorten(why, 100, placeholder="...")
-        said = f"  {kind} {does} one text at a time here ({why}): slower, and as right"
-        console.print(said, style="dim", markup=False)
+        said = f"  {kind} {does} one text at a time here ({why}): slower, the same scores"
+        console.print(said, style="dim", markup=False, soft_wrap=True)
 
 
 def read_logits(model: PreTrainedModel, ids: Sequence[int], num_last: int | None = None) -> Any:

@@ -27,7 +27,13 @@ from kot_platypus.evaluate.forest import (
     masked_as,
     split_by_prefix,
 )
-from kot_platypus.evaluate.plain import find_max_length, read_logits, say_plain_way, score_alone
+from kot_platypus.evaluate.plain import (
+    check_inputs,
+    find_max_length,
+    read_logits,
+    say_plain_way,
+    score_alone,
+)
 from kot_platypus.evaluate.self_check import (
     CANNOT,
     LONGROPE,
@@ -128,9 +134,12 @@ class Scorer:
         """The scores of each group's requests.
 
         When memory does not suffice, the pass is halved, and no later pass is larger than the
-        half. Raises ModelError when a single request does not fit.
+        half. Raises ModelError when a single request does not fit, or has a token that the model
+        does not.
         """
-        scores = iter(self._score_requests([r for group in batch for r in group.requests]))
+        requests = [request for group in batch for request in group.requests]
+        check_inputs(self.model, (request.ids for request in requests))
+        scores = iter(self._score_requests(requests))
         return [[next(scores) for _ in group.requests] for group in batch]
 
     def _score_requests(self, requests: Sequence[EncodedRequest]) -> list[Score]:
@@ -298,7 +307,7 @@ def measure_forest(model: PreTrainedModel, max_length: int) -> Margins:
     branch, other_branch = ([low, *draw(num_branch - 1, seed=n)] for n in (4, 5))
     tree, other_tree = ([low, *draw(num_prefix, seed=n)] for n in (6, 7))
     text = prefix + own
-    num_tail = min(_CHECKED_TOKENS, max_length + 1) - len(text)
+    num_tail = min(_CHECKED_TOKENS, max_length) - len(text)
     tails = [draw(num_tail, seed=n) for n in (8, 9)]
     return measure_margins(
         model,
