@@ -4,10 +4,10 @@
     python bench/self_checks.py --families "llama;bloom"
     python bench/self_checks.py --model gemma-3-270m     # a folder or a name: real weights
 
-A line a model and dtype, for scoring and for writing: the difference, the leak and the noise that
-the check measures, each as a share of the sensitivity (``evaluate/self_check.py``), and what comes
-of it. Random models have flat logits with their usual weights, so each is also made with matrices
-four times as large. The models that have to be refused stand last.
+A line a model, for scoring and for writing: the difference that the check measures in each dtype,
+as a share of the sensitivity (``evaluate/self_check.py``), the largest leak, and what comes of it.
+Random models have flat logits with their usual weights, so each is made a second time with matrices
+four times as large. The models that cannot read a forest stand last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import argparse
 import inspect
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,15 +159,35 @@ def _try(measure: Callable[[], Any]) -> Any:
         return None
 
 
-def show(name: str, dtype: str, model: Any) -> None:
-    """Print the lines of one model."""
-    for what, margins, verdict in judge(model):
-        numbers = "      -       -       -       -"
-        if isinstance(margins, Margins):
-            shares = (margins.difference, margins.leak, margins.noise)
-            numbers = " ".join(f"{value / margins.sensitivity:7.1e}" for value in shares)
-            numbers += f" {margins.sensitivity:7.1e}"
-        print(f"{name:24} {dtype:9} {what:8} {numbers}  {verdict[:60]}", flush=True)
+def load_each_dtype(folder: Path) -> Iterator[tuple[str, Any]]:
+    """The model of a folder in every dtype; in 4 bits only where bitsandbytes can."""
+    for dtype in DTYPES:
+        yield dtype, load_model(folder, dtype=dtype, device="cpu")
+    four = _try(lambda: load_model(folder, dtype="bfloat16", device="cpu", in_4_bits=True))
+    if not isinstance(four, str | None):
+        yield "nf4", four
+
+
+def tabulate(name: str, models: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """The rows of one model: its differences by dtype, its largest leak, and what it is told."""
+    differences: dict[str, dict[str, list[str]]] = {"scoring": {}, "writing": {}}
+    leaks: dict[str, list[float]] = {"scoring": [], "writing": []}
+    verdicts: dict[str, list[str]] = {"scoring": [], "writing": []}
+    for dtype, model in models:
+        for what, margins, verdict in judge(model):
+            cell = differences[what].setdefault(dtype, [])
+            if isinstance(margins, Margins):
+                cell.append(f"{margins.difference / margins.sensitivity:.1e}")
+                leaks[what].append(margins.leak / margins.sensitivity)
+                verdicts[what].append(verdict)
+            elif verdict and not verdict.startswith(f"{model.config.model_type} does not read"):
+                cell.append("-")
+                verdicts[what].append(verdict)
+    for what, by_dtype in differences.items():
+        cells = [", ".join(by_dtype.get(dtype, [])) for dtype in (*DTYPES, "nf4")]
+        leak = f"{max(leaks[what]):.1e}" if leaks[what] else ""
+        said = "; ".join(dict.fromkeys(verdict[:60] for verdict in verdicts[what]))
+        yield " | ".join([f"| {name}", what, *cells, leak, f"{said} |"])
 
 
 def main() -> None:
@@ -178,26 +198,22 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.set_verbosity_error()
-    head = f"{'model':24} {'dtype':9} {'what':8} {'differs':>7} {'leaks':>7} {'noise':>7}"
-    print(f"{head} {'sensit.':>7}  verdict")
+    print("| model | what | " + " | ".join((*DTYPES, "nf4")) + " | largest leak | verdict |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in options.model:
-        for dtype in DTYPES:
-            show(name, dtype, load_model(resolve_model(name), dtype=dtype, device="cpu"))
-        show(name, "nf4", load_model(resolve_model(name), dtype="bfloat16", in_4_bits=True))
+        for row in tabulate(name, load_each_dtype(resolve_model(name))):
+            print(row, flush=True)
     families = options.families.split(";") if options.families else [*SOUND, *UNSOUND]
     for family in families if not options.model else []:
-        for scale in (1, 4):
-            model = build_model(family, scale)
-            name = family if scale == 1 else f"{family}, x{scale}"
-            with tempfile.TemporaryDirectory() as folder:
-                model.save_pretrained(folder)
-                for dtype, torch_dtype in DTYPES.items():
-                    show(name, dtype, model.to(torch_dtype))
-                four = _try(
-                    lambda at=folder: load_model(Path(at), dtype="bfloat16", in_4_bits=True)
-                )
-                if not isinstance(four, str | None):
-                    show(name, "nf4", four)
+        for row in tabulate(family, _build_each(family)):
+            print(row, flush=True)
+
+
+def _build_each(family: str) -> Iterator[tuple[str, Any]]:
+    for scale in (1, 4):
+        with tempfile.TemporaryDirectory() as folder:
+            build_model(family, scale).save_pretrained(folder)
+            yield from load_each_dtype(Path(folder))
 
 
 if __name__ == "__main__":

@@ -84,6 +84,21 @@ def test_numbers_that_overflow_are_not_called_a_leak(load_tiny):
             make(broken)
 
 
+def test_logits_of_many_nats_round_by_many_steps_and_are_accepted():
+    """As Gemma 3's: in bfloat16 a token moves by more than half a nat, in any order of summing."""
+    model = build_model("gemma3_text", 4)
+    model.lm_head = copy.deepcopy(model.lm_head)
+    model.lm_head.weight.data.mul_(400)
+    half = copy.deepcopy(model).bfloat16()
+    requests = make_requests(120)
+    lengths = [len(r.ids) - r.start for r in requests]
+    exact = [score_exactly(model, r.ids, r.start) for r in requests]
+    found = [score.logprob for score in score_requests(half, requests)]
+    assert max(abs(a - b) / n for a, b, n in zip(found, exact, lengths, strict=True)) > 0.5
+    assert find_obstacle(half, 2048) is None
+    Decoder(half, [])
+
+
 # --- windows -----------------------------------------------------------------------------------
 
 

@@ -23,7 +23,7 @@ from kot_platypus.errors import RunError
 from kot_platypus.models import cache_folder
 from kot_platypus.records import Record
 
-_FORMAT = 1
+_FORMAT = 2
 """Counts up when the scorer is mended in a way that changes scores."""
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
