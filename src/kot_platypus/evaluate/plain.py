@@ -98,7 +98,8 @@ def read_logits(model: PreTrainedModel, ids: Sequence[int], num_last: int | None
 
     Raises ModelError when the model does not read it.
     """
-    takes = inspect.signature(model.forward).parameters
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # of an adapter
+    takes = inspect.signature(inner.forward).parameters
     options: dict[str, Any] = {"use_cache": False} if "use_cache" in takes else {}
     if num_last is not None and "logits_to_keep" in takes:
         options["logits_to_keep"] = num_last
