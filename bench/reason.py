@@ -26,7 +26,8 @@ from transformers import GenerationConfig
 
 from kot_platypus.data.problems import make_problems
 from kot_platypus.evaluate.asking import Asked, build_prompt
-from kot_platypus.evaluate.decoding import Decoder, Job
+from kot_platypus.evaluate.decoding import Decoder
+from kot_platypus.evaluate.writing import Job
 from kot_platypus.models import load_model, load_tokenizer, resolve_device, resolve_model
 from kot_platypus.prompts import load_template
 from measuring import SHAPES, describe_machine, make_llama, read_peak_gib, run_child

@@ -112,6 +112,21 @@ def test_samples_are_in_order(finished):
     assert len(set(keys)) == 40
 
 
+@pytest.mark.parametrize("name", ["tiny-llama-ko", "tiny-polyglot-ko"])
+def test_bfloat16_is_float32_but_for_rounding(name, shared, tmp_path, own_cache):
+    """Whatever ``auto`` would pick on this machine."""
+    rows = {}
+    for dtype in ("float32", "bfloat16"):
+        evaluate_choices(
+            tmp_path / dtype, shared / "models" / name, SECTION, dtype=dtype, device="cpu"
+        )
+        text = (tmp_path / dtype / "samples.jsonl").read_text()
+        rows[dtype] = [json.loads(line)["logprobs"] for line in text.splitlines()]
+    for exact, half in zip(rows["float32"], rows["bfloat16"], strict=True):
+        assert half == pytest.approx(exact, rel=0.02)
+    assert rows["float32"] != rows["bfloat16"]
+
+
 # --- nothing is lost, nothing is scored twice --------------------------------------------------
 
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    BloomConfig,
-    BloomForCausalLM,
-    Gemma3ForCausalLM,
-    Gemma3TextConfig,
-    MambaConfig,
-    MambaForCausalLM,
-)
+from bench.self_checks import build_model
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-from kot_platypus.errors import DataError, ModelError
-from kot_platypus.evaluate.decoding import Decoder, Job, LocalEngine
+from kot_platypus.errors import DataError
+from kot_platypus.evaluate.decoding import Decoder, LocalEngine
 from kot_platypus.evaluate.generation import Prompt, Settings
+from kot_platypus.evaluate.writing import Job
 
 MODELS = ("tiny-llama-ko", "tiny-polyglot-ko")
 NEW = 24
@@ -139,24 +135,46 @@ def test_sliding_windows_and_grouped_heads_change_nothing():
     assert write(Decoder(model, [], max_rows=4), prompts) == expected
 
 
-def test_attention_that_depends_on_places_in_the_batch_is_right_or_refused():
-    """ALiBi takes positions from the mask: a model that cannot do with ours is not used."""
-    torch.manual_seed(0)
-    model = BloomForCausalLM(
-        BloomConfig(vocab_size=100, hidden_size=32, n_layer=2, n_head=4)
-    ).eval()
-    prompts = make_prompts(count=6)
-    try:
-        decoder = Decoder(model, [], max_rows=3)
-    except ModelError:
-        return
-    assert write(decoder, prompts, 8) == write_plainly(model, prompts, [], 8)
+@pytest.mark.parametrize(
+    ("family", "window"),
+    [
+        ("mistral", "sliding_window"),
+        ("exaone4", "sliding_window"),
+        ("llama4_text", "attention_chunk_size"),
+        ("gpt_neo", "window_size"),
+        ("bloom", None),
+        ("mpt", None),
+        ("falcon, alibi", None),
+    ],
+)
+def test_windows_and_biases_count_from_where_a_text_begins(family, window):
+    """Texts longer than the window, padded on the left, of models with and without positions."""
+    model = build_model(family, 3, **({window: 16} if window else {}))
+    prompts = make_prompts()
+    assert write(Decoder(model, [], max_rows=4), prompts) == write_plainly(model, prompts, [])
 
 
-def test_recurrent_model_is_refused():
-    config = MambaConfig(vocab_size=100, hidden_size=16, num_hidden_layers=2, state_size=4)
-    with pytest.raises(ModelError, match="mamba cannot write many texts"):
-        Decoder(MambaForCausalLM(config).eval(), [])
+def test_a_stray_window_is_none_here_either():
+    """transformers' ``generate`` forgets what lies beyond it; the model itself does not."""
+    model = build_model("llama, stray window", 3, sliding_window=16)
+    prompts = make_prompts(count=4)
+    for ids, written in zip(prompts, write(Decoder(model, []), prompts), strict=True):
+        for t, token in enumerate(written):
+            with torch.inference_mode():
+                assert token == model(torch.tensor([ids + written[:t]])).logits[0, -1].argmax()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("family", ["gemma3_text", "gpt_neox", "qwen3_moe"])
+def test_texts_in_half_precision_are_the_likeliest_but_for_rounding(family, dtype):
+    """Each token is, in float32 and from the whole text, nearly the likeliest."""
+    exact = build_model(family, 3)
+    model, prompts = copy.deepcopy(exact).to(dtype), make_prompts()
+    for ids, written in zip(prompts, write(Decoder(model, []), prompts), strict=True):
+        with torch.inference_mode():
+            logits = exact(torch.tensor([ids + written])).logits[0, len(ids) - 1 : -1]
+        picked = logits[range(NEW), written]
+        assert ((logits.max(-1).values - picked) < 0.1 * logits.std(-1)).all()
 
 
 # --- samples -----------------------------------------------------------------------------------

@@ -201,7 +201,7 @@ def _score_my_batches(
     from kot_platypus.evaluate.scoring import Scorer  # loads torch
 
     model, tokenizer = load()
-    scorer = Scorer(model, max_batch_tokens=max_batch_tokens)
+    scorer = Scorer(model, tokenizer, max_batch_tokens=max_batch_tokens)
     turn = count()
     for questions in runs.values():
         if missing.isdisjoint(question.key for question in questions):

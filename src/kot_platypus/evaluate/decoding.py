@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ import numpy as np
 import torch
 from transformers.cache_utils import DynamicCache
 
-from kot_platypus.errors import DataError, ModelError
+from kot_platypus.errors import DataError
 from kot_platypus.evaluate.forest import count_shared
 from kot_platypus.evaluate.generation import (
     Generated,
@@ -34,8 +33,19 @@ from kot_platypus.evaluate.generation import (
     make_seed,
     render_text,
 )
+from kot_platypus.evaluate.plain import check_inputs, find_max_length, read_logits, say_plain_way
 from kot_platypus.evaluate.rows import RowCache
-from kot_platypus.evaluate.scoring import find_max_length, has_longrope
+from kot_platypus.evaluate.self_check import (
+    CANNOT,
+    LONGROPE,
+    Margins,
+    draw_tokens,
+    has_longrope,
+    is_out_of_memory,
+    measure_margins,
+    refuse_infinite,
+)
+from kot_platypus.evaluate.writing import Job, PlainDecoder, draw_token
 from kot_platypus.prompts import find_stop_tokens
 
 if TYPE_CHECKING:
@@ -43,19 +53,12 @@ if TYPE_CHECKING:
 
 _SPARE_COLUMNS = 64
 """Beyond the longest text: the rows are moved to the left every so many steps, not at each."""
+_CHECKED = (8, 20, 20, 20)
+"""Tokens of the check's texts: a short one, and what stands beside it or follows it."""
 
 
-@dataclass
-class Job:
-    """A text to write."""
-
-    place: int
-    """The caller's number for it."""
-    ids: list[int]
-    """The prompt's tokens, at least one."""
-    draws: np.random.Generator | None = None
-    """Of its own random numbers; None: always the likeliest token."""
-    written: list[int] = field(default_factory=list)
+class BatchError(Exception):
+    """Why a model cannot write many texts at a time."""
 
 
 class Decoder:
@@ -69,7 +72,8 @@ class Decoder:
             2 GiB on a CPU, half of what is free on a GPU.
 
     Raises:
-        ModelError: the model does not read rows of different lengths as it reads them alone.
+        BatchError: the model does not read rows of different lengths as it reads them alone.
+        ModelError: its logits are not finite.
     """
 
     def __init__(
@@ -177,72 +181,57 @@ class Decoder:
     def _choose(self, logits: torch.Tensor, temperature: float) -> list[int]:
         highest, tokens = logits.max(-1)
         if not highest.isfinite().all():
-            raise ModelError(
-                f"a logit of {self.model.config.model_type} in {self.model.dtype} is not finite",
-                expected="logits that the model's dtype can hold",
-                hint="Use --dtype float32 (or bfloat16), or check the model's weights.",
-            )
+            raise refuse_infinite(self.model, "a logit")
         chosen: list[int] = tokens.tolist()
         for row, job in enumerate(self._jobs):
             if job.draws is not None:
-                chosen[row] = _draw_token(logits[row], temperature, job.draws)
+                chosen[row] = draw_token(logits[row], temperature, job.draws)
         return chosen
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _check(self) -> None:
-        """Raise ModelError unless two rows give the logits that their texts give alone."""
+        """Raise BatchError unless a row gives the logits that its text gives alone."""
         if has_longrope(self.model.config.get_text_config()):
-            raise _refuse_model(self.model, "longrope depends on what else is in the batch")
-        texts = [[5 + i % 90 for i in range(20)], [7, 8, 9]]
-        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.3
+            raise BatchError(LONGROPE)
         try:
-            for ids in texts:
-                self._rows.resize(2, 32)
-                self._admit(Job(0, ids))
-            together = self._step().float()
-            alone = [
-                self.model(torch.tensor([ids], device=self.model.device)).logits[0, -1].float()
-                for ids in texts
-            ]
-        except (TypeError, ValueError, KeyError, AttributeError, IndexError, RuntimeError) as error:
-            raise _refuse_model(self.model, f"{type(error).__name__}: {error}") from error
-        if not all(
-            torch.allclose(a, b, rtol=0, atol=tolerance)
-            for a, b in zip(together, alone, strict=True)
-        ):
-            raise _refuse_model(self.model, "a row's logits depend on the other rows")
+            flaw = self.measure_rows().find_flaw(self.model.dtype)
+        except CANNOT as error:
+            if is_out_of_memory(error):
+                raise
+            raise BatchError(f"{type(error).__name__}: {error}") from error
+        if flaw:
+            raise BatchError(flaw)
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def measure_rows(self) -> Margins:
+        """What a longer row beside it, and the padding, do to a text's next token."""
+        model = self.model
+        short, long, *others = (draw_tokens(model, n, seed) for seed, n in enumerate(_CHECKED))
+        last = len(short) - 1
+        return measure_margins(
+            model,
+            alone=read_logits(model, short, 1),
+            company=[self._read_rows([each, short]) for each in (long, others[0])],
+            tails=[read_logits(model, short + tail)[last:][:1] for tail in others],
+            other_beginning=read_logits(model, long[:last] + short[last:], 1),
+        )
+
+    def _read_rows(self, texts: Sequence[list[int]]) -> torch.Tensor:
+        """The logits (1, V) after the last of the texts, read together."""
+        self._rows.resize(len(texts), 2 * max(map(len, texts)))
+        for ids in texts:
+            self._admit(Job(0, ids))
+        logits = self._step()[-1:]
         layers = self._read[1].layers
         sizes = (tensor for layer in layers for tensor in (layer.keys, layer.values))
         self._token_bytes = sum(t.numel() * t.element_size() // t.shape[2] for t in sizes)
         self.forget()
-
-
-def _draw_token(logits: torch.Tensor, temperature: float, draws: np.random.Generator) -> int:
-    """A token drawn from the softmax of ``logits / temperature``, (V,).
-
-    The first arrival of a race: exponential times, one a token, divided by the probabilities. Who
-    wins changes only if two tokens arrive together, so that the rounding of another batch changes
-    next to no draw. (A number looked up in the sums of 262,144 probabilities would move with all
-    the rounding before it.)
-    """
-    times = torch.from_numpy(draws.standard_exponential(len(logits))).to(
-        logits.device, torch.float32
-    )
-    return int((logits.float() / temperature).softmax(-1).div(times).argmax())
+        return logits
 
 
 def _find_cache_bytes(model: PreTrainedModel) -> int:
     if model.device.type == "cuda":
         return int(torch.cuda.mem_get_info(model.device)[0]) // 2
     return 2 * 2**30
-
-
-def _refuse_model(model: PreTrainedModel, reason: str) -> ModelError:
-    return ModelError(
-        f"{model.config.model_type} cannot write many texts at a time here ({reason})",
-        expected="a causal transformer whose rows may be padded on the left",
-        hint="Llama, GPT-NeoX, Gemma, Qwen and Mistral models do.",
-    )
 
 
 # --- from texts to texts -----------------------------------------------------------------------
@@ -301,27 +290,35 @@ class LocalEngine:
             decoder.forget()
 
     @cached_property
-    def _decoder(self) -> Decoder:
+    def _decoder(self) -> Decoder | PlainDecoder:
         ends = self.model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [ends]
         stops = {end for end in (*ends, self.tokenizer.eos_token_id) if end is not None}
-        return Decoder(self.model, sorted(stops), max_rows=self.max_rows)
+        return self._make_decoder(sorted(stops))
 
     @cached_property
-    def _chat_decoder(self) -> Decoder:
-        return Decoder(self.model, find_stop_tokens(self.tokenizer), max_rows=self.max_rows)
+    def _chat_decoder(self) -> Decoder | PlainDecoder:
+        return self._make_decoder(find_stop_tokens(self.tokenizer))
+
+    def _make_decoder(self, stops: Sequence[int]) -> Decoder | PlainDecoder:
+        try:
+            return Decoder(self.model, stops, max_rows=self.max_rows)
+        except BatchError as error:
+            say_plain_way(self.model, "writes", str(error))
+            return PlainDecoder(self.model, stops)
 
     def _encode(self, prompt: Prompt, max_new_tokens: int) -> list[int]:
         text = render_text(prompt, self.tokenizer)
         add = not prompt.messages  # a chat template writes its own special tokens
         ids: list[int] = self.tokenizer(text, add_special_tokens=add, verbose=False)["input_ids"]
-        limit = find_max_length(self.model) - max_new_tokens
+        limit = find_max_length(self.model, self.tokenizer) - max_new_tokens
         if len(ids) > limit:
             raise DataError(
                 f"the prompt {text[:40]!r}... has {len(ids)} tokens",
                 expected=f"at most {limit}, which leaves {max_new_tokens} for the answer",
                 hint="Use fewer worked examples, --max-new-tokens, or a model that reads more.",
             )
+        check_inputs(self.model, [ids])
         return ids or [self.tokenizer.bos_token_id or self.tokenizer.eos_token_id]
 
     def _decode(self, ids: list[int]) -> str:

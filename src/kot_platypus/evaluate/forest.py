@@ -16,12 +16,14 @@ sequence were run alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 
 from kot_platypus.evaluate.encoding import EncodedRequest
 
@@ -89,30 +91,36 @@ def count_shared(a: list[int], b: list[int]) -> int:
     return next(i for i in range(length) if a[i] != b[i])
 
 
-def build_masks(
-    forest: Forest, config: Any, dtype: torch.dtype, device: torch.device
-) -> torch.Tensor | dict[str, torch.Tensor]:
-    """Additive attention masks (1, 1, T, T): 0 where row i sees row j, else the lowest number.
+@contextmanager
+def masked_as(forest: Forest, device: torch.device) -> Iterator[None]:
+    """Within it, a row sees its ancestors alone, in whatever mask a model of transformers makes.
 
-    In models whose layers differ (``config.layer_types``: Gemma 3, Qwen), one for each type of
-    layer. A sliding window counts positions, not rows: siblings lie between a node and its parent.
+    The model says which of its keys a query sees, as a function of their places (all before it, a
+    sliding window, a chunk, another for each type of layer), and transformers makes a mask of it.
+    Here that function is given places in the sequence, not rows of the pass, so the window is the
+    one the model has, if it has one, whatever else its config says.
     """
-    ends = torch.from_numpy(forest.ends).to(device)
     positions = torch.from_numpy(forest.positions).to(device)
-    nodes = torch.arange(len(ends), device=device)
-    rows = nodes[:, None]
-    sees = (nodes <= rows) & (rows < ends)
-    masks = {"full_attention": _to_additive(sees, dtype)}
-    window = getattr(config, "sliding_window", None)
-    if window is not None:
-        near = positions[:, None] < positions + window
-        masks["sliding_attention"] = _to_additive(sees & near, dtype)
-    layer_types = getattr(config, "layer_types", None)
-    if layer_types is None:  # all layers alike, as in Llama (full) or Mistral (sliding)
-        return masks.get("sliding_attention", masks["full_attention"])
-    return masks
+    ends = torch.from_numpy(forest.ends).to(device)
 
+    def restrict(sees: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def sees_ancestor(batch: Any, head: Any, row: Any, seen: Any) -> torch.Tensor:
+            allowed = sees(batch, head, positions[row], positions[seen])
+            return allowed & (seen <= row) & (row < ends[seen])
 
-def _to_additive(sees: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    mask = torch.zeros(sees.shape, dtype=dtype, device=sees.device)
-    return mask.masked_fill_(~sees, torch.finfo(dtype).min)[None, None]
+        return sees_ancestor
+
+    def replace(make_mask: Callable[..., Any]) -> Callable[..., Any]:
+        def make_forest_mask(*args: Any, mask_function: Any, **options: Any) -> Any:
+            options["allow_is_causal_skip"] = False
+            return make_mask(*args, mask_function=restrict(mask_function), **options)
+
+        return make_forest_mask
+
+    usual = dict(ALL_MASK_ATTENTION_FUNCTIONS)
+    try:
+        for name, make_mask in usual.items():
+            ALL_MASK_ATTENTION_FUNCTIONS[name] = replace(make_mask)
+        yield
+    finally:
+        ALL_MASK_ATTENTION_FUNCTIONS.update(usual)

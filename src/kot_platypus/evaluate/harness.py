@@ -120,7 +120,7 @@ class KotLM(HFLM):  # type: ignore[misc]
         self._advance: Advance = lambda n: None
         with _silence_hflm():
             super().__init__(pretrained=pretrained, tokenizer=tokenizer, **options)
-        self.scorer = Scorer(self.model, max_batch_tokens=max_batch_tokens)
+        self.scorer = Scorer(self.model, self.tokenizer, max_batch_tokens=max_batch_tokens)
         self.store = store
         self._known = store.known if store is not None else {}
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -21,14 +22,32 @@ from kot_platypus.evaluate.encoding import EncodedRequest
 from kot_platypus.evaluate.forest import (
     Forest,
     build_forest,
-    build_masks,
     count_shared,
     count_tokens,
+    masked_as,
     split_by_prefix,
+)
+from kot_platypus.evaluate.plain import (
+    check_inputs,
+    find_max_length,
+    read_logits,
+    say_plain_way,
+    score_alone,
+)
+from kot_platypus.evaluate.self_check import (
+    CANNOT,
+    LONGROPE,
+    Margins,
+    draw_tokens,
+    find_hidden_window,
+    has_longrope,
+    is_out_of_memory,
+    measure_margins,
+    refuse_infinite,
 )
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class Group(Protocol):
@@ -46,7 +65,7 @@ _CHUNK_LOGITS = 2**24
 
 
 _CHECKED_TOKENS = 300
-"""Length of the check's longest sequence: more than GPT-Neo's window of 256 rows."""
+"""Length of the check's longest text."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +82,31 @@ class Scorer:
     """Scores groups of requests with one model, within the memory there is.
 
     Args:
-        model: Any causal model that takes position ids and a 4D attention mask.
+        model: Any causal model. One that cannot read a forest reads one text at a time.
+        tokenizer: Its own, which may know the longest text where the model's config does not.
         max_batch_tokens: Tokens of one pass; a group that needs more is a pass of its own. None: as
             many as keep a CPU (512) or a GPU (4096) busy; attention to other questions costs.
 
     Raises:
-        ModelError: the model cannot read a forest, or states no maximum length.
+        ModelError: the model cannot read a text, or its logits are not finite.
     """
 
-    def __init__(self, model: PreTrainedModel, *, max_batch_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None = None,
+        *,
+        max_batch_tokens: int | None = None,
+    ) -> None:
         self.model = model
         self.max_batch_tokens = max_batch_tokens or (512 if model.device.type == "cpu" else 4096)
-        self.max_length = find_max_length(model)
+        self.max_length = find_max_length(model, tokenizer)
         """The most tokens the model reads at once."""
         self._max_pass_tokens = float("inf")  # until the device's memory says otherwise
-        check_model(model, min(self.max_length, _CHECKED_TOKENS))
+        self.obstacle = find_obstacle(model, self.max_length)
+        """Why the model reads one text at a time; None: it reads a forest."""
+        if self.obstacle:
+            say_plain_way(model, "reads", self.obstacle)
 
     def plan(self, groups: Iterable[G]) -> Iterator[list[G]]:
         """Cut the groups, in their order, into batches within the budget of tokens.
@@ -105,9 +134,12 @@ class Scorer:
         """The scores of each group's requests.
 
         When memory does not suffice, the pass is halved, and no later pass is larger than the
-        half. Raises ModelError when a single request does not fit.
+        half. Raises ModelError when a single request does not fit, or has a token that the model
+        does not.
         """
-        scores = iter(self._score_requests([r for group in batch for r in group.requests]))
+        requests = [request for group in batch for request in group.requests]
+        check_inputs(self.model, (request.ids for request in requests))
+        scores = iter(self._score_requests(requests))
         return [[next(scores) for _ in group.requests] for group in batch]
 
     def _score_requests(self, requests: Sequence[EncodedRequest]) -> list[Score]:
@@ -128,9 +160,11 @@ class Scorer:
     def _try_pass(self, requests: Sequence[EncodedRequest]) -> list[Score] | None:
         """The scores, or None when memory did not suffice for more than one request."""
         try:
+            if self.obstacle:
+                return [Score(*score_alone(self.model, request)) for request in requests]
             return score_requests(self.model, requests)
         except RuntimeError as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             if len(requests) == 1:
                 raise ModelError(
@@ -141,24 +175,6 @@ class Scorer:
         # Outside of `except`, which would keep the failed pass alive.
         torch.mps.empty_cache() if self.model.device.type == "mps" else torch.cuda.empty_cache()
         return None
-
-
-def find_max_length(model: PreTrainedModel) -> int:
-    """The most tokens the model reads at once. Raises ModelError when its config is silent."""
-    config = model.config.get_text_config()
-    for name in ("n_ctx", "n_positions", "max_position_embeddings"):
-        if isinstance(length := getattr(config, name, None), int):
-            return length
-    raise ModelError(
-        f"{config.model_type} states no maximum length",
-        expected="n_ctx or max_position_embeddings in config.json",
-        hint="Add max_position_embeddings to the model's config.json.",
-    )
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    signs = ("out of memory", "can't allocate memory", "not enough memory")  # MPS and CPU
-    return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in signs)
 
 
 # --- one pass ----------------------------------------------------------------------------------
@@ -174,11 +190,7 @@ def score_requests(model: PreTrainedModel, requests: Sequence[EncodedRequest]) -
         model, forest, np.concatenate(predictors), np.concatenate(targets)
     )
     if not np.isfinite(logprobs).all():
-        raise ModelError(
-            f"a score of {model.config.model_type} in {model.dtype} is not a finite number",
-            expected="logits that the model's dtype can hold",
-            hint="Use --dtype float32 (or bfloat16), or check the model's weights.",
-        )
+        raise refuse_infinite(model, "a score")
     seams = np.cumsum([len(part) for part in targets])[:-1]
     parts = zip(np.split(logprobs, seams), np.split(is_top, seams), strict=True)
     return [Score(float(values.sum()), bool(tops.all())) for values, tops in parts]
@@ -224,11 +236,13 @@ def _iter_logits(
     inputs = {
         "input_ids": torch.from_numpy(forest.tokens)[None].to(device),
         "position_ids": torch.from_numpy(forest.positions)[None].to(device),
-        "attention_mask": build_masks(forest, model.config.get_text_config(), model.dtype, device),
+        # Of two dimensions, so that the model makes its own masks; it must not be None, for then
+        # transformers looks for packed texts in the positions.
+        "attention_mask": torch.ones(1, len(forest.tokens), dtype=torch.long, device=device),
         "use_cache": False,
     }
     rows = max(1, _CHUNK_LOGITS // model.config.get_text_config().vocab_size)
-    with _run_decoder_once(model):
+    with masked_as(forest, device), _run_decoder_once(model):
         for part in nodes.split(rows):
             yield model(**inputs, logits_to_keep=part).logits[0]
 
@@ -263,55 +277,52 @@ def _run_decoder_once(model: PreTrainedModel) -> Iterator[None]:
 # --- the check ---------------------------------------------------------------------------------
 
 
-def check_model(model: PreTrainedModel, num_tokens: int = _CHECKED_TOKENS) -> None:
-    """Raise ModelError unless ``model`` scores a small forest as it scores its sequences alone.
+def find_obstacle(model: PreTrainedModel, max_length: int) -> str | None:
+    """Why the model cannot read a forest, or None: it is shown one, and its own way beside it.
 
-    Recurrent models, attention biases computed from row numbers (ALiBi), and local attention
-    among rows (GPT-Neo's last 256) read a forest as if it were one text. Their scores would be
-    wrong without any sign of it. So would those of longrope, which turns all of a pass's
-    positions by the furthest of them.
+    Raises ModelError when it cannot read a text alone, or its logits are not finite.
     """
     if has_longrope(model.config.get_text_config()):
-        raise _refuse_model(model, "longrope depends on what else is in the pass")
-    long = [5 + i % 90 for i in range(num_tokens)]
-    sequences = (
-        long,
-        [5, 6, 10, 11, 12],
-        [5, 6, 13, 14],
-        [7, 8, 9],
-    )
-    # The long one comes first in the forest, so the others have rows beyond 256.
-    requests = [EncodedRequest(ids, 2) for ids in sequences]
-    # Nats a token; in half precision the two orders of summation differ by a step of the logits.
-    tolerance = 1e-3 if model.dtype == torch.float32 else 0.3
+        return LONGROPE
+    if window := find_hidden_window(model, max_length):
+        return f"its window of {window} tokens may count rows"
     try:
-        together = [score.logprob for score in score_requests(model, requests)]
-        alone = [_score_plainly(model, request) for request in requests]
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-        raise _refuse_model(model, f"{type(error).__name__}: {error}") from error
-    lengths = [len(request.ids) - request.start for request in requests]
-    if (np.abs(np.subtract(together, alone)) > tolerance * np.array(lengths)).any():
-        raise _refuse_model(model, "the scores of a packed batch differ from those one by one")
+        return measure_forest(model, max_length).find_flaw(model.dtype)
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
+        return f"{type(error).__name__}: {error}"
 
 
-def has_longrope(config: Any) -> bool:
-    """Whether the furthest position of a pass decides how all of its positions are turned."""
-    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    return "longrope" in (rope.get("rope_type"), rope.get("type"))
-
-
-def _score_plainly(model: PreTrainedModel, request: EncodedRequest) -> float:
-    """The textbook way: one sequence, the model's own mask, logits everywhere."""
-    ids = torch.tensor([request.ids], device=model.device)
-    with torch.inference_mode():
-        logits = model(input_ids=ids[:, :-1], use_cache=False).logits[0].float()
-    logprobs = logits.log_softmax(-1).gather(1, ids[0, 1:, None])
-    return float(logprobs[request.start - 1 :].sum())
-
-
-def _refuse_model(model: PreTrainedModel, reason: str) -> ModelError:
-    return ModelError(
-        f"{model.config.model_type} cannot be scored here ({reason})",
-        expected="a causal transformer that takes position ids and a 4D attention mask",
-        hint="Llama, GPT-NeoX, Gemma, Qwen and Mistral models do.",
+def measure_forest(model: PreTrainedModel, max_length: int) -> Margins:
+    """What a forest does to the scores of one of its texts."""
+    # The part of a text that is looked at has a sibling of many rows before it, and a tree.
+    num_prefix, num_own = min(24, max_length // 2), min(16, max_length // 2)
+    num_branch = min(_CHECKED_TOKENS, max_length) - num_prefix
+    draw = partial(draw_tokens, model)
+    some = draw(100, seed=0)
+    low, high = min(some), max(some)
+    prefix, other_prefix = ([high, *draw(num_prefix - 1, seed=n)] for n in (1, 2))
+    own = [high, *draw(num_own - 1, seed=3)]
+    branch, other_branch = ([low, *draw(num_branch - 1, seed=n)] for n in (4, 5))
+    tree, other_tree = ([low, *draw(num_prefix, seed=n)] for n in (6, 7))
+    text = prefix + own
+    num_tail = min(_CHECKED_TOKENS, max_length) - len(text)
+    tails = [draw(num_tail, seed=n) for n in (8, 9)]
+    return measure_margins(
+        model,
+        alone=read_logits(model, text, num_own),
+        company=[
+            _read_forest(model, [text, prefix + branch, tree], num_own),
+            _read_forest(model, [text, prefix + other_branch, other_tree], num_own),
+        ],
+        tails=[read_logits(model, text + tail)[num_prefix : len(text)] for tail in tails],
+        other_beginning=read_logits(model, other_prefix + own, num_own),
     )
+
+
+def _read_forest(model: PreTrainedModel, texts: Sequence[list[int]], num_last: int) -> torch.Tensor:
+    """The logits (``num_last``, V) at the end of the first text, from one pass over all."""
+    forest, paths = build_forest(texts)
+    nodes = torch.from_numpy(paths[0][-num_last:]).to(model.device)
+    return torch.cat(list(_iter_logits(model, forest, nodes)))

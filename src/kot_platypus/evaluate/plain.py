@@ -1,0 +1,131 @@
+"""The plain way: one text at a time, by the model's own forward pass, with nothing of ours inside.
+
+For models that cannot hold several texts in one pass (ALiBi, recurrent ones, longrope, code of
+their own): slower, and what the textbook says. It is also what the quick ways are checked against.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kot_platypus.errors import ModelError
+from kot_platypus.evaluate.encoding import EncodedRequest
+from kot_platypus.evaluate.self_check import CANNOT, is_out_of_memory, refuse_infinite
+from kot_platypus.processes import is_main_process
+from kot_platypus.progress import console
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_LENGTHS = (
+    # The first three as in the harnesses, so that what they cut is cut here.
+    "n_ctx", "n_positions", "max_position_embeddings", "max_seq_len", "max_seq_length",
+    "max_sequence_length", "seq_length", "context_length", "ctx_len", "model_max_length",
+)  # fmt: skip
+"""What configs call the longest text."""
+_DEFAULT_LENGTH = 2048
+"""lm-eval's, for models that state none."""
+
+
+def find_max_length(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None
+) -> int:
+    """The most tokens the model reads at once.
+
+    Its config says so, else its tokenizer, else it is 2,048 as in lm-eval: recurrent models have
+    no limit. A learnt table of positions has as many rows as it has, whatever else is stated.
+    """
+    config = model.config.get_text_config()
+    stated = [getattr(config, name, None) for name in _LENGTHS]
+    if tokenizer is not None:
+        stated.append(tokenizer.model_max_length)
+    # transformers has a huge number for a tokenizer that states none.
+    sane = (int(n) for n in stated if type(n) is int and 0 < n < 10**9)
+    length = next(sane, _DEFAULT_LENGTH)
+    return min(length, find_position_rows(model) or length)
+
+
+def find_position_rows(model: PreTrainedModel) -> int | None:
+    """How many positions a learnt table has; None where there is no table, and no such limit."""
+    tables = (
+        module.num_embeddings
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Embedding)
+        and name.rpartition(".")[2] in ("wpe", "position_embeddings", "embed_positions")
+    )
+    return min(tables, default=None)
+
+
+def check_inputs(model: PreTrainedModel, texts: Iterable[Sequence[int]]) -> None:
+    """Raise ModelError for tokens or positions that the model has no embedding of.
+
+    The last token of a text is not read, only predicted. On the CPU it would be an IndexError, and
+    a GPU would be lost to the whole process.
+    """
+    num_tokens = model.get_input_embeddings().weight.shape[0]
+    num_positions = find_position_rows(model)
+    for ids in texts:
+        if max(ids, default=0) >= num_tokens:
+            raise ModelError(
+                f"token {max(ids)} for a {model.config.model_type} of {num_tokens} embeddings",
+                expected="a tokenizer that fits the model",
+                hint="Take the tokenizer the model came with, or the adapter that resized it.",
+            )
+        if num_positions is not None and len(ids) - 1 > num_positions:
+            raise ModelError(
+                f"a text of {len(ids) - 1} tokens for a {model.config.model_type} of "
+                f"{num_positions} positions",
+                expected="a text that fits into its table of positions",
+                hint="Set a smaller max_length, or use fewer shots.",
+            )
+
+
+def say_plain_way(model: PreTrainedModel, does: str, why: str) -> None:
+    """One dim line: the model ``does`` (reads, writes) one text at a time, and why."""
+    if is_main_process():
+        kind, why = model.config.model_type, textwrap.shorten(why, 100, placeholder="...")
+        said = f"  {kind} {does} one text at a time here ({why}): slower, the same scores"
+        console.print(said, style="dim", markup=False, soft_wrap=True)
+
+
+def read_logits(model: PreTrainedModel, ids: Sequence[int], num_last: int | None = None) -> Any:
+    """The logits (T or ``num_last``, V) of a text that is read alone, with the model's own mask.
+
+    Raises ModelError when the model does not read it.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # of an adapter
+    takes = inspect.signature(inner.forward).parameters
+    options: dict[str, Any] = {"use_cache": False} if "use_cache" in takes else {}
+    if num_last is not None and "logits_to_keep" in takes:
+        options["logits_to_keep"] = num_last
+    try:
+        with torch.inference_mode():
+            logits = model(torch.tensor([list(ids)], device=model.device), **options).logits[0]
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"{model.config.model_type} does not read a text of {len(ids)} tokens "
+            f"({type(error).__name__}: {error})",
+            expected="a causal language model",
+            hint="Check that its files belong together, or take another model.",
+        ) from error
+    return logits if num_last is None else logits[-num_last:]
+
+
+def score_alone(model: PreTrainedModel, request: EncodedRequest) -> tuple[float, bool]:
+    """The sum of a continuation's log-probabilities in nats, and if each token is the likeliest.
+
+    Log-probabilities are normalised in float32 and added in float64.
+    """
+    targets = torch.tensor(request.ids[request.start :], device=model.device)
+    logits = read_logits(model, request.inputs, len(targets)).float()
+    picked = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1)
+    if not picked.isfinite().all():
+        raise refuse_infinite(model, "a score")
+    return float(picked.double().sum()), bool((logits.argmax(-1) == targets).all())

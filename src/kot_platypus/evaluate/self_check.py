@@ -1,0 +1,158 @@
+"""Whether a model can be trusted with many texts in one pass, in any dtype.
+
+A model that reads row numbers instead of positions (ALiBi, a window counted in rows), or carries a
+state from row to row (Mamba, convolutions), gives wrong scores without any sign of it. A sound one
+gives others, too, by rounding: in bfloat16 the scores of Gemma 3 move by half a nat. So nothing is
+compared with a fixed number of nats. Some tokens are read
+
+    alone, and in company                         the difference
+    in company, and with other tokens in it       the leak
+    alone, and after another beginning            the sensitivity: what it is to lose sight
+    alone, and before a tail                      the noise: a causal model owes it to rounding
+    before a tail, and before another             the same at equal shapes: 0 unless experts round
+
+and what company does must be small beside the sensitivity, or be noise. Over families and dtypes
+(``bench/self_checks.py``; docs/decisions/0016) sound models differ by 0.06 of the sensitivity at
+most, which is their noise, and leak nothing; unsound ones leak, or differ by 0.4 and more.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from kot_platypus.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+CANNOT = (
+    TypeError, ValueError, KeyError, AttributeError, IndexError, RuntimeError, AssertionError
+)  # fmt: skip
+"""What a model raises that was not made for what is asked of it."""
+_DIFFERENCES = {torch.float32: 1e-3, torch.float64: 1e-3}
+"""The difference that is allowed whatever the noise, in sensitivities; half precision: 0.1."""
+_EXACT = 1e-6
+"""Less than this is none, in nats."""
+_MOST_NOISE = 0.25
+"""The noise that is allowed, in sensitivities: beyond it nothing can be told."""
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Distances between log-probabilities: root mean squares over tokens and vocabulary, nats."""
+
+    difference: float
+    leak: float
+    sensitivity: float
+    noise: float
+    noise_of_equals: float
+    """Of passes of equal shapes."""
+
+    def find_flaw(self, dtype: torch.dtype) -> str | None:
+        """What is wrong with a model that has these, or None."""
+        most = _MOST_NOISE * self.sensitivity
+        # What attends to itself alone has the same bits in both companies; but the batches of
+        # experts depend on who else is there, and round in their own way.
+        rounding = max(4 * self.noise_of_equals, 1.5 * self.noise)
+        if self.leak > max(min(rounding, most), _EXACT):
+            return "texts of one pass see each other"
+        allowed = _DIFFERENCES.get(dtype, 0.1) * self.sensitivity
+        if self.difference > max(min(4 * self.noise, most), allowed, _EXACT):
+            return "it depends on where in the pass a text stands"
+        return None
+
+
+def measure_margins(
+    model: PreTrainedModel,
+    *,
+    alone: torch.Tensor,
+    company: Sequence[torch.Tensor],
+    tails: Sequence[torch.Tensor],
+    other_beginning: torch.Tensor,
+) -> Margins:
+    """The distances between some tokens' logits, (tokens, V) each, in two companies and so on.
+
+    Raises ModelError where a logit is not a finite number.
+    """
+    readings = (alone, *company, *tails, other_beginning)
+    if not all(logits.isfinite().all() for logits in readings):
+        raise refuse_infinite(model, "a logit")
+    first, together, changed, tail, other_tail, moved = (
+        logits.float().log_softmax(-1) for logits in readings
+    )
+    return Margins(
+        difference=_measure_distance(first, together),
+        leak=_measure_distance(together, changed),
+        sensitivity=_measure_distance(first, moved),
+        noise=_measure_distance(first, tail),
+        noise_of_equals=_measure_distance(tail, other_tail),
+    )
+
+
+def _measure_distance(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a - b).double().square().mean().sqrt())
+
+
+def refuse_infinite(model: PreTrainedModel, what: str) -> ModelError:
+    """The error for numbers that overflow the model's dtype, or weights that are none."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    others = [f"--dtype {name}" for name in ("bfloat16", "float32") if name != dtype]
+    return ModelError(
+        f"{what} of {model.config.model_type} in {dtype} is not a finite number",
+        expected="logits that the dtype can hold",
+        hint=f"Use {' or '.join(others)}, or check the model's weights.",
+    )
+
+
+def draw_tokens(model: PreTrainedModel, count: int, seed: int) -> list[int]:
+    """Ordinary tokens, at random: none that the config names (images, padding)."""
+    config = model.config.get_text_config()
+    named: set[Any] = {
+        value
+        for each in (config, model.config)
+        for name, value in vars(each).items()
+        if name.endswith(("_token_id", "_token_index")) and isinstance(value, int)
+    }
+    draws, vocab_size = random.Random(seed), config.vocab_size
+    tokens: list[int] = []
+    while len(tokens) < count:
+        token = draws.randrange(min(5, vocab_size - 1), vocab_size)
+        if token not in named or vocab_size < 2 * len(named):
+            tokens.append(token)
+    return tokens
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device's or the machine's memory did not suffice."""
+    signs = ("out of memory", "can't allocate memory", "not enough memory")  # MPS and CPU
+    return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in signs)
+
+
+LONGROPE = "longrope depends on what else is in the pass"
+
+
+def has_longrope(config: Any) -> bool:
+    """Whether the furthest position of a pass decides how all of its positions are turned."""
+    rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
+    return "longrope" in str(rope)
+
+
+def find_hidden_window(model: PreTrainedModel, max_length: int) -> int | None:
+    """A window in the config of a class that does not leave its attention to transformers.
+
+    It may then lie inside of the class and count rows (GPT-Neo), further than a check reads. Where
+    the class ignores it, as Falcon does, the plain way is only slower.
+    """
+    if getattr(model, "_supports_attention_backend", False):
+        return None
+    windows = (
+        value
+        for name, value in vars(model.config.get_text_config()).items()
+        if "window" in name and type(value) is int and 0 < value < max_length
+    )
+    return min(windows, default=None)
