@@ -146,11 +146,6 @@ def remove_weights(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
 
 
-def pickle_weights(folder: Path) -> None:
-    torch.save({}, folder / "pytorch_model.bin")
-    remove_weights(folder)
-
-
 def tear_config(folder: Path) -> None:
     (folder / "config.json").write_text('{"model_type": ')
 
@@ -171,7 +166,6 @@ def change_shapes(folder: Path) -> None:
         damage_weights,
         truncate_weights,
         remove_weights,
-        pickle_weights,
         tear_config,
         change_type,
         change_shapes,

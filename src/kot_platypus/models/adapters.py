@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kot_platypus.errors import ModelError
+from kot_platypus.models.conversion import prepare_adapter
 from kot_platypus.models.refusals import does_not_load
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def load_adapter(model: PreTrainedModel, adapter: Path) -> Any:
     from peft import PeftModel
     from safetensors import SafetensorError
 
+    adapter = prepare_adapter(adapter)
     require_adapter(adapter)
     try:
         return PeftModel.from_pretrained(model, str(adapter))

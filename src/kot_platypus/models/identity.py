@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kot_platypus.artifacts import hash_file, hash_files, hash_value, read_json
 from kot_platypus.models.adapters import require_adapter
+from kot_platypus.models.conversion import prepare_adapter, prepare_model
 
 _CONTENT = (
     "*.safetensors",
@@ -26,10 +27,12 @@ _CONTENT = (
 def fingerprint_model(folder: Path, adapter: Path | None = None) -> str:
     """SHA-256 of what decides a model's output: weights, config, tokenizer, adapter.
 
-    Raises ModelError when ``adapter`` is none.
+    Of weights that are converted to be read it is what they were converted to. Raises ModelError
+    when ``adapter`` is none.
     """
-    parts = {"model": hash_files(folder, _CONTENT)}
+    parts = {"model": hash_files(prepare_model(folder), _CONTENT)}
     if adapter is not None:
+        adapter = prepare_adapter(adapter)
         require_adapter(adapter)
         parts["adapter"] = hash_file(adapter / "adapter_model.safetensors")
         config = read_json(adapter / "adapter_config.json")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kot_platypus.errors import ModelError, require_extra
 from kot_platypus.models.adapters import load_adapter
+from kot_platypus.models.conversion import prepare_model
 from kot_platypus.models.devices import resolve_device, resolve_dtype
 from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import does_not_load
@@ -25,12 +26,13 @@ def load_model(
     trust_remote_code: bool = False,
     in_4_bits: bool = False,
 ) -> PreTrainedModel:
-    """A causal language model from ``folder`` (safetensors only), in evaluation mode.
+    """A causal language model from ``folder``, in evaluation mode.
 
     ``adapter`` is a PEFT folder, put on top and left unmerged. ``in_4_bits`` holds the linear
     layers as NF4 (QLoRA) and computes in ``dtype``. Raises ModelError.
     """
     quieten()
+    folder = prepare_model(folder)
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM

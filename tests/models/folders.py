@@ -1,0 +1,33 @@
+"""Model folders as people have them, made of a tiny one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+WEIGHTS = "model.safetensors"
+
+
+def save_as_bin(base: Path, folder: Path, num_files: int = 1) -> Path:
+    """The same model with PyTorch's files in place of safetensors."""
+    shutil.copytree(base, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    folder.chmod(0o755)
+    for file in folder.iterdir():
+        file.chmod(0o644)
+    state = load_file(base / WEIGHTS)
+    if num_files == 1:
+        torch.save(state, folder / "pytorch_model.bin")
+        return folder
+    where = {}
+    for i in range(num_files):
+        name = f"pytorch_model-{i + 1:05}-of-{num_files:05}.bin"
+        part = {key: state[key] for key in list(state)[i::num_files]}
+        torch.save(part, folder / name)
+        where |= dict.fromkeys(part, name)
+    index = {"metadata": {"total_size": 1}, "weight_map": where}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    return folder
