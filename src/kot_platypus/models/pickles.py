@@ -20,7 +20,10 @@ _ZIP = b"PK\x03\x04"
 _GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
 _ADVICE = re.compile(r"Weights only load failed.*WeightsUnpickler error:", re.DOTALL)
 """What PyTorch says before the reason: how to read the file openly."""
-_DTYPES = "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
+_DTYPES = {
+    *("float64", "float32", "float16", "bfloat16"),
+    *("int64", "int32", "int16", "int8", "uint8", "bool"),
+}
 
 
 def convert_pickle(source: Path, target: Path) -> list[str]:
@@ -88,10 +91,8 @@ def _check_tensor(source: Path, name: object, value: object) -> Tensor:
         found = f"holds {type(value).__name__} as {name!r}"
     elif value.layout != torch.strided or str(value.dtype).removeprefix("torch.") not in _DTYPES:
         found = f"holds {name} as {value.dtype}, {value.layout}"
-    elif value.is_floating_point() and value.numel():
-        # The two ends are enough (NaN counts as both), and need no memory.
-        if not all(end.isfinite() for end in torch.aminmax(value)):
-            found = f"holds numbers in {name} that are not finite"
+    elif not _is_finite(value):
+        found = f"holds numbers in {name} that are not finite"
     if found is not None:
         raise ModelError(
             f"{source} {found}",
@@ -99,3 +100,12 @@ def _check_tensor(source: Path, name: object, value: object) -> Tensor:
             hint="Save the model anew with save_pretrained.",
         )
     return value.detach()  # type: ignore[attr-defined]
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    """Whether all numbers are; its two ends say so (NaN counts as both) and need no memory."""
+    import torch
+
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return all(bool(end.isfinite()) for end in torch.aminmax(tensor))
