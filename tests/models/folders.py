@@ -10,6 +10,16 @@ import torch
 from safetensors.torch import load_file
 
 WEIGHTS = "model.safetensors"
+TEXTS = (
+    "",
+    " 부정",
+    " 예",
+    "여자는 빗자루를 집어들었다. 그래서 바닥을 쓸었다.",
+    "문장: 배송이 빨라요\n긍부정: 긍정",
+    "  두 칸   세 칸 끝 ",
+    "def f(x):\n\treturn x ** 2  # 제곱",
+    "漢字, ㅋㅋㅋ 🙂 １２３",
+)
 
 
 def save_as_bin(base: Path, folder: Path, num_files: int = 1) -> Path:
@@ -30,4 +40,15 @@ def save_as_bin(base: Path, folder: Path, num_files: int = 1) -> Path:
         where |= dict.fromkeys(part, name)
     index = {"metadata": {"total_size": 1}, "weight_map": where}
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    return folder
+
+
+def keep_pieces_only(base: Path, folder: Path) -> Path:
+    """A copy with tokenizer.model and no tokenizer.json."""
+    if not folder.exists():
+        shutil.copytree(base, folder)
+        folder.chmod(0o755)
+        for file in folder.iterdir():
+            file.chmod(0o644)
+    (folder / "tokenizer.json").unlink()
     return folder

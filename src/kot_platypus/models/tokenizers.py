@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kot_platypus.models.pieces import prepare_tokenizer
 from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import does_not_load
 
@@ -20,6 +21,7 @@ def load_tokenizer(
     ``add_bos_token`` overrides its own setting unless None.
     """
     quieten()
+    folder = prepare_tokenizer(folder)
     from transformers import AutoTokenizer
 
     options = {} if add_bos_token is None else {"add_bos_token": add_bos_token}
