@@ -133,68 +133,6 @@ def test_adapter_changes_what_the_model_says(base, adapter):
     assert not torch.allclose(plain, adapted, atol=1e-3)
 
 
-def damage_weights(folder: Path) -> None:
-    (folder / WEIGHTS).write_bytes(b"this is no safetensors file" * 100)
-
-
-def truncate_weights(folder: Path) -> None:
-    content = (folder / WEIGHTS).read_bytes()
-    (folder / WEIGHTS).write_bytes(content[: len(content) // 2])
-
-
-def remove_weights(folder: Path) -> None:
-    (folder / WEIGHTS).unlink()
-
-
-def tear_config(folder: Path) -> None:
-    (folder / "config.json").write_text('{"model_type": ')
-
-
-def change_type(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"model_type": "no-such-model"}))
-
-
-def change_shapes(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 192}))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        damage_weights,
-        truncate_weights,
-        remove_weights,
-        tear_config,
-        change_type,
-        change_shapes,
-    ],
-    ids=lambda damage: damage.__name__,
-)
-def test_model_that_does_not_load_is_a_model_error_in_one_line(copy, damage):
-    damage(copy)
-    with pytest.raises(ModelError, match="the model does not load") as raised:
-        load(copy)
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize("content", ["", "{}", '{"model": {"type": "none"}}', None])
-def test_tokenizer_that_does_not_load_is_a_model_error_in_one_line(copy, content):
-    (copy / "tokenizer.json").unlink()
-    if content is not None:
-        (copy / "tokenizer.json").write_text(content)
-    with pytest.raises(ModelError, match="the tokenizer does not load") as raised:
-        load_tokenizer(copy)
-    assert "\n" not in str(raised.value)
-
-
-def test_damaged_adapter_is_a_model_error(base, adapter_copy):
-    (adapter_copy / "adapter_model.safetensors").write_bytes(b"garbage" * 50)
-    with pytest.raises(ModelError, match="the adapter does not load"):
-        load(base, adapter_copy)
-
-
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
 def test_incomplete_adapter_is_a_model_error(base, adapter_copy, name):
     (adapter_copy / name).unlink()

@@ -22,12 +22,18 @@ TEXTS = (
 )
 
 
-def save_as_bin(base: Path, folder: Path, num_files: int = 1) -> Path:
-    """The same model with PyTorch's files in place of safetensors."""
-    shutil.copytree(base, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+def copy_model(base: Path, folder: Path, *left_out: str) -> Path:
+    """A copy that a test may change, without the files of some patterns."""
+    shutil.copytree(base, folder, ignore=shutil.ignore_patterns(*left_out))
     folder.chmod(0o755)
     for file in folder.iterdir():
         file.chmod(0o644)
+    return folder
+
+
+def save_as_bin(base: Path, folder: Path, num_files: int = 1) -> Path:
+    """The same model with PyTorch's files in place of safetensors."""
+    copy_model(base, folder, "*.safetensors")
     state = load_file(base / WEIGHTS)
     if num_files == 1:
         torch.save(state, folder / "pytorch_model.bin")
@@ -45,10 +51,4 @@ def save_as_bin(base: Path, folder: Path, num_files: int = 1) -> Path:
 
 def keep_pieces_only(base: Path, folder: Path) -> Path:
     """A copy with tokenizer.model and no tokenizer.json."""
-    if not folder.exists():
-        shutil.copytree(base, folder)
-        folder.chmod(0o755)
-        for file in folder.iterdir():
-            file.chmod(0o644)
-    (folder / "tokenizer.json").unlink()
-    return folder
+    return copy_model(base, folder, "tokenizer.json")

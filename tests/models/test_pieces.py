@@ -98,6 +98,7 @@ def test_bos_can_be_left_out_by_the_caller(folder):
 
 
 def test_added_tokens_keep_their_numbers(folder):
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 2010}))
     (folder / "added_tokens.json").write_text(json.dumps({"<b>": 2001, "[PAD]": 2000}))
     (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": "[PAD]"}))
     tokenizer = load_tokenizer(folder)

@@ -7,21 +7,9 @@ from pathlib import Path
 from kot_platypus.artifacts import hash_file, hash_files, hash_value, read_json
 from kot_platypus.models.adapters import require_adapter
 from kot_platypus.models.conversion import prepare_adapter, prepare_model
+from kot_platypus.models.vocabulary import TOKENIZER_FILES, has_tokenizer
 
-_CONTENT = (
-    "*.safetensors",
-    "config.json",
-    "generation_config.json",
-    "tokenizer*",
-    "*.model",
-    "*.jinja",
-    "vocab.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "*.py",
-)
+_CONTENT = ("*.safetensors", "config.json", "generation_config.json", "*.py", *TOKENIZER_FILES)
 
 
 def fingerprint_model(folder: Path, adapter: Path | None = None) -> str:
@@ -40,4 +28,6 @@ def fingerprint_model(folder: Path, adapter: Path | None = None) -> str:
         # PEFT writes sets of module names in the order of the day.
         config = {key: sorted(v) if isinstance(v, list) else v for key, v in config.items()}
         parts["adapter_config"] = hash_value(config)
+        if has_tokenizer(adapter):
+            parts["adapter_tokenizer"] = hash_files(adapter, TOKENIZER_FILES)
     return hash_value(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kot_platypus.errors import ModelError
 
@@ -77,29 +78,39 @@ def read_weight_map(folder: Path, names: Format) -> dict[str, str]:
     return weight_map
 
 
-def check_shards(shards: list[Path]) -> None:
-    """Raise ModelError unless each safetensors file is one and is as long as its header says."""
-    for shard in shards:
-        check_size(shard)
-        with shard.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            try:
-                if length > 100_000_000:  # the format's own limit
-                    raise ValueError
-                header = json.loads(file.read(length))
-                header.pop("__metadata__", None)
-                ends = [entry["data_offsets"][1] for entry in header.values()]
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ModelError(
-                    f"{shard} is no safetensors file", expected="a complete one", hint=_AGAIN
-                ) from error
-        expected = 8 + length + max(ends, default=0)
-        if shard.stat().st_size != expected:
+def read_headers(folder: Path, names: Format) -> dict[str, Any]:
+    """Tensor -> dtype, shape and place, of all safetensors files of ``folder``.
+
+    Raises ModelError unless each is a safetensors file and as long as its header says.
+    """
+    headers: dict[str, Any] = {}
+    for shard in list_shards(folder, names):
+        headers |= _read_header(shard)
+    return headers
+
+
+def _read_header(shard: Path) -> dict[str, Any]:
+    check_size(shard)
+    with shard.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            if length > 100_000_000:  # the format's own limit
+                raise ValueError
+            header: dict[str, Any] = json.loads(file.read(length))
+            header.pop("__metadata__", None)
+            ends = [entry["data_offsets"][1] for entry in header.values()]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(
-                f"{shard} has {shard.stat().st_size:,} bytes",
-                expected=f"{expected:,}, as its header says",
-                hint=_AGAIN,
-            )
+                f"{shard} is no safetensors file", expected="a complete one", hint=_AGAIN
+            ) from error
+    expected = 8 + length + max(ends, default=0)
+    if shard.stat().st_size != expected:
+        raise ModelError(
+            f"{shard} has {shard.stat().st_size:,} bytes",
+            expected=f"{expected:,}, as its header says",
+            hint=_AGAIN,
+        )
+    return header
 
 
 def check_size(file: Path) -> None:
