@@ -95,8 +95,8 @@ def _download_files(name: str, revision: str | None, *, weights: bool) -> Path:
     wanted: dict[str, Any] = {"revision": revision, "allow_patterns": list(_HUB_FILES)}
     try:
         if weights:
-            files = huggingface_hub.list_repo_files(name, revision=revision)
-            wanted["allow_patterns"] += _choose_weights(files)
+            files = huggingface_hub.model_info(name, revision=revision).siblings or []
+            wanted["allow_patterns"] += _choose_weights([file.rfilename for file in files])
     except Exception as error:
         try:
             folder = huggingface_hub.snapshot_download(name, **wanted, local_files_only=True)
