@@ -12,6 +12,7 @@ from kot_platypus.cli.options import (
     ModelName,
     Out,
     Sets,
+    TrustRemoteCode,
     example,
     hold_folder,
     print_screen,
@@ -155,6 +156,7 @@ def merge(
     adapter: Annotated[Path, typer.Option("--adapter", help="The PEFT adapter to merge.")],
     out: Out,
     model: ModelName = "gemma-3-270m",
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Merge an adapter into its base: a plain transformers folder."""
     from kot_platypus.models import resolve_model
@@ -162,7 +164,8 @@ def merge(
 
     require_file(adapter / "adapter_config.json", "--adapter")
     with hold_folder(out):
-        merge_adapter(resolve_model(model), adapter, out)
+        base = resolve_model(model)
+        merge_adapter(base, adapter, out, trust_remote_code=trust_remote_code)
     print(out)
 
 

@@ -53,7 +53,7 @@ def _prepare(folder: Path, names: Names) -> Path:
     weights = _convert_weights(folder, pickles, names)
     companions = _list_companions(folder)
     content = {file.name: hash_file(file) for file in (*companions, *weights)}
-    whole = cache_folder() / "models" / f"{folder.name}-{hash_value(content)[:12]}"
+    whole = cache_folder() / "models" / f"{_find_name(folder)}-{hash_value(content)[:12]}"
     with lock_folder(whole, wait=True):
         if not whole.is_dir():
             with new_folder(whole) as part:
@@ -71,7 +71,7 @@ def _convert_weights(folder: Path, pickles: list[Path], names: Names) -> list[Pa
     with lock_folder(weights, wait=True):
         if not weights.is_dir():
             size = sum(file.stat().st_size for file in pickles) / 2**30
-            title = f"Converting {folder.name} to safetensors (once, {size:,.1f} GiB)"
+            title = f"Converting {_find_name(folder)} to safetensors (once, {size:,.1f} GiB)"
             with show_status(title), new_folder(weights) as part:
                 _write_weights(folder, pickles, names, part)
     return sorted(weights.iterdir())
@@ -103,6 +103,13 @@ def _contradiction(folder: Path, found: str) -> ModelError:
         expected="weight files that agree with their index",
         hint="Download the model again.",
     )
+
+
+def _find_name(folder: Path) -> str:
+    """What the model is called: in the Hub's cache folders go by a commit."""
+    if folder.parent.name == "snapshots":
+        return folder.parents[1].name.rpartition("--")[2]
+    return folder.name
 
 
 def _list_companions(folder: Path) -> list[Path]:

@@ -24,7 +24,7 @@ TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
 )
-_WHOLE = ("tokenizer.json", "*.model", "vocab.json", "vocab.txt", "*.tiktoken")
+_WHOLE = ("tokenizer.json", "*.model", "*vocab*", "*.tiktoken")
 """Any of these holds the tokens themselves."""
 
 
