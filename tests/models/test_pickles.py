@@ -63,6 +63,12 @@ def test_tensors_keep_their_values_shapes_and_dtypes(tmp_path, zipped):
     assert_equal_states(found, {name: tensor.detach() for name, tensor in state.items()})
 
 
+def test_a_masks_infinity_is_no_weight(tmp_path):
+    """GPT-NeoX's files in float16 (Polyglot-Ko's) hold -1e9 as a scalar, which is -inf there."""
+    state = {"attention.masked_bias": torch.tensor(-1e9).half()}
+    assert convert(state, tmp_path)["attention.masked_bias"].isinf()
+
+
 def test_tensors_that_share_memory_are_written_each_for_itself(tmp_path):
     table = torch.arange(12.0).view(3, 4)
     state = {

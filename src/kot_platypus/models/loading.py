@@ -15,6 +15,7 @@ from kot_platypus.models.refusals import (
     check_loaded,
     check_model_files,
     does_not_load,
+    list_some,
     read_config,
 )
 from kot_platypus.processes import is_main_process
@@ -66,7 +67,7 @@ def load_model(
     except Exception as error:  # a foreign folder, or its code, can provoke any kind
         raise does_not_load(folder, "model", error) from error
     if left and is_main_process():
-        console.print(f"[dim]  Left out of the model: {', '.join(left[:3])}[/dim]", soft_wrap=True)
+        console.print(f"[dim]  Left out of the model: {list_some(left)}[/dim]", soft_wrap=True)
     if adapter is not None:
         model = load_adapter(model, adapter, folder)
     return model.eval()

@@ -7,6 +7,7 @@ tensors out of it and refuses everything else.
 from __future__ import annotations
 
 import re
+import shutil
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ def convert_pickle(source: Path, target: Path) -> list[str]:
         tensors[name] = tensor.clone() if place in written else tensor
         written.add(place)
     save_file(tensors, target, metadata={"format": "pt"})
+    shutil.copymode(source, target)  # safetensors lets nobody else read it
     return list(tensors)
 
 
@@ -103,9 +105,13 @@ def _check_tensor(source: Path, name: object, value: object) -> Tensor:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    """Whether all numbers are; its two ends say so (NaN counts as both) and need no memory."""
+    """Whether all numbers are; its two ends say so (NaN counts as both) and need no memory.
+
+    A single number may be infinite: GPT-NeoX's files in float16 hold a mask's -1e9.
+    """
     import torch
 
     if not tensor.is_floating_point() or not tensor.numel():
         return True
-    return all(bool(end.isfinite()) for end in torch.aminmax(tensor))
+    ends = torch.aminmax(tensor)
+    return all(bool(end.isfinite() or (tensor.numel() == 1 and end.isinf())) for end in ends)
