@@ -88,7 +88,7 @@ def describe_device(device: str) -> dict[str, Any]:
     options = list(inspect.signature(varlen_attn).parameters) if varlen_attn else []
     found = {
         "device": describe_processor(),
-        "dtype auto": resolve_dtype("auto", device),
+        "dtype auto": resolve_dtype("auto", device, {}),
         "varlen_attn": ", ".join(options) or "none",
         "CUDA": str(torch.version.cuda),
     }

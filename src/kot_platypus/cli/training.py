@@ -12,6 +12,7 @@ from kot_platypus.cli.options import (
     ModelName,
     Out,
     Sets,
+    TrustRemoteCode,
     example,
     find_subject,
     hold_folder,
@@ -159,6 +160,7 @@ def merge(
     adapter: Annotated[Path, typer.Option("--adapter", help="The PEFT adapter to merge.")],
     out: Out,
     model: ModelName = "gemma-3-270m",
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Merge an adapter into its base: a plain transformers folder."""
     require_file(adapter / "adapter_config.json", "--adapter")
@@ -166,7 +168,7 @@ def merge(
         base = find_subject(model, adapter)
         from kot_platypus.train.merge import merge_adapter  # loads torch: nothing is misspelt now
 
-        merge_adapter(base, adapter, out)
+        merge_adapter(base, adapter, out, trust_remote_code=trust_remote_code)
     print(out)
 
 

@@ -101,7 +101,7 @@ def evaluate_choices(
     def load() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         trust = {"trust_remote_code": trust_remote_code}
         model = load_model(model_path, dtype=dtype, device=device, adapter=adapter, **trust)
-        return model, load_tokenizer(model_path, **trust)
+        return model, load_tokenizer(model_path, adapter=adapter, **trust)
 
     device = resolve_device(device)
     runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)

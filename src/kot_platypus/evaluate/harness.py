@@ -114,7 +114,7 @@ class KotLM(HFLM):  # type: ignore[misc]
             )
             bos = options.get("add_bos_token")
             tokenizer = tokenizer or load_tokenizer(
-                folder, trust_remote_code=trust, add_bos_token=bos
+                folder, adapter=adapter, trust_remote_code=trust, add_bos_token=bos
             )
         self._encoded: dict[str, list[int]] = {}
         self._advance: Advance = lambda n: None

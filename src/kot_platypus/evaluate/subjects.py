@@ -118,7 +118,9 @@ class LocalModel:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Its tokenizer, which needs no weights."""
-        return load_tokenizer(self.folder, trust_remote_code=self.trust_remote_code)
+        return load_tokenizer(
+            self.folder, adapter=self.adapter, trust_remote_code=self.trust_remote_code
+        )
 
 
 @dataclass

@@ -2,23 +2,29 @@
 
 from kot_platypus.models.adapters import ADAPTER_INFO
 from kot_platypus.models.cache import cache_folder
+from kot_platypus.models.conversion import prepare_adapter, prepare_model
 from kot_platypus.models.devices import resolve_device, resolve_dtype
 from kot_platypus.models.embedded import EMBEDDED_MODEL, GEMMA_TERMS
 from kot_platypus.models.finding import find_model, resolve_model
 from kot_platypus.models.identity import fingerprint_model
 from kot_platypus.models.loading import build_empty_model, load_model
 from kot_platypus.models.tokenizers import load_tokenizer
+from kot_platypus.models.vocabulary import TOKENIZER_FILES, has_tokenizer
 
 __all__ = [
     "ADAPTER_INFO",
     "EMBEDDED_MODEL",
     "GEMMA_TERMS",
+    "TOKENIZER_FILES",
     "build_empty_model",
     "cache_folder",
     "find_model",
     "fingerprint_model",
+    "has_tokenizer",
     "load_model",
     "load_tokenizer",
+    "prepare_adapter",
+    "prepare_model",
     "resolve_device",
     "resolve_dtype",
     "resolve_model",

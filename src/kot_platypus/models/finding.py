@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import importlib
+import re
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from kot_platypus.errors import ModelError
+from kot_platypus.models.conversion import prepare_model
 from kot_platypus.models.embedded import EMBEDDED_MODEL, PACKAGE, embedded_folder, prepare_embedded
+from kot_platypus.models.refusals import holds_only_gguf, is_gguf
 
-_HUB_FILES = ["*.safetensors", "*.json", "tokenizer.model", "*.txt", "*.jinja"]
+_HUB_FILES = ("*.json", "tokenizer.model", "*.txt", "*.jinja")
+# Of several forms of the same weights the first is taken. In the repository's own folder only:
+# folders below hold checkpoints, or other programs' forms.
+_HUB_WEIGHTS = (
+    r"model(-\d+-of-\d+)?\.safetensors",
+    r"pytorch_model(-\d+-of-\d+)?\.bin",
+)
 
 
 def resolve_model(name: str, revision: str | None = None, *, weights: bool = True) -> Path:
     """The local folder of a model: the embedded one, a folder, or a download from the Hub.
 
-    Only tokenizer files and, unless ``weights`` is off, safetensors are taken from the Hub. Raises
-    ModelError when nothing of that name can be had.
+    The folder holds safetensors: other weights are converted into the cache, once. Of the Hub's
+    files only those of the tokenizer and, unless ``weights`` is off, one form of the weights are
+    taken. Raises ModelError when nothing of that name can be had.
     """
     if name == EMBEDDED_MODEL:
         return prepare_embedded()
+    folder = _find_folder(name) or _download(name, revision, weights=weights)
+    return prepare_model(folder) if weights else folder
+
+
+def _find_folder(name: str) -> Path | None:
+    """The folder of that name, None for a Hub id. Raises ModelError for anything else."""
     folder = Path(name).expanduser()
+    if folder.suffix == ".gguf" or (folder.is_dir() and holds_only_gguf(folder)):
+        raise is_gguf(folder)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(
@@ -35,7 +55,7 @@ def resolve_model(name: str, revision: str | None = None, *, weights: bool = Tru
             expected=f"{EMBEDDED_MODEL}, a local folder, or a Hub id like owner/name",
             hint="Check the spelling.",
         )
-    return _download(name, revision, _HUB_FILES if weights else _HUB_FILES[1:])
+    return None
 
 
 def find_model(name: str, revision: str | None = None) -> Path | None:
@@ -48,22 +68,17 @@ def find_model(name: str, revision: str | None = None) -> Path | None:
             return None
         folder = embedded_folder(importlib.import_module(PACKAGE))
         return folder if folder.is_dir() else None
-    is_path = name.startswith((".", "~", "/")) or name.count("/") != 1
-    if Path(name).expanduser().is_dir() or is_path:
-        return resolve_model(name)
+    if (found := _find_folder(name)) is not None:
+        return found
     import huggingface_hub
 
     config = huggingface_hub.try_to_load_from_cache(name, "config.json", revision=revision)
     return Path(config).parent if isinstance(config, str) else None
 
 
-def _download(name: str, revision: str | None, files: list[str]) -> Path:
-    import huggingface_hub
-
+def _download(name: str, revision: str | None, *, weights: bool) -> Path:
     try:
-        return Path(
-            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=files)
-        )
+        return _download_files(name, revision, weights=weights)
     except Exception as error:  # the hub client raises many kinds; all mean "not to be had"
         raise ModelError(
             f"cannot get {name!r} from the Hub ({type(error).__name__})",
@@ -71,3 +86,29 @@ def _download(name: str, revision: str | None, files: list[str]) -> Path:
             hint="Check the id, your connection and (for gated models) HF_TOKEN, "
             "or pass a local folder.",
         ) from error
+
+
+def _download_files(name: str, revision: str | None, *, weights: bool) -> Path:
+    """What is wanted of a repository; without the Hub, what its cache on this disk holds."""
+    import huggingface_hub
+
+    wanted: dict[str, Any] = {"revision": revision, "allow_patterns": list(_HUB_FILES)}
+    try:
+        if weights:
+            files = huggingface_hub.model_info(name, revision=revision).siblings or []
+            wanted["allow_patterns"] += _choose_weights([file.rfilename for file in files])
+    except Exception as error:
+        try:
+            folder = huggingface_hub.snapshot_download(name, **wanted, local_files_only=True)
+        except Exception:
+            raise error from None  # why it could not be reached says more than an empty cache
+        return Path(folder)
+    return Path(huggingface_hub.snapshot_download(name, **wanted))
+
+
+def _choose_weights(files: Sequence[str]) -> list[str]:
+    """The one form of the weights to take, of a repository's files."""
+    for pattern in _HUB_WEIGHTS:
+        if found := [file for file in files if re.fullmatch(pattern, file)]:
+            return found
+    return []

@@ -6,30 +6,21 @@ from pathlib import Path
 
 from kot_platypus.artifacts import hash_file, hash_files, hash_value, read_json
 from kot_platypus.models.adapters import require_adapter
+from kot_platypus.models.conversion import prepare_adapter, prepare_model
+from kot_platypus.models.vocabulary import TOKENIZER_FILES, has_tokenizer
 
-_CONTENT = (
-    "*.safetensors",
-    "config.json",
-    "generation_config.json",
-    "tokenizer*",
-    "*.model",
-    "*.jinja",
-    "vocab.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "*.py",
-)
+_CONTENT = ("*.safetensors", "config.json", "generation_config.json", "*.py", *TOKENIZER_FILES)
 
 
 def fingerprint_model(folder: Path, adapter: Path | None = None) -> str:
     """SHA-256 of what decides a model's output: weights, config, tokenizer, adapter.
 
-    Raises ModelError when ``adapter`` is none.
+    Of weights that are converted to be read it is what they were converted to. Raises ModelError
+    when ``adapter`` is none.
     """
-    parts = {"model": hash_files(folder, _CONTENT)}
+    parts = {"model": hash_files(prepare_model(folder), _CONTENT)}
     if adapter is not None:
+        adapter = prepare_adapter(adapter)
         require_adapter(adapter)
         parts["adapter"] = hash_file(adapter / "adapter_model.safetensors")
         config = read_json(adapter / "adapter_config.json")
@@ -37,4 +28,6 @@ def fingerprint_model(folder: Path, adapter: Path | None = None) -> str:
         # PEFT writes sets of module names in the order of the day.
         config = {key: sorted(v) if isinstance(v, list) else v for key, v in config.items()}
         parts["adapter_config"] = hash_value(config)
+        if has_tokenizer(adapter):
+            parts["adapter_tokenizer"] = hash_files(adapter, TOKENIZER_FILES)
     return hash_value(parts)

@@ -6,11 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kot_platypus.errors import ModelError, require_extra
+from kot_platypus.errors import KotError, ModelError, require_extra
 from kot_platypus.models.adapters import load_adapter
+from kot_platypus.models.conversion import prepare_model
 from kot_platypus.models.devices import resolve_device, resolve_dtype
 from kot_platypus.models.quiet import quieten
-from kot_platypus.models.refusals import does_not_load
+from kot_platypus.models.refusals import (
+    check_loaded,
+    check_model_files,
+    does_not_load,
+    list_some,
+    read_config,
+)
+from kot_platypus.processes import is_main_process
+from kot_platypus.progress import console
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,39 +34,44 @@ def load_model(
     trust_remote_code: bool = False,
     in_4_bits: bool = False,
 ) -> PreTrainedModel:
-    """A causal language model from ``folder`` (safetensors only), in evaluation mode.
+    """A causal language model from ``folder``, in evaluation mode.
 
     ``adapter`` is a PEFT folder, put on top and left unmerged. ``in_4_bits`` holds the linear
     layers as NF4 (QLoRA) and computes in ``dtype``. Raises ModelError.
     """
     quieten()
+    folder = prepare_model(folder)
+    check_model_files(folder)
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     device = resolve_device(device)
     torch_dtype = getattr(torch, resolve_dtype(dtype, device, folder))
     quantized = _quantize_to_4_bits(device, torch_dtype) if in_4_bits else {}
+    model: Any
     try:
-        model: Any
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch_dtype,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # we say which
             **quantized,
         )
-        if report["missing_keys"]:  # transformers would go on with random numbers
-            raise KeyError(f"no weights for {min(report['missing_keys'])}")
+        left = check_loaded(folder, model, report)
         if quantized:  # it is already where it belongs
             _keep_differentiable(model)
         else:
             model = model.to(device)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except KotError:
+        raise
+    except Exception as error:  # a foreign folder, or its code, can provoke any kind
         raise does_not_load(folder, "model", error) from error
+    if left and is_main_process():
+        console.print(f"[dim]  Left out of the model: {list_some(left)}[/dim]", soft_wrap=True)
     if adapter is not None:
-        model = load_adapter(model, adapter)
+        model = load_adapter(model, adapter, folder)
     return model.eval()
 
 
@@ -74,6 +88,7 @@ def build_empty_model(
 
     try:
         if isinstance(architecture, Path):
+            read_config(architecture)
             config = AutoConfig.from_pretrained(architecture, trust_remote_code=trust_remote_code)
         else:
             config = AutoConfig.for_model(**architecture)
@@ -82,12 +97,10 @@ def build_empty_model(
                 config, trust_remote_code=trust_remote_code
             )
             return model
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"no model of {architecture} can be built ({str(error).strip().splitlines()[0][:200]})",
-            expected="the config.json of a causal language model",
-            hint="Check the folder.",
-        ) from error
+    except Exception as error:
+        if not isinstance(architecture, Path):
+            raise
+        raise does_not_load(architecture, "model", error) from error
 
 
 def _quantize_to_4_bits(device: str, dtype: Any) -> dict[str, Any]:

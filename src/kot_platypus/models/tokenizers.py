@@ -5,30 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kot_platypus.errors import KotError
 from kot_platypus.models.as_written import follow_file
+from kot_platypus.models.pieces import prepare_tokenizer
 from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import does_not_load
+from kot_platypus.models.vocabulary import check_vocabulary, find_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
 def load_tokenizer(
-    folder: Path, *, trust_remote_code: bool = False, add_bos_token: bool | None = None
+    folder: Path,
+    *,
+    adapter: Path | None = None,
+    trust_remote_code: bool = False,
+    add_bos_token: bool | None = None,
 ) -> PreTrainedTokenizerBase:
-    """The model's tokenizer. Raises ModelError when the folder holds none that loads.
+    """The tokenizer of the model in ``folder``, or that which ``adapter`` brings with it.
 
-    ``add_bos_token`` overrides its own setting unless None.
+    ``add_bos_token`` overrides its own setting unless None. Raises ModelError when the folder
+    holds none that loads, or one with tokens that the model has no embedding for.
     """
     quieten()
+    source = prepare_tokenizer(find_tokenizer(folder, adapter))
     from transformers import AutoTokenizer
 
     options = {} if add_bos_token is None else {"add_bos_token": add_bos_token}
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            folder, trust_remote_code=trust_remote_code, **options
+            source, trust_remote_code=trust_remote_code, **options
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise does_not_load(folder, "tokenizer", error) from error
-    follow_file(tokenizer, folder)
-    return tokenizer
+        follow_file(tokenizer, source)
+        check_vocabulary(folder, adapter, tokenizer)
+        return tokenizer
+    except KotError:
+        raise
+    except Exception as error:  # a foreign folder, or its code, can provoke any kind
+        raise does_not_load(source, "tokenizer", error) from error

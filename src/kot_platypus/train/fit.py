@@ -82,7 +82,7 @@ def train_adapter(
     target = target or section.target
     device = resolve_device(model_section.device)
     dtype = resolve_dtype(model_section.dtype, device, base)
-    trust = {"trust_remote_code": model_section.trust_remote_code}
+    trust: dict[str, Any] = {"trust_remote_code": model_section.trust_remote_code}
     base_fingerprint = ask_main(lambda: fingerprint_model(base))
     settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
     template = load_template(section.template)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, get_peft_model, get_peft_model_state_dict
+from peft import PeftConfig, get_peft_model
 from peft.tuners.lora import LoraConfig, LoraLayer
 from peft.tuners.lora.layer import Linear
 from safetensors import safe_open
@@ -22,7 +22,16 @@ from transformers import AutoConfig
 
 from kot_platypus.artifacts import Stage, new_folder, read_json
 from kot_platypus.errors import ModelError
-from kot_platypus.models import ADAPTER_INFO, build_empty_model, fingerprint_model, load_model
+from kot_platypus.models import (
+    ADAPTER_INFO,
+    TOKENIZER_FILES,
+    build_empty_model,
+    fingerprint_model,
+    has_tokenizer,
+    load_model,
+    prepare_adapter,
+    prepare_model,
+)
 from kot_platypus.progress import console, show_progress
 from kot_platypus.train.serving import prepare_serving
 from kot_platypus.train.shards import (
@@ -38,7 +47,6 @@ from kot_platypus.train.shards import (
 _WEIGHTS = "adapter_model.safetensors"
 _ROOT = "base_model.model."  # what PEFT puts before a module's own name
 _COMPANIONS = ("*.json", "*.txt", "*.model", "*.jinja", "*.py", "NOTICE*", "LICENSE*")
-_TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "*.jinja")
 _MORE_THAN_LORA = ("lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters")
 _NOT_COMPANIONS = ("manifest.json", ADAPTER_INFO)
 
@@ -54,6 +62,7 @@ def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bo
     DoRA on linear layers is merged in memory. Raises ModelError when the adapter was trained on
     another base (by content, not by name), does not fit, or makes a weight infinite.
     """
+    base, adapter = prepare_model(base), prepare_adapter(adapter)
     base_fingerprint = fingerprint_model(base)
     inputs = {"base": base_fingerprint, "adapter": fingerprint_model(base, adapter)}
     if Stage(out, "merge", config={}, inputs=inputs).is_done:
@@ -104,14 +113,21 @@ def _was_quantized(adapter: Path, facts: Mapping[str, Any]) -> bool:
 
 
 def _copy_companions(base: Path, adapter: Path, folder: Path) -> None:
-    """Config, generation settings, tokenizer, template, licence; the adapter's own come first."""
-    for source, patterns in ((base, _COMPANIONS), (adapter, _TOKENIZER)):
-        for file in (file for pattern in patterns for file in source.glob(pattern)):
-            is_index = file.name.endswith(".index.json")
-            if file.is_file() and file.name not in _NOT_COMPANIONS and not is_index:
-                shutil.copyfile(file, folder / file.name)
-    if (adapter / ADAPTER_INFO).is_file():
-        shutil.copyfile(adapter / ADAPTER_INFO, folder / ADAPTER_INFO)
+    """Config, generation settings, tokenizer, template, licence.
+
+    An adapter that brings a tokenizer brings all of it: files of two would not fit together.
+    """
+    for file in (file for pattern in _COMPANIONS for file in base.glob(pattern)):
+        is_index = file.name.endswith(".index.json")
+        if file.is_file() and file.name not in _NOT_COMPANIONS and not is_index:
+            shutil.copyfile(file, folder / file.name)
+    own = [file for pattern in TOKENIZER_FILES for file in adapter.glob(pattern)]
+    if has_tokenizer(adapter):
+        for old in [file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)]:
+            old.unlink(missing_ok=True)
+    for file in (*own, adapter / ADAPTER_INFO):
+        if file.is_file():
+            shutil.copyfile(file, folder / file.name)
 
 
 # --- file by file ------------------------------------------------------------------------------
@@ -243,13 +259,6 @@ def _merge_in_memory(base: Path, adapter: Path, folder: Path, *, trust_remote_co
     model: Any = load_model(
         base, dtype="float32", device="cpu", adapter=adapter, trust_remote_code=trust_remote_code
     )
-    with safe_open(adapter / _WEIGHTS, "pt") as weights:
-        present = set(weights.keys())
-    trained = set(get_peft_model_state_dict(model, save_embedding_layers=False))
-    # PEFT may keep a copy of a table it has not trained; that is a name of the model.
-    unused = (trained - present) | (present - trained - set(model.state_dict()))
-    if unused:
-        raise _does_not_fit(adapter, f"{min(unused)} has no counterpart")
     inner = model.get_base_model()
     tables = (inner.get_input_embeddings(), inner.get_output_embeddings())
     half_tied = any(isinstance(table, LoraLayer) for table in tables)

@@ -1,0 +1,126 @@
+"""A folder's weight files: how they are called, which there are, and whether they are whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kot_platypus.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format's files are called: one alone, or the index that names several."""
+
+    single: str
+    index: str | None = None
+
+
+@dataclass(frozen=True)
+class Names:
+    """The files of a model, or of an adapter."""
+
+    safetensors: Format
+    pickle: Format
+
+
+MODEL = Names(
+    Format("model.safetensors", "model.safetensors.index.json"),
+    Format("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+ADAPTER = Names(Format("adapter_model.safetensors"), Format("adapter_model.bin"))
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_AGAIN = "Download the model again."
+
+
+def list_shards(folder: Path, names: Format) -> list[Path]:
+    """The files of one format, in order; none if it has none.
+
+    Raises ModelError when its index is damaged or names files that are not there.
+    """
+    if (folder / names.single).is_file():
+        return [folder / names.single]
+    shards = [folder / name for name in sorted(set(read_weight_map(folder, names).values()))]
+    missing = [shard.name for shard in shards if not shard.is_file()]
+    if missing:
+        raise ModelError(
+            f"{folder} lacks {', '.join(missing[:3])}{', ...' if missing[3:] else ''}",
+            expected=f"the {len(shards)} files that {names.index} names",
+            hint="Download the missing ones.",
+        )
+    return shards
+
+
+def read_weight_map(folder: Path, names: Format) -> dict[str, str]:
+    """Tensor -> file, as the index of several files says; empty where there is none.
+
+    Raises ModelError when the index is damaged or names files outside ``folder``.
+    """
+    path = folder / names.index if names.index else None
+    if path is None or not path.is_file() or (folder / names.single).is_file():
+        return {}
+    check_size(path)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        weight_map = {str(tensor): str(file) for tensor, file in found.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} is no index", expected="a weight_map", hint=_AGAIN) from error
+    outside = [file for file in weight_map.values() if Path(file).name != file]
+    if outside or not weight_map:
+        raise ModelError(
+            f"{path} names {outside[0] if outside else 'no files'}",
+            expected=f"files in {folder}",
+            hint=_AGAIN,
+        )
+    return weight_map
+
+
+def read_headers(folder: Path, names: Format) -> dict[str, Any]:
+    """Tensor -> dtype, shape and place, of all safetensors files of ``folder``.
+
+    Raises ModelError unless each is a safetensors file and as long as its header says.
+    """
+    headers: dict[str, Any] = {}
+    for shard in list_shards(folder, names):
+        headers |= _read_header(shard)
+    return headers
+
+
+def _read_header(shard: Path) -> dict[str, Any]:
+    check_size(shard)
+    with shard.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            if length > 100_000_000:  # the format's own limit
+                raise ValueError
+            header: dict[str, Any] = json.loads(file.read(length))
+            header.pop("__metadata__", None)
+            ends = [entry["data_offsets"][1] for entry in header.values()]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(
+                f"{shard} is no safetensors file", expected="a complete one", hint=_AGAIN
+            ) from error
+    expected = 8 + length + max(ends, default=0)
+    if shard.stat().st_size != expected:
+        raise ModelError(
+            f"{shard} has {shard.stat().st_size:,} bytes",
+            expected=f"{expected:,}, as its header says",
+            hint=_AGAIN,
+        )
+    return header
+
+
+def check_size(file: Path) -> None:
+    """Raise ModelError for a file that is empty or stands in for one that Git LFS keeps."""
+    if file.stat().st_size == 0:
+        raise ModelError(f"{file} is empty", expected="a file with content", hint=_AGAIN)
+    with file.open("rb") as opened:
+        if opened.read(len(_POINTER)) == _POINTER:
+            raise ModelError(
+                f"{file} is a pointer of Git LFS, not the file itself",
+                expected="the file that it points to",
+                hint=f"Type: git -C {file.parent} lfs pull",
+            )
