@@ -102,12 +102,17 @@ def train_adapter(
     ask_main(stage.begin)  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
     place = "cpu" if spreads_weights() else device  # it may be too large for one GPU
-    model = load_trainable(base, section, dtype=dtype, device=place, **trust)
+    longest = max(len(item.ids) for item in encoded)
+    model, max_tokens = load_trainable(
+        base, section, dtype=dtype, device=place, longest=longest, **trust
+    )
     facts = {"num_dropped": len(rows) - len(encoded), **_count_facts(model, encoded, section)}
+    facts["is_packed"] = max_tokens > 1
     checkpoints = out / "checkpoints"
     at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
     arguments = make_arguments(section, len(encoded), checkpoints, **at)
-    trainer = make_trainer(model, encoded, section, arguments, callbacks, title=target)
+    passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})
+    trainer = make_trainer(model, encoded, passes, arguments, callbacks, title=target)
     log = _fit(trainer, checkpoints)
     weights = trainer.gather_weights()
     if is_main_process():

@@ -13,9 +13,10 @@ import torch
 
 from kot_platypus.models import build_empty_model
 from kot_platypus.recipe import TrainSection
-from kot_platypus.train.attention import describe_pack, isolate_examples
+from kot_platypus.train.attention import describe_pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.estimate import Lengths, prepare_empty, unwrap
+from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.loss import pack_loss
 from kot_platypus.train.packing import Pack, pack_batch
 

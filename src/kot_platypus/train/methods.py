@@ -14,18 +14,29 @@ from torch import Tensor
 from kot_platypus.artifacts import Stage, new_folder, write_json
 from kot_platypus.errors import ModelError, RecipeError
 from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model, load_tokenizer
-from kot_platypus.processes import spreads_weights
+from kot_platypus.processes import ask_main, is_main_process, share_all, spreads_weights
+from kot_platypus.progress import console
 from kot_platypus.recipe import TrainSection
-from kot_platypus.train.attention import isolate_examples
+from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.merge import read_dtype
 from kot_platypus.train.serving import prepare_serving
 
 
 def load_trainable(
-    base: Path, section: TrainSection, *, dtype: str, device: str, trust_remote_code: bool = False
-) -> Any:
+    base: Path,
+    section: TrainSection,
+    *,
+    dtype: str,
+    device: str,
+    longest: int = 0,
+    trust_remote_code: bool = False,
+) -> tuple[Any, int]:
     """The model with what ``section.method`` trains in float32; ``model(pack)`` is a pack's loss.
+
+    With it comes how many tokens a pass may have: ``max_tokens_per_pass``, or 1 (each example
+    alone) where the model does not keep a pack's examples apart. ``longest`` is the tokens of the
+    longest example.
 
     With ``full`` all weights are float32, whatever ``dtype`` computes: a step of 1e-5 is lost on a
     16-bit weight. Else the base is held in ``dtype`` (``qlora``: 4 bits) and only the adapter is
@@ -44,16 +55,36 @@ def load_trainable(
         trust_remote_code=trust_remote_code,
         in_4_bits=section.method == "qlora",
     )
-    # What is spread later may be too large to try out here.
-    if section.max_tokens_per_pass > 1 and not spreads_weights():
-        isolate_examples(model)
+    max_tokens = section.max_tokens_per_pass
+    if max_tokens > 1 and not _takes_packs(model, longest, trust_remote_code):
+        max_tokens = 1
     trainable = model if section.method == "full" else add_lora(model, section)
     if section.gradient_checkpointing:
         checkpoint_activations(model)
     if section.torch_compile:
         compile_layers(model)
     accept_packs(trainable)
-    return trainable
+    return trainable, max_tokens
+
+
+def _takes_packs(model: Any, longest: int, trust_remote_code: bool) -> bool:
+    """Whether all processes find that ``model`` keeps a pack's examples apart; else a line says so.
+
+    What is spread later may be too large to try out here: a small model of its kind is instead.
+    """
+    if spreads_weights():
+        answer = ask_main(
+            lambda: isolates_in_small(model, longest, trust_remote_code=trust_remote_code)
+        )
+    else:
+        answer = all(share_all(isolate_examples(model, longest)))
+    if not answer and is_main_process():
+        console.print(
+            f"[dim]  {type(model).__name__} lets the examples of one pass see each other, so each "
+            "gets a pass of its own: slower, and right[/dim]",
+            soft_wrap=True,
+        )
+    return answer
 
 
 def describe_method(section: TrainSection) -> dict[str, str]:
