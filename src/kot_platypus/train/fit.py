@@ -22,7 +22,6 @@ from kot_platypus.processes import (
     count_processes,
     is_main_process,
     process_rank,
-    share_all,
     spreads_weights,
 )
 from kot_platypus.progress import console
@@ -115,14 +114,16 @@ def train_adapter(
     trainer = make_trainer(model, encoded, passes, arguments, callbacks, title=target)
     log = _fit(trainer, checkpoints)
     weights = trainer.gather_weights()
-    if is_main_process():
+
+    def save() -> None:
         about = _describe(section, template, tokenizer)
         info = {"base": base_fingerprint, "target": target, **about}
         save_trained(model, out, base, info, weights=weights, **trust)
         write_text(out / "log.jsonl", log)
         _remove_checkpoints(checkpoints)
         stage.finish(**facts, contamination=verdict.model_dump() if verdict else None)
-    share_all(None)  # when one process returns, the result is there
+
+    ask_main(save)  # when one process returns, the result is there
 
 
 def _remove_checkpoints(checkpoints: Path) -> None:
@@ -261,6 +262,7 @@ def make_arguments(
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,  # every pass uses all that is trained
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it turns a loss that is no number into 0.0
         save_steps=section.save_steps,
         save_total_limit=2,
         report_to=list(section.report_to) or "none",

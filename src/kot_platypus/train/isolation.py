@@ -23,7 +23,8 @@ from transformers.masking_utils import sdpa_mask
 from kot_platypus.errors import ModelError
 from kot_platypus.train.attention import PACKED, describe_pack
 from kot_platypus.train.encoding import Encoded
-from kot_platypus.train.packing import Pack, pack_batch
+from kot_platypus.train.finite import name_dtype
+from kot_platypus.train.packing import pack_batch
 
 _MAX_SHIFT = 0.2
 """Of the change that a true mix would make: how far a state may move with the pack's order."""
@@ -76,7 +77,8 @@ def isolate_examples(model: Any, longest: int = 0) -> bool:
         movement = measure_movement(model, longest)
         if movement is not None and not movement.is_finite:
             raise ModelError(
-                f"{type(model).__name__} computes values that are not finite in {name_dtype(model)}",
+                f"the values that {type(model).__name__} computes are not finite in "
+                f"{name_dtype(model)}",
                 expected="numbers",
                 hint="Set model.dtype=bfloat16 or float32; if it is so in float32, its weights are "
                 "damaged.",
@@ -85,11 +87,6 @@ def isolate_examples(model: Any, longest: int = 0) -> bool:
             return True
     model.set_attn_implementation(usual)
     return False
-
-
-def name_dtype(model: Any) -> str:
-    """The dtype a model computes in, as a recipe has it."""
-    return str(model.dtype).removeprefix("torch.")
 
 
 def isolates_in_small(model: Any, longest: int = 0, *, trust_remote_code: bool = False) -> bool:

@@ -18,12 +18,12 @@ from peft.tuners.lora import LoraConfig, LoraLayer
 from peft.tuners.lora.layer import Linear
 from safetensors import safe_open
 from torch import Tensor
-from transformers import AutoConfig
 
 from kot_platypus.artifacts import Stage, new_folder, read_json
 from kot_platypus.errors import ModelError
 from kot_platypus.models import ADAPTER_INFO, build_empty_model, fingerprint_model, load_model
 from kot_platypus.progress import console, show_progress
+from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
 from kot_platypus.train.serving import prepare_serving
 from kot_platypus.train.shards import (
     DTYPES,
@@ -37,10 +37,8 @@ from kot_platypus.train.shards import (
 
 _WEIGHTS = "adapter_model.safetensors"
 _ROOT = "base_model.model."  # what PEFT puts before a module's own name
-_COMPANIONS = ("*.json", "*.txt", "*.model", "*.jinja", "*.py", "NOTICE*", "LICENSE*")
 _TOKENIZER = ("tokenizer*", "special_tokens_map.json", "added_tokens.json", "*.jinja")
 _MORE_THAN_LORA = ("lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters")
-_NOT_COMPANIONS = ("manifest.json", ADAPTER_INFO)
 
 
 class _InMemoryError(Exception):
@@ -105,11 +103,9 @@ def _was_quantized(adapter: Path, facts: Mapping[str, Any]) -> bool:
 
 def _copy_companions(base: Path, adapter: Path, folder: Path) -> None:
     """Config, generation settings, tokenizer, template, licence; the adapter's own come first."""
-    for source, patterns in ((base, _COMPANIONS), (adapter, _TOKENIZER)):
-        for file in (file for pattern in patterns for file in source.glob(pattern)):
-            is_index = file.name.endswith(".index.json")
-            if file.is_file() and file.name not in _NOT_COMPANIONS and not is_index:
-                shutil.copyfile(file, folder / file.name)
+    copy_companions(base, folder)
+    for file in (file for pattern in _TOKENIZER for file in adapter.glob(pattern)):
+        shutil.copyfile(file, folder / file.name)
     if (adapter / ADAPTER_INFO).is_file():
         shutil.copyfile(adapter / ADAPTER_INFO, folder / ADAPTER_INFO)
 
@@ -269,13 +265,7 @@ def _merge_in_memory(base: Path, adapter: Path, folder: Path, *, trust_remote_co
             hint="Train without lm_head and embed_tokens among the target modules.",
         )
     dtype = read_dtype(base, trust_remote_code=trust_remote_code)
-    merged.to(dtype=dtype).save_pretrained(folder)
-
-
-def read_dtype(base: Path, *, trust_remote_code: bool = False) -> torch.dtype:
-    """The dtype a model says it is kept in, also by 2023's ``torch_dtype``; else float32."""
-    config = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code)
-    return config.dtype or torch.float32
+    save_beside(merged.to(dtype=dtype), base, folder)
 
 
 def _does_not_fit(adapter: Path, reason: str) -> ModelError:

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from kot_platypus.artifacts import Stage, new_folder, write_json
 from kot_platypus.errors import ModelError, RecipeError
-from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model, load_tokenizer
+from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model
 from kot_platypus.processes import ask_main, is_main_process, share_all, spreads_weights
 from kot_platypus.progress import console
 from kot_platypus.recipe import TrainSection
+from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
+from kot_platypus.train.finite import name_dtype, not_finite
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import accept_packs
-from kot_platypus.train.merge import read_dtype
 from kot_platypus.train.serving import prepare_serving
 
 
@@ -151,26 +152,37 @@ def save_trained(
     weights: dict[str, Tensor] | None = None,
     trust_remote_code: bool = False,
 ) -> None:
-    """Write ``out/adapter`` (PEFT), or ``out/model``: all weights in the base's dtype, tokenizer.
+    """Write ``out/adapter`` (PEFT), or ``out/model``: all weights in the base's dtype, its files.
 
-    ``weights`` are those to write where the model's own lie spread over processes.
+    ``weights`` are those to write where the model's own lie spread over processes. Raises
+    ModelError, and writes nothing, when a weight is not finite.
     """
     is_adapter = hasattr(model, "peft_config")
+    if not is_adapter:
+        dtype = read_dtype(base, trust_remote_code=trust_remote_code)
+        if weights is None:
+            model.to(dtype=dtype)
+        else:
+            model.config.dtype = dtype
+            weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    _require_finite(model, weights)
     with new_folder(out / ("adapter" if is_adapter else "model")) as folder:
-        if not is_adapter:
-            dtype = read_dtype(base, trust_remote_code=trust_remote_code)
-            if weights is None:
-                model.to(dtype=dtype)
-            else:
-                model.config.dtype = dtype
-                weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
-            load_tokenizer(base, trust_remote_code=trust_remote_code).save_pretrained(folder)
-            if (base / "NOTICE").is_file():
-                shutil.copyfile(base / "NOTICE", folder / "NOTICE")
-        model.save_pretrained(folder, state_dict=weights)
+        if is_adapter:
+            model.save_pretrained(folder, state_dict=weights)
+        else:
+            copy_companions(base, folder)
+            save_beside(model, base, folder, state_dict=weights)
         write_json(folder / ADAPTER_INFO, dict(info))
         if not is_adapter:
             prepare_serving(folder, trust_remote_code=trust_remote_code)
+
+
+def _require_finite(model: Any, weights: Mapping[str, Tensor] | None) -> None:
+    """Raise ModelError when what was trained holds infinities or NaNs."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    for name, tensor in (weights or trained).items():
+        if not tensor.isfinite().all():
+            raise not_finite(f"the trained {name} is", name_dtype(tensor))
 
 
 def link_model(trained: Path, out: Path) -> None:
