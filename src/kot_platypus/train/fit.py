@@ -16,7 +16,13 @@ from transformers.trainer_callback import PrinterCallback
 from kot_platypus.artifacts import Stage, hash_file, hash_files, write_text
 from kot_platypus.errors import DataError
 from kot_platypus.formats import read_rows
-from kot_platypus.models import fingerprint_model, load_tokenizer, resolve_device, resolve_dtype
+from kot_platypus.models import (
+    build_empty_model,
+    fingerprint_model,
+    load_tokenizer,
+    resolve_device,
+    resolve_dtype,
+)
 from kot_platypus.processes import (
     ask_main,
     count_processes,
@@ -29,6 +35,7 @@ from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, Target, TrainSection, require_reporters
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, encode_rows
+from kot_platypus.train.limits import require_room
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import KeepLog, PackingTrainer, ShowProgress
@@ -98,6 +105,7 @@ def train_adapter(
     tokenizer = load_tokenizer(base, **trust)
     rows = read_rows(data)
     encoded = encode_rows(rows, template, target, tokenizer, section.cutoff_len)
+    require_room(build_empty_model(base, **trust), encoded)
     ask_main(stage.begin)  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
     place = "cpu" if spreads_weights() else device  # it may be too large for one GPU

@@ -31,6 +31,8 @@ _MAX_SHIFT = 0.2
 _LENGTHS = (20, 300, 20)  # the middle one beyond GPT-Neo's local attention of 256
 _BORDER = 4
 _PROBE = "kot_probe"
+_SMALL = {"vocab_size": 1000, "intermediate_size": 256, "moe_intermediate_size": 64}
+"""Sizes that say nothing of who sees whom."""
 _FAR = 1 << 16
 
 
@@ -100,8 +102,10 @@ def isolates_in_small(model: Any, longest: int = 0, *, trust_remote_code: bool =
     text.num_hidden_layers = max(2, len(kinds))
     if kinds:
         text.layer_types = (kinds * 2)[: text.num_hidden_layers]
-    text.vocab_size = min(text.vocab_size, 1000)
     text.pad_token_id = None
+    for size, most in _SMALL.items():
+        if isinstance(getattr(text, size, None), int):
+            setattr(text, size, min(getattr(text, size), most))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         small = AutoModelForCausalLM.from_config(
@@ -227,7 +231,11 @@ def _tells_its_masks(model: Any) -> bool:
         expected = torch.arange(_FAR) >= _FAR - seen
         row = torch.empty(0) if attention_mask is None else attention_mask.reshape(-1).cpu()
         agrees.append(torch.equal(row, expected))
-        return sdpa_attention_forward(module, query, key, value, None, is_causal=True, **others)
+        options = {"is_causal": True, **others}
+        result: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, None, **options
+        )
+        return result
 
     def make_mask(**arguments: Any) -> Tensor:
         far = {"q_length": 1, "kv_length": _FAR, "q_offset": _FAR - 1, "kv_offset": 0}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from kot_platypus.artifacts import Stage, new_folder, write_json
@@ -97,7 +99,8 @@ def describe_method(section: TrainSection) -> dict[str, str]:
 def add_lora(model: Any, section: TrainSection) -> Any:
     """``model`` with fresh LoRA or DoRA weights in float32, ready to train.
 
-    Raises ModelError when the model has none of ``lora_target_modules``.
+    Raises ModelError when the model has none of ``lora_target_modules``, or one of them could not
+    be merged.
     """
     modules = section.lora_target_modules
     config = LoraConfig(
@@ -109,13 +112,24 @@ def add_lora(model: Any, section: TrainSection) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, config)
+        with warnings.catch_warnings():  # PEFT's advice, of Conv1D layers and of tied embeddings
+            warnings.simplefilter("ignore")
+            adapted = get_peft_model(model, config)
     except ValueError as error:
         raise ModelError(
             f"no LoRA for {modules} ({str(error).splitlines()[0][:200]})",
             expected="names of the model's linear layers, or all-linear",
             hint="Set train.lora_target_modules.",
         ) from error
+    tables = (model.get_input_embeddings(), model.get_output_embeddings())
+    is_tied = model.config.get_text_config().tie_word_embeddings
+    if is_tied and any(isinstance(table, LoraLayer) for table in tables):
+        raise ModelError(
+            f"LoRA for {modules}, on embeddings that {type(model).__name__} keeps as one",
+            expected="target modules that leave both alone, or the adapter could not be merged",
+            hint="Take lm_head and embed_tokens out of train.lora_target_modules.",
+        )
+    return adapted
 
 
 def checkpoint_activations(model: Any) -> None:
