@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import pack_loss
 from kot_platypus.train.methods import load_trainable
-from kot_platypus.train.packing import pack_batch
+from kot_platypus.train.packing import Pack, pack_batch
 from tests.train.test_packing import gradients, reference, relative
 
 SMALL = {
@@ -119,6 +120,24 @@ def test_what_ours_does_not_know_keeps_transformers_masks(name, batch):
     assert isolate_examples(model)
     assert model.config._attn_implementation == usual
     assert relative(packed_gradient(model, batch), expected) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_packed_is_as_near_to_float32_as_separate_passes_are(any_model, batch, dtype):
+    """In 16 bits two orders of the same sums differ: what counts is the distance from float32's."""
+    batch = batch[:8]
+    _, exact = reference(any_model, batch, "example")
+    half = copy.deepcopy(any_model).to(dtype)
+    separate = sum(loss_gradient(half, pack).float() for pack in pack_batch(batch, 1, "example"))
+    assert isolate_examples(half)
+    packed = sum(loss_gradient(half, pack).float() for pack in pack_batch(batch, 300, "example"))
+    assert not torch.equal(packed, separate)
+    assert relative(packed, exact) < 1.2 * relative(separate, exact) < 0.1
+
+
+def loss_gradient(model: torch.nn.Module, pack: Pack) -> torch.Tensor:
+    pack_loss(model, pack).backward()
+    return gradients(model)
 
 
 # --- what cannot be packed ---------------------------------------------------------------------

@@ -50,6 +50,7 @@ _NO_IDENTITY = {
     "save_steps",
 }
 
+_CHECKPOINTS = "checkpoints"
 _EVENTS = "runs"
 """Where HF's Trainer has TensorBoard write, below the folder of its checkpoints."""
 
@@ -108,30 +109,45 @@ def train_adapter(
     require_room(build_empty_model(base, **trust), encoded)
     ask_main(stage.begin)  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
-    place = "cpu" if spreads_weights() else device  # it may be too large for one GPU
+    at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
+    trainer, is_packed = _prepare(encoded, base, out, section, at, callbacks, target, **trust)
+    facts = _count_facts(trainer.model, encoded, section)
+    facts |= {"num_dropped": len(rows) - len(encoded), "is_packed": is_packed}
+    log = _fit(trainer, out / _CHECKPOINTS)
+    info = {"base": base_fingerprint, "target": target, **_describe(section, template, tokenizer)}
+    weights = trainer.gather_weights()
+    ask_main(lambda: _save(trainer.model, out, base, info, log, weights=weights, **trust))
+    said = verdict.model_dump() if verdict else None
+    ask_main(lambda: stage.finish(**facts, contamination=said))  # then the result is there for all
+
+
+def _save(
+    model: Any, out: Path, base: Path, info: dict[str, Any], log: str, **options: Any
+) -> None:
+    save_trained(model, out, base, info, **options)
+    write_text(out / "log.jsonl", log)
+    _remove_checkpoints(out / _CHECKPOINTS)
+
+
+def _prepare(
+    encoded: Sequence[Encoded],
+    base: Path,
+    out: Path,
+    section: TrainSection,
+    at: dict[str, Any],
+    callbacks: Sequence[TrainerCallback],
+    title: str,
+    **trust: bool,
+) -> tuple[PackingTrainer, bool]:
+    """The trainer of ``base``, and whether it packs: not every model keeps examples apart."""
+    place = "cpu" if spreads_weights() else at["device"]  # it may be too large for one GPU
     longest = max(len(item.ids) for item in encoded)
     model, max_tokens = load_trainable(
-        base, section, dtype=dtype, device=place, longest=longest, **trust
+        base, section, dtype=at["dtype"], device=place, longest=longest, **trust
     )
-    facts = {"num_dropped": len(rows) - len(encoded), **_count_facts(model, encoded, section)}
-    facts["is_packed"] = max_tokens > 1
-    checkpoints = out / "checkpoints"
-    at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
-    arguments = make_arguments(section, len(encoded), checkpoints, **at)
+    arguments = make_arguments(section, len(encoded), out / _CHECKPOINTS, **at)
     passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})
-    trainer = make_trainer(model, encoded, passes, arguments, callbacks, title=target)
-    log = _fit(trainer, checkpoints)
-    weights = trainer.gather_weights()
-
-    def save() -> None:
-        about = _describe(section, template, tokenizer)
-        info = {"base": base_fingerprint, "target": target, **about}
-        save_trained(model, out, base, info, weights=weights, **trust)
-        write_text(out / "log.jsonl", log)
-        _remove_checkpoints(checkpoints)
-        stage.finish(**facts, contamination=verdict.model_dump() if verdict else None)
-
-    ask_main(save)  # when one process returns, the result is there
+    return make_trainer(model, encoded, passes, arguments, callbacks, title=title), max_tokens > 1
 
 
 def _remove_checkpoints(checkpoints: Path) -> None:
@@ -172,7 +188,7 @@ def _hash_chat(template: Template, base: Path) -> dict[str, str]:
     return {"chat_template": hash_files(base, ("*.jinja",))} if template.chat else {}
 
 
-def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, int]:
+def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, Any]:
     """The manifest's facts. Tokens seen are expected ones where an epoch drops its last batch."""
     steps = count_steps(len(encoded), section)
     shown = section.num_epochs * len(encoded)
