@@ -25,6 +25,7 @@ from kot_platypus.verdicts import Checked, Verdict, write_verdict
 from .conftest import StopAfter
 
 MODEL = ModelSection(device="cpu", dtype="float32")
+HALF = ModelSection(device="cpu", dtype="bfloat16")
 SECTION = TrainSection(
     batch_size=4,
     num_epochs=2,
@@ -173,25 +174,26 @@ def test_killed_and_restarted_training_ends_in_the_same_adapter_bit_for_bit(
 
 
 @pytest.mark.parametrize(
-    ("step", "last_batch"),
+    ("step", "last_batch", "model"),
     [
-        pytest.param(4, "keep", marks=pytest.mark.slow),
-        (7, "drop"),
-        pytest.param(8, "drop", marks=pytest.mark.slow),
-        pytest.param(11, "keep", marks=pytest.mark.slow),
+        pytest.param(4, "keep", HALF, marks=pytest.mark.slow),
+        (7, "drop", MODEL),
+        pytest.param(8, "drop", MODEL, marks=pytest.mark.slow),
+        pytest.param(8, "drop", HALF, marks=pytest.mark.slow),
+        pytest.param(11, "keep", MODEL, marks=pytest.mark.slow),
     ],
 )
 def test_interrupted_anywhere_and_saved_more_often_it_goes_on_to_the_same_adapter(
-    data, base, tmp_path, step, last_batch
+    data, base, tmp_path, step, last_batch, model
 ):
     """Epochs end after step 7 (drop) and 8 (keep); how often a state is kept changes nothing."""
     changes = {"last_batch": last_batch, "save_steps": 3}
     section = SECTION.model_copy(update=changes)
-    train_adapter(data, base, tmp_path / "whole", section, MODEL)
+    train_adapter(data, base, tmp_path / "whole", section, model)
     with pytest.raises(KeyboardInterrupt):
-        train_adapter(data, base, tmp_path / "x", section, MODEL, callbacks=[StopAfter(step)])
+        train_adapter(data, base, tmp_path / "x", section, model, callbacks=[StopAfter(step)])
     often = section.model_copy(update={"save_steps": 1})
-    train_adapter(data, base, tmp_path / "x", often, MODEL)
+    train_adapter(data, base, tmp_path / "x", often, model)
     assert adapter_hash(tmp_path / "x") == adapter_hash(tmp_path / "whole")
 
 
@@ -225,7 +227,10 @@ def test_the_newest_intact_checkpoint_is_used(tmp_path):
     assert find_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
 
 
-def test_merged_model_equals_base_with_adapter(trained, base, tmp_path):
+@pytest.mark.parametrize("model", [MODEL, HALF], ids=lambda model: model.dtype)
+def test_merged_model_equals_base_with_adapter(data, base, tmp_path, model):
+    trained = tmp_path / "trained"
+    train_adapter(data, base, trained, SECTION, model)
     merge_adapter(base, trained / "adapter", tmp_path / "merged")
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
     tuned = load_model(base, dtype="float32", device="cpu", adapter=trained / "adapter")

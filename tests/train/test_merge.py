@@ -23,7 +23,8 @@ from kot_platypus.artifacts import write_json
 from kot_platypus.errors import ModelError
 from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model
 from kot_platypus.train import merge as merge_module
-from kot_platypus.train.merge import merge_adapter, read_dtype
+from kot_platypus.train.companions import read_dtype
+from kot_platypus.train.merge import merge_adapter
 from kot_platypus.train.shards import copy_shard, list_shards, read_header
 
 IDS = torch.arange(3, 43).view(1, -1)

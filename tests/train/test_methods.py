@@ -30,6 +30,8 @@ from kot_platypus.train.trainer import describe_step
 from tests.train.test_packing import gradients, reference, relative
 
 MODEL = ModelSection(device="cpu", dtype="float32")
+HALF = ModelSection(device="cpu", dtype="bfloat16")
+both_dtypes = pytest.mark.parametrize("model", [MODEL, HALF], ids=lambda model: model.dtype)
 SECTION = TrainSection(
     batch_size=4,
     learning_rate=5e-3,
@@ -151,9 +153,12 @@ def test_bfloat16_products_stay_near_the_gradient_of_float32(any_model, batch, m
 # --- training ----------------------------------------------------------------------------------
 
 
-def test_full_training_writes_a_plain_model_whose_every_weight_has_learnt(data, base, tmp_path):
+@both_dtypes
+def test_full_training_writes_a_plain_model_whose_every_weight_has_learnt(
+    data, base, tmp_path, model
+):
     out = tmp_path / "full"
-    train_adapter(data, base, out, section(method="full", learning_rate=1e-3, num_epochs=2), MODEL)
+    train_adapter(data, base, out, section(method="full", learning_rate=1e-3, num_epochs=2), model)
     losses = read_log(out)
     assert losses[-1] < 0.8 * losses[0]
     before = AutoModelForCausalLM.from_pretrained(base)
@@ -179,9 +184,10 @@ def test_linked_model_is_the_trained_one_and_says_so(base, tmp_path):
     assert json.loads((tmp_path / "merged" / "manifest.json").read_text())["status"] == "done"
 
 
-def test_dora_trains_and_merges(data, base, tmp_path):
+@both_dtypes
+def test_dora_trains_and_merges(data, base, tmp_path, model):
     out = tmp_path / "dora"
-    train_adapter(data, base, out, section(method="dora"), MODEL)
+    train_adapter(data, base, out, section(method="dora"), model)
     config = json.loads((out / "adapter" / "adapter_config.json").read_text())
     assert config["use_dora"]
     losses = read_log(out)
@@ -195,23 +201,24 @@ def test_dora_trains_and_merges(data, base, tmp_path):
 
 
 def test_bfloat16_trains_float32_adapters(data, base, tmp_path):
-    section_16, model_16 = section(), ModelSection(device="cpu", dtype="bfloat16")
-    train_adapter(data, base, tmp_path / "a", section_16, model_16)
-    train_adapter(data, base, tmp_path / "b", section_16, MODEL)
+    train_adapter(data, base, tmp_path / "a", SECTION, HALF)
+    train_adapter(data, base, tmp_path / "b", SECTION, MODEL)
     losses, exact = read_log(tmp_path / "a"), read_log(tmp_path / "b")
     assert losses == pytest.approx(exact, rel=0.02)
     assert losses != exact
 
 
-def test_qlora_trains_beside_a_base_in_four_bits(data, base, tmp_path):
+@both_dtypes
+def test_qlora_trains_beside_a_base_in_four_bits(data, base, tmp_path, model):
     facts = {}
     for method in ("lora", "qlora"):
-        train_adapter(data, base, tmp_path / method, section(method=method), MODEL)
+        train_adapter(data, base, tmp_path / method, section(method=method), model)
         facts[method] = json.loads((tmp_path / method / "manifest.json").read_text())
     exact, found = read_log(tmp_path / "lora"), read_log(tmp_path / "qlora")
     assert found != exact
     assert found == pytest.approx(exact, rel=0.05)
     assert facts["qlora"]["parameters"] == facts["lora"]["parameters"]
+    assert facts["qlora"]["is_packed"]
     info = json.loads((tmp_path / "qlora" / "adapter" / "kot.json").read_text())
     assert (info["method"], info["quantization"]) == ("qlora", "nf4")
 

@@ -39,14 +39,20 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
     folder = find_model(recipe.model.name, recipe.model.revision)
     architecture, origin = _find_architecture(recipe, folder)
 
-    from kot_platypus.train.estimate import estimate_training, prepare_empty  # loads torch
+    # What loads torch: nothing is misspelt now.
+    from kot_platypus.train.estimate import estimate_training, prepare_empty, unwrap
+    from kot_platypus.train.isolation import isolates_in_small
     from kot_platypus.train.measurement import measure_pass
 
     device = resolve_device(recipe.model.device)
     dtype = resolve_dtype(recipe.model.dtype, device, architecture)
     model = build_empty_model(architecture, trust_remote_code=recipe.model.trust_remote_code)
     model = prepare_empty(model, recipe.train, dtype)
-    lengths, notes = _find_lengths(recipe, data, folder)
+    lengths, notes = _find_lengths(recipe, data, folder, model)
+    train = recipe.train
+    if train.max_tokens_per_pass > 1 and measure and not isolates_in_small(unwrap(model)):
+        train = train.model_copy(update={"max_tokens_per_pass": 1})
+        recipe = recipe.model_copy(update={"train": train})
     estimate = estimate_training(model, recipe.train, lengths)
     measurement = None
     if measure:
@@ -80,7 +86,7 @@ def _find_architecture(recipe: Recipe, folder: Path | None) -> tuple[Path | dict
 
 
 def _find_lengths(
-    recipe: Recipe, data: Path | None, folder: Path | None
+    recipe: Recipe, data: Path | None, folder: Path | None, model: Any
 ) -> tuple[Lengths, tuple[str, str]]:
     """The examples' lengths; where their number and where their lengths come from.
 
@@ -92,7 +98,7 @@ def _find_lengths(
     has_tokenizer = folder is not None and any(folder.glob("tokenizer*"))
     if rows and has_tokenizer:
         assert folder is not None
-        lengths = _encode_lengths(recipe, rows, folder)
+        lengths = _encode_lengths(recipe, rows, folder, model)
         dropped = len(rows) - len(lengths.tokens)
         return lengths, (origin + (f"; {dropped} dropped" if dropped else ""), "counted")
     known = load_known()
@@ -131,16 +137,18 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
     return [], count, "published"
 
 
-def _encode_lengths(recipe: Recipe, rows: list[Row], folder: Path) -> Lengths:
+def _encode_lengths(recipe: Recipe, rows: list[Row], folder: Path, model: Any) -> Lengths:
     from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
     from kot_platypus.train.encoding import encode_rows
-    from kot_platypus.train.estimate import Lengths
+    from kot_platypus.train.estimate import Lengths, unwrap
+    from kot_platypus.train.limits import require_room
 
     section = recipe.train
     template = load_template(section.template)
     tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
     encoded = encode_rows(rows, template, section.target, tokenizer, section.cutoff_len)
+    require_room(unwrap(model), encoded)
     return Lengths(
         tuple(len(item.ids) for item in encoded), tuple(item.num_targets for item in encoded)
     )
@@ -174,10 +182,15 @@ def _tabulate_work(
     table.add_row(
         "packs (passes)",
         f"{estimate.passes:,}",
-        f"{estimate.passes / estimate.optimizer_steps:.1f} a step, of at most "
-        f"{train.max_tokens_per_pass:,} tokens",
+        f"{estimate.passes / estimate.optimizer_steps:.1f} a step, {_describe_passes(train)}",
     )
     return table
+
+
+def _describe_passes(train: TrainSection) -> str:
+    if train.max_tokens_per_pass == 1:
+        return "of one example"
+    return f"of at most {train.max_tokens_per_pass:,} tokens"
 
 
 def _describe_method(train: TrainSection) -> str:

@@ -143,7 +143,7 @@ def train(
 def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:
     from kot_platypus.data.build import load_sources, mix_rows
     from kot_platypus.formats import read_rows
-    from kot_platypus.models import load_tokenizer, resolve_model
+    from kot_platypus.models import build_empty_model, load_tokenizer, resolve_model
     from kot_platypus.train.preview import preview_rows
 
     section = recipe.model
@@ -151,8 +151,10 @@ def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:
         read_rows(data) if data else mix_rows(load_sources(recipe.data, recipe.seed), recipe.seed)
     )
     base = resolve_model(section.name, section.revision, weights=False)
-    tokenizer = load_tokenizer(base, trust_remote_code=section.trust_remote_code)
-    print_screen(preview_rows(rows, recipe.train, tokenizer, count))
+    trust = section.trust_remote_code
+    tokenizer = load_tokenizer(base, trust_remote_code=trust)
+    model = build_empty_model(base, trust_remote_code=trust)
+    print_screen(preview_rows(rows, recipe.train, tokenizer, count, model))
 
 
 @app.command(epilog=example("kot merge --adapter adapters/mine/adapter --out merged"))

@@ -16,13 +16,18 @@ from transformers.trainer_callback import PrinterCallback
 from kot_platypus.artifacts import Stage, hash_file, hash_files, write_text
 from kot_platypus.errors import DataError
 from kot_platypus.formats import read_rows
-from kot_platypus.models import fingerprint_model, load_tokenizer, resolve_device, resolve_dtype
+from kot_platypus.models import (
+    build_empty_model,
+    fingerprint_model,
+    load_tokenizer,
+    resolve_device,
+    resolve_dtype,
+)
 from kot_platypus.processes import (
     ask_main,
     count_processes,
     is_main_process,
     process_rank,
-    share_all,
     spreads_weights,
 )
 from kot_platypus.progress import console
@@ -30,6 +35,7 @@ from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, Target, TrainSection, require_reporters
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, encode_rows
+from kot_platypus.train.limits import require_room
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import KeepLog, PackingTrainer, ShowProgress
@@ -44,6 +50,7 @@ _NO_IDENTITY = {
     "save_steps",
 }
 
+_CHECKPOINTS = "checkpoints"
 _EVENTS = "runs"
 """Where HF's Trainer has TensorBoard write, below the folder of its checkpoints."""
 
@@ -99,25 +106,48 @@ def train_adapter(
     tokenizer = load_tokenizer(base, **trust)
     rows = read_rows(data)
     encoded = encode_rows(rows, template, target, tokenizer, section.cutoff_len)
+    require_room(build_empty_model(base, **trust), encoded)
     ask_main(stage.begin)  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
-    place = "cpu" if spreads_weights() else device  # it may be too large for one GPU
-    model = load_trainable(base, section, dtype=dtype, device=place, **trust)
-    facts = {"num_dropped": len(rows) - len(encoded), **_count_facts(model, encoded, section)}
-    checkpoints = out / "checkpoints"
     at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
-    arguments = make_arguments(section, len(encoded), checkpoints, **at)
-    trainer = make_trainer(model, encoded, section, arguments, callbacks, title=target)
-    log = _fit(trainer, checkpoints)
+    trainer, is_packed = _prepare(encoded, base, out, section, at, callbacks, target, **trust)
+    facts = _count_facts(trainer.model, encoded, section)
+    facts |= {"num_dropped": len(rows) - len(encoded), "is_packed": is_packed}
+    log = _fit(trainer, out / _CHECKPOINTS)
+    info = {"base": base_fingerprint, "target": target, **_describe(section, template, tokenizer)}
     weights = trainer.gather_weights()
-    if is_main_process():
-        about = _describe(section, template, tokenizer)
-        info = {"base": base_fingerprint, "target": target, **about}
-        save_trained(model, out, base, info, weights=weights, **trust)
-        write_text(out / "log.jsonl", log)
-        _remove_checkpoints(checkpoints)
-        stage.finish(**facts, contamination=verdict.model_dump() if verdict else None)
-    share_all(None)  # when one process returns, the result is there
+    ask_main(lambda: _save(trainer.model, out, base, info, log, weights=weights, **trust))
+    said = verdict.model_dump() if verdict else None
+    ask_main(lambda: stage.finish(**facts, contamination=said))  # then the result is there for all
+
+
+def _save(
+    model: Any, out: Path, base: Path, info: dict[str, Any], log: str, **options: Any
+) -> None:
+    save_trained(model, out, base, info, **options)
+    write_text(out / "log.jsonl", log)
+    _remove_checkpoints(out / _CHECKPOINTS)
+
+
+def _prepare(
+    encoded: Sequence[Encoded],
+    base: Path,
+    out: Path,
+    section: TrainSection,
+    at: dict[str, Any],
+    callbacks: Sequence[TrainerCallback],
+    title: str,
+    **trust: bool,
+) -> tuple[PackingTrainer, bool]:
+    """The trainer of ``base``, and whether it packs: not every model keeps examples apart."""
+    place = "cpu" if spreads_weights() else at["device"]  # it may be too large for one GPU
+    longest = max(len(item.ids) for item in encoded)
+    model, max_tokens = load_trainable(
+        base, section, dtype=at["dtype"], device=place, longest=longest, **trust
+    )
+    arguments = make_arguments(section, len(encoded), out / _CHECKPOINTS, **at)
+    passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})
+    return make_trainer(model, encoded, passes, arguments, callbacks, title=title), max_tokens > 1
 
 
 def _remove_checkpoints(checkpoints: Path) -> None:
@@ -158,7 +188,7 @@ def _hash_chat(template: Template, base: Path) -> dict[str, str]:
     return {"chat_template": hash_files(base, ("*.jinja",))} if template.chat else {}
 
 
-def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, int]:
+def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, Any]:
     """The manifest's facts. Tokens seen are expected ones where an epoch drops its last batch."""
     steps = count_steps(len(encoded), section)
     shown = section.num_epochs * len(encoded)
@@ -256,6 +286,7 @@ def make_arguments(
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,  # every pass uses all that is trained
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it turns a loss that is no number into 0.0
         save_steps=section.save_steps,
         save_total_limit=2,
         report_to=list(section.report_to) or "none",

@@ -13,9 +13,10 @@ import torch
 
 from kot_platypus.models import build_empty_model
 from kot_platypus.recipe import TrainSection
-from kot_platypus.train.attention import describe_pack, isolate_examples
+from kot_platypus.train.attention import describe_pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.estimate import Lengths, prepare_empty, unwrap
+from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.loss import pack_loss
 from kot_platypus.train.packing import Pack, pack_batch
 
@@ -46,11 +47,12 @@ def measure_pass(
     pass decides how long the measured one may be.
     """
     layer = _build_layer(model, section, device, dtype)
-    first = _build_pack(lengths, min(_FIRST_TOKENS, section.max_tokens_per_pass), device)
+    most = max(section.max_tokens_per_pass, round(lengths.mean_tokens))
+    first = _build_pack(lengths, min(_FIRST_TOKENS, most), device)
     _run_layer(layer, first)  # what is only done once is done now
     rate = len(first.input_ids[0]) / _time(lambda: _run_layer(layer, first), device)
     limit = max(_FIRST_TOKENS, int(rate * _TARGET_S))
-    pack = _build_pack(lengths, min(limit, section.max_tokens_per_pass), device)
+    pack = _build_pack(lengths, min(limit, most), device)
     layer_s = _time(lambda: _run_layer(layer, pack), device)
     whole_s = _time(lambda: pack_loss(layer, pack).backward(), device)
     return Measurement(

@@ -18,7 +18,6 @@ from peft.tuners.lora import LoraConfig, LoraLayer
 from peft.tuners.lora.layer import Linear
 from safetensors import safe_open
 from torch import Tensor
-from transformers import AutoConfig
 
 from kot_platypus.artifacts import Stage, new_folder, read_json
 from kot_platypus.errors import ModelError
@@ -33,6 +32,7 @@ from kot_platypus.models import (
     prepare_model,
 )
 from kot_platypus.progress import console, show_progress
+from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
 from kot_platypus.train.serving import prepare_serving
 from kot_platypus.train.shards import (
     DTYPES,
@@ -46,9 +46,7 @@ from kot_platypus.train.shards import (
 
 _WEIGHTS = "adapter_model.safetensors"
 _ROOT = "base_model.model."  # what PEFT puts before a module's own name
-_COMPANIONS = ("*.json", "*.txt", "*.model", "*.jinja", "*.py", "NOTICE*", "LICENSE*")
 _MORE_THAN_LORA = ("lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters")
-_NOT_COMPANIONS = ("manifest.json", ADAPTER_INFO)
 
 
 class _InMemoryError(Exception):
@@ -117,10 +115,7 @@ def _copy_companions(base: Path, adapter: Path, folder: Path) -> None:
 
     An adapter that brings a tokenizer brings all of it: files of two would not fit together.
     """
-    for file in (file for pattern in _COMPANIONS for file in base.glob(pattern)):
-        is_index = file.name.endswith(".index.json")
-        if file.is_file() and file.name not in _NOT_COMPANIONS and not is_index:
-            shutil.copyfile(file, folder / file.name)
+    copy_companions(base, folder)
     own = [file for pattern in TOKENIZER_FILES for file in adapter.glob(pattern)]
     if has_tokenizer(adapter):
         for old in [file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)]:
@@ -278,13 +273,7 @@ def _merge_in_memory(base: Path, adapter: Path, folder: Path, *, trust_remote_co
             hint="Train without lm_head and embed_tokens among the target modules.",
         )
     dtype = read_dtype(base, trust_remote_code=trust_remote_code)
-    merged.to(dtype=dtype).save_pretrained(folder)
-
-
-def read_dtype(base: Path, *, trust_remote_code: bool = False) -> torch.dtype:
-    """The dtype a model says it is kept in, also by 2023's ``torch_dtype``; else float32."""
-    config = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code)
-    return config.dtype or torch.float32
+    save_beside(merged.to(dtype=dtype), base, folder)
 
 
 def _does_not_fit(adapter: Path, reason: str) -> ModelError:

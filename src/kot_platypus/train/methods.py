@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
 from kot_platypus.artifacts import Stage, new_folder, write_json
 from kot_platypus.errors import ModelError, RecipeError
-from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model, load_tokenizer
-from kot_platypus.processes import spreads_weights
+from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model
+from kot_platypus.processes import ask_main, is_main_process, share_all, spreads_weights
+from kot_platypus.progress import console
 from kot_platypus.recipe import TrainSection
-from kot_platypus.train.attention import isolate_examples
+from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
+from kot_platypus.train.finite import name_dtype, not_finite
+from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import accept_packs
-from kot_platypus.train.merge import read_dtype
 from kot_platypus.train.serving import prepare_serving
 
 
 def load_trainable(
-    base: Path, section: TrainSection, *, dtype: str, device: str, trust_remote_code: bool = False
-) -> Any:
+    base: Path,
+    section: TrainSection,
+    *,
+    dtype: str,
+    device: str,
+    longest: int = 0,
+    trust_remote_code: bool = False,
+) -> tuple[Any, int]:
     """The model with what ``section.method`` trains in float32; ``model(pack)`` is a pack's loss.
+
+    With it comes how many tokens a pass may have: ``max_tokens_per_pass``, or 1 (each example
+    alone) where the model does not keep a pack's examples apart. ``longest`` is the tokens of the
+    longest example.
 
     With ``full`` all weights are float32, whatever ``dtype`` computes: a step of 1e-5 is lost on a
     16-bit weight. Else the base is held in ``dtype`` (``qlora``: 4 bits) and only the adapter is
@@ -44,16 +58,36 @@ def load_trainable(
         trust_remote_code=trust_remote_code,
         in_4_bits=section.method == "qlora",
     )
-    # What is spread later may be too large to try out here.
-    if section.max_tokens_per_pass > 1 and not spreads_weights():
-        isolate_examples(model)
+    max_tokens = section.max_tokens_per_pass
+    if max_tokens > 1 and not _takes_packs(model, longest, trust_remote_code):
+        max_tokens = 1
     trainable = model if section.method == "full" else add_lora(model, section)
     if section.gradient_checkpointing:
         checkpoint_activations(model)
     if section.torch_compile:
         compile_layers(model)
     accept_packs(trainable)
-    return trainable
+    return trainable, max_tokens
+
+
+def _takes_packs(model: Any, longest: int, trust_remote_code: bool) -> bool:
+    """Whether all processes find that ``model`` keeps a pack's examples apart; else a line says so.
+
+    What is spread later may be too large to try out here: a small model of its kind is instead.
+    """
+    if spreads_weights():
+        answer = ask_main(
+            lambda: isolates_in_small(model, longest, trust_remote_code=trust_remote_code)
+        )
+    else:
+        answer = all(share_all(isolate_examples(model, longest)))
+    if not answer and is_main_process():
+        console.print(
+            f"[dim]  {type(model).__name__} lets the examples of one pass see each other, so each "
+            "gets a pass of its own: slower, and right[/dim]",
+            soft_wrap=True,
+        )
+    return answer
 
 
 def describe_method(section: TrainSection) -> dict[str, str]:
@@ -65,7 +99,8 @@ def describe_method(section: TrainSection) -> dict[str, str]:
 def add_lora(model: Any, section: TrainSection) -> Any:
     """``model`` with fresh LoRA or DoRA weights in float32, ready to train.
 
-    Raises ModelError when the model has none of ``lora_target_modules``.
+    Raises ModelError when the model has none of ``lora_target_modules``, or one of them could not
+    be merged.
     """
     modules = section.lora_target_modules
     config = LoraConfig(
@@ -77,13 +112,24 @@ def add_lora(model: Any, section: TrainSection) -> Any:
         task_type="CAUSAL_LM",
     )
     try:
-        return get_peft_model(model, config)
+        with warnings.catch_warnings():  # PEFT's advice, of Conv1D layers and of tied embeddings
+            warnings.simplefilter("ignore")
+            adapted = get_peft_model(model, config)
     except ValueError as error:
         raise ModelError(
             f"no LoRA for {modules} ({str(error).splitlines()[0][:200]})",
             expected="names of the model's linear layers, or all-linear",
             hint="Set train.lora_target_modules.",
         ) from error
+    tables = (model.get_input_embeddings(), model.get_output_embeddings())
+    is_tied = model.config.get_text_config().tie_word_embeddings
+    if is_tied and any(isinstance(table, LoraLayer) for table in tables):
+        raise ModelError(
+            f"LoRA for {modules}, on embeddings that {type(model).__name__} keeps as one",
+            expected="target modules that leave both alone, or the adapter could not be merged",
+            hint="Take lm_head and embed_tokens out of train.lora_target_modules.",
+        )
+    return adapted
 
 
 def checkpoint_activations(model: Any) -> None:
@@ -120,26 +166,37 @@ def save_trained(
     weights: dict[str, Tensor] | None = None,
     trust_remote_code: bool = False,
 ) -> None:
-    """Write ``out/adapter`` (PEFT), or ``out/model``: all weights in the base's dtype, tokenizer.
+    """Write ``out/adapter`` (PEFT), or ``out/model``: all weights in the base's dtype, its files.
 
-    ``weights`` are those to write where the model's own lie spread over processes.
+    ``weights`` are those to write where the model's own lie spread over processes. Raises
+    ModelError, and writes nothing, when a weight is not finite.
     """
     is_adapter = hasattr(model, "peft_config")
+    if not is_adapter:
+        dtype = read_dtype(base, trust_remote_code=trust_remote_code)
+        if weights is None:
+            model.to(dtype=dtype)
+        else:
+            model.config.dtype = dtype
+            weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    _require_finite(model, weights)
     with new_folder(out / ("adapter" if is_adapter else "model")) as folder:
-        if not is_adapter:
-            dtype = read_dtype(base, trust_remote_code=trust_remote_code)
-            if weights is None:
-                model.to(dtype=dtype)
-            else:
-                model.config.dtype = dtype
-                weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
-            load_tokenizer(base, trust_remote_code=trust_remote_code).save_pretrained(folder)
-            if (base / "NOTICE").is_file():
-                shutil.copyfile(base / "NOTICE", folder / "NOTICE")
-        model.save_pretrained(folder, state_dict=weights)
+        if is_adapter:
+            model.save_pretrained(folder, state_dict=weights)
+        else:
+            copy_companions(base, folder)
+            save_beside(model, base, folder, state_dict=weights)
         write_json(folder / ADAPTER_INFO, dict(info))
         if not is_adapter:
             prepare_serving(folder, trust_remote_code=trust_remote_code)
+
+
+def _require_finite(model: Any, weights: Mapping[str, Tensor] | None) -> None:
+    """Raise ModelError when what was trained holds infinities or NaNs."""
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    for name, tensor in (weights or trained).items():
+        if not tensor.isfinite().all():
+            raise not_finite(f"the trained {name} is", name_dtype(tensor))
 
 
 def link_model(trained: Path, out: Path) -> None:

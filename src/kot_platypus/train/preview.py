@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.rule import Rule
@@ -16,6 +16,7 @@ from kot_platypus.prompts import load_template
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
 from kot_platypus.train.encoding import Encoded, encode_example
+from kot_platypus.train.limits import require_room
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,15 +47,24 @@ class Totals:
 
 
 def preview_rows(
-    rows: Sequence[Row], section: TrainSection, tokenizer: PreTrainedTokenizerBase, count: int
+    rows: Sequence[Row],
+    section: TrainSection,
+    tokenizer: PreTrainedTokenizerBase,
+    count: int,
+    model: Any = None,
 ) -> RenderableType:
-    """The first ``count`` rows as the model will see them, and the totals of all."""
+    """The first ``count`` rows as the model will see them, and the totals of all.
+
+    Raises KotError when a row does not fit ``model`` (weights or not).
+    """
     if not rows:
         raise DataError("no rows to show", expected="at least one", hint="Check the file.")
     template = load_template(section.template)
     encoded = [
         encode_example(row, template, section.target, tokenizer, section.cutoff_len) for row in rows
     ]
+    if model is not None and any(encoded):
+        require_room(model, [item for item in encoded if item])
     parts: list[RenderableType] = []
     for number, (row, item) in enumerate(zip(rows, encoded, strict=True), start=1):
         if number <= count:

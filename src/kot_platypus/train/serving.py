@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from kot_platypus.artifacts import read_json, write_text
+from kot_platypus.artifacts import read_json, write_json, write_text
 from kot_platypus.errors import DataError, ModelError, ServiceError
 from kot_platypus.models import ADAPTER_INFO, load_tokenizer
 from kot_platypus.progress import console
@@ -35,23 +36,58 @@ _TIMEOUT_S = 60.0
 
 
 def prepare_serving(folder: Path, *, trust_remote_code: bool = False) -> None:
-    """Write the chat template and the Modelfile of the model in ``folder``, and check the first.
+    """Write how to ask the model in ``folder``, and when it is done, as it was trained.
 
-    Does nothing for a model of unknown template, or one that was trained in its tokenizer's own
-    chat template, which servers know. A tokenizer that cannot be asked through messages is told of,
-    and gets none.
+    That is the generation settings' ends, the Modelfile and, unless training was in the tokenizer's
+    own, the chat template, which is checked: a tokenizer that cannot be asked through messages is
+    told of, and gets none. Does nothing for a model of unknown template.
     """
     template = read_template(folder)
-    if template is None or template.chat:
+    if template is None:
         return
-    start = find_start(load_tokenizer(folder, trust_remote_code=trust_remote_code))
-    write_text(folder / CHAT_TEMPLATE, write_jinja(template, start))
+    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
+    if template.chat:
+        if tokenizer.chat_template:
+            _prepare_chat(folder, tokenizer, template)
+        return
+    add_ends(folder, [tokenizer.eos_token_id])
+    write_text(folder / CHAT_TEMPLATE, write_jinja(template, find_start(tokenizer)))
     write_text(folder / MODELFILE, write_modelfile(template))
     try:
         check_rendering(load_tokenizer(folder, trust_remote_code=trust_remote_code), template)
     except ModelError as error:
         (folder / CHAT_TEMPLATE).unlink()
         console.print(f"  No chat template was written: {error}", soft_wrap=True)
+
+
+def _prepare_chat(folder: Path, tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
+    ends = find_stop_tokens(tokenizer)
+    add_ends(folder, ends)
+    mark = "kot-prompt"
+    asked = template.model_copy(update={"prompt": template.prompt.replace("{source}", mark)})
+    text = render_chat(tokenizer, (Message(role="user", content=asked.prompt),), ask=True)
+    if text.count(mark) == 1 and '"""' not in text:
+        prompt = text.removeprefix(tokenizer.bos_token or "").replace(mark, "{source}")
+        stops = [str(tokenizer.convert_ids_to_tokens(end)) for end in ends]
+        written = write_modelfile(template.model_copy(update={"prompt": prompt}), stops)
+        write_text(folder / MODELFILE, written)
+
+
+def add_ends(folder: Path, ends: Sequence[int | None]) -> None:
+    """Have ``generate`` and servers stop at ``ends`` too, which the base's settings may not know.
+
+    A base's tokenizer often ends a turn with another token than the base ends a text with.
+    """
+    file = folder / "generation_config.json"
+    config = read_json(folder / "config.json")
+    kept = ("bos_token_id", "eos_token_id", "pad_token_id")
+    settings = {key: config[key] for key in kept if config.get(key) is not None}
+    settings = read_json(file) if file.is_file() else settings
+    known = settings.get("eos_token_id", config.get("eos_token_id"))
+    known = known if isinstance(known, list) else [known]
+    wanted = [end for end in dict.fromkeys((*ends, *known)) if end is not None]
+    if not set(wanted) <= set(known):
+        write_json(file, {**settings, "eos_token_id": wanted})
 
 
 def read_template(folder: Path) -> Template | None:
@@ -90,10 +126,11 @@ def write_jinja(template: Template, start: str) -> str:
     )
 
 
-def write_modelfile(template: Template) -> str:
+def write_modelfile(template: Template, stops: Sequence[str] = ()) -> str:
     """What ``ollama create`` makes a model of. Ollama puts BOS before it and ends at EOS."""
     prompt = template.prompt.replace("{source}", "{{ .Prompt }}")
-    return f'FROM .\nTEMPLATE """{prompt}"""\nPARAMETER temperature 0\n'
+    lines = "".join(f"PARAMETER stop {json.dumps(stop)}\n" for stop in stops)
+    return f'FROM .\nTEMPLATE """{prompt}"""\nPARAMETER temperature 0\n{lines}'
 
 
 def check_rendering(tokenizer: PreTrainedTokenizerBase, template: Template) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, RandomSampler
 from transformers import (
@@ -22,7 +24,9 @@ from transformers import (
 )
 
 from kot_platypus.artifacts import write_lines
+from kot_platypus.processes import share_all
 from kot_platypus.progress import show_progress
+from kot_platypus.train.finite import name_dtype, not_finite
 
 LIVE_LOG = "log.jsonl"
 
@@ -63,11 +67,43 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
             with self._share_gradients(model, when=is_last):
                 # What shares gradients averages them, and so does the log with losses.
                 loss = model(pack.to(self.args.device)) * self.args.world_size
+                total += loss.detach()
+                if is_last:  # before its backward pass, in which DeepSpeed takes the step
+                    self._require_finite("loss", total)
                 self.accelerator.backward(loss)
-            total += loss.detach()
         self._num_examples += inputs["num_examples"]
         self._num_tokens += inputs["num_tokens"]
         return total
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm)
+        scaler = self.accelerator.scaler
+        # GradScaler begins with a scale that is too large, leaves out the steps that show it and
+        # halves it. A gradient that does not fit unscaled is no matter of the scale.
+        if norm is not None and (scaler is None or scaler.get_scale() < 1):
+            self._require_finite("gradient", norm)
+        return norm
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self._require_finite("weights", *self._trained_weights())
+        super()._save_checkpoint(model, trial)
+
+    def _trained_weights(self) -> Iterator[Tensor]:
+        """What is trained: this process's own part, where it is spread."""
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                yield parameter.to_local() if isinstance(parameter, DTensor) else parameter
+
+    def _require_finite(self, what: str, *found: Tensor | float) -> None:
+        """Raise ModelError in all processes when one of them found what is no number."""
+        are_finite = (bool(torch.as_tensor(each).isfinite().all()) for each in found)
+        if not all(share_all(all(are_finite))):
+            # The weights are looked at after the step was counted.
+            step = self.state.global_step + (what != "weights")
+            dtype = "bfloat16" if self.args.bf16 else "float16" if self.args.fp16 else None
+            raise not_finite(
+                f"at step {step} the training's {what} became", dtype or name_dtype(self.model)
+            )
 
     def _share_gradients(self, model: nn.Module, *, when: bool) -> Any:
         # DeepSpeed takes its step at the backward pass that is marked so; DDP adds up what it has

@@ -1,0 +1,65 @@
+"""What stands beside a model's weights: config, tokenizer, templates, licence.
+
+A trained or merged model keeps its base's files as they were. Written again by today's libraries
+they are misread by those of yesterday: transformers 4 takes a config of transformers 5 without a
+word, with RoPE's defaults in place of what it says.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig
+
+from kot_platypus.artifacts import read_json, write_json
+from kot_platypus.models import ADAPTER_INFO
+
+_COMPANIONS = ("*.json", "*.txt", "*.model", "*.jinja", "*.py", "NOTICE*", "LICENSE*", "LICENCE*")
+_NOT_COMPANIONS = ("manifest.json", ADAPTER_INFO)
+_SETTINGS = ("config.json", "generation_config.json")
+_CHANGING = ("vocab_size", "tie_word_embeddings")
+"""The values of a config that a training or an adapter can change."""
+
+
+def copy_companions(base: Path, folder: Path) -> None:
+    """Copy config, generation settings, tokenizer, template and licence."""
+    for file in (file for pattern in _COMPANIONS for file in base.glob(pattern)):
+        is_index = file.name.endswith(".index.json")
+        if file.is_file() and file.name not in _NOT_COMPANIONS and not is_index:
+            shutil.copyfile(file, folder / file.name)
+
+
+def save_beside(model: Any, base: Path, folder: Path, **options: Any) -> None:
+    """Write the weights into ``folder``, with the base's settings and of these what has changed."""
+    model.save_pretrained(folder, **options)
+    for name in _SETTINGS:
+        (folder / name).unlink(missing_ok=True)
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
+    config = read_json(folder / "config.json")
+    trust = {"trust_remote_code": True} if "auto_map" in config else {}
+    before = AutoConfig.from_pretrained(base, **trust)
+    if _update(config, before, model.config) | _update(
+        config.get("text_config") or {}, before.get_text_config(), model.config.get_text_config()
+    ):
+        write_json(folder / "config.json", config)
+
+
+def _update(values: dict[str, Any], before: Any, after: Any) -> bool:
+    """Take into a config file's ``values`` what differs; whether anything does."""
+    changed = {
+        key: getattr(after, key)
+        for key in _CHANGING
+        if getattr(after, key, None) != getattr(before, key, None)
+    }
+    values.update(changed)
+    return bool(changed)
+
+
+def read_dtype(base: Path, *, trust_remote_code: bool = False) -> torch.dtype:
+    """The dtype a model says it is kept in, also by 2023's ``torch_dtype``; else float32."""
+    config = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code)
+    return config.dtype or torch.float32

@@ -1,0 +1,52 @@
+"""What a model's tables hold: ids beyond them end in an IndexError, or worse on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from kot_platypus.errors import DataError, ModelError
+from kot_platypus.train.encoding import Encoded
+
+_OFFSET = 2
+"""Rows that OPT's table of positions has beyond those that its config names."""
+
+
+def require_room(model: Any, encoded: Sequence[Encoded]) -> None:
+    """Raise unless ``model`` (weights or not) has a row for every token and position of these.
+
+    ModelError for tokens, which a tokenizer has that was extended without the model; DataError for
+    rows longer than a table of learnt positions.
+    """
+    rows = model.get_input_embeddings().num_embeddings
+    largest = max(max(item.ids) for item in encoded)
+    if largest >= rows:
+        raise ModelError(
+            f"the tokenizer gives token {largest}, and the model has {rows:,}",
+            expected="a model with a row for every token",
+            hint="Take the tokenizer that belongs to it, or resize its embeddings to the "
+            "tokenizer's (resize_token_embeddings) and save it.",
+        )
+    limit = find_learnt_positions(model)
+    longest = max(len(item.ids) for item in encoded)
+    if limit is not None and longest > limit:
+        raise DataError(
+            f"a row has {longest} tokens, and the model learnt {limit} positions",
+            expected="rows that fit",
+            hint=f"Set train.cutoff_len={limit}.",
+        )
+
+
+def find_learnt_positions(model: Any) -> int | None:
+    """How many positions a model has a row for; None when it has no such table."""
+    limit: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    tables = (module for module in model.modules() if isinstance(module, nn.Embedding))
+    if limit and any(
+        limit <= table.num_embeddings <= limit + _OFFSET
+        for table in tables
+        if table is not model.get_input_embeddings()
+    ):
+        return limit
+    return None
