@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,16 @@ def test_trained_merged_and_asked(folder, base, tmp_path, monkeypatch):
     rows = ("--data", tmp_path / "rows.jsonl")
     kot("train", tmp_path / "small.yaml", *rows, "--out", tmp_path / "trained")
     adapter = tmp_path / "trained" / "adapter"
-    assert evaluate(folder, tmp_path / "adapted", "--adapter", adapter, "--limit", "2")
+    old = Path(shutil.copytree(adapter, tmp_path / "old"))
+    torch.save(load_file(old / "adapter_model.safetensors"), old / "adapter_model.bin")
+    (old / "adapter_model.safetensors").unlink()
+    one, other = (
+        evaluate(folder, tmp_path / f"of-{each.name}", "--adapter", each, "--limit", "2")
+        for each in (adapter, old)
+    )
+    assert one == other
     merged = tmp_path / "merged"
-    said = kot("merge", "--model", folder, "--adapter", adapter, "--out", merged)
+    said = kot("merge", "--model", folder, "--adapter", old, "--out", merged)
     assert "in memory" not in said
     old, new = load_file(base / "model.safetensors"), {}
     for file in merged.glob("*.safetensors"):

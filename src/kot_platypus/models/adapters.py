@@ -58,8 +58,11 @@ def load_adapter(model: PreTrainedModel, adapter: Path, base: Path) -> Any:
 
 
 def require_adapter(adapter: Path) -> None:
-    """Raise ModelError unless ``adapter`` is a PEFT folder with safetensors."""
-    for name in ("adapter_config.json", ADAPTER.safetensors.single):
+    """Raise ModelError unless ``adapter`` is a PEFT folder, in either form of its weights."""
+    names = ["adapter_config.json", ADAPTER.safetensors.single]
+    if (adapter / ADAPTER.pickle.single).is_file():
+        names[1] = ADAPTER.pickle.single
+    for name in names:
         if not (adapter / name).is_file():
             raise ModelError(
                 f"{adapter} has no {name}", expected="a PEFT adapter folder", hint="Check the path."
