@@ -32,7 +32,9 @@ def copy_companions(base: Path, folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
 
 
-def save_beside(model: Any, base: Path, folder: Path, **options: Any) -> None:
+def save_beside(
+    model: Any, base: Path, folder: Path, *, trust_remote_code: bool = False, **options: Any
+) -> None:
     """Write the weights into ``folder``, with the base's settings and of these what has changed."""
     model.save_pretrained(folder, **options)
     for name in _SETTINGS:
@@ -40,8 +42,7 @@ def save_beside(model: Any, base: Path, folder: Path, **options: Any) -> None:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
     config = read_json(folder / "config.json")
-    trust = {"trust_remote_code": True} if "auto_map" in config else {}
-    before = AutoConfig.from_pretrained(base, **trust)
+    before = AutoConfig.from_pretrained(base, trust_remote_code=trust_remote_code)
     if _update(config, before, model.config) | _update(
         config.get("text_config") or {}, before.get_text_config(), model.config.get_text_config()
     ):

@@ -273,7 +273,7 @@ def _merge_in_memory(base: Path, adapter: Path, folder: Path, *, trust_remote_co
             hint="Train without lm_head and embed_tokens among the target modules.",
         )
     dtype = read_dtype(base, trust_remote_code=trust_remote_code)
-    save_beside(merged.to(dtype=dtype), base, folder)
+    save_beside(merged.to(dtype=dtype), base, folder, trust_remote_code=trust_remote_code)
 
 
 def _does_not_fit(adapter: Path, reason: str) -> ModelError:

@@ -185,7 +185,8 @@ def save_trained(
             model.save_pretrained(folder, state_dict=weights)
         else:
             copy_companions(base, folder)
-            save_beside(model, base, folder, state_dict=weights)
+            trust = {"trust_remote_code": trust_remote_code}
+            save_beside(model, base, folder, **trust, state_dict=weights)
         write_json(folder / ADAPTER_INFO, dict(info))
         if not is_adapter:
             prepare_serving(folder, trust_remote_code=trust_remote_code)
