@@ -36,6 +36,7 @@ from kot_platypus.evaluate.generation import (
 )
 from kot_platypus.evaluate.rows import RowCache
 from kot_platypus.evaluate.scoring import find_max_length, has_longrope
+from kot_platypus.models.tokens import encode_text
 from kot_platypus.prompts import find_stop_tokens
 
 if TYPE_CHECKING:
@@ -313,8 +314,8 @@ class LocalEngine:
 
     def _encode(self, prompt: Prompt, max_new_tokens: int) -> list[int]:
         text = render_text(prompt, self.tokenizer)
-        add = not prompt.messages  # a chat template writes its own special tokens
-        ids: list[int] = self.tokenizer(text, add_special_tokens=add, verbose=False)["input_ids"]
+        # A chat template writes its own special tokens.
+        ids = encode_text(self.tokenizer, text, opens=not prompt.messages)
         limit = find_max_length(self.model) - max_new_tokens
         if len(ids) > limit:
             raise DataError(

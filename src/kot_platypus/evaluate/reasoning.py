@@ -238,7 +238,8 @@ def _score_choices(
         name="reasoning",
         description="Choices as the answer line's end.",
         tokenisation="joint",
-        special_tokens=not how.template.chat,  # a chat template writes its own
+        # A chat template writes its own; an EOS would end the text before the choice.
+        special_tokens=False if how.template.chat else "opening",
         empty_context="bos",
         separator="",
         seed=how.seed,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import does_not_load
+from kot_platypus.models.tokens import build_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -20,10 +21,9 @@ def load_tokenizer(
     ``add_bos_token`` overrides its own setting unless None.
     """
     quieten()
-    from transformers import AutoTokenizer
-
-    options = {} if add_bos_token is None else {"add_bos_token": add_bos_token}
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code, **options)
+        return build_tokenizer(
+            folder, trust_remote_code=trust_remote_code, add_bos_token=add_bos_token
+        )
     except (OSError, ValueError, KeyError) as error:
         raise does_not_load(folder, "tokenizer", error) from error
