@@ -6,19 +6,15 @@ Gemma 3 was never shown a text without BOS, and without it knows next to nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kot_platypus.artifacts import hash_value
-from kot_platypus.evaluate.encoding import EncodedRequest
 from kot_platypus.evaluate.store import QuestionScores
 from kot_platypus.models.tokens import encode_text
 from kot_platypus.records import BosReading
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from kot_platypus.evaluate.scoring import Scorer
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _TEXTS = (
     "오늘 아침에는 비가 많이 와서 버스가 평소보다 늦게 도착했다.",
@@ -29,32 +25,37 @@ _TEXTS = (
 BOS_KEY = hash_value(["without BOS and with it", *_TEXTS])
 """Under which a store keeps what was measured, as if it were a question with two choices."""
 _BAD_NATS = 0.5
-"""A token. Gemma 3 270M reads the texts worse by 2.6 without BOS, models that can do without by
-less than 0.1 (docs/decisions/0017-tokens.md)."""
+"""A token. Gemma 3 270M reads the texts worse by 4.4 without BOS, models trained without one by
+less than 0.1 (docs/decisions/0017-tokens-as-published.md)."""
 
 
-@dataclass(frozen=True)
-class _Texts:
-    requests: list[EncodedRequest]
-
-
-def measure_bos(scorer: Scorer, tokenizer: PreTrainedTokenizerBase) -> QuestionScores:
+def measure_bos(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> QuestionScores:
     """Nats a token of the texts without BOS and with it, negative; none without a BOS token.
 
     The first token of a text is not counted: without BOS nothing predicts it.
     """
     bos = tokenizer.bos_token_id
-    texts = [encode_text(tokenizer, text, opens=False)[: scorer.max_length] for text in _TEXTS]
+    texts = [encode_text(tokenizer, text, opens=False)[: max_length - 1] for text in _TEXTS]
     texts = [ids for ids in texts if len(ids) > 1]
     if bos is None or not texts:
         return QuestionScores(logprobs=(), effective_shots=0)
-    ways = [
-        _Texts([EncodedRequest(ids, 1) for ids in texts]),
-        _Texts([EncodedRequest([bos, *ids], 2) for ids in texts]),
-    ]
     num_tokens = sum(len(ids) - 1 for ids in texts)
-    sums = [sum(score.logprob for score in scorer.score([way])[0]) for way in ways]
+    sums = (
+        sum(_score_end(model, [*start, *ids], len(start)) for ids in texts) for start in ([], [bos])
+    )
     return QuestionScores(logprobs=tuple(s / num_tokens for s in sums), effective_shots=0)
+
+
+def _score_end(model: PreTrainedModel, ids: list[int], first: int) -> float:
+    """The log-probability (nats) of all tokens after ``ids[first]``, read by themselves."""
+    import torch
+
+    tokens = torch.tensor([ids], device=model.device)
+    with torch.inference_mode():
+        logprobs = model(tokens).logits[0, first:-1].float().log_softmax(-1)
+        return float(logprobs.gather(1, tokens[0, first + 1 :, None]).sum())
 
 
 def read_bos(scores: QuestionScores | None) -> BosReading | None:

@@ -20,7 +20,7 @@ from kot_platypus.artifacts import (
     write_text,
 )
 from kot_platypus.errors import DataError, ModelError, require_extra
-from kot_platypus.evaluate.store import RequestStore, make_model_key
+from kot_platypus.evaluate.store import FORMAT, RequestStore, make_model_key
 from kot_platypus.models import fingerprint_model, resolve_device, resolve_dtype
 from kot_platypus.processes import ask_main, is_main_process
 from kot_platypus.progress import show_status
@@ -120,7 +120,7 @@ def evaluate_catalogue(
 def _open_stage(out: Path, selection: Selection, fingerprint: str, dtype: str) -> Stage:
     asked = asdict(selection)
     folder = asked.pop("include_path")
-    config = {**asked, "dtype": dtype, "lm_eval": version("lm_eval")}
+    config = {**asked, "dtype": dtype, "lm_eval": version("lm_eval"), "format": FORMAT}
     inputs = {"model": fingerprint}
     if folder is not None:  # what lies there decides, not where it lies
         found = (path for pattern in _TASK_FILES for path in folder.rglob(pattern))

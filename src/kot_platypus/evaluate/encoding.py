@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.protocols import Protocol
-from kot_platypus.models.tokens import list_opening
+from kot_platypus.models.tokens import list_closing, list_opening
+from kot_platypus.processes import is_main_process
+from kot_platypus.progress import console
 from kot_platypus.records import Question, Request
 
 if TYPE_CHECKING:
@@ -68,6 +70,17 @@ def encode_question(
         if most_cut == 0
         else _count_shots(tokenizer, protocol, question, most_cut),
     )
+
+
+def warn_of_eos(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Say of a tokenizer that closes texts what lm-eval's tokens are then: faithful, and no use."""
+    if list_closing(tokenizer) and is_main_process():
+        console.print(
+            "  This tokenizer puts EOS behind every text, and lm-eval scores that EOS as each "
+            'choice\'s end or in its place: set "add_eos_token" to false, or see polyglot-bos',
+            style="dim",
+            soft_wrap=True,
+        )
 
 
 def cut_request(

@@ -35,7 +35,7 @@ from kot_platypus.evaluate.asking import (
     split_rationale,
 )
 from kot_platypus.evaluate.changes import write_changes
-from kot_platypus.evaluate.choices import score_runs
+from kot_platypus.evaluate.choices import notice_ties, score_runs
 from kot_platypus.evaluate.gains import summarise_outcomes
 from kot_platypus.evaluate.generation import (
     Generated,
@@ -45,7 +45,7 @@ from kot_platypus.evaluate.generation import (
     render_text,
 )
 from kot_platypus.evaluate.protocols import Protocol
-from kot_platypus.evaluate.store import ScoreStore
+from kot_platypus.evaluate.store import FORMAT, ScoreStore
 from kot_platypus.evaluate.subjects import LocalModel, Subject
 from kot_platypus.processes import ask_main, is_main_process, share_all
 from kot_platypus.prompts import Template
@@ -116,6 +116,7 @@ def evaluate_reasoning(
         "samples": how.samples,
         "template": how.template.model_dump(),
         "num_fewshot": len(how.shots),
+        "format": FORMAT,
         **{name: value for name, value in subject.about.items() if name != "model"},
     }
     shots = hash_value([shot.model_dump() for shot in how.shots])
@@ -126,13 +127,13 @@ def evaluate_reasoning(
     examined = _examine(subject, questions, how)
     if not is_main_process():
         return
-    attempts, outcomes = examined
+    attempts, outcomes, ties = examined
     write_jsonl(out / "answers.jsonl", attempts)
     write_jsonl(out / "samples.jsonl", outcomes)
     write_text(out / "changes.md", write_changes(outcomes, attempts))
     facts = {**about, **config, "versions": describe_machine()}
     results = summarise_outcomes(outcomes, attempts, seed=how.seed)
-    write_json(out / "results.json", {**facts, "results": results})
+    write_json(out / "results.json", {**facts, **ties, "results": results})
     stage.finish()
 
 
@@ -154,12 +155,13 @@ def check_reasoning(how: Reasoning) -> None:
 
 def _examine(
     subject: Subject, questions: Sequence[Asked], how: Reasoning
-) -> tuple[list[Attempt], list[Outcome]]:
-    """All replies, question by question, and what they came to."""
+) -> tuple[list[Attempt], list[Outcome], dict[str, Any]]:
+    """All replies, question by question, what they came to, and what was counted of ties."""
     attempts = _reason(subject, questions, how)
     direct: dict[int, Judged] = {}
+    ties: dict[str, Any] = {}
     if isinstance(subject, LocalModel):
-        at_once, attempts = _score_choices(subject, questions, how, attempts)
+        at_once, attempts, ties = _score_choices(subject, questions, how, attempts)
         for place, logprobs in at_once.items():
             direct[place] = _judge_scores(questions[place], [logprobs], 0)
     rest = [place for place in range(len(questions)) if place not in direct]
@@ -169,7 +171,7 @@ def _examine(
         _conclude(question, attempts[place * n : (place + 1) * n], direct[place])
         for place, question in enumerate(questions)
     ]
-    return attempts, outcomes
+    return attempts, outcomes, ties
 
 
 # --- asking ------------------------------------------------------------------------------------
@@ -232,8 +234,8 @@ def _score_choices(
     questions: Sequence[Asked],
     how: Reasoning,
     attempts: Sequence[Attempt],
-) -> tuple[dict[int, tuple[float, ...]], list[Attempt]]:
-    """The choices' log-probabilities at once (by question's place), and after each rationale."""
+) -> tuple[dict[int, tuple[float, ...]], list[Attempt], dict[str, Any]]:
+    """The choices' log-probabilities at once (by question's place), after each rationale, ties."""
     protocol = Protocol(
         name="reasoning",
         description="Choices as the answer line's end.",
@@ -269,6 +271,8 @@ def _score_choices(
     score_runs(
         runs, protocol, lambda: (subject.model, subject.tokenizer), store, max_batch_tokens=None
     )
+    posed_keys = [question.key for questions in runs.values() for question in questions]
+    ties = notice_ties([store.known[key] for key in posed_keys]) if is_main_process() else {}
     return (
         {place: store.known[posed.key].logprobs for place, posed in at_once.items()},
         [
@@ -277,6 +281,7 @@ def _score_choices(
             else attempt
             for attempt, posed in zip(attempts, after, strict=True)
         ],
+        {"ties": ties},
     )
 
 

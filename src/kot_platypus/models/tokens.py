@@ -67,9 +67,7 @@ def build_tokenizer(
     return tokenizer
 
 
-def encode_text(
-    tokenizer: PreTrainedTokenizerBase, text: str, *, opens: bool = True
-) -> list[int]:
+def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, opens: bool = True) -> list[int]:
     """The tokens of a text that goes on: nothing stands behind it, as some tokenizers put EOS.
 
     Before it stands what the tokenizer puts there, unless the text ``opens`` nothing: it goes on
@@ -97,9 +95,7 @@ def _find_specials(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[
     return whole[:at], whole[at + len(plain) :]
 
 
-def _encode(
-    tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = False
-) -> list[int]:
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = False) -> list[int]:
     ids: list[int] = tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
     return ids
 
