@@ -16,7 +16,7 @@ from kot_platypus.errors import DataError
 from kot_platypus.report.comparison import METRIC_NAMES, Key, list_keys
 from kot_platypus.report.published import NUM_QUESTIONS, Figure, load_figures, select_models
 from kot_platypus.report.wording import format_count, format_score, name_task
-from kot_platypus.results import Estimate, KobestScore, Part, read_part
+from kot_platypus.results import Estimate, KobestResults, KobestScore, Part, read_part
 
 Line = tuple[Text, dict[int, Text]]
 """A label, and a cell for each number of shots."""
@@ -106,7 +106,7 @@ def gather_published(folder: Path, models: str) -> dict[str, Any]:
     beside = Beside(
         folder=str(folder),
         protocol=scores.protocol.name,
-        notes=_note_ours(scores.protocol.name, rows),
+        notes=_note_ours(scores, rows),
         rows=tuple(rows),
         unpublished=tuple(unpublished),
     )
@@ -118,8 +118,9 @@ def _take_ours(score: KobestScore, metric: str) -> Ours:
     return Ours(**estimate.model_dump(), n=score.n, effective_shots=score.effective_shots)
 
 
-def _note_ours(protocol: str, rows: Iterable[FigureRow]) -> dict[str, tuple[str, ...]]:
+def _note_ours(scores: KobestResults, rows: Iterable[FigureRow]) -> dict[str, tuple[str, ...]]:
     """Where our own figures are not of the published kind: another protocol, other questions."""
+    protocol, bos = scores.protocol.name, scores.bos
     counts = {row.task: row.ours.n for row in rows}
     others = {task: n for task, n in counts.items() if n != NUM_QUESTIONS[task]}
     questions = "; ".join(
@@ -135,6 +136,7 @@ def _note_ours(protocol: str, rows: Iterable[FigureRow]) -> dict[str, tuple[str,
         task: (
             *([about_protocol] if protocol != "polyglot" else []),
             *([about_questions] if task in others else []),
+            *([f"Ours: {bos.describe(protocol)}."] if bos and bos.reads_badly else []),
         )
         for task in counts
     }
