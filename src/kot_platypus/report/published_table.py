@@ -13,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from kot_platypus.errors import DataError
+from kot_platypus.records import BosReading
 from kot_platypus.report.comparison import METRIC_NAMES, Key, list_keys
 from kot_platypus.report.published import NUM_QUESTIONS, Figure, load_figures, select_models
 from kot_platypus.report.wording import format_count, format_score, name_task
-from kot_platypus.results import Estimate, KobestResults, KobestScore, Part, read_part
+from kot_platypus.results import Estimate, KobestScore, Part, read_part
 
 Line = tuple[Text, dict[int, Text]]
 """A label, and a cell for each number of shots."""
@@ -35,6 +36,7 @@ class Scores(Part):
 
     protocol: _Protocol
     results: dict[str, dict[int, KobestScore]]
+    bos: BosReading | None = None
 
 
 class Ours(Estimate):
@@ -118,7 +120,7 @@ def _take_ours(score: KobestScore, metric: str) -> Ours:
     return Ours(**estimate.model_dump(), n=score.n, effective_shots=score.effective_shots)
 
 
-def _note_ours(scores: KobestResults, rows: Iterable[FigureRow]) -> dict[str, tuple[str, ...]]:
+def _note_ours(scores: Scores, rows: Iterable[FigureRow]) -> dict[str, tuple[str, ...]]:
     """Where our own figures are not of the published kind: another protocol, other questions."""
     protocol, bos = scores.protocol.name, scores.bos
     counts = {row.task: row.ours.n for row in rows}
