@@ -35,7 +35,7 @@ from kot_platypus.evaluate.asking import (
     split_rationale,
 )
 from kot_platypus.evaluate.changes import write_changes
-from kot_platypus.evaluate.choices import notice_ties, score_runs
+from kot_platypus.evaluate.choices import Runs, notice_ties, score_runs
 from kot_platypus.evaluate.gains import summarise_outcomes
 from kot_platypus.evaluate.generation import (
     Generated,
@@ -271,8 +271,6 @@ def _score_choices(
     score_runs(
         runs, protocol, lambda: (subject.model, subject.tokenizer), store, max_batch_tokens=None
     )
-    posed_keys = [question.key for questions in runs.values() for question in questions]
-    ties = notice_ties([store.known[key] for key in posed_keys]) if is_main_process() else {}
     return (
         {place: store.known[posed.key].logprobs for place, posed in at_once.items()},
         [
@@ -281,8 +279,13 @@ def _score_choices(
             else attempt
             for attempt, posed in zip(attempts, after, strict=True)
         ],
-        {"ties": ties},
+        _count_ties(runs, store),
     )
+
+
+def _count_ties(runs: Runs, store: ScoreStore) -> dict[str, Any]:
+    keys = [question.key for questions in runs.values() for question in questions]
+    return {"ties": notice_ties([store.known[key] for key in keys])} if is_main_process() else {}
 
 
 def _pose(question: Asked, protocol: Protocol, context: str) -> Question:
