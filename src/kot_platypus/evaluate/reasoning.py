@@ -240,8 +240,7 @@ def _score_choices(
         name="reasoning",
         description="Choices as the answer line's end.",
         tokenisation="joint",
-        # A chat template writes its own; an EOS would end the text before the choice.
-        special_tokens=False if how.template.chat else "opening",
+        special_tokens=False if how.template.chat else "opening",  # a template writes its own
         empty_context="bos",
         separator="",
         seed=how.seed,
@@ -263,10 +262,8 @@ def _score_choices(
             rationale = split_rationale(attempt.output, how.template)
             context = text + rationale + how.template.answer_prefix
             after.append(_pose(question, protocol, context))
-    runs = {
-        ("at once", 0): list(at_once.values()),
-        ("after a rationale", 0): [question for question in after if question],
-    }
+    later = [question for question in after if question]
+    runs = {("at once", 0): list(at_once.values()), ("after a rationale", 0): later}
     store = ScoreStore(subject.key)
     score_runs(
         runs, protocol, lambda: (subject.model, subject.tokenizer), store, max_batch_tokens=None
