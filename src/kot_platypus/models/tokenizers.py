@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kot_platypus.errors import KotError
 from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import does_not_load
 from kot_platypus.models.tokens import build_tokenizer
@@ -25,5 +26,7 @@ def load_tokenizer(
         return build_tokenizer(
             folder, trust_remote_code=trust_remote_code, add_bos_token=add_bos_token
         )
-    except (OSError, ValueError, KeyError) as error:
+    except KotError:
+        raise
+    except Exception as error:  # a foreign folder can provoke any kind
         raise does_not_load(folder, "tokenizer", error) from error
