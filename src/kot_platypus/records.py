@@ -168,6 +168,22 @@ class Outcome(Record):
     direct: Judged
 
 
+class BosReading(Record):
+    """How a model reads Korean sentences without BOS and with it, in nats a token."""
+
+    nats_without: float
+    nats_with: float
+    reads_badly: bool
+    """Whether it is so much worse without that scores without BOS say little of the model."""
+
+    def describe(self, protocol: str) -> str:
+        """One line for whoever reads scores of ``protocol``, which gives no BOS."""
+        return (
+            f"This model reads badly without BOS: {self.nats_without:.1f} against "
+            f"{self.nats_with:.1f} nats a token; {protocol} gives none, see polyglot-bos"
+        )
+
+
 class PastScore(Record):
     """One figure of a file of results: ours, lm-eval's, or an older harness's."""
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kot_platypus.artifacts import MANIFEST, read_json, read_jsonl, read_manifest
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.recipe import Recipe, load_recipe
-from kot_platypus.records import Answer
+from kot_platypus.records import Answer, BosReading
 from kot_platypus.verdicts import Verdict
 
 BASE, TUNED = "base", "cot"
@@ -61,6 +61,14 @@ class KobestScore(Part):
     effective_shots: float
 
 
+class Ties(Part):
+    """Of ``n`` questions: exact ties of the highest score, and choices that are the same tokens."""
+
+    tied: int = 0
+    same_tokens: int = 0
+    n: int = 0
+
+
 class KobestResults(Part):
     """``evaluate/<who>/kobest/results.json``: task -> number of shots -> score."""
 
@@ -69,6 +77,9 @@ class KobestResults(Part):
     data: dict[str, str]
     versions: dict[str, Any] = {}
     results: dict[str, dict[int, KobestScore]]
+    bos: BosReading | None = None
+    """Of a protocol without BOS: how the model reads without it."""
+    ties: Ties = Ties()
 
 
 class ProblemScore(Part):

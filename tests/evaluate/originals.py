@@ -78,7 +78,10 @@ def score(model, tokenizer, protocol, context, continuation):
         seam = len(ids)
         ids = ids + tokenizer(continuation, add_special_tokens=False)["input_ids"]
     scored = len(ids) - seam
-    ids = torch.tensor(ids[-(model.config.max_position_embeddings + 1) :])
+    limit = model.config.max_position_embeddings + 1
+    if protocol == "polyglot-bos":  # ours: BOS stays whatever is cut
+        ids = [tokenizer.bos_token_id, *ids[-(limit - 1) :]]
+    ids = torch.tensor(ids[-limit:])
     with torch.inference_mode():
         logprobs = model(ids[None, :-1]).logits[0].double().log_softmax(-1)
     return float(logprobs.gather(1, ids[1:, None])[-scored:].sum())

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from kot_platypus.artifacts import write_json, write_jsonl
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.evaluate.comparison import compare_evaluations, compare_models
 from kot_platypus.records import Answer
+from kot_platypus.report.comparison import comparison_table
 
 from ..evaluation_builder import make_samples, write_evaluation
 
@@ -127,3 +130,16 @@ def test_models_are_compared_on_what_both_answered(tmp_path):
     (kobest,) = comparison["kobest"]
     assert (kobest["a"], kobest["b"], kobest["task"], kobest["n"]) == ("cot", "base", "copa", 4)
     assert kobest["difference"]["value"] == pytest.approx(1 - 1 / 3)  # macro F1 of all 0 is 1/3
+
+
+def test_a_side_that_reads_badly_without_bos_is_named(a, tmp_path):
+    b = write_evaluation(tmp_path / "b", {("copa", 0): WRONG})
+    reading = {"nats_without": 6.84, "nats_with": 2.47, "reads_badly": True}
+    found = json.loads((b / "results.json").read_text())
+    (b / "results.json").write_text(json.dumps({**found, "bos": reading}))
+    facts = compare_evaluations(a, b)
+    assert facts["b"]["bos"] == reading
+    assert "bos" not in facts["a"]
+    console = Console(width=200, file=io.StringIO())
+    console.print(comparison_table(facts))
+    assert "B: This model reads badly without BOS: 6.8 against 2.5" in console.file.getvalue()

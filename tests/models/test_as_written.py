@@ -207,18 +207,26 @@ def vars_of(token: AddedToken) -> dict[str, object]:
     return {name: getattr(token, name) for name in names}
 
 
-@pytest.mark.parametrize("kind", ["LlamaTokenizer", "PreTrainedTokenizerFast"])
 @pytest.mark.parametrize("template", ["$A", "<s> $A", "$A </s>", "<s> $A </s>"])
-def test_bos_and_eos_are_as_the_file_says(template, kind, trained, tmp_path):
-    """As transformers 5 and so lm-eval have it, whatever add_bos_token says beside the file."""
+def test_bos_and_eos_are_as_the_file_says(template, trained, tmp_path):
     described = Tokenizer.from_str(trained["llama"])
     described.post_processor = processors.TemplateProcessing(
         single=template, special_tokens=[("<s>", 1), ("</s>", 2)]
     )
-    settings = {"add_bos_token": True, "add_eos_token": False}
-    folder = write_folder(tmp_path / "m", described.to_str(), kind, **settings)
+    folder = write_folder(tmp_path / "m", described.to_str(), "PreTrainedTokenizerFast")
     text = read_alone(folder, " 부정")
     expected = [1] * ("<s>" in template) + text + [2] * ("</s>" in template)
+    assert load_tokenizer(folder)(" 부정")["input_ids"] == expected
+
+
+@pytest.mark.parametrize("add_bos", [True, False])
+@pytest.mark.parametrize("add_eos", [True, False])
+def test_bos_and_eos_of_llama_are_as_its_settings_say(add_bos, add_eos, trained, tmp_path):
+    """As in transformers 4, whose classes heeded them whatever the file says."""
+    settings = {"add_bos_token": add_bos, "add_eos_token": add_eos}
+    folder = write_folder(tmp_path / "m", trained["llama"], "LlamaTokenizer", **settings)
+    text = read_alone(folder, " 부정")
+    expected = [1] * add_bos + text + [2] * add_eos
     assert load_tokenizer(folder)(" 부정")["input_ids"] == expected
 
 
@@ -249,5 +257,5 @@ def test_vocabulary_that_its_class_would_read_wrong_is_refused(trained, tmp_path
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    with pytest.raises(ModelError, match=r"has no token for"):
+    with pytest.raises(ModelError, match=r"the tokenizer GPT2Tokenizer makes"):
         load_tokenizer(tmp_path)

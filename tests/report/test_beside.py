@@ -41,6 +41,12 @@ def make_ours(**changes: Any) -> list[Ours]:
     return [Ours("ours", True, KobestResults.model_validate(make_scores(OURS, **changes)))]
 
 
+def test_the_prompts_with_bos_are_another_protocol_than_the_published_one() -> None:
+    figures = [f for f in load_figures() if f.model in (OURS, BASE)]
+    assert {judge(f, make_ours(protocol="polyglot-bos")) for f in figures} == {"other protocol"}
+    assert "other protocol" not in {judge(f, make_ours()) for f in figures}
+
+
 @pytest.fixture
 def published_run(tmp_path: Path) -> RunResults:
     """A run whose trained and base model have the published figures of KoT-platypus2-7B's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from huggingface_hub.utils import validate_repo_id
 from kot_platypus.recipe import Recipe, SourceSection, load_recipe
 from kot_platypus.report.badges import list_badges, write_badge
 from kot_platypus.report.card import describe_source, escape_markdown, fence, render_card
+from kot_platypus.report.limits import list_limits
 from kot_platypus.report.metadata import describe_model
 from kot_platypus.report.page import render_page
 from kot_platypus.report.tables import tabulate_machine
 from kot_platypus.results import RunResults, load_results
 
-from .run_builder import ATTACK, SHOTS, TASKS
+from .run_builder import ATTACK, SHOTS, TASKS, write_run
 
 
 @pytest.fixture(scope="module")
@@ -284,3 +286,17 @@ def test_card_names_contamination_as_the_first_limit(results: RunResults) -> Non
     assert limits.startswith(
         "- The training rows are contaminated: 3 of 900 rows hold text of kobest/copa/test."
     )
+
+
+def test_card_and_report_say_that_a_model_reads_badly_without_bos(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    file = run / "evaluate" / "cot" / "kobest" / "results.json"
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    facts["bos"] = {"nats_without": 6.84, "nats_with": 2.47, "reads_badly": True}
+    facts["ties"] = {"tied": 7, "same_tokens": 0, "n": 100}
+    file.write_text(json.dumps(facts), encoding="utf-8")
+    limits = list_limits(load_results(run))
+    found = [limit for limit in limits if "reads badly without BOS: 6.8 against 2.5 nats" in limit]
+    assert len(found) == 1
+    assert "polyglot gives none, see polyglot-bos" in found[0]
+    assert any("7 of 100 questions end in an exact tie" in limit for limit in limits)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kot_platypus.artifacts import read_json
 from kot_platypus.models import ADAPTER_INFO, load_model, load_tokenizer
+from kot_platypus.models.tokens import encode_text
 from kot_platypus.prompts import Template, find_stop_tokens, render_chat
 from kot_platypus.records import Message
 
@@ -37,13 +38,14 @@ class Speaker:
         It ends at the model's end of sequence, after a complete answer line, or after
         ``max_new_tokens``. A caller that stops asking for pieces stops the model.
         """
+        import torch
         from transformers import TextIteratorStreamer
 
         text = self.render(question, mode)
-        inputs = self.tokenizer(
-            text, return_tensors="pt", add_special_tokens=not self.template.chat
-        ).to(self.model.device)
-        width = inputs["input_ids"].shape[1]
+        tokens = encode_text(self.tokenizer, text, opens=not self.template.chat)
+        ids = torch.tensor([tokens], device=self.model.device)
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        width = len(tokens)
         streamer = TextIteratorStreamer(
             self.tokenizer, skip_prompt=True, timeout=_LONGEST_WAIT_S, skip_special_tokens=True
         )

@@ -22,7 +22,8 @@ ModelName = Annotated[
     str, typer.Option("--model", help="gemma-3-270m, a local folder, or a Hub id.")
 ]
 ProtocolName = Annotated[
-    str, typer.Option("--protocol", help="polyglot, ko-harness, lm-eval, or a YAML file.")
+    str,
+    typer.Option("--protocol", help="polyglot, polyglot-bos, ko-harness, lm-eval, or a YAML file."),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write; an interrupted one goes on.")]
 Adapter = Annotated[Optional[Path], typer.Option("--adapter", help="A PEFT adapter.")]  # noqa: UP045

@@ -10,6 +10,7 @@ from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, wri
 from kot_platypus.evaluate.asking import Asked, Way, build_prompt, complete_output, normalise_answer
 from kot_platypus.evaluate.generation import Settings, TextStore, generate_texts
 from kot_platypus.evaluate.metrics import wilson_interval
+from kot_platypus.evaluate.store import FORMAT
 from kot_platypus.evaluate.subjects import LocalModel
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import ModelSection, ReasonSection
@@ -45,6 +46,7 @@ def answer_problems(
             "num_fewshot": len(shots),
             "template": template.model_dump(),
             "dtype": subject.resolved_dtype,
+            "format": FORMAT,
             **({"at_once": True} if at_once else {}),
         },
         inputs={

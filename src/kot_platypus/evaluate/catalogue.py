@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kot_platypus.artifacts import MANIFEST, Stage, describe_machine, write_json, write_text
 from kot_platypus.errors import DataError, ModelError, require_extra
 from kot_platypus.evaluate.history import name_subject
-from kot_platypus.evaluate.store import RequestStore, make_model_key
+from kot_platypus.evaluate.store import FORMAT, RequestStore, make_model_key
 from kot_platypus.evaluate.task_files import hash_task_files
 from kot_platypus.models import fingerprint_model, resolve_device, resolve_dtype
 from kot_platypus.processes import ask_main, is_main_process
@@ -124,7 +124,7 @@ def evaluate_catalogue(
 def _open_stage(out: Path, selection: Selection, fingerprint: str, dtype: str) -> Stage:
     asked = asdict(selection)
     folder = asked.pop("include_path")
-    config = {**asked, "dtype": dtype, "lm_eval": version("lm_eval")}
+    config = {**asked, "dtype": dtype, "lm_eval": version("lm_eval"), "format": FORMAT}
     inputs = {"model": fingerprint, **hash_task_files(folder, selection.tasks)}
     return Stage(out, "lm-eval", config=config, inputs=inputs)
 

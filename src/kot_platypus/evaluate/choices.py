@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,11 @@ from kot_platypus.artifacts import (
     write_json,
     write_jsonl,
 )
+from kot_platypus.evaluate.beginnings import BOS_KEY, measure_bos, read_bos
 from kot_platypus.evaluate.history import name_subject
-from kot_platypus.evaluate.metrics import summarise_samples
+from kot_platypus.evaluate.metrics import count_ties, summarise_samples
 from kot_platypus.evaluate.protocols import Protocol, build_questions, load_data, load_protocol
-from kot_platypus.evaluate.store import QuestionScores, ScoreStore, make_model_key
+from kot_platypus.evaluate.store import FORMAT, QuestionScores, ScoreStore, make_model_key
 from kot_platypus.evaluate.tasks import TaskData
 from kot_platypus.models import (
     fingerprint_model,
@@ -36,7 +37,7 @@ from kot_platypus.processes import (
     process_rank,
     share_all,
 )
-from kot_platypus.progress import show_progress
+from kot_platypus.progress import console, show_progress
 from kot_platypus.recipe import EvaluateSection
 from kot_platypus.records import Question, Request, Sample
 
@@ -106,14 +107,45 @@ def evaluate_choices(
     device = resolve_device(device)
     runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
     store = ScoreStore(make_model_key(about["model"], dtype, device))
-    score_runs(runs, protocol, load, store, max_batch_tokens=section.max_batch_tokens)
+    # Of a protocol without BOS it is known what the model makes of that.
+    extra = {BOS_KEY} if protocol.special_tokens is False else set()
+    score_runs(runs, protocol, load, store, max_batch_tokens=section.max_batch_tokens, extra=extra)
     if is_main_process():
         samples = make_samples(runs, store.known)
         write_jsonl(out / "samples.jsonl", samples)
         computed = {"dtype": dtype, "device": device, "limit": section.limit}
-        facts = {**about, **computed, "versions": describe_machine()}
+        noticed = _notice(protocol, runs, store)
+        facts = {**about, **computed, **noticed, "versions": describe_machine()}
         write_json(out / "results.json", {**facts, "results": summarise_runs(samples, seed=seed)})
         stage.finish()
+
+
+def _notice(protocol: Protocol, runs: Runs, store: ScoreStore) -> dict[str, Any]:
+    """What a reader of the scores should know, for ``results.json``; said in a line each, too."""
+    keys = [question.key for questions in runs.values() for question in questions]
+    ties = notice_ties([store.known[key] for key in keys])
+    if protocol.special_tokens is not False:
+        return {"ties": ties}
+    bos = read_bos(store.known.get(BOS_KEY))
+    if bos is not None and bos.reads_badly:
+        console.print(f"  {bos.describe(protocol.name)}", style="dim", soft_wrap=True)
+    return {"ties": ties, "bos": bos.model_dump() if bos else None}
+
+
+def notice_ties(scores: Sequence[QuestionScores]) -> dict[str, int]:
+    """How many questions end in an exact tie, and how many have choices of the same tokens.
+
+    Said in a line where there are any: of a tie the first choice counts.
+    """
+    tied, same = count_ties(s.logprobs for s in scores), sum(s.has_equal_requests for s in scores)
+    if tied or same:
+        console.print(
+            f"  {tied} of {len(scores)} questions end in an exact tie, where the first of the "
+            f"equals counts; in {same} several choices are the same tokens",
+            style="dim",
+            soft_wrap=True,
+        )
+    return {"tied": tied, "same_tokens": same, "n": len(scores)}
 
 
 def _open_stage(
@@ -125,6 +157,7 @@ def _open_stage(
         "tasks": sorted(about["data"]),
         "num_fewshot": sorted(set(section.num_fewshot)),
         "limit": section.limit,
+        "format": FORMAT,
     }
     inputs = {"model": about["model"]}
     for task, data_hash in about["data"].items():
@@ -166,25 +199,27 @@ def score_runs(
     store: ScoreStore,
     *,
     max_batch_tokens: int | None,
+    extra: Set[str] = frozenset(),
 ) -> None:
     """Bring the scores of all questions into ``store``, computing those that it lacks.
 
     Under torchrun each process scores every n-th batch, and afterwards all know all scores.
-    ``load`` is called when a question needs scores, and only then.
+    ``load`` is called when a question needs scores, and only then. ``extra`` may hold ``BOS_KEY``.
     """
-    keys = {question.key for questions in runs.values() for question in questions}
+    keys = {question.key for questions in runs.values() for question in questions} | extra
     check_agreement(store.model_key, sorted(keys), max_batch_tokens)
     for known in share_all({key: store.known[key] for key in keys & store.known.keys()}):
         store.known |= known  # other machines may not share this one's disk
     missing = keys - store.known.keys()
     mine: dict[str, QuestionScores] = {}
     if missing:
-        with show_progress("Scoring", len(keys), "questions") as advance:
-            advance(len(keys) - len(missing))
+        num_questions = len(keys - extra)
+        with show_progress("Scoring", num_questions, "questions") as advance:
+            advance(num_questions - len(missing - extra))
             for batch in _score_my_batches(runs, protocol, load, max_batch_tokens, missing):
                 store.add(batch)
                 mine |= batch
-                advance(len(batch) * count_processes())
+                advance(len(batch.keys() - extra) * count_processes())
     for theirs in share_all(mine):
         store.known |= theirs
 
@@ -197,11 +232,17 @@ def _score_my_batches(
     So the questions of a resumed batch keep the company they would have had, and their scores all
     bits; and all processes agree on the plan without talking.
     """
-    from kot_platypus.evaluate.encoding import encode_question
+    from kot_platypus.evaluate.encoding import encode_question, warn_of_eos
     from kot_platypus.evaluate.scoring import Scorer  # loads torch
 
     model, tokenizer = load()
+    if protocol.special_tokens is True and protocol.tokenisation == "joint":
+        warn_of_eos(tokenizer)
     scorer = Scorer(model, tokenizer, max_batch_tokens=max_batch_tokens)
+    if BOS_KEY in missing:
+        missing.discard(BOS_KEY)
+        if is_main_process():
+            yield {BOS_KEY: measure_bos(model, tokenizer, scorer.max_length)}
     turn = count()
     for questions in runs.values():
         if missing.isdisjoint(question.key for question in questions):
@@ -216,6 +257,7 @@ def _score_my_batches(
                     key: QuestionScores(
                         logprobs=tuple(score.logprob for score in choice_scores),
                         effective_shots=item.effective_shots,
+                        has_equal_requests=item.has_equal_requests,
                     )
                     for (key, item), choice_scores in zip(todo.items(), scores, strict=True)
                 }

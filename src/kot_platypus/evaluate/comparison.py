@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kot_platypus.artifacts import read_json, read_jsonl, write_json
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.evaluate.paired import METRICS, compare_paired, compare_samples, group_samples
-from kot_platypus.records import Answer, Sample
+from kot_platypus.records import Answer, BosReading, Sample
 
 
 def compare_models(folder: Path, *, tuned: str = "cot") -> None:
@@ -51,6 +51,14 @@ class Evaluation(BaseModel):
     data: dict[str, str]
     """Task -> hash of its documents."""
     samples: tuple[Sample, ...]
+    bos: BosReading | None = None
+    """Of a protocol without BOS: how the model reads without it."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Which side of a comparison it is."""
+        about: dict[str, Any] = {"folder": str(self.folder), "model": self.model}
+        return {**about, **({"bos": self.bos.model_dump()} if self.bos else {})}
 
 
 def load_evaluation(folder: Path) -> Evaluation:
@@ -88,8 +96,9 @@ def compare_evaluations(a: Path, b: Path, metric: str = "macro_f1") -> dict[str,
 
     Returns:
         ``{"a", "b", "protocol", "metric", "rows", "only_a", "only_b"}``: ``a`` and ``b`` say
-        ``folder`` and ``model``, ``rows`` are those of ``compare_samples``, and the last two list
-        the ``task`` and ``num_fewshot`` that only one has.
+        ``folder``, ``model`` and, where it was measured, ``bos``; ``rows`` are those of
+        ``compare_samples``, and the last two list the ``task`` and ``num_fewshot`` that only one
+        has.
 
     Raises:
         UsageError: no such metric.
@@ -112,8 +121,8 @@ def compare_evaluations(a: Path, b: Path, metric: str = "macro_f1") -> dict[str,
         _check_protocol(task, left, right)
         _check_data(task, left, right)
     return {
-        "a": {"folder": str(a), "model": left.model},
-        "b": {"folder": str(b), "model": right.model},
+        "a": left.about,
+        "b": right.about,
         "protocol": left.protocol.name,
         "metric": metric,
         "rows": compare_samples(left.samples, right.samples, metric),

@@ -46,6 +46,7 @@ from kot_platypus.evaluate.self_check import (
     refuse_infinite,
 )
 from kot_platypus.evaluate.writing import Job, PlainDecoder, draw_token
+from kot_platypus.models.tokens import encode_text
 from kot_platypus.prompts import find_stop_tokens
 
 if TYPE_CHECKING:
@@ -309,8 +310,8 @@ class LocalEngine:
 
     def _encode(self, prompt: Prompt, max_new_tokens: int) -> list[int]:
         text = render_text(prompt, self.tokenizer)
-        add = not prompt.messages  # a chat template writes its own special tokens
-        ids: list[int] = self.tokenizer(text, add_special_tokens=add, verbose=False)["input_ids"]
+        # A chat template writes its own special tokens.
+        ids = encode_text(self.tokenizer, text, opens=not prompt.messages)
         limit = find_max_length(self.model, self.tokenizer) - max_new_tokens
         if len(ids) > limit:
             raise DataError(

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.protocols import Protocol
+from kot_platypus.models.tokens import list_closing, list_opening
+from kot_platypus.processes import is_main_process
+from kot_platypus.progress import console
 from kot_platypus.records import Question, Request
 
 if TYPE_CHECKING:
@@ -35,6 +38,11 @@ class EncodedQuestion:
     requests: tuple[EncodedRequest, ...]
     effective_shots: int
 
+    @property
+    def has_equal_requests(self) -> bool:
+        """Whether several choices are the same tokens: no score can tell them apart."""
+        return len({(tuple(r.ids), r.start) for r in self.requests}) < len(self.requests)
+
 
 def encode_question(
     tokenizer: PreTrainedTokenizerBase, protocol: Protocol, question: Question, max_length: int
@@ -45,12 +53,14 @@ def encode_question(
         DataError: a continuation with no tokens, or with more than ``max_length``.
     """
     encode = _encode_separately if protocol.tokenisation == "separate" else _encode_jointly
+    opening = _find_opening(tokenizer, protocol)
     requests, most_cut = [], 0
     for request, (context, continuation) in zip(
         question.requests, encode(tokenizer, protocol, question.requests), strict=True
     ):
         where = f"{question.task} question {question.doc_id} choice {request.choice}"
-        cut = cut_request(context, continuation, max_length, where)
+        context = [*opening, *context] or [_empty_context(tokenizer, protocol)]
+        cut = cut_request(context, continuation, max_length, where, num_kept=len(opening))
         requests.append(cut)
         most_cut = max(most_cut, len(context) - cut.start)
     return EncodedQuestion(
@@ -62,13 +72,30 @@ def encode_question(
     )
 
 
+def warn_of_eos(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Say of a tokenizer that closes texts what lm-eval's tokens are then: faithful, and no use."""
+    if list_closing(tokenizer) and is_main_process():
+        console.print(
+            "  This tokenizer puts EOS behind every text, and lm-eval scores that EOS as each "
+            'choice\'s end or in its place: set "add_eos_token" to false, or see polyglot-bos',
+            style="dim",
+            soft_wrap=True,
+        )
+
+
 def cut_request(
-    context: list[int], continuation: list[int], max_length: int, where: str
+    context: list[int],
+    continuation: list[int],
+    max_length: int,
+    where: str,
+    *,
+    num_kept: int = 0,
 ) -> EncodedRequest:
     """A request cut from the left to ``max_length`` inputs.
 
     The cut is the harnesses': ``(context + continuation)[-(max_length + 1):]``, of which all but
-    the last token are read. It depends on the continuation, so choices may begin differently.
+    the last token are read. It depends on the continuation, so choices may begin differently. The
+    first ``num_kept`` tokens of the context (BOS) stay, where there is room for one of them.
 
     Raises:
         DataError: a continuation with no tokens, or with more than ``max_length``; ``where``
@@ -80,18 +107,22 @@ def cut_request(
             expected=f"1 to {max_length}, the model's limit",
             hint="Leave this row out, or take a model with a longer context.",
         )
-    ids = (context + continuation)[-(max_length + 1) :]
+    kept = context[: min(num_kept, max_length + 1 - len(continuation))]
+    rest = [*context[len(kept) :], *continuation]
+    ids = [*kept, *rest[max(0, len(rest) + len(kept) - max_length - 1) :]]
     return EncodedRequest(ids, len(ids) - len(continuation))
 
 
 def _encode_separately(
     tokenizer: PreTrainedTokenizerBase, protocol: Protocol, requests: Sequence[Request]
 ) -> list[tuple[list[int], list[int]]]:
-    """(context ids, continuation ids) a request, each text encoded for itself."""
+    """(context ids, continuation ids) a request, each text encoded for itself.
+
+    Special tokens are the opening's alone: one inside would part the choice from its context.
+    """
     texts = list(dict.fromkeys(text for r in requests for text in (r.context, r.continuation)))
-    encoded = dict(zip(texts, _encode(tokenizer, texts, protocol.special_tokens), strict=True))
-    empty = [_empty_context(tokenizer, protocol)]
-    return [(encoded[r.context] or empty, encoded[r.continuation]) for r in requests]
+    encoded = dict(zip(texts, _encode(tokenizer, texts), strict=True))
+    return [(encoded[r.context], encoded[r.continuation]) for r in requests]
 
 
 def _encode_jointly(
@@ -104,28 +135,19 @@ def _encode_jointly(
     leave something out, there as here.
     """
     contexts = {r.context: r.context.rstrip() for r in requests}
+    wholes = [r.context + r.continuation for r in requests]
     if "" in contexts.values():
-        prefix = [_empty_context(tokenizer, protocol)]
-        texts = [r.context + r.continuation for r in requests]
-        return [(prefix, ids) for ids in _encode(tokenizer, texts, special_tokens=False)]
-    bare = dict(
-        zip(
-            contexts,
-            _encode(tokenizer, list(contexts.values()), protocol.special_tokens),
-            strict=True,
-        )
-    )
-    wholes = _encode(
-        tokenizer, [r.context + r.continuation for r in requests], protocol.special_tokens
-    )
+        return [([], ids) for ids in _encode(tokenizer, wholes)]
+    special = protocol.special_tokens is True
+    bare = dict(zip(contexts, _encode(tokenizer, list(contexts.values()), special), strict=True))
     return [
         (bare[r.context], whole[len(bare[r.context]) :])
-        for r, whole in zip(requests, wholes, strict=True)
+        for r, whole in zip(requests, _encode(tokenizer, wholes, special), strict=True)
     ]
 
 
 def _encode(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], special_tokens: bool
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], special_tokens: bool = False
 ) -> list[list[int]]:
     ids: list[list[int]] = tokenizer(texts, add_special_tokens=special_tokens, verbose=False)[
         "input_ids"
@@ -133,9 +155,25 @@ def _encode(
     return ids
 
 
+def _find_opening(tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> list[int]:
+    """What stands before every context and is not cut away."""
+    bos = tokenizer.bos_token_id
+    if protocol.special_tokens == "bos" and bos is not None:
+        return [bos]
+    own = "opening" if protocol.tokenisation == "joint" else True
+    return list_opening(tokenizer) if protocol.special_tokens in (own, "opening") else []
+
+
 def _empty_context(tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> int:
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    token: int = bos if protocol.empty_context == "bos" and bos is not None else eos
+    order = (bos, eos) if protocol.empty_context == "bos" else (eos, bos)
+    token: int | None = next((token for token in order if token is not None), None)
+    if token is None:
+        raise DataError(
+            "an empty context, and the tokenizer has neither BOS nor EOS",
+            expected=f"{protocol.empty_context.upper()}, which stands for it",
+            hint='Add "eos_token" to the model\'s tokenizer_config.json.',
+        )
     return token
 
 
@@ -149,7 +187,7 @@ def _count_shots(
     context = question.requests[0].context
     encoding = tokenizer(
         context,
-        add_special_tokens=protocol.special_tokens,
+        add_special_tokens=protocol.special_tokens is True and protocol.tokenisation == "joint",
         return_offsets_mapping=tokenizer.is_fast,
         verbose=False,
     )

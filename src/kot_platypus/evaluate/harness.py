@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kot_platypus.errors import DataError, UsageError, require_extra
-from kot_platypus.evaluate.encoding import EncodedRequest, cut_request
+from kot_platypus.evaluate.encoding import EncodedRequest, cut_request, warn_of_eos
 from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.evaluate.store import RequestScore, RequestStore
 from kot_platypus.models import load_model, load_tokenizer, resolve_model
@@ -120,6 +120,8 @@ class KotLM(HFLM):  # type: ignore[misc]
         self._advance: Advance = lambda n: None
         with _silence_hflm():
             super().__init__(pretrained=pretrained, tokenizer=tokenizer, **options)
+        if self.add_bos_token is not False:
+            warn_of_eos(self.tokenizer)
         self.scorer = Scorer(self.model, self.tokenizer, max_batch_tokens=max_batch_tokens)
         self.store = store
         self._known = store.known if store is not None else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,11 @@ def summarise_samples(samples: Sequence[Sample], *, seed: int = 42) -> dict[str,
         "n": len(samples),
         "effective_shots": float(np.mean([sample.effective_shots for sample in samples])),
     }
+
+
+def count_ties(logprobs: Iterable[Sequence[float]]) -> int:
+    """How many questions' highest score several choices share, to the last bit."""
+    return sum(list(scores).count(max(scores)) > 1 for scores in logprobs)
 
 
 def measure_accuracy(golds: ArrayLike, preds: ArrayLike) -> Metric:

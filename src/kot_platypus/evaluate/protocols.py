@@ -153,8 +153,11 @@ class Protocol(_Part):
     tokenisation: Literal["separate", "joint"]
     """``separate``: context and continuation are encoded each for itself. ``joint``: together,
     trailing spaces of the context going to the continuation."""
-    special_tokens: bool
-    """Whether the tokenizer adds its special tokens (BOS), if it does so by default."""
+    special_tokens: bool | Literal["opening", "bos"]
+    """Those before a context: none, what the tokenizer puts there by default (``true``,
+    ``opening``), or ``bos`` whatever its default is. They are not cut away with the first shots.
+    ``true`` with ``joint`` is lm-eval's to the token: cut away, and with EOS behind each text where
+    the tokenizer closes texts so. A choice has none in any other case."""
     empty_context: Literal["bos", "eos"]
     """The token that stands for an empty context."""
     separator: str
@@ -210,6 +213,7 @@ def load_protocol(name: str) -> Protocol:
         RecipeError: a file that is not a protocol, or has a shipped one's name.
     """
     path = Path(name)
+    folder = path.parent
     if path.suffix in (".yaml", ".yml") and path.is_file():
         text, name = read_text(path, RecipeError), path.stem
         if name in list_protocols():
@@ -219,7 +223,7 @@ def load_protocol(name: str) -> Protocol:
                 hint=f"Rename it, e.g. my-{path.name}.",
             )
     elif name in list_protocols():
-        text = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+        text, folder = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), Path(str(_FOLDER))
     else:
         close = get_close_matches(name, list_protocols(), n=1)
         raise UsageError(
@@ -228,7 +232,7 @@ def load_protocol(name: str) -> Protocol:
             hint=f"Did you mean {close[0]}?" if close else "Mend evaluate.protocol or --protocol.",
         )
     try:
-        return _parse_protocol(name, text, path.parent)
+        return _parse_protocol(name, text, folder)
     except (yaml.YAMLError, TypeError, ValueError) as error:
         reason = str(error)
         if isinstance(error, ValidationError):

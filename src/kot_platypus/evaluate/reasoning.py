@@ -36,7 +36,7 @@ from kot_platypus.evaluate.asking import (
     split_rationale,
 )
 from kot_platypus.evaluate.changes import write_changes
-from kot_platypus.evaluate.choices import score_runs
+from kot_platypus.evaluate.choices import Runs, notice_ties, score_runs
 from kot_platypus.evaluate.gains import summarise_outcomes
 from kot_platypus.evaluate.generation import (
     Generated,
@@ -46,7 +46,7 @@ from kot_platypus.evaluate.generation import (
     render_text,
 )
 from kot_platypus.evaluate.protocols import Protocol
-from kot_platypus.evaluate.store import ScoreStore
+from kot_platypus.evaluate.store import FORMAT, ScoreStore
 from kot_platypus.evaluate.subjects import LocalModel, Subject
 from kot_platypus.processes import ask_main, is_main_process, share_all
 from kot_platypus.progress import print_notice
@@ -118,6 +118,7 @@ def evaluate_reasoning(
         "samples": how.samples,
         "template": how.template.model_dump(),
         "num_fewshot": len(how.shots),
+        "format": FORMAT,
         **{name: value for name, value in subject.about.items() if name != "model"},
     }
     if shown := sum(len(leave_out(each, how.shots)) < len(how.shots) for each in questions):
@@ -134,13 +135,13 @@ def evaluate_reasoning(
     examined = _examine(subject, questions, how)
     if not is_main_process():
         return
-    attempts, outcomes = examined
+    attempts, outcomes, ties = examined
     write_jsonl(out / "answers.jsonl", attempts)
     write_jsonl(out / "samples.jsonl", outcomes)
     write_text(out / "changes.md", write_changes(outcomes, attempts))
     facts = {"name": subject.name, **about, **config, "versions": describe_machine()}
     results = summarise_outcomes(outcomes, attempts, seed=how.seed)
-    write_json(out / "results.json", {**facts, "results": results})
+    write_json(out / "results.json", {**facts, **ties, "results": results})
     stage.finish()
 
 
@@ -162,12 +163,13 @@ def check_reasoning(how: Reasoning) -> None:
 
 def _examine(
     subject: Subject, questions: Sequence[Asked], how: Reasoning
-) -> tuple[list[Attempt], list[Outcome]]:
-    """All replies, question by question, and what they came to."""
+) -> tuple[list[Attempt], list[Outcome], dict[str, Any]]:
+    """All replies, question by question, what they came to, and what was counted of ties."""
     attempts = _reason(subject, questions, how)
     direct: dict[int, Judged] = {}
+    ties: dict[str, Any] = {}
     if isinstance(subject, LocalModel):
-        at_once, attempts = _score_choices(subject, questions, how, attempts)
+        at_once, attempts, ties = _score_choices(subject, questions, how, attempts)
         for place, logprobs in at_once.items():
             direct[place] = _judge_scores(questions[place], [logprobs], 0)
     rest = [place for place in range(len(questions)) if place not in direct]
@@ -177,7 +179,7 @@ def _examine(
         _conclude(question, attempts[place * n : (place + 1) * n], direct[place])
         for place, question in enumerate(questions)
     ]
-    return attempts, outcomes
+    return attempts, outcomes, ties
 
 
 # --- asking ------------------------------------------------------------------------------------
@@ -240,13 +242,13 @@ def _score_choices(
     questions: Sequence[Asked],
     how: Reasoning,
     attempts: Sequence[Attempt],
-) -> tuple[dict[int, tuple[float, ...]], list[Attempt]]:
-    """The choices' log-probabilities at once (by question's place), and after each rationale."""
+) -> tuple[dict[int, tuple[float, ...]], list[Attempt], dict[str, Any]]:
+    """The choices' log-probabilities at once (by question's place), after each rationale, ties."""
     protocol = Protocol(
         name="reasoning",
         description="Choices as the answer line's end.",
         tokenisation="joint",
-        special_tokens=not how.template.chat,  # a chat template writes its own
+        special_tokens=False if how.template.chat else "opening",  # a template writes its own
         empty_context="bos",
         separator="",
         seed=how.seed,
@@ -268,10 +270,8 @@ def _score_choices(
             rationale = split_rationale(attempt.output, how.template)
             context = text + rationale + how.template.answer_prefix
             after.append(_pose(question, protocol, context))
-    runs = {
-        ("at once", 0): list(at_once.values()),
-        ("after a rationale", 0): [question for question in after if question],
-    }
+    later = [question for question in after if question]
+    runs = {("at once", 0): list(at_once.values()), ("after a rationale", 0): later}
     store = ScoreStore(subject.key)
     score_runs(
         runs, protocol, lambda: (subject.model, subject.tokenizer), store, max_batch_tokens=None
@@ -284,7 +284,13 @@ def _score_choices(
             else attempt
             for attempt, posed in zip(attempts, after, strict=True)
         ],
+        _count_ties(runs, store),
     )
+
+
+def _count_ties(runs: Runs, store: ScoreStore) -> dict[str, Any]:
+    keys = [question.key for questions in runs.values() for question in questions]
+    return {"ties": notice_ties([store.known[key] for key in keys])} if is_main_process() else {}
 
 
 def _pose(question: Asked, protocol: Protocol, context: str) -> Question:

@@ -23,8 +23,12 @@ from kot_platypus.errors import RunError
 from kot_platypus.models import cache_folder
 from kot_platypus.records import Record
 
-_FORMAT = 2
-"""Counts up when the scorer is mended in a way that changes scores."""
+FORMAT = 2
+"""Counts up when tokens or scores are mended: what was said before is never found again.
+
+2: tokens as tokenizer.json describes them, special tokens before a context only, windows as the
+model has them.
+"""
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
 
@@ -34,6 +38,8 @@ class QuestionScores(Record):
 
     logprobs: tuple[float, ...]
     effective_shots: int
+    has_equal_requests: bool = False
+    """Whether several of its choices are the same tokens."""
 
 
 class RequestScore(Record):
@@ -61,7 +67,7 @@ def make_model_key(fingerprint: str, dtype: str, device: str) -> str:
     ``mps`` round differently.
     """
     libraries = {name: version(name) for name in _LIBRARIES}
-    identity = {"model": fingerprint, "dtype": dtype, "device": device, "format": _FORMAT}
+    identity = {"model": fingerprint, "dtype": dtype, "device": device, "format": FORMAT}
     return hash_value({**identity, **libraries})
 
 

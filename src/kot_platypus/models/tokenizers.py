@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kot_platypus.errors import KotError
-from kot_platypus.models.as_written import follow_file
 from kot_platypus.models.pieces import prepare_tokenizer
 from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import does_not_load
+from kot_platypus.models.tokens import build_tokenizer
 from kot_platypus.models.vocabulary import check_vocabulary, find_tokenizer
 
 if TYPE_CHECKING:
@@ -30,14 +30,10 @@ def load_tokenizer(
     """
     quieten()
     source = prepare_tokenizer(find_tokenizer(folder, adapter))
-    from transformers import AutoTokenizer
-
-    options = {} if add_bos_token is None else {"add_bos_token": add_bos_token}
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            source, trust_remote_code=trust_remote_code, **options
+        tokenizer = build_tokenizer(
+            source, trust_remote_code=trust_remote_code, add_bos_token=add_bos_token
         )
-        follow_file(tokenizer, source)
         check_vocabulary(folder, adapter, tokenizer)
         return tokenizer
     except KotError:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kot_platypus.records import BosReading
 from kot_platypus.report.wording import MINUS, format_count, format_p, join_words, name_task
 from kot_platypus.results import Estimate, Part
 
@@ -27,6 +28,7 @@ class Side(Part):
 
     folder: str
     model: str
+    bos: BosReading | None = None
 
 
 class Sides(Part):
@@ -87,6 +89,11 @@ def comparison_table(facts: Mapping[str, Any]) -> RenderableType:
         *_note_shots(pair.rows),
         *_note_missing("A", pair.only_a),
         *_note_missing("B", pair.only_b),
+        *(
+            f"{name}: {side.bos.describe(pair.protocol)}."
+            for name, side in (("A", pair.a), ("B", pair.b))
+            if side.bos is not None and side.bos.reads_badly
+        ),
         "95% interval: of the difference (paired bootstrap), uncorrected. p: exact McNemar test on "
         f"which answers are right. Holm: p corrected for {_count_rows(pair.rows)}.",
     ]

@@ -150,6 +150,16 @@ def _limit_kobest(results: RunResults) -> list[str]:
             f"KoBEST: at most the first {format_count(evaluate.limit)} questions of each task in "
             "the protocol's order, not the whole test sets."
         )
+    for who, scores in results.kobest.items():
+        name = name_condition(results.recipe, who)
+        if scores.bos is not None and scores.bos.reads_badly:
+            limits.append(f"KoBEST, {name}: {scores.bos.describe(scores.protocol.name)}.")
+        if scores.ties.tied:
+            limits.append(
+                f"KoBEST, {name}: {format_count(scores.ties.tied)} of "
+                f"{format_count(scores.ties.n)} questions end in an exact tie, where the first of "
+                "the equals counts."
+            )
     return limits + _limit_intervals(results) + _limit_shots(results)
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kot_platypus.errors import DataError
+from kot_platypus.records import BosReading
 from kot_platypus.report.comparison import METRIC_NAMES, Key, list_keys
 from kot_platypus.report.published import NUM_QUESTIONS, Figure, load_figures, select_models
 from kot_platypus.report.wording import format_count, format_score, name_task
@@ -35,6 +36,7 @@ class Scores(Part):
 
     protocol: _Protocol
     results: dict[str, dict[int, KobestScore]]
+    bos: BosReading | None = None
 
 
 class Ours(Estimate):
@@ -106,7 +108,7 @@ def gather_published(folder: Path, models: str) -> dict[str, Any]:
     beside = Beside(
         folder=str(folder),
         protocol=scores.protocol.name,
-        notes=_note_ours(scores.protocol.name, rows),
+        notes=_note_ours(scores, rows),
         rows=tuple(rows),
         unpublished=tuple(unpublished),
     )
@@ -118,8 +120,9 @@ def _take_ours(score: KobestScore, metric: str) -> Ours:
     return Ours(**estimate.model_dump(), n=score.n, effective_shots=score.effective_shots)
 
 
-def _note_ours(protocol: str, rows: Iterable[FigureRow]) -> dict[str, tuple[str, ...]]:
+def _note_ours(scores: Scores, rows: Iterable[FigureRow]) -> dict[str, tuple[str, ...]]:
     """Where our own figures are not of the published kind: another protocol, other questions."""
+    protocol, bos = scores.protocol.name, scores.bos
     counts = {row.task: row.ours.n for row in rows}
     others = {task: n for task, n in counts.items() if n != NUM_QUESTIONS[task]}
     questions = "; ".join(
@@ -135,6 +138,7 @@ def _note_ours(protocol: str, rows: Iterable[FigureRow]) -> dict[str, tuple[str,
         task: (
             *([about_protocol] if protocol != "polyglot" else []),
             *([about_questions] if task in others else []),
+            *([f"Ours: {bos.describe(protocol)}."] if bos and bos.reads_badly else []),
         )
         for task in counts
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kot_platypus.errors import DataError
+from kot_platypus.models.tokens import encode_text, list_opening
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import Target
 from kot_platypus.records import Dialogue, Example, Message, Row
@@ -185,17 +186,11 @@ def _encode_pieces(
     text, before = "", list[int]()
     for piece in pieces:
         text += piece
-        joint = _encode(tokenizer, text)
+        joint = encode_text(tokenizer, text, opens=False)
         spans_two = joint[: len(before)] != before
-        encoded.append(_encode(tokenizer, piece) if spans_two else joint[len(before) :])
+        own = encode_text(tokenizer, piece, opens=False) if spans_two else joint[len(before) :]
+        encoded.append(own)
         before = joint
     if start:
-        encoded[0] = _encode(tokenizer, pieces[0], special=True)
-        if encoded[0] and encoded[0][-1] == tokenizer.eos_token_id:
-            encoded[0].pop()  # some tokenizers close every text; ours goes on
+        encoded[0] = [*list_opening(tokenizer), *encoded[0]]
     return encoded
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = False) -> Ids:
-    ids: Ids = tokenizer(text, add_special_tokens=special)["input_ids"]
-    return ids

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kot_platypus.artifacts import read_json, write_json, write_text
 from kot_platypus.errors import DataError, ModelError, ServiceError
 from kot_platypus.models import ADAPTER_INFO, load_tokenizer
+from kot_platypus.models.tokens import encode_text
 from kot_platypus.progress import console
 from kot_platypus.prompts import Template, find_stop_tokens, render_chat
 from kot_platypus.records import Message
@@ -160,9 +161,7 @@ def list_ids(tokenizer: PreTrainedTokenizerBase, template: Template, question: s
     text = template.render_prompt(question)
     if template.chat:
         text = render_chat(tokenizer, (Message(role="user", content=text),), ask=True)
-    ids: list[int] = tokenizer(text, add_special_tokens=not template.chat)["input_ids"]
-    ends = find_stop_tokens(tokenizer) if template.chat else [tokenizer.eos_token_id]
-    return ids[:-1] if ids and not template.chat and ids[-1] in ends else ids
+    return encode_text(tokenizer, text, opens=not template.chat)
 
 
 # --- a running server --------------------------------------------------------------------------

@@ -1,0 +1,195 @@
+"""How text becomes tokens: as ``tokenizer.json`` describes it, and never another way unsaid.
+
+transformers 5 builds most tokenizers from their class and takes no more than the vocabulary from
+the file: Llama 2's then reads " 부정" as one token fewer than the program that made the published
+scores, and a class that does not fit the file drops Korean without a word. So the file is loaded as
+it stands, and a few texts are compared afterwards.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kot_platypus.artifacts import read_json
+from kot_platypus.errors import ModelError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
+
+_PROBES = (
+    "배송이 빠르고 품질도 좋아요.",
+    " 부정",
+    "  예",
+    "문장: 값이\n\n싸다 긍부정:",
+    unicodedata.normalize("NFD", "한글 날"),
+    "The 1st of 2,159 rows\t😀 漢字",
+)
+_OF_TWO_SETTINGS = ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "CohereTokenizer")
+"""Classes that in transformers 4 put BOS and EOS as ``add_bos_token`` (by default true) and
+``add_eos_token`` (false) say, whatever the post-processor of the file."""
+
+
+def build_tokenizer(
+    folder: Path, *, trust_remote_code: bool = False, add_bos_token: bool | None = None
+) -> PreTrainedTokenizerBase:
+    """The tokenizer that a folder's files describe.
+
+    ``tokenizer.json`` decides the tokens; ``tokenizer_config.json`` the special ones around a text,
+    as in transformers 4; ``add_bos_token`` overrides both. Without that file, or with code of its
+    own, it is what transformers makes of the folder. Raises ModelError for a tokenizer that loses
+    text, and whatever the libraries raise.
+    """
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    config = _read_settings(folder / "tokenizer_config.json")
+    file = folder / "tokenizer.json"
+    tokenizer: PreTrainedTokenizerBase
+    if not file.is_file() or _names_code(config):
+        options = {} if add_bos_token is None else {"add_bos_token": add_bos_token}
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=trust_remote_code, **options
+        )
+        if not file.is_file() or not type(tokenizer).__module__.startswith("transformers."):
+            _check_text(folder, tokenizer)
+            return tokenizer
+    described = Tokenizer.from_file(str(file))
+    described.no_truncation()
+    described.no_padding()
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(
+        folder, clean_up_tokenization_spaces=False, **_find_ends(folder, config, described)
+    )
+    _place_ends(tokenizer, config, add_bos_token)
+    _check_tokens(folder, tokenizer, described)
+    return tokenizer
+
+
+def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, opens: bool = True) -> list[int]:
+    """The tokens of a text that goes on: nothing stands behind it, as some tokenizers put EOS.
+
+    Before it stands what the tokenizer puts there, unless the text ``opens`` nothing: it goes on
+    itself, or a chat template has written that already.
+    """
+    opening = list_opening(tokenizer) if opens else []
+    return [*opening, *_encode(tokenizer, text)]
+
+
+def list_opening(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The special tokens that the tokenizer puts before a text: none, or BOS."""
+    return _find_specials(tokenizer)[0]
+
+
+def list_closing(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The special tokens that the tokenizer puts behind a text: none, or EOS."""
+    return _find_specials(tokenizer)[1]
+
+
+def _find_specials(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    text = "가 1"
+    whole, plain = _encode(tokenizer, text, special=True), _encode(tokenizer, text)
+    starts = range(len(whole) - len(plain) + 1)
+    at = next((i for i in starts if whole[i : i + len(plain)] == plain), 0)
+    return whole[:at], whole[at + len(plain) :]
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str, *, special: bool = False) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
+    return ids
+
+
+# --- special tokens ----------------------------------------------------------------------------
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    settings = read_json(path) if path.is_file() else {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def _names_code(config: dict[str, Any]) -> bool:
+    named = config.get("auto_map")
+    return bool(named.get("AutoTokenizer") if isinstance(named, dict) else named)
+
+
+def _find_ends(folder: Path, config: dict[str, Any], described: Tokenizer) -> dict[str, str]:
+    """BOS and EOS by their ids in config.json, where no file of the tokenizer speaks of them."""
+    said = {**config, **_read_settings(folder / "special_tokens_map.json")}
+    model = _read_settings(folder / "config.json")
+    ends = {}
+    for name in ("bos_token", "eos_token"):
+        ids = model.get(f"{name}_id", (model.get("text_config") or {}).get(f"{name}_id"))
+        first = ids[0] if isinstance(ids, list) and ids else ids
+        token = described.id_to_token(first) if isinstance(first, int) and first >= 0 else None
+        if name not in said and token is not None:
+            ends[name] = token
+    return ends
+
+
+def _place_ends(
+    tokenizer: PreTrainedTokenizerBase, config: dict[str, Any], add_bos_token: bool | None
+) -> None:
+    """Let the post-processor add BOS and EOS as the settings say, where it does otherwise."""
+    from tokenizers.processors import TemplateProcessing
+
+    opening, closing = map(bool, _find_specials(tokenizer))
+    add_bos, add_eos = opening, closing
+    kind = str(config.get("tokenizer_class")).removesuffix("Fast")
+    # transformers 5 writes what it means into the file, and leaves the settings out.
+    if kind in _OF_TWO_SETTINGS and "backend" not in config:
+        add_bos = bool(config.get("add_bos_token", True))
+        add_eos = bool(config.get("add_eos_token", False))
+    if add_bos_token is not None:
+        add_bos = add_bos_token
+    bos, eos = tokenizer.bos_token, tokenizer.eos_token
+    if (add_bos, add_eos) == (opening, closing) or (add_bos and not bos) or (add_eos and not eos):
+        return
+    first, last = [f"{bos}:0"] if add_bos else [], [f"{eos}:0"] if add_eos else []
+    used = [(token, tokenizer.convert_tokens_to_ids(token)) for token in {bos, eos} if token]
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=[*first, "$A:0", *last],
+        pair=[*first, "$A:0", *last, *first, "$B:0", *last],
+        special_tokens=used,
+    )
+
+
+# --- checks ------------------------------------------------------------------------------------
+
+
+def _check_tokens(folder: Path, tokenizer: PreTrainedTokenizerBase, described: Tokenizer) -> None:
+    """Raise ModelError unless tokens and texts are those of the file itself."""
+    for text in _PROBES:
+        ids = _encode(tokenizer, text)
+        expected = described.encode(text, add_special_tokens=False).ids
+        if ids != expected:
+            raise ModelError(
+                f"{folder}: {text!r} becomes the tokens {ids}",
+                expected=f"{expected}, as tokenizer.json says",
+                hint="tokenizer_config.json or added_tokens.json contradicts it: mend that file.",
+            )
+        written = tokenizer.decode(ids)
+        if written != described.decode(ids, skip_special_tokens=False):
+            raise ModelError(
+                f"{folder}: the tokens of {text!r} are read back as {written!r}",
+                expected="what the decoder in tokenizer.json makes of them",
+                hint="Load this tokenizer with the library that wrote it, and save it again.",
+            )
+
+
+def _check_text(folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise ModelError when Korean text is lost, though no token says that it is unknown."""
+    text = _PROBES[0]
+    ids = _encode(tokenizer, text)
+    written = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    if tokenizer.unk_token_id in ids or _keep_letters(written) == _keep_letters(text):
+        return
+    raise ModelError(
+        f"{folder}: the tokenizer {type(tokenizer).__name__} makes {written!r} of {text!r}",
+        expected="the text itself, or tokens that mark it as unknown",
+        hint="Add the model's tokenizer.json, or the tokenizer_config.json that names its class.",
+    )
+
+
+def _keep_letters(text: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
