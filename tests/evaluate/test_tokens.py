@@ -158,7 +158,8 @@ def test_lm_evals_eos_is_scored_as_there_and_said(shared, tmp_path, own_cache, c
     tokenizer, model = load_tokenizer(closing), load_model(closing, dtype="float32", device="cpu")
     data = load_data(load_protocol("lm-eval"), "sentineg", "mini")
     request = originals.list_requests("lm-eval", "sentineg", data, 0, 1)[0]
-    samples = [json.loads(row) for row in (tmp_path / "out" / "samples.jsonl").open()]
+    text = (tmp_path / "out" / "samples.jsonl").read_text(encoding="utf-8")
+    samples = [json.loads(row) for row in text.splitlines()]
     assert samples[0]["logprobs"][0] == pytest.approx(
         originals.score(model, tokenizer, "lm-eval", *request), abs=1e-4
     )

@@ -84,17 +84,7 @@ def evaluate_choices(
     tasks = [load_data(protocol, name, section.kobest_dir) for name in names]
     if dtype == "auto":  # only device and model can tell, and asking may load torch
         dtype = resolve_dtype(dtype, resolve_device(device), model_path)
-    prompts = {name: protocol.fingerprint_task(name) for name in names}
-    about: dict[str, Any] = {
-        "model": fingerprint_model(model_path, adapter),
-        "name": name_subject(model_path, adapter),
-        "protocol": {
-            "name": protocol.name,
-            "fingerprint": hash_value(prompts),
-            "tasks": prompts,
-        },
-        "data": {data.task: data.content_hash for data in tasks},
-    }
+    about = _describe(protocol, tasks, model_path, adapter)
     stage = _open_stage(out, section, about, dtype=dtype, seed=seed)
     if ask_main(stage.begin):
         return
@@ -118,6 +108,23 @@ def evaluate_choices(
         facts = {**about, **computed, **noticed, "versions": describe_machine()}
         write_json(out / "results.json", {**facts, "results": summarise_runs(samples, seed=seed)})
         stage.finish()
+
+
+def _describe(
+    protocol: Protocol, tasks: Sequence[TaskData], model_path: Path, adapter: Path | None
+) -> dict[str, Any]:
+    """What is scored, for the stage's identity and ``results.json``."""
+    prompts = {data.task: protocol.fingerprint_task(data.task) for data in tasks}
+    return {
+        "model": fingerprint_model(model_path, adapter),
+        "name": name_subject(model_path, adapter),
+        "protocol": {
+            "name": protocol.name,
+            "fingerprint": hash_value(prompts),
+            "tasks": prompts,
+        },
+        "data": {data.task: data.content_hash for data in tasks},
+    }
 
 
 def _notice(protocol: Protocol, runs: Runs, store: ScoreStore) -> dict[str, Any]:

@@ -157,10 +157,6 @@ def _no_dropout(model: Any) -> Iterator[None]:
     """The model in evaluation mode, but for layers in 4 bits, which have no dropout."""
     was_training = model.training
     model.eval()
-    for module in model.modules():
-        # On some CPUs bitsandbytes packs its weights anew for inference, and rounds their scales.
-        if type(module).__name__ == "Linear4bit":
-            module.train()
     try:
         yield
     finally:
