@@ -118,9 +118,11 @@ def masked_as(forest: Forest, device: torch.device) -> Iterator[None]:
         return make_forest_mask
 
     usual = dict(ALL_MASK_ATTENTION_FUNCTIONS)
+    ours = ALL_MASK_ATTENTION_FUNCTIONS._local_mapping  # goes before what is registered for all
+    before = dict(ours)
     try:
-        for name, make_mask in usual.items():
-            ALL_MASK_ATTENTION_FUNCTIONS[name] = replace(make_mask)
+        ours.update({name: replace(make_mask) for name, make_mask in usual.items()})
         yield
     finally:
-        ALL_MASK_ATTENTION_FUNCTIONS.update(usual)
+        ours.clear()
+        ours.update(before)
