@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +62,7 @@ def load_model(
             **quantized,
         )
         left = check_loaded(folder, model, report)
+        _forget_stray_window(model)
         if quantized:  # it is already where it belongs
             _keep_differentiable(model)
         else:
@@ -73,6 +76,19 @@ def load_model(
     if adapter is not None:
         model = load_adapter(model, adapter, folder)
     return model.eval()
+
+
+def _forget_stray_window(model: Any) -> None:
+    """Take ``sliding_window`` out of the config of a class whose code knows none.
+
+    The class attends to all there is, but transformers' cache keeps no more than the window: texts
+    written beyond it would be others.
+    """
+    config = model.config.get_text_config()
+    if getattr(config, "sliding_window", None) is not None:
+        code = inspect.getsource(sys.modules[type(model).__module__])
+        if "sliding_window" not in code:
+            config.sliding_window = None
 
 
 def build_empty_model(
