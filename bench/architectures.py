@@ -2,8 +2,8 @@
 
 python bench/architectures.py [NAME ...] [--out docs/architectures.md]
 
-Each model has a window of 320 tokens in its config, whether its class looks at that or not, and
-texts of 500. What KoT says is held against plain code that shares nothing with it: one sequence at
+Each model is saved and loaded as a user's is. It has a window of 320 tokens in its config, whether
+its class looks at that or not, and texts of 500. What KoT says is held against plain code that shares nothing with it: one sequence at
 a time, the model's own forward and mask, log-softmax in float64, no cache. In bfloat16 both are
 held against the plain code in float32: rounding may move KoT's scores as far as it moves the plain
 ones (in brackets).
@@ -19,6 +19,7 @@ import random
 import sys
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -32,11 +33,29 @@ from kot_platypus.evaluate.decoding import BatchError, Decoder
 from kot_platypus.evaluate.encoding import EncodedRequest
 from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.evaluate.writing import Job, PlainDecoder
+from kot_platypus.models import load_model
 
 WINDOW, VOCAB_SIZE, NEW_TOKENS, TIMEOUT_S = 320, 320, 8, 240
 CONTEXT_TOKENS, PROMPT_TOKENS = (30, 200, 500), (9, 60, 400)
 FLOAT32_NATS = 2e-3
 """What rounding may move a choice of at most six tokens in float32."""
+
+INTRODUCTION = """\
+# Every architecture, tried
+
+`python bench/architectures.py --out docs/architectures.md` wrote this page. Every causal architecture of
+transformers is built tiny and random, saved, loaded as a user's model is, and held against plain code: one
+sequence at a time, the model's own forward, log-softmax in float64, no cache. All have a
+`sliding_window` of 320 tokens in their config, which most classes do not know, and texts of 500.
+
+- *read*: many choices in one pass (`forest`), or one text at a time where a model cannot share a pass.
+- *float32*: the largest distance of a choice's score from the plain one, in nats.
+- *bfloat16*: the mean distance from the plain scores in float32, and in brackets that of the plain scores
+  in bfloat16: what rounding alone does.
+- *written*, *texts*: greedy texts of eight tokens, many at a time or one by one, and whether they are the plain ones.
+
+Not built: a config of a few small sizes did not make a model; nothing is known of those.
+"""
 
 # Sizes under all the names they go by; a config takes those it knows.
 SIZES = {
@@ -185,23 +204,29 @@ def write_here(model: Any, prompts: list[list[int]]) -> tuple[list[list[int]], s
 
 def examine(name: str) -> dict[str, str]:
     try:
-        model = build_model(name)
+        built = build_model(name)
     except Exception as error:
         return {"class": f"not built ({type(error).__name__})"}
-    row = {"class": type(model).__name__}
+    row = {"class": type(built).__name__}
     questions = make_requests()
     flat = [request for requests in questions for request in requests]
     try:
-        exact = torch.tensor([score_plainly(model, request) for request in flat])
+        exact = torch.tensor([score_plainly(built, request) for request in flat])
     except Exception as error:
         return {"class": f"{row['class']}: plain code fails ({type(error).__name__})"}
+    with TemporaryDirectory() as folder:
+        built.save_pretrained(folder)
+        try:
+            model = load_model(Path(folder), dtype="float32", device="cpu")
+            half = load_model(Path(folder), dtype="bfloat16", device="cpu")
+        except KotError as error:
+            return row | {"float32 read": "refused", "float32": str(error).replace(folder, "it")}
     row |= examine_scores(model, questions, exact)
-    row |= examine_texts(model)
+    row |= examine_texts(model, built)
     try:
-        half = model.to(torch.bfloat16)
         rounded = torch.tensor([score_plainly(half, request) for request in flat])
     except Exception as error:
-        return {**row, "bfloat16": f"none in transformers ({type(error).__name__})"}
+        return row | {"bfloat16": f"none in transformers ({type(error).__name__})"}
     return row | examine_scores(half, questions, exact, rounded)
 
 
@@ -227,14 +252,14 @@ def examine_scores(
     return {f"{dtype} read": way, dtype: found}
 
 
-def examine_texts(model: Any) -> dict[str, str]:
+def examine_texts(model: Any, built: Any) -> dict[str, str]:
     draw = random.Random(1)
     prompts = [[draw.randrange(5, VOCAB_SIZE) for _ in range(n)] for n in PROMPT_TOKENS]
     try:
         texts, way = write_here(model, prompts)
     except KotError as error:
         return {"written": "refused", "texts": str(error)}
-    same = sum(t == write_plainly(model, p) for t, p in zip(texts, prompts, strict=True))
+    same = sum(t == write_plainly(built, p) for t, p in zip(texts, prompts, strict=True))
     return {"written": way, "texts": "same" if same == len(prompts) else f"WRONG: {same} of 3 same"}
 
 
@@ -303,7 +328,8 @@ def main() -> None:
         print(name, *rows[name].values(), sep="\t", flush=True)
     print(summarise(rows))
     if options.out:
-        options.out.write_text(f"{summarise(rows)}.\n\n{write_table(rows)}", encoding="utf-8")
+        text = f"{INTRODUCTION}\n{summarise(rows)}.\n\n{write_table(rows)}"
+        options.out.write_text(text, encoding="utf-8")
     sys.exit(any(map(is_wrong, rows.values())))
 
 
