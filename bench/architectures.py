@@ -3,10 +3,10 @@
 python bench/architectures.py [NAME ...] [--out docs/architectures.md]
 
 Each model is saved and loaded as a user's is. It has a window of 320 tokens in its config, whether
-its class looks at that or not, and texts of 500. What KoT says is held against plain code that shares nothing with it: one sequence at
-a time, the model's own forward and mask, log-softmax in float64, no cache. In bfloat16 both are
-held against the plain code in float32: rounding may move KoT's scores as far as it moves the plain
-ones (in brackets).
+its class looks at that or not, and texts of 500. What KoT says is held against plain code that
+shares nothing with it: one sequence at a time, the model's own forward and mask, log-softmax in
+float64, no cache. In bfloat16 both are held against the plain code in float32: rounding may move
+KoT's scores as far as it moves the plain ones (in brackets).
 """
 
 from __future__ import annotations
@@ -43,16 +43,18 @@ FLOAT32_NATS = 2e-3
 INTRODUCTION = """\
 # Every architecture, tried
 
-`python bench/architectures.py --out docs/architectures.md` wrote this page. Every causal architecture of
-transformers is built tiny and random, saved, loaded as a user's model is, and held against plain code: one
-sequence at a time, the model's own forward, log-softmax in float64, no cache. All have a
-`sliding_window` of 320 tokens in their config, which most classes do not know, and texts of 500.
+`python bench/architectures.py --out docs/architectures.md` wrote this page. Every causal
+architecture of transformers is built tiny and random, saved, loaded as a user's model is, and held
+against plain code: one sequence at a time, the model's own forward, log-softmax in float64, no
+cache. All have a `sliding_window` of 320 tokens in their config, which most classes do not know,
+and texts of 500.
 
-- *read*: many choices in one pass (`forest`), or one text at a time where a model cannot share a pass.
+- *read*: many choices in one pass (`forest`), or one text at a time where a pass cannot be shared.
 - *float32*: the largest distance of a choice's score from the plain one, in nats.
-- *bfloat16*: the mean distance from the plain scores in float32, and in brackets that of the plain scores
-  in bfloat16: what rounding alone does.
-- *written*, *texts*: greedy texts of eight tokens, many at a time or one by one, and whether they are the plain ones.
+- *bfloat16*: the mean distance from the plain scores in float32, and in brackets that of the plain
+  scores in bfloat16: what rounding alone does.
+- *written*, *texts*: greedy texts of eight tokens, many at a time or one by one, and whether they
+  are the plain ones.
 
 Not built: a config of a few small sizes did not make a model; nothing is known of those.
 """
