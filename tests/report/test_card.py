@@ -133,6 +133,15 @@ def test_the_mark_of_a_changed_commit_is_kept(results: RunResults) -> None:
     assert "0123456789ab-dirty" in render_page(changed)
 
 
+def test_page_says_what_was_computed_in(results: RunResults) -> None:
+    manifests = {
+        "train": {"config": {"dtype": "bfloat16"}},
+        "base": {"config": {"dtype": "float32"}},
+    }
+    changed = results.model_copy(update={"manifests": manifests})
+    assert ("dtype", "bfloat16 / float32") in tabulate_machine(changed)
+
+
 def test_hub_data_is_listed_with_its_licence(results: RunResults) -> None:
     source = {"name": "hub", "path": "kyujinpy/KoCoT_2000"}
     card = render_card(change_recipe(results, data__sources=[source]))

@@ -246,8 +246,9 @@ def tabulate_machine(results: RunResults) -> list[tuple[str, str]]:
     """What the figures were made with; every value found where stages differ."""
     found: dict[str, dict[str, None]] = {}
     for manifest in results.manifests.values():
-        for key, value in manifest.get("machine", {}).items():
-            if value is None:  # e.g. the commit of an installed package
+        computed_in = {"dtype": manifest.get("config", {}).get("dtype")}
+        for key, value in {**computed_in, **manifest.get("machine", {})}.items():
+            if value is None:  # e.g. the commit of an installed package, the dtype of data
                 continue
             text = _shorten_commit(str(value)) if key == "commit" else str(value)
             found.setdefault(key, {})[text] = None
