@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from gpu_scoring import WEIGHTS_GIB, require_memory
-from kot_platypus.evaluate.decoding import Decoder, Job
+from kot_platypus.evaluate.decoding import Decoder
+from kot_platypus.evaluate.writing import Job
 from measuring import make_llama, read_peak_gib
 
 SHORTEST, LONGEST = 64, 256

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kot_platypus.evaluate.decoding import Decoder, Job
+from kot_platypus.evaluate.decoding import Decoder
+from kot_platypus.evaluate.writing import Job
 
 from .models import (
     DTYPES,
