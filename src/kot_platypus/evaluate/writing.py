@@ -118,7 +118,8 @@ class PlainDecoder:
             return only
 
         def stop(ids: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
-            return torch.tensor([is_over(job)], device=ids.device)
+            # Asked also when the very first token stopped the text.
+            return torch.tensor([bool(job.written) and is_over(job)], device=ids.device)
 
         self._call_generate(
             job.ids,
