@@ -18,12 +18,11 @@ from transformers import GenerationConfig
 
 from kot_platypus.evaluate.plain import read_logits
 from kot_platypus.evaluate.self_check import (
-    CANNOT,
     draw_tokens,
-    is_out_of_memory,
     measure_margins,
     refuse_infinite,
 )
+from kot_platypus.models.limits import CANNOT, is_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -21,6 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from kot_platypus.errors import ModelError
+from kot_platypus.models.limits import CANNOT, find_max_length, is_out_of_memory
 from kot_platypus.train.attention import PACKED, describe_pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.finite import name_dtype
@@ -120,8 +121,7 @@ def isolates_in_small(model: Any, longest: int = 0, *, trust_remote_code: bool =
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def measure_movement(model: Any, longest: int = 0) -> Movement | None:
     """Run the packs and compare. None when the model takes no packs, or its kernel not this GPU."""
-    config = model.config.get_text_config()
-    limit = getattr(config, "max_position_embeddings", None) or sum(_LENGTHS)
+    config, limit = model.config.get_text_config(), find_max_length(model)
     short = min(_LENGTHS[0], limit // 8)
     lengths = (short, min(_LENGTHS[1], limit - 2 * short), short)
     generator = torch.Generator().manual_seed(0)
@@ -136,9 +136,9 @@ def measure_movement(model: Any, longest: int = 0) -> Movement | None:
             plain = _run_pack(model, [first, middle, last])
             changed = _run_pack(model, [other, middle, another], far=min(longest, limit))
             moved = _run_pack(model, [middle, first, last])
-    except torch.OutOfMemoryError:
-        raise
-    except (TypeError, RuntimeError, ValueError, IndexError):
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
         return None
     a, b = lengths[0], sum(lengths[:2])
     moved = torch.cat([moved[b - a : b], moved[: b - a], moved[b:]])
@@ -185,9 +185,9 @@ def _run_plain(model: Any, ids: Tensor) -> Tensor:
     """The hidden states of an ordinary call. Raises ModelError when even that fails."""
     try:
         return _run(model, input_ids=ids, use_cache=False)
-    except torch.OutOfMemoryError:
-        raise
-    except (TypeError, RuntimeError, ValueError, IndexError) as error:
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
         raise ModelError(
             f"{type(model).__name__} does not run ({str(error).strip()[:200]})",
             expected="a model that reads text",
@@ -246,7 +246,9 @@ def _tells_its_masks(model: Any) -> bool:
         with torch.no_grad(), _no_dropout(model):
             ids = torch.zeros(1, 2, dtype=torch.int64, device=model.device)
             model.base_model(input_ids=ids, use_cache=False)
-    except (TypeError, RuntimeError, ValueError):
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
         return False
     finally:
         model.set_attn_implementation(usual)
