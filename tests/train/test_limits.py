@@ -119,3 +119,16 @@ def test_dry_run_counts_a_pass_an_example_for_what_cannot_be_packed(shared, data
     code, text = train(base, data, "--dry-run", *batch, *modules)
     assert code == 0, text
     assert f"packs (passes) {ROWS} {ROWS}.0 a step, of one example" in text
+
+
+def test_dry_run_says_in_one_line_what_it_cannot_measure(shared, data, tmp_path):
+    """Which of its layers are recurrent follows from several values of the config."""
+    from transformers import RecurrentGemmaConfig, RecurrentGemmaForCausalLM
+
+    sizes = {**LLAMA, "num_hidden_layers": 3, "lru_width": 32, "head_dim": 16}
+    config = RecurrentGemmaConfig(vocab_size=4000, num_attention_heads=2, **sizes)
+    base = save(RecurrentGemmaForCausalLM(config), shared, tmp_path / "recurrent")
+    code, text = train(base, data, "--dry-run")
+    assert code == 1
+    assert "RecurrentGemmaForCausalLM cannot be counted without its weights" in text
+    assert train(base, data, "--dry-run", "--no-measure")[0] == 0

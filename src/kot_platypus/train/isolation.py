@@ -95,9 +95,20 @@ def isolate_examples(model: Any, longest: int = 0) -> bool:
 def isolates_in_small(model: Any, longest: int = 0, *, trust_remote_code: bool = False) -> bool:
     """Whether a model like ``model``, of few layers and tokens and of random weights, takes packs.
 
-    For one that is too large to try out, or has no weights.
+    For one that is too large to try out, or has no weights. One that cannot be made small (Jamba's
+    layers follow from several values of its config) counts as one that takes none.
     """
-    config = deepcopy(model.config)
+    try:
+        small = _build_small(model.config, trust_remote_code=trust_remote_code)
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
+        return False
+    return isolate_examples(small, longest)
+
+
+def _build_small(config: Any, *, trust_remote_code: bool) -> Any:
+    config = deepcopy(config)
     text = config.get_text_config()
     kinds = list(dict.fromkeys(getattr(text, "layer_types", None) or ()))
     text.num_hidden_layers = max(2, len(kinds))
@@ -112,7 +123,7 @@ def isolates_in_small(model: Any, longest: int = 0, *, trust_remote_code: bool =
         small = AutoModelForCausalLM.from_config(
             config, dtype=torch.float32, trust_remote_code=trust_remote_code
         )
-    return isolate_examples(small.eval(), longest)
+    return small.eval()
 
 
 # --- what moves --------------------------------------------------------------------------------
