@@ -33,11 +33,11 @@ import torch
 
 from dtypes import measure_gflops
 from kot_platypus.evaluate.encoding import encode_question
-from kot_platypus.evaluate.plain import find_max_length
 from kot_platypus.evaluate.protocols import build_questions, load_protocol
 from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.evaluate.tasks import TASKS, load_task
 from kot_platypus.models import load_model, load_tokenizer, resolve_device, resolve_model
+from kot_platypus.models.limits import find_max_length
 from kot_platypus.records import Question
 from measuring import SHAPES, VOCAB_SIZE, describe_machine, make_llama, read_peak_gib, run_child
 

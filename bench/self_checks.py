@@ -27,10 +27,10 @@ from transformers.utils import logging
 
 from kot_platypus.errors import ModelError
 from kot_platypus.evaluate.decoding import BatchError, Decoder
-from kot_platypus.evaluate.plain import find_max_length
 from kot_platypus.evaluate.scoring import find_obstacle, measure_forest
-from kot_platypus.evaluate.self_check import CANNOT, Margins
+from kot_platypus.evaluate.self_check import Margins
 from kot_platypus.models import load_model, resolve_model
+from kot_platypus.models.limits import CANNOT, find_max_length
 
 SIZES: dict[str, Any] = {
     "vocab_size": 512,

@@ -114,6 +114,9 @@ def test_stops_draws_and_habits(monkeypatch):
     (stopped,) = decoder.write([Job(0, ids)], NEW)
     assert stopped.written == free.written[: free.written.index(free.written[4])]
     (told,) = decoder.write([Job(0, ids)], NEW, is_complete=lambda written: len(written) == 2)
+    nothing = PlainDecoder(model, [free.written[0]])
+    (empty,) = nothing.write([Job(0, ids)], NEW, is_complete=lambda written: written[-1] == -1)
+    assert empty.written == []
     assert told.written == free.written[:2]
     # What the model's own generation_config says of sampling and penalties has no say here.
     model.generation_config.repetition_penalty = 5.0

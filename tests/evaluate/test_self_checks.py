@@ -15,8 +15,8 @@ from transformers import AutoModelForCausalLM, GPTNeoConfig, GPTNeoForCausalLM
 from kot_platypus.errors import ModelError
 from kot_platypus.evaluate.decoding import BatchError, Decoder
 from kot_platypus.evaluate.encoding import EncodedRequest
-from kot_platypus.evaluate.plain import find_max_length
 from kot_platypus.evaluate.scoring import Scorer, find_obstacle, score_requests
+from kot_platypus.models.limits import find_max_length
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 QUICK_SOUND = ["llama", "gpt_neox", "gpt2", "falcon", "gemma3_text", "qwen3_moe", "gpt_oss"]

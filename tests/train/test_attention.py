@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
     Gemma3TextConfig,
+    JambaConfig,
     Llama4TextConfig,
     LlamaConfig,
     LlamaForCausalLM,
@@ -259,6 +260,15 @@ def test_a_model_without_weights_is_tried_out_in_small():
     with torch.device("meta"):
         gemma = AutoModelForCausalLM.from_config(Gemma3TextConfig(**SHARED_HEADS, pad_token_id=0))
     assert isolates_in_small(gemma)
+
+
+def test_a_model_that_cannot_be_made_small_takes_no_packs():
+    """Its layers follow from several values, so their number cannot simply be changed."""
+    with torch.device("meta"):
+        jamba = AutoModelForCausalLM.from_config(
+            JambaConfig(**SMALL, num_key_value_heads=2, num_experts=2, use_mamba_kernels=False)
+        )
+    assert not isolates_in_small(jamba)
 
 
 # --- windows -----------------------------------------------------------------------------------

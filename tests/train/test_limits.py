@@ -8,14 +8,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, OPTConfig
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    RobertaConfig,
+)
 from typer.testing import CliRunner
 
 from kot_platypus.artifacts import write_jsonl
 from kot_platypus.cli import app
 from kot_platypus.data.problems import make_problems
 from kot_platypus.models import build_empty_model, load_tokenizer
-from kot_platypus.train.limits import find_learnt_positions
+from kot_platypus.models.limits import find_learnt_positions
 
 ROWS = 6
 LLAMA = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
@@ -78,12 +85,15 @@ def test_rows_beyond_learnt_positions_are_refused(way, shared, data, tmp_path):
 def test_which_models_have_a_table_of_positions():
     opt = OPTConfig(vocab_size=50, max_position_embeddings=32, num_hidden_layers=1)
     gpt2 = GPT2Config(vocab_size=50, n_embd=32, n_layer=1, n_head=2, n_positions=48)
+    roberta = RobertaConfig(
+        vocab_size=50, max_position_embeddings=34, num_hidden_layers=1, is_decoder=True
+    )
     llama = LlamaConfig(vocab_size=64, max_position_embeddings=64, num_attention_heads=2, **LLAMA)
     found = [
         find_learnt_positions(build_empty_model({**config.to_dict()}))
-        for config in (opt, gpt2, llama)
+        for config in (opt, gpt2, roberta, llama)
     ]
-    assert found == [32, 48, None]
+    assert found == [32, 48, 32, None]
 
 
 @pytest.mark.parametrize("way", ["dry run", "training"])
@@ -109,3 +119,16 @@ def test_dry_run_counts_a_pass_an_example_for_what_cannot_be_packed(shared, data
     code, text = train(base, data, "--dry-run", *batch, *modules)
     assert code == 0, text
     assert f"packs (passes) {ROWS} {ROWS}.0 a step, of one example" in text
+
+
+def test_dry_run_says_in_one_line_what_it_cannot_measure(shared, data, tmp_path):
+    """Which of its layers are recurrent follows from several values of the config."""
+    from transformers import RecurrentGemmaConfig, RecurrentGemmaForCausalLM
+
+    sizes = {**LLAMA, "num_hidden_layers": 3, "lru_width": 32, "head_dim": 16}
+    config = RecurrentGemmaConfig(vocab_size=4000, num_attention_heads=2, **sizes)
+    base = save(RecurrentGemmaForCausalLM(config), shared, tmp_path / "recurrent")
+    code, text = train(base, data, "--dry-run")
+    assert code == 1
+    assert "RecurrentGemmaForCausalLM cannot be counted without its weights" in text
+    assert train(base, data, "--dry-run", "--no-measure")[0] == 0

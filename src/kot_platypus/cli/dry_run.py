@@ -40,6 +40,7 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
     architecture, origin = _find_architecture(recipe, folder)
 
     # What loads torch: nothing is misspelt now.
+    from kot_platypus.models.limits import CANNOT, is_out_of_memory
     from kot_platypus.train.estimate import estimate_training, prepare_empty, unwrap
     from kot_platypus.train.isolation import isolates_in_small
     from kot_platypus.train.measurement import measure_pass
@@ -49,15 +50,26 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
     model = build_empty_model(architecture, trust_remote_code=recipe.model.trust_remote_code)
     model = prepare_empty(model, recipe.train, dtype)
     lengths, notes = _find_lengths(recipe, data, folder, model)
-    train = recipe.train
-    if train.max_tokens_per_pass > 1 and measure and not isolates_in_small(unwrap(model)):
-        train = train.model_copy(update={"max_tokens_per_pass": 1})
-        recipe = recipe.model_copy(update={"train": train})
-    estimate = estimate_training(model, recipe.train, lengths)
+    train, trust = recipe.train, recipe.model.trust_remote_code
+    if train.max_tokens_per_pass > 1 and measure:
+        longest = max(lengths.tokens)
+        if not isolates_in_small(unwrap(model), longest, trust_remote_code=trust):
+            train = train.model_copy(update={"max_tokens_per_pass": 1})
+            recipe = recipe.model_copy(update={"train": train})
     measurement = None
-    if measure:
-        with show_status("Measuring one layer on this device"):
-            measurement = measure_pass(model, recipe.train, lengths, device=device, dtype=dtype)
+    try:
+        estimate = estimate_training(model, recipe.train, lengths)
+        if measure:
+            with show_status("Measuring one layer on this device"):
+                measurement = measure_pass(model, recipe.train, lengths, device=device, dtype=dtype)
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"{type(unwrap(model)).__name__} cannot be counted without its weights ({error})",
+            expected="an architecture that runs without them, and with a single layer",
+            hint="Count without a measurement (--no-measure), or begin the training itself.",
+        ) from error
     return Group(
         f"[bold]{recipe.name}[/bold]: {recipe.description}",
         _tabulate_work(recipe, estimate, lengths, origin, notes),
@@ -92,12 +104,11 @@ def _find_lengths(
 
     Encoded where rows and tokenizer are at hand; else as many as are published, of assumed length.
     """
+    from kot_platypus.models import has_tokenizer
     from kot_platypus.train.estimate import Lengths
 
     rows, count, origin = _find_rows(recipe, data)
-    has_tokenizer = folder is not None and any(folder.glob("tokenizer*"))
-    if rows and has_tokenizer:
-        assert folder is not None
+    if rows and folder is not None and has_tokenizer(folder):
         lengths = _encode_lengths(recipe, rows, folder, model)
         dropped = len(rows) - len(lengths.tokens)
         return lengths, (origin + (f"; {dropped} dropped" if dropped else ""), "counted")

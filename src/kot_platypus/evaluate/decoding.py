@@ -33,19 +33,18 @@ from kot_platypus.evaluate.generation import (
     make_seed,
     render_text,
 )
-from kot_platypus.evaluate.plain import check_inputs, find_max_length, read_logits, say_plain_way
+from kot_platypus.evaluate.plain import check_inputs, read_logits, say_plain_way
 from kot_platypus.evaluate.rows import RowCache
 from kot_platypus.evaluate.self_check import (
-    CANNOT,
     LONGROPE,
     Margins,
     draw_tokens,
     has_longrope,
-    is_out_of_memory,
     measure_margins,
     refuse_infinite,
 )
 from kot_platypus.evaluate.writing import Job, PlainDecoder, draw_token
+from kot_platypus.models.limits import CANNOT, find_max_length, is_out_of_memory
 from kot_platypus.models.tokens import encode_text
 from kot_platypus.prompts import find_stop_tokens
 

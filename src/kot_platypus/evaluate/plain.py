@@ -15,50 +15,13 @@ import torch
 
 from kot_platypus.errors import ModelError
 from kot_platypus.evaluate.encoding import EncodedRequest
-from kot_platypus.evaluate.self_check import CANNOT, is_out_of_memory, refuse_infinite
+from kot_platypus.evaluate.self_check import refuse_infinite
+from kot_platypus.models.limits import CANNOT, find_learnt_positions, is_out_of_memory
 from kot_platypus.processes import is_main_process
 from kot_platypus.progress import console
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-_LENGTHS = (
-    # The first three as in the harnesses, so that what they cut is cut here.
-    "n_ctx", "n_positions", "max_position_embeddings", "max_seq_len", "max_seq_length",
-    "max_sequence_length", "seq_length", "context_length", "ctx_len", "model_max_length",
-)  # fmt: skip
-"""What configs call the longest text."""
-_DEFAULT_LENGTH = 2048
-"""lm-eval's, for models that state none."""
-
-
-def find_max_length(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None = None
-) -> int:
-    """The most tokens the model reads at once.
-
-    Its config says so, else its tokenizer, else it is 2,048 as in lm-eval: recurrent models have
-    no limit. A learnt table of positions has as many rows as it has, whatever else is stated.
-    """
-    config = model.config.get_text_config()
-    stated = [getattr(config, name, None) for name in _LENGTHS]
-    if tokenizer is not None:
-        stated.append(tokenizer.model_max_length)
-    # transformers has a huge number for a tokenizer that states none.
-    sane = (int(n) for n in stated if type(n) is int and 0 < n < 10**9)
-    length = next(sane, _DEFAULT_LENGTH)
-    return min(length, find_position_rows(model) or length)
-
-
-def find_position_rows(model: PreTrainedModel) -> int | None:
-    """How many positions a learnt table has; None where there is no table, and no such limit."""
-    tables = (
-        module.num_embeddings
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Embedding)
-        and name.rpartition(".")[2] in ("wpe", "position_embeddings", "embed_positions")
-    )
-    return min(tables, default=None)
+    from transformers import PreTrainedModel
 
 
 def check_inputs(model: PreTrainedModel, texts: Iterable[Sequence[int]]) -> None:
@@ -68,7 +31,7 @@ def check_inputs(model: PreTrainedModel, texts: Iterable[Sequence[int]]) -> None
     a GPU would be lost to the whole process.
     """
     num_tokens = model.get_input_embeddings().weight.shape[0]
-    num_positions = find_position_rows(model)
+    num_positions = find_learnt_positions(model)
     for ids in texts:
         if max(ids, default=0) >= num_tokens:
             raise ModelError(

@@ -29,22 +29,20 @@ from kot_platypus.evaluate.forest import (
 )
 from kot_platypus.evaluate.plain import (
     check_inputs,
-    find_max_length,
     read_logits,
     say_plain_way,
     score_alone,
 )
 from kot_platypus.evaluate.self_check import (
-    CANNOT,
     LONGROPE,
     Margins,
     draw_tokens,
     find_hidden_window,
     has_longrope,
-    is_out_of_memory,
     measure_margins,
     refuse_infinite,
 )
+from kot_platypus.models.limits import CANNOT, find_max_length, is_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

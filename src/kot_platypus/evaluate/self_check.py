@@ -30,10 +30,6 @@ from kot_platypus.errors import ModelError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-CANNOT = (
-    TypeError, ValueError, KeyError, AttributeError, IndexError, RuntimeError, AssertionError
-)  # fmt: skip
-"""What a model raises that was not made for what is asked of it."""
 _DIFFERENCES = {torch.float32: 1e-3, torch.float64: 1e-3}
 """The difference that is allowed whatever the noise, in sensitivities; half precision: 0.1."""
 _EXACT = 1e-6
@@ -125,12 +121,6 @@ def draw_tokens(model: PreTrainedModel, count: int, seed: int) -> list[int]:
         if token not in named or vocab_size < 2 * len(named):
             tokens.append(token)
     return tokens
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device's or the machine's memory did not suffice."""
-    signs = ("out of memory", "can't allocate memory", "not enough memory")  # MPS and CPU
-    return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in signs)
 
 
 LONGROPE = "longrope depends on what else is in the pass"

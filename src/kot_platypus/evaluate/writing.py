@@ -18,12 +18,11 @@ from transformers import GenerationConfig
 
 from kot_platypus.evaluate.plain import read_logits
 from kot_platypus.evaluate.self_check import (
-    CANNOT,
     draw_tokens,
-    is_out_of_memory,
     measure_margins,
     refuse_infinite,
 )
+from kot_platypus.models.limits import CANNOT, is_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -118,7 +117,8 @@ class PlainDecoder:
             return only
 
         def stop(ids: torch.Tensor, _scores: Any, **_: Any) -> torch.Tensor:
-            return torch.tensor([is_over(job)], device=ids.device)
+            # Asked also when the very first token stopped the text.
+            return torch.tensor([bool(job.written) and is_over(job)], device=ids.device)
 
         self._call_generate(
             job.ids,

@@ -85,11 +85,12 @@ def read_headers(folder: Path, names: Format) -> dict[str, Any]:
     """
     headers: dict[str, Any] = {}
     for shard in list_shards(folder, names):
-        headers |= _read_header(shard)
+        headers |= read_header(shard)
     return headers
 
 
-def _read_header(shard: Path) -> dict[str, Any]:
+def read_header(shard: Path) -> dict[str, Any]:
+    """The same of one file."""
     check_size(shard)
     with shard.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -21,6 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from kot_platypus.errors import ModelError
+from kot_platypus.models.limits import CANNOT, find_max_length, is_out_of_memory
 from kot_platypus.train.attention import PACKED, describe_pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.finite import name_dtype
@@ -94,9 +95,20 @@ def isolate_examples(model: Any, longest: int = 0) -> bool:
 def isolates_in_small(model: Any, longest: int = 0, *, trust_remote_code: bool = False) -> bool:
     """Whether a model like ``model``, of few layers and tokens and of random weights, takes packs.
 
-    For one that is too large to try out, or has no weights.
+    For one that is too large to try out, or has no weights. One that cannot be made small (Jamba's
+    layers follow from several values of its config) counts as one that takes none.
     """
-    config = deepcopy(model.config)
+    try:
+        small = _build_small(model.config, trust_remote_code=trust_remote_code)
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
+        return False
+    return isolate_examples(small, longest)
+
+
+def _build_small(config: Any, *, trust_remote_code: bool) -> Any:
+    config = deepcopy(config)
     text = config.get_text_config()
     kinds = list(dict.fromkeys(getattr(text, "layer_types", None) or ()))
     text.num_hidden_layers = max(2, len(kinds))
@@ -111,7 +123,7 @@ def isolates_in_small(model: Any, longest: int = 0, *, trust_remote_code: bool =
         small = AutoModelForCausalLM.from_config(
             config, dtype=torch.float32, trust_remote_code=trust_remote_code
         )
-    return isolate_examples(small.eval(), longest)
+    return small.eval()
 
 
 # --- what moves --------------------------------------------------------------------------------
@@ -120,8 +132,7 @@ def isolates_in_small(model: Any, longest: int = 0, *, trust_remote_code: bool =
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def measure_movement(model: Any, longest: int = 0) -> Movement | None:
     """Run the packs and compare. None when the model takes no packs, or its kernel not this GPU."""
-    config = model.config.get_text_config()
-    limit = getattr(config, "max_position_embeddings", None) or sum(_LENGTHS)
+    config, limit = model.config.get_text_config(), find_max_length(model)
     short = min(_LENGTHS[0], limit // 8)
     lengths = (short, min(_LENGTHS[1], limit - 2 * short), short)
     generator = torch.Generator().manual_seed(0)
@@ -136,9 +147,9 @@ def measure_movement(model: Any, longest: int = 0) -> Movement | None:
             plain = _run_pack(model, [first, middle, last])
             changed = _run_pack(model, [other, middle, another], far=min(longest, limit))
             moved = _run_pack(model, [middle, first, last])
-    except torch.OutOfMemoryError:
-        raise
-    except (TypeError, RuntimeError, ValueError, IndexError):
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
         return None
     a, b = lengths[0], sum(lengths[:2])
     moved = torch.cat([moved[b - a : b], moved[: b - a], moved[b:]])
@@ -185,9 +196,9 @@ def _run_plain(model: Any, ids: Tensor) -> Tensor:
     """The hidden states of an ordinary call. Raises ModelError when even that fails."""
     try:
         return _run(model, input_ids=ids, use_cache=False)
-    except torch.OutOfMemoryError:
-        raise
-    except (TypeError, RuntimeError, ValueError, IndexError) as error:
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
         raise ModelError(
             f"{type(model).__name__} does not run ({str(error).strip()[:200]})",
             expected="a model that reads text",
@@ -246,7 +257,9 @@ def _tells_its_masks(model: Any) -> bool:
         with torch.no_grad(), _no_dropout(model):
             ids = torch.zeros(1, 2, dtype=torch.int64, device=model.device)
             model.base_model(input_ids=ids, use_cache=False)
-    except (TypeError, RuntimeError, ValueError):
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
         return False
     finally:
         model.set_attn_implementation(usual)

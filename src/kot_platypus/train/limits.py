@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
-
 from kot_platypus.errors import DataError, ModelError
+from kot_platypus.models.limits import find_learnt_positions
 from kot_platypus.train.encoding import Encoded
-
-_OFFSET = 2
-"""Rows that OPT's table of positions has beyond those that its config names."""
 
 
 def require_room(model: Any, encoded: Sequence[Encoded]) -> None:
@@ -37,16 +33,3 @@ def require_room(model: Any, encoded: Sequence[Encoded]) -> None:
             expected="rows that fit",
             hint=f"Set train.cutoff_len={limit}.",
         )
-
-
-def find_learnt_positions(model: Any) -> int | None:
-    """How many positions a model has a row for; None when it has no such table."""
-    limit: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    tables = (module for module in model.modules() if isinstance(module, nn.Embedding))
-    if limit and any(
-        limit <= table.num_embeddings <= limit + _OFFSET
-        for table in tables
-        if table is not model.get_input_embeddings()
-    ):
-        return limit
-    return None

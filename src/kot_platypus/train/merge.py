@@ -31,18 +31,12 @@ from kot_platypus.models import (
     prepare_adapter,
     prepare_model,
 )
+from kot_platypus.models.refusals import check_model_files
+from kot_platypus.models.weights import MODEL, list_shards, read_header
 from kot_platypus.progress import console, show_progress
 from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
 from kot_platypus.train.serving import prepare_serving
-from kot_platypus.train.shards import (
-    DTYPES,
-    INDEX,
-    SINGLE,
-    Change,
-    copy_shard,
-    list_shards,
-    read_header,
-)
+from kot_platypus.train.shards import DTYPES, Change, copy_shard
 
 _WEIGHTS = "adapter_model.safetensors"
 _ROOT = "base_model.model."  # what PEFT puts before a module's own name
@@ -129,7 +123,8 @@ def _copy_companions(base: Path, adapter: Path, folder: Path) -> None:
 
 
 def _merge_files(base: Path, adapter: Path, folder: Path, *, trust_remote_code: bool) -> None:
-    shards = list_shards(base)
+    check_model_files(base)
+    shards = list_shards(base, MODEL.safetensors)
     headers = {shard: read_header(shard) for shard in shards}
     tensors = {name: entry for header in headers.values() for name, entry in header.items()}
     with safe_open(adapter / _WEIGHTS, "pt") as weights:
@@ -142,8 +137,9 @@ def _merge_files(base: Path, adapter: Path, folder: Path, *, trust_remote_code: 
                 except FloatingPointError as error:
                     raise _not_finite(adapter, str(error)) from error
                 advance()
-    if shards[0].name != SINGLE:  # an index may also name one file alone
-        shutil.copyfile(base / INDEX, folder / INDEX)
+    single, index = MODEL.safetensors.single, MODEL.safetensors.index
+    if index and shards[0].name != single:  # an index may also name one file alone
+        shutil.copyfile(base / index, folder / index)
 
 
 def _find_changes(
