@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
+READING = 2
+"""Counts up when texts become other tokens: what was trained on others is not what is asked for."""
 _PROBES = (
     "배송이 빠르고 품질도 좋아요.",
     " 부정",

@@ -23,6 +23,7 @@ from kot_platypus.models import (
     resolve_device,
     resolve_dtype,
 )
+from kot_platypus.models.tokens import READING
 from kot_platypus.processes import (
     ask_main,
     count_processes,
@@ -96,7 +97,7 @@ def train_adapter(
     stage = Stage(
         out,
         "train",
-        config={**settings, "target": target, "seed": seed, "dtype": dtype},
+        config={**settings, "target": target, "seed": seed, "dtype": dtype, "tokens": READING},
         inputs={"data": hash_file(data), "base": base_fingerprint, **_hash_chat(template, base)},
     )
     if ask_main(lambda: stage.is_done):
