@@ -66,7 +66,8 @@ def run(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def serve(command: list[str], folder: Path, **variables: str) -> Iterator[str]:
     """The address of a page that a command serves."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", **variables}
+    settings = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "KOT_DTYPE": "float32"}
+    environment = {**os.environ, **settings, **variables}
     log = folder / "server.log"
     with log.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=folder, env=environment)
@@ -162,7 +163,7 @@ def test_chat_streams_both_models_and_stops(address):
         said = page.locator("#now .said")
         ask(page, "3+4는? " + ATTACK)
         lengths = set()
-        for _ in range(200):
+        for _ in range(1200):
             texts = said.all_inner_texts()
             lengths.add(sum(map(len, texts)))
             if page.locator("#now .caret").count() == 0 and len(texts) == 2 and all(texts):
