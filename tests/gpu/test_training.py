@@ -12,7 +12,7 @@ from torch.utils._triton import has_triton
 
 from kot_platypus.artifacts import hash_file
 from kot_platypus.errors import KotError
-from kot_platypus.train.attention import isolate_examples
+from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.loss import pack_loss
 from kot_platypus.train.packing import pack_batch
 
