@@ -145,7 +145,7 @@ def hold_model(options: SimpleNamespace, section: TrainSection, folder: Path) ->
         if options.device == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        return load_trainable(folder / "base", section, **at)
+        return load_trainable(folder / "base", section, **at)[0]  # Llamas take packs
     model = make_llama(options.model, max_length=MAX_LENGTH, **at)
     isolate_examples(model)
     model = add_lora(model, section)

@@ -44,7 +44,7 @@ def test_a_model_in_4_bits_is_accepted_and_writes(family, dtype, root, device):
 @pytest.mark.parametrize("dtype", HALVES)
 def test_packed_gradient_is_that_of_separate_passes(dtype, root, device, record_property):
     section = TrainSection(method="qlora", lora_dropout=0)
-    model = load_trainable(root / "llama", section, dtype=dtype, device=device)
+    model = load_trainable(root / "llama", section, dtype=dtype, device=device)[0]
     for name, weight in model.named_parameters():
         if "lora_B" in name:  # zero at first, and with it half of the gradient
             torch.nn.init.normal_(weight, std=0.02)
