@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kot_platypus.evaluate.decoding import Decoder
-from kot_platypus.evaluate.scoring import find_obstacle
-from kot_platypus.evaluate.writing import Job
+from kot_platypus.evaluate.decoding import Decoder, Job
+from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.models import load_model
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train.methods import load_trainable
@@ -37,7 +36,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("family", ["llama", "gemma3"])
 def test_a_model_in_4_bits_is_accepted_and_writes(family, dtype, root, device):
     model = load_model(root / family, dtype=dtype, device=device, in_4_bits=True)
-    assert find_obstacle(model, 300) is None
+    assert Scorer(model).obstacle is None
     (job,) = Decoder(model, ()).write([Job(0, make_ids(30, 0))], 8)
     assert len(job.written) == 8
 
@@ -45,7 +44,7 @@ def test_a_model_in_4_bits_is_accepted_and_writes(family, dtype, root, device):
 @pytest.mark.parametrize("dtype", HALVES)
 def test_packed_gradient_is_that_of_separate_passes(dtype, root, device, record_property):
     section = TrainSection(method="qlora", lora_dropout=0)
-    model, _ = load_trainable(root / "llama", section, dtype=dtype, device=device)
+    model = load_trainable(root / "llama", section, dtype=dtype, device=device)[0]
     for name, weight in model.named_parameters():
         if "lora_B" in name:  # zero at first, and with it half of the gradient
             torch.nn.init.normal_(weight, std=0.02)

@@ -9,7 +9,7 @@ import torch
 from transformers import BloomConfig, BloomForCausalLM, GPTNeoConfig, GPTNeoForCausalLM
 
 from kot_platypus.evaluate.encoding import EncodedRequest
-from kot_platypus.evaluate.scoring import Scorer, find_obstacle
+from kot_platypus.evaluate.scoring import Scorer
 
 from .models import (
     DTYPES,
@@ -105,8 +105,7 @@ def test_the_tolerance_sees_a_token_too_many(dtype, device):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_check_accepts_every_sound_model(family, dtype, device):
-    model = place(make_model(family), dtype, device)
-    assert find_obstacle(model, 300) is None
+    assert Scorer(place(make_model(family), dtype, device)).obstacle is None
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -120,4 +119,4 @@ def test_the_check_refuses_what_cannot_read_a_forest(family, dtype, device):
     else:
         layers = {"num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]]}
         model = GPTNeoForCausalLM(GPTNeoConfig(**sizes, **layers, max_position_embeddings=1024))
-    assert find_obstacle(place(sharpen(model), dtype, device), 1024)
+    assert Scorer(place(sharpen(model), dtype, device)).obstacle

@@ -70,6 +70,16 @@ def test_of_two_forms_only_safetensors_are_taken(base, tmp_path):
     assert download(files | others, tmp_path) == files.keys()
 
 
+def test_what_belongs_to_a_model_is_taken_too(base, tmp_path):
+    """Code (which ``--trust-remote-code`` could not run otherwise), tokens, licence."""
+    files = read_all(save_as_bin(base, tmp_path / "m"))
+    more = ("modeling_mine.py", "mine.tiktoken", "LICENSE", "spiece.model")
+    files |= {name: name.encode() for name in more}
+    assert download(files | {"README.md": b"x"}, tmp_path) == files.keys()
+    (made,) = (tmp_path / "cache" / "models").glob("model-*")
+    assert {*more} < {file.name for file in made.iterdir()}
+
+
 def test_without_weights_none_are_taken(base, tmp_path):
     taken = download(read_all(base), tmp_path, "tokenizer")
     assert "tokenizer.model" in taken

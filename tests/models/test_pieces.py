@@ -85,6 +85,23 @@ def test_bos_and_eos_are_put_as_the_settings_say(folder, settings, before, after
     assert (tokenizer.eos_token_id, tokenizer.unk_token_id) == (2, 0)
 
 
+def test_a_token_without_a_name_is_none(folder):
+    write_settings(folder, tokenizer_class="LlamaTokenizer", bos_token="", eos_token="")
+    assert load_tokenizer(folder)(" 부정")["input_ids"] == [1281, 356, 1361]
+
+
+def test_a_start_that_no_piece_stands_for_is_refused(folder):
+    write_settings(folder, tokenizer_class="LlamaTokenizer", bos_token="<new>")
+    with pytest.raises(ModelError, match="2,001 tokens and the model 2,000 rows, none for <new>"):
+        load_tokenizer(folder)
+
+
+def test_code_that_is_not_trusted_is_not_taken_for_llamas(folder):
+    write_settings(folder, auto_map={"AutoTokenizer": ["mine.MineTokenizer", None]})
+    with pytest.raises(ModelError, match="the tokenizer brings code of its own"):
+        load_tokenizer(folder)
+
+
 def test_folder_without_settings_is_llamas(folder):
     (folder / "tokenizer_config.json").unlink()
     tokenizer = load_tokenizer(folder)

@@ -172,7 +172,7 @@ def assert_refused(result: Result, named: tuple[str, ...]) -> None:
     lines = [line for line in result.stderr.splitlines() if not line.startswith("  ")]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("kot: ")
-    assert [name for name in named if name not in lines[0]] == []
+    assert [name for name in named if name not in lines[0]] == [], lines[0]
     assert "Traceback" not in result.output
     assert not re.search(r"weights_only|ignore_mismatched", result.output)
     assert result.exit_code == 1
@@ -180,6 +180,16 @@ def assert_refused(result: Result, named: tuple[str, ...]) -> None:
 
 def test_sound_folder_is_scored(folder):
     assert evaluate(folder).exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["torn config", "list config"])
+def test_dry_run_names_the_same_reason(folder, kind):
+    damage, named = FOLDERS[kind]
+    damage(folder)
+    settings = ["--set", f"model.name={folder}", "--set", "model.dtype=float32"]
+    result = CliRunner().invoke(app, ["train", "demo", "--dry-run", *settings])
+    assert_refused(result, named)
+    assert "does not load" not in result.stderr
 
 
 @pytest.mark.parametrize("kind", FOLDERS)

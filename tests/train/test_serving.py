@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 from typer.testing import CliRunner
 
 from kot_platypus.artifacts import write_json
@@ -26,6 +27,7 @@ from kot_platypus.train.serving import (
     MODELFILE,
     PROBES,
     check_server,
+    find_start,
     prepare_serving,
 )
 from tests.data.loopback import JsonHandler, serve
@@ -74,6 +76,21 @@ def test_earlier_turns_are_worked_examples(shared, tmp_path):
     asked = [turns[0].model_copy(update={"content": "1+1은?"}), *turns[1:]]
     expected = f"{kot.render_shot(shot)}\n\n{kot.render_prompt('3+4는?')}"
     assert render_chat(tokenizer, asked, ask=True).removeprefix(tokenizer.bos_token) == expected
+
+
+def test_an_end_that_is_also_the_start_is_not_put_before_a_prompt(shared):
+    """As with GPT-2's kin, where BOS and EOS are one token, once EOS is put behind texts."""
+    tokenizer = load_tokenizer(shared / "models" / "tiny-llama-ko")
+    end = (tokenizer.eos_token, tokenizer.eos_token_id)
+    tokenizer.bos_token = tokenizer.eos_token
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {end[0]}", special_tokens=[end]
+    )
+    assert find_start(tokenizer) == ""
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{end[0]} $A {end[0]}", special_tokens=[end]
+    )
+    assert find_start(tokenizer) == end[0]
 
 
 def test_a_system_message_is_refused(shared, tmp_path):

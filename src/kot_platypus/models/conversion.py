@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 from kot_platypus.artifacts import hash_file, hash_value, lock_folder, new_folder, write_json
@@ -20,12 +19,11 @@ from kot_platypus.models.weights import (
     MODEL,
     Names,
     check_size,
+    list_companions,
     list_shards,
     read_weight_map,
 )
 from kot_platypus.progress import show_status
-
-_COMPANIONS = ("*.json", "*.txt", "*.model", "*.jinja", "*.py", "NOTICE*", "LICENSE*")
 
 
 def prepare_model(folder: Path) -> Path:
@@ -51,7 +49,7 @@ def _prepare(folder: Path, names: Names) -> Path:
     for file in pickles:
         check_size(file)
     weights = _convert_weights(folder, pickles, names)
-    companions = _list_companions(folder)
+    companions = list_companions(folder)
     content = {file.name: hash_file(file) for file in (*companions, *weights)}
     whole = cache_folder() / "models" / f"{_find_name(folder)}-{hash_value(content)[:12]}"
     with lock_folder(whole, wait=True):
@@ -110,12 +108,6 @@ def _find_name(folder: Path) -> str:
     if folder.parent.name == "snapshots":
         return folder.parents[1].name.rpartition("--")[2]
     return folder.name
-
-
-def _list_companions(folder: Path) -> list[Path]:
-    """What belongs to a model beside its weights: settings, tokenizer, code, licence."""
-    found: Iterable[Path] = (file for pattern in _COMPANIONS for file in folder.glob(pattern))
-    return sorted({f for f in found if f.is_file() and not f.name.endswith(".index.json")})
 
 
 def _link(source: Path, target: Path) -> None:

@@ -13,8 +13,8 @@ from kot_platypus.errors import ModelError
 from kot_platypus.models.conversion import prepare_model
 from kot_platypus.models.embedded import EMBEDDED_MODEL, PACKAGE, embedded_folder, prepare_embedded
 from kot_platypus.models.refusals import holds_only_gguf, is_gguf
+from kot_platypus.models.weights import COMPANIONS
 
-_HUB_FILES = ("*.json", "tokenizer.model", "*.txt", "*.jinja")
 # Of several forms of the same weights the first is taken. In the repository's own folder only:
 # folders below hold checkpoints, or other programs' forms.
 _HUB_WEIGHTS = (
@@ -27,8 +27,9 @@ def resolve_model(name: str, revision: str | None = None, *, weights: bool = Tru
     """The local folder of a model: the embedded one, a folder, or a download from the Hub.
 
     The folder holds safetensors: other weights are converted into the cache, once. Of the Hub's
-    files only those of the tokenizer and, unless ``weights`` is off, one form of the weights are
-    taken. Raises ModelError when nothing of that name can be had.
+    files only those are taken that belong to a model (its code too, which nothing runs unless it is
+    trusted) and, unless ``weights`` is off, one form of the weights. Raises ModelError when nothing
+    of that name can be had.
     """
     if name == EMBEDDED_MODEL:
         return prepare_embedded()
@@ -92,7 +93,7 @@ def _download_files(name: str, revision: str | None, *, weights: bool) -> Path:
     """What is wanted of a repository; without the Hub, what its cache on this disk holds."""
     import huggingface_hub
 
-    wanted: dict[str, Any] = {"revision": revision, "allow_patterns": list(_HUB_FILES)}
+    wanted: dict[str, Any] = {"revision": revision, "allow_patterns": list(COMPANIONS)}
     try:
         if weights:
             files = huggingface_hub.model_info(name, revision=revision).siblings or []

@@ -113,6 +113,8 @@ def build_empty_model(
                 config, trust_remote_code=trust_remote_code
             )
             return model
+    except KotError:
+        raise
     except Exception as error:
         if not isinstance(architecture, Path):
             raise

@@ -29,6 +29,8 @@ SPECIALS, ADDED = "special_tokens_map.json", "added_tokens.json"
 _FILES = (PIECES, SETTINGS, SPECIALS, ADDED, "*.jinja")
 _CLASSES = ("Llama", "CodeLlama", "Gemma", "PreTrained", "Tokenizers")
 """How the classes begin whose tokens are SentencePiece's own, by the same numbers."""
+_FORMAT = 1
+"""Counts up when the conversion is mended: what was made before is not found again."""
 _SPACE = "▁"
 _PROBES = (
     " 부정",
@@ -50,11 +52,12 @@ def prepare_tokenizer(folder: Path) -> Path:
     if (folder / TOKENIZER).is_file() or not pieces.is_file():
         return folder
     settings = _read_settings(folder)
-    if not str(settings.get("tokenizer_class") or "Llama").startswith(_CLASSES):
-        return folder  # a class that numbers or cuts otherwise; transformers knows how
+    kind = str(settings.get("tokenizer_class") or "Llama")
+    if settings.get("auto_map") or not kind.startswith(_CLASSES):
+        return folder  # code or a class that numbers or cuts otherwise; transformers knows how
     check_size(pieces)
     files = sorted({file for pattern in _FILES for file in folder.glob(pattern)})
-    key = hash_value({file.name: hash_file(file) for file in files})
+    key = hash_value([_FORMAT, {file.name: hash_file(file) for file in files}])
     whole = cache_folder() / "tokenizers" / key[:12]
     with lock_folder(whole, wait=True):
         if not whole.is_dir():
@@ -196,9 +199,10 @@ def _frame(made: Any, specials: Mapping[str, Any], settings: Mapping[str, Any]) 
     from tokenizers.processors import TemplateProcessing
 
     def find(key: str, *, default: bool) -> list[str]:
-        token = specials.get(f"{key}_token")
+        token: str = specials.get(f"{key}_token") or ""
         asked = settings.get(f"add_{key}_token")
-        if token is None or not (default if asked is None else asked):
+        # One that no piece stands for is added later, beyond the model's rows, and refused there.
+        if made.token_to_id(token) is None or not (default if asked is None else asked):
             return []
         return [token]
 

@@ -29,10 +29,12 @@ def load_tokenizer(
     holds none that loads, or one with tokens that the model has no embedding for.
     """
     quieten()
-    source = prepare_tokenizer(find_tokenizer(folder, adapter))
+    source = find_tokenizer(folder, adapter)
     try:
         tokenizer = build_tokenizer(
-            source, trust_remote_code=trust_remote_code, add_bos_token=add_bos_token
+            prepare_tokenizer(source),
+            trust_remote_code=trust_remote_code,
+            add_bos_token=add_bos_token,
         )
         check_vocabulary(folder, adapter, tokenizer)
         return tokenizer

@@ -1,4 +1,4 @@
-"""A folder's weight files: how they are called, which there are, and whether they are whole."""
+"""A folder's files: how they are called, which there are, and whether the weights are whole."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ MODEL = Names(
 )
 ADAPTER = Names(Format("adapter_model.safetensors"), Format("adapter_model.bin"))
 
+COMPANIONS = (
+    *("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja", "*.py"),
+    *("NOTICE*", "LICENSE*", "LICENCE*"),
+)
+"""What belongs to a model beside its weights: settings, tokenizer, code, licence."""
+
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _AGAIN = "Download the model again."
 
@@ -52,6 +58,12 @@ def list_shards(folder: Path, names: Format) -> list[Path]:
             hint="Download the missing ones.",
         )
     return shards
+
+
+def list_companions(folder: Path) -> list[Path]:
+    """The files of ``COMPANIONS``, without an index of weights."""
+    found = {file for pattern in COMPANIONS for file in folder.glob(pattern) if file.is_file()}
+    return sorted(file for file in found if not file.name.endswith(".index.json"))
 
 
 def read_weight_map(folder: Path, names: Format) -> dict[str, str]:

@@ -16,8 +16,8 @@ from transformers import AutoConfig
 
 from kot_platypus.artifacts import read_json, write_json
 from kot_platypus.models import ADAPTER_INFO
+from kot_platypus.models.weights import list_companions
 
-_COMPANIONS = ("*.json", "*.txt", "*.model", "*.jinja", "*.py", "NOTICE*", "LICENSE*", "LICENCE*")
 _NOT_COMPANIONS = ("manifest.json", ADAPTER_INFO)
 _SETTINGS = ("config.json", "generation_config.json")
 _CHANGING = ("vocab_size", "tie_word_embeddings")
@@ -26,9 +26,8 @@ _CHANGING = ("vocab_size", "tie_word_embeddings")
 
 def copy_companions(base: Path, folder: Path) -> None:
     """Copy config, generation settings, tokenizer, template and licence."""
-    for file in (file for pattern in _COMPANIONS for file in base.glob(pattern)):
-        is_index = file.name.endswith(".index.json")
-        if file.is_file() and file.name not in _NOT_COMPANIONS and not is_index:
+    for file in list_companions(base):
+        if file.name not in _NOT_COMPANIONS:
             shutil.copyfile(file, folder / file.name)
 
 

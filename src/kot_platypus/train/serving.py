@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kot_platypus.artifacts import read_json, write_json, write_text
 from kot_platypus.errors import DataError, ModelError, ServiceError
 from kot_platypus.models import ADAPTER_INFO, load_tokenizer
-from kot_platypus.models.tokens import encode_text
+from kot_platypus.models.tokens import encode_text, list_opening
 from kot_platypus.progress import console
 from kot_platypus.prompts import Template, find_stop_tokens, render_chat
 from kot_platypus.records import Message
@@ -100,10 +100,7 @@ def read_template(folder: Path) -> Template | None:
 
 def find_start(tokenizer: PreTrainedTokenizerBase) -> str:
     """What stands before every text that the tokenizer encodes: BOS, or nothing."""
-    ids: list[int] = tokenizer("")["input_ids"]
-    if tokenizer.bos_token_id is not None and ids[:1] == [tokenizer.bos_token_id]:
-        return str(tokenizer.bos_token)
-    return ""
+    return "".join(tokenizer.convert_ids_to_tokens(list_opening(tokenizer)))
 
 
 def write_jinja(template: Template, start: str) -> str:
