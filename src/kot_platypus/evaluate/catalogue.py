@@ -88,7 +88,7 @@ def evaluate_catalogue(
         find_tasks(manager, selection.tasks)
     if dtype == "auto":  # only device and model can tell, and asking may load torch
         dtype = resolve_dtype(dtype, resolve_device(device), model_path)
-    fingerprint = fingerprint_model(model_path, adapter)
+    fingerprint = fingerprint_model(model_path, adapter, trust_remote_code=trust_remote_code)
     stage = _open_stage(out, selection, fingerprint, dtype)
     if ask_main(lambda: stage.is_done):
         return

@@ -84,7 +84,7 @@ def evaluate_choices(
     tasks = [load_data(protocol, name, section.kobest_dir) for name in names]
     if dtype == "auto":  # only device and model can tell, and asking may load torch
         dtype = resolve_dtype(dtype, resolve_device(device), model_path)
-    about = _describe(protocol, tasks, model_path, adapter)
+    about = _describe(protocol, tasks, model_path, adapter, trust_remote_code)
     stage = _open_stage(out, section, about, dtype=dtype, seed=seed)
     if ask_main(stage.begin):
         return
@@ -111,12 +111,16 @@ def evaluate_choices(
 
 
 def _describe(
-    protocol: Protocol, tasks: Sequence[TaskData], model_path: Path, adapter: Path | None
+    protocol: Protocol,
+    tasks: Sequence[TaskData],
+    model_path: Path,
+    adapter: Path | None,
+    trust_remote_code: bool,
 ) -> dict[str, Any]:
     """What is scored, for the stage's identity and ``results.json``."""
     prompts = {data.task: protocol.fingerprint_task(data.task) for data in tasks}
     return {
-        "model": fingerprint_model(model_path, adapter),
+        "model": fingerprint_model(model_path, adapter, trust_remote_code=trust_remote_code),
         "name": name_subject(model_path, adapter),
         "protocol": {
             "name": protocol.name,

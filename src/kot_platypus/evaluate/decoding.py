@@ -319,7 +319,8 @@ class LocalEngine:
                 hint="Use fewer worked examples, --max-new-tokens, or a model that reads more.",
             )
         check_inputs(self.model, [ids])
-        return ids or [self.tokenizer.bos_token_id or self.tokenizer.eos_token_id]
+        starts = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
+        return ids or [next((token for token in starts if token is not None), 0)]
 
     def _decode(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))

@@ -8,8 +8,8 @@ this gives, up to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -210,14 +210,19 @@ def _score_targets(
     order = np.argsort(rows, kind="stable")
     rows_sorted, targets_sorted = rows[order], torch.from_numpy(targets[order]).to(device)
     logprobs, is_top, first = [], [], 0
-    for logits in _iter_logits(model, forest, torch.from_numpy(nodes).to(device)):
-        here = slice(*np.searchsorted(rows_sorted, (first, first + len(logits))))
-        at, chosen = torch.from_numpy(rows_sorted[here] - first).to(device), targets_sorted[here]
-        logits = logits.float()
-        logprobs.append(logits[at, chosen] - logits.logsumexp(-1)[at])
-        is_top.append(logits.argmax(-1)[at] == chosen)
-        first += len(logits)
-        del logits  # before the next chunk comes
+    # Closed at once, also on the way out of an error: it holds masks and a forward of ours.
+    with closing(_iter_logits(model, forest, torch.from_numpy(nodes).to(device))) as parts:
+        for logits in parts:
+            here = slice(*np.searchsorted(rows_sorted, (first, first + len(logits))))
+            at, chosen = (
+                torch.from_numpy(rows_sorted[here] - first).to(device),
+                targets_sorted[here],
+            )
+            logits = logits.float()
+            logprobs.append(logits[at, chosen] - logits.logsumexp(-1)[at])
+            is_top.append(logits.argmax(-1)[at] == chosen)
+            first += len(logits)
+            del logits  # before the next chunk comes
     back = np.argsort(order)
     return (
         torch.cat(logprobs).cpu().double().numpy()[back],
@@ -228,7 +233,7 @@ def _score_targets(
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def _iter_logits(
     model: PreTrainedModel, forest: Forest, nodes: torch.Tensor
-) -> Iterator[torch.Tensor]:
+) -> Generator[torch.Tensor, None, None]:
     """Logits (at most a chunk's rows, V) at some nodes of the forest, from one pass."""
     device = model.device
     inputs = {

@@ -67,7 +67,8 @@ class LocalModel:
     @cached_property
     def identity(self) -> str:
         """The fingerprint of model and adapter."""
-        return fingerprint_model(self.folder, self.adapter)
+        trust = self.trust_remote_code
+        return fingerprint_model(self.folder, self.adapter, trust_remote_code=trust)
 
     @property
     def key(self) -> str:

@@ -87,9 +87,11 @@ def _load(model: PreTrainedModel, adapter: Path) -> tuple[Any, list[str], list[s
     from peft import PeftModel, get_peft_model_state_dict
 
     with warnings.catch_warnings(action="ignore"):  # we say what PEFT only warns of
-        adapted = PeftModel.from_pretrained(model, str(adapter))
+        # PEFT would take the GPU, whatever the model is on.
+        place = {"torch_device": str(model.device)}
+        adapted = PeftModel.from_pretrained(model, str(adapter), **place)
         # Loaded twice, since the first time PEFT keeps to itself what did not fit.
-        found = adapted.load_adapter(str(adapter), "default")
+        found = adapted.load_adapter(str(adapter), "default", **place)
         places = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     names = read_headers(adapter, ADAPTER.safetensors).keys()
     biases = {name for name in places if name.endswith(".bias")}  # the base's, so none is missed

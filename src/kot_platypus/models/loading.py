@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
 from kot_platypus.errors import KotError, ModelError, require_extra
 from kot_platypus.models.adapters import load_adapter
 from kot_platypus.models.conversion import prepare_model
@@ -71,6 +73,12 @@ def load_model(
         raise
     except Exception as error:  # a foreign folder, or its code, can provoke any kind
         raise does_not_load(folder, "model", error) from error
+    if not trust_remote_code and "auto_map" in vars(model.config) and is_main_process():
+        console.print(
+            f"[dim]  {escape(str(folder))} has code of its own; without --trust-remote-code it is "
+            f"read as transformers' {type(model).__name__}[/dim]",
+            soft_wrap=True,
+        )
     if left and is_main_process():
         console.print(f"[dim]  Left out of the model: {list_some(left)}[/dim]", soft_wrap=True)
     if adapter is not None:

@@ -63,6 +63,13 @@ def check_model_files(folder: Path) -> None:
         raise _is_unknown(folder)
 
 
+def names_code(folder: Path) -> bool:
+    """Whether a model's config or tokenizer names code of its own (``auto_map``)."""
+    files = (folder / "config.json", folder / "tokenizer_config.json")
+    found = (read_json(file) for file in files if file.is_file())
+    return any(isinstance(values, dict) and values.get("auto_map") for values in found)
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """The values of config.json. Raises ModelError when it is missing or torn."""
     path = folder / "config.json"

@@ -94,10 +94,11 @@ def train_adapter(
     base_fingerprint = ask_main(lambda: fingerprint_model(base))
     settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
     template = load_template(section.template)
+    own = {"tokens": READING, **(trust if model_section.trust_remote_code else {})}
     stage = Stage(
         out,
         "train",
-        config={**settings, "target": target, "seed": seed, "dtype": dtype, "tokens": READING},
+        config={**settings, **own, "target": target, "seed": seed, "dtype": dtype},
         inputs={"data": hash_file(data), "base": base_fingerprint, **_hash_chat(template, base)},
     )
     if ask_main(lambda: stage.is_done):

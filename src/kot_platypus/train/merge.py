@@ -39,6 +39,8 @@ from kot_platypus.train.serving import prepare_serving
 from kot_platypus.train.shards import DTYPES, Change, copy_shard
 
 _WEIGHTS = "adapter_model.safetensors"
+FORMAT = 2
+"""Counts up when merged folders are written otherwise: an older one is not taken for done."""
 _ROOT = "base_model.model."  # what PEFT puts before a module's own name
 _MORE_THAN_LORA = ("lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters")
 
@@ -57,13 +59,13 @@ def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bo
     base, adapter = prepare_model(base), prepare_adapter(adapter)
     base_fingerprint = fingerprint_model(base)
     inputs = {"base": base_fingerprint, "adapter": fingerprint_model(base, adapter)}
-    if Stage(out, "merge", config={}, inputs=inputs).is_done:
+    if Stage(out, "merge", config={"format": FORMAT}, inputs=inputs).is_done:
         return
     info = adapter / ADAPTER_INFO
     facts = read_json(info) if info.is_file() else {}
     _check_base(base, adapter, facts, base_fingerprint)
     with new_folder(out) as folder:
-        stage = Stage(folder, "merge", config={}, inputs=inputs)
+        stage = Stage(folder, "merge", config={"format": FORMAT}, inputs=inputs)
         stage.begin()
         _copy_companions(base, adapter, folder)
         try:

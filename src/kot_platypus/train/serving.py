@@ -82,9 +82,10 @@ def add_ends(folder: Path, ends: Sequence[int | None]) -> None:
     file = folder / "generation_config.json"
     config = read_json(folder / "config.json")
     kept = ("bos_token_id", "eos_token_id", "pad_token_id")
-    settings = {key: config[key] for key in kept if config.get(key) is not None}
+    stated = {**(config.get("text_config") or {}), **config}
+    settings = {key: stated[key] for key in kept if stated.get(key) is not None}
     settings = read_json(file) if file.is_file() else settings
-    known = settings.get("eos_token_id", config.get("eos_token_id"))
+    known = settings.get("eos_token_id", stated.get("eos_token_id"))
     known = known if isinstance(known, list) else [known]
     wanted = [end for end in dict.fromkeys((*ends, *known)) if end is not None]
     if not set(wanted) <= set(known):
