@@ -12,7 +12,7 @@ compared with a fixed number of nats. Some tokens are read
     before a tail, and before another             the same at equal shapes: 0 unless experts round
 
 and what company does must be small beside the sensitivity, or be noise. Over families and dtypes
-(``bench/self_checks.py``; docs/decisions/0016) sound models differ by 0.06 of the sensitivity at
+(``bench/self_checks.py``; docs/decisions/0016) sound models differ by 0.07 of the sensitivity at
 most, which is their noise, and leak nothing; unsound ones leak, or differ by 0.4 and more.
 """
 

@@ -186,7 +186,7 @@ def _describe(section: TrainSection, template: Template, tokenizer: Any) -> dict
 
 
 def _hash_chat(template: Template, base: Path) -> dict[str, str]:
-    """The hash of the chat template's file, if it is used: the base's fingerprint leaves it out."""
+    """The hash of the chat template's file, if it is used, so that its change is said by name."""
     return {"chat_template": hash_files(base, ("*.jinja",))} if template.chat else {}
 
 
