@@ -32,7 +32,7 @@ from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import KotError, RunError
 from kot_platypus.recipe import Recipe, load_recipe
 from kot_platypus.records import Dialogue, Message
-from kot_platypus.results import load_results
+from kot_platypus.results.run import load_results
 
 from ..evaluation_builder import make_samples, write_evaluation
 from ..report.run_builder import ATTACK, RECIPE, make_answer, write_run

@@ -13,7 +13,7 @@ from kot_platypus.report.page import mark_korean, render_page
 from kot_platypus.report.published import list_models
 from kot_platypus.report.runs import load_runs
 from kot_platypus.report.runs_page import render_runs
-from kot_platypus.results import load_results
+from kot_platypus.results.run import load_results
 
 TEXT = ("ink", "muted", "base", "tuned", "other", "right", "wrong", *SERIES)
 SCHEMES = {"light": r"^:root", "dark": r"scheme: dark\) \{\s*:root", "print": r"print \{\s*:root"}

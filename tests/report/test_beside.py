@@ -12,7 +12,8 @@ from kot_platypus.report.beside import STANDINGS, Ours, describe_questions, judg
 from kot_platypus.report.card import render_card
 from kot_platypus.report.page import list_ours, render_page
 from kot_platypus.report.published import NUM_QUESTIONS, list_models, load_figures
-from kot_platypus.results import KobestResults, RunResults, load_results
+from kot_platypus.results.run import RunResults, load_results
+from kot_platypus.results.schema import KobestResults
 
 from .run_builder import estimate, write, write_run
 

@@ -20,7 +20,7 @@ from kot_platypus.report.limits import list_limits
 from kot_platypus.report.metadata import describe_model
 from kot_platypus.report.page import render_page
 from kot_platypus.report.tables import tabulate_machine
-from kot_platypus.results import RunResults, load_results
+from kot_platypus.results.run import RunResults, load_results
 
 from .run_builder import ATTACK, SHOTS, TASKS, write_run
 

@@ -13,7 +13,7 @@ from kot_platypus.report.funnel import (
     tabulate_losses,
     tabulate_tokens,
 )
-from kot_platypus.results import RunResults, load_results
+from kot_platypus.results.run import RunResults, load_results
 
 from .run_builder import manifest, write
 

@@ -15,7 +15,7 @@ from kot_platypus.errors import DataError, RunError
 from kot_platypus.report import write_report
 from kot_platypus.report.examples import choose_changes, choose_problems
 from kot_platypus.report.page import render_page
-from kot_platypus.results import load_results
+from kot_platypus.results.run import load_results
 
 from .run_builder import ATTACK, write
 

@@ -21,7 +21,7 @@ from kot_platypus.report.runs import (
     write_headline,
 )
 from kot_platypus.report.runs_page import render_runs
-from kot_platypus.results import load_results
+from kot_platypus.results.run import load_results
 
 from .run_builder import ATTACK, write, write_run
 from .test_page import parse

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from kot_platypus.artifacts import read_json, write_json
 from kot_platypus.report.summary import scores_table, summary_table
-from kot_platypus.results import load_results
+from kot_platypus.results.run import load_results
 
 
 def show(run: Path) -> list[str]:

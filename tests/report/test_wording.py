@@ -16,7 +16,8 @@ from kot_platypus.report.wording import (
     write_details,
     write_headline,
 )
-from kot_platypus.results import Estimate, RunResults, load_results
+from kot_platypus.results.run import RunResults, load_results
+from kot_platypus.results.schema import Estimate
 
 
 def with_differences(results: RunResults, base: float, answer: float) -> RunResults:

@@ -15,7 +15,7 @@ from kot_platypus.app.runs import Run
 from kot_platypus.app.speaker import Mode
 from kot_platypus.app.turns import BOTH, MODES, answer, read_examples
 from kot_platypus.errors import KotError
-from kot_platypus.results import BASE, TUNED
+from kot_platypus.results.schema import BASE, TUNED
 
 _MAX_QUESTION_CHARS = 4000
 _MAX_TURNS = 20

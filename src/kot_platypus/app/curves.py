@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from kot_platypus.results import LogLine
+from kot_platypus.results.schema import LogLine
 
 _LIVE = "checkpoints/log.jsonl"
 

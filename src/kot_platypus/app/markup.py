@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kot_platypus.results import AT_ONCE, BASE, TUNED, Estimate
+from kot_platypus.results.schema import AT_ONCE, BASE, TUNED, Estimate
 
 MINUS = "\N{MINUS SIGN}"
 _NAMES = {

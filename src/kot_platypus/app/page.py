@@ -13,7 +13,7 @@ from kot_platypus.app.markup import render
 from kot_platypus.app.questions import FindTexts
 from kot_platypus.app.runs import Run
 from kot_platypus.errors import KotError
-from kot_platypus.results import RunResults
+from kot_platypus.results.run import RunResults
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 """For every event: the page is its only caller."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from kot_platypus.artifacts import read_jsonl
 from kot_platypus.records import Answer, Sample
-from kot_platypus.results import RunResults
+from kot_platypus.results.run import RunResults
 
 PROBLEMS, KOBEST = "problems", "kobest"
 

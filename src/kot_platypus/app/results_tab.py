@@ -20,7 +20,8 @@ from kot_platypus.app.questions import (
     select_pairs,
 )
 from kot_platypus.errors import KotError
-from kot_platypus.results import BASE, TUNED, Estimate, RunResults
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import BASE, TUNED, Estimate
 
 PER_PAGE = 20
 _NAMES = {

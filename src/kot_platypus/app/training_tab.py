@@ -12,7 +12,8 @@ from kot_platypus.app.curves import Curve, describe_state, read_curves, tabulate
 from kot_platypus.app.markup import name_model, render
 from kot_platypus.app.page import PRIVATE, Page, describe_error
 from kot_platypus.errors import KotError
-from kot_platypus.results import TUNED, RunResults
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import TUNED
 
 REFRESH_S = 2.0
 # The style sheet's, between those of light and dark: a plot cannot change with the page.

@@ -17,7 +17,7 @@ from kot_platypus.errors import KotError, ModelError
 from kot_platypus.models import ADAPTER_INFO, find_model, resolve_model
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.records import Example
-from kot_platypus.results import BASE, TUNED
+from kot_platypus.results.schema import BASE, TUNED
 
 MODES: dict[Mode, str] = {"cot": "풀이 후 답 (chain of thought)", "direct": "바로 답 (direct)"}
 BOTH = "both"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from kot_platypus.app.page import ShownStep, Views
     from kot_platypus.app.questions import KobestText
-    from kot_platypus.results import RunResults
+    from kot_platypus.results.run import RunResults
 
 PORT = 7860
 
@@ -135,7 +135,7 @@ def draw_figures(results: RunResults) -> Mapping[str, Markup]:
     )
     from kot_platypus.report.tables import list_families
     from kot_platypus.report.wording import select_kobest_pairs
-    from kot_platypus.results import ALL, BASE, TUNED
+    from kot_platypus.results.schema import ALL, BASE, TUNED
 
     figures = {}
     tested = {who: part for who, part in results.problems.items() if ALL in part.results}

@@ -56,7 +56,7 @@ def card(run: RunFolder, published: Published = None) -> None:
     """Print a run's model card (README.md for the Hub)."""
     from kot_platypus.report.card import render_card
     from kot_platypus.report.published import select_models
-    from kot_platypus.results import load_results
+    from kot_platypus.results.run import load_results
 
     require_file(run / "recipe.yaml", "RUN")
     models = select_models(published) if published else []

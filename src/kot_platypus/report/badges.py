@@ -6,7 +6,8 @@ from urllib.parse import quote
 
 from kot_platypus.recipe import METHOD_NAMES
 from kot_platypus.report.wording import format_count, name_base
-from kot_platypus.results import TUNED, RunResults
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import TUNED
 
 
 def list_badges(results: RunResults) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from kot_platypus.report.published import NUM_QUESTIONS, Figure, load_figures, was_cut
 from kot_platypus.report.wording import format_count, format_score, name_task
-from kot_platypus.results import KobestResults, KobestScore
+from kot_platypus.results.schema import KobestResults, KobestScore
 
 Standing = Literal[
     "comparable",

@@ -22,7 +22,8 @@ from kot_platypus.report.page import (
     write_command,
     write_eval_command,
 )
-from kot_platypus.results import TUNED, Protocol, RunResults
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import TUNED, Protocol
 
 _OWN_DATA = {
     "korean-cot": "KoT's own Korean chain-of-thought examples, CC BY 4.0",

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from kot_platypus.records import BosReading
 from kot_platypus.report.wording import MINUS, format_count, format_p, join_words, name_task
-from kot_platypus.results import Estimate, Part
+from kot_platypus.results.schema import Estimate, Part
 
 ALPHA = 0.05
 """Differences whose corrected p-value is below it are called shown."""

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from kot_platypus.records import Answer
 from kot_platypus.report.wording import name_condition
-from kot_platypus.results import AT_ONCE, TUNED, RunResults
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import AT_ONCE, TUNED
 
 NUM_DIFFERING, NUM_FAILED = 4, 2
 NUM_CHANGED = 3

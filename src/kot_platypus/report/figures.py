@@ -26,7 +26,7 @@ from kot_platypus.report.wording import (
     format_score_difference,
     name_task,
 )
-from kot_platypus.results import (
+from kot_platypus.results.schema import (
     ALL,
     BASE,
     TUNED,

@@ -10,7 +10,8 @@ from kot_platypus.report.wording import (
     name_condition,
     name_task,
 )
-from kot_platypus.results import TUNED, RunResults
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import TUNED
 
 NONE = "none"
 

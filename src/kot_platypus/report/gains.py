@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kot_platypus.report.wording import format_count, format_interval, format_points, name_task
-from kot_platypus.results import Estimate, Part, read_part
+from kot_platypus.results.schema import Estimate, Part, read_part
 
 _NAMES = {
     "direct": "direct",

@@ -10,7 +10,8 @@ from kot_platypus.report.wording import (
     name_task,
     select_kobest_pairs,
 )
-from kot_platypus.results import ALL, BASE, TUNED, RunResults
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import ALL, BASE, TUNED
 
 
 def list_limits(results: RunResults) -> list[str]:

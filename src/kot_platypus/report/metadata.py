@@ -10,7 +10,8 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from kot_platypus.recipe import Recipe
 from kot_platypus.report import tables, wording
-from kot_platypus.results import ALL, TUNED, KobestResults, KobestScore, RunResults
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import ALL, TUNED, KobestResults, KobestScore
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LICENCES = {"gemma": "gemma", "llama-2": "llama2", "polyglot-ko": "apache-2.0"}

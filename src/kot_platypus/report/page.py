@@ -23,7 +23,8 @@ from kot_platypus.report.figures import (
     render_figure,
 )
 from kot_platypus.report.limits import list_limits
-from kot_platypus.results import ALL, BASE, TUNED, RunResults
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import ALL, BASE, TUNED
 
 
 def render_page(results: RunResults, published: Sequence[str] = ()) -> str:

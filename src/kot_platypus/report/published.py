@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Literal
 
 from kot_platypus.errors import UsageError
-from kot_platypus.results import Part
+from kot_platypus.results.schema import Part
 
 ALL_MODELS = "all"
 Certainty = Literal["known", "inferred", "unknown"]

@@ -17,7 +17,7 @@ from kot_platypus.records import BosReading
 from kot_platypus.report.comparison import METRIC_NAMES, Key, list_keys
 from kot_platypus.report.published import NUM_QUESTIONS, Figure, load_figures, select_models
 from kot_platypus.report.wording import format_count, format_score, name_task
-from kot_platypus.results import Estimate, KobestScore, Part, read_part
+from kot_platypus.results.schema import Estimate, KobestScore, Part, read_part
 
 Line = tuple[Text, dict[int, Text]]
 """A label, and a cell for each number of shots."""

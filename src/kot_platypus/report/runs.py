@@ -20,7 +20,8 @@ from kot_platypus.report.wording import (
     join_words,
     select_kobest_pairs,
 )
-from kot_platypus.results import ALL, BASE, TUNED, KobestResults, RunResults, load_results
+from kot_platypus.results.run import RunResults, load_results
+from kot_platypus.results.schema import ALL, BASE, TUNED, KobestResults
 
 Kind = tuple[str, str]
 """The fingerprints of a task's protocol and data: scores of one kind may stand together."""

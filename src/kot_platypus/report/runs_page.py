@@ -33,7 +33,8 @@ from kot_platypus.report.runs import (
     tabulate_scores,
     write_headline,
 )
-from kot_platypus.results import ALL, BASE, TUNED, KobestResults, RunResults
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import ALL, BASE, TUNED, KobestResults
 
 
 def render_runs(runs: Sequence[Run], published: Sequence[str] = ()) -> str:

@@ -18,15 +18,8 @@ from kot_platypus.report.wording import (
     select_kobest_pairs,
     write_headline,
 )
-from kot_platypus.results import (
-    ALL,
-    BASE,
-    TUNED,
-    KobestResults,
-    RunResults,
-    load_results,
-    read_part,
-)
+from kot_platypus.results.run import RunResults, load_results
+from kot_platypus.results.schema import ALL, BASE, TUNED, KobestResults, read_part
 
 _FILES = {
     "report.html": "the report, with pictures",

@@ -19,15 +19,8 @@ from kot_platypus.report.wording import (
     name_task,
     select_kobest_pairs,
 )
-from kot_platypus.results import (
-    ALL,
-    BASE,
-    TUNED,
-    Difference,
-    Estimate,
-    KobestScore,
-    RunResults,
-)
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import ALL, BASE, TUNED, Difference, Estimate, KobestScore
 
 _COMMIT_CHARS = 12
 METRICS = ("macro_f1", "macro_f1_norm", "acc", "acc_norm")

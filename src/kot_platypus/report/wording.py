@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
-from kot_platypus.results import (
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import (
     ALL,
     AT_ONCE,
     BASE,
@@ -15,7 +16,6 @@ from kot_platypus.results import (
     Difference,
     Estimate,
     KobestDifference,
-    RunResults,
 )
 
 MINUS, NBSP = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"

@@ -1,0 +1,1 @@
+"""What evaluations found: below the stages, which write it, and the screens, which read it."""

@@ -1,0 +1,110 @@
+"""What a run folder says, read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from kot_platypus.artifacts import MANIFEST, read_jsonl, read_manifest
+from kot_platypus.errors import RunError
+from kot_platypus.recipe import Recipe, load_recipe
+from kot_platypus.records import Answer
+from kot_platypus.results.schema import (
+    BASE,
+    TUNED,
+    Comparison,
+    Difference,
+    KobestResults,
+    LogLine,
+    Part,
+    ProblemResults,
+    read_part,
+)
+from kot_platypus.verdicts import Verdict
+
+
+class RunResults(Part):
+    """Everything the report is made from. Absent parts are empty."""
+
+    recipe: Recipe
+    manifests: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Folder, relative to the run -> its manifest, in the order of the stages."""
+    losses: dict[str, tuple[LogLine, ...]] = Field(default_factory=dict)
+    problems: dict[str, ProblemResults] = Field(default_factory=dict)
+    answers: dict[str, tuple[Answer, ...]] = Field(default_factory=dict)
+    kobest: dict[str, KobestResults] = Field(default_factory=dict)
+    comparison: Comparison = Comparison()
+
+    @property
+    def data_counts(self) -> dict[str, Any]:
+        """How many examples the data stage made, by split, source and task."""
+        return dict(self.manifests.get("data", {}).get("counts", {}))
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The manifest of the main training."""
+        return self.manifests.get(f"train/{TUNED}", {})
+
+    @property
+    def contamination(self) -> Verdict | None:
+        """What a check of the main training's rows against benchmarks found, if there was one."""
+        found = self.training.get("contamination") or (self.audit or {}).get("contamination")
+        return Verdict.model_validate(found) if found else None
+
+    @property
+    def audit(self) -> dict[str, Any] | None:
+        """What the audit of the training rows counted; None in runs that had none."""
+        return self.manifests.get("audit")
+
+    def find_difference(self, b: str, a: str = TUNED) -> Difference | None:
+        """The paired comparison of ``a`` with ``b`` on the held-out problems."""
+        pairs = self.comparison.problems
+        return next((pair for pair in pairs if (pair.a, pair.b) == (a, b)), None)
+
+
+def load_results(run: Path) -> RunResults:
+    """Read a run folder. Raises RunError when it is none, DataError when a file is damaged."""
+    recipe = run / "recipe.yaml"
+    if not recipe.is_file():
+        raise RunError(
+            f"{run} has no recipe.yaml",
+            expected="the folder of a run",
+            hint="Type: kot run demo --out " + str(run),
+        )
+    problems = _find(run, "evaluate/*/problems/results.json")
+    comparison = run / "evaluate" / "comparison.json"
+    return RunResults(
+        recipe=load_recipe(str(recipe)),
+        manifests=_load_manifests(run),
+        losses={
+            path.parent.name: tuple(read_jsonl(path, LogLine))
+            for path in _find(run, "train/*/log.jsonl")
+        },
+        problems={path.parts[-3]: read_part(path, ProblemResults) for path in problems},
+        answers={
+            path.parts[-3]: tuple(read_jsonl(path, Answer))
+            for path in _find(run, "evaluate/*/problems/answers.jsonl")
+        },
+        kobest={
+            path.parts[-3]: read_part(path, KobestResults)
+            for path in _find(run, "evaluate/*/kobest/results.json")
+        },
+        comparison=read_part(comparison, Comparison) if comparison.exists() else Comparison(),
+    )
+
+
+def _load_manifests(run: Path) -> dict[str, dict[str, Any]]:
+    folders = ("data", "audit", "train/*", "merged", "evaluate/*/kobest", "evaluate/*/problems")
+    files = [file for folder in folders for file in _find(run, f"{folder}/{MANIFEST}")]
+    return {file.parent.relative_to(run).as_posix(): read_manifest(file.parent) for file in files}
+
+
+def _find(run: Path, pattern: str) -> list[Path]:
+    """Matching files: the untrained model's first, the tuned model's last."""
+    return sorted(run.glob(pattern), key=lambda path: (_place(path.relative_to(run)), path))
+
+
+def _place(path: Path) -> int:
+    return (BASE in path.parts) * -1 + (TUNED in path.parts)
