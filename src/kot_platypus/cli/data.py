@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -33,7 +33,7 @@ Rows = Annotated[
     Path, typer.Argument(metavar="FILE", help="Rows: JSONL, JSON, CSV, TSV or Parquet.")
 ]
 Against = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(help="kobest (dev and test), or a benchmark's file; repeatable."),
 ]
 
@@ -71,11 +71,11 @@ def build(
         bool, typer.Option("--estimate", help="Print what translating would cost; send nothing.")
     ] = False,
     budget: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=0, metavar="CHARACTERS", help="The most that may be paid for OUT in all."),
     ] = None,
     ledger: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Folder of paid translations; left out: in the cache, for all."),
     ] = None,
     engine: EngineName = "local",

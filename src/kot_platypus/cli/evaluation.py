@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,7 +65,7 @@ def evaluate(
     mode: Mode = "direct",
     protocol: ProtocolName = "polyglot",
     tasks: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Comma-separated; left out: all of the protocol's."),
     ] = None,
     num_fewshot: Annotated[str, typer.Option(help="Comma-separated.")] = ALL_SHOTS,
@@ -155,12 +155,12 @@ def lm_eval(
     model: ModelName = "gemma-3-270m",
     adapter: Adapter = None,
     num_fewshot: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(min=0, help="Shots before each question; left out: what a task says."),
     ] = None,
     limit: Limit = None,
     include_path: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="A folder with task files of your own."),
     ] = None,
     apply_chat_template: Annotated[
@@ -228,19 +228,19 @@ def compare(
         Path, typer.Argument(metavar="RUN_A", help="A folder of kot eval or kot run.")
     ],
     run_b: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Argument(metavar="RUN_B", help="Another: same protocol, data, questions."),
     ] = None,
     metric: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="macro_f1 (if left out), acc, acc_norm or macro_f1_norm."),
     ] = None,
     published: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(metavar="MODEL", help="Instead of RUN_B: published models, or all."),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--out", metavar="FILE.json", help="Write the figures as JSON too."),
     ] = None,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,26 +31,26 @@ def leaderboard(
         Path, typer.Argument(metavar="DIR", help="Runs, scores, and files of other harnesses.")
     ],
     protocol: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Only this one: its name, how that begins, or its fingerprint."),
     ] = None,
-    task: Annotated[Optional[str], typer.Option(help="Only this one.")] = None,  # noqa: UP045
+    task: Annotated[str | None, typer.Option(help="Only this one.")] = None,
     num_fewshot: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Only these numbers of shots, comma-separated."),
     ] = None,
     metric: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Only this one, or all; left out: each task's first (files: all)."),
     ] = None,
     sort: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             metavar="COLUMN", help="model, date, file or N-shot, within what is comparable."
         ),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--out", metavar="FILE", help="Write a page (.html) or rows (.json, .csv)."),
     ] = None,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Sets = Annotated[
-    Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+    list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe value; repeatable."),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. runs/demo.")]
@@ -26,7 +26,7 @@ ProtocolName = Annotated[
     typer.Option("--protocol", help="polyglot, polyglot-bos, ko-harness, lm-eval, or a YAML file."),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write; an interrupted one goes on.")]
-Adapter = Annotated[Optional[Path], typer.Option("--adapter", help="A PEFT adapter.")]  # noqa: UP045
+Adapter = Annotated[Path | None, typer.Option("--adapter", help="A PEFT adapter.")]
 Dtype = Annotated[
     str,
     typer.Option(
@@ -34,15 +34,15 @@ Dtype = Annotated[
     ),
 ]
 Limit = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option("--limit", min=1, help="Only the first N questions of each task."),
 ]
 KobestDir = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option("--kobest-dir", help="KoBEST's TSV files; `mini`: ours; left out: the Hub's."),
 ]
 BatchTokens = Annotated[
-    Optional[int],  # noqa: UP045
+    int | None,
     typer.Option(
         "--batch-tokens",
         min=1,

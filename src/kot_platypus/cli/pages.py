@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,18 +38,18 @@ PORT = 7860
 def show_app(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--data", help="Also the review page of what kot data build wrote here."),
     ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = PORT,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = LOOPBACK[0],
     browser: Annotated[bool, typer.Option(help="Whether to open a browser.")] = True,
     space: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--space", help="Write a folder for a Hugging Face Space instead."),
     ] = None,
     model_id: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option("--model-id", help="The model on the Hub that a Space takes, not a copy."),
     ] = None,
 ) -> None:

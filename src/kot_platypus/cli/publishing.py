@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -42,7 +42,7 @@ def publish(
         bool, typer.Option("--dry-run", help="Check and list everything; needs no network.")
     ] = False,
     allow: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(metavar="KIND", help="Let email, path, user or host pass; repeatable."),
     ] = None,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ Mode = Annotated[
     ),
 ]
 Problems = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+    Path | None,
     typer.Option(
         "--problems",
         help="Rows with source and target, instead of tasks.",
@@ -34,7 +34,7 @@ Problems = Annotated[
     ),
 ]
 Shots = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--shots", help="Worked examples before each question.", rich_help_panel=_COT),
 ]
 Samples = Annotated[
@@ -42,7 +42,7 @@ Samples = Annotated[
     typer.Option("--samples", min=1, help="Replies that vote.", rich_help_panel=_COT),
 ]
 Temperature = Annotated[
-    Optional[float],  # noqa: UP045
+    float | None,
     typer.Option(
         "--temperature",
         min=0,
@@ -54,7 +54,7 @@ MaxNewTokens = Annotated[
     int, typer.Option("--max-new-tokens", min=1, help="Of a reply.", rich_help_panel=_COT)
 ]
 TemplateName = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         "--template",
         help="Left out: the one that the model was trained with, else kot.",
@@ -66,7 +66,7 @@ Engine = Annotated[
     typer.Option("--engine", help="transformers (here) or openai.", rich_help_panel=_COT),
 ]
 BaseUrl = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option("--base-url", help="Of an OpenAI-compatible server.", rich_help_panel=_COT),
 ]
 AtOnce = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from kot_platypus.cli.options import RunFolder, example, require_file, require_n
 from kot_platypus.errors import DataError, UsageError
 
 Published = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(metavar="MODEL", help="Put published figures beside ours: models, or all."),
 ]
 
@@ -27,7 +27,7 @@ Published = Annotated[
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--out", metavar="FILE", help="Where the page goes; several runs need it."),
     ] = None,
     published: Published = None,
@@ -76,11 +76,11 @@ def chat(
         typer.Argument(metavar="FOLDER", help="A run folder, or a model of kot merge or train."),
     ],
     ask: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Answer one question and exit."),
     ] = None,
     compare: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(metavar="MODEL", help="Also ask another: base (the run's), a folder, an id."),
     ] = None,
     max_new_tokens: Annotated[

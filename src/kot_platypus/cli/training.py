@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kot_platypus.recipe import Recipe
 
 TrainingRows = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+    Path | None,
     typer.Option("--data", help="Your rows: JSONL, JSON, CSV or Parquet."),
 ]
 
@@ -34,7 +34,7 @@ TrainingRows = Annotated[
 def run(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--out", help="The run folder; left out: runs/RECIPE."),
     ] = None,
     overrides: Sets = None,
@@ -56,7 +56,7 @@ def run(
 @app.command(epilog=example("kot recipes", "kot recipes --show demo > mine.yaml"))
 def recipes(
     show: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Print one recipe in full, every default written out."),
     ] = None,
 ) -> None:
@@ -90,7 +90,7 @@ def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
     data: TrainingRows = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--out", help="Folder to write; an interrupted one goes on."),
     ] = None,
     overrides: Sets = None,
