@@ -20,15 +20,9 @@ from pydantic import Field
 
 from kot_platypus.artifacts import hash_value
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.history import (
-    Part,
-    Source,
-    format_date,
-    make_printable,
-    name_model,
-    parse_part,
-)
 from kot_platypus.records import PastScore
+from kot_platypus.results.collect import Part, Source, parse_part
+from kot_platypus.results.wording import format_date, make_printable, name_model
 
 OLD_PROTOCOL = "lm-eval 0.3 v{version} (prompts not said)"
 Z95 = 1.959963984540054
@@ -307,7 +301,7 @@ def _from_stderr(figure: _Figure, n: int | None) -> Interval | None:
     if figure.stderr == 0:  # all answers alike: no spread, which is not to say no doubt
         if n is None or figure.value not in (0, 1) or any(m in figure.metric for m in _UNBOUNDED):
             return None
-        from kot_platypus.evaluate.metrics import wilson_interval
+        from kot_platypus.results.metrics import wilson_interval
 
         return wilson_interval(round(figure.value * n), n), "wilson"
     reach = Z95 * figure.stderr
@@ -335,7 +329,7 @@ def measure_samples(results: Path, figure: _Figure) -> Interval | None:
     if not values:
         return None
 
-    from kot_platypus.evaluate.metrics import measure_accuracy, measure_f1
+    from kot_platypus.results.metrics import measure_accuracy, measure_f1
 
     is_pair = [
         isinstance(v, list) and len(v) == 2 and all(isinstance(i, int) and i >= 0 for i in v)

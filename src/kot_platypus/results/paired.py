@@ -11,14 +11,14 @@ from scipy.optimize import brentq
 from scipy.stats import binomtest
 
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.metrics import (
+from kot_platypus.records import Sample
+from kot_platypus.results.metrics import (
     NUM_RESAMPLES,
     UNPARSED,
     Z95,
     compute_macro_f1,
     compute_plain_f1,
 )
-from kot_platypus.records import Sample
 
 METRICS = {
     "macro_f1": "pred",

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kot_platypus.artifacts import read_json, read_jsonl, write_json
 from kot_platypus.errors import DataError, UsageError
-from kot_platypus.evaluate.paired import METRICS, compare_paired, compare_samples, group_samples
 from kot_platypus.records import Answer, BosReading, Sample
+from kot_platypus.results.paired import METRICS, compare_paired, compare_samples, group_samples
 
 
 def compare_models(folder: Path, *, tuned: str = "cot") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kot_platypus.artifacts import MANIFEST, hash_value, read_json, read_manifest
 from kot_platypus.errors import DataError, KotError
-from kot_platypus.models import EMBEDDED_MODEL
 from kot_platypus.records import PastScore, SkippedFile
+from kot_platypus.results.wording import format_date, make_printable, name_model
 
 RESULTS = "results.json"
 PROBLEMS_PROTOCOL = "held-out problems"
@@ -192,42 +191,12 @@ def _name_in_run(run: Path, who: str) -> str:
     return name if who == "cot" else f"{name}, {who}"
 
 
-def name_model(name: str) -> str:
-    """A Hub id as it is, a local path without its folders: these are nobody else's business.
-
-    A folder of the Hub's cache, or of ours, goes by the model's id.
-    """
-    local = name.startswith(("/", ".", "~")) or "\\" in name
-    if not local:
-        return name
-    path = PurePath(name.replace("\\", "/"))
-    if path.parent.name == "snapshots":
-        return path.parent.parent.name.removeprefix("models--").replace("--", "/")
-    return re.sub(rf"^({EMBEDDED_MODEL})-[0-9a-f]{{12}}$", r"\1", path.name)
-
-
-def name_subject(model: Path, adapter: Path | None = None) -> str:
-    """What to call a model folder, with the adapter on top."""
-    parts = [model, adapter] if adapter else [model]
-    return make_printable(" + ".join(name_model(str(part.absolute())) for part in parts))
-
-
-def make_printable(text: object) -> str:
-    """One line of a file's text, without what could steer a terminal."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
-
-
-def format_date(when: datetime) -> str:
-    """A time in UTC to the minute, which sorts as text."""
-    return when.strftime("%Y-%m-%d %H:%M")
-
-
 # --- reading -----------------------------------------------------------------------------------
 
 
 def _read_file(source: Source) -> list[PastScore]:
     """The scores of a file of any known kind. Raises DataError saying why there are none."""
-    from kot_platypus.evaluate.foreign import read_lm_eval, read_old_harness
+    from kot_platypus.results.lm_eval import read_lm_eval, read_old_harness
 
     if source.path.stat().st_size > _MAX_BYTES:
         raise _refuse(f"larger than {_MAX_BYTES >> 20} MiB")

@@ -6,18 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.report.wording import (
+from kot_platypus.report.sentences import name_base, write_details, write_headline
+from kot_platypus.results.run import RunResults, load_results
+from kot_platypus.results.schema import Estimate
+from kot_platypus.results.wording import (
     format_interval,
     format_p,
     format_points,
     format_score_difference,
     format_seconds,
-    name_base,
-    write_details,
-    write_headline,
 )
-from kot_platypus.results.run import RunResults, load_results
-from kot_platypus.results.schema import Estimate
 
 
 def with_differences(results: RunResults, base: float, answer: float) -> RunResults:

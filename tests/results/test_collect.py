@@ -14,14 +14,15 @@ from lm_eval import evaluator, simple_evaluate
 from lm_eval.loggers import EvaluationTracker
 
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.foreign import Z95
-from kot_platypus.evaluate.history import gather_scores, name_model
-from kot_platypus.evaluate.metrics import measure_f1, wilson_interval
 from kot_platypus.records import PastScore
-from tests.evaluate.foreign_files import QUESTIONS, write_old_harness
+from kot_platypus.results.collect import gather_scores
+from kot_platypus.results.lm_eval import Z95
+from kot_platypus.results.metrics import measure_f1, wilson_interval
+from kot_platypus.results.wording import name_model
 from tests.evaluate.lm_eval_tasks import NUM_DOCUMENTS, open_manager, write_tasks
 from tests.evaluation_builder import write_evaluation
 from tests.report.run_builder import SHOTS, TASKS, write, write_run
+from tests.results.foreign_files import QUESTIONS, write_old_harness
 
 UTILS = """
 from sklearn.metrics import f1_score

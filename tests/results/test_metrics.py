@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
-from kot_platypus.evaluate.metrics import (
+from kot_platypus.records import Sample
+from kot_platypus.results.metrics import (
     UNPARSED,
     compute_macro_f1,
     count_pairs,
@@ -15,7 +16,6 @@ from kot_platypus.evaluate.metrics import (
     summarise_samples,
     wilson_interval,
 )
-from kot_platypus.records import Sample
 
 Z2 = 1.959963984540054**2
 

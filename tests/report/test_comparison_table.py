@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from kot_platypus.report.comparison import PairedRow, comparison_table, write_verdict
+from kot_platypus.report.comparison_table import PairedRow, comparison_table, write_verdict
 
 
 def make_row(task: str = "copa", num_fewshot: int = 0, **changes: Any) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kot_platypus.report.wording import format_count, format_interval, format_points, name_task
 from kot_platypus.results.schema import Estimate, Part, read_part
+from kot_platypus.results.wording import format_count, format_interval, format_points, name_task
 
 _NAMES = {
     "direct": "direct",

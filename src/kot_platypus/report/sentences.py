@@ -1,9 +1,7 @@
-"""Figures as text, and the sentences that follow from them. Nothing here looks at a file."""
+"""The sentences that follow from a run's figures, and what its models are called in them."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
@@ -13,76 +11,24 @@ from kot_platypus.results.schema import (
     AT_ONCE,
     BASE,
     TUNED,
+    ChoiceDifference,
     Difference,
     Estimate,
-    KobestDifference,
+)
+from kot_platypus.results.wording import (
+    NBSP,
+    format_count,
+    format_interval,
+    format_p,
+    format_percent,
+    format_points,
 )
 
-MINUS, NBSP = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
-TASK_NAMES = {
-    "copa": "COPA",
-    "hellaswag": "HellaSwag",
-    "boolq": "BoolQ",
-    "sentineg": "SentiNeg",
-    "wic": "WiC",
-}
 _TARGETS = {
     "rationale_answer": "chain of thought",
     "rationale": "rationale only",
     "answer": "answers only",
 }
-
-# --- figures -----------------------------------------------------------------------------------
-
-
-def format_count(value: float) -> str:
-    """12345 -> ``12,345``."""
-    return f"{value:,.0f}"
-
-
-def format_percent(value: float) -> str:
-    """0.545 -> ``54.5%``."""
-    return f"{100 * value:.1f}%"
-
-
-def format_points(value: float) -> str:
-    """A difference of two shares in percentage points: 0.095 -> ``+9.5``."""
-    return _signed(100 * value, 1)
-
-
-def format_score(value: float) -> str:
-    """An F1 or accuracy as benchmark tables print it: 0.54321 -> ``0.5432``."""
-    return f"{value:.4f}"
-
-
-def format_score_difference(value: float) -> str:
-    """A difference of two scores: 0.0123 -> ``+0.0123``."""
-    return _signed(value, 4)
-
-
-def format_p(value: float | None) -> str:
-    """A p-value to three decimals, never ``0.000``."""
-    if value is None or math.isnan(value):
-        return "\N{EN DASH}"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def format_seconds(value: float) -> str:
-    """Seconds as a person would say them: ``48 s``, ``12 min 5 s``, ``3 h 20 min``."""
-    seconds = round(value)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-
-
-def _signed(value: float, decimals: int) -> str:
-    text = f"{abs(value):.{decimals}f}"
-    if float(text) == 0:
-        return text
-    return ("+" if value > 0 else MINUS) + text
-
 
 # --- names -------------------------------------------------------------------------------------
 
@@ -100,11 +46,6 @@ def name_condition(recipe: Recipe, who: str) -> str:
     if who == AT_ONCE:
         return "no rationale"  # short: it labels a row of a picture
     return _TARGETS.get(recipe.train.target if who == TUNED else who, who)
-
-
-def name_task(task: str) -> str:
-    """``copa`` -> ``COPA``."""
-    return TASK_NAMES.get(task, task)
 
 
 def name_benchmark(recipe: Recipe) -> str:
@@ -227,7 +168,7 @@ def write_kobest_sentence(results: RunResults) -> str:
 
 def select_kobest_pairs(
     results: RunResults, metric: str = "macro_f1"
-) -> tuple[KobestDifference, ...]:
+) -> tuple[ChoiceDifference, ...]:
     """The comparisons of the tuned model with the base model on one metric, in file order."""
     return tuple(
         pair
@@ -236,28 +177,8 @@ def select_kobest_pairs(
     )
 
 
-def join_words(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
-
-
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def format_interval(estimate: Estimate, kind: str) -> str:
-    """An interval's ends, by kind: ``percent``, ``points``, ``score`` or ``score_difference``."""
-    form = {
-        "percent": format_percent,
-        "points": format_points,
-        "score": format_score,
-        "score_difference": format_score_difference,
-    }[kind]
-    low, high = (form(end) for end in estimate.ci95)
-    # A dash between signed numbers would read as a minus.
-    is_signed = kind in ("points", "score_difference") or MINUS in low
-    return f"{low} to {high}" if is_signed else f"{low.rstrip('%')}\N{EN DASH}{high}"
 
 
 def describe_audit(results: RunResults) -> str:

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kot_platypus.records import BosReading
-from kot_platypus.report.wording import MINUS, format_count, format_p, join_words, name_task
 from kot_platypus.results.schema import Estimate, Part
+from kot_platypus.results.wording import MINUS, format_count, format_p, join_words, name_task
 
 ALPHA = 0.05
 """Differences whose corrected p-value is below it are called shown."""

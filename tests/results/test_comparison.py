@@ -9,9 +9,9 @@ from rich.console import Console
 
 from kot_platypus.artifacts import write_json, write_jsonl
 from kot_platypus.errors import DataError, UsageError
-from kot_platypus.evaluate.comparison import compare_evaluations, compare_models
 from kot_platypus.records import Answer
-from kot_platypus.report.comparison import comparison_table
+from kot_platypus.report.comparison_table import comparison_table
+from kot_platypus.results.comparison import compare_evaluations, compare_models
 
 from ..evaluation_builder import make_samples, write_evaluation
 

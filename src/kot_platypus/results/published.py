@@ -63,7 +63,7 @@ class Figure(Part):
 @cache
 def load_figures() -> tuple[Figure, ...]:
     """All published figures, in the file's order."""
-    text = (files("kot_platypus.report") / "published.json").read_text(encoding="utf-8")
+    text = (files("kot_platypus.results") / "published.json").read_text(encoding="utf-8")
     facts = json.loads(text)
     return tuple(
         _mark_figure(
