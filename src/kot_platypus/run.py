@@ -374,7 +374,7 @@ def _answer(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
 
 
 def _compare(folder: Path) -> None:
-    from kot_platypus.evaluate.comparison import compare_models
+    from kot_platypus.results.comparison import compare_models
 
     compare_models(folder, tuned="cot")
 

@@ -307,7 +307,7 @@ def test_changes_fence_whatever_was_written():
 def test_table_fits_a_terminal(subject, questions, tmp_path):
     from rich.console import Console
 
-    from kot_platypus.report.gains import gains_table
+    from kot_platypus.report.reasoning_table import gains_table
 
     evaluate_reasoning(tmp_path / "out", subject, [*questions, *OPEN], DRAWN)
     console = Console(width=80, record=True, file=StringIO())

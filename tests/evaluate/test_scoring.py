@@ -22,7 +22,6 @@ from kot_platypus.evaluate import scoring
 from kot_platypus.evaluate.choices import make_sample
 from kot_platypus.evaluate.encoding import EncodedRequest, encode_question
 from kot_platypus.evaluate.forest import build_forest, split_by_prefix
-from kot_platypus.evaluate.metrics import summarise_samples
 from kot_platypus.evaluate.protocols import build_questions, load_protocol
 from kot_platypus.evaluate.scoring import (
     Scorer,
@@ -32,6 +31,7 @@ from kot_platypus.evaluate.scoring import (
 from kot_platypus.evaluate.store import QuestionScores
 from kot_platypus.evaluate.tasks import load_task
 from kot_platypus.records import Request
+from kot_platypus.results.metrics import summarise_samples
 
 SLOW = 10
 """Goldens with at least so many shots, or of the whole task, are marked slow."""

@@ -10,9 +10,9 @@ import pytest
 
 from kot_platypus.report.figures import SERIES
 from kot_platypus.report.page import mark_korean, render_page
-from kot_platypus.report.published import list_models
 from kot_platypus.report.runs import load_runs
 from kot_platypus.report.runs_page import render_runs
+from kot_platypus.results.published import list_models
 from kot_platypus.results.run import load_results
 
 TEXT = ("ink", "muted", "base", "tuned", "other", "right", "wrong", *SERIES)

@@ -11,9 +11,9 @@ import pytest
 from kot_platypus.report.beside import STANDINGS, Ours, describe_questions, judge, put_beside
 from kot_platypus.report.card import render_card
 from kot_platypus.report.page import list_ours, render_page
-from kot_platypus.report.published import NUM_QUESTIONS, list_models, load_figures
+from kot_platypus.results.published import NUM_QUESTIONS, list_models, load_figures
 from kot_platypus.results.run import RunResults, load_results
-from kot_platypus.results.schema import KobestResults
+from kot_platypus.results.schema import ChoiceResults
 
 from .run_builder import estimate, write, write_run
 
@@ -39,7 +39,7 @@ def make_scores(model: str, protocol: str = "polyglot", n: int | None = None) ->
 
 
 def make_ours(**changes: Any) -> list[Ours]:
-    return [Ours("ours", True, KobestResults.model_validate(make_scores(OURS, **changes)))]
+    return [Ours("ours", True, ChoiceResults.model_validate(make_scores(OURS, **changes)))]
 
 
 def test_the_prompts_with_bos_are_another_protocol_than_the_published_one() -> None:

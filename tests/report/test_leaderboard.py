@@ -25,8 +25,8 @@ from kot_platypus.report.leaderboard import (
 )
 from kot_platypus.report.leaderboard_page import render_leaderboard
 from tests.browser import find_chromium
-from tests.evaluate.foreign_files import write_old_harness
 from tests.report.test_page import parse
+from tests.results.foreign_files import write_old_harness
 
 ATTACK = "<img src=x onerror=alert(1)>"
 

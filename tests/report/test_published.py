@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import kot_platypus.report
+import kot_platypus.results
 from kot_platypus.errors import DataError, UsageError
-from kot_platypus.report.published import Figure, list_models, load_figures, select_models
 from kot_platypus.report.published_table import gather_published, published_table
+from kot_platypus.results.published import Figure, list_models, load_figures, select_models
 
 from ..evaluation_builder import write_evaluation
 
@@ -38,7 +38,7 @@ def render(facts: dict[str, Any], width: int = 80) -> str:
 
 
 def test_shipped_figures_are_the_shared_ones(shared):
-    shipped = Path(kot_platypus.report.__file__).with_name("published.json")
+    shipped = Path(kot_platypus.results.__file__).with_name("published.json")
     assert shipped.read_bytes() == (shared / "published.json").read_bytes()
 
 

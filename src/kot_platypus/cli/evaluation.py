@@ -265,8 +265,8 @@ def compare(
 
 
 def _compare_pair(run_a: Path, run_b: Path, metric: str) -> tuple[Facts, RenderableType]:
-    from kot_platypus.evaluate.comparison import compare_evaluations
-    from kot_platypus.report.comparison import comparison_table
+    from kot_platypus.report.comparison_table import comparison_table
+    from kot_platypus.results.comparison import compare_evaluations
     from kot_platypus.run import find_evaluation
 
     facts = compare_evaluations(find_evaluation(run_a), find_evaluation(run_b), metric)

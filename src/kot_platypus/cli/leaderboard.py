@@ -60,8 +60,8 @@ def leaderboard(
         raise UsageError(
             f"--out {out}", expected=f"a name with {', '.join(_SUFFIXES)}", hint="Rename it."
         )
-    from kot_platypus.evaluate.history import gather_scores
     from kot_platypus.report.leaderboard import leaderboard_table, make_blocks, select_scores
+    from kot_platypus.results.collect import gather_scores
 
     shots = parse_counts("--num-fewshot", num_fewshot) if num_fewshot else None
     found, skipped = gather_scores(folder)

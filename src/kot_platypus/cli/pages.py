@@ -133,8 +133,8 @@ def draw_figures(results: RunResults) -> Mapping[str, Markup]:
         draw_shots,
         render_figure,
     )
+    from kot_platypus.report.sentences import select_kobest_pairs
     from kot_platypus.report.tables import list_families
-    from kot_platypus.report.wording import select_kobest_pairs
     from kot_platypus.results.schema import ALL, BASE, TUNED
 
     figures = {}
@@ -201,7 +201,7 @@ def list_steps(run: Path, results: RunResults) -> Sequence[ShownStep]:
     """The steps of a run that leave a folder, and how far each is."""
     from kot_platypus.app.markup import name_model
     from kot_platypus.app.page import ShownStep
-    from kot_platypus.report.wording import format_seconds
+    from kot_platypus.results.wording import format_seconds
     from kot_platypus.run import plan_steps
 
     shown = []

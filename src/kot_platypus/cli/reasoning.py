@@ -135,7 +135,7 @@ def evaluate_cot(
     with hold_folder(out):
         evaluate_reasoning(out, subject, asked, how, about_data=about)
     if is_main_process():
-        from kot_platypus.report.gains import gains_table
+        from kot_platypus.report.reasoning_table import gains_table
 
         print_screen(gains_table(out))
         print(out / "changes.md", out / "results.json", sep="\n")

@@ -55,7 +55,7 @@ def report(
 def card(run: RunFolder, published: Published = None) -> None:
     """Print a run's model card (README.md for the Hub)."""
     from kot_platypus.report.card import render_card
-    from kot_platypus.report.published import select_models
+    from kot_platypus.results.published import select_models
     from kot_platypus.results.run import load_results
 
     require_file(run / "recipe.yaml", "RUN")

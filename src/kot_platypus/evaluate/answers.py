@@ -9,12 +9,12 @@ from typing import Any
 from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_json, write_jsonl
 from kot_platypus.evaluate.asking import Asked, Way, build_prompt, complete_output, normalise_answer
 from kot_platypus.evaluate.generation import Settings, TextStore, generate_texts
-from kot_platypus.evaluate.metrics import wilson_interval
 from kot_platypus.evaluate.store import FORMAT
 from kot_platypus.evaluate.subjects import LocalModel
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example
+from kot_platypus.results.metrics import wilson_interval
 
 
 def answer_problems(

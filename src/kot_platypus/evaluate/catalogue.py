@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from kot_platypus.artifacts import MANIFEST, Stage, describe_machine, write_json, write_text
 from kot_platypus.errors import DataError, ModelError, require_extra
-from kot_platypus.evaluate.history import name_subject
 from kot_platypus.evaluate.store import FORMAT, RequestStore, make_model_key
 from kot_platypus.evaluate.task_files import hash_task_files
 from kot_platypus.models import fingerprint_model, resolve_device, resolve_dtype
 from kot_platypus.processes import ask_main, is_main_process
 from kot_platypus.progress import show_status
+from kot_platypus.results.wording import name_subject
 
 if TYPE_CHECKING:
     from lm_eval.api.group import Group

@@ -17,8 +17,6 @@ from kot_platypus.artifacts import (
     write_jsonl,
 )
 from kot_platypus.evaluate.beginnings import BOS_KEY, measure_bos, read_bos
-from kot_platypus.evaluate.history import name_subject
-from kot_platypus.evaluate.metrics import count_ties, summarise_samples
 from kot_platypus.evaluate.protocols import Protocol, build_questions, load_data, load_protocol
 from kot_platypus.evaluate.store import FORMAT, QuestionScores, ScoreStore, make_model_key
 from kot_platypus.evaluate.tasks import TaskData
@@ -40,6 +38,8 @@ from kot_platypus.processes import (
 from kot_platypus.progress import console, show_progress
 from kot_platypus.recipe import EvaluateSection
 from kot_platypus.records import Question, Request, Sample
+from kot_platypus.results.metrics import count_ties, summarise_samples
+from kot_platypus.results.wording import name_subject
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from kot_platypus.evaluate.metrics import UNPARSED, measure_accuracy, measure_f1
-from kot_platypus.evaluate.paired import compare_f1, compare_paired
 from kot_platypus.records import Attempt, Judged, Outcome
+from kot_platypus.results.metrics import UNPARSED, measure_accuracy, measure_f1
+from kot_platypus.results.paired import compare_f1, compare_paired
 
 ALL = "all"
 WAYS = ("cot", "cot_scored", "direct")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kot_platypus.artifacts import hash_value
 from kot_platypus.evaluate.generation import Engine
-from kot_platypus.evaluate.history import name_subject
 from kot_platypus.evaluate.store import make_model_key
 from kot_platypus.models import (
     fingerprint_model,
@@ -19,6 +18,7 @@ from kot_platypus.models import (
     resolve_device,
     resolve_dtype,
 )
+from kot_platypus.results.wording import name_subject
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

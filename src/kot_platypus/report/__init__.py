@@ -20,7 +20,7 @@ def write_report(run: Path, published: str | None = None) -> None:
     from kot_platypus.artifacts import write_text
     from kot_platypus.report.card import render_card
     from kot_platypus.report.page import render_page
-    from kot_platypus.report.published import select_models
+    from kot_platypus.results.published import select_models
     from kot_platypus.results.run import load_results
 
     models = select_models(published) if published else []
@@ -36,9 +36,9 @@ def write_runs(runs: Sequence[Path], out: Path, published: str | None = None) ->
     """
     from kot_platypus.artifacts import write_text
     from kot_platypus.report.page import render_page
-    from kot_platypus.report.published import select_models
     from kot_platypus.report.runs import load_runs
     from kot_platypus.report.runs_page import render_runs
+    from kot_platypus.results.published import select_models
     from kot_platypus.results.run import load_results
 
     models = select_models(published) if published else []

@@ -5,9 +5,10 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from kot_platypus.recipe import METHOD_NAMES
-from kot_platypus.report.wording import format_count, name_base
+from kot_platypus.report.sentences import name_base
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import TUNED
+from kot_platypus.results.wording import format_count
 
 
 def list_badges(results: RunResults) -> list[tuple[str, str]]:

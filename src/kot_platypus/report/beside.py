@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from string import ascii_lowercase
 from typing import Literal, NamedTuple
 
-from kot_platypus.report.published import NUM_QUESTIONS, Figure, load_figures, was_cut
-from kot_platypus.report.wording import format_count, format_score, name_task
-from kot_platypus.results.schema import KobestResults, KobestScore
+from kot_platypus.results.published import NUM_QUESTIONS, Figure, load_figures, was_cut
+from kot_platypus.results.schema import ChoiceResults, ChoiceScore
+from kot_platypus.results.wording import format_count, format_score, name_task
 
 Standing = Literal[
     "comparable",
@@ -40,7 +40,7 @@ class Ours(NamedTuple):
     name: str
     is_ours: bool
     """Trained here, rather than the base model."""
-    part: KobestResults
+    part: ChoiceResults
 
 
 class Cell(NamedTuple):
@@ -115,7 +115,7 @@ def judge(figure: Figure, ours: Iterable[Ours]) -> Standing:
     return "comparable" if figure.protocol_certainty == "known" else "comparable, inferred"
 
 
-def _count_questions(part: KobestResults, task: str) -> set[int]:
+def _count_questions(part: ChoiceResults, task: str) -> set[int]:
     return {score.n for score in part.results.get(task, {}).values()}
 
 
@@ -209,7 +209,7 @@ def _row(
     )
 
 
-def _own_cell(score: KobestScore | None, ladder: tuple[str, ...]) -> Cell | None:
+def _own_cell(score: ChoiceScore | None, ladder: tuple[str, ...]) -> Cell | None:
     if score is None:
         return None
     value = format_score(score.macro_f1.value)

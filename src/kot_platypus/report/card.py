@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from kot_platypus.errors import UsageError
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import METHOD_NAMES, SourceSection
-from kot_platypus.report import funnel, tables, wording
+from kot_platypus.report import funnel, sentences, tables
 from kot_platypus.report.badges import list_badges, write_badge
 from kot_platypus.report.beside import describe_questions, put_beside
 from kot_platypus.report.limits import list_limits
@@ -22,6 +22,7 @@ from kot_platypus.report.page import (
     write_command,
     write_eval_command,
 )
+from kot_platypus.results import wording
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import TUNED, Protocol
 
@@ -69,9 +70,9 @@ def render_card(
         base=tables.name_hub_model(recipe),
         base_link=find_hub_model(recipe),
         method=METHOD_NAMES[recipe.train.method],
-        benchmark=wording.name_benchmark(recipe),
-        headline=wording.write_headline(results),
-        details=wording.write_details(results),
+        benchmark=sentences.name_benchmark(recipe),
+        headline=sentences.write_headline(results),
+        details=sentences.write_details(results),
         settings=tables.tabulate_settings(recipe),
         scores=tables.tabulate_scores(results),
         metrics=tables.tabulate_metrics(results),
@@ -79,7 +80,7 @@ def render_card(
         protocol=_find_protocol(results),
         problems=tables.tabulate_problems(results),
         differences=tables.tabulate_differences(results),
-        pairs=wording.select_kobest_pairs(results),
+        pairs=sentences.select_kobest_pairs(results),
         p_value=wording.format_p,
         signed=wording.format_score_difference,
         snippet=fence(_write_snippet(results, prompt), "python"),
@@ -92,7 +93,7 @@ def render_card(
         questions=describe_questions(ours, [table.task for table in beside.tables]),
         cut=funnel.tabulate_losses(results),
         data=[describe_source(source) for source in recipe.data.sources],
-        audit=wording.describe_audit(results),
+        audit=sentences.describe_audit(results),
         counts=tables.tabulate_data(results),
         limits=list_limits(results),
     ) + "\n"  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kot_platypus.records import Answer
-from kot_platypus.report.wording import name_condition
+from kot_platypus.report.sentences import name_condition
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import AT_ONCE, TUNED
 

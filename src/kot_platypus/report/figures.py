@@ -19,22 +19,22 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from kot_platypus.report.funnel import Bar
-from kot_platypus.report.wording import (
+from kot_platypus.results.schema import (
+    ALL,
+    BASE,
+    TUNED,
+    ChoiceDifference,
+    ChoiceResults,
+    Estimate,
+    LogLine,
+    ProblemResults,
+)
+from kot_platypus.results.wording import (
     MINUS,
     format_count,
     format_percent,
     format_score_difference,
     name_task,
-)
-from kot_platypus.results.schema import (
-    ALL,
-    BASE,
-    TUNED,
-    Estimate,
-    KobestDifference,
-    KobestResults,
-    LogLine,
-    ProblemResults,
 )
 
 WIDTHS_IN = {"wide": 7.0, "narrow": 3.55}
@@ -141,7 +141,7 @@ def draw_accuracies(
     return draw
 
 
-def draw_differences(pairs: Mapping[str, Sequence[KobestDifference]]) -> Draw:
+def draw_differences(pairs: Mapping[str, Sequence[ChoiceDifference]]) -> Draw:
     """A forest plot: tuned minus base, a row a task and number of shots, zero in the middle.
 
     ``pairs`` are by model. One model's differences are printed too; several stand in one row.
@@ -156,7 +156,7 @@ def draw_differences(pairs: Mapping[str, Sequence[KobestDifference]]) -> Draw:
 def _draw_forest(
     width_in: float,
     keys: Sequence[tuple[str, int]],
-    pairs: Mapping[str, Sequence[KobestDifference]],
+    pairs: Mapping[str, Sequence[ChoiceDifference]],
 ) -> Figure:
     tasks = list(dict.fromkeys(task for task, _ in keys))
     apart = 1 + 0.5 * (len(pairs) - 1)
@@ -182,7 +182,7 @@ def _draw_forest(
     return figure
 
 
-def draw_shots(kobest: dict[str, KobestResults], tasks: Sequence[str]) -> Draw:
+def draw_shots(kobest: dict[str, ChoiceResults], tasks: Sequence[str]) -> Draw:
     """Small multiples: macro F1 over the number of shots, one panel a task."""
 
     def draw(width_in: float) -> Figure:
@@ -205,7 +205,7 @@ def draw_shots(kobest: dict[str, KobestResults], tasks: Sequence[str]) -> Draw:
     return draw
 
 
-def _draw_shots_panel(axes: Any, kobest: dict[str, KobestResults], task: str) -> None:
+def _draw_shots_panel(axes: Any, kobest: dict[str, ChoiceResults], task: str) -> None:
     shots = sorted({s for part in kobest.values() for s in part.results.get(task, {})})
     for place, (who, part) in enumerate(kobest.items()):
         scores = part.results.get(task, {})

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from kot_platypus.report.wording import (
-    format_count,
-    format_percent,
-    name_condition,
-    name_task,
-)
+from kot_platypus.report.sentences import name_condition
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import TUNED
+from kot_platypus.results.wording import format_count, format_percent, name_task
 
 NONE = "none"
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from kot_platypus.errors import UsageError
 from kot_platypus.records import PastScore, SkippedFile
-from kot_platypus.report.wording import format_count, name_task
+from kot_platypus.results.wording import format_count, name_task
 
 MAIN_METRICS = ("macro_f1", "f1", "acc", "exact_match")
 ALL = "all"

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from kot_platypus.recipe import Recipe
-from kot_platypus.report.wording import (
-    format_count,
-    format_interval,
-    name_condition,
-    name_task,
-    select_kobest_pairs,
-)
+from kot_platypus.report.sentences import name_condition, select_kobest_pairs
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import ALL, BASE, TUNED
+from kot_platypus.results.wording import format_count, format_interval, name_task
 
 
 def list_limits(results: RunResults) -> list[str]:

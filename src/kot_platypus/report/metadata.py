@@ -9,9 +9,10 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 
 from kot_platypus.recipe import Recipe
-from kot_platypus.report import tables, wording
+from kot_platypus.report import sentences, tables
+from kot_platypus.results import wording
 from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import ALL, TUNED, KobestResults, KobestScore
+from kot_platypus.results.schema import ALL, TUNED, ChoiceResults, ChoiceScore
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _LICENCES = {"gemma": "gemma", "llama-2": "llama2", "polyglot-ko": "apache-2.0"}
@@ -66,9 +67,9 @@ def _list_kobest(results: RunResults) -> Iterator[Any]:
 
 
 def _kobest_result(
-    recipe: Recipe, part: KobestResults, task: str, shots: int, score: KobestScore, metric: str
+    recipe: Recipe, part: ChoiceResults, task: str, shots: int, score: ChoiceScore, metric: str
 ) -> Any:
-    benchmark = wording.name_benchmark(recipe)
+    benchmark = sentences.name_benchmark(recipe)
     metric_type, name = _METRICS[metric]
     estimate = getattr(score, metric)
     return EvalResult(

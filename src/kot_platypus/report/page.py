@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kot_platypus.recipe import Recipe, list_recipes, load_recipe
-from kot_platypus.report import examples, funnel, tables, wording
+from kot_platypus.report import examples, funnel, sentences, tables
 from kot_platypus.report.badges import list_badges
 from kot_platypus.report.beside import Ours, describe_questions, put_beside
 from kot_platypus.report.figures import (
@@ -23,6 +23,7 @@ from kot_platypus.report.figures import (
     render_figure,
 )
 from kot_platypus.report.limits import list_limits
+from kot_platypus.results import wording
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import ALL, BASE, TUNED
 
@@ -76,11 +77,11 @@ def _collect(results: RunResults, published: Sequence[str]) -> dict[str, Any]:
     return {
         "recipe": recipe,
         "described": describe_recipe(recipe),
-        "base": wording.name_base(recipe),
-        "benchmark": wording.name_benchmark(recipe),
-        "headline": wording.write_headline(results),
-        "details": wording.write_details(results),
-        "names": {who: wording.name_condition(recipe, who) for who in everyone},
+        "base": sentences.name_base(recipe),
+        "benchmark": sentences.name_benchmark(recipe),
+        "headline": sentences.write_headline(results),
+        "details": sentences.write_details(results),
+        "names": {who: sentences.name_condition(recipe, who) for who in everyone},
         "tested": list(results.problems),
         "figures": _draw_figures(results),
         "problems": tables.tabulate_problems(results),
@@ -92,18 +93,18 @@ def _collect(results: RunResults, published: Sequence[str]) -> dict[str, Any]:
         "metrics": tables.tabulate_metrics(results),
         "metric_names": tables.METRICS,
         "protocol": next((part.protocol for part in results.kobest.values()), None),
-        "pairs": wording.select_kobest_pairs(results),
+        "pairs": sentences.select_kobest_pairs(results),
         "p_value": wording.format_p,
         "signed": wording.format_score_difference,
         "beside": beside if beside and beside.tables else None,
         "questions": describe_questions(ours, [t.task for t in beside.tables] if beside else []),
         "badges": list_badges(results),
         "losses": list(results.losses),
-        "training_names": [wording.name_condition(recipe, who) for who in results.losses],
+        "training_names": [sentences.name_condition(recipe, who) for who in results.losses],
         "tokens": funnel.tabulate_tokens(results),
         "cut": funnel.tabulate_losses(results),
         "data": tables.tabulate_data(results),
-        "audit": wording.describe_audit(results),
+        "audit": sentences.describe_audit(results),
         "checks": funnel.tabulate_checks(results),
         "benchmarks": results.contamination.benchmarks if results.contamination else (),
         "settings": tables.tabulate_settings(recipe),
@@ -152,7 +153,7 @@ def _draw_figures(results: RunResults) -> dict[str, Markup]:
     """Every picture the run has figures for, by name."""
     figures = {}
     names = {
-        who: wording.name_condition(results.recipe, who)
+        who: sentences.name_condition(results.recipe, who)
         for who in [*results.problems, *results.losses]
     }
     tested = {who: part for who, part in results.problems.items() if ALL in part.results}
@@ -165,10 +166,10 @@ def _draw_figures(results: RunResults) -> dict[str, Markup]:
         figures["problems"] = render_figure(
             "problems", f"Dot plot of the share of held-out problems solved: {values}.", draw
         )
-    pairs = wording.select_kobest_pairs(results)
+    pairs = sentences.select_kobest_pairs(results)
     if pairs:
         label = "Forest plot of KoBEST macro F1, tuned minus base. " + (
-            wording.write_kobest_sentence(results)
+            sentences.write_kobest_sentence(results)
         )
         figures["differences"] = render_figure(
             "differences", label, draw_differences({TUNED: pairs})

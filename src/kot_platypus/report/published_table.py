@@ -14,10 +14,10 @@ from rich.text import Text
 
 from kot_platypus.errors import DataError
 from kot_platypus.records import BosReading
-from kot_platypus.report.comparison import METRIC_NAMES, Key, list_keys
-from kot_platypus.report.published import NUM_QUESTIONS, Figure, load_figures, select_models
-from kot_platypus.report.wording import format_count, format_score, name_task
-from kot_platypus.results.schema import Estimate, KobestScore, Part, read_part
+from kot_platypus.report.comparison_table import METRIC_NAMES, Key, list_keys
+from kot_platypus.results.published import NUM_QUESTIONS, Figure, load_figures, select_models
+from kot_platypus.results.schema import ChoiceScore, Estimate, Part, read_part
+from kot_platypus.results.wording import format_count, format_score, name_task
 
 Line = tuple[Text, dict[int, Text]]
 """A label, and a cell for each number of shots."""
@@ -35,7 +35,7 @@ class Scores(Part):
     """The part of an evaluation's ``results.json`` that can stand beside published figures."""
 
     protocol: _Protocol
-    results: dict[str, dict[int, KobestScore]]
+    results: dict[str, dict[int, ChoiceScore]]
     bos: BosReading | None = None
 
 
@@ -115,7 +115,7 @@ def gather_published(folder: Path, models: str) -> dict[str, Any]:
     return beside.model_dump(mode="json")
 
 
-def _take_ours(score: KobestScore, metric: str) -> Ours:
+def _take_ours(score: ChoiceScore, metric: str) -> Ours:
     estimate: Estimate = getattr(score, metric)
     return Ours(**estimate.model_dump(), n=score.n, effective_shots=score.effective_shots)
 

@@ -11,17 +11,17 @@ from kot_platypus.errors import UsageError
 from kot_platypus.report import tables
 from kot_platypus.report.beside import Ours
 from kot_platypus.report.figures import SERIES
+from kot_platypus.report.sentences import select_kobest_pairs
 from kot_platypus.report.tables import ScoreRow
-from kot_platypus.report.wording import (
+from kot_platypus.results.run import RunResults, load_results
+from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceResults
+from kot_platypus.results.wording import (
     format_count,
     format_interval,
     format_percent,
     format_points,
     join_words,
-    select_kobest_pairs,
 )
-from kot_platypus.results.run import RunResults, load_results
-from kot_platypus.results.schema import ALL, BASE, TUNED, KobestResults
 
 Kind = tuple[str, str]
 """The fingerprints of a task's protocol and data: scores of one kind may stand together."""
@@ -147,7 +147,7 @@ def _name(run: Run, who: str) -> str:
 # --- KoBEST ------------------------------------------------------------------------------------
 
 
-def find_kind(part: KobestResults, task: str) -> Kind:
+def find_kind(part: ChoiceResults, task: str) -> Kind:
     """What two scores of a task must share to be compared."""
     return part.protocol.tasks.get(task, part.protocol.fingerprint), part.data.get(task, "")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from kot_platypus.report import funnel, tables, wording
+from kot_platypus.report import funnel, sentences, tables
 from kot_platypus.report.badges import list_badges
 from kot_platypus.report.beside import describe_questions, put_beside
 from kot_platypus.report.figures import (
@@ -33,8 +33,9 @@ from kot_platypus.report.runs import (
     tabulate_scores,
     write_headline,
 )
+from kot_platypus.results import wording
 from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import ALL, BASE, TUNED, KobestResults
+from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceResults
 
 
 def render_runs(runs: Sequence[Run], published: Sequence[str] = ()) -> str:
@@ -48,7 +49,7 @@ def render_runs(runs: Sequence[Run], published: Sequence[str] = ()) -> str:
         "problems": tabulate_problems(runs),
         "same_problems": share_problems(runs),
         "scores": tabulate_scores(runs),
-        "benchmarks": list(dict.fromkeys(wording.name_benchmark(r.results.recipe) for r in runs)),
+        "benchmarks": list(dict.fromkeys(sentences.name_benchmark(r.results.recipe) for r in runs)),
         "beside": beside if beside and beside.tables else None,
         "questions": describe_questions(ours, [t.task for t in beside.tables] if beside else []),
         "figures": _draw_figures(runs),
@@ -64,9 +65,9 @@ def _tell(run: Run) -> dict[str, Any]:
         "key": run.key,
         "mark": MARKS[run.key],
         "name": run.name,
-        "base": wording.name_base(results.recipe),
-        "headline": wording.write_headline(results),
-        "audit": wording.describe_audit(results),
+        "base": sentences.name_base(results.recipe),
+        "headline": sentences.write_headline(results),
+        "audit": sentences.describe_audit(results),
         "limits": list_limits(results),
         "command": write_command(results.recipe),
     }
@@ -108,7 +109,7 @@ def _cut(results: RunResults) -> list[tuple[str, str]]:
     """What was cut, without the trainings for comparison."""
     answers = {who: rows for who, rows in results.answers.items() if who in (BASE, TUNED)}
     main = results.model_copy(update={"answers": answers})
-    own = wording.name_condition(results.recipe, TUNED)
+    own = sentences.name_condition(results.recipe, TUNED)
     found = []
     for loss in funnel.tabulate_losses(main):
         # Runs may learn different texts: what is lined up is each run's tuned model.
@@ -133,12 +134,12 @@ def _draw_figures(runs: Sequence[Run]) -> dict[str, Markup]:
         figures["problems"] = render_figure(
             "problems", label, draw_accuracies(tested, names, [ALL])
         )
-    pairs = {run.key: p for run in runs if (p := wording.select_kobest_pairs(run.results))}
+    pairs = {run.key: p for run in runs if (p := sentences.select_kobest_pairs(run.results))}
     if pairs:
         label = (
             "Forest plot of KoBEST macro F1, each run's tuned model minus its base. "
             + " ".join(
-                f"{run.name}: {wording.write_kobest_sentence(run.results)}"
+                f"{run.name}: {sentences.write_kobest_sentence(run.results)}"
                 for run in runs
                 if run.key in pairs
             )
@@ -184,7 +185,7 @@ def _is_tested(run: Run) -> bool:
     return part is not None and ALL in part.results
 
 
-def _select_comparable(runs: Sequence[Run]) -> dict[str, KobestResults]:
+def _select_comparable(runs: Sequence[Run]) -> dict[str, ChoiceResults]:
     """By series, the scores of the kind that each task has first; the base if there is but one."""
     kinds: dict[str, tuple[str, str]] = {}
     parts = {run.key: run.results.kobest[TUNED] for run in runs if TUNED in run.results.kobest}

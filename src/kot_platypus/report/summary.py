@@ -8,18 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kot_platypus.report.sentences import name_benchmark, select_kobest_pairs, write_headline
 from kot_platypus.report.tables import tabulate_problems, tabulate_scores
-from kot_platypus.report.wording import (
-    format_count,
-    format_interval,
-    format_score,
-    name_benchmark,
-    name_task,
-    select_kobest_pairs,
-    write_headline,
-)
 from kot_platypus.results.run import RunResults, load_results
-from kot_platypus.results.schema import ALL, BASE, TUNED, KobestResults, read_part
+from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceResults, read_part
+from kot_platypus.results.wording import format_count, format_interval, format_score, name_task
 
 _FILES = {
     "report.html": "the report, with pictures",
@@ -47,7 +40,7 @@ def summary_table(run: Path) -> RenderableType:
 
 def scores_table(folder: Path) -> RenderableType:
     """What ``kot eval`` found: a line for each task and number of shots."""
-    scores = read_part(folder / "results.json", KobestResults)
+    scores = read_part(folder / "results.json", ChoiceResults)
     table = _new_table(
         f"Protocol {scores.protocol.name}", "shots", "macro F1", "95% interval", "accuracy", "of"
     )
@@ -103,7 +96,7 @@ def _show_kobest(results: RunResults) -> Group:
     return Group(table, Text(note, style="dim"))
 
 
-def _cell(kobest: dict[str, KobestResults], task: str, shots: int, sign: int) -> str:
+def _cell(kobest: dict[str, ChoiceResults], task: str, shots: int, sign: int) -> str:
     values = []
     for who in (BASE, TUNED):
         score = kobest[who].results.get(task, {}).get(shots) if who in kobest else None

@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 from kot_platypus.recipe import Recipe
 from kot_platypus.recipe_files import Section
-from kot_platypus.report.wording import (
+from kot_platypus.report.sentences import name_base, name_condition, select_kobest_pairs
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceScore, Difference, Estimate
+from kot_platypus.results.wording import (
     format_count,
     format_interval,
     format_p,
@@ -14,13 +17,8 @@ from kot_platypus.report.wording import (
     format_points,
     format_score,
     format_seconds,
-    name_base,
-    name_condition,
     name_task,
-    select_kobest_pairs,
 )
-from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import ALL, BASE, TUNED, Difference, Estimate, KobestScore
 
 _COMMIT_CHARS = 12
 METRICS = ("macro_f1", "macro_f1_norm", "acc", "acc_norm")
@@ -129,7 +127,7 @@ def tabulate_metrics(results: RunResults) -> list[MetricRow]:
     ]
 
 
-def _metric_row(recipe: Recipe, task: str, shots: int, who: str, score: KobestScore) -> MetricRow:
+def _metric_row(recipe: Recipe, task: str, shots: int, who: str, score: ChoiceScore) -> MetricRow:
     estimates: list[Estimate] = [getattr(score, metric) for metric in METRICS]
     return MetricRow(
         name_task(task),

@@ -14,9 +14,9 @@ from kot_platypus.records import Answer
 from kot_platypus.results.schema import (
     BASE,
     TUNED,
+    ChoiceResults,
     Comparison,
     Difference,
-    KobestResults,
     LogLine,
     Part,
     ProblemResults,
@@ -34,7 +34,7 @@ class RunResults(Part):
     losses: dict[str, tuple[LogLine, ...]] = Field(default_factory=dict)
     problems: dict[str, ProblemResults] = Field(default_factory=dict)
     answers: dict[str, tuple[Answer, ...]] = Field(default_factory=dict)
-    kobest: dict[str, KobestResults] = Field(default_factory=dict)
+    kobest: dict[str, ChoiceResults] = Field(default_factory=dict)
     comparison: Comparison = Comparison()
 
     @property
@@ -88,7 +88,7 @@ def load_results(run: Path) -> RunResults:
             for path in _find(run, "evaluate/*/problems/answers.jsonl")
         },
         kobest={
-            path.parts[-3]: read_part(path, KobestResults)
+            path.parts[-3]: read_part(path, ChoiceResults)
             for path in _find(run, "evaluate/*/kobest/results.json")
         },
         comparison=read_part(comparison, Comparison) if comparison.exists() else Comparison(),

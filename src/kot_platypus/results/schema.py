@@ -51,7 +51,7 @@ class Protocol(Part):
     """The fingerprint of the protocol for each task."""
 
 
-class KobestScore(Part):
+class ChoiceScore(Part):
     """One model's figures on one task at one number of shots."""
 
     acc: Estimate
@@ -70,14 +70,14 @@ class Ties(Part):
     n: int = 0
 
 
-class KobestResults(Part):
+class ChoiceResults(Part):
     """``evaluate/<who>/kobest/results.json``: task -> number of shots -> score."""
 
     model: str
     protocol: Protocol
     data: dict[str, str]
     versions: dict[str, Any] = {}
-    results: dict[str, dict[int, KobestScore]]
+    results: dict[str, dict[int, ChoiceScore]]
     bos: BosReading | None = None
     """Of a protocol without BOS: how the model reads without it."""
     ties: Ties = Ties()
@@ -110,7 +110,7 @@ class Difference(Part):
     p_value: float | None = None
 
 
-class KobestDifference(Difference):
+class ChoiceDifference(Difference):
     """A paired comparison on one task at one number of shots."""
 
     task: str
@@ -123,7 +123,7 @@ class Comparison(Part):
     """``evaluate/comparison.json``."""
 
     problems: tuple[Difference, ...] = ()
-    kobest: tuple[KobestDifference, ...] = ()
+    kobest: tuple[ChoiceDifference, ...] = ()
 
 
 class LogLine(Part):

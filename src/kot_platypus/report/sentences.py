@@ -1,0 +1,197 @@
+"""The sentences that follow from a run's figures, and what its models are called in them."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from kot_platypus.recipe import Recipe
+from kot_platypus.results.run import RunResults
+from kot_platypus.results.schema import (
+    ALL,
+    AT_ONCE,
+    BASE,
+    TUNED,
+    ChoiceDifference,
+    Difference,
+    Estimate,
+)
+from kot_platypus.results.wording import (
+    NBSP,
+    format_count,
+    format_interval,
+    format_p,
+    format_percent,
+    format_points,
+)
+
+_TARGETS = {
+    "rationale_answer": "chain of thought",
+    "rationale": "rationale only",
+    "answer": "answers only",
+}
+
+# --- names -------------------------------------------------------------------------------------
+
+
+def name_base(recipe: Recipe) -> str:
+    """The base model's short name: a Hub id, or the last part of a local path."""
+    name = recipe.model.name
+    return PurePath(name).name if name.startswith(("/", ".", "~")) else name
+
+
+def name_condition(recipe: Recipe, who: str) -> str:
+    """What distinguishes a model within the run: ``base``, or what it was trained to write."""
+    if who == BASE:
+        return "base"
+    if who == AT_ONCE:
+        return "no rationale"  # short: it labels a row of a picture
+    return _TARGETS.get(recipe.train.target if who == TUNED else who, who)
+
+
+def name_benchmark(recipe: Recipe) -> str:
+    """KoBEST, or what stands in for it."""
+    where = recipe.evaluate.kobest_dir
+    if where is None:
+        return "KoBEST"
+    return "KoBEST mini" if where == "mini" else "KoBEST (local files)"
+
+
+# --- sentences ---------------------------------------------------------------------------------
+
+
+def write_headline(results: RunResults) -> str:
+    """The run's result in one sentence, whatever its sign."""
+    tuned, base = results.problems.get(TUNED), results.problems.get(BASE)
+    pair = results.find_difference(BASE)
+    if tuned is None or ALL not in tuned.results:
+        return _headline_without_problems(results)
+    score = tuned.results[ALL]
+    solved = f"{format_percent(score.accuracy.value)} of {format_count(score.n)} held-out problems"
+    if base is None or ALL not in base.results or pair is None:
+        return f"The tuned model solves {solved}; there is nothing to compare it with."
+    before = format_percent(base.results[ALL].accuracy.value)
+    rest = _add_baseline(results)
+    if pair.difference.sign == 0:
+        return (
+            f"No difference shown: the tuned model solves {solved}, the base model {before}{rest}."
+        )
+    verb = "raised" if pair.difference.sign > 0 else "lowered"
+    return (
+        f"Training {verb} the share of held-out problems solved from {before} to "
+        f"{format_percent(score.accuracy.value)}{rest}."
+    )
+
+
+def _add_baseline(results: RunResults) -> str:
+    """A clause on the fairer comparison: the same training on other targets."""
+    pairs = results.comparison.problems
+    others = (BASE, AT_ONCE)
+    pair = next((pair for pair in pairs if pair.a == TUNED and pair.b not in others), None)
+    if pair is None:
+        return ""
+    other = _name_in_sentence(results.recipe, pair.b)
+    if pair.difference.sign == 0:
+        return f"; no difference from {other} is shown"
+    relation = "above" if pair.difference.sign > 0 else "below"
+    return f", {_format_distance(pair.difference)} points {relation} {other}"
+
+
+def _headline_without_problems(results: RunResults) -> str:
+    if results.comparison.kobest:
+        return write_kobest_sentence(results)
+    if results.training:
+        return "A model was trained; nothing was compared."
+    return "Nothing was trained or compared yet."
+
+
+def write_details(results: RunResults) -> list[str]:
+    """The sentences under the headline: the paired differences, then KoBEST."""
+    pairs = results.comparison.problems
+    lines = []
+    if pairs:
+        parts = "; ".join(_describe_difference(results.recipe, pair) for pair in pairs)
+        same = f"the same {format_count(pairs[0].n)} problems"
+        lines.append(f"Compared pair by pair on {same}: {parts}.")
+    if results.comparison.kobest and TUNED in results.problems:
+        lines.append(write_kobest_sentence(results))
+    return lines
+
+
+def _describe_difference(recipe: Recipe, pair: Difference) -> str:
+    """One paired difference with its interval; both models named when it is not about ours."""
+    first = "" if pair.a == TUNED else f"{_name_in_sentence(recipe, pair.a)} "
+    interval = format_interval(pair.difference, "points")
+    shown = ", no difference shown" if pair.difference.sign == 0 else ""
+    return (
+        f"{first}{format_points(pair.difference.value)} points against "
+        f"{_name_in_sentence(recipe, pair.b)} (95% interval {interval}, "
+        f"p{NBSP}{_with_relation(pair.p_value)}{shown})"
+    )
+
+
+def _format_distance(difference: Estimate) -> str:
+    return format_points(abs(difference.value)).lstrip("+")
+
+
+def _with_relation(p_value: float | None) -> str:
+    text = format_p(p_value)
+    return (text if text.startswith("<") else f"= {text}").replace(" ", NBSP)
+
+
+def _name_in_sentence(recipe: Recipe, who: str) -> str:
+    if who == BASE:
+        return "the base model"
+    if who == AT_ONCE:
+        return "the same model made to answer at once"
+    target = recipe.train.target if who == TUNED else who
+    known = {
+        "rationale_answer": "training on chains of thought",
+        "rationale": "training on rationales alone",
+        "answer": "training on answers alone",
+    }
+    return known.get(target, f"training on {target}")
+
+
+def write_kobest_sentence(results: RunResults) -> str:
+    """How many of the KoBEST comparisons with the base model went up, down or nowhere."""
+    pairs = select_kobest_pairs(results)
+    up = sum(pair.difference.sign > 0 for pair in pairs)
+    down = sum(pair.difference.sign < 0 for pair in pairs)
+    same = len(pairs) - up - down
+    where = f"{name_benchmark(results.recipe)} (macro F1, {_plural(len(pairs), 'comparison')})"
+    if same == len(pairs):
+        return f"On {where} no difference from the base model is shown."
+    counts = [f"{count or 'none'} {verb}" for count, verb in ((up, "rose"), (down, "fell"))]
+    rest = f"{same or 'none'} {'shows' if same == 1 else 'show'} no difference"
+    return f"Against the base model on {where}, {counts[0]}, {counts[1]}, {rest}."
+
+
+def select_kobest_pairs(
+    results: RunResults, metric: str = "macro_f1"
+) -> tuple[ChoiceDifference, ...]:
+    """The comparisons of the tuned model with the base model on one metric, in file order."""
+    return tuple(
+        pair
+        for pair in results.comparison.kobest
+        if (pair.a, pair.b, pair.metric) == (TUNED, BASE, metric)
+    )
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def describe_audit(results: RunResults) -> str:
+    """What is known of the training rows: errors, duplicates, text of benchmarks."""
+    audit, verdict = results.audit, results.contamination
+    sentences = []
+    if audit is not None:
+        sentences.append(
+            f"Checks of the rows: {audit['rows_with_errors']:,} of {audit['rows']:,} have errors, "
+            f"{_plural(audit['duplicates'], 'duplicate')}."
+        )
+    if verdict is None:
+        sentences.append("The training rows were not checked for contamination.")
+    else:
+        sentences.append(f"Contamination: {verdict.describe()}.")
+    return " ".join(sentences)

@@ -1,0 +1,258 @@
+"""Whether two models differ: paired statistics over the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import brentq
+from scipy.stats import binomtest
+
+from kot_platypus.errors import DataError
+from kot_platypus.records import Sample
+from kot_platypus.results.metrics import (
+    NUM_RESAMPLES,
+    UNPARSED,
+    Z95,
+    compute_macro_f1,
+    compute_plain_f1,
+)
+
+METRICS = {
+    "macro_f1": "pred",
+    "acc": "pred",
+    "acc_norm": "pred_norm",
+    "macro_f1_norm": "pred_norm",
+}
+"""Metric -> the prediction it is computed from."""
+
+
+def compare_samples(
+    a: Sequence[Sample], b: Sequence[Sample], metric: str = "macro_f1"
+) -> list[dict[str, Any]]:
+    """Every (task, number of shots) that both have, in a's order, each a comparison.
+
+    Returns:
+        For each ``{"task", "num_fewshot", "metric"}``, what ``compare_predictions`` says,
+        ``p_holm`` (corrected for all of these comparisons) and the mean ``effective_shots``.
+
+    Raises:
+        DataError: a and b answered different questions.
+    """
+    groups_a, groups_b = group_samples(a), group_samples(b)
+    rows = []
+    for key in (key for key in groups_a if key in groups_b):
+        group_a, group_b = groups_a[key], groups_b[key]
+        _check_questions(key, group_a, group_b)
+        preds_a, preds_b = (
+            [getattr(sample, METRICS[metric]) for sample in group] for group in (group_a, group_b)
+        )
+        golds = [sample.gold for sample in group_a]
+        shots = {
+            side: float(np.mean([sample.effective_shots for sample in group]))
+            for side, group in (("a", group_a), ("b", group_b))
+        }
+        task, num_fewshot = key
+        rows.append(
+            {
+                "task": task,
+                "num_fewshot": num_fewshot,
+                "metric": metric,
+                **compare_predictions(golds, preds_a, preds_b, metric),
+                "effective_shots": shots,
+            }
+        )
+    corrected = correct_holm([row["p_value"] for row in rows])
+    return [{**row, "p_holm": p_holm} for row, p_holm in zip(rows, corrected, strict=True)]
+
+
+def group_samples(samples: Sequence[Sample]) -> dict[tuple[str, int], list[Sample]]:
+    """The samples of each (task, number of shots), in the order of their questions."""
+    groups: dict[tuple[str, int], list[Sample]] = {}
+    for sample in sorted(samples, key=lambda sample: sample.doc_id):
+        groups.setdefault((sample.task, sample.num_fewshot), []).append(sample)
+    return dict(sorted(groups.items()))
+
+
+def compare_predictions(
+    golds: ArrayLike, preds_a: ArrayLike, preds_b: ArrayLike, metric: str = "macro_f1"
+) -> dict[str, Any]:
+    """How much better a's predictions are than b's in one metric, and whether that is chance.
+
+    Returns:
+        ``{"n", "values": {"a", "b"}, "difference": {"value", "ci95"}, "identical", "right_alone":
+        {"a", "b"}, "p_value"}``: ``difference`` is of the metric; ``right_alone`` counts the
+        questions that one answers right and the other not, and ``p_value`` is McNemar's on them.
+
+    Raises:
+        DataError: different numbers of questions, or none.
+    """
+    gold, a, b = (np.asarray(labels) for labels in (golds, preds_a, preds_b))
+    accuracy = compare_paired(a == gold, b == gold)
+    is_f1 = metric.startswith("macro_f1")
+    measure = _measure_f1 if is_f1 else _measure_accuracy
+    return {
+        "n": accuracy["n"],
+        "values": {"a": measure(gold, a), "b": measure(gold, b)},
+        "difference": (compare_f1(gold, a, b) if is_f1 else accuracy)["difference"],
+        "identical": bool((a == b).all()),
+        "right_alone": accuracy["right_alone"],
+        "p_value": accuracy["p_value"],
+    }
+
+
+def compare_paired(correct_a: ArrayLike, correct_b: ArrayLike, *, seed: int = 42) -> dict[str, Any]:
+    """How much more often a is right than b, on the same questions.
+
+    Args:
+        correct_a: For each question whether model a was right, bool (n,).
+        correct_b: The same for model b.
+        seed: Of the bootstrap.
+
+    Returns:
+        ``{"n", "difference": {"value", "ci95"}, "right_alone": {"a", "b"}, "p_value"}``: a minus b
+        in accuracy, with a paired bootstrap interval, or Tango's where no question, or only
+        questions of one side, tell them apart; how many questions only one of them gets right; and
+        the exact McNemar test's two-sided p-value.
+
+    Raises:
+        DataError: different numbers of questions, or none.
+    """
+    a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
+    _check_lengths(a, b)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    n = a.size
+    if 0 in (only_a, only_b):  # no resample would turn to the other side
+        difference = {"value": (only_a - only_b) / n, "ci95": tango_interval(only_a, only_b, n)}
+    else:
+        # A question moves the difference by +1, -1 or 0, so resampling needs only their counts.
+        shares = [only_a / n, only_b / n, (n - only_a - only_b) / n]
+        draws = np.random.default_rng(seed).multinomial(n, shares, size=NUM_RESAMPLES)
+        difference = _summarise((only_a - only_b) / n, (draws[:, 0] - draws[:, 1]) / n)
+    discordant = only_a + only_b
+    p_value = binomtest(only_a, discordant).pvalue if discordant else 1.0
+    return {
+        "n": n,
+        "difference": difference,
+        "right_alone": {"a": only_a, "b": only_b},
+        "p_value": float(p_value),
+    }
+
+
+def tango_interval(only_a: int, only_b: int, n: int) -> list[float]:
+    """The 95 % score interval of a difference of paired proportions, (only_a - only_b) / n.
+
+    Tango 1998, Statistics in Medicine 17:891-908: the differences that a score test would not
+    reject. It is as wide as it should be also where all differences go one way.
+    """
+
+    def score(delta: float) -> float:
+        # ``share``: of questions that only b gets right, likeliest where the difference is delta.
+        b = (2 * n - only_a + only_b) * delta - only_a - only_b
+        root = np.sqrt(max(0.0, b * b + 8 * n * only_b * delta * (1 - delta)))
+        share = (root - b) / (4 * n)
+        variance = n * (2 * share + delta * (1 - delta))
+        return float((only_a - only_b - n * delta) / np.sqrt(max(variance, 1e-300)))
+
+    value, edge = (only_a - only_b) / n, 1 - 1e-12
+    low, high = -1.0, 1.0
+    if score(-edge) > Z95:
+        low = brentq(lambda delta: score(delta) - Z95, -edge, value)
+    if score(edge) < -Z95:
+        high = brentq(lambda delta: score(delta) + Z95, value, edge)
+    return [float(low), float(high)]
+
+
+def compare_f1(
+    golds: ArrayLike, preds_a: ArrayLike, preds_b: ArrayLike, *, seed: int = 42
+) -> dict[str, Any]:
+    """How much higher a's macro F1 is than b's, on the same questions.
+
+    Args:
+        golds: Right labels, from 0, int (n,).
+        preds_a: The labels that model a chose, or ``UNPARSED``.
+        preds_b: The labels that model b chose.
+        seed: Of the bootstrap.
+
+    Returns:
+        ``{"n", "difference": {"value", "ci95"}}``. Macro F1 has no exact test, so no p-value. Where
+        all resamples are the same (equal predictions; all right against all wrong) its difference
+        is that of the accuracy, and so is its interval.
+
+    Raises:
+        DataError: different numbers of questions, or none.
+    """
+    gold, a, b = (np.asarray(labels) for labels in (golds, preds_a, preds_b))
+    _check_lengths(gold, a)
+    _check_lengths(gold, b)
+    size = int(max(gold.max(), a.max(), b.max())) + 2
+    # Only the triples that occur are drawn: with many labels most never do.
+    triples, counts = np.unique(np.stack([gold, a, b]), axis=1, return_counts=True)
+    rng = np.random.default_rng(seed)
+    draws = rng.multinomial(gold.size, counts / gold.size, size=NUM_RESAMPLES)
+
+    def measure(preds: NDArray[Any]) -> NDArray[np.float64]:
+        confusions = np.zeros((size, size, NUM_RESAMPLES), np.int64)
+        np.add.at(confusions, (triples[0] - UNPARSED, preds - UNPARSED), draws.T)
+        return compute_macro_f1(np.moveaxis(confusions, 2, 0))
+
+    differences = measure(triples[1]) - measure(triples[2])
+    value = _measure_f1(gold, a) - _measure_f1(gold, b)
+    accuracy = compare_paired(a == gold, b == gold)["difference"]
+    if np.ptp(differences) < 1e-12 and abs(value - accuracy["value"]) < 1e-12:
+        return {"n": gold.size, "difference": accuracy}
+    return {"n": gold.size, "difference": _summarise(value, differences)}
+
+
+def correct_holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values corrected for their number, in the given order (Holm 1979, step-down).
+
+    The chance that any of them falls below 0.05 while no model differs is then at most 5 %.
+    """
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        # A larger p-value never ends up below a smaller one.
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = highest
+    return corrected
+
+
+def _measure_f1(golds: NDArray[Any], preds: NDArray[Any]) -> float:
+    return compute_plain_f1(golds, preds)
+
+
+def _measure_accuracy(golds: NDArray[Any], preds: NDArray[Any]) -> float:
+    return float((golds == preds).mean())
+
+
+def _check_questions(key: tuple[str, int], a: Sequence[Sample], b: Sequence[Sample]) -> None:
+    """Refuse to pair answers to different questions, or to the same ones in another order."""
+    task, num_fewshot = key
+    if len(a) != len(b):
+        found = f"A answered {len(a):,} questions and B {len(b):,}"
+    elif [(s.doc_id, s.gold) for s in a] != [(s.doc_id, s.gold) for s in b]:
+        found = "A and B answered different questions"
+    else:
+        return
+    raise DataError(
+        f"{task} at {num_fewshot} shots: {found}",
+        expected="the same questions",
+        hint="Score both with the same --limit, protocol and data.",
+    )
+
+
+def _check_lengths(a: NDArray[Any], b: NDArray[Any]) -> None:
+    if a.size == 0 or a.shape != b.shape:
+        raise DataError(
+            f"{a.size} and {b.size} questions",
+            expected="results of the same questions, at least one",
+            hint="Compare runs of the same tasks, limit and protocol.",
+        )
+
+
+def _summarise(value: float, differences: NDArray[np.float64]) -> dict[str, Any]:
+    low, high = np.percentile(differences, [2.5, 97.5])
+    return {"value": value, "ci95": [float(low), float(high)]}
