@@ -1,4 +1,4 @@
-"""Writes the pages of the site that come from the code, into docs/generated: `make docs` runs it.
+"""Writes the pages of the site that come from the code, into docs/: `make docs` runs it.
 
 The command line from typer's app, recipes as they are in the package, the list of decisions, and
 the pages that GitHub's readers find at the root of the repository. None of them is committed.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import html
 import inspect
+import os
 import re
 import shutil
 import textwrap
@@ -33,6 +34,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 FOLDER = DOCS / "generated"
 COPIED = {
+    "README.md": "../index.md",
     "README.ko.md": "ko.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -121,6 +123,7 @@ def _render_parameter(parameter: Any, context: Any) -> str:
         form = _name_argument(parameter)
     else:
         form = parameter.get_help_record(context)[0].replace("<int range>", "<int>")
+        form = form.replace(", -", "`, `-")
     default = parameter.default
     if parameter.required:
         shown = "*needed*"
@@ -288,24 +291,28 @@ def render_decisions() -> str:
 
 
 def copy_page(source: str) -> str:
-    """A Markdown file of the root, its links as they are from docs/generated."""
+    """A Markdown file of the root, its links as they are from its place below docs/."""
     text = (ROOT / source).read_text(encoding="utf-8")
-    text = re.sub(r"\]\(docs/images/", "](../images/", _LINK.sub(_move_link, text))
+    folder = (FOLDER / COPIED[source]).resolve().parent
+
+    def move(match: re.Match[str]) -> str:
+        return _move_link(match, folder)
+
+    images = os.path.relpath(DOCS / "images", folder)
+    text = re.sub(r"\]\(docs/images/", f"]({images}/", _LINK.sub(move, text))
     return f'<div lang="ko" markdown>\n\n{text}\n</div>\n' if ".ko." in source else text
 
 
-def _move_link(match: re.Match[str]) -> str:
+def _move_link(match: re.Match[str], folder: Path) -> str:
     """A link to a page of the site, or only its words where the site has no such page."""
     words, address = match.groups()
     path, hash_sign, anchor = address.partition("#")
     if path in COPIED:
-        path = COPIED[path]
-    elif path == "README.md":
-        path = "../index.md"
+        path = os.path.relpath((FOLDER / COPIED[path]).resolve(), folder)
     elif path == "docs/decisions":
-        path = "decisions.md"
+        path = os.path.relpath(FOLDER / "decisions.md", folder)
     elif path.startswith("docs/"):
-        path = "../" + path.removeprefix("docs/")
+        path = os.path.relpath(ROOT / path, folder)
     elif path and not path.startswith("https:"):
         return words
     return f"[{words}]({path}{hash_sign}{anchor})"

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,6 @@ from kot_platypus.artifacts import (
     hash_file,
     hash_files,
     hash_value,
-    lock_folder,
     new_folder,
     read_json,
     read_jsonl,
@@ -326,45 +323,12 @@ def test_file_in_the_place_of_a_folder_is_refused_and_kept(tmp_path, below):
         make_stage(folder).begin()
     with pytest.raises(RunError, match=r"thesis\.txt is a file"), new_folder(folder):
         pass
-    with pytest.raises(RunError, match=r"thesis\.txt is a file"), lock_folder(folder):
-        pass
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
 def test_tuples_and_lists_are_the_same_settings(finished):
     as_tuple = {"seed": 1, "train": {"learning_rate": 0.1, "modules": ("q", "v")}}
     assert make_stage(finished, config=as_tuple).is_done
-
-
-# --- locks -------------------------------------------------------------------------------------
-
-LOCK = """
-import sys
-from pathlib import Path
-from kot_platypus.artifacts import lock_folder
-from kot_platypus.errors import RunError
-try:
-    with lock_folder(Path(sys.argv[1])):
-        print("held")
-except RunError as error:
-    print("refused:", error)
-"""
-
-
-def try_to_lock(folder: Path) -> str:
-    command = [sys.executable, "-c", LOCK, str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def test_folder_in_use_is_refused_to_a_second_process(tmp_path):
-    with lock_folder(tmp_path / "run"):
-        assert "refused: another kot process" in try_to_lock(tmp_path / "run")
-
-
-def test_folder_is_free_again_after_use(tmp_path):
-    with lock_folder(tmp_path / "run"):
-        pass
-    assert try_to_lock(tmp_path / "run") == "held\n"
 
 
 def test_json_files_keep_korean_readable(tmp_path):

@@ -22,8 +22,6 @@ WHO_KNOWS_ALL_STAGES = ("run.py", "cli/")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
-each_module = pytest.mark.parametrize("name", MODULES)
-
 
 def iter_imports(name: str) -> Iterator[str]:
     """Every module that ``name`` imports, inside functions too, with absolute names."""
@@ -46,26 +44,23 @@ def test_walk_sees_imports_inside_functions():
     assert list_stages("run.py") >= {"data", "train", "evaluate", "report"}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.split("/")[0] in STAGES])
-def test_stage_imports_no_other_stage(name):
-    assert list_stages(name) <= {name.split("/")[0]}
+def test_no_stage_imports_another_and_only_run_and_cli_know_them():
+    known = {name: list_stages(name) - {name.split("/")[0]} for name in MODULES}
+    assert {name for name, stages in known.items() if stages} <= {
+        name for name in MODULES if name.startswith(WHO_KNOWS_ALL_STAGES)
+    }
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.split("/")[0] not in STAGES])
-def test_only_run_and_cli_know_the_stages(name):
-    assert name.startswith(WHO_KNOWS_ALL_STAGES) or not list_stages(name)
+def test_report_names_no_torch():
+    heavy = {"torch", "transformers", "peft", "accelerate"}
+    pages = [name for name in MODULES if name.startswith("report/")]
+    roots = {name: {i.split(".")[0] for i in iter_imports(name)} for name in pages}
+    assert [name for name in pages if roots[name] & heavy] == []
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("report/")])
-def test_report_names_no_torch(name):
-    roots = {imported.split(".")[0] for imported in iter_imports(name)}
-    assert not roots & {"torch", "transformers", "peft", "accelerate"}
-
-
-@each_module
-def test_file_fits_a_head(name):
-    lines = (SOURCE / name).read_text(encoding="utf-8").count("\n")
-    assert lines <= MAX_FILE_LINES
+def test_files_fit_a_head():
+    lines = {name: (SOURCE / name).read_text(encoding="utf-8").count("\n") for name in MODULES}
+    assert {name: n for name, n in lines.items() if n > MAX_FILE_LINES} == {}
 
 
 def count_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -75,27 +70,27 @@ def count_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return node.end_lineno - node.lineno + 1 - explained
 
 
-@each_module
-def test_functions_fit_a_head(name):
-    functions = [
-        node
-        for node in ast.walk(MODULES[name])
+def test_functions_fit_a_head():
+    too_long = [
+        f"{name}: {node.name}"
+        for name, module in MODULES.items()
+        for node in ast.walk(module)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if count_lines(node) > MAX_FUNCTION_LINES
     ]
-    lengths = {node.name: count_lines(node) for node in functions}
-    assert {f: n for f, n in lengths.items() if n > MAX_FUNCTION_LINES} == {}
+    assert too_long == []
 
 
-@each_module
-def test_module_and_public_functions_say_what_they_are(name):
-    assert ast.get_docstring(MODULES[name])
-    public = [
-        node.name
-        for node in MODULES[name].body
+def test_modules_and_public_functions_say_what_they_are():
+    undescribed = [name for name, module in MODULES.items() if not ast.get_docstring(module)]
+    undescribed += [
+        f"{name}: {node.name}"
+        for name, module in MODULES.items()
+        for node in module.body
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
         if not ast.get_docstring(node)
     ]
-    assert public == []
+    assert undescribed == []
 
 
 def test_no_module_is_a_drawer_for_everything():

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.artifacts import Stage, lock_folder
+from kot_platypus.artifacts import Stage
 from kot_platypus.data.build import build_data
 from kot_platypus.errors import KotError, RunError
+from kot_platypus.locks import lock_folder
 from kot_platypus.recipe import dump_recipe, load_recipe
 from kot_platypus.run import RECIPE_FILE, claim_folder, describe_plan, plan_steps, run_recipe
 

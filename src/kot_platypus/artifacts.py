@@ -22,7 +22,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import filelock
 from pydantic import BaseModel, ValidationError
 
 from kot_platypus.errors import DataError, KotError, RunError
@@ -73,7 +72,7 @@ def write_jsonl(path: Path, rows: Iterable[BaseModel]) -> None:
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes ``path``, replacing it, once the block ends well."""
     path = path.absolute()
-    _refuse_file(path)
+    refuse_file(path)
     part = path.with_name(path.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -97,7 +96,8 @@ def holds_nothing(folder: Path, *, but: str = "") -> bool:
     )
 
 
-def _refuse_file(folder: Path) -> None:
+def refuse_file(folder: Path) -> None:
+    """Raise RunError when a folder, or one that it would lie in, is a file."""
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
             raise RunError(
@@ -337,7 +337,7 @@ class Stage:
         write_json(self.folder / MANIFEST, manifest)
 
     def _read_manifest(self) -> dict[str, Any] | None:
-        _refuse_file(self.folder)
+        refuse_file(self.folder)
         path = self.folder / MANIFEST
         if not path.exists():
             if not holds_nothing(self.folder):
@@ -377,24 +377,3 @@ def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."
-
-
-@contextmanager
-def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold ``folder`` for this process through a hidden file beside it.
-
-    While another process holds it: wait, or raise RunError.
-    """
-    folder = folder.absolute()
-    _refuse_file(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"), timeout=-1 if wait else 0)
-    try:
-        with lock:
-            yield
-    except filelock.Timeout as error:
-        raise RunError(
-            f"another kot process is working in {folder}",
-            expected="one process per folder",
-            hint="Wait for it to end, or choose another folder with --out.",
-        ) from error

@@ -13,12 +13,12 @@ from pathlib import Path
 from kot_platypus.artifacts import (
     MANIFEST,
     holds_nothing,
-    lock_folder,
     read_jsonl,
     read_manifest,
     write_text,
 )
 from kot_platypus.errors import DataError, RecipeError, RunError, UsageError
+from kot_platypus.locks import lock_folder
 from kot_platypus.processes import count_processes
 from kot_platypus.progress import console
 from kot_platypus.prompts import load_template

@@ -62,7 +62,7 @@ def example(*lines: str) -> str:
 
 def hold_folder(out: Path) -> AbstractContextManager[None]:
     """Hold ``out`` for this command. Of torchrun's processes one does so for all."""
-    from kot_platypus.artifacts import lock_folder
+    from kot_platypus.locks import lock_folder
     from kot_platypus.processes import is_main_process
 
     return lock_folder(out) if is_main_process() else nullcontext()

@@ -10,8 +10,9 @@ import os
 import shutil
 from pathlib import Path
 
-from kot_platypus.artifacts import hash_file, hash_value, lock_folder, new_folder, write_json
+from kot_platypus.artifacts import hash_file, hash_value, new_folder, write_json
 from kot_platypus.errors import ModelError
+from kot_platypus.locks import lock_folder
 from kot_platypus.models.cache import cache_folder
 from kot_platypus.models.pickles import convert_pickle
 from kot_platypus.models.weights import (

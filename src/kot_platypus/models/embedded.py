@@ -7,8 +7,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import lock_folder, new_folder
+from kot_platypus.artifacts import new_folder
 from kot_platypus.errors import require_extra
+from kot_platypus.locks import lock_folder
 from kot_platypus.models.cache import cache_folder
 from kot_platypus.models.quiet import quieten
 from kot_platypus.progress import console, show_status

@@ -15,12 +15,12 @@ from typing import Any
 from kot_platypus.artifacts import (
     hash_file,
     hash_value,
-    lock_folder,
     new_folder,
     read_json,
     write_json,
 )
 from kot_platypus.errors import ModelError
+from kot_platypus.locks import lock_folder
 from kot_platypus.models.cache import cache_folder
 from kot_platypus.models.weights import check_size
 

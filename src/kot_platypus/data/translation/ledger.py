@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import hash_value, lock_folder
+from kot_platypus.artifacts import hash_value
 from kot_platypus.errors import RunError
+from kot_platypus.locks import lock_folder
 
 FILE = "translations.sqlite"
 _FORMAT = 1
