@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_jsonl
 from kot_platypus.evaluate.asking import Asked, Way, build_prompt, complete_output, normalise_answer
@@ -70,10 +71,8 @@ def answer_problems(
         for i, (row, text) in enumerate(zip(rows, texts, strict=True))
     ]
     write_jsonl(out / "answers.jsonl", answers)
-    results = ProblemResults(
-        model=subject.identity, num_fewshot=len(shots), results=summarise_answers(answers)
-    )
-    write_part(out / "results.json", results)
+    scores: dict[str, Any] = {"num_fewshot": len(shots), "results": summarise_answers(answers)}
+    write_part(out / "results.json", ProblemResults(model=subject.identity, **scores))
     stage.finish()
 
 
