@@ -123,6 +123,7 @@ def _render_parameter(parameter: Any, context: Any) -> str:
         form = _name_argument(parameter)
     else:
         form = parameter.get_help_record(context)[0].replace("<int range>", "<int>")
+        form = form.replace(", -", "`, `-")
     default = parameter.default
     if parameter.required:
         shown = "*needed*"

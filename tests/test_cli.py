@@ -22,7 +22,7 @@ from .evaluation_builder import write_evaluation
 VERBS = (
     *("run", "recipes", "data", "train", "merge"),
     *("eval", "lm-eval", "requests", "compare", "report", "card", "chat", "serve-check"),
-    *("leaderboard", "app", "publish"),
+    *("leaderboard", "app", "publish", "env", "cache"),
 )
 SMALL = """
 name: small

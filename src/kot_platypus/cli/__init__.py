@@ -12,6 +12,7 @@ from kot_platypus.cli import serving  # noqa: F401  isort: skip
 from kot_platypus.cli import leaderboard  # noqa: F401  isort: skip
 from kot_platypus.cli import pages  # noqa: F401  isort: skip
 from kot_platypus.cli import publishing  # noqa: F401  isort: skip
+from kot_platypus.cli import environment  # noqa: F401  isort: skip
 from kot_platypus.cli.app import app
 from kot_platypus.cli.terminal import replace_unprintable
 

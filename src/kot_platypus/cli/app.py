@@ -14,7 +14,6 @@ app = typer.Typer(
     help="Turn a Korean base model into one that reasons step by step, and prove what it gained.",
     epilog="Start here: kot run demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
