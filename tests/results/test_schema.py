@@ -15,7 +15,7 @@ from kot_platypus.errors import DataError
 from kot_platypus.evaluate.answers import summarise_answers
 from kot_platypus.evaluate.choices import summarise_runs
 from kot_platypus.evaluate.gains import summarise_outcomes
-from kot_platypus.records import Answer, Attempt, Outcome, Sample
+from kot_platypus.records import Answer, Outcome, Reply, Sample
 from kot_platypus.results.comparison import compare_models
 from kot_platypus.results.schema import (
     ChoiceResults,
@@ -70,7 +70,7 @@ def test_answers_are_summarised_into_the_same_bytes(folder: Path, tmp_path: Path
 def test_reasoning_is_summarised_into_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     path = folder / "results.json"
     outcomes = read_jsonl(folder / "samples.jsonl", Outcome)
-    results = summarise_outcomes(outcomes, read_jsonl(folder / "answers.jsonl", Attempt))
+    results = summarise_outcomes(outcomes, read_jsonl(folder / "answers.jsonl", Reply))
     assert_same_file(path, read_json(path) | {"results": dump_all(results)}, tmp_path)
     read = dump_all(read_part(path, ReasoningResults).results)
     assert_same_file(path, read_json(path) | {"results": read}, tmp_path)

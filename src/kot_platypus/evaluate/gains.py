@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kot_platypus.records import Attempt, Judged, Outcome
+from kot_platypus.records import Judgement, Outcome, Reply
 from kot_platypus.results.metrics import UNPARSED, measure_accuracy, measure_f1
 from kot_platypus.results.paired import compare_f1, compare_paired
 from kot_platypus.results.schema import ALL, Gain, PairedEstimate, ReasoningScore, WayScore
@@ -24,7 +24,7 @@ def group_outcomes(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 
 
 def summarise_outcomes(
-    outcomes: Sequence[Outcome], attempts: Sequence[Attempt] = (), *, seed: int = 42
+    outcomes: Sequence[Outcome], attempts: Sequence[Reply] = (), *, seed: int = 42
 ) -> dict[str, ReasoningScore]:
     """For each task: every way's figures, reasoning minus direct, and what changed."""
     replies: dict[tuple[str, int], set[str]] = {}
@@ -38,7 +38,7 @@ def summarise_outcomes(
 
 
 def _summarise(outcomes: Sequence[Outcome], distinct: float, seed: int) -> ReasoningScore:
-    ways: dict[str, list[Judged]] = {}
+    ways: dict[str, list[Judgement]] = {}
     for way in WAYS:
         verdicts = [getattr(outcome, way) for outcome in outcomes]
         if None not in verdicts:
@@ -61,7 +61,7 @@ def _summarise(outcomes: Sequence[Outcome], distinct: float, seed: int) -> Reaso
     )
 
 
-def _measure(golds: Sequence[int], verdicts: Sequence[Judged], seed: int) -> WayScore:
+def _measure(golds: Sequence[int], verdicts: Sequence[Judgement], seed: int) -> WayScore:
     """One way's figures. ``golds`` are the right choices, none where questions are open."""
     correct = [verdict.correct for verdict in verdicts]
     tokens = [verdict.num_tokens for verdict in verdicts]
@@ -76,7 +76,9 @@ def _measure(golds: Sequence[int], verdicts: Sequence[Judged], seed: int) -> Way
     )
 
 
-def _compare(golds: Sequence[int], a: Sequence[Judged], b: Sequence[Judged], seed: int) -> Gain:
+def _compare(
+    golds: Sequence[int], a: Sequence[Judgement], b: Sequence[Judgement], seed: int
+) -> Gain:
     pair = compare_paired([v.correct for v in a], [v.correct for v in b], seed=seed)
     accuracy = PairedEstimate(
         **dict(pair.difference), n=pair.n, right_alone=pair.right_alone, p_value=pair.p_value
@@ -87,5 +89,5 @@ def _compare(golds: Sequence[int], a: Sequence[Judged], b: Sequence[Judged], see
     return Gain(accuracy=accuracy, macro_f1=f1)
 
 
-def _list_labels(verdicts: Sequence[Judged]) -> list[int]:
+def _list_labels(verdicts: Sequence[Judgement]) -> list[int]:
     return [UNPARSED if v.choice is None else v.choice for v in verdicts]
