@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -27,12 +28,15 @@ from kot_platypus.app.runs import open_runs
 from kot_platypus.app.space import hide_paths, write_space
 from kot_platypus.app.turns import Side, answer, stream_answer
 from kot_platypus.artifacts import write_jsonl
-from kot_platypus.cli.pages import draw_figures, find_texts, list_steps
+from kot_platypus.cli.pages import find_texts, list_steps, make_views
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import KotError, RunError
 from kot_platypus.recipe import Recipe, load_recipe
 from kot_platypus.records import Dialogue, Message
+from kot_platypus.report.page import render_page
+from kot_platypus.report.runs import load_runs
 from kot_platypus.results.run import load_results
+from kot_platypus.results.wording import format_interval, format_percent
 
 from ..evaluation_builder import make_samples, write_evaluation
 from ..report.run_builder import ATTACK, RECIPE, make_answer, write_run
@@ -183,10 +187,20 @@ def test_steps_are_those_of_the_run_and_their_state(run):
     assert steps["Check the data"].state == "to do"
 
 
-def test_pictures_have_korean_names(run):
-    figures = draw_figures(load_results(run))
-    assert set(figures) == {"problems", "differences", "shots"}
-    assert "학습한 모델" in figures["problems"]
+def test_results_are_the_reports_tables_and_pictures_with_korean_names(run):
+    results = load_results(run)
+    html = make_views().show_results(results)
+    assert html.count("<svg") == 6  # three pictures in two sizes
+    assert html.count('aria-label="문제 풀이 정답률: 기본 모델 10.5%') == 2
+    page = render_page(load_runs([run]))
+    for row in results.problems["cot"].results["all"], results.problems["base"].results["all"]:
+        assert f'<p class="figure">{format_percent(row.accuracy.value)}</p>' in html
+        assert format_interval(row.accuracy, "percent") in html
+    cells = re.findall(r'<td class="n">.*?</td>', html.partition("KoBEST")[2])
+    assert len(cells) == 20
+    plain = [re.sub(r'<span class="unseen">.*?</span>', "", text) for text in (*cells, page)]
+    assert [cell for cell in plain[:-1] if cell not in plain[-1]] == []
+    assert "기본 모델보다 높음" in html
 
 
 # --- chat --------------------------------------------------------------------------------------

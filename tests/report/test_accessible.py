@@ -8,12 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.report.figures import SERIES
 from kot_platypus.report.page import mark_korean, render_page
-from kot_platypus.report.runs import load_runs
-from kot_platypus.report.runs_page import render_runs
+from kot_platypus.report.runs import SERIES, load_runs
 from kot_platypus.results.published import list_models
-from kot_platypus.results.run import load_results
 
 TEXT = ("ink", "muted", "base", "tuned", "other", "right", "wrong", *SERIES)
 SCHEMES = {"light": r"^:root", "dark": r"scheme: dark\) \{\s*:root", "print": r"print \{\s*:root"}
@@ -22,8 +19,8 @@ SCHEMES = {"light": r"^:root", "dark": r"scheme: dark\) \{\s*:root", "print": r"
 @pytest.fixture(scope="module")
 def pages(finished_run: Path) -> list[str]:
     return [
-        render_page(load_results(finished_run), list_models()),
-        render_runs(load_runs([finished_run, finished_run]), list_models()),
+        render_page(load_runs([finished_run]), list_models()),
+        render_page(load_runs([finished_run, finished_run]), list_models()),
     ]
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from kot_platypus.report.beside import STANDINGS, Ours, describe_questions, judge, put_beside
 from kot_platypus.report.card import render_card
-from kot_platypus.report.page import list_ours, render_page
+from kot_platypus.report.page import render_page
+from kot_platypus.report.runs import list_ours, make_run
 from kot_platypus.results.published import NUM_QUESTIONS, list_models, load_figures
 from kot_platypus.results.run import RunResults, load_results
 from kot_platypus.results.schema import ChoiceResults
@@ -168,17 +169,17 @@ def test_every_standing_and_note_that_occurs_is_explained() -> None:
 
 
 def test_page_shows_all_128_figures_with_their_notes(published_run: RunResults) -> None:
-    page = render_page(published_run, list_models())
+    page = render_page([make_run(published_run)], list_models())
     section = page.partition('<h2 id="published">')[2].partition("</section>")[0]
     for figure in load_figures():
         assert f">{figure.value:.4f}<" in section
     assert section.count('<td class="n">') == (8 + 2) * 4 * 4
     assert "upstream probably copied a row" in section
-    assert 'id="published"' not in render_page(published_run)
+    assert 'id="published"' not in render_page([make_run(published_run)])
 
 
 def test_other_questions_are_said(finished_run: Path) -> None:
-    ours = list_ours(load_results(finished_run))
+    ours = list_ours([make_run(load_results(finished_run))])
     said = describe_questions(ours, ["copa", "boolq"])
     assert said == "Ours are of fewer or other questions: COPA 100 of 1,000, BoolQ 100 of 1,404."
     assert describe_questions(make_ours(), ["copa", "boolq"]) == ""

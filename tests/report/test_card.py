@@ -19,6 +19,7 @@ from kot_platypus.report.card import describe_source, escape_markdown, fence, re
 from kot_platypus.report.limits import list_limits
 from kot_platypus.report.metadata import describe_model
 from kot_platypus.report.page import render_page
+from kot_platypus.report.runs import make_run
 from kot_platypus.report.tables import tabulate_machine
 from kot_platypus.results.run import RunResults, load_results
 
@@ -115,7 +116,7 @@ def test_a_shipped_recipe_that_ran_otherwise_is_not_described_as_shipped(
     assert said in render_card(results.model_copy(update={"recipe": shipped}))
     for text in (
         render_card(results.model_copy(update={"recipe": other})),
-        render_page(results.model_copy(update={"recipe": other})),
+        render_page([make_run(results.model_copy(update={"recipe": other}))]),
     ):
         assert said not in text
         assert "under ten minutes" not in text
@@ -130,7 +131,7 @@ def test_the_mark_of_a_changed_commit_is_kept(results: RunResults) -> None:
     manifests = {"merged": {"machine": {"commit": commit}}}
     changed = results.model_copy(update={"manifests": manifests})
     assert dict(tabulate_machine(changed))["commit"] == "0123456789ab-dirty"
-    assert "0123456789ab-dirty" in render_page(changed)
+    assert "0123456789ab-dirty" in render_page([make_run(changed)])
 
 
 def test_page_says_what_was_computed_in(results: RunResults) -> None:

@@ -17,6 +17,8 @@ from kot_platypus.results.run import RunResults, load_results
 
 from .run_builder import manifest, write
 
+NAMES = {"base": "base", "cot": "tuned"}
+
 
 @pytest.fixture(scope="module")
 def results(finished_run: Path) -> RunResults:
@@ -46,17 +48,17 @@ def test_funnel_of_a_run_without_data_or_training() -> None:
 
 
 def test_token_budget_adds_up(results: RunResults) -> None:
-    facts = dict(tabulate_tokens(results))
-    assert facts["tokens seen"] == ["123,456", "123,456"]
-    assert facts["of these learnt"] == ["65,432", "65,432"]
-    assert facts["share learnt"] == ["53.0%", "53.0%"]
+    facts = dict(tabulate_tokens(results.training, results.recipe.train))
+    assert facts["tokens seen"] == "123,456"
+    assert facts["of these learnt"] == "65,432"
+    assert facts["share learnt"] == "53.0%"
     # 48 steps of 64 examples; the last, smaller batch of an epoch is dropped.
-    assert facts["examples shown"] == ["3,072", "3,072"]
-    assert facts["tokens an example, mean"] == ["40.2", "40.2"]
+    assert facts["examples shown"] == "3,072"
+    assert facts["tokens an example, mean"] == "40.2"
 
 
 def test_everything_cut_is_counted_zeros_included(results: RunResults) -> None:
-    found = {loss.what: (loss.num_lost, loss.num_all) for loss in tabulate_losses(results)}
+    found = {loss.what: (loss.num_lost, loss.num_all) for loss in tabulate_losses(results, NAMES)}
     assert found["training rows too long for 2,048 tokens, left out"] == ("3", "1,039")
     assert found["training rows cut to 2,048 tokens"] == ("17", "1,036")
     assert found["examples left out of each epoch's last batch"] == ("12", "1,036")
@@ -70,14 +72,14 @@ def test_outputs_cut_at_the_limit_are_counted_once_per_model(results: RunResults
         row.model_copy(update={"answer": None, "num_tokens": 128}) for row in results.answers["cot"]
     )
     changed = results.model_copy(update={"answers": {"cot": answers}})
-    (loss,) = (loss for loss in tabulate_losses(changed) if loss.what.startswith("outputs"))
-    assert (loss.num_lost, loss.num_all, loss.is_some) == ("12", "12", True)
+    (loss,) = (loss for loss in tabulate_losses(changed, NAMES) if loss.what.startswith("outputs"))
+    assert loss.text == "12 of 12"
 
 
 def test_what_a_manifest_does_not_hold_is_not_claimed(results: RunResults) -> None:
     training = {k: v for k, v in results.training.items() if k != "num_cut"}
     old = results.model_copy(update={"manifests": {**results.manifests, "train/cot": training}})
-    assert not any("rows cut" in loss.what for loss in tabulate_losses(old))
+    assert not any("rows cut" in loss.what for loss in tabulate_losses(old, NAMES))
 
 
 def test_checks_are_the_audits_counts(run_folder: Path) -> None:

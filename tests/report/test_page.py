@@ -15,6 +15,7 @@ from kot_platypus.errors import DataError, RunError
 from kot_platypus.report import write_report
 from kot_platypus.report.examples import choose_changes, choose_problems
 from kot_platypus.report.page import render_page
+from kot_platypus.report.runs import make_run
 from kot_platypus.results.run import load_results
 
 from .run_builder import ATTACK, write
@@ -63,7 +64,7 @@ class Checker(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(finished_run: Path) -> str:
-    return render_page(load_results(finished_run))
+    return render_page([make_run(load_results(finished_run))])
 
 
 def parse(page: str) -> Checker:
@@ -139,7 +140,7 @@ def test_what_the_rationale_changed_is_counted_and_shown(run_folder: Path) -> No
     assert changes is not None
     assert (changes.n, changes.num_repaired, changes.num_broken) == (12, len(repaired), 0)
     assert [shown.number - 1 for shown in changes.repaired] == repaired[:3]
-    page = render_page(results)
+    page = render_page([make_run(results)])
     parse(page)
     assert f"The rationale repaired {len(repaired)} and broke 0." in page
     assert "No rationale: the trained model made to answer at once." in page
@@ -193,7 +194,7 @@ def test_many_shots_fill_the_width(run_folder: Path) -> None:
     part = results.kobest["cot"]
     more = {t: {**by, 10: by[5], 50: by[5]} for t, by in part.results.items()}
     kobest = {**results.kobest, "cot": part.model_copy(update={"results": more})}
-    page = render_page(results.model_copy(update={"kobest": kobest}))
+    page = render_page([make_run(results.model_copy(update={"kobest": kobest}))])
     assert '<div class="stack">' in page
     assert ">50-shot</th>" in page
     assert ">–</td>" in page  # the base model has no score there
@@ -205,7 +206,8 @@ def test_korean_names_do_not_disturb_the_pictures(run_folder: Path) -> None:
         who: part.model_copy(update={"results": {**part.results, "요일": part.results["swap"]}})
         for who, part in results.problems.items()
     }
-    assert ">요일</text>" in render_page(results.model_copy(update={"problems": renamed}))
+    changed = results.model_copy(update={"problems": renamed})
+    assert ">요일</text>" in render_page([make_run(changed)])
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,8 +32,10 @@ class ShownStep(NamedTuple):
 class Views:
     """What the page shows of stages that it does not know itself."""
 
-    draw_figures: Callable[[RunResults], Mapping[str, str]]
-    """Pictures as SVG whose texts are escaped: ``problems``, ``differences``, ``shots``."""
+    css: str
+    """The style of what ``show_results`` returns."""
+    show_results: Callable[[RunResults], str]
+    """The scores of a run as HTML whose texts are escaped."""
     find_texts: FindTexts
     list_steps: Callable[[Path, RunResults], Sequence[ShownStep]]
 

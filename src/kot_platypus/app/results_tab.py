@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
-from kot_platypus.app.markup import name_model, name_task, render
+from kot_platypus.app.markup import name_model, render
 from kot_platypus.app.page import PRIVATE, Page, describe_error
 from kot_platypus.app.questions import (
     CHANGES,
@@ -20,8 +20,8 @@ from kot_platypus.app.questions import (
     select_pairs,
 )
 from kot_platypus.errors import KotError
-from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import BASE, TUNED, Estimate
+from kot_platypus.results.schema import BASE, TUNED
+from kot_platypus.results.wording import name_task
 
 PER_PAGE = 20
 _NAMES = {
@@ -33,49 +33,13 @@ _NAMES = {
 }
 
 
-class TaskTable(NamedTuple):
-    """One task's macro F1: a row a model, a column a number of shots."""
-
-    name: str
-    questions: str
-    shots: tuple[int, ...]
-    rows: tuple[tuple[str, tuple[Estimate | None, ...]], ...]
-
-
-def tabulate_tasks(results: RunResults) -> list[TaskTable]:
-    """The KoBEST tables of a run, in the order of its recipe."""
-    tables = []
-    for task in results.recipe.evaluate.tasks:
-        scores = {
-            who: part.results[task] for who, part in results.kobest.items() if task in part.results
-        }
-        if not scores:
-            continue
-        shots = tuple(sorted({n for by_shots in scores.values() for n in by_shots}))
-        counts = sorted({score.n for by_shots in scores.values() for score in by_shots.values()})
-        rows = tuple(
-            (who, tuple(by_shots[n].macro_f1 if n in by_shots else None for n in shots))
-            for who, by_shots in scores.items()
-        )
-        tables.append(TaskTable(task, " / ".join(map(str, counts)), shots, rows))
-    return tables
-
-
 def show_overview(page: Page, place: int) -> str:
     """The scores of a run as HTML."""
     try:
         results = page.runs[place].read()
     except KotError as error:
         return describe_error(error)
-    where = results.recipe.evaluate.kobest_dir
-    return render(
-        "overview",
-        results=results,
-        figures=page.views.draw_figures(results),
-        tasks=tabulate_tasks(results),
-        benchmark="KoBEST mini" if where == "mini" else "KoBEST",
-        protocol=next((part.protocol for part in results.kobest.values()), None),
-    )
+    return page.views.show_results(results)
 
 
 def build_results(page: Page) -> None:

@@ -73,7 +73,7 @@ def make_site(
     if only_here:
         site.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
     blocks = build_page(runs, views, REVIEW_PATH if review is not None else None)
-    gr.mount_gradio_app(site, blocks, path="/", server_name=LOOPBACK[0], **make_style())
+    gr.mount_gradio_app(site, blocks, path="/", server_name=LOOPBACK[0], **make_style(views.css))
     return site
 
 
@@ -104,7 +104,7 @@ def build_page(runs: Sequence[Run], views: Views, review_path: str | None = None
     return blocks
 
 
-def make_style() -> dict[str, Any]:
+def make_style(css: str) -> dict[str, Any]:
     """What gradio is told about looks: local fonts, our colours, Korean as the language."""
     theme = gr.themes.Base(
         primary_hue=gr.themes.colors.blue,
@@ -115,7 +115,7 @@ def make_style() -> dict[str, Any]:
     )
     return {
         "theme": theme,
-        "css": read_css(),
+        "css": css + read_css(),
         "js": "() => { document.documentElement.lang = 'ko'; }",
         "footer_links": [],
         "run_history": False,

@@ -19,7 +19,6 @@ from kot_platypus.errors import KotError, UsageError, require_extra
 from kot_platypus.serving import LOOPBACK, listen, serve
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
     from starlette.applications import Starlette
 
     from kot_platypus.app.page import ShownStep, Views
@@ -73,7 +72,7 @@ def show_app(
     is_here = host in (*LOOPBACK, "::1")
     if not is_here:
         print(
-            f"kot: listening on {host}: whoever reaches this port can read these runs and use "
+            f"kot: listening on {host}: anyone who reaches this port can read these runs and use "
             "their models. There is no password.",
             file=sys.stderr,
         )
@@ -116,52 +115,20 @@ def serve_space(run: str, *, model_id: str | None, has_base: bool) -> None:
 
 def make_views() -> Views:
     """What the page shows of report, evaluation and the run's plan."""
+    from kot_platypus.app.markup import name_model
     from kot_platypus.app.page import Views
+    from kot_platypus.report.page import render_tab, render_tab_css
 
-    return Views(draw_figures, find_texts, list_steps)
+    return Views(
+        render_tab_css(), lambda found: render_tab(found, name_model), find_texts, list_steps
+    )
 
 
 # --- the stages, in the page's words -----------------------------------------------------------
 
 
-def draw_figures(results: RunResults) -> Mapping[str, Markup]:
-    """The report's pictures under Korean names."""
-    from kot_platypus.app.markup import name_model
-    from kot_platypus.report.figures import (
-        draw_accuracies,
-        draw_differences,
-        draw_shots,
-        render_figure,
-    )
-    from kot_platypus.report.sentences import select_kobest_pairs
-    from kot_platypus.report.tables import list_families
-    from kot_platypus.results.schema import ALL, BASE, TUNED
-
-    figures = {}
-    tested = {who: part for who, part in results.problems.items() if ALL in part.results}
-    if tested:
-        names = {who: name_model(who) for who in tested}
-        draw = draw_accuracies(tested, names, list_families(results))
-        figures["problems"] = render_figure("problems", "문제 풀이 정답률", draw)
-    if pairs := select_kobest_pairs(results):
-        label = "KoBEST macro F1, 학습한 모델 − 기본 모델"
-        figures["differences"] = render_figure(
-            "differences", label, draw_differences({TUNED: pairs})
-        )
-    shown = {who: results.kobest[who] for who in (BASE, TUNED) if who in results.kobest}
-    several = [
-        task
-        for task in results.recipe.evaluate.tasks
-        if any(len(part.results.get(task, {})) > 1 for part in shown.values())
-    ]
-    if several:
-        draw = draw_shots(shown, several)
-        figures["shots"] = render_figure("shots", "예시 수에 따른 macro F1", draw)
-    return figures
-
-
 def find_texts(results: RunResults) -> Mapping[tuple[str, int], KobestText]:
-    """The run's KoBEST questions, where their files are at hand: nothing is fetched."""
+    """The run's KoBEST questions, if their files are on this machine: nothing is fetched."""
     section = results.recipe.evaluate
     where = section.kobest_dir
     return _read_texts(section.protocol, section.tasks, where, section.limit) if where else {}

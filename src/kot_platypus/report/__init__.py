@@ -20,29 +20,24 @@ def write_report(run: Path, published: str | None = None) -> None:
     from kot_platypus.artifacts import write_text
     from kot_platypus.report.card import render_card
     from kot_platypus.report.page import render_page
+    from kot_platypus.report.runs import load_runs
     from kot_platypus.results.published import select_models
-    from kot_platypus.results.run import load_results
 
     models = select_models(published) if published else []
-    results = load_results(run)
-    write_text(run / "report.html", render_page(results, models))
-    write_text(run / "README.md", render_card(results, published=models))
+    (shown,) = load_runs([run])
+    write_text(run / "report.html", render_page([shown], models))
+    write_text(run / "README.md", render_card(shown.results, published=models))
 
 
 def write_runs(runs: Sequence[Path], out: Path, published: str | None = None) -> None:
-    """Write ``out``: the page of one run, or one page that puts several side by side.
+    """Write ``out``: one page on a run, or on several side by side.
 
     Raises as ``write_report`` does, and UsageError for more runs than can be told apart.
     """
     from kot_platypus.artifacts import write_text
     from kot_platypus.report.page import render_page
     from kot_platypus.report.runs import load_runs
-    from kot_platypus.report.runs_page import render_runs
     from kot_platypus.results.published import select_models
-    from kot_platypus.results.run import load_results
 
     models = select_models(published) if published else []
-    if len(runs) == 1:
-        write_text(out, render_page(load_results(runs[0]), models))
-    else:
-        write_text(out, render_runs(load_runs(runs), models))
+    write_text(out, render_page(load_runs(runs), models))

@@ -17,11 +17,11 @@ from kot_platypus.report.limits import list_limits
 from kot_platypus.report.metadata import describe_model, find_hub_model
 from kot_platypus.report.page import (
     describe_recipe,
-    list_ours,
     new_environment,
     write_command,
     write_eval_command,
 )
+from kot_platypus.report.runs import list_ours, make_run
 from kot_platypus.results import wording
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import TUNED, Protocol
@@ -59,7 +59,8 @@ def render_card(
     environment.filters["code"] = format_code
     environment.filters["cell"] = _write_cell
     recipe = results.recipe
-    ours = list_ours(results)
+    runs = [make_run(results)]
+    ours = list_ours(runs)
     beside = put_beside(ours, published)
     description, notes = describe_recipe(recipe)
     return environment.get_template("card.md.jinja").render(
@@ -74,15 +75,13 @@ def render_card(
         headline=sentences.write_headline(results),
         details=sentences.write_details(results),
         settings=tables.tabulate_settings(recipe),
-        scores=tables.tabulate_scores(results),
-        metrics=tables.tabulate_metrics(results),
+        scores=tables.tabulate_scores(runs),
+        metrics=tables.tabulate_metrics(runs),
         metric_names=tables.METRICS,
         protocol=_find_protocol(results),
-        problems=tables.tabulate_problems(results),
-        differences=tables.tabulate_differences(results),
-        pairs=sentences.select_kobest_pairs(results),
-        p_value=wording.format_p,
-        signed=wording.format_score_difference,
+        problems=tables.tabulate_problems(runs),
+        differences=tables.tabulate_differences(runs),
+        pairs=tables.tabulate_pairs(runs),
         snippet=fence(_write_snippet(results, prompt), "python"),
         command=fence(write_command(recipe), "sh"),
         eval_command=fence(write_eval_command(recipe), "sh"),
@@ -91,7 +90,7 @@ def render_card(
         standings=beside.standings,
         notes=[note for _, note in beside.notes],
         questions=describe_questions(ours, [table.task for table in beside.tables]),
-        cut=funnel.tabulate_losses(results),
+        lost=funnel.tabulate_losses(results, {m.who: m.name for m in runs[0].models}),
         data=[describe_source(source) for source in recipe.data.sources],
         audit=sentences.describe_audit(results),
         counts=tables.tabulate_data(results),

@@ -1,34 +1,40 @@
-"""The page's pictures: matplotlib drawings turned into SVG that takes its colours from the page.
+"""The pictures: what each shows of runs, how it is drawn, and how it is said in words.
 
-Text stays text, in the page's own font. Every colour is a stand-in that ``render_figure`` swaps
-for a CSS variable, so one drawing serves light, dark and print. Each picture is drawn twice, for
-a wide and for a narrow screen, because an SVG that is merely shrunk has unreadable labels.
+A new picture is a function here, an entry in ``FIGURES`` and ``ENGLISH``, and a place in a
+template. What a picture shows of one run alone are its models; of several runs, their tuned ones.
 """
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
-import matplotlib
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.transforms import blended_transform_factory
 
-from kot_platypus.report.funnel import Bar
-from kot_platypus.results.schema import (
-    ALL,
-    BASE,
-    TUNED,
-    ChoiceDifference,
-    ChoiceResults,
-    Estimate,
-    LogLine,
-    ProblemResults,
+from kot_platypus.report.canvas import (
+    INK,
+    MUTED,
+    PAPER,
+    RULE,
+    Draw,
+    draw_dot,
+    find_colour,
+    find_marker,
+    label_rows,
+    new_axes,
+    render_figure,
+    write_value,
 )
+from kot_platypus.report.funnel import Bar, list_funnel
+from kot_platypus.report.runs import Model, Run, list_pictured, list_scored, share_problems
+from kot_platypus.report.sentences import (
+    select_kobest_pairs,
+    write_kobest_sentence,
+)
+from kot_platypus.report.tables import find_kind, list_families
+from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceDifference, ChoiceScore
 from kot_platypus.results.wording import (
     MINUS,
     format_count,
@@ -37,248 +43,275 @@ from kot_platypus.results.wording import (
     name_task,
 )
 
-WIDTHS_IN = {"wide": 7.0, "narrow": 3.55}
-_INK, _MUTED, _RULE = "#010101", "#020202", "#030303"
-_COLOURS = {BASE: "#040404", TUNED: "#050505"}
-_OTHER, _PAPER = "#060606", "#070707"
-SERIES = tuple(f"run{number}" for number in range(1, 7))
-"""Names of the runs on a page that compares several; more could not be told apart."""
-_COLOURS |= {who: f"#0808{number:02}" for number, who in enumerate(SERIES, start=1)}
-_CSS = {
-    _INK: "--ink", _MUTED: "--muted", _RULE: "--rule",
-    _COLOURS[BASE]: "--base", _COLOURS[TUNED]: "--tuned", _OTHER: "--other", _PAPER: "--paper",
-    **{_COLOURS[who]: f"--{who}" for who in SERIES},
-}  # fmt: skip
-_MARKERS = {BASE: "s", TUNED: "o", **dict(zip(SERIES, "oD^vPX", strict=True))}
-MARKS = dict(zip(SERIES, "●◆▲▼✚✖", strict=True))
-"""The same marks as letters, for legends."""
-_STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "kot",
-    "font.size": 9.5,
-    "text.color": _INK,
-    "axes.edgecolor": _RULE,
-    "axes.labelcolor": _MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "xtick.color": _RULE,
-    "ytick.color": _RULE,
-    "xtick.labelcolor": _MUTED,
-    "ytick.labelcolor": _INK,
-    "axes.unicode_minus": True,
-    "axes.titlesize": 9.5,
+ENGLISH = {
+    "problems": "Dot plot of the share of held-out problems solved: {values}.",
+    "differences": "Forest plot of KoBEST macro F1, tuned minus base. {values}",
+    "shots": "Macro F1 over the number of shots, one panel a task; figures in the tables above.",
+    "losses": "Training loss over optimizer steps; at the end: {values}.",
+    "funnel": "Bars from the sources to the rows trained on: {values}.",
+    "tokens": "Bars of the tokens each training learnt, of those it saw: {values}.",
 }
-_ROW_IN = 0.27
-
-Draw = Callable[[float], Figure]
-
-
-def render_figure(name: str, label: str, draw: Draw) -> Markup:
-    """Both sizes of a picture as inline SVG. ``draw`` takes the width in inches."""
-    return Markup("").join(_render_svg(f"{name}-{size}", size, label, draw) for size in WIDTHS_IN)
+"""What a picture shows, for those who do not see it."""
+KOREAN = {
+    "problems": "문제 풀이 정답률: {values}.",
+    "differences": "KoBEST macro F1, 학습한 모델 − 기본 모델. 값은 아래 표에 있음.",
+    "shots": "예시 수에 따른 macro F1. 값은 위 표에 있음.",
+}
 
 
-def _render_svg(name: str, size: str, label: str, draw: Draw) -> Markup:
-    buffer = io.StringIO()
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # A Korean label is the browser's to draw; matplotlib only lacks its width.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure = draw(WIDTHS_IN[size])
-        figure.savefig(
-            buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-        )
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    for colour, variable in _CSS.items():
-        svg = svg.replace(colour, f"var({variable})")
-    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--sans)", svg)
-    # Ids must be unique in the page, or one picture borrows another's markers.
-    svg = re.sub(r'(id="|"#|url\(#)', rf"\g<1>{name}-", svg)
-    box = re.search(r'viewBox="[^"]*"', svg)
-    head = (
-        f'<svg class="{size}" {box.group() if box else ""} role="img" aria-label="{escape(label)}" '
-        f'style="max-width: {WIDTHS_IN[size] * 96:.0f}px">'
-    )
-    return Markup(head + svg[svg.index(">") + 1 :])
+class Picture(NamedTuple):
+    """What there is to see: the values in words, and the drawing."""
+
+    values: str
+    draw: Draw
 
 
-# --- drawings ----------------------------------------------------------------------------------
+def draw_figures(runs: Sequence[Run], labels: Mapping[str, str] = ENGLISH) -> dict[str, Markup]:
+    """Every picture of ``labels`` that the runs have figures for, by name, as SVG."""
+    pictures = {name: FIGURES[name](runs) for name in labels}
+    return {
+        name: render_figure(name, labels[name].format(values=picture.values), picture.draw)
+        for name, picture in pictures.items()
+        if picture is not None
+    }
 
 
-def draw_accuracies(
-    problems: dict[str, ProblemResults], names: dict[str, str], families: Sequence[str]
-) -> Draw:
-    """Dots with intervals: a labelled row a model for all problems, then a row a family."""
-
-    def draw(width_in: float) -> Figure:
-        models = list(problems)
-        rows = len(models) + (1.25 * (len(families) - 1) + 0.6 if len(families) > 1 else 0)
-        figure, axes = _new_axes(width_in, rows, right_in=0.55, bottom_in=0.27)
-        labels: list[tuple[float, str]] = []
-        for row, who in enumerate(models):
-            score = problems[who].results[ALL].accuracy
-            _dot(axes, score, row, who, size=6.5 if width_in > 5 else 5)
-            labels.append((row, names[who]))
-            _note(axes, row, format_percent(score.value), color=_colour(who), weight="bold")
-        for number, family in enumerate(families[1:]):
-            middle = len(models) + 0.6 + 1.25 * number
-            labels.append((middle, family))
-            for place, who in enumerate(models):
-                score_of = problems[who].results.get(family)
-                if score_of is not None:
-                    offset = 0.28 * (place - (len(models) - 1) / 2)
-                    _dot(axes, score_of.accuracy, middle + offset, who, size=4)
-        if len(families) > 1:
-            axes.axhline(len(models) - 0.25, color=_RULE, linewidth=0.8)
-        _label_rows(axes, labels)
-        axes.set_ylim(rows - 0.4, -0.6)
-        axes.set_xlim(-0.01, 1.01)
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100%"])
-        return figure
-
-    return draw
+# --- held-out problems -------------------------------------------------------------------------
 
 
-def draw_differences(pairs: Mapping[str, Sequence[ChoiceDifference]]) -> Draw:
-    """A forest plot: tuned minus base, a row a task and number of shots, zero in the middle.
+def show_problems(runs: Sequence[Run]) -> Picture | None:
+    """Accuracies: a row a model for all problems; of one run also a row a family."""
+    models = [model for model in list_pictured(runs) if model.is_tested]
+    if not models or (len(runs) > 1 and not share_problems(runs)):
+        return None
+    families = list_families([run.results for run in runs]) if len(runs) == 1 else [ALL]
+    values = ((m.name, format_percent(_find_accuracy(m, ALL).value)) for m in models)
+    return Picture(_join(values), partial(_draw_accuracies, models, families))
 
-    ``pairs`` are by model. One model's differences are printed too; several stand in one row.
-    """
+
+def _find_accuracy(model: Model, family: str) -> Any:
+    score = model.problems.results.get(family) if model.problems else None
+    return score.accuracy if score else None
+
+
+def _join(values: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values)
+
+
+def _draw_accuracies(models: Sequence[Model], families: Sequence[str], width_in: float) -> Figure:
+    rows = len(models) + (1.25 * (len(families) - 1) + 0.6 if len(families) > 1 else 0)
+    figure, axes = new_axes(width_in, rows, right_in=0.55, bottom_in=0.27)
+    labels: list[tuple[float, str]] = []
+    for row, model in enumerate(models):
+        accuracy = _find_accuracy(model, ALL)
+        draw_dot(axes, accuracy, row, model.key, size=6.5 if width_in > 5 else 5)
+        labels.append((row, model.name))
+        text = format_percent(accuracy.value)
+        write_value(axes, row, text, color=find_colour(model.key), weight="bold")
+    for number, family in enumerate(families[1:]):
+        middle = len(models) + 0.6 + 1.25 * number
+        labels.append((middle, family))
+        for place, model in enumerate(models):
+            accuracy = _find_accuracy(model, family)
+            if accuracy is not None:
+                offset = 0.28 * (place - (len(models) - 1) / 2)
+                draw_dot(axes, accuracy, middle + offset, model.key, size=4)
+    if len(families) > 1:
+        axes.axhline(len(models) - 0.25, color=RULE, linewidth=0.8)
+    label_rows(axes, labels)
+    axes.set_ylim(rows - 0.4, -0.6)
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100%"])
+    return figure
+
+
+# --- KoBEST ------------------------------------------------------------------------------------
+
+
+def show_differences(runs: Sequence[Run]) -> Picture | None:
+    """Tuned minus base with intervals: a row a task and number of shots, zero in the middle."""
+    pairs = {run.key: found for run in runs if (found := select_kobest_pairs(run.results))}
+    if not pairs:
+        return None
+    sentences = [
+        ("" if len(runs) == 1 else f"{run.name}: ") + write_kobest_sentence(run.results)
+        for run in runs
+        if run.key in pairs
+    ]
+    return Picture(" ".join(sentences), partial(_draw_forest, pairs))
+
+
+def _draw_forest(pairs: Mapping[str, Sequence[ChoiceDifference]], width_in: float) -> Figure:
+    """One run's differences are printed too; those of several stand in one row."""
     every = [pair for part in pairs.values() for pair in part]
     tasks = list(dict.fromkeys(pair.task for pair in every))
-    keys = {(pair.task, pair.num_fewshot) for pair in every}
-    ordered = sorted(keys, key=lambda key: (tasks.index(key[0]), key[1]))
-    return lambda width_in: _draw_forest(width_in, ordered, pairs)
-
-
-def _draw_forest(
-    width_in: float,
-    keys: Sequence[tuple[str, int]],
-    pairs: Mapping[str, Sequence[ChoiceDifference]],
-) -> Figure:
-    tasks = list(dict.fromkeys(task for task, _ in keys))
+    keys = sorted({(tasks.index(pair.task), pair.num_fewshot) for pair in every})
     apart = 1 + 0.5 * (len(pairs) - 1)
     height = apart * len(keys) + 0.5 * (len(tasks) - 1)
     is_alone = len(pairs) == 1
-    figure, axes = _new_axes(width_in, height, right_in=0.65 if is_alone else 0.1, bottom_in=0.42)
-    axes.axvline(0, color=_MUTED, linewidth=0.9)
-    rows = {key: apart * n + 0.5 * tasks.index(key[0]) for n, key in enumerate(keys)}
-    for place, (who, part) in enumerate(pairs.items()):
+    figure, axes = new_axes(width_in, height, right_in=0.65 if is_alone else 0.1, bottom_in=0.42)
+    axes.axvline(0, color=MUTED, linewidth=0.9)
+    rows = {(tasks[t], shots): apart * n + 0.5 * t for n, (t, shots) in enumerate(keys)}
+    for place, (key, part) in enumerate(pairs.items()):
         for pair in part:
             y = rows[pair.task, pair.num_fewshot]
             at = y + 0.45 * (place - (len(pairs) - 1) / 2)
-            _dot(axes, pair.difference, at, who, size=5.5, hollow=pair.difference.sign == 0)
+            draw_dot(axes, pair.difference, at, key, size=5.5, hollow=pair.difference.sign == 0)
             if is_alone:
-                _note(axes, y, format_score_difference(pair.difference.value), color=_INK)
-    _label_rows(axes, [(y, f"{name_task(task)} {s}-shot") for (task, s), y in rows.items()])
+                write_value(axes, y, format_score_difference(pair.difference.value), color=INK)
+    label_rows(axes, [(y, f"{name_task(task)} {s}-shot") for (task, s), y in rows.items()])
     axes.set_ylim(height - 0.5 * apart + 0.1, -0.5 * apart - 0.1)
-    ends = [abs(end) for part in pairs.values() for pair in part for end in pair.difference.ci95]
-    reach = 1.08 * max(ends) or 0.1
+    reach = 1.08 * max(abs(end) for pair in every for end in pair.difference.ci95) or 0.1
     axes.set_xlim(-reach, reach)
     axes.locator_params(axis="x", nbins=5 if width_in > 5 else 3)
     axes.set_xlabel(f"macro F1, tuned {MINUS} base")
     return figure
 
 
-def draw_shots(kobest: dict[str, ChoiceResults], tasks: Sequence[str]) -> Draw:
-    """Small multiples: macro F1 over the number of shots, one panel a task."""
+def show_shots(runs: Sequence[Run]) -> Picture | None:
+    """Macro F1 over the number of shots, a panel a task: tuned models, and the base if it is one.
 
-    def draw(width_in: float) -> Figure:
-        columns = min(len(tasks), 5 if width_in > 5 else 2)
-        lines = -(-len(tasks) // columns)
-        height_in = 1.55 * lines + 0.25
-        figure = Figure(figsize=(width_in, height_in))
-        grid = figure.subplots(lines, columns, sharey=True, squeeze=False).flat
-        figure.subplots_adjust(
-            left=0.36 / width_in, right=0.99, bottom=0.42 / height_in,
-            top=1 - 0.25 / height_in, wspace=0.14, hspace=0.5,
-        )  # fmt: skip
-        for panel, axes in enumerate(grid):
-            if panel >= len(tasks):
-                axes.set_visible(False)
-                continue
-            _draw_shots_panel(axes, kobest, tasks[panel])
-        return figure
+    Of each task only the scores of one protocol and data, those of the first model that has any.
+    """
+    scored = list_scored(runs)
+    bases = [model for model in scored if model.who == BASE]
+    shown = [model for model in scored if model.is_ours or (model.who == BASE and len(bases) == 1)]
+    parts = {model.key: part for model in shown if (part := model.kobest)}
+    kinds: dict[str, tuple[str, str]] = {}
+    for part in parts.values():
+        for task in part.results:
+            kinds.setdefault(task, find_kind(part, task))
+    panels = {
+        task: {
+            key: part.results[task]
+            for key, part in parts.items()
+            if task in part.results and find_kind(part, task) == kind
+        }
+        for task, kind in kinds.items()
+    }
+    several = {
+        task: panel
+        for task, panel in panels.items()
+        if len({shots for by_shots in panel.values() for shots in by_shots}) > 1
+    }
+    return Picture("", partial(_draw_shots, several)) if several else None
 
-    return draw
+
+def _draw_shots(
+    panels: Mapping[str, Mapping[str, Mapping[int, ChoiceScore]]], width_in: float
+) -> Figure:
+    columns = min(len(panels), 5 if width_in > 5 else 2)
+    lines = -(-len(panels) // columns)
+    height_in = 1.55 * lines + 0.25
+    figure = Figure(figsize=(width_in, height_in))
+    grid = figure.subplots(lines, columns, sharey=True, squeeze=False).flat
+    figure.subplots_adjust(
+        left=0.36 / width_in, right=0.99, bottom=0.42 / height_in,
+        top=1 - 0.25 / height_in, wspace=0.14, hspace=0.5,
+    )  # fmt: skip
+    for axes, (task, panel) in zip(grid, panels.items(), strict=False):
+        _draw_panel(axes, task, panel)
+    for axes in list(grid)[len(panels) :]:
+        axes.set_visible(False)
+    return figure
 
 
-def _draw_shots_panel(axes: Any, kobest: dict[str, ChoiceResults], task: str) -> None:
-    shots = sorted({s for part in kobest.values() for s in part.results.get(task, {})})
-    for place, (who, part) in enumerate(kobest.items()):
-        scores = part.results.get(task, {})
-        x = [shots.index(s) + 0.12 * (place - (len(kobest) - 1) / 2) for s in scores]
-        axes.plot(x, [s.macro_f1.value for s in scores.values()], color=_colour(who),
-                  marker=_marker(who), markersize=4, linewidth=1.3)  # fmt: skip
-        for at, score in zip(x, scores.values(), strict=True):
-            axes.plot([at, at], score.macro_f1.ci95, color=_colour(who), linewidth=0.8)
-    axes.set_title(name_task(task), loc="left", color=_INK)
+def _draw_panel(axes: Any, task: str, panel: Mapping[str, Mapping[int, ChoiceScore]]) -> None:
+    shots = sorted({number for by_shots in panel.values() for number in by_shots})
+    for place, (key, by_shots) in enumerate(panel.items()):
+        x = [shots.index(s) + 0.12 * (place - (len(panel) - 1) / 2) for s in by_shots]
+        axes.plot(x, [s.macro_f1.value for s in by_shots.values()], color=find_colour(key),
+                  marker=find_marker(key), markersize=4, linewidth=1.3)  # fmt: skip
+        for at, score in zip(x, by_shots.values(), strict=True):
+            axes.plot([at, at], score.macro_f1.ci95, color=find_colour(key), linewidth=0.8)
+    axes.set_title(name_task(task), loc="left", color=INK)
     axes.set_xticks(range(len(shots)), [str(s) for s in shots])
     axes.set_xlim(-0.4, len(shots) - 0.6)
-    axes.tick_params(axis="y", labelcolor=_MUTED, length=0)
-    axes.grid(axis="y", color=_RULE, linewidth=0.6)
+    _add_grid(axes)
+
+
+def _add_grid(axes: Any) -> None:
+    axes.tick_params(axis="y", labelcolor=MUTED, length=0)
+    axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
-def draw_losses(losses: dict[str, tuple[LogLine, ...]], names: dict[str, str]) -> Draw:
+# --- training ----------------------------------------------------------------------------------
+
+
+def show_losses(runs: Sequence[Run]) -> Picture | None:
     """Training loss over optimizer steps, each line named at its end."""
-
-    def draw(width_in: float) -> Figure:
-        figure = Figure(figsize=(width_in, 2.3))
-        axes = figure.add_axes((0.4 / width_in, 0.2, 1 - 1.75 / width_in, 0.76))
-        for who, log in losses.items():
-            axes.plot([line.step for line in log], [line.loss for line in log],
-                      color=_colour(who), linewidth=1.4, marker=_marker(who),
-                      markersize=3.5 if len(log) == 1 else 0)  # fmt: skip
-        ends = [(log[-1].loss, who) for who, log in losses.items() if log]
-        for place, who in _spread(ends, _span(losses) / 9):
-            axes.text(1.02, place, names[who], va="center_baseline", color=_colour(who),
-                      weight="bold", transform=axes.get_yaxis_transform())  # fmt: skip
-        axes.set_xlabel("optimizer step")
-        axes.set_ylim(bottom=0)
-        axes.grid(axis="y", color=_RULE, linewidth=0.6)
-        axes.tick_params(axis="y", labelcolor=_MUTED, length=0)
-        axes.set_axisbelow(True)
-        return figure
-
-    return draw
+    models = [model for model in list_pictured(runs) if model.log]
+    if not models:
+        return None
+    ends = _join((model.name, f"{model.log[-1].loss:.3f}") for model in models)
+    return Picture(ends, partial(_draw_losses, models))
 
 
-def draw_funnel(bars: Sequence[Bar]) -> Draw:
-    """Rows from the sources to what was trained on: a bar a step, what is lost left hollow."""
+def _draw_losses(models: Sequence[Model], width_in: float) -> Figure:
+    figure = Figure(figsize=(width_in, 2.3))
+    axes = figure.add_axes((0.4 / width_in, 0.2, 1 - 1.75 / width_in, 0.76))
+    for model in models:
+        axes.plot([line.step for line in model.log], [line.loss for line in model.log],
+                  color=find_colour(model.key), linewidth=1.4, marker=find_marker(model.key),
+                  markersize=3.5 if len(model.log) == 1 else 0)  # fmt: skip
+    gap = max(line.loss for model in models for line in model.log) / 9
+    place = float("-inf")
+    for model in sorted(models, key=lambda model: (model.log[-1].loss, model.key)):
+        place = max(model.log[-1].loss, place + gap)  # labels stand apart from each other
+        axes.text(1.02, place, model.name, va="center_baseline", color=find_colour(model.key),
+                  weight="bold", transform=axes.get_yaxis_transform())  # fmt: skip
+    axes.set_xlabel("optimizer step")
+    axes.set_ylim(bottom=0)
+    _add_grid(axes)
+    return figure
 
-    def draw(width_in: float) -> Figure:
-        figure, axes = _new_axes(width_in, len(bars), right_in=0.7, bottom_in=0.02)
-        for row, bar in enumerate(bars):
-            is_last = row == len(bars) - 1
-            axes.barh(
-                row, bar.length, left=bar.start, height=0.5, linewidth=1,
-                color=_PAPER if bar.is_lost else _COLOURS[TUNED if is_last else BASE],
-                edgecolor=_COLOURS[BASE] if bar.is_lost else "none",
-            )  # fmt: skip
-            sign = MINUS if bar.is_lost else ""
-            _note(axes, row, sign + format_count(bar.length), color=_INK)
-        _label_rows(axes, [(row, bar.label) for row, bar in enumerate(bars)])
-        return _finish_bars(figure, axes, len(bars), max(b.start + b.length for b in bars))
 
-    return draw
+def show_funnel(runs: Sequence[Run]) -> Picture | None:
+    """One run's rows from the sources to those trained on: a bar a step, what is lost hollow."""
+    bars = list_funnel(runs[0].results) if len(runs) == 1 else []
+    values = _join((bar.label, format_count(bar.length)) for bar in bars)
+    return Picture(values, partial(_draw_funnel, bars)) if bars else None
 
 
-def draw_tokens(tokens: dict[str, tuple[int, int]], names: dict[str, str]) -> Draw:
+def _draw_funnel(bars: Sequence[Bar], width_in: float) -> Figure:
+    figure, axes = new_axes(width_in, len(bars), right_in=0.7, bottom_in=0.02)
+    for row, bar in enumerate(bars):
+        colour = find_colour(TUNED if row == len(bars) - 1 else BASE)
+        axes.barh(
+            row, bar.length, left=bar.start, height=0.5, linewidth=1,
+            color=PAPER if bar.is_lost else colour,
+            edgecolor=find_colour(BASE) if bar.is_lost else "none",
+        )  # fmt: skip
+        sign = MINUS if bar.is_lost else ""
+        write_value(axes, row, sign + format_count(bar.length), color=INK)
+    label_rows(axes, [(row, bar.label) for row, bar in enumerate(bars)])
+    return _finish_bars(figure, axes, len(bars), max(b.start + b.length for b in bars))
+
+
+def show_tokens(runs: Sequence[Run]) -> Picture | None:
     """The token budget: for each training the tokens seen, and how many of them it learnt."""
+    bars = [
+        (m.key, m.name, m.training["tokens_seen"], m.training["trained_tokens_seen"])
+        for m in list_pictured(runs)
+        if m.training.get("trained_tokens_seen")
+    ]
+    values = ((name, _write_share(learnt, seen)) for _, name, seen, learnt in bars)
+    return Picture(_join(values), partial(_draw_tokens, bars)) if bars else None
 
-    def draw(width_in: float) -> Figure:
-        figure, axes = _new_axes(width_in, len(tokens), right_in=1.45, bottom_in=0.02)
-        for row, (who, (seen, learnt)) in enumerate(tokens.items()):
-            axes.barh(row, seen, height=0.5, color=_RULE)
-            axes.barh(row, learnt, height=0.5, color=_colour(who))
-            _note(axes, row, f"{format_count(learnt)} of {format_count(seen)}", color=_INK)
-        _label_rows(axes, [(row, names[who]) for row, who in enumerate(tokens)])
-        return _finish_bars(figure, axes, len(tokens), max(seen for seen, _ in tokens.values()))
 
-    return draw
+def _write_share(learnt: int, seen: int) -> str:
+    return f"{format_count(learnt)} of {format_count(seen)}"
+
+
+def _draw_tokens(bars: Sequence[tuple[str, str, int, int]], width_in: float) -> Figure:
+    figure, axes = new_axes(width_in, len(bars), right_in=1.45, bottom_in=0.02)
+    for row, (key, _, seen, learnt) in enumerate(bars):
+        axes.barh(row, seen, height=0.5, color=RULE)
+        axes.barh(row, learnt, height=0.5, color=find_colour(key))
+        write_value(axes, row, _write_share(learnt, seen), color=INK)
+    label_rows(axes, [(row, name) for row, (_, name, _, _) in enumerate(bars)])
+    return _finish_bars(figure, axes, len(bars), max(seen for _, _, seen, _ in bars))
 
 
 def _finish_bars(figure: Figure, axes: Any, rows: int, length: float) -> Figure:
@@ -291,68 +324,11 @@ def _finish_bars(figure: Figure, axes: Any, rows: int, length: float) -> Figure:
     return figure
 
 
-def _span(losses: dict[str, tuple[LogLine, ...]]) -> float:
-    return max((line.loss for log in losses.values() for line in log), default=1.0)
-
-
-def _spread(ends: list[tuple[float, str]], gap: float) -> list[tuple[float, str]]:
-    """Move labels apart until neighbours are at least ``gap`` from each other."""
-    placed: list[tuple[float, str]] = []
-    for value, who in sorted(ends):
-        place = max(value, placed[-1][0] + gap) if placed else value
-        placed.append((place, who))
-    return placed
-
-
-# --- pieces ------------------------------------------------------------------------------------
-
-
-def _new_axes(
-    width_in: float, rows: float, *, right_in: float, bottom_in: float
-) -> tuple[Figure, Any]:
-    """A figure whose rows have a fixed height, with room for labels on both sides."""
-    left_in, top_in = 1.35 if width_in > 5 else 1.15, 0.05
-    height_in = rows * _ROW_IN + bottom_in + top_in
-    figure = Figure(figsize=(width_in, height_in))
-    box = (
-        left_in / width_in,
-        bottom_in / height_in,
-        1 - (left_in + right_in) / width_in,
-        1 - (bottom_in + top_in) / height_in,
-    )
-    axes = figure.add_axes(box)
-    axes.grid(axis="x", color=_RULE, linewidth=0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _label_rows(axes: Any, labels: Sequence[tuple[float, str]]) -> None:
-    """Name the rows, flush left with the page's text."""
-    across = blended_transform_factory(axes.figure.transFigure, axes.transData)
-    axes.set_yticks([y for y, _ in labels], ["" for _ in labels])
-    for y, text in labels:
-        axes.text(0, y, text, va="center_baseline", transform=across)
-
-
-def _note(axes: Any, y: float, text: str, **style: Any) -> None:
-    """Print a row's figure, flush right with the page's text."""
-    across = blended_transform_factory(axes.figure.transFigure, axes.transData)
-    axes.text(1, y, text, ha="right", va="center_baseline", transform=across, **style)
-
-
-def _dot(
-    axes: Any, estimate: Estimate, y: float, who: str, *, size: float, hollow: bool = False
-) -> None:
-    colour = _colour(who)
-    axes.plot(estimate.ci95, [y, y], color=colour, linewidth=size / 4, solid_capstyle="butt")
-    axes.plot([estimate.value], [y], color=colour, marker=_marker(who), markersize=size,
-              markerfacecolor=_PAPER if hollow else colour, markeredgewidth=1.2)  # fmt: skip
-
-
-def _colour(who: str) -> str:
-    return _COLOURS.get(who, _OTHER)
-
-
-def _marker(who: str) -> str:
-    return _MARKERS.get(who, "D")
+FIGURES: dict[str, Callable[[Sequence[Run]], Picture | None]] = {
+    "problems": show_problems,
+    "differences": show_differences,
+    "shots": show_shots,
+    "losses": show_losses,
+    "funnel": show_funnel,
+    "tokens": show_tokens,
+}

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from kot_platypus.report.sentences import name_condition
+from kot_platypus.recipe import TrainSection
+from kot_platypus.report.tables import Facts
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import TUNED
-from kot_platypus.results.wording import format_count, format_percent, name_task
+from kot_platypus.results.wording import (
+    format_count,
+    format_percent,
+    name_task,
+)
 
 NONE = "none"
 
@@ -29,9 +35,9 @@ class Loss(NamedTuple):
     num_all: str
 
     @property
-    def is_some(self) -> bool:
-        """Whether anything was lost at all."""
-        return self.num_lost != NONE
+    def text(self) -> str:
+        """Both numbers in one cell."""
+        return f"{self.num_lost} of {self.num_all}"
 
 
 def list_funnel(results: RunResults) -> list[Bar]:
@@ -54,18 +60,8 @@ def list_funnel(results: RunResults) -> list[Bar]:
     return bars
 
 
-def tabulate_tokens(results: RunResults) -> list[tuple[str, list[str]]]:
-    """The token budget: one row a fact, one column a training, in the order of the losses."""
-    columns = [
-        _count_tokens(results.manifests.get(f"train/{who}", {}), results) for who in results.losses
-    ]
-    labels = dict.fromkeys(label for column in columns for label in column)
-    return [(label, [column.get(label, "") for column in columns]) for label in labels]
-
-
-def _count_tokens(manifest: dict[str, Any], results: RunResults) -> dict[str, str]:
-    """A training's facts by label. What its manifest does not hold is left out."""
-    train = results.recipe.train
+def tabulate_tokens(manifest: dict[str, Any], train: TrainSection) -> Facts:
+    """A training's budget. What its manifest does not hold is left out."""
     facts = {
         label: format_count(manifest[key])
         for key, label in {
@@ -91,15 +87,18 @@ def _count_tokens(manifest: dict[str, Any], results: RunResults) -> dict[str, st
     }.items():
         if key in manifest:
             facts[label] = format_count(manifest[key])
-    return facts
+    return list(facts.items())
 
 
 # --- what was cut ------------------------------------------------------------------------------
 
 
-def tabulate_losses(results: RunResults) -> list[Loss]:
-    """Everything the run's files know to have been dropped or cut, zeros included."""
-    return [*_lose_rows(results), *_lose_outputs(results), *_lose_shots(results)]
+def tabulate_losses(results: RunResults, names: Mapping[str, str]) -> list[Loss]:
+    """Everything the run's files know to have been dropped or cut, zeros included.
+
+    ``names`` are those of the models whose outputs count.
+    """
+    return [*_lose_rows(results), *_lose_outputs(results, names), *_lose_shots(results)]
 
 
 def _lose_rows(results: RunResults) -> list[Loss]:
@@ -122,16 +121,16 @@ def _lose_rows(results: RunResults) -> list[Loss]:
     return found
 
 
-def _lose_outputs(results: RunResults) -> list[Loss]:
+def _lose_outputs(results: RunResults, names: Mapping[str, str]) -> list[Loss]:
     most = results.recipe.reason.max_new_tokens
     return [
         _lose(
-            f"outputs cut at {most} tokens before an answer, {name_condition(results.recipe, who)}",
+            f"outputs cut at {most} tokens before an answer, {names[who]}",
             sum(answer.answer is None and answer.num_tokens >= most for answer in answers),
             len(answers),
         )
         for who, answers in results.answers.items()
-        if answers
+        if answers and who in names
     ]
 
 
@@ -154,7 +153,7 @@ def _lose_shots(results: RunResults) -> list[Loss]:
         if score.effective_shots < shots - 0.05
     ]
     if scores and not lost:
-        return [Loss("benchmark prompts that lost shots", NONE, "all tasks")]
+        return [_lose("tasks whose prompts lost shots", 0, len(part.results if part else ()))]
     return lost
 
 
@@ -165,7 +164,7 @@ def _lose(what: str, count: int, of: int) -> Loss:
 # --- what checks found -------------------------------------------------------------------------
 
 
-def tabulate_checks(results: RunResults) -> list[tuple[str, str]]:
+def tabulate_checks(results: RunResults) -> Facts:
     """The audit's counts: rows, errors by check, duplicates. Empty when there was none."""
     audit = results.audit
     if not audit or "rows" not in audit:

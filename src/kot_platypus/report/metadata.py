@@ -100,7 +100,7 @@ def _list_problems(results: RunResults) -> Iterator[Any]:
     part = results.problems.get(TUNED)
     if part is None:
         return
-    families = tables.list_families(results)
+    families = tables.list_families([results])
     for family, score in part.results.items():
         if family not in families:
             continue  # one family alone is all of them

@@ -1,9 +1,9 @@
-"""``report.html``: one self-contained page that shows what a run found, and how."""
+"""``report.html``: one self-contained page that shows what one run or several found, and how."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,29 +12,60 @@ from markupsafe import Markup
 from kot_platypus.recipe import Recipe, list_recipes, load_recipe
 from kot_platypus.report import examples, funnel, sentences, tables
 from kot_platypus.report.badges import list_badges
-from kot_platypus.report.beside import Ours, describe_questions, put_beside
-from kot_platypus.report.figures import (
-    draw_accuracies,
-    draw_differences,
-    draw_funnel,
-    draw_losses,
-    draw_shots,
-    draw_tokens,
-    render_figure,
-)
+from kot_platypus.report.beside import describe_questions, put_beside
+from kot_platypus.report.canvas import MARKS
+from kot_platypus.report.figures import KOREAN, draw_figures
 from kot_platypus.report.limits import list_limits
+from kot_platypus.report.runs import (
+    Run,
+    compare_runs,
+    list_ours,
+    list_pictured,
+    make_run,
+    share_problems,
+    write_headline,
+)
 from kot_platypus.results import wording
 from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import ALL, BASE, TUNED
+from kot_platypus.results.schema import BASE, TUNED
 
 
-def render_page(results: RunResults, published: Sequence[str] = ()) -> str:
+def render_page(runs: Sequence[Run], published: Sequence[str] = ()) -> str:
     """The page as HTML, with the figures of ``published`` models beside ours.
 
     Whatever comes from data or a model is escaped by the template.
     """
-    facts = _collect(results, published)
+    ours = list_ours(runs)
+    beside = put_beside(ours, published) if published else None
+    facts = {
+        "runs": [_tell(run) for run in runs],
+        "names": [run.name for run in runs],
+        "benchmark": ", ".join(_list_benchmarks(runs)),
+        "figures": draw_figures(runs),
+        "beside": beside if beside and beside.tables else None,
+        "questions": describe_questions(ours, [t.task for t in beside.tables] if beside else []),
+        **_collect_results(runs),
+        **_line_up_facts(runs),
+        **_collect_examples(runs),
+    }
     return new_environment().get_template("report.html.jinja").render(**facts) + "\n"
+
+
+def render_tab(results: RunResults, name_model: Callable[[str], str]) -> str:
+    """The results of a run for the app's tab: in Korean, and without a page around it."""
+    runs = [make_run(results, name_model)]
+    return new_environment().get_template("tab.html.jinja").render(
+        benchmark=sentences.name_benchmark(results.recipe),
+        figures=draw_figures(runs, KOREAN),
+        problems=[row for row in tables.tabulate_problems(runs) if row.family == "All"],
+        differences=tables.tabulate_differences(runs),
+        scores=tables.tabulate_scores(runs),
+    )  # fmt: skip
+
+
+def render_tab_css() -> str:
+    """The style of ``render_tab``'s tables and pictures, and the app's colours."""
+    return new_environment().get_template("tab.css.jinja").render()
 
 
 def new_environment() -> Environment:
@@ -69,70 +100,113 @@ def describe_recipe(recipe: Recipe) -> tuple[str, str]:
     return recipe.description, recipe.notes
 
 
-def _collect(results: RunResults, published: Sequence[str]) -> dict[str, Any]:
-    recipe = results.recipe
-    ours = list_ours(results)
-    beside = put_beside(ours, published) if published else None
-    everyone = dict.fromkeys([*results.problems, *results.kobest, *results.losses])
+# --- what the page says ------------------------------------------------------------------------
+
+
+def _tell(run: Run) -> dict[str, Any]:
+    """What the page says of one run by itself."""
+    results = run.results
+    recipe, verdict = results.recipe, results.contamination
     return {
-        "recipe": recipe,
-        "described": describe_recipe(recipe),
+        "key": run.key,
+        "mark": MARKS.get(run.key),
+        "name": run.name,
+        "models": run.models,
         "base": sentences.name_base(recipe),
-        "benchmark": sentences.name_benchmark(recipe),
         "headline": sentences.write_headline(results),
         "details": sentences.write_details(results),
-        "names": {who: sentences.name_condition(recipe, who) for who in everyone},
-        "tested": list(results.problems),
-        "figures": _draw_figures(results),
-        "problems": tables.tabulate_problems(results),
-        "differences": tables.tabulate_differences(results),
-        "rule": examples.describe_rule(results),
-        "examples": examples.choose_problems(results),
-        "changes": examples.choose_changes(results),
-        "scores": tables.tabulate_scores(results),
-        "metrics": tables.tabulate_metrics(results),
-        "metric_names": tables.METRICS,
-        "protocol": next((part.protocol for part in results.kobest.values()), None),
-        "pairs": sentences.select_kobest_pairs(results),
-        "p_value": wording.format_p,
-        "signed": wording.format_score_difference,
-        "beside": beside if beside and beside.tables else None,
-        "questions": describe_questions(ours, [t.task for t in beside.tables] if beside else []),
         "badges": list_badges(results),
-        "losses": list(results.losses),
-        "training_names": [sentences.name_condition(recipe, who) for who in results.losses],
-        "tokens": funnel.tabulate_tokens(results),
-        "cut": funnel.tabulate_losses(results),
-        "data": tables.tabulate_data(results),
         "audit": sentences.describe_audit(results),
-        "checks": funnel.tabulate_checks(results),
-        "benchmarks": results.contamination.benchmarks if results.contamination else (),
-        "settings": tables.tabulate_settings(recipe),
-        "evaluation": tables.tabulate_evaluation(recipe),
-        "machine": tables.tabulate_machine(results),
-        "seconds": tables.tabulate_seconds(results),
+        "benchmarks": verdict.benchmarks if verdict else (),
         "limits": list_limits(results),
         "command": write_command(recipe),
         "eval_command": write_eval_command(recipe),
+        "described": describe_recipe(recipe),
     }
 
 
-def list_ours(results: RunResults) -> list[Ours]:
-    """The base model's row and the tuned model's, for a table of published figures."""
-    return [
-        Ours(tables.name_model(results.recipe, who), who == TUNED, part)
-        for who, part in results.kobest.items()
+def _list_benchmarks(runs: Sequence[Run]) -> list[str]:
+    return list(dict.fromkeys(sentences.name_benchmark(run.results.recipe) for run in runs))
+
+
+def _collect_results(runs: Sequence[Run]) -> dict[str, Any]:
+    """What was measured, and the headline that follows."""
+    is_alone = len(runs) == 1
+    between = compare_runs(runs)
+    parts = [model.kobest for run in runs for model in run.models if model.kobest]
+    return {
+        "headline": sentences.write_headline(runs[0].results)
+        if is_alone
+        else write_headline(runs, between),
+        "problems": tables.tabulate_problems(runs),
+        "same_problems": is_alone or share_problems(runs),
+        "differences": tables.tabulate_differences(runs, between),
+        "num_between": len(between),
+        "scores": tables.tabulate_scores(runs),
+        "metrics": tables.tabulate_metrics(runs),
+        "metric_names": tables.METRICS,
+        "pairs": tables.tabulate_pairs(runs),
+        "protocol": parts[0].protocol if is_alone and parts else None,
+    }
+
+
+def _collect_examples(runs: Sequence[Run]) -> dict[str, Any]:
+    """What the models of a run wrote; nothing of several runs."""
+    results = runs[0].results
+    is_alone = len(runs) == 1
+    return {
+        "rule": examples.describe_rule(results),
+        "examples": examples.choose_problems(results) if is_alone else [],
+        "changes": examples.choose_changes(results) if is_alone else None,
+    }
+
+
+def _line_up_facts(runs: Sequence[Run]) -> dict[str, Any]:
+    """The tables with a column for each run or training."""
+    is_alone = len(runs) == 1
+    pictured = [model.key for model in list_pictured(runs)]
+    trained = [
+        (model.name, dict(funnel.tabulate_tokens(model.training, run.results.recipe.train)))
+        for run in runs
+        for model in run.models
+        if model.key in pictured and (model.log or model.training)
     ]
+    settings = tables.line_up(runs, lambda found: tables.tabulate_settings(found.recipe))
+    evaluation = tables.line_up(runs, lambda found: tables.tabulate_evaluation(found.recipe))
+    return {
+        "short": tables.line_up(runs, list_badges),
+        "data": tables.line_up(runs, tables.tabulate_data if is_alone else _count_rows),
+        "trainings": [name for name, _ in trained],
+        "tokens": tables.line_up_columns([column for _, column in trained]),
+        "lost": tables.line_up_columns([_list_losses(run, is_alone) for run in runs]),
+        "checks": tables.line_up(runs, funnel.tabulate_checks),
+        "settings": tables.put_differing_first(settings),
+        "evaluation": tables.put_differing_first(evaluation),
+        "machine": tables.put_differing_first(tables.line_up(runs, tables.tabulate_machine)),
+        "seconds": tables.line_up(runs, tables.tabulate_seconds),
+    }
+
+
+def _count_rows(results: RunResults) -> tables.Facts:
+    """The funnel as figures: sources, rows left out, rows trained on."""
+    return [(bar.label, wording.format_count(bar.length)) for bar in funnel.list_funnel(results)]
+
+
+def _list_losses(run: Run, is_alone: bool) -> dict[str, str]:
+    """What was cut. Runs may learn different texts: what is lined up are their tuned models."""
+    names = {model.who: model.name for model in run.models}
+    names = names if is_alone else {BASE: "base", TUNED: "tuned"}
+    return {loss.what: loss.text for loss in funnel.tabulate_losses(run.results, names)}
 
 
 def write_command(recipe: Recipe) -> str:
-    """What to type to make this run again: the shipped recipe, or the file in the run folder."""
+    """The command that makes this run again: of the shipped recipe, or the run folder's own."""
     is_shipped = recipe.name in list_recipes() and load_recipe(recipe.name) == recipe
     return f"kot run {recipe.name}" if is_shipped else "kot run recipe.yaml"
 
 
 def write_eval_command(recipe: Recipe) -> str:
-    """What to type in the run's folder to score the merged model alone, as the run did."""
+    """The command that scores the merged model alone, as the run did, from the run's folder."""
     evaluate = recipe.evaluate
     folder = evaluate.kobest_dir
     options = {
@@ -141,73 +215,9 @@ def write_eval_command(recipe: Recipe) -> str:
         "--tasks": ",".join(evaluate.tasks),
         "--num-fewshot": ",".join(map(str, evaluate.num_fewshot)),
         "--limit": evaluate.limit and str(evaluate.limit),
-        # Somebody's path says nothing to others: theirs has KoBEST's files too.
+        # A path of this machine says nothing to others: theirs has KoBEST's files too.
         "--kobest-dir": folder if folder in (None, "mini") else "KOBEST_DIR",
         "--out": "scores",
     }
     chosen = [f"{name} {shlex.quote(value)}" for name, value in options.items() if value]
     return " ".join(["kot eval", *chosen])
-
-
-def _draw_figures(results: RunResults) -> dict[str, Markup]:
-    """Every picture the run has figures for, by name."""
-    figures = {}
-    names = {
-        who: sentences.name_condition(results.recipe, who)
-        for who in [*results.problems, *results.losses]
-    }
-    tested = {who: part for who, part in results.problems.items() if ALL in part.results}
-    if tested:
-        values = ", ".join(
-            f"{names[who]} {wording.format_percent(part.results[ALL].accuracy.value)}"
-            for who, part in tested.items()
-        )
-        draw = draw_accuracies(tested, names, tables.list_families(results))
-        figures["problems"] = render_figure(
-            "problems", f"Dot plot of the share of held-out problems solved: {values}.", draw
-        )
-    pairs = sentences.select_kobest_pairs(results)
-    if pairs:
-        label = "Forest plot of KoBEST macro F1, tuned minus base. " + (
-            sentences.write_kobest_sentence(results)
-        )
-        figures["differences"] = render_figure(
-            "differences", label, draw_differences({TUNED: pairs})
-        )
-    several = [table.task for table in tables.tabulate_scores(results) if len(table.shots) > 1]
-    if several:
-        label = "Macro F1 over the number of shots, one panel a task; figures in the tables above."
-        shown = {who: results.kobest[who] for who in results.kobest if who in (BASE, TUNED)}
-        figures["shots"] = render_figure("shots", label, draw_shots(shown, several))
-    if any(results.losses.values()):
-        ends = ", ".join(
-            f"{names[w]} {log[-1].loss:.3f}" for w, log in results.losses.items() if log
-        )
-        figures["losses"] = render_figure(
-            "losses", f"Training loss over optimizer steps; at the end: {ends}.",
-            draw_losses(results.losses, names),
-        )  # fmt: skip
-    return figures | _draw_budget(results, names)
-
-
-def _draw_budget(results: RunResults, names: dict[str, str]) -> dict[str, Markup]:
-    """The pictures of rows and tokens."""
-    figures = {}
-    bars = funnel.list_funnel(results)
-    if bars:
-        steps = ", ".join(f"{bar.label} {wording.format_count(bar.length)}" for bar in bars)
-        label = f"Bars from the sources to the rows trained on: {steps}."
-        figures["funnel"] = render_figure("funnel", label, draw_funnel(bars))
-    tokens = {
-        who: (manifest["tokens_seen"], manifest["trained_tokens_seen"])
-        for who in results.losses
-        if (manifest := results.manifests.get(f"train/{who}", {})).get("trained_tokens_seen")
-    }
-    if tokens:
-        parts = ", ".join(
-            f"{names[who]} {wording.format_count(learnt)} of {wording.format_count(seen)}"
-            for who, (seen, learnt) in tokens.items()
-        )
-        label = f"Bars of the tokens each training learnt, of those it saw: {parts}."
-        figures["tokens"] = render_figure("tokens", label, draw_tokens(tokens, names))
-    return figures

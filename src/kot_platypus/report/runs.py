@@ -1,62 +1,87 @@
-"""Several runs side by side, as rows: figures stand in one table only if they may be compared."""
+"""The runs that a page shows and their models, each with its names and its series in pictures."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from kot_platypus.errors import UsageError
-from kot_platypus.report import tables
 from kot_platypus.report.beside import Ours
-from kot_platypus.report.figures import SERIES
-from kot_platypus.report.sentences import select_kobest_pairs
-from kot_platypus.report.tables import ScoreRow
+from kot_platypus.report.sentences import (
+    name_base,
+    name_condition,
+)
+from kot_platypus.results.paired import compare_paired, correct_holm
 from kot_platypus.results.run import RunResults, load_results
-from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceResults
+from kot_platypus.results.schema import (
+    ALL,
+    BASE,
+    TUNED,
+    ChoiceResults,
+    Difference,
+    LogLine,
+    ProblemResults,
+)
 from kot_platypus.results.wording import (
+    NBSP,
     format_count,
-    format_interval,
+    format_p,
     format_percent,
     format_points,
     join_words,
 )
 
-Kind = tuple[str, str]
-"""The fingerprints of a task's protocol and data: scores of one kind may stand together."""
-Rows = list[tuple[str, list[str]]]
-"""A label and a value for each run."""
+SERIES = tuple(f"run{number}" for number in range(1, 7))
+"""The runs of a page that compares several; more could not be told apart."""
+ALPHA = 0.05
+"""One run is called better than another where the corrected p-value is below it."""
+
+
+class Model(NamedTuple):
+    """One model of a run. Absent parts are None or empty."""
+
+    who: str
+    key: str
+    """Its series in pictures."""
+    name: str
+    """What tells it from the other models of the page."""
+    full_name: str
+    """Its name in a table of scores, where other people's models may stand too."""
+    problems: ProblemResults | None
+    kobest: ChoiceResults | None
+    log: tuple[LogLine, ...]
+    training: dict[str, Any]
+    """The manifest of its training."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is what the run was made for."""
+        return self.who == TUNED
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether it has a score on the held-out problems."""
+        return self.problems is not None and ALL in self.problems.results
+
+
+class RunsDifference(Difference):
+    """The tuned model of run ``a`` minus that of run ``b``, on the held-out problems of both."""
+
+    p_holm: float
+    """Corrected for all pairs of runs on the page."""
 
 
 class Run(NamedTuple):
-    """One run of several; ``key`` is its series in pictures."""
+    """One run of a page, and its models: the base model first, the tuned one last."""
 
     key: str
+    """The series of its tuned model."""
     name: str
     results: RunResults
-
-
-class RunsTable(NamedTuple):
-    """The scores of one task and kind; None in a row where there is no score."""
-
-    task: str
-    protocol: str
-    questions: str
-    shots: tuple[int, ...]
-    rows: tuple[ScoreRow, ...]
-
-
-class ProblemsRow(NamedTuple):
-    """One model on its run's held-out problems; ``sign`` as of ``Estimate.sign``."""
-
-    model: str
-    is_ours: bool
-    accuracy: str
-    interval: str
-    n: str
-    difference: str
-    sign: int
+    models: tuple[Model, ...]
 
 
 def load_runs(folders: Sequence[Path]) -> list[Run]:
@@ -68,10 +93,12 @@ def load_runs(folders: Sequence[Path]) -> list[Run]:
             hint="Make a page for a few at a time.",
         )
     found = [load_results(folder) for folder in folders]
+    if len(found) == 1:
+        return [make_run(found[0])]
     names = [results.recipe.name for results in found]
     for label in (lambda i: folders[i].resolve().name, lambda i: str(i + 1)):
         names = _part_names(names, label)
-    return [Run(*each) for each in zip(SERIES, names, found, strict=False)]
+    return [_name_run(*each) for each in zip(SERIES, names, found, strict=False)]
 
 
 def _part_names(names: Sequence[str], label: Callable[[int], str]) -> list[str]:
@@ -80,136 +107,137 @@ def _part_names(names: Sequence[str], label: Callable[[int], str]) -> list[str]:
     return [f"{name} ({label(i)})" if counts[name] > 1 else name for i, name in enumerate(names)]
 
 
-# --- held-out problems -------------------------------------------------------------------------
+def make_run(results: RunResults, name_model: Callable[[str], str] | None = None) -> Run:
+    """A run that is shown alone: its models go by what each was trained to write.
+
+    ``name_model`` gives them other names, such as Korean ones.
+    """
+    recipe = results.recipe
+
+    def name(who: str) -> tuple[str, str, str]:
+        if name_model:
+            return who, name_model(who), name_model(who)
+        condition = name_condition(recipe, who)
+        full_names = {BASE: name_base(recipe), TUNED: recipe.name}
+        return who, condition, full_names.get(who, f"{recipe.name}, {condition}")
+
+    return Run(TUNED, recipe.name, results, _list_models(results, name))
 
 
-def find_problems(run: Run) -> str | None:
-    """The hash of the held-out problems that the tuned model was tested on."""
-    manifest = run.results.manifests.get(f"evaluate/{TUNED}/problems", {})
-    found: str | None = manifest.get("inputs", {}).get("problems")
-    return found
+def _name_run(key: str, own_name: str, results: RunResults) -> Run:
+    """A run among others: its tuned model bears its name."""
+    base = name_base(results.recipe)
+
+    def name(who: str) -> tuple[str, str, str]:
+        if who == BASE:
+            return BASE, f"{base}, base of {own_name}", base
+        other = f"{own_name}, {name_condition(results.recipe, who)}"
+        return (key, own_name, own_name) if who == TUNED else (who, other, other)
+
+    return Run(key, own_name, results, _list_models(results, name))
+
+
+def _list_models(
+    results: RunResults, name: Callable[[str], tuple[str, str, str]]
+) -> tuple[Model, ...]:
+    found = {*results.problems, *results.kobest, *results.losses}
+    return tuple(
+        Model(
+            who,
+            *name(who),
+            results.problems.get(who),
+            results.kobest.get(who),
+            results.losses.get(who, ()),
+            results.manifests.get(f"train/{who}", {}),
+        )
+        for who in sorted(found, key=lambda who: ((who == TUNED) - (who == BASE), who))
+    )
+
+
+def list_pictured(runs: Sequence[Run]) -> list[Model]:
+    """The models that have a series of their own: all of a run alone, else the tuned ones."""
+    return [model for run in runs for model in run.models if len(runs) == 1 or model.is_ours]
+
+
+def list_scored(runs: Sequence[Run]) -> list[Model]:
+    """The models with KoBEST scores, each base model once; of several runs the bases first."""
+    scored = [(model, model.kobest) for run in runs for model in run.models if model.kobest]
+    bases = {part.model: model for model, part in reversed(scored) if model.who == BASE}
+    return [*reversed(bases.values()), *(model for model, _ in scored if model.who != BASE)]
+
+
+def list_ours(runs: Sequence[Run]) -> list[Ours]:
+    """The scored models, for a table of published figures."""
+    return [Ours(m.full_name, m.is_ours, m.kobest) for m in list_scored(runs) if m.kobest]
+
+
+# --- between runs ------------------------------------------------------------------------------
 
 
 def share_problems(runs: Sequence[Run]) -> bool:
-    """Whether all runs that were tested were tested on the same problems, as far as is known."""
-    found = {find_problems(run) for run in runs if TUNED in run.results.problems}
+    """Whether all runs that were tested on held-out problems were tested on the same ones."""
+    found = {
+        run.results.manifests.get(f"evaluate/{TUNED}/problems", {})
+        .get("inputs", {})
+        .get("problems")
+        for run in runs
+        if TUNED in run.results.problems
+    }
     return len(found) == 1 and None not in found
 
 
-def write_headline(runs: Sequence[Run]) -> str:
-    """The runs' result in one sentence."""
-    several = f"{len(runs)} runs" if len(runs) > 1 else "One run"
+def compare_runs(runs: Sequence[Run]) -> list[RunsDifference]:
+    """Every pair of runs, on the held-out problems that the tuned models of both answered."""
+    if not share_problems(runs):
+        return []
+    answers = {run.name: run.results.answers.get(TUNED, ()) for run in runs}
+    right = {
+        name: {(row.doc_id, row.source): row.correct for row in rows}
+        for name, rows in answers.items()
+    }
+    pairs = []
+    for b, a in combinations(right, 2):
+        if same := [key for key in right[a] if key in right[b]]:
+            sides = ([right[run][key] for key in same] for run in (a, b))
+            pairs.append({"a": a, "b": b, **compare_paired(*sides)})
+    corrected = correct_holm([pair["p_value"] for pair in pairs])
+    return [
+        RunsDifference.model_validate({**pair, "p_holm": p_holm})
+        for pair, p_holm in zip(pairs, corrected, strict=True)
+    ]
+
+
+def write_headline(runs: Sequence[Run], between: Sequence[RunsDifference] = ()) -> str:
+    """Several runs' result in one sentence. A best one is named where a test shows it."""
+    several = f"{len(runs)} runs"
     tested = {
-        run.name: run.results.problems[TUNED].results[ALL]
+        run.name: model.problems.results[ALL]
         for run in runs
-        if ALL in getattr(run.results.problems.get(TUNED), "results", {})
+        for model in run.models
+        if model.is_ours and model.is_tested and model.problems
     }
     if len(tested) < 2 or not share_problems(runs):
         return f"{several} side by side: {join_words([run.name for run in runs])}."
-    most = max(score.accuracy.value for score in tested.values())
-    best = [name for name, score in tested.items() if score.accuracy.value == most]
-    verb = "solves" if len(best) == 1 else "solve"
+    same = f"the same {format_count(next(iter(tested.values())).n)} held-out problems"
+    best = max(tested, key=lambda name: tested[name].accuracy.value)
+    shares = {name: format_percent(score.accuracy.value) for name, score in tested.items()}
+    pairs = [pair for pair in between if best in (pair.a, pair.b)]
+    wins = [pair for pair in pairs if pair.p_holm < ALPHA]
+    if len(wins) < len(tested) - 1:
+        solved = join_words([f"{name} {share}" for name, share in shares.items()])
+        shown = "no difference between them is shown"
+        if len(tested) > 2:
+            shown = "no one is shown to be the best"
+        return f"{several} on {same}: {solved}; {shown}."
     return (
-        f"Of {several}, {join_words(best)} {verb} the most of the same "
-        f"{format_count(next(iter(tested.values())).n)} held-out problems: {format_percent(most)}."
+        f"Of {several}, {best} solves the most of {same}: {shares[best]}"
+        f" ({'; '.join(_describe_win(pair, best) for pair in wins)})."
     )
 
 
-def tabulate_problems(runs: Sequence[Run]) -> list[ProblemsRow]:
-    """Every run's base and tuned model on its held-out problems, with the paired difference."""
-    rows = []
-    for run in runs:
-        for who in (BASE, TUNED):
-            part = run.results.problems.get(who)
-            if part is None or ALL not in part.results:
-                continue
-            score = part.results[ALL]
-            pair = run.results.find_difference(BASE) if who == TUNED else None
-            rows.append(
-                ProblemsRow(
-                    _name(run, who),
-                    who == TUNED,
-                    format_percent(score.accuracy.value),
-                    format_interval(score.accuracy, "percent"),
-                    format_count(score.n),
-                    format_points(pair.difference.value) if pair else "",
-                    pair.difference.sign if pair else 0,
-                )
-            )
-    return rows
-
-
-def _name(run: Run, who: str) -> str:
-    base = tables.name_model(run.results.recipe, BASE)
-    return run.name if who == TUNED else f"{base}, base of {run.name}"
-
-
-# --- KoBEST ------------------------------------------------------------------------------------
-
-
-def find_kind(part: ChoiceResults, task: str) -> Kind:
-    """What two scores of a task must share to be compared."""
-    return part.protocol.tasks.get(task, part.protocol.fingerprint), part.data.get(task, "")
-
-
-def list_scored(runs: Sequence[Run]) -> list[Ours]:
-    """The models that were scored: each base model once, then every run's own."""
-    bases = {
-        part.model: Ours(tables.name_model(run.results.recipe, BASE), False, part)
-        for run in reversed(runs)
-        if (part := run.results.kobest.get(BASE))
-    }
-    tuned = [
-        Ours(run.name, True, run.results.kobest[TUNED])
-        for run in runs
-        if TUNED in run.results.kobest
-    ]
-    return [*reversed(bases.values()), *tuned]
-
-
-def tabulate_scores(runs: Sequence[Run]) -> list[RunsTable]:
-    """Macro F1: one table a task and kind, one row a model, one column a number of shots."""
-    scored = list_scored(runs)
-    signs = {
-        (run.name, pair.task, pair.num_fewshot): pair.difference.sign
-        for run in runs
-        for pair in select_kobest_pairs(run.results)
-    }
-    kinds = dict.fromkeys(
-        (task, find_kind(each.part, task)) for each in scored for task in each.part.results
-    )
-    order = list(dict.fromkeys(t for run in runs for t in run.results.recipe.evaluate.tasks))
-    found = []
-    for task, kind in sorted(kinds, key=lambda k: order.index(k[0]) if k[0] in order else 99):
-        same = [each for each in scored if task in each.part.results]
-        same = [each for each in same if find_kind(each.part, task) == kind]
-        scores = [each.part.results[task] for each in same]
-        shots = tuple(sorted({s for by_shots in scores for s in by_shots}))
-        counts = sorted({score.n for by_shots in scores for score in by_shots.values()})
-        rows = tuple(
-            ScoreRow(
-                each.name,
-                each.is_ours,
-                tuple(by[s].macro_f1 if s in by else None for s in shots),
-                tuple(signs.get((each.name, task, s), 0) if each.is_ours else 0 for s in shots),
-            )
-            for each, by in zip(same, scores, strict=True)
-        )
-        questions = " or ".join(map(format_count, counts))
-        found.append(RunsTable(task, same[0].part.protocol.name, questions, shots, rows))
-    return found
-
-
-# --- a column a run ----------------------------------------------------------------------------
-
-
-def line_up(columns: Sequence[Sequence[tuple[str, str]]]) -> Rows:
-    """One row a label of any run, one value a run: empty where a run has none."""
-    values = [dict(column) for column in columns]
-    labels = dict.fromkeys(label for column in values for label in column)
-    return [(label, [column.get(label, "") for column in values]) for label in labels]
-
-
-def put_differing_first(rows: Rows) -> Rows:
-    """The rows in which runs differ, then the others, each in the order they had."""
-    return sorted(rows, key=lambda row: len(set(row[1])) == 1)
+def _describe_win(pair: RunsDifference, best: str) -> str:
+    other = pair.b if pair.a == best else pair.a
+    points = format_points(abs(pair.difference.value)).lstrip("+")
+    p_value = format_p(pair.p_holm)
+    relation = p_value if p_value.startswith("<") else f"= {p_value}"
+    return f"{points} points above {other}, p{NBSP}{relation.replace(' ', NBSP)}"

@@ -8,11 +8,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kot_platypus.report.sentences import name_benchmark, select_kobest_pairs, write_headline
-from kot_platypus.report.tables import tabulate_problems, tabulate_scores
-from kot_platypus.results.run import RunResults, load_results
-from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceResults, read_part
-from kot_platypus.results.wording import format_count, format_interval, format_score, name_task
+from kot_platypus.report.runs import Run, make_run
+from kot_platypus.report.sentences import (
+    name_benchmark,
+    write_headline,
+)
+from kot_platypus.report.tables import ScoreTable, tabulate_problems, tabulate_scores
+from kot_platypus.results.run import load_results
+from kot_platypus.results.schema import BASE, TUNED, ChoiceResults, read_part
+from kot_platypus.results.wording import (
+    format_count,
+    format_interval,
+    format_score,
+    name_task,
+)
 
 _FILES = {
     "report.html": "the report, with pictures",
@@ -26,12 +35,12 @@ MAX_SHOTS = 4
 
 def summary_table(run: Path) -> RenderableType:
     """The headline, the accuracies, the KoBEST scores and where the files lie."""
-    results = load_results(run)
-    parts: list[RenderableType] = [Text(write_headline(results), style="bold")]
-    if any(ALL in part.results for part in results.problems.values()):
-        parts.append(_show_problems(results))
-    if results.kobest:
-        parts.append(_show_kobest(results))
+    shown = make_run(load_results(run))
+    parts: list[RenderableType] = [Text(write_headline(shown.results), style="bold")]
+    if any(model.is_tested for model in shown.models):
+        parts.append(_show_problems(shown))
+    if shown.results.kobest:
+        parts.append(_show_kobest(shown))
     files = [(name, what) for name, what in _FILES.items() if (run / name).exists()]
     if files:
         parts.append(_show_files(run, files))
@@ -69,39 +78,38 @@ def _new_table(*columns: str) -> Table:
     return table
 
 
-def _show_problems(results: RunResults) -> Table:
+def _show_problems(run: Run) -> Table:
     table = _new_table("Held-out problems", "solved", "95% interval", "of")
-    for row in tabulate_problems(results):
+    for row in tabulate_problems([run]):
         if row.family == "All":
-            style = "bold" if row.is_ours else ""
-            table.add_row(Text(row.model), row.accuracy, row.interval, row.n, style=style)
+            style = "bold" if row.model.is_ours else ""
+            table.add_row(Text(row.model.name), row.accuracy, row.interval, row.n, style=style)
     return table
 
 
-def _show_kobest(results: RunResults) -> Group:
+def _show_kobest(run: Run) -> Group:
     """One row a task; base -> tuned in each cell, marked where the interval excludes zero."""
-    scores = tabulate_scores(results)
-    shots = sorted({shot for table in scores for shot in table.shots})
+    scores = tabulate_scores([run])
+    shots = sorted({number for each in scores for number in each.shots})
     shown = shots[:MAX_SHOTS]
-    table = _new_table(f"{name_benchmark(results.recipe)}", *(f"{s}-shot" for s in shown))
-    signs = {
-        (pair.task, pair.num_fewshot): pair.difference.sign for pair in select_kobest_pairs(results)
-    }
-    for task in (each.task for each in scores):
-        cells = [_cell(results.kobest, task, s, signs.get((task, s), 0)) for s in shown]
-        table.add_row(Text(name_task(task)), *cells)
+    table = _new_table(name_benchmark(run.results.recipe), *(f"{s}-shot" for s in shown))
+    for each in scores:
+        table.add_row(Text(name_task(each.task)), *(_cell(each, number) for number in shown))
     note = f"macro F1, base\N{RIGHTWARDS ARROW}tuned; {_MARKS[1]}{_MARKS[-1]} a difference is shown"
     if len(shots) > len(shown):
         note += f"; {len(shots) - len(shown)} more in the report"
     return Group(table, Text(note, style="dim"))
 
 
-def _cell(kobest: dict[str, ChoiceResults], task: str, shots: int, sign: int) -> str:
-    values = []
-    for who in (BASE, TUNED):
-        score = kobest[who].results.get(task, {}).get(shots) if who in kobest else None
-        values.append("  \N{EN DASH}" if score is None else f"{score.macro_f1.value:.3f}")
-    return "\N{RIGHTWARDS ARROW}".join(values) + _MARKS.get(sign, " ")
+def _cell(table: ScoreTable, shots: int) -> str:
+    values, sign = {BASE: "  \N{EN DASH}", TUNED: "  \N{EN DASH}"}, 0
+    for row in table.rows if shots in table.shots else ():
+        place = table.shots.index(shots)
+        score = row.scores[place]
+        if row.model.who in values and score is not None:
+            values[row.model.who] = f"{score.value:.3f}"
+            sign = row.signs[place]
+    return "\N{RIGHTWARDS ARROW}".join(values.values()) + _MARKS.get(sign, " ")
 
 
 def _show_files(run: Path, files: list[tuple[str, str]]) -> Text:

@@ -1,14 +1,19 @@
-"""The tables that page and card share, as plain rows of text."""
+"""The tables that page, card, terminal and the app's tab share, as plain rows of text."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from kot_platypus.recipe import Recipe
 from kot_platypus.recipe_files import Section
-from kot_platypus.report.sentences import name_base, name_condition, select_kobest_pairs
+from kot_platypus.report.runs import Model, Run, RunsDifference, list_scored
+from kot_platypus.report.sentences import (
+    name_base,
+    select_kobest_pairs,
+)
 from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceScore, Difference, Estimate
+from kot_platypus.results.schema import ALL, ChoiceResults, ChoiceScore, Difference, Estimate
 from kot_platypus.results.wording import (
     format_count,
     format_interval,
@@ -16,6 +21,7 @@ from kot_platypus.results.wording import (
     format_percent,
     format_points,
     format_score,
+    format_score_difference,
     format_seconds,
     name_task,
 )
@@ -23,32 +29,41 @@ from kot_platypus.results.wording import (
 _COMMIT_CHARS = 12
 METRICS = ("macro_f1", "macro_f1_norm", "acc", "acc_norm")
 
+Facts = list[tuple[str, str]]
+"""A label and what a run says of it."""
+Rows = list[tuple[str, list[str]]]
+"""A label and a value for each run or model."""
+
 
 class ScoreRow(NamedTuple):
     """One model's scores over the numbers of shots; None where there is no score."""
 
-    name: str
-    is_ours: bool
+    model: Model
     scores: tuple[Estimate | None, ...]
     signs: tuple[int, ...]
     """1 or -1 where a difference from the base model is shown, else 0."""
 
 
 class ScoreTable(NamedTuple):
-    """One task's table in the layout of KoT-platypus's README."""
+    """One task's scores in the layout of KoT-platypus's README: of one protocol and data."""
 
     task: str
+    protocol: str
     shots: tuple[int, ...]
     questions: str
     rows: tuple[ScoreRow, ...]
+
+    @property
+    def heads(self) -> list[str]:
+        """The columns' heads, after the one of the names."""
+        return [f"{number}-shot" for number in self.shots]
 
 
 class ProblemRow(NamedTuple):
     """One model on all held-out problems, or on one family of them."""
 
     family: str
-    model: str
-    is_ours: bool
+    model: Model
     accuracy: str
     interval: str
     n: str
@@ -57,13 +72,17 @@ class ProblemRow(NamedTuple):
 
 
 class DifferenceRow(NamedTuple):
-    """One paired comparison on the held-out problems."""
+    """One paired comparison."""
 
     pair: str
-    points: str
+    difference: str
     interval: str
     p_value: str
+    p_holm: str
     n: str
+    sign: int
+    task: str = ""
+    num_fewshot: str = ""
 
 
 class MetricRow(NamedTuple):
@@ -71,118 +90,180 @@ class MetricRow(NamedTuple):
 
     task: str
     num_fewshot: str
-    model: str
-    is_ours: bool
+    model: Model
     metrics: tuple[tuple[str, str], ...]
     n: str
     effective_shots: str
 
 
-def name_model(recipe: Recipe, who: str) -> str:
-    """A model's name in a table of scores."""
-    if who == BASE:
-        return name_base(recipe)
-    return recipe.name if who == TUNED else f"{recipe.name}, {name_condition(recipe, who)}"
+# --- KoBEST ------------------------------------------------------------------------------------
 
 
-def tabulate_scores(results: RunResults) -> list[ScoreTable]:
-    """Macro F1 on KoBEST: one table a task, one row a model, one column a number of shots."""
-    tables = []
+def find_kind(part: ChoiceResults, task: str) -> tuple[str, str]:
+    """The fingerprints of a task's protocol and data, which comparable scores share."""
+    return part.protocol.tasks.get(task, part.protocol.fingerprint), part.data.get(task, "")
+
+
+def list_tasks(runs: Sequence[Run]) -> list[str]:
+    """The tasks that were scored, in the order of the recipes."""
+    found = dict.fromkeys(t for m in list_scored(runs) if m.kobest for t in m.kobest.results)
+    order = list(dict.fromkeys(t for run in runs for t in run.results.recipe.evaluate.tasks))
+    return sorted(found, key=lambda task: order.index(task) if task in order else len(order))
+
+
+def tabulate_scores(runs: Sequence[Run]) -> list[ScoreTable]:
+    """Macro F1: a table a task, or several where protocol or data differ; a row a model."""
     signs = {
-        (pair.task, pair.num_fewshot): pair.difference.sign for pair in select_kobest_pairs(results)
+        (run.models[-1].key, pair.task, pair.num_fewshot): pair.difference.sign
+        for run in runs
+        for pair in select_kobest_pairs(run.results)
     }
-    for task in _list_tasks(results):
-        scores = {who: part.results.get(task, {}) for who, part in results.kobest.items()}
-        shots = tuple(sorted({shot for by_shot in scores.values() for shot in by_shot}))
-        counts = sorted({score.n for by_shot in scores.values() for score in by_shot.values()})
-        rows = tuple(
-            ScoreRow(
-                name_model(results.recipe, who),
-                who == TUNED,
-                tuple(by_shot[s].macro_f1 if s in by_shot else None for s in shots),
-                tuple(signs.get((task, s), 0) if who == TUNED else 0 for s in shots),
-            )
-            for who, by_shot in scores.items()
-            if by_shot
-        )
-        questions = " or ".join(map(format_count, counts))
-        tables.append(ScoreTable(task, shots, questions, rows))
+    tables = []
+    for task in list_tasks(runs):
+        kinds: dict[tuple[str, str], list[tuple[Model, ChoiceResults]]] = {}
+        for model in list_scored(runs):
+            if model.kobest and model.kobest.results.get(task):
+                kinds.setdefault(find_kind(model.kobest, task), []).append((model, model.kobest))
+        tables += [_tabulate_task(task, scored, signs) for scored in kinds.values()]
     return tables
 
 
-def _list_tasks(results: RunResults) -> list[str]:
-    tasks = dict.fromkeys(task for part in results.kobest.values() for task in part.results)
-    order = results.recipe.evaluate.tasks
-    return sorted(tasks, key=lambda task: order.index(task) if task in order else len(order))
+def _tabulate_task(
+    task: str,
+    scored: Sequence[tuple[Model, ChoiceResults]],
+    signs: dict[tuple[str, str, int], int],
+) -> ScoreTable:
+    by_model = [(model, part.results[task]) for model, part in scored]
+    shots = tuple(sorted({number for _, by_shots in by_model for number in by_shots}))
+    counts = sorted({score.n for _, by_shots in by_model for score in by_shots.values()})
+    rows = tuple(
+        ScoreRow(
+            model,
+            tuple(by[s].macro_f1 if s in by else None for s in shots),
+            tuple(signs.get((model.key, task, s), 0) if model.is_ours else 0 for s in shots),
+        )
+        for model, by in by_model
+    )
+    questions = " or ".join(map(format_count, counts))
+    return ScoreTable(task, scored[0][1].protocol.name, shots, questions, rows)
 
 
-def tabulate_metrics(results: RunResults) -> list[MetricRow]:
-    """Every KoBEST figure of the run, one line a score."""
+def tabulate_metrics(runs: Sequence[Run]) -> list[MetricRow]:
+    """Every KoBEST figure, one line a score."""
+    scored = [(model, model.kobest) for model in list_scored(runs) if model.kobest]
     return [
-        _metric_row(results.recipe, task, shots, who, part.results[task][shots])
-        for task in _list_tasks(results)
-        for shots in sorted({s for p in results.kobest.values() for s in p.results.get(task, {})})
-        for who, part in results.kobest.items()
+        _fill_metrics(task, shots, model, part.results[task][shots])
+        for task in list_tasks(runs)
+        for shots in sorted({s for _, part in scored for s in part.results.get(task, {})})
+        for model, part in scored
         if shots in part.results.get(task, {})
     ]
 
 
-def _metric_row(recipe: Recipe, task: str, shots: int, who: str, score: ChoiceScore) -> MetricRow:
+def _fill_metrics(task: str, shots: int, model: Model, score: ChoiceScore) -> MetricRow:
     estimates: list[Estimate] = [getattr(score, metric) for metric in METRICS]
     return MetricRow(
         name_task(task),
         str(shots),
-        name_condition(recipe, who),
-        who == TUNED,
+        model,
         tuple((format_score(e.value), format_interval(e, "score")) for e in estimates),
         format_count(score.n),
         f"{score.effective_shots:.1f}",
     )
 
 
-def tabulate_problems(results: RunResults) -> list[ProblemRow]:
+def tabulate_pairs(runs: Sequence[Run]) -> list[DifferenceRow]:
+    """Each run's tuned model minus its base, in macro F1."""
+    return [
+        DifferenceRow(
+            run.name,
+            format_score_difference(pair.difference.value),
+            format_interval(pair.difference, "score_difference"),
+            format_p(pair.p_value),
+            format_p(pair.p_holm),
+            format_count(pair.n),
+            pair.difference.sign,
+            name_task(pair.task),
+            str(pair.num_fewshot),
+        )
+        for run in runs
+        for pair in select_kobest_pairs(run.results)
+    ]
+
+
+# --- held-out problems -------------------------------------------------------------------------
+
+
+def tabulate_problems(runs: Sequence[Run]) -> list[ProblemRow]:
     """Accuracy on the held-out problems: all of them first, then family by family."""
     return [
         ProblemRow(
             "All" if family == ALL else family,
-            name_condition(results.recipe, who),
-            who == TUNED,
+            model,
             format_percent(score.accuracy.value),
             format_interval(score.accuracy, "percent"),
             format_count(score.n),
             format_count(score.num_parsed),
             f"{score.mean_tokens:.1f}",
         )
-        for family in list_families(results)
-        for who, part in results.problems.items()
-        if (score := part.results.get(family)) is not None
+        for family in list_families([run.results for run in runs])
+        for run in runs
+        for model in run.models
+        if model.problems and (score := model.problems.results.get(family)) is not None
     ]
 
 
-def list_families(results: RunResults) -> list[str]:
+def list_families(found: Sequence[RunResults]) -> list[str]:
     """``all``, then the families of problems in file order; one alone would say the same twice."""
-    found = dict.fromkeys(name for part in results.problems.values() for name in part.results)
-    families = [name for name in found if name != ALL]
+    parts = [part for results in found for part in results.problems.values()]
+    families = [n for n in dict.fromkeys(n for part in parts for n in part.results) if n != ALL]
     return [ALL, *families] if len(families) > 1 else [ALL]
 
 
-def tabulate_differences(results: RunResults) -> list[DifferenceRow]:
-    """The paired comparisons on the held-out problems, in percentage points."""
-    return [_difference_row(results.recipe, pair) for pair in results.comparison.problems]
+def tabulate_differences(
+    runs: Sequence[Run], between: Sequence[RunsDifference] = ()
+) -> list[DifferenceRow]:
+    """The paired comparisons on the held-out problems, in points: within runs, then between."""
+    rows = []
+    for run in runs:
+        names = {model.who: model.name for model in run.models}
+        rows += [_fill_difference(pair, names) for pair in run.results.comparison.problems]
+    return rows + [_fill_difference(pair, {}) for pair in between]
 
 
-def _difference_row(recipe: Recipe, pair: Difference) -> DifferenceRow:
-    a, b = name_condition(recipe, pair.a), name_condition(recipe, pair.b)
+def _fill_difference(pair: Difference, names: dict[str, str]) -> DifferenceRow:
+    a, b = (names.get(who, who) for who in (pair.a, pair.b))
     return DifferenceRow(
         f"{a} \N{MINUS SIGN} {b}",
         format_points(pair.difference.value),
         format_interval(pair.difference, "points"),
         format_p(pair.p_value),
+        format_p(pair.p_holm) if isinstance(pair, RunsDifference) else "",
         format_count(pair.n),
+        pair.difference.sign,
     )
 
 
-def tabulate_settings(recipe: Recipe) -> list[tuple[str, str]]:
+# --- facts -------------------------------------------------------------------------------------
+
+
+def line_up(runs: Sequence[Run], tabulate: Callable[[RunResults], Facts]) -> Rows:
+    """One row a label of any run, one value a run: empty where a run has none."""
+    return line_up_columns([dict(tabulate(run.results)) for run in runs])
+
+
+def line_up_columns(columns: Sequence[dict[str, str]]) -> Rows:
+    """Columns of facts as rows: every label once, in the order of the first column that has it."""
+    labels = dict.fromkeys(label for column in columns for label in column)
+    return [(label, [column.get(label, "") for column in columns]) for label in labels]
+
+
+def put_differing_first(rows: Rows) -> Rows:
+    """The rows in which runs differ, then the others, each in the order they had."""
+    return sorted(rows, key=lambda row: len(set(row[1])) == 1)
+
+
+def tabulate_settings(recipe: Recipe) -> Facts:
     """Hyperparameters under Platypus's names, the base model last as upstream prints them."""
     hidden = {"report_to", "save_steps", "gradient_checkpointing", "torch_compile"}
     hidden |= {"allow_contaminated"}  # the card says it in words
@@ -195,7 +276,7 @@ def tabulate_settings(recipe: Recipe) -> list[tuple[str, str]]:
     return [*rows, ("seed", str(recipe.seed)), ("base_model", name_hub_model(recipe))]
 
 
-def tabulate_evaluation(recipe: Recipe) -> list[tuple[str, str]]:
+def tabulate_evaluation(recipe: Recipe) -> Facts:
     """How the run was evaluated."""
     values = {**_flatten(recipe.evaluate), **_flatten(recipe.reason, prefix="reason.")}
     return [(key, value) for key, value in values.items() if value]
@@ -220,7 +301,7 @@ def name_hub_model(recipe: Recipe) -> str:
     return "google/gemma-3-270m" if name == "gemma-3-270m" else name_base(recipe)
 
 
-def tabulate_data(results: RunResults) -> list[tuple[str, str]]:
+def tabulate_data(results: RunResults) -> Facts:
     """How many examples there are, by split, source and task."""
     counts = results.data_counts
     names = {"train": "training rows", "heldout": "held-out problems"}
@@ -233,7 +314,7 @@ def tabulate_data(results: RunResults) -> list[tuple[str, str]]:
     return rows
 
 
-def tabulate_machine(results: RunResults) -> list[tuple[str, str]]:
+def tabulate_machine(results: RunResults) -> Facts:
     """What the figures were made with; every value found where stages differ."""
     found: dict[str, dict[str, None]] = {}
     for manifest in results.manifests.values():
@@ -252,7 +333,7 @@ def _shorten_commit(commit: str) -> str:
     return name[:_COMMIT_CHARS] + dash + mark
 
 
-def tabulate_seconds(results: RunResults) -> list[tuple[str, str]]:
+def tabulate_seconds(results: RunResults) -> Facts:
     """Wall-clock time of each stage."""
     timed = {
         stage: float(manifest["seconds"])
