@@ -14,15 +14,15 @@ import pytest
 
 from kot_platypus.artifacts import read_json, read_jsonl
 from kot_platypus.errors import RunError, UsageError
-from kot_platypus.evaluate.asking import Asked, build_prompt, load_choices
 from kot_platypus.evaluate.changes import write_changes
 from kot_platypus.evaluate.decoding import LocalEngine
 from kot_platypus.evaluate.gains import summarise_outcomes
+from kot_platypus.evaluate.model_under_test import TransformersModel
+from kot_platypus.evaluate.prompting import Question, build_prompt, load_choices
 from kot_platypus.evaluate.protocols import load_protocol
 from kot_platypus.evaluate.reasoning import Reasoning, elect_answer, evaluate_reasoning
-from kot_platypus.evaluate.subjects import LocalModel
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.records import Attempt, Judged, Outcome
+from kot_platypus.records import Judgement, Outcome, Reply
 
 # What the tiny models write begins with a line "문장: ...", so they always state an "answer".
 SENTENCE = Template(
@@ -30,25 +30,25 @@ SENTENCE = Template(
 )
 GREEDY = Reasoning(SENTENCE, max_new_tokens=24)
 DRAWN = Reasoning(SENTENCE, max_new_tokens=24, samples=3, temperature=0.7)
-OPEN = [Asked("sum", i, f"{i}+4는?", f"{i + 4}개") for i in range(4)]
+OPEN = [Question("sum", i, f"{i}+4는?", f"{i + 4}개") for i in range(4)]
 FILES = ("answers.jsonl", "samples.jsonl", "changes.md", "results.json")
 
 
 @pytest.fixture
 def subject(
     request: pytest.FixtureRequest, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> LocalModel:
+) -> TransformersModel:
     """A tiny model whose texts no other test has generated; in float32 unless a test says."""
     monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
     dtype = getattr(request, "param", "float32")
-    return LocalModel(shared / "models" / "tiny-llama-ko", dtype=dtype, device="cpu")
+    return TransformersModel(shared / "models" / "tiny-llama-ko", dtype=dtype, device="cpu")
 
 
 in_both_dtypes = pytest.mark.parametrize("subject", ["float32", "bfloat16"], indirect=True)
 
 
 @pytest.fixture(scope="module")
-def questions() -> list[Asked]:
+def questions() -> list[Question]:
     protocol = load_protocol("polyglot")
     return [q for task in ("copa", "boolq") for q in load_choices(protocol, task, "mini", 4)[0]]
 
@@ -100,7 +100,7 @@ def test_place_in_the_batch_changes_nothing(subject, questions, tmp_path, monkey
 
 def test_more_samples_and_questions_keep_those_there_are(subject, questions, tmp_path):
     def read(name: str) -> dict[Any, str]:
-        rows = read_jsonl(tmp_path / name / "answers.jsonl", Attempt)
+        rows = read_jsonl(tmp_path / name / "answers.jsonl", Reply)
         return {(row.task, row.doc_id, row.sample): row.output for row in rows}
 
     evaluate_reasoning(tmp_path / "few", subject, questions[:2], DRAWN)
@@ -133,7 +133,7 @@ def test_choices_are_scored_after_the_rationale_and_at_once(subject, questions, 
     import torch
 
     evaluate_reasoning(tmp_path / "out", subject, questions, GREEDY)
-    attempts = read_jsonl(tmp_path / "out" / "answers.jsonl", Attempt)
+    attempts = read_jsonl(tmp_path / "out" / "answers.jsonl", Reply)
     outcomes = read_jsonl(tmp_path / "out" / "samples.jsonl", Outcome)
     model, tokenizer = subject.model, subject.tokenizer
 
@@ -187,9 +187,9 @@ def test_two_processes_write_the_files_of_one(samples, shared, tmp_path):
 # --- votes -------------------------------------------------------------------------------------
 
 
-def make_attempts(*answers: str | None, choices: tuple[str, ...] = ()) -> list[Attempt]:
+def make_attempts(*answers: str | None, choices: tuple[str, ...] = ()) -> list[Reply]:
     return [
-        Attempt(
+        Reply(
             task="t", doc_id=0, sample=k, output="", answer=answer, num_tokens=1,
             choice=choices.index(answer) if answer in choices else None,
         )
@@ -213,7 +213,7 @@ def test_most_votes_win_and_what_states_nothing_has_none(answers, elected):
 
 
 def test_answer_that_is_no_choice_has_no_vote():
-    question = Asked("t", 0, "?", "예", ("아니요", "예"), 1)
+    question = Question("t", 0, "?", "예", ("아니요", "예"), 1)
     attempts = make_attempts("글쎄", "글쎄", "예", choices=question.choices)
     assert elect_answer(question, attempts).answer == "예"
 
@@ -222,9 +222,11 @@ def test_answer_that_is_no_choice_has_no_vote():
 
 
 def make_outcome(i: int, gold: int, cot: int | None, direct: int, task: str = "copa") -> Outcome:
-    def judge(choice: int | None, num_tokens: int) -> Judged:
+    def judge(choice: int | None, num_tokens: int) -> Judgement:
         answer = None if choice is None else "가나"[choice]
-        return Judged(answer=answer, choice=choice, correct=choice == gold, num_tokens=num_tokens)
+        return Judgement(
+            answer=answer, choice=choice, correct=choice == gold, num_tokens=num_tokens
+        )
 
     return Outcome(
         task=task, doc_id=i, source=f"{i}?", target="가나"[gold], gold=gold,
@@ -236,20 +238,20 @@ def test_figures_by_hand():
     rows = [(0, 0, 0), (1, 1, 0), (1, None, 1), (0, 0, 1), (1, 1, 0)]
     outcomes = [make_outcome(i, *row) for i, row in enumerate(rows)]
     found = summarise_outcomes(outcomes)["copa"]
-    assert (found["n"], found["repaired"], found["broken"]) == (5, 3, 1)
-    assert found["cot"]["accuracy"]["value"] == 0.8
-    assert found["direct"]["accuracy"]["value"] == 0.4
+    assert (found.n, found.repaired, found.broken) == (5, 3, 1)
+    assert found.cot.accuracy.value == 0.8
+    assert found.direct.accuracy.value == 0.4
     # What is not stated is no class of its own: F1 of 가 is 1, of 나 2 x 2 / (2 + 3).
-    assert found["cot"]["macro_f1"]["value"] == pytest.approx((1 + 0.8) / 2)
-    assert (found["cot"]["num_parsed"], found["cot"]["num_tokens"]) == (4, 60)
-    assert found["difference"]["cot"]["accuracy"]["value"] == pytest.approx(0.4)
-    low, high = found["difference"]["cot"]["accuracy"]["ci95"]
+    assert found.cot.macro_f1.value == pytest.approx((1 + 0.8) / 2)
+    assert (found.cot.num_parsed, found.cot.num_tokens) == (4, 60)
+    assert found.difference["cot"].accuracy.value == pytest.approx(0.4)
+    low, high = found.difference["cot"].accuracy.ci95
     assert -1 <= low <= 0.4 <= high <= 1
     # Direct says 가, 가, 나, 나, 가: F1 of 가 is 2 x 1 / (3 + 2), of 나 2 x 1 / (2 + 3).
-    assert found["direct"]["macro_f1"]["value"] == pytest.approx(0.4)
-    f1 = found["difference"]["cot"]["macro_f1"]
-    assert f1["value"] == pytest.approx(0.5)
-    assert f1["ci95"][0] <= f1["value"] <= f1["ci95"][1]
+    assert found.direct.macro_f1.value == pytest.approx(0.4)
+    f1 = found.difference["cot"].macro_f1
+    assert f1.value == pytest.approx(0.5)
+    assert f1.ci95[0] <= f1.value <= f1.ci95[1]
 
 
 def test_kinds_of_problems_are_summed_up_and_tasks_are_not():
@@ -257,7 +259,7 @@ def test_kinds_of_problems_are_summed_up_and_tasks_are_not():
     assert list(summarise_outcomes(choices)) == ["copa", "wic"]
     problems = [row.model_copy(update={"gold": None}) for row in choices]
     assert list(summarise_outcomes(problems)) == ["all", "copa", "wic"]
-    assert "macro_f1" not in summarise_outcomes(problems)["all"]["cot"]
+    assert summarise_outcomes(problems)["all"].cot.macro_f1 is None
 
 
 # --- what changed ------------------------------------------------------------------------------
@@ -267,7 +269,7 @@ def test_changes_show_repaired_and_broken_questions_and_no_others():
     rows = [(0, 0, 0), (1, 1, 0), (1, None, 1)]
     outcomes = [make_outcome(i, *row) for i, row in enumerate(rows)]
     attempts = [
-        Attempt(task="copa", doc_id=i, sample=0, output=f"풀이 {i}", answer=None, choice=None,
+        Reply(task="copa", doc_id=i, sample=0, output=f"풀이 {i}", answer=None, choice=None,
                 num_tokens=1)
         for i in range(3)
     ]  # fmt: skip
@@ -286,7 +288,7 @@ def test_changes_fence_whatever_was_written():
     outcome = make_outcome(0, 1, 1, 0, task="<b>`x").model_copy(
         update={"source": evil, "target": "`` <i>"}
     )
-    attempt = Attempt(
+    attempt = Reply(
         task="<b>`x", doc_id=0, sample=0, output=evil, answer="나", choice=1, num_tokens=1
     )
     text = write_changes([outcome], [attempt])

@@ -14,7 +14,7 @@ from kot_platypus.cli.options import (
     Sets,
     TrustRemoteCode,
     example,
-    find_subject,
+    find_model_folder,
     hold_folder,
     print_screen,
     require_file,
@@ -128,6 +128,7 @@ def train(
             expected="--data FILE and --out FOLDER, or --preview, or --dry-run",
             hint="A recipe's own rows: kot data build RECIPE --out data, then data/train.jsonl",
         )
+    from kot_platypus.methods import METHODS
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
 
@@ -137,7 +138,7 @@ def train(
 
         train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
     if is_main_process():
-        print(out / ("model" if loaded.train.method == "full" else "adapter"))
+        print(out / METHODS[loaded.train.method].result)
 
 
 def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:
@@ -167,7 +168,7 @@ def merge(
     """Merge an adapter into its base: a plain transformers folder."""
     require_file(adapter / "adapter_config.json", "--adapter")
     with hold_folder(out):
-        base = find_subject(model, adapter)
+        base = find_model_folder(model, adapter)
         from kot_platypus.train.merge import merge_adapter  # loads torch: nothing is misspelt now
 
         merge_adapter(base, adapter, out, trust_remote_code=trust_remote_code)

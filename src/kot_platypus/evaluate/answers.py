@@ -6,15 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_json, write_jsonl
-from kot_platypus.evaluate.asking import Asked, Way, build_prompt, complete_output, normalise_answer
+from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_jsonl
 from kot_platypus.evaluate.generation import Settings, TextStore, generate_texts
+from kot_platypus.evaluate.model_under_test import TransformersModel
+from kot_platypus.evaluate.prompting import (
+    Question,
+    Way,
+    build_prompt,
+    complete_output,
+    normalise_answer,
+)
 from kot_platypus.evaluate.store import FORMAT
-from kot_platypus.evaluate.subjects import LocalModel
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example
-from kot_platypus.results.metrics import wilson_interval
+from kot_platypus.results.metrics import measure_accuracy
+from kot_platypus.results.schema import ALL, ProblemResults, ProblemScore, write_part
 
 
 def answer_problems(
@@ -37,7 +44,7 @@ def answer_problems(
     interrupted one goes on, since texts are kept as they come (``TextStore``).
     """
     held = model_section.model_dump(include={"dtype", "device", "trust_remote_code"})
-    subject = LocalModel(base, adapter, **held, max_rows=section.batch_size)
+    subject = TransformersModel(base, adapter, **held, max_rows=section.batch_size)
     stage = Stage(
         out,
         "answer",
@@ -58,8 +65,8 @@ def answer_problems(
     if stage.begin():
         return
     rows = read_jsonl(problems, Example)
-    way: Way = "opened" if at_once else "reason"
-    asked = [Asked(row.task, i, row.source, row.target) for i, row in enumerate(rows)]
+    way: Way = "prefilled" if at_once else "reason"
+    asked = [Question(row.task, i, row.source, row.target) for i, row in enumerate(rows)]
     prompts = [build_prompt(question, template, shots, way) for question in asked]
     stop_line = "" if at_once else template.answer_prefix
     settings = Settings(max_new_tokens=section.max_new_tokens, stop_line=stop_line)
@@ -70,8 +77,8 @@ def answer_problems(
         for i, (row, text) in enumerate(zip(rows, texts, strict=True))
     ]
     write_jsonl(out / "answers.jsonl", answers)
-    facts = {"model": subject.identity, "num_fewshot": len(shots)}
-    write_json(out / "results.json", {**facts, "results": summarise_answers(answers)})
+    scores: dict[str, Any] = {"num_fewshot": len(shots), "results": summarise_answers(answers)}
+    write_part(out / "results.json", ProblemResults(model=subject.identity, **scores))
     stage.finish()
 
 
@@ -92,19 +99,19 @@ def judge_output(
     )
 
 
-def summarise_answers(answers: Sequence[Answer]) -> dict[str, Any]:
+def summarise_answers(answers: Sequence[Answer]) -> dict[str, ProblemScore]:
     """Accuracy with its Wilson interval, over all answers and for each kind of problem."""
-    kinds = {"all": list(answers)}
+    kinds = {ALL: list(answers)}
     for answer in answers:
         kinds.setdefault(answer.task, []).append(answer)
     return {kind: _summarise(group) for kind, group in kinds.items()}
 
 
-def _summarise(answers: Sequence[Answer]) -> dict[str, Any]:
-    correct, n = sum(answer.correct for answer in answers), len(answers)
-    return {
-        "accuracy": {"value": correct / n, "ci95": list(wilson_interval(correct, n))},
-        "n": n,
-        "num_parsed": sum(answer.answer is not None for answer in answers),
-        "mean_tokens": sum(answer.num_tokens for answer in answers) / n,
-    }
+def _summarise(answers: Sequence[Answer]) -> ProblemScore:
+    correct, n = [answer.correct for answer in answers], len(answers)
+    return ProblemScore(
+        accuracy=measure_accuracy([True] * n, correct),
+        n=n,
+        num_parsed=sum(answer.answer is not None for answer in answers),
+        mean_tokens=sum(answer.num_tokens for answer in answers) / n,
+    )
