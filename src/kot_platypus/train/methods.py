@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kot_platypus.artifacts import Stage, new_folder, write_json
 from kot_platypus.errors import ModelError, RecipeError
+from kot_platypus.methods import METHODS
 from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
 from kot_platypus.processes import ask_main, is_main_process, share_all, spreads_weights
 from kot_platypus.progress import console
@@ -41,27 +42,26 @@ def load_trainable(
     alone) where the model does not keep a pack's examples apart. ``longest`` is the tokens of the
     longest example.
 
-    With ``full`` all weights are float32, whatever ``dtype`` computes: a step of 1e-5 is lost on a
-    16-bit weight. Else the base is held in ``dtype`` (``qlora``: 4 bits) and only the adapter is
-    float32. Raises KotError where the method cannot be.
+    Raises KotError where the method cannot be.
     """
-    if section.method == "qlora" and spreads_weights():
+    method = METHODS[section.method]
+    if method.quantization and spreads_weights():
         raise RecipeError(
-            "train.method qlora with FSDP or DeepSpeed",
+            f"train.method {method.name} with FSDP or DeepSpeed",
             expected="a base in 4 bits, whole in each process",
             hint="Start it with torchrun, or set train.method=lora.",
         )
     model: Any = load_model(
         base,
-        dtype="float32" if section.method == "full" else dtype,
+        dtype=method.base_dtype(dtype),
         device=device,
         trust_remote_code=trust_remote_code,
-        in_4_bits=section.method == "qlora",
+        in_4_bits=method.quantization is not None,
     )
     max_tokens = section.max_tokens_per_pass
     if max_tokens > 1 and not _takes_packs(model, longest, trust_remote_code):
         max_tokens = 1
-    trainable = model if section.method == "full" else add_lora(model, section)
+    trainable = make_trainable(model, section)
     if section.gradient_checkpointing:
         checkpoint_activations(model)
     if section.torch_compile:
@@ -92,23 +92,27 @@ def _takes_packs(model: Any, longest: int, trust_remote_code: bool) -> bool:
 
 def describe_method(section: TrainSection) -> dict[str, str]:
     """What a trained model's ``kot.json`` says of its method."""
-    quantization = {"quantization": "nf4"} if section.method == "qlora" else {}
-    return {"method": section.method, **quantization}
+    method = METHODS[section.method]
+    quantization = {"quantization": method.quantization} if method.quantization else {}
+    return {"method": method.name, **quantization}
 
 
-def add_lora(model: Any, section: TrainSection) -> Any:
-    """``model`` with fresh LoRA or DoRA weights in float32, ready to train.
+def make_trainable(model: Any, section: TrainSection) -> Any:
+    """``model`` itself, or with fresh LoRA or DoRA weights in float32 beside its own.
 
     Raises ModelError when the model has none of ``lora_target_modules``, or one of them could not
     be merged.
     """
+    options = METHODS[section.method].lora
+    if options is None:
+        return model
     modules = section.lora_target_modules
     config = LoraConfig(
         r=section.lora_r,
         lora_alpha=section.lora_alpha,
         lora_dropout=section.lora_dropout,
         target_modules=modules if isinstance(modules, str) else list(modules),
-        use_dora=section.method == "dora",
+        **options,
         task_type="CAUSAL_LM",
     )
     try:
