@@ -118,8 +118,8 @@ def open_stage(
     ...     stage.facts = {"rows": 5}
 
     A block that ends without an error makes the result complete. Another leaves its files for the
-    next try; one that ends in a KotError before it wrote anything leaves no claim. Under torchrun all processes open
-    a stage together, and the main one claims and completes it.
+    next try; one that ends in a KotError before it wrote anything leaves no claim. Under torchrun
+    all processes open a stage together, and the main one claims and completes it.
 
     Args:
         folder: The stage's output folder.
