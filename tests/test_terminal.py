@@ -49,10 +49,10 @@ def commands(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> tuple[Pa
 @pytest.mark.parametrize(
     ("verb", "encodings"),
     [
-        ("run", ["cp949", "ascii"]),
-        ("eval", ["cp949"]),
-        ("compare", ["cp949"]),
-        ("leaderboard", ["cp949", "ascii"]),
+        pytest.param("run", ["cp949", "ascii"], marks=pytest.mark.slow),
+        pytest.param("eval", ["cp949"], marks=pytest.mark.slow),
+        pytest.param("compare", ["cp949"], marks=pytest.mark.slow),
+        pytest.param("leaderboard", ["cp949", "ascii"], marks=pytest.mark.slow),
         ("card", ["cp949", "ascii"]),
     ],
 )

@@ -65,6 +65,7 @@ def plain(model: Any) -> list[list[int]]:
     return write_plainly(model, make_prompts(), [])
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("max_rows", [1, 3, 5, 32])
 def test_texts_of_a_batch_are_those_written_alone(model, plain, max_rows):
     assert write(Decoder(model, [], max_rows=max_rows), make_prompts()) == plain
@@ -135,6 +136,7 @@ def test_sliding_windows_and_grouped_heads_change_nothing():
     assert write(Decoder(model, [], max_rows=4), prompts) == expected
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("family", "window"),
     [
@@ -164,6 +166,7 @@ def test_a_stray_window_is_none_here_either():
                 assert token == model(torch.tensor([ids + written[:t]])).logits[0, -1].argmax()
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("family", ["gemma3_text", "gpt_neox", "qwen3_moe"])
 def test_texts_in_half_precision_are_the_likeliest_but_for_rounding(family, dtype):

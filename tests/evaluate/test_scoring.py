@@ -84,6 +84,7 @@ def test_every_golden_is_tested(shared):
     assert len(json.loads((shared / "goldens" / "loglikelihoods.json").read_text())) == 11
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("index", GOLDENS)
 def test_the_first_loglikelihoods_are_the_original_programs(index, shared, load_tiny, load_real):
     golden = json.loads((shared / "goldens" / "loglikelihoods.json").read_text())[index]

@@ -94,6 +94,7 @@ def test_who_watches_sees_each_step_once_also_after_a_restart(data, base, tmp_pa
     assert all(row["tokens_per_second"] > 0 for row in rows)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("name", "after"),
     [
