@@ -38,7 +38,7 @@ from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.evaluate.tasks import TASKS, load_task
 from kot_platypus.models import load_model, load_tokenizer, resolve_device, resolve_model
 from kot_platypus.models.limits import find_max_length
-from kot_platypus.records import Question
+from kot_platypus.records import ScoringQuestion
 from measuring import SHAPES, VOCAB_SIZE, describe_machine, make_llama, read_peak_gib, run_child
 
 PROTOCOL = load_protocol("lm-eval")
@@ -76,13 +76,13 @@ def train_tokenizer(folder: Path, kobest_dir: str) -> None:
 
 # --- the two programs --------------------------------------------------------------------------
 
-Score = Callable[[list[Question]], list[float]]
+Score = Callable[[list[ScoringQuestion]], list[float]]
 
 
 def make_ours(model: Any, tokenizer: Any, max_batch_tokens: int | None) -> Score:
     scorer = Scorer(model, max_batch_tokens=max_batch_tokens)
 
-    def score(questions: list[Question]) -> list[float]:
+    def score(questions: list[ScoringQuestion]) -> list[float]:
         encoded = (encode_question(tokenizer, PROTOCOL, q, scorer.max_length) for q in questions)
         batches = (scorer.score(batch) for batch in scorer.plan(encoded))
         return [s.logprob for batch in batches for scores in batch for s in scores]
@@ -96,7 +96,7 @@ def make_lm_eval(model: Any, tokenizer: Any, batch_size: int) -> Score:
 
     harness = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
 
-    def score(questions: list[Question]) -> list[float]:
+    def score(questions: list[ScoringQuestion]) -> list[float]:
         instances = [
             Instance("loglikelihood", {}, (r.context, r.continuation), r.choice)
             for question in questions
@@ -162,7 +162,7 @@ def tune(options: argparse.Namespace) -> dict[str, int]:
     return best
 
 
-def list_questions(options: argparse.Namespace, task: str) -> list[Question]:
+def list_questions(options: argparse.Namespace, task: str) -> list[ScoringQuestion]:
     data = load_task(task, options.kobest_dir)
     return build_questions(PROTOCOL, data, options.shots, options.limit or None)
 
@@ -185,7 +185,7 @@ def count_work(model: Any) -> dict[str, int]:
     return counts
 
 
-def count_bound(tokenizer: Any, questions: list[Question], model: Any) -> int:
+def count_bound(tokenizer: Any, questions: list[ScoringQuestion], model: Any) -> int:
     """Nodes of each question's prefix tree, by a plain trie."""
     total, max_length = 0, find_max_length(model)
     for question in questions:

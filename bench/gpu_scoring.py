@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from gpu_step import Skipped
-from kot_platypus.evaluate.encoding import EncodedRequest, cut_request
+from kot_platypus.evaluate.encoding import EncodedRequest, truncate_request
 from kot_platypus.evaluate.forest import count_tokens
 from kot_platypus.evaluate.scoring import Scorer
 from measuring import make_llama, read_peak_gib
@@ -96,7 +96,9 @@ def make_question(rng: random.Random, context: int, choices: list[int]) -> Quest
     ids = [rng.randrange(3, 40_000) for _ in range(context)]
     return Question(
         tuple(
-            cut_request(ids, [rng.randrange(3, 40_000) for _ in range(n)], MAX_LENGTH, "random")
+            truncate_request(
+                ids, [rng.randrange(3, 40_000) for _ in range(n)], MAX_LENGTH, "random"
+            )
             for n in choices
         )
     )

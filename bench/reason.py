@@ -25,8 +25,8 @@ import torch
 from transformers import GenerationConfig
 
 from kot_platypus.data.problems import make_problems
-from kot_platypus.evaluate.asking import Asked, build_prompt
 from kot_platypus.evaluate.decoding import Decoder
+from kot_platypus.evaluate.prompting import Question, build_prompt
 from kot_platypus.evaluate.writing import Job
 from kot_platypus.models import load_model, load_tokenizer, resolve_device, resolve_model
 from kot_platypus.prompts import load_template
@@ -47,7 +47,7 @@ def make_prompts(options: argparse.Namespace, tokenizer: Any, shots: int) -> Tex
     template = load_template("kot")
     worked = make_problems(shots, 0, "train", ("chain",)) if shots else []
     problems = make_problems(options.problems, 1, "heldout", ("chain",))
-    asked = [Asked(row.task, i, row.source, row.target) for i, row in enumerate(problems)]
+    asked = [Question(row.task, i, row.source, row.target) for i, row in enumerate(problems)]
     return [tokenizer(build_prompt(q, template, worked).text)["input_ids"] for q in asked]
 
 

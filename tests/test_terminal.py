@@ -80,12 +80,12 @@ def test_an_error_in_korean_is_one_line_in_any_encoding(tmp_path):
 # Without lm-eval's fourteen thousand tasks, which take ten seconds and more to index.
 LM_EVAL = """
 import logging
-from kot_platypus.evaluate import catalogue
+from kot_platypus.evaluate import lm_eval_run
 def open_own(include_path):
     from lm_eval.tasks import TaskManager
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # as ours does
     return TaskManager(include_path=include_path, include_defaults=False)
-catalogue.open_catalogue = open_own
+lm_eval_run.open_catalogue = open_own
 from kot_platypus.cli import main
 main()
 """

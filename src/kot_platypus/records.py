@@ -71,7 +71,7 @@ class Request(Record):
     continuation: str
 
 
-class Question(Record):
+class ScoringQuestion(Record):
     """All requests of one question.
 
     ``choice_chars`` are lengths without the leading space, ``shot_starts`` the places in the
@@ -120,7 +120,7 @@ class Answer(Record):
     num_tokens: int
 
 
-class Attempt(Record):
+class Reply(Record):
     """One reply of a model that reasoned: a line of ``answers.jsonl`` of ``kot eval --mode cot``.
 
     ``answer`` is what its answer line states, None when it has none; ``choice`` the choice which
@@ -138,7 +138,7 @@ class Attempt(Record):
     logprobs: tuple[float, ...] | None = None
 
 
-class Judged(Record):
+class Judgement(Record):
     """What one way of answering came to for one question.
 
     ``answer`` is None when nothing was stated, ``choice`` is None then and for open questions.
@@ -163,9 +163,9 @@ class Outcome(Record):
     source: str
     target: str
     gold: int | None
-    cot: Judged
-    cot_scored: Judged | None
-    direct: Judged
+    cot: Judgement
+    cot_scored: Judgement | None
+    direct: Judgement
 
 
 class BosReading(Record):

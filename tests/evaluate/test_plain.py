@@ -14,22 +14,22 @@ from bench.self_checks import build_model
 from lm_eval.models.huggingface import HFLM
 
 from kot_platypus.errors import ModelError
-from kot_platypus.evaluate.asking import load_choices
 from kot_platypus.evaluate.choices import evaluate_choices, iter_requests
 from kot_platypus.evaluate.decoding import LocalEngine
 from kot_platypus.evaluate.encoding import EncodedRequest
 from kot_platypus.evaluate.generation import Prompt, Settings
-from kot_platypus.evaluate.harness import KotLM
+from kot_platypus.evaluate.lm_eval_model import KotLM
+from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.plain import read_logits
+from kot_platypus.evaluate.prompting import load_choices
 from kot_platypus.evaluate.protocols import load_protocol
 from kot_platypus.evaluate.reasoning import Reasoning, evaluate_reasoning
 from kot_platypus.evaluate.scoring import Scorer
-from kot_platypus.evaluate.subjects import LocalModel
 from kot_platypus.evaluate.writing import Job, PlainDecoder, draw_token
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import EvaluateSection
 from kot_platypus.records import Request
-from tests.evaluate.test_harness import make_requests
+from tests.evaluate.test_lm_eval_model import make_requests
 from tests.evaluate.test_self_checks import score_exactly
 
 PLAIN = [
@@ -175,7 +175,7 @@ def test_the_stages_take_a_model_that_states_no_length(save, tokenizer, tmp_path
     section = EvaluateSection(tasks=("copa",), num_fewshot=(1,), limit=4, kobest_dir="mini")
     evaluate_choices(tmp_path / "choices", save("bloom"), section, dtype="float32", device="cpu")
     rows = [json.loads(x) for x in (tmp_path / "choices/samples.jsonl").read_text().splitlines()]
-    subject = LocalModel(save("bloom"), dtype="float32", device="cpu")
+    subject = TransformersModel(save("bloom"), dtype="float32", device="cpu")
     requests: dict[int, list[Request]] = {}
     for request in iter_requests("polyglot", "copa", 1, "mini", 4):
         requests.setdefault(request.doc_id, []).append(request)
@@ -196,7 +196,7 @@ def test_the_stages_take_a_model_that_states_no_length(save, tokenizer, tmp_path
 
 
 def test_engine_writes_with_a_model_of_either_kind(save, tokenizer, capsys):
-    subject = LocalModel(save("lfm2"), dtype="float32", device="cpu")
+    subject = TransformersModel(save("lfm2"), dtype="float32", device="cpu")
     engine, settings = subject.load(), Settings(max_new_tokens=6, stop_line="없음")
     assert isinstance(engine, LocalEngine)
     prompts = [Prompt(text="나는 밥을"), Prompt(text="하늘은")]

@@ -14,15 +14,15 @@ import pytest
 
 from kot_platypus.artifacts import read_json, read_jsonl
 from kot_platypus.errors import RunError, UsageError
-from kot_platypus.evaluate.asking import Asked, build_prompt, load_choices
 from kot_platypus.evaluate.changes import write_changes
 from kot_platypus.evaluate.decoding import LocalEngine
 from kot_platypus.evaluate.gains import summarise_outcomes
+from kot_platypus.evaluate.model_under_test import TransformersModel
+from kot_platypus.evaluate.prompting import Question, build_prompt, load_choices
 from kot_platypus.evaluate.protocols import load_protocol
 from kot_platypus.evaluate.reasoning import Reasoning, elect_answer, evaluate_reasoning
-from kot_platypus.evaluate.subjects import LocalModel
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.records import Attempt, Judged, Outcome
+from kot_platypus.records import Judgement, Outcome, Reply
 
 # What the tiny models write begins with a line "문장: ...", so they always state an "answer".
 SENTENCE = Template(
@@ -30,25 +30,25 @@ SENTENCE = Template(
 )
 GREEDY = Reasoning(SENTENCE, max_new_tokens=24)
 DRAWN = Reasoning(SENTENCE, max_new_tokens=24, samples=3, temperature=0.7)
-OPEN = [Asked("sum", i, f"{i}+4는?", f"{i + 4}개") for i in range(4)]
+OPEN = [Question("sum", i, f"{i}+4는?", f"{i + 4}개") for i in range(4)]
 FILES = ("answers.jsonl", "samples.jsonl", "changes.md", "results.json")
 
 
 @pytest.fixture
 def subject(
     request: pytest.FixtureRequest, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> LocalModel:
+) -> TransformersModel:
     """A tiny model whose texts no other test has generated; in float32 unless a test says."""
     monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
     dtype = getattr(request, "param", "float32")
-    return LocalModel(shared / "models" / "tiny-llama-ko", dtype=dtype, device="cpu")
+    return TransformersModel(shared / "models" / "tiny-llama-ko", dtype=dtype, device="cpu")
 
 
 in_both_dtypes = pytest.mark.parametrize("subject", ["float32", "bfloat16"], indirect=True)
 
 
 @pytest.fixture(scope="module")
-def questions() -> list[Asked]:
+def questions() -> list[Question]:
     protocol = load_protocol("polyglot")
     return [q for task in ("copa", "boolq") for q in load_choices(protocol, task, "mini", 4)[0]]
 
@@ -101,7 +101,7 @@ def test_place_in_the_batch_changes_nothing(subject, questions, tmp_path, monkey
 
 def test_more_samples_and_questions_keep_those_there_are(subject, questions, tmp_path):
     def read(name: str) -> dict[Any, str]:
-        rows = read_jsonl(tmp_path / name / "answers.jsonl", Attempt)
+        rows = read_jsonl(tmp_path / name / "answers.jsonl", Reply)
         return {(row.task, row.doc_id, row.sample): row.output for row in rows}
 
     evaluate_reasoning(tmp_path / "few", subject, questions[:2], DRAWN)
@@ -134,7 +134,7 @@ def test_choices_are_scored_after_the_rationale_and_at_once(subject, questions, 
     import torch
 
     evaluate_reasoning(tmp_path / "out", subject, questions, GREEDY)
-    attempts = read_jsonl(tmp_path / "out" / "answers.jsonl", Attempt)
+    attempts = read_jsonl(tmp_path / "out" / "answers.jsonl", Reply)
     outcomes = read_jsonl(tmp_path / "out" / "samples.jsonl", Outcome)
     model, tokenizer = subject.model, subject.tokenizer
 
@@ -188,9 +188,9 @@ def test_two_processes_write_the_files_of_one(samples, shared, tmp_path):
 # --- votes -------------------------------------------------------------------------------------
 
 
-def make_attempts(*answers: str | None, choices: tuple[str, ...] = ()) -> list[Attempt]:
+def make_attempts(*answers: str | None, choices: tuple[str, ...] = ()) -> list[Reply]:
     return [
-        Attempt(
+        Reply(
             task="t", doc_id=0, sample=k, output="", answer=answer, num_tokens=1,
             choice=choices.index(answer) if answer in choices else None,
         )
@@ -214,7 +214,7 @@ def test_most_votes_win_and_what_states_nothing_has_none(answers, elected):
 
 
 def test_answer_that_is_no_choice_has_no_vote():
-    question = Asked("t", 0, "?", "예", ("아니요", "예"), 1)
+    question = Question("t", 0, "?", "예", ("아니요", "예"), 1)
     attempts = make_attempts("글쎄", "글쎄", "예", choices=question.choices)
     assert elect_answer(question, attempts).answer == "예"
 
@@ -223,9 +223,11 @@ def test_answer_that_is_no_choice_has_no_vote():
 
 
 def make_outcome(i: int, gold: int, cot: int | None, direct: int, task: str = "copa") -> Outcome:
-    def judge(choice: int | None, num_tokens: int) -> Judged:
+    def judge(choice: int | None, num_tokens: int) -> Judgement:
         answer = None if choice is None else "가나"[choice]
-        return Judged(answer=answer, choice=choice, correct=choice == gold, num_tokens=num_tokens)
+        return Judgement(
+            answer=answer, choice=choice, correct=choice == gold, num_tokens=num_tokens
+        )
 
     return Outcome(
         task=task, doc_id=i, source=f"{i}?", target="가나"[gold], gold=gold,
@@ -268,7 +270,7 @@ def test_changes_show_repaired_and_broken_questions_and_no_others():
     rows = [(0, 0, 0), (1, 1, 0), (1, None, 1)]
     outcomes = [make_outcome(i, *row) for i, row in enumerate(rows)]
     attempts = [
-        Attempt(task="copa", doc_id=i, sample=0, output=f"풀이 {i}", answer=None, choice=None,
+        Reply(task="copa", doc_id=i, sample=0, output=f"풀이 {i}", answer=None, choice=None,
                 num_tokens=1)
         for i in range(3)
     ]  # fmt: skip
@@ -287,7 +289,7 @@ def test_changes_fence_whatever_was_written():
     outcome = make_outcome(0, 1, 1, 0, task="<b>`x").model_copy(
         update={"source": evil, "target": "`` <i>"}
     )
-    attempt = Attempt(
+    attempt = Reply(
         task="<b>`x", doc_id=0, sample=0, output=evil, answer="나", choice=1, num_tokens=1
     )
     text = write_changes([outcome], [attempt])

@@ -22,21 +22,21 @@ import pytest
 from kot_platypus.artifacts import read_jsonl, write_jsonl
 from kot_platypus.errors import ServiceError, UsageError
 from kot_platypus.evaluate import server as server_module
-from kot_platypus.evaluate.asking import Asked
 from kot_platypus.evaluate.decoding import LocalEngine
 from kot_platypus.evaluate.generation import Prompt, Settings
+from kot_platypus.evaluate.model_under_test import OpenAIModel
+from kot_platypus.evaluate.prompting import Question
 from kot_platypus.evaluate.reasoning import Reasoning, evaluate_reasoning
 from kot_platypus.evaluate.server import KEY, ServerEngine
-from kot_platypus.evaluate.subjects import ServedModel
 from kot_platypus.prompts import load_template
-from kot_platypus.records import Attempt, Example, Message, Outcome
+from kot_platypus.records import Example, Message, Outcome, Reply
 
 SETTINGS = Settings(max_new_tokens=30, stop_line="정답: ")
-Reply = tuple[int, dict[str, Any] | bytes | None]
+Canned = tuple[int, dict[str, Any] | bytes | None]
 """A status and a body; None breaks the connection."""
 
 
-def say(text: str, num_tokens: int = 5) -> Reply:
+def say(text: str, num_tokens: int = 5) -> Canned:
     choice = {"index": 0, "text": text, "message": {"role": "assistant", "content": text}}
     return 200, {"choices": [choice], "usage": {"completion_tokens": num_tokens}}
 
@@ -45,7 +45,7 @@ def say(text: str, num_tokens: int = 5) -> Reply:
 class Server:
     """What a server was asked, and what it says."""
 
-    answer: Callable[[dict[str, Any], int], Reply]
+    answer: Callable[[dict[str, Any], int], Canned]
     """Of a request and how often the same was asked before."""
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[str] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Server:
     _at_once: int = 0
     _lock: Any = field(default_factory=threading.Lock)
 
-    def handle(self, request: dict[str, Any], authorization: str) -> Reply:
+    def handle(self, request: dict[str, Any], authorization: str) -> Canned:
         with self._lock:
             before = self.asked.count(request)
             self.asked.append(request)
@@ -120,7 +120,7 @@ def test_each_text_goes_to_its_prompt_and_ends_with_its_answer_line(server):
 
 
 def test_requests_under_way_are_bounded(server):
-    def answer_slowly(_: dict[str, Any], __: int) -> Reply:
+    def answer_slowly(_: dict[str, Any], __: int) -> Canned:
         time.sleep(0.05)
         return say("정답: 1\n")
 
@@ -130,13 +130,13 @@ def test_requests_under_way_are_bounded(server):
 
 
 def test_what_is_no_refusal_is_tried_again(server):
-    failures: dict[str, Reply] = {
+    failures: dict[str, Canned] = {
         "질문 1": (429, {"error": {"message": "slow down"}}),
         "질문 2": (503, {"error": {"message": "starting"}}),
         "질문 3": (200, None),
     }
 
-    def answer(request: dict[str, Any], before: int) -> Reply:
+    def answer(request: dict[str, Any], before: int) -> Canned:
         failure = failures.get(request["prompt"])
         return failure if failure and before == 0 else say("정답: 1\n")
 
@@ -168,7 +168,7 @@ def test_refusal_ends_the_work_and_keeps_what_came(server, monkeypatch, reply, f
 
 
 def test_what_is_under_way_at_a_refusal_is_waited_for(server):
-    def answer(request: dict[str, Any], _: int) -> Reply:
+    def answer(request: dict[str, Any], _: int) -> Canned:
         if request["prompt"][-1] == "4":
             return 400, {"error": {"message": "no"}}
         time.sleep(0.2)
@@ -217,8 +217,10 @@ def test_messages_go_to_the_chat(server):
 # --- the stage ---------------------------------------------------------------------------------
 
 QUESTIONS = [
-    *(Asked("sum", i, f"{i}+4는?", f"{i + 4}개") for i in range(4)),
-    Asked("copa", 0, "알맞은 것은? (가) 비 (나) 눈", "눈", ("비", "눈"), 1, instructed=True),
+    *(Question("sum", i, f"{i}+4는?", f"{i + 4}개") for i in range(4)),
+    Question(
+        "copa", 0, "알맞은 것은? (가) 비 (나) 눈", "눈", ("비", "눈"), 1, needs_instruction=True
+    ),
 ]
 
 
@@ -226,7 +228,7 @@ QUESTIONS = [
 def test_served_model_is_examined_both_ways(server, template, tmp_path, monkeypatch):
     monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
 
-    def answer(request: dict[str, Any], _: int) -> Reply:
+    def answer(request: dict[str, Any], _: int) -> Canned:
         if "messages" in request:
             at_once = "풀이 없이" in request["messages"][-1]["content"]
             return say("정답: 5개" if at_once else "생각\n정답: 눈")
@@ -234,7 +236,7 @@ def test_served_model_is_examined_both_ways(server, template, tmp_path, monkeypa
 
     server.answer = answer
     how = Reasoning(load_template(template), max_new_tokens=30)
-    evaluate_reasoning(tmp_path / "out", ServedModel("m", server.url), QUESTIONS, how)
+    evaluate_reasoning(tmp_path / "out", OpenAIModel("m", server.url), QUESTIONS, how)
     outcomes = read_jsonl(tmp_path / "out" / "samples.jsonl", Outcome)
     assert [row.cot.correct for row in outcomes] == [False, False, False, False, True]
     assert [row.direct.correct for row in outcomes] == [False, True, False, False, False]
@@ -250,7 +252,7 @@ def test_killed_command_asks_nothing_twice(server, tmp_path):
     write_jsonl(problems, [Example(source=f"{i}+4는?", target=f"{i + 4}개") for i in range(12)])
     half_way = threading.Event()
 
-    def answer_half(request: dict[str, Any], _: int) -> Reply:
+    def answer_half(request: dict[str, Any], _: int) -> Canned:
         if len(server.asked) > 7:
             half_way.set()
             time.sleep(1.0)  # never arrives: the process is killed
@@ -272,7 +274,7 @@ def test_killed_command_asks_nothing_twice(server, tmp_path):
     asked = [request["prompt"] for request in server.asked]
     assert len(asked) == 24 - 7  # 12 with reasoning and 12 at once
     assert not set(asked) & set(answered)
-    assert len(read_jsonl(tmp_path / "out" / "answers.jsonl", Attempt)) == 12
+    assert len(read_jsonl(tmp_path / "out" / "answers.jsonl", Reply)) == 12
 
 
 # --- a real server -----------------------------------------------------------------------------
@@ -333,8 +335,8 @@ def test_real_server_is_examined_and_not_asked_again(real_server, tmp_path, monk
     monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
     url, model = real_server
     how = Reasoning(load_template("kot"), max_new_tokens=16)
-    evaluate_reasoning(tmp_path / "a", ServedModel(model, url), QUESTIONS, how)
+    evaluate_reasoning(tmp_path / "a", OpenAIModel(model, url), QUESTIONS, how)
     monkeypatch.setattr(ServerEngine, "generate", pytest.fail)
-    evaluate_reasoning(tmp_path / "b", ServedModel(model, url), QUESTIONS, how)
+    evaluate_reasoning(tmp_path / "b", OpenAIModel(model, url), QUESTIONS, how)
     for name in ("answers.jsonl", "samples.jsonl", "results.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -20,7 +20,7 @@ from kot_platypus.cli.options import (
     ProtocolName,
     TrustRemoteCode,
     example,
-    find_subject,
+    find_model_folder,
     hold_folder,
     print_screen,
     require_new_file,
@@ -134,7 +134,7 @@ def _evaluate_direct(
         max_batch_tokens=batch_tokens,
     )
     with hold_folder(out):
-        evaluate_choices(out, find_subject(model, local["adapter"]), section, **local)
+        evaluate_choices(out, find_model_folder(model, local["adapter"]), section, **local)
     if is_main_process():
         from kot_platypus.report.summary import scores_table
 
@@ -178,7 +178,7 @@ def lm_eval(
 
     To share the work: torchrun --nproc-per-node N -m kot_platypus lm-eval ...
     """
-    from kot_platypus.evaluate.catalogue import Selection, evaluate_catalogue
+    from kot_platypus.evaluate.lm_eval_run import Selection, run_lm_eval
     from kot_platypus.processes import is_main_process
 
     require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
@@ -186,9 +186,9 @@ def lm_eval(
     names = _parse_names("--tasks", tasks)
     selection = Selection(names, num_fewshot, limit, apply_chat_template, include_path)
     with hold_folder(out):
-        evaluate_catalogue(
+        run_lm_eval(
             out,
-            find_subject(model, adapter),
+            find_model_folder(model, adapter),
             selection,
             adapter=adapter,
             dtype=dtype,

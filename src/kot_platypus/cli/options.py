@@ -84,7 +84,7 @@ def require_file(path: Path, option: str) -> None:
         )
 
 
-def find_subject(model: str, adapter: Path | None = None) -> Path:
+def find_model_folder(model: str, adapter: Path | None = None) -> Path:
     """The model's folder, once the adapter is known to be one: both before anything heavy loads."""
     from kot_platypus.models import resolve_model
     from kot_platypus.models.adapters import require_adapter

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kot_platypus.cli.options import find_subject, hold_folder, print_screen
+from kot_platypus.cli.options import find_model_folder, hold_folder, print_screen
 from kot_platypus.errors import UsageError
 
 if TYPE_CHECKING:
-    from kot_platypus.evaluate.asking import Asked
-    from kot_platypus.evaluate.subjects import Subject
+    from kot_platypus.evaluate.model_under_test import ModelUnderTest
+    from kot_platypus.evaluate.prompting import Question
     from kot_platypus.prompts import Template
     from kot_platypus.records import Example
 
@@ -143,9 +143,9 @@ def evaluate_cot(
 
 def _find_subject(
     model: str, options: CotOptions, local: dict[str, Any]
-) -> tuple[Subject, Template]:
+) -> tuple[ModelUnderTest, Template]:
     from kot_platypus.artifacts import read_json
-    from kot_platypus.evaluate.subjects import LocalModel, ServedModel
+    from kot_platypus.evaluate.model_under_test import OpenAIModel, TransformersModel
     from kot_platypus.models import ADAPTER_INFO
     from kot_platypus.prompts import Template, load_template
 
@@ -163,10 +163,10 @@ def _find_subject(
                 expected="the template that the model was trained with, or chat",
                 hint="E.g. --template chat for an instruction-tuned model",
             )
-        served = ServedModel(model, options.base_url, max_requests=options.at_once)
+        served = OpenAIModel(model, options.base_url, max_requests=options.at_once)
         return served, load_template(options.template)
-    folder = find_subject(model, local["adapter"])
-    subject = LocalModel(folder, **local, max_rows=options.at_once)
+    folder = find_model_folder(model, local["adapter"])
+    subject = TransformersModel(folder, **local, max_rows=options.at_once)
     if options.template is not None:
         return subject, load_template(options.template)
     info = (subject.adapter or folder) / ADAPTER_INFO
@@ -197,8 +197,8 @@ def _load_questions(
     tasks: str | None,
     limit: int | None,
     kobest_dir: str | None,
-) -> tuple[list[Asked], dict[str, Any]]:
-    from kot_platypus.evaluate.asking import load_choices, load_problems
+) -> tuple[list[Question], dict[str, Any]]:
+    from kot_platypus.evaluate.prompting import load_choices, load_problems
     from kot_platypus.evaluate.protocols import load_protocol
 
     if problems is not None:
@@ -209,7 +209,7 @@ def _load_questions(
         return load_problems(problems, limit), {"limit": limit}
     loaded = load_protocol(protocol)
     wanted = [name.strip() for name in tasks.split(",")] if tasks else list(loaded.tasks)
-    asked: list[Asked] = []
+    asked: list[Question] = []
     data = {}
     for name in dict.fromkeys(map(loaded.find_task, wanted)):
         questions, data[name] = load_choices(loaded, name, kobest_dir, limit)

@@ -14,7 +14,7 @@ from kot_platypus.cli.options import (
     Sets,
     TrustRemoteCode,
     example,
-    find_subject,
+    find_model_folder,
     hold_folder,
     print_screen,
     require_file,
@@ -167,7 +167,7 @@ def merge(
     """Merge an adapter into its base: a plain transformers folder."""
     require_file(adapter / "adapter_config.json", "--adapter")
     with hold_folder(out):
-        base = find_subject(model, adapter)
+        base = find_model_folder(model, adapter)
         from kot_platypus.train.merge import merge_adapter  # loads torch: nothing is misspelt now
 
         merge_adapter(base, adapter, out, trust_remote_code=trust_remote_code)

@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_json, write_jsonl
-from kot_platypus.evaluate.asking import Asked, Way, build_prompt, complete_output, normalise_answer
 from kot_platypus.evaluate.generation import Settings, TextStore, generate_texts
+from kot_platypus.evaluate.model_under_test import TransformersModel
+from kot_platypus.evaluate.prompting import (
+    Question,
+    Way,
+    build_prompt,
+    complete_output,
+    normalise_answer,
+)
 from kot_platypus.evaluate.store import FORMAT
-from kot_platypus.evaluate.subjects import LocalModel
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example
@@ -37,7 +43,7 @@ def answer_problems(
     interrupted one goes on, since texts are kept as they come (``TextStore``).
     """
     held = model_section.model_dump(include={"dtype", "device", "trust_remote_code"})
-    subject = LocalModel(base, adapter, **held, max_rows=section.batch_size)
+    subject = TransformersModel(base, adapter, **held, max_rows=section.batch_size)
     stage = Stage(
         out,
         "answer",
@@ -58,8 +64,8 @@ def answer_problems(
     if stage.begin():
         return
     rows = read_jsonl(problems, Example)
-    way: Way = "opened" if at_once else "reason"
-    asked = [Asked(row.task, i, row.source, row.target) for i, row in enumerate(rows)]
+    way: Way = "prefilled" if at_once else "reason"
+    asked = [Question(row.task, i, row.source, row.target) for i, row in enumerate(rows)]
     prompts = [build_prompt(question, template, shots, way) for question in asked]
     stop_line = "" if at_once else template.answer_prefix
     settings = Settings(max_new_tokens=section.max_new_tokens, stop_line=stop_line)

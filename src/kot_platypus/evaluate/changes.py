@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kot_platypus.records import Attempt, Judged, Outcome
+from kot_platypus.records import Judgement, Outcome, Reply
 
 
-def write_changes(outcomes: Sequence[Outcome], attempts: Sequence[Attempt]) -> str:
+def write_changes(outcomes: Sequence[Outcome], attempts: Sequence[Reply]) -> str:
     """All repaired questions, then all broken ones, in their order."""
-    replies: dict[tuple[str, int], list[Attempt]] = {}
+    replies: dict[tuple[str, int], list[Reply]] = {}
     for attempt in attempts:
         replies.setdefault((attempt.task, attempt.doc_id), []).append(attempt)
     repaired = [o for o in outcomes if o.cot.correct and not o.direct.correct]
@@ -30,7 +30,7 @@ def write_changes(outcomes: Sequence[Outcome], attempts: Sequence[Attempt]) -> s
     return "\n".join(parts)
 
 
-def _write_question(outcome: Outcome, attempts: Sequence[Attempt]) -> str:
+def _write_question(outcome: Outcome, attempts: Sequence[Reply]) -> str:
     name = re.sub(r"\W+", " ", outcome.task).strip()
     parts = [
         f"### {name} {outcome.doc_id}\n".replace("###  ", "### "),
@@ -45,7 +45,7 @@ def _write_question(outcome: Outcome, attempts: Sequence[Attempt]) -> str:
     return "\n".join(parts)
 
 
-def _state(verdict: Judged) -> str:
+def _state(verdict: Judgement) -> str:
     return "nothing stated" if verdict.answer is None else _quote(verdict.answer)
 
 

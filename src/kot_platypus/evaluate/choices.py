@@ -37,14 +37,14 @@ from kot_platypus.processes import (
 )
 from kot_platypus.progress import console, show_progress
 from kot_platypus.recipe import EvaluateSection
-from kot_platypus.records import Question, Request, Sample
+from kot_platypus.records import Request, Sample, ScoringQuestion
 from kot_platypus.results.metrics import count_ties, summarise_samples
-from kot_platypus.results.wording import name_subject
+from kot_platypus.results.wording import name_folders
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-Runs = dict[tuple[str, int], list[Question]]
+Runs = dict[tuple[str, int], list[ScoringQuestion]]
 """The questions of each (task, number of shots)."""
 LoadModel = Callable[[], "tuple[PreTrainedModel, PreTrainedTokenizerBase]"]
 
@@ -121,7 +121,7 @@ def _describe(
     prompts = {data.task: protocol.fingerprint_task(data.task) for data in tasks}
     return {
         "model": fingerprint_model(model_path, adapter, trust_remote_code=trust_remote_code),
-        "name": name_subject(model_path, adapter),
+        "name": name_folders(model_path, adapter),
         "protocol": {
             "name": protocol.name,
             "fingerprint": hash_value(prompts),
@@ -280,7 +280,7 @@ def make_samples(runs: Runs, scores: Mapping[str, QuestionScores]) -> list[Sampl
     return sorted(samples, key=lambda sample: (sample.task, sample.num_fewshot, sample.doc_id))
 
 
-def make_sample(question: Question, scores: QuestionScores) -> Sample:
+def make_sample(question: ScoringQuestion, scores: QuestionScores) -> Sample:
     """A question's sample: what the model prefers, by sum and by sum per character."""
     per_char = np.array(scores.logprobs) / np.maximum(question.choice_chars, 1)
     return Sample(

@@ -7,7 +7,7 @@ is the limit. What a batch wastes is kept small:
 - prompts are read one by one, without padding, and what a prompt shares with the one before (worked
   examples; everything, when several samples are drawn) is not read again;
 - the last token of a prompt is read with the batch's next step, so no prompt pays for logits alone;
-- keys and values are written in place (``rows.py``).
+- keys and values are written in place (``kv_cache.py``).
 
 The longest prompts come first: later ones then fit to the left of the current column.
 """
@@ -33,8 +33,8 @@ from kot_platypus.evaluate.generation import (
     make_seed,
     render_text,
 )
+from kot_platypus.evaluate.kv_cache import KVCache
 from kot_platypus.evaluate.plain import check_inputs, read_logits, say_plain_way
-from kot_platypus.evaluate.rows import RowCache
 from kot_platypus.evaluate.self_check import (
     LONGROPE,
     Margins,
@@ -120,7 +120,7 @@ class Decoder:
     def forget(self) -> None:
         """Give texts under way up and their memory back."""
         self._jobs: list[Job] = []
-        self._rows = RowCache()
+        self._rows = KVCache()
         self._read: tuple[list[int], DynamicCache] = ([], DynamicCache())
 
     def _make_room(self, num_waiting: int, next_prompt: int, max_new_tokens: int) -> bool:

@@ -11,7 +11,7 @@ from kot_platypus.evaluate.protocols import Protocol
 from kot_platypus.models.tokens import list_closing, list_opening
 from kot_platypus.processes import is_main_process
 from kot_platypus.progress import console
-from kot_platypus.records import Question, Request
+from kot_platypus.records import Request, ScoringQuestion
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,7 +34,7 @@ class EncodedRequest:
 class EncodedQuestion:
     """A question's requests in label order, and the shots that its model input holds in full."""
 
-    question: Question
+    question: ScoringQuestion
     requests: tuple[EncodedRequest, ...]
     effective_shots: int
 
@@ -45,7 +45,10 @@ class EncodedQuestion:
 
 
 def encode_question(
-    tokenizer: PreTrainedTokenizerBase, protocol: Protocol, question: Question, max_length: int
+    tokenizer: PreTrainedTokenizerBase,
+    protocol: Protocol,
+    question: ScoringQuestion,
+    max_length: int,
 ) -> EncodedQuestion:
     """Tokenise all requests of a question and cut them from the left to ``max_length`` inputs.
 
@@ -54,21 +57,21 @@ def encode_question(
     """
     encode = _encode_separately if protocol.tokenisation == "separate" else _encode_jointly
     opening = _find_opening(tokenizer, protocol)
-    requests, most_cut = [], 0
+    requests, most_truncated = [], 0
     for request, (context, continuation) in zip(
         question.requests, encode(tokenizer, protocol, question.requests), strict=True
     ):
         where = f"{question.task} question {question.doc_id} choice {request.choice}"
         context = [*opening, *context] or [_empty_context(tokenizer, protocol)]
-        cut = cut_request(context, continuation, max_length, where, num_kept=len(opening))
+        cut = truncate_request(context, continuation, max_length, where, num_kept=len(opening))
         requests.append(cut)
-        most_cut = max(most_cut, len(context) - cut.start)
+        most_truncated = max(most_truncated, len(context) - cut.start)
     return EncodedQuestion(
         question,
         tuple(requests),
         question.num_fewshot
-        if most_cut == 0
-        else _count_shots(tokenizer, protocol, question, most_cut),
+        if most_truncated == 0
+        else _count_shots(tokenizer, protocol, question, most_truncated),
     )
 
 
@@ -83,7 +86,7 @@ def warn_of_eos(tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
-def cut_request(
+def truncate_request(
     context: list[int],
     continuation: list[int],
     max_length: int,
@@ -180,10 +183,10 @@ def _empty_context(tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> in
 def _count_shots(
     tokenizer: PreTrainedTokenizerBase,
     protocol: Protocol,
-    question: Question,
-    num_cut: int,
+    question: ScoringQuestion,
+    num_truncated: int,
 ) -> int:
-    """How many of the shots survive, whole, the loss of the first ``num_cut`` tokens."""
+    """How many of the shots survive, whole, the loss of the first ``num_truncated`` tokens."""
     context = question.requests[0].context
     encoding = tokenizer(
         context,
@@ -191,10 +194,10 @@ def _count_shots(
         return_offsets_mapping=tokenizer.is_fast,
         verbose=False,
     )
-    if num_cut > len(encoding["input_ids"]):
+    if num_truncated > len(encoding["input_ids"]):
         return 0
     if tokenizer.is_fast:
-        cut_chars = encoding["offset_mapping"][num_cut - 1][1]
+        cut_chars = encoding["offset_mapping"][num_truncated - 1][1]
     else:
-        cut_chars = len(context) - len(tokenizer.decode(encoding["input_ids"][num_cut:]))
+        cut_chars = len(context) - len(tokenizer.decode(encoding["input_ids"][num_truncated:]))
     return sum(start >= cut_chars for start in question.shot_starts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kot_platypus.records import Attempt, Judged, Outcome
+from kot_platypus.records import Judgement, Outcome, Reply
 from kot_platypus.results.metrics import UNPARSED, measure_accuracy, measure_f1
 from kot_platypus.results.paired import compare_f1, compare_paired
 
@@ -25,7 +25,7 @@ def group_outcomes(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 
 
 def summarise_outcomes(
-    outcomes: Sequence[Outcome], attempts: Sequence[Attempt] = (), *, seed: int = 42
+    outcomes: Sequence[Outcome], attempts: Sequence[Reply] = (), *, seed: int = 42
 ) -> dict[str, Any]:
     """For each task: every way's figures, reasoning minus direct, and what changed.
 
@@ -48,7 +48,7 @@ def summarise_outcomes(
 
 
 def _summarise(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
-    ways: dict[str, list[Judged]] = {}
+    ways: dict[str, list[Judgement]] = {}
     for way in WAYS:
         verdicts = [getattr(outcome, way) for outcome in outcomes]
         if None not in verdicts:
@@ -70,7 +70,7 @@ def _summarise(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
     }
 
 
-def _measure(golds: Sequence[int], verdicts: Sequence[Judged], seed: int) -> dict[str, Any]:
+def _measure(golds: Sequence[int], verdicts: Sequence[Judgement], seed: int) -> dict[str, Any]:
     """One way's figures. ``golds`` are the right choices, none where questions are open."""
     correct = [verdict.correct for verdict in verdicts]
     tokens = [verdict.num_tokens for verdict in verdicts]
@@ -86,7 +86,7 @@ def _measure(golds: Sequence[int], verdicts: Sequence[Judged], seed: int) -> dic
 
 
 def _compare(
-    golds: Sequence[int], a: Sequence[Judged], b: Sequence[Judged], seed: int
+    golds: Sequence[int], a: Sequence[Judgement], b: Sequence[Judgement], seed: int
 ) -> dict[str, Any]:
     pair = compare_paired([v.correct for v in a], [v.correct for v in b], seed=seed)
     difference = {"accuracy": {**pair.pop("difference"), **pair}}
@@ -96,5 +96,5 @@ def _compare(
     return difference
 
 
-def _list_labels(verdicts: Sequence[Judged]) -> list[int]:
+def _list_labels(verdicts: Sequence[Judgement]) -> list[int]:
     return [UNPARSED if v.choice is None else v.choice for v in verdicts]

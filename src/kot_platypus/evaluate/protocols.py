@@ -32,7 +32,7 @@ from kot_platypus.evaluate.tasks import (
     hash_texts,
     load_task,
 )
-from kot_platypus.records import Question, Request
+from kot_platypus.records import Request, ScoringQuestion
 
 _FOLDER = files("kot_platypus.prompts") / "protocols"
 
@@ -296,7 +296,7 @@ def load_data(protocol: Protocol, task: str, kobest_dir: str | Path | None = Non
 
 def build_questions(
     protocol: Protocol, data: TaskData, num_fewshot: int, limit: int | None = None
-) -> list[Question]:
+) -> list[ScoringQuestion]:
     """The questions of one task in the protocol's order, each with all its requests.
 
     Args:
@@ -359,7 +359,7 @@ def _build_question(
     document: Document,
     shots: Sequence[Document],
     fingerprint: str,
-) -> Question:
+) -> ScoringQuestion:
     prompt = protocol.tasks[task]
     texts = [*map(prompt.render_shot, shots), prompt.render_context(document)]
     context = protocol.separator.join(texts)
@@ -369,7 +369,7 @@ def _build_question(
         begin = len(context) - len(context.lstrip())
         context = context.strip()
     continuations = prompt.render_choices(document)
-    return Question(
+    return ScoringQuestion(
         task=task,
         num_fewshot=len(shots),
         doc_id=doc_id,

@@ -24,17 +24,6 @@ from kot_platypus.artifacts import (
     write_text,
 )
 from kot_platypus.errors import UsageError
-from kot_platypus.evaluate.asking import (
-    Asked,
-    Way,
-    build_prompt,
-    complete_output,
-    hash_questions,
-    leave_out,
-    match_choice,
-    normalise_answer,
-    split_rationale,
-)
 from kot_platypus.evaluate.changes import write_changes
 from kot_platypus.evaluate.choices import Runs, notice_ties, score_runs
 from kot_platypus.evaluate.gains import summarise_outcomes
@@ -45,13 +34,24 @@ from kot_platypus.evaluate.generation import (
     generate_texts,
     render_text,
 )
+from kot_platypus.evaluate.model_under_test import ModelUnderTest, TransformersModel
+from kot_platypus.evaluate.prompting import (
+    Question,
+    Way,
+    build_prompt,
+    complete_output,
+    hash_questions,
+    leave_out,
+    match_choice,
+    normalise_answer,
+    split_rationale,
+)
 from kot_platypus.evaluate.protocols import Protocol
 from kot_platypus.evaluate.store import FORMAT, ScoreStore
-from kot_platypus.evaluate.subjects import LocalModel, Subject
 from kot_platypus.processes import ask_main, is_main_process, share_all
 from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
-from kot_platypus.records import Attempt, Example, Judged, Outcome, Question, Request
+from kot_platypus.records import Example, Judgement, Outcome, Reply, Request, ScoringQuestion
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Reasoning:
 
 def evaluate_reasoning(
     out: Path,
-    subject: Subject,
-    questions: Sequence[Asked],
+    subject: ModelUnderTest,
+    questions: Sequence[Question],
     how: Reasoning,
     *,
     about_data: dict[str, Any] | None = None,
@@ -162,13 +162,13 @@ def check_reasoning(how: Reasoning) -> None:
 
 
 def _examine(
-    subject: Subject, questions: Sequence[Asked], how: Reasoning
-) -> tuple[list[Attempt], list[Outcome], dict[str, Any]]:
+    subject: ModelUnderTest, questions: Sequence[Question], how: Reasoning
+) -> tuple[list[Reply], list[Outcome], dict[str, Any]]:
     """All replies, question by question, what they came to, and what was counted of ties."""
     attempts = _reason(subject, questions, how)
-    direct: dict[int, Judged] = {}
+    direct: dict[int, Judgement] = {}
     ties: dict[str, Any] = {}
-    if isinstance(subject, LocalModel):
+    if isinstance(subject, TransformersModel):
         at_once, attempts, ties = _score_choices(subject, questions, how, attempts)
         for place, logprobs in at_once.items():
             direct[place] = _judge_scores(questions[place], [logprobs], 0)
@@ -185,7 +185,7 @@ def _examine(
 # --- asking ------------------------------------------------------------------------------------
 
 
-def _reason(subject: Subject, questions: Sequence[Asked], how: Reasoning) -> list[Attempt]:
+def _reason(subject: ModelUnderTest, questions: Sequence[Question], how: Reasoning) -> list[Reply]:
     """``how.samples`` replies to each question, in order."""
     asked = [(question, k) for question in questions for k in range(how.samples)]
     prompts = [
@@ -200,9 +200,9 @@ def _reason(subject: Subject, questions: Sequence[Asked], how: Reasoning) -> lis
     ]
 
 
-def _read_reply(question: Asked, sample: int, text: Generated, template: Template) -> Attempt:
+def _read_reply(question: Question, sample: int, text: Generated, template: Template) -> Reply:
     answer = template.parse_answer(text.text)
-    return Attempt(
+    return Reply(
         task=question.task,
         doc_id=question.doc_id,
         sample=sample,
@@ -214,12 +214,12 @@ def _read_reply(question: Asked, sample: int, text: Generated, template: Templat
 
 
 def _answer_at_once(
-    subject: Subject, questions: Sequence[Asked], how: Reasoning, places: Sequence[int]
-) -> dict[int, Judged]:
+    subject: ModelUnderTest, questions: Sequence[Question], how: Reasoning, places: Sequence[int]
+) -> dict[int, Judgement]:
     """Greedy answers without a rationale, read as those with one are."""
     # A server of chats cannot be given the beginning of its own reply.
-    told = how.template.chat and not isinstance(subject, LocalModel)
-    way: Way = "told" if told else "opened"
+    told = how.template.chat and not isinstance(subject, TransformersModel)
+    way: Way = "instructed" if told else "prefilled"
     prompts = [build_prompt(questions[place], how.template, how.shots, way) for place in places]
     settings = how.settings.model_copy(
         update={"temperature": 0.0, "stop_line": how.template.answer_prefix if told else ""}
@@ -238,11 +238,11 @@ def _answer_at_once(
 
 
 def _score_choices(
-    subject: LocalModel,
-    questions: Sequence[Asked],
+    subject: TransformersModel,
+    questions: Sequence[Question],
     how: Reasoning,
-    attempts: Sequence[Attempt],
-) -> tuple[dict[int, tuple[float, ...]], list[Attempt], dict[str, Any]]:
+    attempts: Sequence[Reply],
+) -> tuple[dict[int, tuple[float, ...]], list[Reply], dict[str, Any]]:
     """The choices' log-probabilities at once (by question's place), after each rationale, ties."""
     protocol = Protocol(
         name="reasoning",
@@ -256,8 +256,8 @@ def _score_choices(
         tasks={},
     )
     tokenizer = subject.tokenizer if how.template.chat else None
-    at_once: dict[int, Question] = {}
-    after: list[Question | None] = []
+    at_once: dict[int, ScoringQuestion] = {}
+    after: list[ScoringQuestion | None] = []
     for place, question in enumerate(questions):
         mine = attempts[place * how.samples : (place + 1) * how.samples]
         if not question.choices:
@@ -293,10 +293,10 @@ def _count_ties(runs: Runs, store: ScoreStore) -> dict[str, Any]:
     return {"ties": notice_ties([store.known[key] for key in keys])} if is_main_process() else {}
 
 
-def _pose(question: Asked, protocol: Protocol, context: str) -> Question:
+def _pose(question: Question, protocol: Protocol, context: str) -> ScoringQuestion:
     """The choices as continuations of ``context``."""
     fingerprint = protocol.model_dump(include={"tokenisation", "special_tokens", "empty_context"})
-    return Question(
+    return ScoringQuestion(
         task=question.task,
         num_fewshot=0,
         doc_id=question.doc_id,
@@ -314,7 +314,7 @@ def _pose(question: Asked, protocol: Protocol, context: str) -> Question:
 # --- judging -----------------------------------------------------------------------------------
 
 
-def _conclude(question: Asked, attempts: Sequence[Attempt], direct: Judged) -> Outcome:
+def _conclude(question: Question, attempts: Sequence[Reply], direct: Judgement) -> Outcome:
     """The majority's answer, and the likeliest choice over all rationales."""
     num_tokens = sum(attempt.num_tokens for attempt in attempts)
     elected = elect_answer(question, attempts)
@@ -332,12 +332,12 @@ def _conclude(question: Asked, attempts: Sequence[Attempt], direct: Judged) -> O
     )
 
 
-def elect_answer(question: Asked, attempts: Sequence[Attempt]) -> Attempt | None:
+def elect_answer(question: Question, attempts: Sequence[Reply]) -> Reply | None:
     """The first attempt with the answer that most state. None when none states one.
 
     What states nothing, or none of the choices, has no vote; of equals the earliest wins.
     """
-    votes: dict[str | int, list[Attempt]] = {}
+    votes: dict[str | int, list[Reply]] = {}
     for attempt in attempts:
         if question.choices and attempt.choice is not None:
             votes.setdefault(attempt.choice, []).append(attempt)
@@ -346,17 +346,21 @@ def elect_answer(question: Asked, attempts: Sequence[Attempt]) -> Attempt | None
     return max(votes.values(), key=len)[0] if votes else None
 
 
-def _judge(question: Asked, answer: str | None, choice: int | None, num_tokens: int) -> Judged:
+def _judge(
+    question: Question, answer: str | None, choice: int | None, num_tokens: int
+) -> Judgement:
     if question.choices:
         correct = choice is not None and choice == question.gold
     else:
         correct = answer is not None and (
             normalise_answer(answer) == normalise_answer(question.target)
         )
-    return Judged(answer=answer, choice=choice, correct=correct, num_tokens=num_tokens)
+    return Judgement(answer=answer, choice=choice, correct=correct, num_tokens=num_tokens)
 
 
-def _judge_scores(question: Asked, logprobs: Sequence[Sequence[float]], num_tokens: int) -> Judged:
+def _judge_scores(
+    question: Question, logprobs: Sequence[Sequence[float]], num_tokens: int
+) -> Judgement:
     """The choice with the highest probability among the choices, on average over the rationales."""
     values = np.array(logprobs)
     shares = np.exp(values - values.max(axis=1, keepdims=True))

@@ -113,7 +113,7 @@ def name_model(name: str) -> str:
     return re.sub(rf"^({EMBEDDED_MODEL})-[0-9a-f]{{12}}$", r"\1", path.name)
 
 
-def name_subject(model: Path, adapter: Path | None = None) -> str:
+def name_folders(model: Path, adapter: Path | None = None) -> str:
     """What to call a model folder, with the adapter on top."""
     parts = [model, adapter] if adapter else [model]
     return make_printable(" + ".join(name_model(str(part.absolute())) for part in parts))

@@ -29,13 +29,13 @@ from kot_platypus.records import Example, Message
 
 _QUOTES = "'\"\u2018\u2019\u201c\u201d"
 
-Way = Literal["reason", "opened", "told"]
-"""``reason``, then answer; or answer at once: because the reply has been ``opened`` with the answer
-line's beginning, or because the model is ``told`` to."""
+Way = Literal["reason", "prefilled", "instructed"]
+"""``reason`` first; or answer at once: the reply is ``prefilled`` with the beginning of the answer
+line, or the model is ``instructed`` to answer so."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class Question:
     """One question. With ``choices``, ``target`` is one of them and ``gold`` its place."""
 
     task: str
@@ -44,7 +44,7 @@ class Asked:
     target: str
     choices: tuple[str, ...] = ()
     gold: int | None = None
-    instructed: bool = False
+    needs_instruction: bool = False
     """Whether the question needs to say how to answer; a chat's always does."""
 
 
@@ -71,7 +71,7 @@ def load_wording() -> _Wording:
 # --- the questions -----------------------------------------------------------------------------
 
 
-def load_problems(path: Path, limit: int | None = None) -> list[Asked]:
+def load_problems(path: Path, limit: int | None = None) -> list[Question]:
     """The rows of a file as questions. Raises DataError for a row without source and target."""
     questions = []
     for doc_id, row in enumerate(read_rows(path)[:limit]):
@@ -81,7 +81,7 @@ def load_problems(path: Path, limit: int | None = None) -> list[Asked]:
                 expected="a source and a target",
                 hint="Leave the row out, or give its answer as `target`.",
             )
-        questions.append(Asked(row.task, doc_id, _join_input(row), row.target))
+        questions.append(Question(row.task, doc_id, _join_input(row), row.target))
     if not questions:
         raise DataError(f"{path} holds no rows", expected="questions", hint="Check --problems.")
     return questions
@@ -91,7 +91,7 @@ def _join_input(row: Example) -> str:
     return f"{row.source}\n\n{row.input}" if row.input else row.source
 
 
-def leave_out(question: Asked, shots: Sequence[Example]) -> list[Example]:
+def leave_out(question: Question, shots: Sequence[Example]) -> list[Example]:
     """The worked examples but the question itself, which would show its answer."""
     own = compose(" ".join(question.source.split()))
     return [shot for shot in shots if compose(" ".join(_join_input(shot).split())) != own]
@@ -99,7 +99,7 @@ def leave_out(question: Asked, shots: Sequence[Example]) -> list[Example]:
 
 def load_choices(
     protocol: Protocol, task: str, kobest_dir: str | None = None, limit: int | None = None
-) -> tuple[list[Asked], str]:
+) -> tuple[list[Question], str]:
     """A choice task's questions in the protocol's order, and the hash of its documents."""
     data = load_data(protocol, task, kobest_dir)
     wording, own = load_wording(), protocol.tasks[task]
@@ -115,11 +115,13 @@ def load_choices(
             values = {"{context}": own.render_context(document).strip(), "{listed}": listed}
             source = re.sub(r"\{\w+\}", lambda mark: values[mark[0]], wording.own)  # noqa: B023
         gold = document["label"]
-        questions.append(Asked(task, doc_id, source, choices[gold], choices, gold, instructed=True))
+        questions.append(
+            Question(task, doc_id, source, choices[gold], choices, gold, needs_instruction=True)
+        )
     return questions, data.content_hash
 
 
-def hash_questions(questions: Iterable[Asked]) -> str:
+def hash_questions(questions: Iterable[Question]) -> str:
     """SHA-256 of all that is asked and of the right answers."""
     return hash_value([[q.task, q.source, q.target, list(q.choices), q.gold] for q in questions])
 
@@ -128,7 +130,7 @@ def hash_questions(questions: Iterable[Asked]) -> str:
 
 
 def build_prompt(
-    question: Asked, template: Template, shots: Sequence[Example] = (), way: Way = "reason"
+    question: Question, template: Template, shots: Sequence[Example] = (), way: Way = "reason"
 ) -> Prompt:
     """What the model reads: worked examples, the question, and how its answer is to begin.
 
@@ -136,12 +138,12 @@ def build_prompt(
     earlier turns of the conversation.
     """
     source, shots = question.source, leave_out(question, shots)
-    if question.instructed or template.chat:
+    if question.needs_instruction or template.chat:
         wording = load_wording()
-        told = wording.at_once if way == "told" else wording.instruction
+        told = wording.at_once if way == "instructed" else wording.instruction
         source = f"{source}\n{told.replace('{answer}', template.answer_prefix)}"
     # Without its last space, which belongs to the answer's first token.
-    opening = template.answer_prefix.rstrip() if way == "opened" else ""
+    opening = template.answer_prefix.rstrip() if way == "prefilled" else ""
     if template.chat:
         turns = [turn for shot in shots for turn in template.render_turns(shot)]
         asked = Message(role="user", content=template.render_prompt(source))
@@ -153,7 +155,7 @@ def build_prompt(
 def complete_output(text: str, template: Template, way: Way) -> str:
     """A model's whole reply: with the beginning that it was given."""
     # Tokenizers disagree about the space before an answer's first token.
-    return template.answer_prefix + text.lstrip(" ") if way == "opened" else text
+    return template.answer_prefix + text.lstrip(" ") if way == "prefilled" else text
 
 
 def split_rationale(output: str, template: Template) -> str:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.evaluate.encoding import EncodedRequest
-from kot_platypus.evaluate.harness import KotLM, group_requests, hash_request
+from kot_platypus.evaluate.lm_eval_model import KotLM, group_requests, hash_request
 from kot_platypus.evaluate.scoring import Scorer, count_tokens
 from kot_platypus.evaluate.store import RequestStore
 from kot_platypus.models import load_model

@@ -18,13 +18,13 @@ from kot_platypus.models import (
     resolve_device,
     resolve_dtype,
 )
-from kot_platypus.results.wording import name_subject
+from kot_platypus.results.wording import name_folders
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-class Subject(Protocol):
+class ModelUnderTest(Protocol):
     """A model that writes."""
 
     @property
@@ -48,7 +48,7 @@ class Subject(Protocol):
 
 
 @dataclass
-class LocalModel:
+class TransformersModel:
     """A model folder, with or without an adapter. Nothing is loaded before it is needed."""
 
     folder: Path
@@ -62,7 +62,7 @@ class LocalModel:
     @property
     def name(self) -> str:
         """The folder's name, and the adapter's."""
-        return name_subject(self.folder, self.adapter)
+        return name_folders(self.folder, self.adapter)
 
     @cached_property
     def identity(self) -> str:
@@ -125,7 +125,7 @@ class LocalModel:
 
 
 @dataclass
-class ServedModel:
+class OpenAIModel:
     """A model behind a server that speaks OpenAI's protocol."""
 
     name: str

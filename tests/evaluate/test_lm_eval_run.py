@@ -16,8 +16,8 @@ from lm_eval.tasks import TaskManager
 from typer.testing import CliRunner
 
 from kot_platypus.cli import app
-from kot_platypus.evaluate import harness
-from kot_platypus.evaluate.catalogue import render_table
+from kot_platypus.evaluate import lm_eval_model
+from kot_platypus.evaluate.lm_eval_run import render_table
 from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.models import fingerprint_model
 from tests.evaluate.lm_eval_tasks import NUM_DOCUMENTS, write_tasks
@@ -113,7 +113,7 @@ def test_the_table_has_groups_and_no_standard_errors_as_rows():
 
 def test_a_finished_folder_is_left_alone(run, tmp_path, monkeypatch):
     first = run("--tasks", "choice")
-    monkeypatch.setattr(harness, "KotLM", None)
+    monkeypatch.setattr(lm_eval_model, "KotLM", None)
     monkeypatch.setattr(lm_eval.tasks, "TaskManager", None)
     again = run("--tasks", "choice")
     assert again.exit_code == 0, again.output

@@ -20,14 +20,14 @@ from kot_platypus.evaluate.task_files import hash_task_files
 from kot_platypus.models import fingerprint_model, resolve_device, resolve_dtype
 from kot_platypus.processes import ask_main, is_main_process
 from kot_platypus.progress import show_status
-from kot_platypus.results.wording import name_subject
+from kot_platypus.results.wording import name_folders
 
 if TYPE_CHECKING:
     from lm_eval.api.group import Group
     from lm_eval.api.task import Task
     from lm_eval.tasks import TaskManager
 
-    from kot_platypus.evaluate.harness import KotLM
+    from kot_platypus.evaluate.lm_eval_model import KotLM
 
 RESULTS = "results.json"
 TABLE = "table.md"
@@ -48,7 +48,7 @@ class Selection:
     """A folder with tasks of one's own."""
 
 
-def evaluate_catalogue(
+def run_lm_eval(
     out: Path,
     model_path: Path,
     selection: Selection,
@@ -97,7 +97,7 @@ def evaluate_catalogue(
     ask_main(stage.begin)
     device = resolve_device(device)
 
-    from kot_platypus.evaluate.harness import KotLM  # loads torch
+    from kot_platypus.evaluate.lm_eval_model import KotLM  # loads torch
 
     lm = KotLM(
         model_path,
@@ -113,7 +113,7 @@ def evaluate_catalogue(
     if results is not None and is_main_process():
         facts = {
             "model": fingerprint,
-            "name": name_subject(model_path, adapter),
+            "name": name_folders(model_path, adapter),
             "dtype": dtype,
             "versions": describe_machine(),
         }

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kot_platypus.errors import DataError, UsageError, require_extra
-from kot_platypus.evaluate.encoding import EncodedRequest, cut_request, warn_of_eos
+from kot_platypus.evaluate.encoding import EncodedRequest, truncate_request, warn_of_eos
 from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.evaluate.store import RequestScore, RequestStore
 from kot_platypus.models import load_model, load_tokenizer, resolve_model
@@ -236,14 +236,14 @@ class KotLM(HFLM):  # type: ignore[misc]
                 hint="Pass add_bos_token=True.",
             )
         where = f"the continuation {text[1]!r}" if text else "a window"
-        return cut_request(context, continuation, self.max_length, where)
+        return truncate_request(context, continuation, self.max_length, where)
 
     def _report_cuts(self, requests: list[TokenRequest], encoded: list[EncodedRequest]) -> None:
         pairs = zip(requests, encoded, strict=True)
-        num_cut = sum(len(context) > cut.start for (_, context, _), cut in pairs)
-        if num_cut and is_main_process():
+        num_truncated = sum(len(context) > cut.start for (_, context, _), cut in pairs)
+        if num_truncated and is_main_process():
             console.print(
-                f"  {num_cut} of {len(requests)} requests are longer than the model's "
+                f"  {num_truncated} of {len(requests)} requests are longer than the model's "
                 f"{self.max_length} tokens: the beginning of their context is cut off"
             )
 

@@ -6,8 +6,8 @@ import pytest
 
 from kot_platypus.artifacts import write_jsonl, write_text
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.asking import (
-    Asked,
+from kot_platypus.evaluate.prompting import (
+    Question,
     build_prompt,
     complete_output,
     load_choices,
@@ -22,7 +22,7 @@ from kot_platypus.records import Example
 
 KOT, CHAT = load_template("kot"), load_template("chat")
 TWO = ("제습기를 켜 두었다.", "배관이 터졌다.")
-PROBLEM = Asked("sum", 0, "3+4는?", "7개")
+PROBLEM = Question("sum", 0, "3+4는?", "7개")
 SHOT = Example(source="1+1은?", target="2개", rationale="1+1=2.")
 
 
@@ -74,9 +74,9 @@ def test_other_words_for_a_choice_are_read(said):
 
 def test_answer_line_is_begun_without_its_last_space():
     assert build_prompt(PROBLEM, KOT).text == "질문: 3+4는?\n답변:\n"
-    assert build_prompt(PROBLEM, KOT, way="opened").text == "질문: 3+4는?\n답변:\n정답:"
-    assert complete_output(" 7개\n", KOT, "opened") == "정답: 7개\n"
-    assert complete_output("7개\n", KOT, "opened") == "정답: 7개\n"
+    assert build_prompt(PROBLEM, KOT, way="prefilled").text == "질문: 3+4는?\n답변:\n정답:"
+    assert complete_output(" 7개\n", KOT, "prefilled") == "정답: 7개\n"
+    assert complete_output("7개\n", KOT, "prefilled") == "정답: 7개\n"
 
 
 def test_shots_stand_whole_before_the_question():
@@ -94,7 +94,7 @@ def test_shots_of_a_chat_are_its_earlier_turns():
 
 def test_chat_is_told_how_to_answer_and_a_trained_template_is_not():
     reason, told = (
-        build_prompt(PROBLEM, CHAT, way=w).messages[-1].content for w in ("reason", "told")
+        build_prompt(PROBLEM, CHAT, way=w).messages[-1].content for w in ("reason", "instructed")
     )
     assert reason.startswith("3+4는?\n")
     assert "'정답: '" in reason

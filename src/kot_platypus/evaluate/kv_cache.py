@@ -22,7 +22,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 
-class RowCache(Cache):  # type: ignore[misc]
+class KVCache(Cache):  # type: ignore[misc]
     """A batch's keys and values in buffers of fixed size, one a layer and kind.
 
     ``starts`` are the first columns of the rows in use, which are the buffers' first; ``column``
@@ -30,7 +30,7 @@ class RowCache(Cache):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        super().__init__(layer_class_to_replicate=partial(_RowLayer, self))
+        super().__init__(layer_class_to_replicate=partial(_KVLayer, self))
         self.num_rows = 0
         self.num_columns = 0
         self.column = 0
@@ -55,7 +55,7 @@ class RowCache(Cache):  # type: ignore[misc]
         if not self.starts:
             self.column = length
         while len(self.layers) < len(layers):
-            self.layers.append(_RowLayer(self))
+            self.layers.append(_KVLayer(self))
         for mine, theirs in zip(self.layers, layers, strict=True):
             mine.put(len(self.starts), theirs.keys[:, :, :length], theirs.values[:, :, :length])
         self.starts.append(self.column - length)
@@ -80,10 +80,10 @@ class RowCache(Cache):  # type: ignore[misc]
         return {"attention_mask": columns >= starts, "position_ids": self.column - starts}
 
 
-class _RowLayer(DynamicLayer):  # type: ignore[misc]
+class _KVLayer(DynamicLayer):  # type: ignore[misc]
     """One layer's buffers, (rows, heads, columns, size)."""
 
-    def __init__(self, rows: RowCache) -> None:
+    def __init__(self, rows: KVCache) -> None:
         super().__init__()
         self._rows = rows
 
