@@ -9,6 +9,7 @@ from typing import Any
 from kot_platypus.artifacts import write_json, write_jsonl
 from kot_platypus.evaluate.choices import summarise_runs
 from kot_platypus.records import Sample
+from kot_platypus.results.schema import dump_part
 
 Predictions = Mapping[tuple[str, int], Sequence[int]]
 """(task, number of shots) -> the labels predicted; the gold labels are 0, 1, 0, 1, ..."""
@@ -55,7 +56,10 @@ def write_evaluation(
         },
         "data": {task: f"data {task}" for task in tasks} | dict(data or {}),
         "versions": {},
-        "results": summarise_runs(samples),
+        "results": {
+            task: {str(n): dump_part(score) for n, score in by_shots.items()}
+            for task, by_shots in summarise_runs(samples).items()
+        },
     }
     write_json(folder / "results.json", facts)
     return folder

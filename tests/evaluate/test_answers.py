@@ -14,6 +14,7 @@ from kot_platypus.evaluate.decoding import LocalEngine
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example
+from kot_platypus.results.schema import dump_part
 
 KOT = load_template("kot")
 # What the tiny models write begins with a line "문장: ...", so they always state an "answer".
@@ -82,12 +83,11 @@ def test_summary_counts_by_hand():
     summary = summarise_answers(answers)
     assert list(summary) == ["all", "a", "b"]
     numbers = {
-        kind: (s["n"], s["num_parsed"], s["accuracy"]["value"], s["mean_tokens"])
-        for kind, s in summary.items()
+        kind: (s.n, s.num_parsed, s.accuracy.value, s.mean_tokens) for kind, s in summary.items()
     }
     assert numbers == {"all": (4, 3, 0.5, 1.5), "a": (3, 2, 1 / 3, 1.0), "b": (1, 1, 1.0, 3.0)}
     # Wilson 1927: 2 of 4 is 0.15 to 0.85.
-    assert summary["all"]["accuracy"]["ci95"] == pytest.approx([0.1500, 0.8500], abs=1e-4)
+    assert summary["all"].accuracy.ci95 == pytest.approx([0.1500, 0.8500], abs=1e-4)
 
 
 # --- the stage ---------------------------------------------------------------------------------
@@ -136,7 +136,9 @@ def test_answers_stand_in_the_order_of_the_problems(answered, problems):
 def test_results_count_what_the_answers_say(answered):
     answers = read_jsonl(answered / "answers.jsonl", Answer)
     results = read_json(answered / "results.json")
-    assert results["results"] == summarise_answers(answers)
+    assert results["results"] == {
+        kind: dump_part(score) for kind, score in summarise_answers(answers).items()
+    }
     assert [results["results"][kind]["n"] for kind in ("all", "change", "swap")] == [10, 5, 5]
     assert results["num_fewshot"] == 0
     assert results["model"] == read_json(answered / "manifest.json")["inputs"]["model"]

@@ -300,7 +300,7 @@ def test_the_model_is_loaded_when_needed_and_only_then(tiny, own_cache):
     store = ScoreStore("a")
     score_runs(runs, protocol, partial(load_both, tiny), store, max_batch_tokens=512)
     summary = summarise_runs(make_samples(runs, store.known))
-    assert summary["sentineg"]["1"]["n"] == 5
+    assert summary["sentineg"][1].n == 5
     score_runs(runs, protocol, None, store, max_batch_tokens=512)
 
 

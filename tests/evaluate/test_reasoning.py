@@ -239,20 +239,20 @@ def test_figures_by_hand():
     rows = [(0, 0, 0), (1, 1, 0), (1, None, 1), (0, 0, 1), (1, 1, 0)]
     outcomes = [make_outcome(i, *row) for i, row in enumerate(rows)]
     found = summarise_outcomes(outcomes)["copa"]
-    assert (found["n"], found["repaired"], found["broken"]) == (5, 3, 1)
-    assert found["cot"]["accuracy"]["value"] == 0.8
-    assert found["direct"]["accuracy"]["value"] == 0.4
+    assert (found.n, found.repaired, found.broken) == (5, 3, 1)
+    assert found.cot.accuracy.value == 0.8
+    assert found.direct.accuracy.value == 0.4
     # What is not stated is no class of its own: F1 of 가 is 1, of 나 2 x 2 / (2 + 3).
-    assert found["cot"]["macro_f1"]["value"] == pytest.approx((1 + 0.8) / 2)
-    assert (found["cot"]["num_parsed"], found["cot"]["num_tokens"]) == (4, 60)
-    assert found["difference"]["cot"]["accuracy"]["value"] == pytest.approx(0.4)
-    low, high = found["difference"]["cot"]["accuracy"]["ci95"]
+    assert found.cot.macro_f1.value == pytest.approx((1 + 0.8) / 2)
+    assert (found.cot.num_parsed, found.cot.num_tokens) == (4, 60)
+    assert found.difference["cot"].accuracy.value == pytest.approx(0.4)
+    low, high = found.difference["cot"].accuracy.ci95
     assert -1 <= low <= 0.4 <= high <= 1
     # Direct says 가, 가, 나, 나, 가: F1 of 가 is 2 x 1 / (3 + 2), of 나 2 x 1 / (2 + 3).
-    assert found["direct"]["macro_f1"]["value"] == pytest.approx(0.4)
-    f1 = found["difference"]["cot"]["macro_f1"]
-    assert f1["value"] == pytest.approx(0.5)
-    assert f1["ci95"][0] <= f1["value"] <= f1["ci95"][1]
+    assert found.direct.macro_f1.value == pytest.approx(0.4)
+    f1 = found.difference["cot"].macro_f1
+    assert f1.value == pytest.approx(0.5)
+    assert f1.ci95[0] <= f1.value <= f1.ci95[1]
 
 
 def test_kinds_of_problems_are_summed_up_and_tasks_are_not():
@@ -260,7 +260,7 @@ def test_kinds_of_problems_are_summed_up_and_tasks_are_not():
     assert list(summarise_outcomes(choices)) == ["copa", "wic"]
     problems = [row.model_copy(update={"gold": None}) for row in choices]
     assert list(summarise_outcomes(problems)) == ["all", "copa", "wic"]
-    assert "macro_f1" not in summarise_outcomes(problems)["all"]["cot"]
+    assert summarise_outcomes(problems)["all"].cot.macro_f1 is None
 
 
 # --- what changed ------------------------------------------------------------------------------

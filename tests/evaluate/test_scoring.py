@@ -98,7 +98,7 @@ def test_all_loglikelihoods_and_metrics_are(index, shared, load_tiny, load_real)
     golden = json.loads((shared / "goldens" / "loglikelihoods.json").read_text())[index]
     summary = summarise_samples(check_golden(golden, load_tiny, load_real, limit=None))
     for metric, value in golden["metrics"].items():
-        assert summary[metric]["value"] == pytest.approx(value, abs=1e-12), metric
+        assert getattr(summary, metric).value == pytest.approx(value, abs=1e-12), metric
 
 
 # --- invariants --------------------------------------------------------------------------------

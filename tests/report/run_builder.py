@@ -142,12 +142,15 @@ def make_comparison(problems: float = 0.5075, baseline: float = 0.285) -> dict[s
     pairs = [("base", problems), ("answer", baseline)]
     return {
         "problems": [
-            {"a": "cot", "b": b, "n": 400, "difference": estimate(value, 0.05), "p_value": 0.0004}
+            {"a": "cot", "b": b, "n": 400, "difference": estimate(value, 0.05),
+             "right_alone": {"a": 203, "b": 0}, "p_value": 0.0004}
             for b, value in pairs
         ],
         "kobest": [
             {"a": "cot", "b": "base", "task": task, "num_fewshot": shots, "metric": "macro_f1",
-             "n": 100, "difference": estimate(0.0213 * (t - 1), 0.03), "p_value": 0.1234}
+             "n": 100, "values": {"a": 0.5, "b": 0.5}, "identical": False,
+             "difference": estimate(0.0213 * (t - 1), 0.03), "right_alone": {"a": 9, "b": 8},
+             "p_value": 0.1234, "p_holm": 1.0}
             for t, task in enumerate(TASKS) for shots in SHOTS
         ],
     }  # fmt: skip

@@ -86,7 +86,7 @@ def test_lm_evals_own_file_is_read_with_intervals_from_its_samples(lm_eval_outpu
     (file,) = lm_eval_output.rglob("samples_kobest_pair*.jsonl")
     pairs = [json.loads(line)["f1"] for line in file.read_text().splitlines()]
     assert f1.interval == "bootstrap"
-    assert f1.ci95 == pytest.approx(measure_f1(*zip(*pairs, strict=True))["ci95"])
+    assert f1.ci95 == pytest.approx(measure_f1(*zip(*pairs, strict=True)).ci95)
     assert find(scores, "own", "acc").n == 2 * NUM_DOCUMENTS
     assert str(lm_eval_output) not in "".join(map(str, scores))
 

@@ -34,9 +34,9 @@ def test_wilson_against_scipy(correct, n):
 
 def test_accuracy_and_f1_by_hand():
     golds, preds = [0, 0, 1, 1], [0, 1, 1, 1]
-    assert measure_accuracy(golds, preds)["value"] == 0.75
+    assert measure_accuracy(golds, preds).value == 0.75
     # Label 0: precision 1, recall 1/2; label 1: precision 2/3, recall 1.
-    assert measure_f1(golds, preds)["value"] == pytest.approx((2 / 3 + 4 / 5) / 2)
+    assert measure_f1(golds, preds).value == pytest.approx((2 / 3 + 4 / 5) / 2)
 
 
 def test_vectorised_f1_is_scikit_learns():
@@ -52,11 +52,11 @@ def test_vectorised_f1_is_scikit_learns():
 def test_what_is_unparsed_is_missed_and_no_label_of_its_own():
     golds, preds = [0, 0, 1, 1], [0, UNPARSED, 1, UNPARSED]
     # Both labels: precision 1, recall 1/2.
-    assert measure_f1(golds, preds)["value"] == pytest.approx(2 / 3)
+    assert measure_f1(golds, preds).value == pytest.approx(2 / 3)
     assert compute_macro_f1(count_pairs(golds, preds)) == pytest.approx(2 / 3)
-    assert measure_accuracy(golds, preds)["value"] == 0.5
+    assert measure_accuracy(golds, preds).value == 0.5
     nothing = measure_f1([0, 1], [UNPARSED] * 2)
-    assert nothing == {"value": 0.0, "ci95": [0.0, pytest.approx(Z2 / (2 + Z2))]}
+    assert (nothing.value, nothing.ci95) == (0, pytest.approx((0, Z2 / (2 + Z2))))
 
 
 @pytest.mark.parametrize("n", [1, 2, 40])
@@ -64,17 +64,17 @@ def test_all_right_or_all_wrong_is_no_certainty(n):
     """Wilson's interval of n of n by hand: n / (n + 1.96^2) to 1."""
     golds = np.arange(n) % 2
     right, wrong = measure_f1(golds, golds), measure_f1(golds, 1 - golds)
-    assert right == {"value": 1.0, "ci95": [pytest.approx(n / (n + Z2)), 1.0]}
-    assert wrong == {"value": 0.0, "ci95": [0.0, pytest.approx(Z2 / (n + Z2))]}
+    assert (right.value, right.ci95) == (1, pytest.approx((n / (n + Z2), 1)))
+    assert (wrong.value, wrong.ci95) == (0, pytest.approx((0, Z2 / (n + Z2))))
 
 
 def test_bootstrap_is_seeded_and_as_wide_as_a_plain_one():
     rng = np.random.default_rng(1)
     golds = rng.integers(0, 2, 200)
     preds = np.where(rng.random(200) < 0.7, golds, 1 - golds)
-    interval = measure_f1(golds, preds, seed=3)["ci95"]
-    assert interval == measure_f1(golds, preds, seed=3)["ci95"]
-    assert interval != measure_f1(golds, preds, seed=4)["ci95"]
+    interval = measure_f1(golds, preds, seed=3).ci95
+    assert interval == measure_f1(golds, preds, seed=3).ci95
+    assert interval != measure_f1(golds, preds, seed=4).ci95
     plain = []
     for _ in range(400):
         drawn = rng.integers(0, 200, 200)
@@ -99,8 +99,8 @@ def test_summary_keeps_both_predictions_apart():
         for i, (gold, pred, pred_norm) in enumerate(rows)
     ]
     summary = summarise_samples(samples)
-    assert summary["acc"]["value"] == pytest.approx(2 / 3)
-    assert summary["acc_norm"]["value"] == pytest.approx(2 / 3)
-    assert summary["macro_f1_norm"]["value"] == pytest.approx(0.4)
-    assert summary["n"] == 3
-    assert summary["effective_shots"] == 1.0
+    assert summary.acc.value == pytest.approx(2 / 3)
+    assert summary.acc_norm.value == pytest.approx(2 / 3)
+    assert summary.macro_f1_norm.value == pytest.approx(0.4)
+    assert summary.n == 3
+    assert summary.effective_shots == 1.0

@@ -14,6 +14,7 @@ from kot_platypus.results.paired import (
     correct_holm,
     tango_interval,
 )
+from kot_platypus.results.schema import Counts, Sides
 
 from ..evaluation_builder import make_samples
 
@@ -23,11 +24,11 @@ Z2 = 1.959963984540054**2
 def test_mcnemar_by_hand():
     # Five questions only a gets right, none only b: p = 2 / 2**5.
     result = compare_paired([1, 1, 1, 1, 1, 1, 0, 0], [0, 0, 0, 0, 0, 1, 0, 0])
-    assert result["n"] == 8
-    assert result["right_alone"] == {"a": 5, "b": 0}
-    assert result["difference"]["value"] == 5 / 8
-    assert result["p_value"] == pytest.approx(0.0625)
-    low, high = result["difference"]["ci95"]
+    assert result.n == 8
+    assert result.right_alone == Counts(a=5, b=0)
+    assert result.difference.value == 5 / 8
+    assert result.p_value == pytest.approx(0.0625)
+    low, high = result.difference.ci95
     assert 0 < low < 5 / 8 < high <= 1  # (5 - 0)^2 / 5 > 1.96^2: a score test rejects 0, just so
 
 
@@ -35,10 +36,10 @@ def test_equal_models_do_not_differ():
     right = np.arange(50) % 3 == 0
     result = compare_paired(right, right)
     reach = Z2 / (50 + Z2)  # Tango's, by hand
-    assert result["difference"]["value"] == 0
-    assert result["difference"]["ci95"] == pytest.approx([-reach, reach])
-    assert result["right_alone"] == {"a": 0, "b": 0}
-    assert result["p_value"] == 1
+    assert result.difference.value == 0
+    assert result.difference.ci95 == pytest.approx([-reach, reach])
+    assert result.right_alone == Counts(a=0, b=0)
+    assert result.p_value == 1
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10, 500])
@@ -47,10 +48,10 @@ def test_where_all_questions_tell_one_way_the_interval_is_no_point(n):
     wanted = [(n - Z2) / (n + Z2), 1.0]  # Tango's, by hand: sqrt(n (1 - d) / (1 + d)) = 1.96
     accuracy = compare_paired(right == right, wrong == right)
     f1 = compare_f1(right, right, wrong)
-    assert accuracy["difference"]["ci95"] == pytest.approx(wanted)
-    assert f1["difference"] == accuracy["difference"]
-    back = compare_f1(right, wrong, right)["difference"]
-    assert back == {"value": -1.0, "ci95": pytest.approx([-wanted[1], -wanted[0]])}
+    assert accuracy.difference.ci95 == pytest.approx(tuple(wanted))
+    assert f1 == accuracy.difference
+    back = compare_f1(right, wrong, right)
+    assert (back.value, back.ci95) == (-1, pytest.approx((-wanted[1], -wanted[0])))
 
 
 def score_by_search(only_a, only_b, n, delta):
@@ -90,7 +91,7 @@ def test_one_way_excludes_no_difference_only_where_a_score_test_does():
 
 def test_equal_predictions_have_an_interval_in_f1_too():
     golds, preds = [0, 1] * 5, [0, 1, 1, 1, 0] * 2
-    low, high = compare_f1(golds, preds, preds)["difference"]["ci95"]
+    low, high = compare_f1(golds, preds, preds).ci95
     assert (low, high) == pytest.approx((-Z2 / (10 + Z2), Z2 / (10 + Z2)))
 
 
@@ -98,17 +99,17 @@ def test_the_sign_turns_with_the_models():
     rng = np.random.default_rng(0)
     a, b = rng.random((2, 300)) < [[0.7], [0.5]]
     forth, back = compare_paired(a, b), compare_paired(b, a)
-    assert forth["difference"]["value"] == -back["difference"]["value"] > 0
-    assert forth["p_value"] == back["p_value"] < 0.05
-    assert forth["difference"]["ci95"][0] > 0
+    assert forth.difference.value == -back.difference.value > 0
+    assert forth.p_value == back.p_value < 0.05
+    assert forth.difference.ci95[0] > 0
 
 
 def test_f1_difference_by_hand():
     golds = [0, 0, 1, 1] * 20
     result = compare_f1(golds, golds, [0, 1, 1, 1] * 20)
     expected = 1 - (2 / 3 + 4 / 5) / 2
-    assert result["difference"]["value"] == pytest.approx(expected)
-    low, high = result["difference"]["ci95"]
+    assert result.value == pytest.approx(expected)
+    low, high = result.ci95
     assert low < expected < high
 
 
@@ -147,15 +148,15 @@ def test_holm_keeps_the_order_of_the_p_values():
 )
 def test_values_and_difference_are_of_the_chosen_metric(metric, a, b):
     result = compare_predictions([0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0], metric)
-    assert result["values"] == pytest.approx({"a": a, "b": b})
-    assert result["difference"]["value"] == pytest.approx(a - b)
-    assert result["right_alone"] == {"a": 2, "b": 1}
-    assert result["p_value"] == 1
+    assert dict(result.values) == pytest.approx({"a": a, "b": b})
+    assert result.difference.value == pytest.approx(a - b)
+    assert result.right_alone == Counts(a=2, b=1)
+    assert result.p_value == 1
 
 
 def test_predictions_wrong_in_different_ways_are_not_identical():
-    assert not compare_predictions([0, 0, 1], [1, 0, 1], [2, 0, 1], "acc")["identical"]
-    assert compare_predictions([0, 0, 1], [1, 0, 1], [1, 0, 1], "acc")["identical"]
+    assert not compare_predictions([0, 0, 1], [1, 0, 1], [2, 0, 1], "acc").identical
+    assert compare_predictions([0, 0, 1], [1, 0, 1], [1, 0, 1], "acc").identical
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -163,7 +164,7 @@ def test_metric_looks_at_its_own_prediction(metric):
     a = make_samples({("copa", 0): [0, 1, 0, 1]}, pred_norm=0)
     b = make_samples({("copa", 0): [0, 1, 0, 1]}, pred_norm=1)
     (row,) = compare_samples(a, b, metric)
-    assert row["identical"] == (not metric.endswith("_norm"))
+    assert row.identical == (not metric.endswith("_norm"))
 
 
 def test_holm_is_over_all_rows_that_both_have():
@@ -171,13 +172,13 @@ def test_holm_is_over_all_rows_that_both_have():
     a = make_samples({("copa", 0): right, ("copa", 5): right, ("wic", 0): right})
     b = make_samples({("copa", 0): wrong, ("copa", 5): right, ("boolq", 0): right})
     rows = compare_samples(a, b)
-    assert [(row["task"], row["num_fewshot"]) for row in rows] == [("copa", 0), ("copa", 5)]
-    assert [row["p_value"] for row in rows] == pytest.approx([2 / 2**10, 1])
-    assert [row["p_holm"] for row in rows] == pytest.approx([4 / 2**10, 1])
+    assert [(row.task, row.num_fewshot) for row in rows] == [("copa", 0), ("copa", 5)]
+    assert [row.p_value for row in rows] == pytest.approx([2 / 2**10, 1])
+    assert [row.p_holm for row in rows] == pytest.approx([4 / 2**10, 1])
 
 
 def test_shots_that_fit_are_told_for_each_model():
     a = make_samples({("copa", 50): [0, 1]}, effective_shots=50)
     b = make_samples({("copa", 50): [0, 1]}, effective_shots=20)
     (row,) = compare_samples(a, b)
-    assert row["effective_shots"] == {"a": 50, "b": 20}
+    assert row.effective_shots == Sides(a=50, b=20)

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from kot_platypus.artifacts import write_json
-from kot_platypus.models import ADAPTER_INFO, load_tokenizer
+from kot_platypus.models import TRAINING_INFO, load_tokenizer
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.train.fit import train_adapter
@@ -108,7 +108,7 @@ def test_a_template_that_is_no_chat_changes_nothing(base, tmp_path):
     shutil.copytree(base, tmp_path / "kot")
     before = (tmp_path / "kot" / "generation_config.json").read_bytes()
     info = {"template": load_template("kot").model_dump()}
-    write_json(tmp_path / "kot" / ADAPTER_INFO, info)
+    write_json(tmp_path / "kot" / TRAINING_INFO, info)
     prepare_serving(tmp_path / "kot")
     assert (tmp_path / "kot" / "generation_config.json").read_bytes() == before
     assert "PARAMETER stop" not in (tmp_path / "kot" / MODELFILE).read_text()

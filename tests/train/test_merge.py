@@ -21,7 +21,7 @@ from transformers import (
 
 from kot_platypus.artifacts import write_json
 from kot_platypus.errors import ModelError
-from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model
+from kot_platypus.models import TRAINING_INFO, fingerprint_model, load_model
 from kot_platypus.models.weights import MODEL, list_shards, read_header
 from kot_platypus.train import merge as merge_module
 from kot_platypus.train.companions import read_dtype
@@ -228,11 +228,11 @@ def test_untouched_tensors_and_headers_are_the_bases_byte_for_byte(base, tmp_pat
 
 def test_tokenizer_template_and_settings_come_along_and_nothing_else(base, tmp_path):
     adapter = make_adapter(base, tmp_path / "adapter")
-    write_json(adapter / ADAPTER_INFO, {"base": fingerprint_model(base)})
+    write_json(adapter / TRAINING_INFO, {"base": fingerprint_model(base)})
     (base / "training_args.bin").write_bytes(b"")
     (base / "manifest.json").write_text("{}")
     merge_adapter(base, adapter, tmp_path / "merged")
-    wanted = {p.name for p in base.iterdir()} - {"training_args.bin"} | {ADAPTER_INFO}
+    wanted = {p.name for p in base.iterdir()} - {"training_args.bin"} | {TRAINING_INFO}
     assert {p.name for p in (tmp_path / "merged").iterdir()} == wanted
     manifest = json.loads((tmp_path / "merged" / "manifest.json").read_text())
     assert manifest["stage"] == "merge"
@@ -281,7 +281,7 @@ def test_dtype_of_a_base_is_read_by_either_name(llama, tmp_path, key, dtype):
 
 def test_another_base_is_refused_by_content(llama, tmp_path):
     adapter = make_adapter(llama, tmp_path / "adapter")
-    write_json(adapter / ADAPTER_INFO, {"base": fingerprint_model(llama)})
+    write_json(adapter / TRAINING_INFO, {"base": fingerprint_model(llama)})
     tensors = read_tensors(llama)
     tensors["model.norm.weight"][0] += 1e-3
     other = copy_with(llama, tmp_path / "other", tensors)
@@ -337,7 +337,7 @@ def test_a_plain_adapter_is_merged_without_that_word(llama, tmp_path, capsys):
 def test_adapter_of_a_quantised_training_is_merged_with_a_word_about_it(llama, tmp_path, capsys):
     adapter = make_adapter(llama, tmp_path / "adapter")
     facts = {"base": fingerprint_model(llama), "quantization": "nf4"}
-    write_json(adapter / ADAPTER_INFO, facts)
+    write_json(adapter / TRAINING_INFO, facts)
     merge_adapter(llama, adapter, tmp_path / "merged")
     assert "trained on a quantised base" in capsys.readouterr().err
     assert_merged(llama, adapter, tmp_path / "merged")

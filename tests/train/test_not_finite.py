@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from kot_platypus.artifacts import hash_file, write_jsonl
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import ModelError
-from kot_platypus.models import load_model
+from kot_platypus.models import TrainingInfo, load_model
 from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.train.fit import make_arguments, make_trainer, train_adapter
 from kot_platypus.train.methods import load_trainable, save_trained
@@ -129,7 +129,7 @@ def test_what_a_bases_dtype_cannot_hold_is_not_written(base, tmp_path):
     with torch.no_grad():
         model.model.norm.weight[0] = 1e6
     with pytest.raises(ModelError, match=r"model\.norm\.weight is not finite in float16"):
-        save_trained(model, tmp_path, half, {})
+        save_trained(model, tmp_path, half, TrainingInfo())
     assert not (tmp_path / "model").exists()
 
 

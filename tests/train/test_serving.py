@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from kot_platypus.artifacts import write_json
 from kot_platypus.cli import app
 from kot_platypus.errors import DataError, ServiceError
-from kot_platypus.models import ADAPTER_INFO, load_tokenizer
+from kot_platypus.models import TRAINING_INFO, load_tokenizer
 from kot_platypus.prompts import load_template, load_templates, render_chat
 from kot_platypus.records import Example, Message
 from kot_platypus.train.encoding import encode_example
@@ -40,7 +40,7 @@ def make_merged(shared: Path, folder: Path, tiny: str, template: str = "kot") ->
     """A model's folder as merging leaves it."""
     shutil.copytree(shared / "models" / tiny, folder)
     folder.chmod(0o755)
-    write_json(folder / ADAPTER_INFO, {"template": load_template(template).model_dump()})
+    write_json(folder / TRAINING_INFO, {"template": load_template(template).model_dump()})
     prepare_serving(folder)
     return folder
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from kot_platypus.app.speaker import Speaker, load_speaker, read_template
+from kot_platypus.app.speaker import Speaker, load_speaker
 from kot_platypus.errors import UsageError
 
 BASE_TITLE, TUNED_TITLE = "기본 모델", "학습한 모델"
@@ -33,7 +33,7 @@ def chat_with(
         raise UsageError("--ask is empty", expected="a question", hint="Or leave out --ask.")
     speakers = {TUNED_TITLE: load_speaker(model_folder)}
     if base is not None:
-        template = read_template(model_folder)
+        template = speakers[TUNED_TITLE].template
         speakers = {BASE_TITLE: load_speaker(base, template), **speakers}
     console = Console(highlight=False)
     if ask is not None:

@@ -27,7 +27,7 @@ from kot_platypus.artifacts import (
     write_text,
 )
 from kot_platypus.errors import ModelError, RunError, UsageError
-from kot_platypus.models import ADAPTER_INFO, EMBEDDED_MODEL
+from kot_platypus.models import EMBEDDED_MODEL, TRAINING_INFO
 from kot_platypus.recipe import Recipe, dump_recipe
 from kot_platypus.results.run import RunResults
 
@@ -52,7 +52,7 @@ _MODEL = (
     "merges.txt",
     "special_tokens_map.json",
     "added_tokens.json",
-    ADAPTER_INFO,
+    TRAINING_INFO,
     "NOTICE",
     "LICENSE*",
 )
@@ -82,7 +82,7 @@ def write_space(run: Run, folder: Path, model_id: str | None = None) -> None:
             f"--model-id {model_id!r}", expected="USER/NAME", hint="Give the model's Hub id."
         )
     merged = run.folder / "merged"
-    if model_id is None and not (merged / ADAPTER_INFO).is_file():
+    if model_id is None and not (merged / TRAINING_INFO).is_file():
         raise ModelError(
             f"{run.folder} has no trained model yet",
             expected="a finished kot run, or --model-id",

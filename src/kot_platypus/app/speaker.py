@@ -8,11 +8,9 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Literal
 
-from kot_platypus.artifacts import read_json
-from kot_platypus.models import ADAPTER_INFO, load_model, load_tokenizer
+from kot_platypus.models import load_model, load_tokenizer, require_template
 from kot_platypus.models.tokens import encode_text
-from kot_platypus.prompts import Template, find_stop_tokens, render_chat
-from kot_platypus.records import Message
+from kot_platypus.prompts import Template, find_stop_tokens, render_question
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -70,9 +68,7 @@ class Speaker:
 
     def render(self, question: str, mode: Mode) -> str:
         """What the model is given: the prompt, and of a direct answer how its line begins."""
-        text = self.template.render_prompt(question)
-        if self.template.chat:
-            text = render_chat(self.tokenizer, [Message(role="user", content=text)], ask=True)
+        text = render_question(self.template, self.tokenizer, question)
         # No space at the end: tokens hold the one before a word.
         return text + self.template.answer_prefix.rstrip(" ") if mode == "direct" else text
 
@@ -104,15 +100,10 @@ class Speaker:
             )
 
 
-def read_template(model_folder: Path) -> Template:
-    """The template that a model of ``kot merge`` or ``kot train`` was trained with."""
-    return Template.model_validate(read_json(model_folder / ADAPTER_INFO)["template"])
-
-
 def load_speaker(model_folder: Path, template: Template | None = None) -> Speaker:
     """A model to talk to. A base model takes the ``template`` of the one it is compared with."""
     return Speaker(
         load_model(model_folder),
         load_tokenizer(model_folder),
-        template or read_template(model_folder),
+        template or require_template(model_folder),
     )

@@ -11,10 +11,10 @@ from pathlib import Path
 from kot_platypus.app.chat import ANSWER_STYLE, RATIONALE_STYLE, style_pieces
 from kot_platypus.app.markup import render
 from kot_platypus.app.runs import Run
-from kot_platypus.app.speaker import Mode, Speaker, load_speaker, read_template
+from kot_platypus.app.speaker import Mode, Speaker, load_speaker
 from kot_platypus.artifacts import read_jsonl
 from kot_platypus.errors import KotError, ModelError
-from kot_platypus.models import ADAPTER_INFO, find_model, resolve_model
+from kot_platypus.models import TRAINING_INFO, find_model, read_template, resolve_model
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.records import Example
 from kot_platypus.results.schema import BASE, TUNED
@@ -83,12 +83,11 @@ def find_speaker(run: Run, who: str) -> Speaker:
 
     Raises ModelError while there is none.
     """
-    recipe, info = run.read().recipe, Path(run.tuned) / ADAPTER_INFO
+    recipe, tuned = run.read().recipe, Path(run.tuned)
     if who == BASE:
-        own = read_template(info.parent) if info.is_file() else None
-        template = own or load_template(recipe.train.template)
+        template = read_template(tuned) or load_template(recipe.train.template)
         return _load(recipe.model.name, recipe.model.revision, template)
-    if run.tuned == str(run.folder / "merged") and not info.is_file():
+    if run.tuned == str(run.folder / "merged") and not (tuned / TRAINING_INFO).is_file():
         raise ModelError(
             f"{run.name} has no trained model yet",
             expected="a finished kot run",

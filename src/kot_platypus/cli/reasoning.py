@@ -144,10 +144,9 @@ def evaluate_cot(
 def _find_subject(
     model: str, options: CotOptions, local: dict[str, Any]
 ) -> tuple[ModelUnderTest, Template]:
-    from kot_platypus.artifacts import read_json
     from kot_platypus.evaluate.model_under_test import OpenAIModel, TransformersModel
-    from kot_platypus.models import ADAPTER_INFO
-    from kot_platypus.prompts import Template, load_template
+    from kot_platypus.models import read_template
+    from kot_platypus.prompts import load_template
 
     if (options.engine == "openai") != (options.base_url is not None):
         raise UsageError(
@@ -169,10 +168,7 @@ def _find_subject(
     subject = TransformersModel(folder, **local, max_rows=options.at_once)
     if options.template is not None:
         return subject, load_template(options.template)
-    info = (subject.adapter or folder) / ADAPTER_INFO
-    if info.is_file():
-        return subject, Template.model_validate(read_json(info)["template"])
-    return subject, load_template("kot")
+    return subject, read_template(subject.adapter or folder) or load_template("kot")
 
 
 def _read_shots(path: Path | None) -> tuple[Example, ...]:

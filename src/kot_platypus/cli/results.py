@@ -115,8 +115,10 @@ def _find_other(folder: Path, name: str) -> Path:
 
 def _find_model(folder: Path) -> Path:
     """The trained model in a run folder, or the folder itself if that is one."""
+    from kot_platypus.models import TRAINING_INFO
+
     for model in (folder / "merged", folder):
-        if (model / "kot.json").is_file() and (model / "config.json").is_file():
+        if (model / TRAINING_INFO).is_file() and (model / "config.json").is_file():
             return model
     for adapter in (folder / "adapter", folder):
         if (adapter / "adapter_config.json").is_file():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_json, write_jsonl
+from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_jsonl
 from kot_platypus.evaluate.generation import Settings, TextStore, generate_texts
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.prompting import (
@@ -20,7 +20,8 @@ from kot_platypus.evaluate.store import FORMAT
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example
-from kot_platypus.results.metrics import wilson_interval
+from kot_platypus.results.metrics import measure_accuracy
+from kot_platypus.results.schema import ALL, ProblemResults, ProblemScore, write_part
 
 
 def answer_problems(
@@ -76,8 +77,8 @@ def answer_problems(
         for i, (row, text) in enumerate(zip(rows, texts, strict=True))
     ]
     write_jsonl(out / "answers.jsonl", answers)
-    facts = {"model": subject.identity, "num_fewshot": len(shots)}
-    write_json(out / "results.json", {**facts, "results": summarise_answers(answers)})
+    scores: dict[str, Any] = {"num_fewshot": len(shots), "results": summarise_answers(answers)}
+    write_part(out / "results.json", ProblemResults(model=subject.identity, **scores))
     stage.finish()
 
 
@@ -98,19 +99,19 @@ def judge_output(
     )
 
 
-def summarise_answers(answers: Sequence[Answer]) -> dict[str, Any]:
+def summarise_answers(answers: Sequence[Answer]) -> dict[str, ProblemScore]:
     """Accuracy with its Wilson interval, over all answers and for each kind of problem."""
-    kinds = {"all": list(answers)}
+    kinds = {ALL: list(answers)}
     for answer in answers:
         kinds.setdefault(answer.task, []).append(answer)
     return {kind: _summarise(group) for kind, group in kinds.items()}
 
 
-def _summarise(answers: Sequence[Answer]) -> dict[str, Any]:
-    correct, n = sum(answer.correct for answer in answers), len(answers)
-    return {
-        "accuracy": {"value": correct / n, "ci95": list(wilson_interval(correct, n))},
-        "n": n,
-        "num_parsed": sum(answer.answer is not None for answer in answers),
-        "mean_tokens": sum(answer.num_tokens for answer in answers) / n,
-    }
+def _summarise(answers: Sequence[Answer]) -> ProblemScore:
+    correct, n = [answer.correct for answer in answers], len(answers)
+    return ProblemScore(
+        accuracy=measure_accuracy([True] * n, correct),
+        n=n,
+        num_parsed=sum(answer.answer is not None for answer in answers),
+        mean_tokens=sum(answer.num_tokens for answer in answers) / n,
+    )

@@ -13,7 +13,6 @@ from kot_platypus.artifacts import (
     Stage,
     describe_machine,
     hash_value,
-    write_json,
     write_jsonl,
 )
 from kot_platypus.evaluate.beginnings import BOS_KEY, measure_bos, read_bos
@@ -39,6 +38,7 @@ from kot_platypus.progress import console, show_progress
 from kot_platypus.recipe import EvaluateSection
 from kot_platypus.records import Request, Sample, ScoringQuestion
 from kot_platypus.results.metrics import count_ties, summarise_samples
+from kot_platypus.results.schema import ChoiceResults, ChoiceScore, Ties, write_part
 from kot_platypus.results.wording import name_folders
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ def evaluate_choices(
         computed = {"dtype": dtype, "device": device, "limit": section.limit}
         noticed = _notice(protocol, runs, store)
         facts = {**about, **computed, **noticed, "versions": describe_machine()}
-        write_json(out / "results.json", {**facts, "results": summarise_runs(samples, seed=seed)})
+        results = ChoiceResults(**facts, results=summarise_runs(samples, seed=seed))
+        write_part(out / "results.json", results)
         stage.finish()
 
 
@@ -140,10 +141,10 @@ def _notice(protocol: Protocol, runs: Runs, store: ScoreStore) -> dict[str, Any]
     bos = read_bos(store.known.get(BOS_KEY))
     if bos is not None and bos.reads_badly:
         console.print(f"  {bos.describe(protocol.name)}", style="dim", soft_wrap=True)
-    return {"ties": ties, "bos": bos.model_dump() if bos else None}
+    return {"ties": ties, "bos": bos}
 
 
-def notice_ties(scores: Sequence[QuestionScores]) -> dict[str, int]:
+def notice_ties(scores: Sequence[QuestionScores]) -> Ties:
     """How many questions end in an exact tie, and how many have choices of the same tokens.
 
     Said in a line where there are any: of a tie the first choice counts.
@@ -156,7 +157,7 @@ def notice_ties(scores: Sequence[QuestionScores]) -> dict[str, int]:
             style="dim",
             soft_wrap=True,
         )
-    return {"tied": tied, "same_tokens": same, "n": len(scores)}
+    return Ties(tied=tied, same_tokens=same, n=len(scores))
 
 
 def _open_stage(
@@ -295,13 +296,14 @@ def make_sample(question: ScoringQuestion, scores: QuestionScores) -> Sample:
     )
 
 
-def summarise_runs(samples: Sequence[Sample], *, seed: int = 42) -> dict[str, dict[str, Any]]:
-    """The metrics by task and number of shots (as text: the keys of a JSON object)."""
+def summarise_runs(
+    samples: Sequence[Sample], *, seed: int = 42
+) -> dict[str, dict[int, ChoiceScore]]:
+    """The metrics by task and number of shots."""
     groups: dict[tuple[str, int], list[Sample]] = {}
     for sample in samples:
         groups.setdefault((sample.task, sample.num_fewshot), []).append(sample)
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[int, ChoiceScore]] = {}
     for (task, num_fewshot), group in groups.items():
-        summary = summarise_samples(group, seed=seed)
-        results.setdefault(task, {})[str(num_fewshot)] = summary
+        results.setdefault(task, {})[num_fewshot] = summarise_samples(group, seed=seed)
     return results

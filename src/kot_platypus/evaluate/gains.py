@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from kot_platypus.records import Judgement, Outcome, Reply
 from kot_platypus.results.metrics import UNPARSED, measure_accuracy, measure_f1
 from kot_platypus.results.paired import compare_f1, compare_paired
+from kot_platypus.results.schema import ALL, Gain, PairedEstimate, ReasoningScore, WayScore
 
-ALL = "all"
 WAYS = ("cot", "cot_scored", "direct")
 
 
@@ -26,28 +25,19 @@ def group_outcomes(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 
 def summarise_outcomes(
     outcomes: Sequence[Outcome], attempts: Sequence[Reply] = (), *, seed: int = 42
-) -> dict[str, Any]:
-    """For each task: every way's figures, reasoning minus direct, and what changed.
-
-    Returns:
-        Task -> ``{"n", "cot", "cot_scored"?, "direct", "difference": {"cot", "cot_scored"?},
-        "repaired", "broken", "distinct"}``. A way has ``accuracy`` (Wilson), ``macro_f1``
-        (bootstrap; choices only), ``num_parsed``, ``num_tokens``, ``mean_tokens``; a difference
-        has ``accuracy`` as ``compare_paired`` gives it and ``macro_f1``. ``repaired`` and
-        ``broken`` count questions;
-        ``distinct`` is how many different replies a question got, on average.
-    """
+) -> dict[str, ReasoningScore]:
+    """For each task: every way's figures, reasoning minus direct, and what changed."""
     replies: dict[tuple[str, int], set[str]] = {}
     for attempt in attempts:
         replies.setdefault((attempt.task, attempt.doc_id), set()).add(attempt.output)
     found = {}
     for task, group in group_outcomes(outcomes).items():
         counts = [len(replies.get((each.task, each.doc_id), ())) for each in group]
-        found[task] = {**_summarise(group, seed), "distinct": sum(counts) / len(counts)}
+        found[task] = _summarise(group, sum(counts) / len(counts), seed)
     return found
 
 
-def _summarise(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
+def _summarise(outcomes: Sequence[Outcome], distinct: float, seed: int) -> ReasoningScore:
     ways: dict[str, list[Judgement]] = {}
     for way in WAYS:
         verdicts = [getattr(outcome, way) for outcome in outcomes]
@@ -57,43 +47,46 @@ def _summarise(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
     golds = [outcome.gold for outcome in outcomes if outcome.gold is not None]
     golds = golds if len(golds) == len(outcomes) else []
     changed = compare_paired([v.correct for v in ways["cot"]], [v.correct for v in direct])
-    return {
-        "n": len(outcomes),
+    return ReasoningScore(
+        n=len(outcomes),
         **{way: _measure(golds, verdicts, seed) for way, verdicts in ways.items()},
-        "difference": {
+        difference={
             way: _compare(golds, verdicts, direct, seed)
             for way, verdicts in ways.items()
             if way != "direct"
         },
-        "repaired": changed["right_alone"]["a"],
-        "broken": changed["right_alone"]["b"],
-    }
+        repaired=changed.right_alone.a,
+        broken=changed.right_alone.b,
+        distinct=distinct,
+    )
 
 
-def _measure(golds: Sequence[int], verdicts: Sequence[Judgement], seed: int) -> dict[str, Any]:
+def _measure(golds: Sequence[int], verdicts: Sequence[Judgement], seed: int) -> WayScore:
     """One way's figures. ``golds`` are the right choices, none where questions are open."""
     correct = [verdict.correct for verdict in verdicts]
     tokens = [verdict.num_tokens for verdict in verdicts]
     f1 = {"macro_f1": measure_f1(golds, _list_labels(verdicts), seed=seed)} if golds else {}
     stated = [v.choice if golds else v.answer for v in verdicts]
-    return {
-        "accuracy": measure_accuracy(np.ones(len(correct), bool), correct),
+    return WayScore(
+        accuracy=measure_accuracy(np.ones(len(correct), bool), correct),
         **f1,
-        "num_parsed": sum(value is not None for value in stated),
-        "num_tokens": sum(tokens),
-        "mean_tokens": sum(tokens) / len(tokens),
-    }
+        num_parsed=sum(value is not None for value in stated),
+        num_tokens=sum(tokens),
+        mean_tokens=sum(tokens) / len(tokens),
+    )
 
 
 def _compare(
     golds: Sequence[int], a: Sequence[Judgement], b: Sequence[Judgement], seed: int
-) -> dict[str, Any]:
+) -> Gain:
     pair = compare_paired([v.correct for v in a], [v.correct for v in b], seed=seed)
-    difference = {"accuracy": {**pair.pop("difference"), **pair}}
-    if golds:
-        f1 = compare_f1(golds, _list_labels(a), _list_labels(b), seed=seed)
-        difference["macro_f1"] = f1["difference"]
-    return difference
+    accuracy = PairedEstimate(
+        **dict(pair.difference), n=pair.n, right_alone=pair.right_alone, p_value=pair.p_value
+    )
+    if not golds:
+        return Gain(accuracy=accuracy)
+    f1 = compare_f1(golds, _list_labels(a), _list_labels(b), seed=seed)
+    return Gain(accuracy=accuracy, macro_f1=f1)
 
 
 def _list_labels(verdicts: Sequence[Judgement]) -> list[int]:

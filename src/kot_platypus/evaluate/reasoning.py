@@ -52,6 +52,7 @@ from kot_platypus.processes import ask_main, is_main_process, share_all
 from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
 from kot_platypus.records import Example, Judgement, Outcome, Reply, Request, ScoringQuestion
+from kot_platypus.results.schema import dump_part
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,8 @@ def evaluate_reasoning(
     write_jsonl(out / "samples.jsonl", outcomes)
     write_text(out / "changes.md", write_changes(outcomes, attempts))
     facts = {"name": subject.name, **about, **config, "versions": describe_machine()}
-    results = summarise_outcomes(outcomes, attempts, seed=how.seed)
+    scores = summarise_outcomes(outcomes, attempts, seed=how.seed)
+    results = {task: dump_part(score) for task, score in scores.items()}
     write_json(out / "results.json", {**facts, **ties, "results": results})
     stage.finish()
 
@@ -290,7 +292,11 @@ def _score_choices(
 
 def _count_ties(runs: Runs, store: ScoreStore) -> dict[str, Any]:
     keys = [question.key for questions in runs.values() for question in questions]
-    return {"ties": notice_ties([store.known[key] for key in keys])} if is_main_process() else {}
+    return (
+        {"ties": notice_ties([store.known[key] for key in keys]).model_dump()}
+        if is_main_process()
+        else {}
+    )
 
 
 def _pose(question: Question, protocol: Protocol, context: str) -> ScoringQuestion:

@@ -1,6 +1,5 @@
 """Finding, loading and fingerprinting models. No other package opens a model's folder."""
 
-from kot_platypus.models.adapters import ADAPTER_INFO
 from kot_platypus.models.cache import cache_folder
 from kot_platypus.models.conversion import prepare_adapter, prepare_model
 from kot_platypus.models.devices import resolve_device, resolve_dtype
@@ -9,13 +8,21 @@ from kot_platypus.models.finding import find_model, resolve_model
 from kot_platypus.models.identity import fingerprint_model
 from kot_platypus.models.loading import build_empty_model, load_model
 from kot_platypus.models.tokenizers import load_tokenizer
+from kot_platypus.models.training_info import (
+    TRAINING_INFO,
+    TrainingInfo,
+    read_template,
+    read_training_info,
+    require_template,
+)
 from kot_platypus.models.vocabulary import TOKENIZER_FILES, has_tokenizer
 
 __all__ = [
-    "ADAPTER_INFO",
     "EMBEDDED_MODEL",
     "GEMMA_TERMS",
     "TOKENIZER_FILES",
+    "TRAINING_INFO",
+    "TrainingInfo",
     "build_empty_model",
     "cache_folder",
     "find_model",
@@ -25,6 +32,9 @@ __all__ = [
     "load_tokenizer",
     "prepare_adapter",
     "prepare_model",
+    "read_template",
+    "read_training_info",
+    "require_template",
     "resolve_device",
     "resolve_dtype",
     "resolve_model",

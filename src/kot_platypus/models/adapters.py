@@ -18,9 +18,6 @@ from kot_platypus.progress import console
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-ADAPTER_INFO = "kot.json"
-"""Beside an adapter and a merged model: base fingerprint, template and target of the training."""
-
 _EMBEDDINGS = {
     *("embed_tokens", "wte", "embed_in", "word_embeddings", "tok_embeddings"),
     *("lm_head", "embed_out"),

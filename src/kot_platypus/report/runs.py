@@ -195,14 +195,14 @@ def compare_runs(runs: Sequence[Run]) -> list[RunsDifference]:
         name: {(row.doc_id, row.source): row.correct for row in rows}
         for name, rows in answers.items()
     }
-    pairs = []
+    pairs: list[Difference] = []
     for b, a in combinations(right, 2):
         if same := [key for key in right[a] if key in right[b]]:
             sides = ([right[run][key] for key in same] for run in (a, b))
-            pairs.append({"a": a, "b": b, **compare_paired(*sides)})
-    corrected = correct_holm([pair["p_value"] for pair in pairs])
+            pairs.append(Difference(a=a, b=b, **dict(compare_paired(*sides))))
+    corrected = correct_holm([pair.p_value for pair in pairs])
     return [
-        RunsDifference.model_validate({**pair, "p_holm": p_holm})
+        RunsDifference(**dict(pair), p_holm=p_holm)
         for pair, p_holm in zip(pairs, corrected, strict=True)
     ]
 

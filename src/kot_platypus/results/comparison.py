@@ -7,10 +7,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kot_platypus.artifacts import read_json, read_jsonl, write_json
+from kot_platypus.artifacts import read_json, read_jsonl
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.records import Answer, BosReading, Sample
 from kot_platypus.results.paired import METRICS, compare_paired, compare_samples, group_samples
+from kot_platypus.results.schema import (
+    ChoiceDifference,
+    Comparison,
+    Difference,
+    dump_part,
+    write_part,
+)
 
 
 def compare_models(folder: Path, *, tuned: str = "cot") -> None:
@@ -19,19 +26,22 @@ def compare_models(folder: Path, *, tuned: str = "cot") -> None:
     Problems with all others, in accuracy; KoBEST with those scored on it, in macro F1.
     """
     others = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name != tuned)
-    problems, kobest = [], []
+    problems: list[Difference] = []
+    kobest: list[ChoiceDifference] = []
     for other in others:
         pair = {"a": tuned, "b": other}
         answers = [folder / name / "problems" / "answers.jsonl" for name in (tuned, other)]
         if all(path.is_file() for path in answers):
             a, b = (read_jsonl(path, Answer) for path in answers)
-            result = compare_paired([row.correct for row in a], [row.correct for row in b])
-            problems.append({**pair, **result})
+            found = compare_paired([row.correct for row in a], [row.correct for row in b])
+            problems.append(Difference(**pair, **dict(found)))
         samples = [folder / name / "kobest" / "samples.jsonl" for name in (tuned, other)]
         if all(path.is_file() for path in samples):
             a_rows, b_rows = (read_jsonl(path, Sample) for path in samples)
-            kobest += [{**pair, **row} for row in compare_samples(a_rows, b_rows)]
-    write_json(folder / "comparison.json", {"problems": problems, "kobest": kobest})
+            rows = compare_samples(a_rows, b_rows)
+            kobest += [ChoiceDifference(**pair, **dict(row)) for row in rows]
+    comparison = Comparison(problems=tuple(problems), kobest=tuple(kobest))
+    write_part(folder / "comparison.json", comparison)
 
 
 class _Protocol(BaseModel):
@@ -125,7 +135,7 @@ def compare_evaluations(a: Path, b: Path, metric: str = "macro_f1") -> dict[str,
         "b": right.about,
         "protocol": left.protocol.name,
         "metric": metric,
-        "rows": compare_samples(left.samples, right.samples, metric),
+        "rows": [dump_part(row) for row in compare_samples(left.samples, right.samples, metric)],
         "only_a": [{"task": task, "num_fewshot": n} for task, n in sorted(keys_a - keys_b)],
         "only_b": [{"task": task, "num_fewshot": n} for task, n in sorted(keys_b - keys_a)],
     }

@@ -343,10 +343,7 @@ def measure_samples(results: Path, figure: _Figure) -> Interval | None:
         found, interval = measure_accuracy([1] * len(values), values), "wilson"
     else:
         return None
-    if abs(found["value"] - figure.value) > 1e-9:
-        return None
-    low, high = found["ci95"]
-    return (low, high), interval
+    return None if abs(found.value - figure.value) > 1e-9 else (found.ci95, interval)
 
 
 def _read_samples(path: Path, figure: _Figure) -> list[Any]:

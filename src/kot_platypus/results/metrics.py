@@ -11,35 +11,31 @@ from scipy.stats import norm
 from sklearn.metrics import f1_score
 
 from kot_platypus.records import Sample
-
-Metric = dict[str, Any]
-"""``{"value": float, "ci95": [low, high]}``."""
+from kot_platypus.results.schema import ChoiceScore, Estimate
 
 NUM_RESAMPLES = 1000
 UNPARSED = -1
-"""The prediction of who stated nothing: never right, and no label to average over."""
+"""The prediction where no answer was stated: never right, and no label to average over."""
 Z95 = float(norm.ppf(0.975))
 
 
-def summarise_samples(samples: Sequence[Sample], *, seed: int = 42) -> dict[str, Any]:
-    """The metrics of one task at one number of shots, with ``n`` and mean ``effective_shots``.
+def summarise_samples(samples: Sequence[Sample], *, seed: int = 42) -> ChoiceScore:
+    """The metrics of one task at one number of shots.
 
     ``acc`` and ``macro_f1`` are over ``pred``, ``acc_norm`` and ``macro_f1_norm`` over
     ``pred_norm``.
     """
     golds = np.array([sample.gold for sample in samples])
-    preds = {
-        "": np.array([sample.pred for sample in samples]),
-        "_norm": np.array([sample.pred_norm for sample in samples]),
-    }
-    accuracies = {f"acc{end}": measure_accuracy(golds, pred) for end, pred in preds.items()}
-    f1s = {f"macro_f1{end}": measure_f1(golds, pred, seed=seed) for end, pred in preds.items()}
-    return {
-        **accuracies,
-        **f1s,
-        "n": len(samples),
-        "effective_shots": float(np.mean([sample.effective_shots for sample in samples])),
-    }
+    preds = np.array([sample.pred for sample in samples])
+    preds_norm = np.array([sample.pred_norm for sample in samples])
+    return ChoiceScore(
+        acc=measure_accuracy(golds, preds),
+        acc_norm=measure_accuracy(golds, preds_norm),
+        macro_f1=measure_f1(golds, preds, seed=seed),
+        macro_f1_norm=measure_f1(golds, preds_norm, seed=seed),
+        n=len(samples),
+        effective_shots=float(np.mean([sample.effective_shots for sample in samples])),
+    )
 
 
 def count_ties(logprobs: Iterable[Sequence[float]]) -> int:
@@ -47,14 +43,14 @@ def count_ties(logprobs: Iterable[Sequence[float]]) -> int:
     return sum(list(scores).count(max(scores)) > 1 for scores in logprobs)
 
 
-def measure_accuracy(golds: ArrayLike, preds: ArrayLike) -> Metric:
+def measure_accuracy(golds: ArrayLike, preds: ArrayLike) -> Estimate:
     """The share of equal labels, with its Wilson interval."""
     correct = np.asarray(golds) == np.asarray(preds)
-    low, high = wilson_interval(int(correct.sum()), correct.size)
-    return {"value": float(correct.mean()), "ci95": [low, high]}
+    interval = wilson_interval(int(correct.sum()), correct.size)
+    return Estimate(value=float(correct.mean()), ci95=interval)
 
 
-def measure_f1(golds: ArrayLike, preds: ArrayLike, *, seed: int = 42) -> Metric:
+def measure_f1(golds: ArrayLike, preds: ArrayLike, *, seed: int = 42) -> Estimate:
     """Macro F1 over the labels that occur (scikit-learn's), with a bootstrap interval.
 
     Where all predictions are right, or all wrong, every resample is the same and a bootstrap says
@@ -64,10 +60,15 @@ def measure_f1(golds: ArrayLike, preds: ArrayLike, *, seed: int = 42) -> Metric:
     golds, preds = np.asarray(golds), np.asarray(preds)
     value = compute_plain_f1(golds, preds)
     if (correct := int((golds == preds).sum())) in (0, golds.size):
-        return {"value": value, "ci95": list(wilson_interval(correct, golds.size))}
+        return Estimate(value=value, ci95=wilson_interval(correct, golds.size))
     resampled = compute_macro_f1(resample_confusions(golds, preds, seed=seed))
+    return estimate_from(value, resampled)
+
+
+def estimate_from(value: float, resampled: NDArray[np.float64]) -> Estimate:
+    """A figure with the interval that holds 95 % of its bootstrap resamples."""
     low, high = np.percentile(resampled, [2.5, 97.5])
-    return {"value": value, "ci95": [float(low), float(high)]}
+    return Estimate(value=value, ci95=(float(low), float(high)))
 
 
 def compute_plain_f1(golds: NDArray[Any], preds: NDArray[Any]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +18,11 @@ from kot_platypus.results.metrics import (
     Z95,
     compute_macro_f1,
     compute_plain_f1,
+    estimate_from,
 )
+from kot_platypus.results.schema import Counts, Estimate, Paired, PairedMetric, PairedTask, Sides
+
+T = TypeVar("T", bound=PairedTask)
 
 METRICS = {
     "macro_f1": "pred",
@@ -31,15 +35,10 @@ METRICS = {
 
 def compare_samples(
     a: Sequence[Sample], b: Sequence[Sample], metric: str = "macro_f1"
-) -> list[dict[str, Any]]:
-    """Every (task, number of shots) that both have, in a's order, each a comparison.
+) -> list[PairedTask]:
+    """Every (task, number of shots) that both have, in a's order, corrected for their number.
 
-    Returns:
-        For each ``{"task", "num_fewshot", "metric"}``, what ``compare_predictions`` says,
-        ``p_holm`` (corrected for all of these comparisons) and the mean ``effective_shots``.
-
-    Raises:
-        DataError: a and b answered different questions.
+    Raises DataError when a and b answered different questions.
     """
     groups_a, groups_b = group_samples(a), group_samples(b)
     rows = []
@@ -50,22 +49,32 @@ def compare_samples(
             [getattr(sample, METRICS[metric]) for sample in group] for group in (group_a, group_b)
         )
         golds = [sample.gold for sample in group_a]
-        shots = {
-            side: float(np.mean([sample.effective_shots for sample in group]))
-            for side, group in (("a", group_a), ("b", group_b))
-        }
-        task, num_fewshot = key
+        found = compare_predictions(golds, preds_a, preds_b, metric)
+        shots = Sides(a=_average_shots(group_a), b=_average_shots(group_b))
         rows.append(
-            {
-                "task": task,
-                "num_fewshot": num_fewshot,
-                "metric": metric,
-                **compare_predictions(golds, preds_a, preds_b, metric),
-                "effective_shots": shots,
-            }
+            PairedTask(
+                task=key[0],
+                num_fewshot=key[1],
+                metric=metric,
+                **dict(found),
+                effective_shots=shots,
+                p_holm=found.p_value,
+            )
         )
-    corrected = correct_holm([row["p_value"] for row in rows])
-    return [{**row, "p_holm": p_holm} for row, p_holm in zip(rows, corrected, strict=True)]
+    return correct_rows(rows)
+
+
+def _average_shots(samples: Sequence[Sample]) -> float:
+    return float(np.mean([sample.effective_shots for sample in samples]))
+
+
+def correct_rows(rows: Sequence[T]) -> list[T]:
+    """The rows with ``p_holm`` corrected for all of them."""
+    corrected = correct_holm([row.p_value for row in rows])
+    return [
+        row.model_copy(update={"p_holm": p_holm})
+        for row, p_holm in zip(rows, corrected, strict=True)
+    ]
 
 
 def group_samples(samples: Sequence[Sample]) -> dict[tuple[str, int], list[Sample]]:
@@ -78,44 +87,35 @@ def group_samples(samples: Sequence[Sample]) -> dict[tuple[str, int], list[Sampl
 
 def compare_predictions(
     golds: ArrayLike, preds_a: ArrayLike, preds_b: ArrayLike, metric: str = "macro_f1"
-) -> dict[str, Any]:
+) -> PairedMetric:
     """How much better a's predictions are than b's in one metric, and whether that is chance.
 
-    Returns:
-        ``{"n", "values": {"a", "b"}, "difference": {"value", "ci95"}, "identical", "right_alone":
-        {"a", "b"}, "p_value"}``: ``difference`` is of the metric; ``right_alone`` counts the
-        questions that one answers right and the other not, and ``p_value`` is McNemar's on them.
-
-    Raises:
-        DataError: different numbers of questions, or none.
+    Raises DataError for different numbers of questions, or none.
     """
     gold, a, b = (np.asarray(labels) for labels in (golds, preds_a, preds_b))
     accuracy = compare_paired(a == gold, b == gold)
     is_f1 = metric.startswith("macro_f1")
-    measure = _measure_f1 if is_f1 else _measure_accuracy
-    return {
-        "n": accuracy["n"],
-        "values": {"a": measure(gold, a), "b": measure(gold, b)},
-        "difference": (compare_f1(gold, a, b) if is_f1 else accuracy)["difference"],
-        "identical": bool((a == b).all()),
-        "right_alone": accuracy["right_alone"],
-        "p_value": accuracy["p_value"],
-    }
+    measure = compute_plain_f1 if is_f1 else _measure_accuracy
+    return PairedMetric(
+        n=accuracy.n,
+        values=Sides(a=measure(gold, a), b=measure(gold, b)),
+        difference=compare_f1(gold, a, b) if is_f1 else accuracy.difference,
+        identical=bool((a == b).all()),
+        right_alone=accuracy.right_alone,
+        p_value=accuracy.p_value,
+    )
 
 
-def compare_paired(correct_a: ArrayLike, correct_b: ArrayLike, *, seed: int = 42) -> dict[str, Any]:
+def compare_paired(correct_a: ArrayLike, correct_b: ArrayLike, *, seed: int = 42) -> Paired:
     """How much more often a is right than b, on the same questions.
+
+    The interval is a paired bootstrap's, or Tango's where no question, or only questions of one
+    side, tell them apart.
 
     Args:
         correct_a: For each question whether model a was right, bool (n,).
         correct_b: The same for model b.
         seed: Of the bootstrap.
-
-    Returns:
-        ``{"n", "difference": {"value", "ci95"}, "right_alone": {"a", "b"}, "p_value"}``: a minus b
-        in accuracy, with a paired bootstrap interval, or Tango's where no question, or only
-        questions of one side, tell them apart; how many questions only one of them gets right; and
-        the exact McNemar test's two-sided p-value.
 
     Raises:
         DataError: different numbers of questions, or none.
@@ -123,25 +123,24 @@ def compare_paired(correct_a: ArrayLike, correct_b: ArrayLike, *, seed: int = 42
     a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
     _check_lengths(a, b)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    n = a.size
+    n, value = a.size, (only_a - only_b) / a.size
     if 0 in (only_a, only_b):  # no resample would turn to the other side
-        difference = {"value": (only_a - only_b) / n, "ci95": tango_interval(only_a, only_b, n)}
+        difference = Estimate(value=value, ci95=tango_interval(only_a, only_b, n))
     else:
         # A question moves the difference by +1, -1 or 0, so resampling needs only their counts.
         shares = [only_a / n, only_b / n, (n - only_a - only_b) / n]
         draws = np.random.default_rng(seed).multinomial(n, shares, size=NUM_RESAMPLES)
-        difference = _summarise((only_a - only_b) / n, (draws[:, 0] - draws[:, 1]) / n)
+        difference = estimate_from(value, (draws[:, 0] - draws[:, 1]) / n)
     discordant = only_a + only_b
-    p_value = binomtest(only_a, discordant).pvalue if discordant else 1.0
-    return {
-        "n": n,
-        "difference": difference,
-        "right_alone": {"a": only_a, "b": only_b},
-        "p_value": float(p_value),
-    }
+    return Paired(
+        n=n,
+        difference=difference,
+        right_alone=Counts(a=only_a, b=only_b),
+        p_value=float(binomtest(only_a, discordant).pvalue) if discordant else 1.0,
+    )
 
 
-def tango_interval(only_a: int, only_b: int, n: int) -> list[float]:
+def tango_interval(only_a: int, only_b: int, n: int) -> tuple[float, float]:
     """The 95 % score interval of a difference of paired proportions, (only_a - only_b) / n.
 
     Tango 1998, Statistics in Medicine 17:891-908: the differences that a score test would not
@@ -162,12 +161,12 @@ def tango_interval(only_a: int, only_b: int, n: int) -> list[float]:
         low = brentq(lambda delta: score(delta) - Z95, -edge, value)
     if score(edge) < -Z95:
         high = brentq(lambda delta: score(delta) + Z95, value, edge)
-    return [float(low), float(high)]
+    return float(low), float(high)
 
 
 def compare_f1(
     golds: ArrayLike, preds_a: ArrayLike, preds_b: ArrayLike, *, seed: int = 42
-) -> dict[str, Any]:
+) -> Estimate:
     """How much higher a's macro F1 is than b's, on the same questions.
 
     Args:
@@ -177,9 +176,9 @@ def compare_f1(
         seed: Of the bootstrap.
 
     Returns:
-        ``{"n", "difference": {"value", "ci95"}}``. Macro F1 has no exact test, so no p-value. Where
-        all resamples are the same (equal predictions; all right against all wrong) its difference
-        is that of the accuracy, and so is its interval.
+        The difference. Macro F1 has no exact test, so no p-value. Where all resamples are the same
+        (equal predictions; all right against all wrong) its difference is that of the accuracy,
+        and so is its interval.
 
     Raises:
         DataError: different numbers of questions, or none.
@@ -199,11 +198,11 @@ def compare_f1(
         return compute_macro_f1(np.moveaxis(confusions, 2, 0))
 
     differences = measure(triples[1]) - measure(triples[2])
-    value = _measure_f1(gold, a) - _measure_f1(gold, b)
-    accuracy = compare_paired(a == gold, b == gold)["difference"]
-    if np.ptp(differences) < 1e-12 and abs(value - accuracy["value"]) < 1e-12:
-        return {"n": gold.size, "difference": accuracy}
-    return {"n": gold.size, "difference": _summarise(value, differences)}
+    value = compute_plain_f1(gold, a) - compute_plain_f1(gold, b)
+    accuracy = compare_paired(a == gold, b == gold).difference
+    if np.ptp(differences) < 1e-12 and abs(value - accuracy.value) < 1e-12:
+        return accuracy
+    return estimate_from(value, differences)
 
 
 def correct_holm(p_values: Sequence[float]) -> list[float]:
@@ -218,10 +217,6 @@ def correct_holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = highest
     return corrected
-
-
-def _measure_f1(golds: NDArray[Any], preds: NDArray[Any]) -> float:
-    return compute_plain_f1(golds, preds)
 
 
 def _measure_accuracy(golds: NDArray[Any], preds: NDArray[Any]) -> float:
@@ -251,8 +246,3 @@ def _check_lengths(a: NDArray[Any], b: NDArray[Any]) -> None:
             expected="results of the same questions, at least one",
             hint="Compare runs of the same tasks, limit and protocol.",
         )
-
-
-def _summarise(value: float, differences: NDArray[np.float64]) -> dict[str, Any]:
-    low, high = np.percentile(differences, [2.5, 97.5])
-    return {"value": value, "ci95": [float(low), float(high)]}

@@ -1,6 +1,7 @@
-"""What result files say, as typed records: one definition of each, written and read.
+"""What result files say, as typed records: stages write them and every screen reads them.
 
-A field that no screen shows may come and go; what a screen needs is required.
+A field that no screen shows may come and go; what a screen needs is required. The order of the
+fields is that of the files.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kot_platypus.artifacts import read_json
+from kot_platypus.artifacts import read_json, write_json
 from kot_platypus.errors import DataError
 from kot_platypus.records import BosReading
 
@@ -19,12 +20,13 @@ AT_ONCE = "cot-direct"
 """The tuned model made to answer without a rationale."""
 ALL = "all"
 """The row of a reasoning test that covers every family of problems."""
+RESULTS = "results.json"
 
 P = TypeVar("P", bound=BaseModel)
 
 
 class Part(BaseModel):
-    """A piece of a results file. Fields that the report does not print may come and go."""
+    """A piece of a results file. Fields that no screen prints may come and go."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -42,11 +44,14 @@ class Estimate(Part):
         return (low > 0) - (high < 0)
 
 
+# --- multiple choice ---------------------------------------------------------------------------
+
+
 class Protocol(Part):
-    """Which prompts and shots made a KoBEST score."""
+    """Which prompts and shots made a score."""
 
     name: str
-    fingerprint: str
+    fingerprint: str = ""
     tasks: dict[str, str] = {}
     """The fingerprint of the protocol for each task."""
 
@@ -60,6 +65,7 @@ class ChoiceScore(Part):
     macro_f1_norm: Estimate
     n: int
     effective_shots: float
+    """Of the shots, how many fit into the prompt in full, on average."""
 
 
 class Ties(Part):
@@ -71,16 +77,26 @@ class Ties(Part):
 
 
 class ChoiceResults(Part):
-    """``evaluate/<who>/kobest/results.json``: task -> number of shots -> score."""
+    """``results.json`` of ``kot eval`` and of ``evaluate/<who>/kobest``."""
 
     model: str
+    """A hash of the weights, tokenizer and adapter."""
+    name: str = ""
     protocol: Protocol
     data: dict[str, str]
-    versions: dict[str, Any] = {}
-    results: dict[str, dict[int, ChoiceScore]]
+    """Task -> hash of its documents."""
+    dtype: str = ""
+    device: str = ""
+    limit: int | None = None
+    ties: Ties = Ties()
     bos: BosReading | None = None
     """Of a protocol without BOS: how the model reads without it."""
-    ties: Ties = Ties()
+    versions: dict[str, Any] = {}
+    results: dict[str, dict[int, ChoiceScore]]
+    """Task -> number of shots -> score."""
+
+
+# --- reasoning ---------------------------------------------------------------------------------
 
 
 class ProblemScore(Part):
@@ -100,23 +116,138 @@ class ProblemResults(Part):
     results: dict[str, ProblemScore]
 
 
-class Difference(Part):
-    """A paired comparison, model ``a`` minus model ``b``, on the same ``n`` questions."""
+class WayScore(Part):
+    """One way of answering a task's questions."""
 
-    a: str
-    b: str
+    accuracy: Estimate
+    macro_f1: Estimate | None = None
+    """Of choices only."""
+    num_parsed: int
+    num_tokens: int = 0
+    mean_tokens: float
+
+
+class Counts(Part):
+    """A number of questions on each side of a comparison."""
+
+    a: int
+    b: int
+
+
+class PairedEstimate(Estimate):
+    """A difference in accuracy on the same ``n`` questions, tested."""
+
+    n: int = 0
+    right_alone: Counts = Counts(a=0, b=0)
+    """How many questions only one side gets right."""
+    p_value: float = 1.0
+    """McNemar's, exact."""
+
+
+class Gain(Part):
+    """A way of reasoning minus the direct answer."""
+
+    accuracy: PairedEstimate
+    macro_f1: Estimate | None = None
+
+
+class ReasoningScore(Part):
+    """One task's questions: every way of answering them, and what reasoning changed."""
+
+    n: int
+    cot: WayScore
+    cot_scored: WayScore | None = None
+    direct: WayScore
+    difference: dict[str, Gain]
+    """Way -> that way minus direct."""
+    repaired: int
+    broken: int
+    distinct: float
+    """Different replies a question got, on average."""
+
+    @property
+    def ways(self) -> dict[str, WayScore]:
+        """The ways that there are, direct first."""
+        ways = {"direct": self.direct, "cot": self.cot, "cot_scored": self.cot_scored}
+        return {name: way for name, way in ways.items() if way is not None}
+
+
+class ReasoningResults(Part):
+    """``results.json`` of ``kot eval --mode cot``."""
+
+    name: str = ""
+    model: str
+    dtype: str = ""
+    questions: str
+    """A hash of what was asked."""
+    data: dict[str, str] = {}
+    samples: int = 1
+    template: dict[str, Any] = {}
+    num_fewshot: int = 0
+    versions: dict[str, Any] = {}
+    ties: Ties = Ties()
+    results: dict[str, ReasoningScore]
+
+
+# --- comparisons -------------------------------------------------------------------------------
+
+
+class Sides(Part):
+    """One figure of each side."""
+
+    a: float
+    b: float
+
+
+class Paired(Part):
+    """A minus B in accuracy, on the same ``n`` questions."""
+
     n: int
     difference: Estimate
-    p_value: float | None = None
+    right_alone: Counts
+    """How many questions only one side gets right."""
+    p_value: float
+    """McNemar's, exact."""
 
 
-class ChoiceDifference(Difference):
-    """A paired comparison on one task at one number of shots."""
+class _Between(Part):  # the fields of a second base come first
+    a: str
+    b: str
 
+
+class Difference(Paired, _Between):
+    """Two of a run's models on the held-out problems."""
+
+
+class PairedMetric(Part):
+    """A minus B in one metric, on the same ``n`` questions."""
+
+    n: int
+    values: Sides
+    difference: Estimate
+    identical: bool
+    """Whether both answered every question alike."""
+    right_alone: Counts
+    p_value: float
+    """McNemar's, exact: of which answers are right, whatever the metric."""
+
+
+class _Asked(Part):
     task: str
     num_fewshot: int
     metric: str
-    p_holm: float | None = None
+
+
+class PairedTask(PairedMetric, _Asked):
+    """A minus B on one task at one number of shots."""
+
+    effective_shots: Sides | None = None
+    p_holm: float
+    """Corrected for all rows that it stands among."""
+
+
+class ChoiceDifference(PairedTask, _Between):
+    """Two of a run's models on one task at one number of shots."""
 
 
 class Comparison(Part):
@@ -124,6 +255,9 @@ class Comparison(Part):
 
     problems: tuple[Difference, ...] = ()
     kobest: tuple[ChoiceDifference, ...] = ()
+
+
+# --- training ----------------------------------------------------------------------------------
 
 
 class LogLine(Part):
@@ -138,16 +272,38 @@ class LogLine(Part):
     tokens_per_second: float | None = None
 
 
+# --- files -------------------------------------------------------------------------------------
+
+
+def write_part(path: Path, part: BaseModel) -> None:
+    """Write what was set of a record, atomically."""
+    write_json(path, dump_part(part))
+
+
+def dump_part(part: BaseModel) -> dict[str, Any]:
+    """What was set of a record, as JSON values."""
+    return part.model_dump(mode="json", exclude_unset=True)
+
+
 def read_part(path: Path, kind: type[P]) -> P:
     """A results file as one kind of part. Raises DataError naming what is wrong in it."""
-    value = read_json(path)
+    return parse_part(read_json(path), kind, path)
+
+
+def parse_part(value: object, kind: type[P], path: Path) -> P:
+    """A value of the file ``path`` as one kind of part. Raises DataError where it is none."""
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
         raise DataError(
-            f"{path}: {where}: {first['msg']}",
-            expected=f"{kind.__name__} as the evaluate stage writes them",
-            hint="Delete the file's folder and run the same kot command again.",
+            f"{path} is not understood: {describe_mismatch(error)}",
+            expected="a results file as kot writes it",
+            hint="Delete its folder and run the command that wrote it again.",
         ) from error
+
+
+def describe_mismatch(error: ValidationError) -> str:
+    """Where a value is not what a record needs, in a few words of ours."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or "the whole"
+    return f"it lacks {where}" if first["type"] == "missing" else f"{where} has another form"

@@ -15,10 +15,10 @@ import torch
 from transformers import AutoConfig
 
 from kot_platypus.artifacts import read_json, write_json
-from kot_platypus.models import ADAPTER_INFO
+from kot_platypus.models import TRAINING_INFO
 from kot_platypus.models.weights import list_companions
 
-_NOT_COMPANIONS = ("manifest.json", ADAPTER_INFO)
+_NOT_COMPANIONS = ("manifest.json", TRAINING_INFO)
 _SETTINGS = ("config.json", "generation_config.json")
 _CHANGING = ("vocab_size", "tie_word_embeddings")
 """The values of a config that a training or an adapter can change."""

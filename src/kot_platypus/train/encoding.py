@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from kot_platypus.errors import DataError
 from kot_platypus.models.tokens import encode_text, list_opening
-from kot_platypus.prompts import Template
+from kot_platypus.prompts import Template, split_turns
 from kot_platypus.recipe import Target
 from kot_platypus.records import Dialogue, Example, Message, Row
-from kot_platypus.train.turns import split_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -17,6 +17,7 @@ from kot_platypus.artifacts import Stage, hash_file, hash_files, write_text
 from kot_platypus.errors import DataError
 from kot_platypus.formats import read_rows
 from kot_platypus.models import (
+    TrainingInfo,
     build_empty_model,
     fingerprint_model,
     load_tokenizer,
@@ -116,16 +117,15 @@ def train_adapter(
     facts = _count_facts(trainer.model, encoded, section)
     facts |= {"num_dropped": len(rows) - len(encoded), "is_packed": is_packed}
     log = _fit(trainer, out / _CHECKPOINTS)
-    info = {"base": base_fingerprint, "target": target, **_describe(section, template, tokenizer)}
+    asked = {"template": template, "chat_template": tokenizer.chat_template}
+    info = TrainingInfo(base=base_fingerprint, target=target, **describe_method(section), **asked)
     weights = trainer.gather_weights()
     ask_main(lambda: _save(trainer.model, out, base, info, log, weights=weights, **trust))
     said = verdict.model_dump() if verdict else None
     ask_main(lambda: stage.finish(**facts, contamination=said))  # then the result is there for all
 
 
-def _save(
-    model: Any, out: Path, base: Path, info: dict[str, Any], log: str, **options: Any
-) -> None:
+def _save(model: Any, out: Path, base: Path, info: TrainingInfo, log: str, **options: Any) -> None:
     save_trained(model, out, base, info, **options)
     write_text(out / "log.jsonl", log)
     _remove_checkpoints(out / _CHECKPOINTS)
@@ -177,12 +177,6 @@ def _heed_verdict(data: Path, *, allow_contaminated: bool) -> Verdict | None:
             "--set train.allow_contaminated=true.",
         )
     return verdict
-
-
-def _describe(section: TrainSection, template: Template, tokenizer: Any) -> dict[str, Any]:
-    """What ``kot.json`` keeps beside base and target: what was trained, and how to ask it."""
-    chat = {"chat_template": tokenizer.chat_template}
-    return {**describe_method(section), "template": template.model_dump(), **chat}
 
 
 def _hash_chat(template: Template, base: Path) -> dict[str, str]:

@@ -22,14 +22,16 @@ from torch import Tensor
 from kot_platypus.artifacts import Stage, new_folder, read_json
 from kot_platypus.errors import ModelError
 from kot_platypus.models import (
-    ADAPTER_INFO,
     TOKENIZER_FILES,
+    TRAINING_INFO,
+    TrainingInfo,
     build_empty_model,
     fingerprint_model,
     has_tokenizer,
     load_model,
     prepare_adapter,
     prepare_model,
+    read_training_info,
 )
 from kot_platypus.models.refusals import check_model_files
 from kot_platypus.models.weights import MODEL, list_shards, read_header
@@ -61,9 +63,8 @@ def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bo
     inputs = {"base": base_fingerprint, "adapter": fingerprint_model(base, adapter)}
     if Stage(out, "merge", config={"format": FORMAT}, inputs=inputs).is_done:
         return
-    info = adapter / ADAPTER_INFO
-    facts = read_json(info) if info.is_file() else {}
-    _check_base(base, adapter, facts, base_fingerprint)
+    info = read_training_info(adapter)
+    _check_base(base, adapter, info, base_fingerprint)
     with new_folder(out) as folder:
         stage = Stage(folder, "merge", config={"format": FORMAT}, inputs=inputs)
         stage.begin()
@@ -75,7 +76,7 @@ def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bo
             _merge_in_memory(base, adapter, folder, trust_remote_code=trust_remote_code)
         prepare_serving(folder, trust_remote_code=trust_remote_code)
         stage.finish()
-    if _was_quantized(adapter, facts):
+    if _was_quantized(adapter, info):
         console.print(
             "  The adapter was trained on a quantised base and is now part of the unquantised one: "
             "the outputs differ from those in training by the base's rounding error. "
@@ -84,12 +85,11 @@ def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bo
         )
 
 
-def _check_base(base: Path, adapter: Path, facts: Mapping[str, Any], fingerprint: str) -> None:
-    trained_on = facts.get("base")
-    if trained_on not in (None, fingerprint):
+def _check_base(base: Path, adapter: Path, info: TrainingInfo, fingerprint: str) -> None:
+    if info.base is not None and info.base != fingerprint:
         raise ModelError(
             f"{adapter} was trained on another base than {base}",
-            expected=f"the base with content {trained_on[:12]}",
+            expected=f"the base with content {info.base[:12]}",
             hint="Pass the base it was trained on with --model.",
         )
     if read_json(base / "config.json").get("quantization_config"):
@@ -100,10 +100,10 @@ def _check_base(base: Path, adapter: Path, facts: Mapping[str, Any], fingerprint
         )
 
 
-def _was_quantized(adapter: Path, facts: Mapping[str, Any]) -> bool:
+def _was_quantized(adapter: Path, info: TrainingInfo) -> bool:
     """Whether our training says so, or the name of the base in PEFT's own config does."""
     name = str(read_json(adapter / "adapter_config.json").get("base_model_name_or_path"))
-    return bool(facts.get("quantization")) or "4bit" in name or "8bit" in name
+    return bool(info.quantization) or "4bit" in name or "8bit" in name
 
 
 def _copy_companions(base: Path, adapter: Path, folder: Path) -> None:
@@ -116,7 +116,7 @@ def _copy_companions(base: Path, adapter: Path, folder: Path) -> None:
     if has_tokenizer(adapter):
         for old in [file for pattern in TOKENIZER_FILES for file in folder.glob(pattern)]:
             old.unlink(missing_ok=True)
-    for file in (*own, adapter / ADAPTER_INFO):
+    for file in (*own, adapter / TRAINING_INFO):
         if file.is_file():
             shutil.copyfile(file, folder / file.name)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kot_platypus.artifacts import Stage, new_folder, write_json
 from kot_platypus.errors import ModelError, RecipeError
-from kot_platypus.models import ADAPTER_INFO, fingerprint_model, load_model
+from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
 from kot_platypus.processes import ask_main, is_main_process, share_all, spreads_weights
 from kot_platypus.progress import console
 from kot_platypus.recipe import TrainSection
@@ -161,7 +161,7 @@ def save_trained(
     model: Any,
     out: Path,
     base: Path,
-    info: Mapping[str, Any],
+    info: TrainingInfo,
     *,
     weights: dict[str, Tensor] | None = None,
     trust_remote_code: bool = False,
@@ -187,7 +187,7 @@ def save_trained(
             copy_companions(base, folder)
             trust = {"trust_remote_code": trust_remote_code}
             save_beside(model, base, folder, **trust, state_dict=weights)
-        write_json(folder / ADAPTER_INFO, dict(info))
+        write_json(folder / TRAINING_INFO, info.model_dump(include=info.model_fields_set))
         if not is_adapter:
             prepare_serving(folder, trust_remote_code=trust_remote_code)
 

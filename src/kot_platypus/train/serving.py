@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kot_platypus.artifacts import read_json, write_json, write_text
-from kot_platypus.errors import DataError, ModelError, ServiceError
-from kot_platypus.models import ADAPTER_INFO, load_tokenizer
+from kot_platypus.errors import ModelError, ServiceError
+from kot_platypus.models import load_tokenizer, read_template, require_template
 from kot_platypus.models.tokens import encode_text, list_opening
 from kot_platypus.progress import console
-from kot_platypus.prompts import Template, find_stop_tokens, render_chat
+from kot_platypus.prompts import Template, find_stop_tokens, render_chat, render_question
 from kot_platypus.records import Message
 
 if TYPE_CHECKING:
@@ -92,13 +92,6 @@ def add_ends(folder: Path, ends: Sequence[int | None]) -> None:
         write_json(file, {**settings, "eos_token_id": wanted})
 
 
-def read_template(folder: Path) -> Template | None:
-    """The template that a model was trained with; None where nothing says so."""
-    info = folder / ADAPTER_INFO
-    facts = read_json(info) if info.is_file() else {}
-    return Template.model_validate(facts["template"]) if facts.get("template") else None
-
-
 def find_start(tokenizer: PreTrainedTokenizerBase) -> str:
     """What stands before every text that the tokenizer encodes: BOS, or nothing."""
     return "".join(tokenizer.convert_ids_to_tokens(list_opening(tokenizer)))
@@ -156,9 +149,7 @@ def check_rendering(tokenizer: PreTrainedTokenizerBase, template: Template) -> N
 
 def list_ids(tokenizer: PreTrainedTokenizerBase, template: Template, question: str) -> list[int]:
     """The prompt of a question in tokens, as training gives it to the model."""
-    text = template.render_prompt(question)
-    if template.chat:
-        text = render_chat(tokenizer, (Message(role="user", content=text),), ask=True)
+    text = render_question(template, tokenizer, question)
     return encode_text(tokenizer, text, opens=not template.chat)
 
 
@@ -174,13 +165,7 @@ def check_server(folder: Path, base_url: str, model: str) -> Literal["tokens", "
     Raises ServiceError when they differ or nothing answers, DataError when ``folder`` does not say
     how its model was trained.
     """
-    template = read_template(folder)
-    if template is None:
-        raise DataError(
-            f"{folder} does not say which template its model was trained with",
-            expected=f"a {ADAPTER_INFO} of kot merge or kot train",
-            hint="Name the merged model's folder.",
-        )
+    template = require_template(folder)
     tokenizer = load_tokenizer(folder)
     root = base_url.rstrip("/").removesuffix("/v1")
     how: Literal["tokens", "count"] = "tokens"

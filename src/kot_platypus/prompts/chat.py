@@ -1,4 +1,8 @@
-"""Which parts of a conversation, as the chat template renders it, are the assistant's to learn."""
+"""The tokenizer's own chat template: how messages are rendered, split into turns, and ended.
+
+A model is asked in the template it was trained in (``Template.chat`` says whether that is this
+one); ``models.read_template`` reads which it was from the model's folder.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,62 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from kot_platypus.prompts import render_chat
+from jinja2 import TemplateError
+
+from kot_platypus.errors import DataError, ModelError
+from kot_platypus.prompts.templates import Template
 from kot_platypus.records import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+def render_chat(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, ask: bool = False
+) -> str:
+    """A conversation in the tokenizer's own chat template; to ``ask`` is to open the next answer.
+
+    Raises ModelError when the tokenizer has none, DataError when it refuses the messages.
+    """
+    if not tokenizer.chat_template:
+        raise ModelError(
+            "the model's tokenizer has no chat template",
+            expected="one, for the template `chat`",
+            hint="Take an instruction-tuned model, or another template: train.template=kot",
+        )
+    turns = [message.model_dump() for message in messages]
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask)
+    except TemplateError as error:
+        start = next((m.content for m in messages if m.role == "user"), "")[:40]
+        raise DataError(
+            f"the tokenizer's chat template refuses the row that asks {start!r} ({error})",
+            expected="roles in the order that the template knows",
+            hint="Mend or remove that row.",
+        ) from error
+    return str(text)
+
+
+def render_question(template: Template, tokenizer: PreTrainedTokenizerBase, source: str) -> str:
+    """What a model reads when it is asked one question, framed by its chat template if need be."""
+    text = template.render_prompt(source)
+    if template.chat:
+        return render_chat(tokenizer, [Message(role="user", content=text)], ask=True)
+    return text
+
+
+def find_stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """EOS and the token with which the chat template ends an answer: what stops one in a chat.
+
+    A base model's generation settings need not know the second.
+    """
+    said = "OK"
+    turns = (Message(role="user", content="?"), Message(role="assistant", content=said))
+    rest = render_chat(tokenizer, turns).rpartition(said)[2].strip()
+    ids: list[int] = tokenizer(rest, add_special_tokens=False)["input_ids"] if rest else []
+    added = tokenizer.added_tokens_decoder
+    ends = [*(id_ for id_ in ids[:1] if id_ in added), tokenizer.eos_token_id]
+    return [end for end in dict.fromkeys(ends) if end is not None]
 
 
 def split_turns(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase) -> list[str]:

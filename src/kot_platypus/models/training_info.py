@@ -1,0 +1,62 @@
+"""``kot.json``: what a trained model's folder says of its training, and of how to ask the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from kot_platypus.artifacts import read_json
+from kot_platypus.errors import DataError
+from kot_platypus.prompts import Template
+
+TRAINING_INFO = "kot.json"
+
+
+class TrainingInfo(BaseModel):
+    """Stands beside an adapter, a trained and a merged model. Older ones lack some of it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    base: str | None = None
+    """The base's fingerprint."""
+    target: str | None = None
+    method: str | None = None
+    quantization: str | None = None
+    """How the base was held in training (``nf4``)."""
+    template: Template | None = None
+    chat_template: str | None = None
+    """The tokenizer's, used if ``template.chat``."""
+
+
+def read_training_info(folder: Path) -> TrainingInfo:
+    """What ``folder`` says of its training: nothing, if we did not train it."""
+    path = folder / TRAINING_INFO
+    if not path.is_file():
+        return TrainingInfo()
+    try:
+        return TrainingInfo.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise DataError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            expected="what kot train or kot merge wrote",
+            hint="Run it again.",
+        ) from error
+
+
+def read_template(folder: Path) -> Template | None:
+    """The template that a model was trained with; None where nothing says so."""
+    return read_training_info(folder).template
+
+
+def require_template(folder: Path) -> Template:
+    """The same. Raises DataError where nothing says so."""
+    template = read_template(folder)
+    if template is None:
+        raise DataError(
+            f"{folder} does not say which template its model was trained with",
+            expected=f"a {TRAINING_INFO} of kot merge or kot train",
+            hint="Name the merged model's folder.",
+        )
+    return template
