@@ -28,7 +28,7 @@ from kot_platypus.train.estimate import Estimate, Lengths, estimate_training, pr
 from kot_platypus.train.fit import make_arguments, make_trainer
 from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.loss import accept_packs
-from kot_platypus.train.methods import add_lora, checkpoint_activations, load_trainable
+from kot_platypus.train.methods import checkpoint_activations, load_trainable, make_trainable
 from measuring import make_llama, read_peak_gib
 from train import make_examples
 
@@ -149,7 +149,7 @@ def hold_model(options: SimpleNamespace, section: TrainSection, folder: Path) ->
     model = make_llama(options.model, max_length=MAX_LENGTH, **at)
     if not isolate_examples(model):
         raise SystemExit("this Llama cannot be packed here")
-    model = add_lora(model, section)
+    model = make_trainable(model, section)
     if section.gradient_checkpointing:
         checkpoint_activations(model)
     accept_packs(model)

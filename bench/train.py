@@ -40,7 +40,7 @@ from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import make_arguments, make_trainer
 from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.loss import accept_packs
-from kot_platypus.train.methods import add_lora
+from kot_platypus.train.methods import make_trainable
 from measuring import SHAPES, describe_machine, make_llama, read_peak_gib, run_child
 
 PROGRAMS = {
@@ -91,7 +91,7 @@ def make_model(options: argparse.Namespace) -> Any:
     if options.program == "ours" and not isolate_examples(model):
         sys.exit(f"{options.model} cannot be packed here")
     torch.manual_seed(1)
-    model = add_lora(model, make_section(options))
+    model = make_trainable(model, make_section(options))
     for name, weight in model.named_parameters():
         if "lora_B" in name:  # zero at first, and with it half of the gradient
             torch.nn.init.normal_(weight, std=0.02)

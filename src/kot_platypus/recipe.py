@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from kot_platypus.errors import RecipeError
+from kot_platypus.methods import MethodName
 from kot_platypus.recipe_files import RECIPES, Section, dump, list_names, load
 
 
@@ -56,19 +57,10 @@ class DataSection(Section):
 Target = Literal["rationale_answer", "rationale", "answer"]
 
 
-Method = Literal["lora", "dora", "qlora", "full"]
-METHOD_NAMES: dict[Method, str] = {
-    "lora": "LoRA",
-    "dora": "DoRA",
-    "qlora": "QLoRA",
-    "full": "all weights",
-}
-
-
 class TrainSection(Section):
     """How the model is trained. Names follow Platypus and PEFT."""
 
-    method: Method = "lora"
+    method: MethodName = "lora"
     """An adapter (LoRA; DoRA; LoRA on a base held in 4 bits), or all weights."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, the same gradient."""

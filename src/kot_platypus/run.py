@@ -19,11 +19,11 @@ from kot_platypus.artifacts import (
 )
 from kot_platypus.errors import DataError, RecipeError, RunError, UsageError
 from kot_platypus.locks import lock_folder
+from kot_platypus.methods import METHODS, Method
 from kot_platypus.processes import count_processes
 from kot_platypus.progress import console
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import (
-    METHOD_NAMES,
     Recipe,
     SourceSection,
     Target,
@@ -32,6 +32,7 @@ from kot_platypus.recipe import (
     require_reporters,
 )
 from kot_platypus.records import Example
+from kot_platypus.stages import is_untouched
 
 RECIPE_FILE = "recipe.yaml"
 AT_ONCE = "cot-direct"
@@ -83,7 +84,7 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
     with lock_folder(out):
         check_recipe(recipe)
         steps = plan_steps(recipe, out)
-        claim_folder(recipe, out, is_new=is_untouched(steps))
+        claim_folder(recipe, out, is_new=is_new_run(steps))
         for number, step in enumerate(steps, start=1):
             label = f"[{number}/{len(steps)}] {step.title}"
             started, version = time.monotonic(), step.version
@@ -97,24 +98,25 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
                 console.print(f"[green]✓[/green] {label}: {time.monotonic() - started:.0f} s")
 
 
-def is_untouched(steps: Sequence[Step]) -> bool:
-    """Whether no step has begun."""
-    return all(step.state == "to do" for step in steps)
+def is_new_run(steps: Sequence[Step]) -> bool:
+    """Whether no step has made anything."""
+    return all(not step.folder or is_untouched(step.folder) for step in steps)
 
 
 def describe_plan(recipe: Recipe, out: Path) -> str:
     """What ``run_recipe`` would do, as text: every step, its folder and its state."""
     check_recipe(recipe)
     steps = plan_steps(recipe, out)
-    check_folder(recipe, out, is_new=is_untouched(steps))
+    check_folder(recipe, out, is_new=is_new_run(steps))
     width = max(len(step.title) for step in steps)
     lines = [
         f"{recipe.name}: {recipe.description}",
         f"model   {recipe.model.name}",
         f"data    {', '.join(_describe_source(source) for source in recipe.data.sources)}; "
         f"{recipe.data.heldout_problems} held-out problems",
-        f"train   {_describe_method(recipe)}, batch_size {recipe.train.batch_size}, "
-        f"{recipe.train.num_epochs} epochs, learning_rate {recipe.train.learning_rate:g}",
+        f"train   {_method(recipe).describe(recipe.train.lora_r)}, "
+        f"batch_size {recipe.train.batch_size}, {recipe.train.num_epochs} epochs, "
+        f"learning_rate {recipe.train.learning_rate:g}",
         f"KoBEST  {recipe.evaluate.kobest_dir or 'skt/kobest_v1 (Hub)'}, protocol "
         f"{recipe.evaluate.protocol}, {', '.join(map(str, recipe.evaluate.num_fewshot))} shots, "
         f"{recipe.evaluate.limit or 'all'} questions a task",
@@ -129,9 +131,8 @@ def describe_plan(recipe: Recipe, out: Path) -> str:
     return "\n".join(lines)
 
 
-def _describe_method(recipe: Recipe) -> str:
-    rank = "" if recipe.train.method == "full" else f" r {recipe.train.lora_r}"
-    return METHOD_NAMES[recipe.train.method] + rank
+def _method(recipe: Recipe) -> Method:
+    return METHODS[recipe.train.method]
 
 
 def _describe_source(source: SourceSection) -> str:
@@ -232,7 +233,7 @@ def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
             )
         )
     trained, merged = out / "train" / "cot", out / "merged"
-    title = "Merge adapter and base" if recipe.train.method != "full" else "Link the trained model"
+    title = "Merge adapter and base" if _method(recipe).makes_adapter else "Link the trained model"
     steps.append(Step(title, merged, lambda: _merge(recipe, trained, merged)))
     steps += _evaluation_steps(recipe, out, "cot", "trained model")
     if recipe.data.heldout_problems:
@@ -287,9 +288,8 @@ def _model_of(recipe: Recipe, out: Path, who: str) -> tuple[Path, Path | None]:
         return out / "merged", None
     if who == "base":
         return _base(recipe), None
-    if recipe.train.method == "full":
-        return out / "train" / who / "model", None
-    return _base(recipe), out / "train" / who / "adapter"
+    trained = out / "train" / who / _method(recipe).result
+    return (_base(recipe), trained) if _method(recipe).makes_adapter else (trained, None)
 
 
 def _build_data(recipe: Recipe, folder: Path) -> None:
@@ -331,11 +331,12 @@ def _merge(recipe: Recipe, trained: Path, folder: Path) -> None:
     from kot_platypus.train.merge import merge_adapter
     from kot_platypus.train.methods import link_model
 
-    if recipe.train.method == "full":
-        link_model(trained / "model", folder)
-        return
-    trust = recipe.model.trust_remote_code
-    merge_adapter(_base(recipe), trained / "adapter", folder, trust_remote_code=trust)
+    trained /= _method(recipe).result
+    if _method(recipe).makes_adapter:
+        trust = recipe.model.trust_remote_code
+        merge_adapter(_base(recipe), trained, folder, trust_remote_code=trust)
+    else:
+        link_model(trained, folder)
 
 
 def _evaluate(recipe: Recipe, out: Path, who: str, folder: Path) -> None:

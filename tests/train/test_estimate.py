@@ -22,7 +22,7 @@ from kot_platypus.train.estimate import (
 )
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.measurement import Measurement, measure_pass
-from kot_platypus.train.methods import add_lora
+from kot_platypus.train.methods import make_trainable
 from kot_platypus.train.packing import pack_batch
 
 SECTION = TrainSection(batch_size=4, num_epochs=3, max_tokens_per_pass=128, lora_r=4)
@@ -141,7 +141,7 @@ def test_checkpointing_keeps_one_layer_and_the_inputs_of_all(llama):
 def test_counted_activations_are_those_a_real_pass_keeps(any_model):
     """Every architecture, LoRA with dropout; the real pass adds a mask and attention's sums."""
     model = prepare_empty(build_empty_model(any_model.config.to_dict()), SECTION, "float32")
-    real = add_lora(any_model, SECTION).train()
+    real = make_trainable(any_model, SECTION).train()
     weights = {p.untyped_storage().data_ptr() for p in real.parameters()}
     kept = {}
 

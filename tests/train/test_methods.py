@@ -19,11 +19,11 @@ from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.loss import accept_packs, pack_loss
 from kot_platypus.train.merge import merge_adapter
 from kot_platypus.train.methods import (
-    add_lora,
     checkpoint_activations,
     compile_layers,
     link_model,
     load_trainable,
+    make_trainable,
 )
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import describe_step
@@ -138,7 +138,7 @@ def test_compiled_layers_change_no_gradient(any_model, batch):
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_bfloat16_products_stay_near_the_gradient_of_float32(any_model, batch, method):
     if method == "lora":
-        any_model = add_lora(any_model, SECTION)
+        any_model = make_trainable(any_model, SECTION)
         for name, parameter in any_model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.02)
@@ -233,7 +233,7 @@ def test_qloras_gradient_is_that_of_the_base_it_holds(base, dtype):
     model.eval()
     with torch.no_grad():
         model(input_ids=torch.tensor([[1, 2, 3]]))  # as a check before the training does
-    plain = add_lora(load_model(base, dtype=dtype, device="cpu"), section())
+    plain = make_trainable(load_model(base, dtype=dtype, device="cpu"), section())
     held = {name: p for name, p in model.named_parameters() if hasattr(p, "quant_state")}
     for name, weight in plain.named_parameters():
         if name in held:

@@ -9,8 +9,9 @@ from rich.console import Group
 from rich.table import Table
 
 from kot_platypus.errors import DataError, ModelError
+from kot_platypus.methods import METHODS
 from kot_platypus.offline import load_known
-from kot_platypus.recipe import METHOD_NAMES, TrainSection
+from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
 
 if TYPE_CHECKING:
@@ -205,20 +206,19 @@ def _describe_passes(train: TrainSection) -> str:
 
 
 def _describe_method(train: TrainSection) -> str:
-    if train.method == "full":
-        return METHOD_NAMES["full"]
-    modules = train.lora_target_modules
+    method, modules = METHODS[train.method], train.lora_target_modules
     names = modules if isinstance(modules, str) else ", ".join(modules)
-    return f"{METHOD_NAMES[train.method]} r {train.lora_r} on {names}"
+    return method.describe(train.lora_r) + (f" on {names}" if method.makes_adapter else "")
 
 
 def _tabulate_memory(estimate: Estimate, train: TrainSection, dtype: str) -> Table:
-    held = {"full": "float32", "qlora": f"4 bits; what is no linear layer in {dtype}"}
+    method = METHODS[train.method]
+    held = method.base_dtype(dtype)
+    if method.quantization:
+        held = f"4 bits; what is no linear layer in {held}"
     table = _new_table()
     for kind, size in estimate.memory.items():
-        note = _MEMORY_NOTES[kind].format(
-            held=held.get(train.method, dtype), tokens=estimate.largest_pass
-        )
+        note = _MEMORY_NOTES[kind].format(held=held, tokens=estimate.largest_pass)
         table.add_row(kind, _format_bytes(size), note)
     total = sum(estimate.memory.values())
     table.add_row("memory", _format_bytes(total), "their sum; allocator and libraries take more")

@@ -128,6 +128,7 @@ def train(
             expected="--data FILE and --out FOLDER, or --preview, or --dry-run",
             hint="A recipe's own rows: kot data build RECIPE --out data, then data/train.jsonl",
         )
+    from kot_platypus.methods import METHODS
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
 
@@ -137,7 +138,7 @@ def train(
 
         train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
     if is_main_process():
-        print(out / ("model" if loaded.train.method == "full" else "adapter"))
+        print(out / METHODS[loaded.train.method].result)
 
 
 def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kot_platypus.artifacts import (
-    Stage,
     describe_machine,
     hash_value,
     write_jsonl,
@@ -27,7 +27,6 @@ from kot_platypus.models import (
     resolve_dtype,
 )
 from kot_platypus.processes import (
-    ask_main,
     check_agreement,
     count_processes,
     is_main_process,
@@ -40,6 +39,7 @@ from kot_platypus.records import Request, Sample, ScoringQuestion
 from kot_platypus.results.metrics import count_ties, summarise_samples
 from kot_platypus.results.schema import ChoiceResults, ChoiceScore, Ties, write_part
 from kot_platypus.results.wording import name_folders
+from kot_platypus.stages import Stage, open_stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -85,30 +85,31 @@ def evaluate_choices(
     if dtype == "auto":  # only device and model can tell, and asking may load torch
         dtype = resolve_dtype(dtype, resolve_device(device), model_path)
     about = _describe(protocol, tasks, model_path, adapter, trust_remote_code)
-    stage = _open_stage(out, section, about, dtype=dtype, seed=seed)
-    if ask_main(stage.begin):
-        return
+    with _open_stage(out, section, about, dtype=dtype, seed=seed) as stage:
+        if stage.is_done:
+            return
 
-    def load() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        trust = {"trust_remote_code": trust_remote_code}
-        model = load_model(model_path, dtype=dtype, device=device, adapter=adapter, **trust)
-        return model, load_tokenizer(model_path, adapter=adapter, **trust)
+        def load() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+            trust = {"trust_remote_code": trust_remote_code}
+            model = load_model(model_path, dtype=dtype, device=device, adapter=adapter, **trust)
+            return model, load_tokenizer(model_path, adapter=adapter, **trust)
 
-    device = resolve_device(device)
-    runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
-    store = ScoreStore(make_model_key(about["model"], dtype, device))
-    # Of a protocol without BOS it is known what the model makes of that.
-    extra = {BOS_KEY} if protocol.special_tokens is False else set()
-    score_runs(runs, protocol, load, store, max_batch_tokens=section.max_batch_tokens, extra=extra)
-    if is_main_process():
-        samples = make_samples(runs, store.known)
-        write_jsonl(out / "samples.jsonl", samples)
-        computed = {"dtype": dtype, "device": device, "limit": section.limit}
-        noticed = _notice(protocol, runs, store)
-        facts = {**about, **computed, **noticed, "versions": describe_machine()}
-        results = ChoiceResults(**facts, results=summarise_runs(samples, seed=seed))
-        write_part(out / "results.json", results)
-        stage.finish()
+        device = resolve_device(device)
+        runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
+        store = ScoreStore(make_model_key(about["model"], dtype, device))
+        # Of a protocol without BOS it is known what the model makes of that.
+        extra = {BOS_KEY} if protocol.special_tokens is False else set()
+        score_runs(
+            runs, protocol, load, store, max_batch_tokens=section.max_batch_tokens, extra=extra
+        )
+        if is_main_process():
+            samples = make_samples(runs, store.known)
+            write_jsonl(out / "samples.jsonl", samples)
+            computed = {"dtype": dtype, "device": device, "limit": section.limit}
+            noticed = _notice(protocol, runs, store)
+            facts = {**about, **computed, **noticed, "versions": describe_machine()}
+            results = ChoiceResults(**facts, results=summarise_runs(samples, seed=seed))
+            write_part(out / "results.json", results)
 
 
 def _describe(
@@ -162,7 +163,7 @@ def notice_ties(scores: Sequence[QuestionScores]) -> Ties:
 
 def _open_stage(
     out: Path, section: EvaluateSection, about: Mapping[str, Any], **settings: Any
-) -> Stage:
+) -> AbstractContextManager[Stage]:
     # Where the data lay, and how much went into a pass, is not part of what the scores are.
     asked = {
         "protocol": about["protocol"]["name"],
@@ -174,7 +175,7 @@ def _open_stage(
     inputs = {"model": about["model"]}
     for task, data_hash in about["data"].items():
         inputs |= {f"{task} data": data_hash, f"{task} prompt": about["protocol"]["tasks"][task]}
-    return Stage(out, "choices", config={**asked, **settings}, inputs=inputs)
+    return open_stage(out, "choices", config={**asked, **settings}, inputs=inputs)
 
 
 def iter_requests(

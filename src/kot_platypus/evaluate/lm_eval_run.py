@@ -6,21 +6,22 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kot_platypus.artifacts import MANIFEST, Stage, describe_machine, write_json, write_text
+from kot_platypus.artifacts import MANIFEST, describe_machine, write_json, write_text
 from kot_platypus.errors import DataError, ModelError, require_extra
 from kot_platypus.evaluate.store import FORMAT, RequestStore, make_model_key
 from kot_platypus.evaluate.task_files import hash_task_files
 from kot_platypus.models import fingerprint_model, resolve_device, resolve_dtype
-from kot_platypus.processes import ask_main, is_main_process
+from kot_platypus.processes import is_main_process
 from kot_platypus.progress import show_status
 from kot_platypus.results.wording import name_folders
+from kot_platypus.stages import Stage, open_stage
 
 if TYPE_CHECKING:
     from lm_eval.api.group import Group
@@ -89,44 +90,44 @@ def run_lm_eval(
     if dtype == "auto":  # only device and model can tell, and asking may load torch
         dtype = resolve_dtype(dtype, resolve_device(device), model_path)
     fingerprint = fingerprint_model(model_path, adapter, trust_remote_code=trust_remote_code)
-    stage = _open_stage(out, selection, fingerprint, dtype)
-    if ask_main(lambda: stage.is_done):
-        return
-    manager = manager or open_catalogue(selection.include_path)
-    tasks = load_tasks(manager, selection.tasks, selection.num_fewshot)
-    ask_main(stage.begin)
-    device = resolve_device(device)
+    with _open_stage(out, selection, fingerprint, dtype) as stage:
+        if stage.is_done:
+            return
+        manager = manager or open_catalogue(selection.include_path)
+        tasks = load_tasks(manager, selection.tasks, selection.num_fewshot)
+        device = resolve_device(device)
 
-    from kot_platypus.evaluate.lm_eval_model import KotLM  # loads torch
+        from kot_platypus.evaluate.lm_eval_model import KotLM  # loads torch
 
-    lm = KotLM(
-        model_path,
-        adapter=adapter,
-        dtype=dtype,
-        device=device,
-        max_batch_tokens=max_batch_tokens,
-        batch_size=batch_size,
-        trust_remote_code=trust_remote_code,
-        store=RequestStore(make_model_key(fingerprint, dtype, device)),
-    )
-    results = _run_tasks(lm, manager, tasks, selection)
-    if results is not None and is_main_process():
-        facts = {
-            "model": fingerprint,
-            "name": name_folders(model_path, adapter),
-            "dtype": dtype,
-            "versions": describe_machine(),
-        }
-        write_results(out, {**results, "kot": facts})
-        stage.finish()
+        lm = KotLM(
+            model_path,
+            adapter=adapter,
+            dtype=dtype,
+            device=device,
+            max_batch_tokens=max_batch_tokens,
+            batch_size=batch_size,
+            trust_remote_code=trust_remote_code,
+            store=RequestStore(make_model_key(fingerprint, dtype, device)),
+        )
+        results = _run_tasks(lm, manager, tasks, selection)
+        if results is not None and is_main_process():
+            facts = {
+                "model": fingerprint,
+                "name": name_folders(model_path, adapter),
+                "dtype": dtype,
+                "versions": describe_machine(),
+            }
+            write_results(out, {**results, "kot": facts})
 
 
-def _open_stage(out: Path, selection: Selection, fingerprint: str, dtype: str) -> Stage:
+def _open_stage(
+    out: Path, selection: Selection, fingerprint: str, dtype: str
+) -> AbstractContextManager[Stage]:
     asked = asdict(selection)
     folder = asked.pop("include_path")
     config = {**asked, "dtype": dtype, "lm_eval": version("lm_eval"), "format": FORMAT}
     inputs = {"model": fingerprint, **hash_task_files(folder, selection.tasks)}
-    return Stage(out, "lm-eval", config=config, inputs=inputs)
+    return open_stage(out, "lm-eval", config=config, inputs=inputs)
 
 
 def _require_files(selection: Selection) -> None:

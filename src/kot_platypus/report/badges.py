@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from kot_platypus.recipe import METHOD_NAMES
+from kot_platypus.methods import METHODS
 from kot_platypus.report.sentences import name_base
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import TUNED
@@ -14,7 +14,7 @@ from kot_platypus.results.wording import format_count
 def list_badges(results: RunResults) -> list[tuple[str, str]]:
     """Name and value of each badge: base, training, examples, protocol, contamination."""
     recipe = results.recipe
-    badges = [("base", name_base(recipe)), ("training", METHOD_NAMES[recipe.train.method])]
+    badges = [("base", name_base(recipe)), ("training", METHODS[recipe.train.method].title)]
     if "num_examples" in results.training:
         badges.append(("examples", format_count(results.training["num_examples"])))
     if TUNED in results.kobest:

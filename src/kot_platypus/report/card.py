@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from kot_platypus.errors import UsageError
+from kot_platypus.methods import METHODS
 from kot_platypus.prompts import load_template
-from kot_platypus.recipe import METHOD_NAMES, SourceSection
+from kot_platypus.recipe import SourceSection
 from kot_platypus.report import funnel, sentences, tables
 from kot_platypus.report.badges import list_badges, write_badge
 from kot_platypus.report.beside import describe_questions, put_beside
@@ -70,7 +71,7 @@ def render_card(
         notes_of_recipe=notes,
         base=tables.name_hub_model(recipe),
         base_link=find_hub_model(recipe),
-        method=METHOD_NAMES[recipe.train.method],
+        method=METHODS[recipe.train.method],
         benchmark=sentences.name_benchmark(recipe),
         headline=sentences.write_headline(results),
         details=sentences.write_details(results),

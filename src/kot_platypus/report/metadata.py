@@ -8,6 +8,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from kot_platypus.methods import METHODS
 from kot_platypus.recipe import Recipe
 from kot_platypus.report import sentences, tables
 from kot_platypus.results import wording
@@ -29,7 +30,6 @@ def describe_model(results: RunResults) -> Any:
     recipe = results.recipe
     datasets = dict.fromkeys(s.path for s in recipe.data.sources if s.name == "hub" and s.path)
     found = [*_list_kobest(results), *_list_problems(results)]
-    method = recipe.train.method
     return ModelCardData(
         model_name=recipe.name,
         language=["ko"],
@@ -39,7 +39,7 @@ def describe_model(results: RunResults) -> Any:
         base_model=find_hub_model(recipe),
         datasets=list(datasets) or None,
         metrics=sorted({result.metric_type for result in found}) or None,
-        tags=["korean", "chain-of-thought", "sft" if method == "full" else method, "kot-platypus"],
+        tags=["korean", "chain-of-thought", METHODS[recipe.train.method].tag, "kot-platypus"],
         eval_results=found or None,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from kot_platypus.methods import METHODS
 from kot_platypus.recipe import Recipe
 from kot_platypus.recipe_files import Section
 from kot_platypus.report.runs import Model, Run, RunsDifference, list_scored
@@ -268,7 +269,7 @@ def tabulate_settings(recipe: Recipe) -> Facts:
     hidden = {"report_to", "save_steps", "gradient_checkpointing", "torch_compile"}
     hidden |= {"allow_contaminated"}  # the card says it in words
     values = _flatten(recipe.train)
-    if recipe.train.method == "full":
+    if not METHODS[recipe.train.method].makes_adapter:
         hidden |= {key for key in values if key.startswith("lora_")}
     if recipe.train.baseline_targets:
         values["baseline_targets"] = ", ".join(recipe.train.baseline_targets)

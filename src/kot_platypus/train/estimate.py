@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from kot_platypus.methods import METHODS
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train.fit import count_steps
 from kot_platypus.train.loss import CHUNK_ROWS
-from kot_platypus.train.methods import add_lora
+from kot_platypus.train.methods import make_trainable
 from kot_platypus.train.packing import assign_packs
 
 _ADAM_STATES = 2
@@ -57,9 +58,8 @@ def prepare_empty(model: Any, section: TrainSection, dtype: str) -> Any:
 
     Raises ModelError when the model has none of ``lora_target_modules``.
     """
-    if section.method == "full":
-        return model.float()
-    return add_lora(model.to(getattr(torch, dtype)), section)
+    held = METHODS[section.method].base_dtype(dtype)
+    return make_trainable(model.to(getattr(torch, held)), section)
 
 
 def unwrap(model: Any) -> Any:
@@ -108,7 +108,7 @@ def _count_memory(model: Any, section: TrainSection, num_tokens: int) -> dict[st
     # Logits and their gradient in the model's dtype, the softmax in float32; one tensor if equal.
     per_logit = 4 if head.dtype == torch.float32 else 4 + 2 * head.element_size()
     base = _count_bytes([p for name, p in named.items() if not _is_added(name)])
-    if section.method == "qlora":
+    if METHODS[section.method].quantization:
         base -= _count_saved_by_4_bits(inner)
     return {
         "base weights": base,

@@ -13,12 +13,14 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
-from kot_platypus.artifacts import Stage, new_folder, write_json
+from kot_platypus.artifacts import new_folder, write_json
 from kot_platypus.errors import ModelError, RecipeError
+from kot_platypus.methods import METHODS
 from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
 from kot_platypus.processes import ask_main, is_main_process, share_all, spreads_weights
 from kot_platypus.progress import console
 from kot_platypus.recipe import TrainSection
+from kot_platypus.stages import open_stage
 from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
 from kot_platypus.train.finite import name_dtype, not_finite
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
@@ -41,27 +43,26 @@ def load_trainable(
     alone) where the model does not keep a pack's examples apart. ``longest`` is the tokens of the
     longest example.
 
-    With ``full`` all weights are float32, whatever ``dtype`` computes: a step of 1e-5 is lost on a
-    16-bit weight. Else the base is held in ``dtype`` (``qlora``: 4 bits) and only the adapter is
-    float32. Raises KotError where the method cannot be.
+    Raises KotError where the method cannot be.
     """
-    if section.method == "qlora" and spreads_weights():
+    method = METHODS[section.method]
+    if method.quantization and spreads_weights():
         raise RecipeError(
-            "train.method qlora with FSDP or DeepSpeed",
+            f"train.method {method.name} with FSDP or DeepSpeed",
             expected="a base in 4 bits, whole in each process",
             hint="Start it with torchrun, or set train.method=lora.",
         )
     model: Any = load_model(
         base,
-        dtype="float32" if section.method == "full" else dtype,
+        dtype=method.base_dtype(dtype),
         device=device,
         trust_remote_code=trust_remote_code,
-        in_4_bits=section.method == "qlora",
+        in_4_bits=method.quantization is not None,
     )
     max_tokens = section.max_tokens_per_pass
     if max_tokens > 1 and not _takes_packs(model, longest, trust_remote_code):
         max_tokens = 1
-    trainable = model if section.method == "full" else add_lora(model, section)
+    trainable = make_trainable(model, section)
     if section.gradient_checkpointing:
         checkpoint_activations(model)
     if section.torch_compile:
@@ -92,23 +93,27 @@ def _takes_packs(model: Any, longest: int, trust_remote_code: bool) -> bool:
 
 def describe_method(section: TrainSection) -> dict[str, str]:
     """What a trained model's ``kot.json`` says of its method."""
-    quantization = {"quantization": "nf4"} if section.method == "qlora" else {}
-    return {"method": section.method, **quantization}
+    method = METHODS[section.method]
+    quantization = {"quantization": method.quantization} if method.quantization else {}
+    return {"method": method.name, **quantization}
 
 
-def add_lora(model: Any, section: TrainSection) -> Any:
-    """``model`` with fresh LoRA or DoRA weights in float32, ready to train.
+def make_trainable(model: Any, section: TrainSection) -> Any:
+    """``model`` itself, or with fresh LoRA or DoRA weights in float32 beside its own.
 
     Raises ModelError when the model has none of ``lora_target_modules``, or one of them could not
     be merged.
     """
+    options = METHODS[section.method].lora
+    if options is None:
+        return model
     modules = section.lora_target_modules
     config = LoraConfig(
         r=section.lora_r,
         lora_alpha=section.lora_alpha,
         lora_dropout=section.lora_dropout,
         target_modules=modules if isinstance(modules, str) else list(modules),
-        use_dora=section.method == "dora",
+        **options,
         task_type="CAUSAL_LM",
     )
     try:
@@ -202,15 +207,11 @@ def _require_finite(model: Any, weights: Mapping[str, Tensor] | None) -> None:
 
 def link_model(trained: Path, out: Path) -> None:
     """The merge stage of a model without an adapter: ``out`` with the same files."""
-    stage_of = {"config": {}, "inputs": {"model": fingerprint_model(trained)}}
-    if Stage(out, "merge", **stage_of).is_done:
-        return
-    with new_folder(out) as folder:
-        stage = Stage(folder, "merge", **stage_of)
-        stage.begin()
-        for file in trained.iterdir():
-            _link(file, folder / file.name)
-        stage.finish()
+    inputs = {"model": fingerprint_model(trained)}
+    with open_stage(out, "merge", config={}, inputs=inputs, whole=True) as stage:
+        if not stage.is_done:
+            for file in trained.iterdir():
+                _link(file, stage.folder / file.name)
 
 
 def _link(source: Path, target: Path) -> None:

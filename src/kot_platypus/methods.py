@@ -1,0 +1,62 @@
+"""Training methods: what of a model is trained, how its base is held, and what comes out.
+
+To add one, write an entry in ``METHODS``. If it is more than options of LoRA,
+``train.methods.make_trainable`` also has to know how to build it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+MethodName = Literal["lora", "dora", "qlora", "full"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to train. Its name stands in recipes and ``kot.json``, its title in tables."""
+
+    name: MethodName
+    title: str
+    lora: Mapping[str, Any] | None
+    """Options of PEFT's LoraConfig beside the recipe's; None trains all weights, in float32."""
+    quantization: Literal["nf4"] | None = None
+    """How the base's linear layers are held while the adapter is trained."""
+
+    @property
+    def makes_adapter(self) -> bool:
+        """Whether an adapter comes out, to be merged; else the whole model."""
+        return self.lora is not None
+
+    @property
+    def result(self) -> str:
+        """The folder of what comes out, in the train stage's own."""
+        return "adapter" if self.makes_adapter else "model"
+
+    @property
+    def tag(self) -> str:
+        """On the Hub."""
+        return self.name if self.makes_adapter else "sft"
+
+    def base_dtype(self, dtype: str) -> str:
+        """The dtype that the base is held in to compute in ``dtype``.
+
+        When all weights are trained it is float32: a step of 1e-5 is lost on a 16-bit weight.
+        """
+        return dtype if self.makes_adapter else "float32"
+
+    def describe(self, lora_r: int) -> str:
+        """The title, with the rank of the adapter."""
+        return f"{self.title} r {lora_r}" if self.makes_adapter else self.title
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("lora", "LoRA", lora={}),
+        Method("dora", "DoRA", lora={"use_dora": True}),
+        Method("qlora", "QLoRA", lora={}, quantization="nf4"),
+        Method("full", "all weights", lora=None),
+    )
+}
