@@ -62,8 +62,8 @@ def test_every_shipped_recipe_is_counted_offline(recipe, parameters, trainable, 
 
 
 def test_the_recipes_above_are_all_there_are():
-    (mark,) = test_every_shipped_recipe_is_counted_offline.pytestmark
-    assert {case[0] for case in mark.args[1]} == set(list_recipes())
+    marks = {mark.name: mark for mark in test_every_shipped_recipe_is_counted_offline.pytestmark}
+    assert {case[0] for case in marks["parametrize"].args[1]} == set(list_recipes())
 
 
 def test_lengths_are_said_to_be_assumed_and_counted_once_rows_and_tokenizer_are_there(

@@ -57,6 +57,7 @@ def write_pid_and_sleep(folder: Path, chunk: int) -> None:
     time.sleep(60)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_chunks(workers):
     with open_engine("local", workers) as engine:
@@ -96,6 +97,7 @@ def test_few_chunks_are_taken_before_their_results_are_asked_for(workers):
         assert taken <= 6
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_error_arrives_as_it_was_raised(workers):
     with open_engine("local", workers) as engine:

@@ -112,6 +112,7 @@ def test_samples_are_in_order(finished):
     assert len(set(keys)) == 40
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ["tiny-llama-ko", "tiny-polyglot-ko"])
 def test_bfloat16_is_float32_but_for_rounding(name, shared, tmp_path, own_cache):
     """Whatever ``auto`` would pick on this machine."""

@@ -84,6 +84,7 @@ def test_rows_that_fall_free_are_given_to_the_next(model, plain):
     assert len(set(map(len, expected))) > 1
 
 
+@pytest.mark.one_in(2)
 def test_long_texts_outlive_the_buffers_columns(model):
     """More steps than spare columns: the rows are moved to the left, several times."""
     prompts = make_prompts(count=5)
@@ -192,6 +193,7 @@ def draw(decoder: Decoder, prompts: list[list[int]], seeds: list[int], temperatu
     return [done[i] for i in range(len(prompts))]
 
 
+@pytest.mark.one_in(2)
 def test_company_changes_no_draw(model):
     prompts, seeds = make_prompts(), list(range(13))
     together = draw(Decoder(model, [], max_rows=32), prompts, seeds)
@@ -205,6 +207,7 @@ def test_seeds_of_one_prompt_draw_different_texts(model):
     assert len({tuple(text) for text in texts}) == 6
 
 
+@pytest.mark.one_in(2)
 def test_draws_have_the_models_probabilities(model):
     """Of 4,000 first tokens, each likely one comes as often as it should: within 5 deviations."""
     ids, temperature = make_prompts()[4], 0.7
