@@ -47,14 +47,14 @@ class TaskGains(Part):
 
 
 class GainResults(Part):
-    """``results.json`` of ``kot eval --mode cot``."""
+    """``results.json`` of ``kot reason``."""
 
     samples: int
     results: dict[str, TaskGains]
 
 
 def gains_table(folder: Path) -> RenderableType:
-    """What ``kot eval --mode cot`` found, in 80 columns."""
+    """What ``kot reason`` found, in 80 columns."""
     found = read_part(folder / "results.json", GainResults)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("", no_wrap=True, overflow="ellipsis")
