@@ -33,6 +33,7 @@ from kot_platypus.recipe import (
     require_reporters,
 )
 from kot_platypus.records import Example
+from kot_platypus.stages import is_untouched
 
 if TYPE_CHECKING:
     from kot_platypus.evaluate.model_under_test import TransformersModel
@@ -87,7 +88,7 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
     with lock_folder(out):
         check_recipe(recipe)
         steps = plan_steps(recipe, out)
-        claim_folder(recipe, out, is_new=is_untouched(steps))
+        claim_folder(recipe, out, is_new=is_new_run(steps))
         for number, step in enumerate(steps, start=1):
             label = f"[{number}/{len(steps)}] {step.title}"
             started, version = time.monotonic(), step.version
@@ -101,16 +102,16 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
                 console.print(f"[green]✓[/green] {label}: {time.monotonic() - started:.0f} s")
 
 
-def is_untouched(steps: Sequence[Step]) -> bool:
-    """Whether no step has begun."""
-    return all(step.state == "to do" for step in steps)
+def is_new_run(steps: Sequence[Step]) -> bool:
+    """Whether no step has made anything."""
+    return all(not step.folder or is_untouched(step.folder) for step in steps)
 
 
 def describe_plan(recipe: Recipe, out: Path) -> str:
     """What ``run_recipe`` would do, as text: every step, its folder and its state."""
     check_recipe(recipe)
     steps = plan_steps(recipe, out)
-    check_folder(recipe, out, is_new=is_untouched(steps))
+    check_folder(recipe, out, is_new=is_new_run(steps))
     width = max(len(step.title) for step in steps)
     lines = [
         f"{recipe.name}: {recipe.description}",

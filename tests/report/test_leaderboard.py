@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 
 from kot_platypus.cli import app
 from kot_platypus.errors import UsageError
-from kot_platypus.records import PastScore, SkippedFile
 from kot_platypus.report.leaderboard import (
     leaderboard_table,
     make_blocks,
@@ -24,6 +23,7 @@ from kot_platypus.report.leaderboard import (
     write_csv,
 )
 from kot_platypus.report.leaderboard_page import render_leaderboard
+from kot_platypus.results.schema import ScoreRow, SkippedFile
 from tests.browser import find_chromium
 from tests.report.test_page import parse
 from tests.results.foreign_files import write_old_harness
@@ -31,7 +31,7 @@ from tests.results.foreign_files import write_old_harness
 ATTACK = "<img src=x onerror=alert(1)>"
 
 
-def make_score(model: str = "a", value: float = 0.5, **changes: Any) -> PastScore:
+def make_score(model: str = "a", value: float = 0.5, **changes: Any) -> ScoreRow:
     facts: dict[str, Any] = {
         "file": f"{model}.json",
         "model": model,
@@ -49,10 +49,10 @@ def make_score(model: str = "a", value: float = 0.5, **changes: Any) -> PastScor
         "date": "2026-01-01 10:00",
         "is_file_date": False,
     }
-    return PastScore(**facts | changes)
+    return ScoreRow(**facts | changes)
 
 
-def list_models(scores: list[PastScore], sort: str | None = None) -> list[list[str]]:
+def list_models(scores: list[ScoreRow], sort: str | None = None) -> list[list[str]]:
     return [[line.model for line in block.lines] for block in make_blocks(scores, sort)]
 
 
@@ -130,7 +130,7 @@ def test_scores_are_chosen_by_protocol_task_shots_and_metric() -> None:
 # --- the terminal ------------------------------------------------------------------------------
 
 
-def show(scores: list[PastScore], skipped: list[SkippedFile] | None = None) -> str:
+def show(scores: list[ScoreRow], skipped: list[SkippedFile] | None = None) -> str:
     console = Console(width=110, file=io.StringIO())
     console.print(leaderboard_table(make_blocks(scores), skipped or []))
     assert isinstance(console.file, io.StringIO)
@@ -197,7 +197,7 @@ def test_the_command_writes_rows_page_and_table(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def page_scores() -> list[PastScore]:
+def page_scores() -> list[ScoreRow]:
     return [
         make_score(ATTACK, 0.3),
         make_score("b", 0.5),
@@ -208,7 +208,7 @@ def page_scores() -> list[PastScore]:
     ]
 
 
-def test_the_page_is_whole_safe_and_loads_nothing(page_scores: list[PastScore]) -> None:
+def test_the_page_is_whole_safe_and_loads_nothing(page_scores: list[ScoreRow]) -> None:
     skipped = [SkippedFile(file=ATTACK, reason=ATTACK)]
     page = render_leaderboard(ATTACK, make_blocks(page_scores), skipped)
     checker = parse(page)
@@ -239,7 +239,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.mark.slow
 def test_the_page_sorts_within_blocks_and_filters(
-    browser: Any, page_scores: list[PastScore], tmp_path: Path
+    browser: Any, page_scores: list[ScoreRow], tmp_path: Path
 ) -> None:
     path = tmp_path / "page.html"
     path.write_text(render_leaderboard("all", make_blocks(page_scores), []), encoding="utf-8")
@@ -275,7 +275,7 @@ def test_the_page_sorts_within_blocks_and_filters(
 
 @pytest.mark.slow
 def test_the_page_is_a_table_without_javascript(
-    browser: Any, page_scores: list[PastScore], tmp_path: Path
+    browser: Any, page_scores: list[ScoreRow], tmp_path: Path
 ) -> None:
     path = tmp_path / "page.html"
     path.write_text(render_leaderboard("all", make_blocks(page_scores), []), encoding="utf-8")

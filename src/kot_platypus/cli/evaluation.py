@@ -195,7 +195,7 @@ def compare(
     if published is not None and run_b is None and metric is None:
         facts, screen = _compare_with_published(run_a, published)
     elif published is None and run_b is not None:
-        facts, screen = _compare_pair(run_a, run_b, metric or "macro_f1")
+        facts, screen = _compare_pair(run_a, run_b, metric)
     else:
         raise UsageError(
             "one RUN alone" if published is None else "--published with RUN_B or --metric",
@@ -210,13 +210,13 @@ def compare(
         print(out)
 
 
-def _compare_pair(run_a: Path, run_b: Path, metric: str) -> tuple[Facts, RenderableType]:
+def _compare_pair(run_a: Path, run_b: Path, metric: str | None) -> tuple[Facts, RenderableType]:
     from kot_platypus.report.comparison_table import comparison_table
     from kot_platypus.results.comparison import compare_evaluations
-    from kot_platypus.run import find_evaluation
+    from kot_platypus.results.schema import dump_part
 
-    facts = compare_evaluations(find_evaluation(run_a), find_evaluation(run_b), metric)
-    return facts, comparison_table(facts)
+    pair = compare_evaluations(run_a, run_b, metric)
+    return dump_part(pair), comparison_table(pair)
 
 
 def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableType]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kot_platypus.artifacts import (
-    Stage,
     describe_machine,
     hash_value,
     write_jsonl,
@@ -28,7 +28,6 @@ from kot_platypus.evaluate.protocols import (
 from kot_platypus.evaluate.store import QuestionScores, ScoreStore
 from kot_platypus.evaluate.tasks import TaskData
 from kot_platypus.processes import (
-    ask_main,
     is_main_process,
     share_all,
 )
@@ -37,6 +36,7 @@ from kot_platypus.recipe import EvaluateSection
 from kot_platypus.records import Request, Sample, ScoringQuestion
 from kot_platypus.results.metrics import count_ties, summarise_samples
 from kot_platypus.results.schema import ChoiceResults, ChoiceScore, Ties, write_part
+from kot_platypus.stages import Stage, open_stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,30 +70,22 @@ def evaluate_choices(
     tasks = [load_data(protocol, name, section.kobest_dir) for name in names]
     dtype = model.resolved_dtype
     about = _describe(protocol, tasks, model)
-    stage = _open_stage(out, section, about, dtype=dtype, seed=seed)
-    if ask_main(stage.begin):
-        return
-    runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
-    store = ScoreStore(model.key)
-    # Of a protocol without BOS it is known what the model makes of that.
-    reads_bos = protocol.special_tokens is False
-    score_runs(
-        runs,
-        protocol,
-        model,
-        store,
-        max_batch_tokens=section.max_batch_tokens,
-        measures_bos=reads_bos,
-    )
-    if is_main_process():
-        samples = make_samples(runs, store.known)
-        write_jsonl(out / "samples.jsonl", samples)
-        computed = {"dtype": dtype, "device": model.resolved_device, "limit": section.limit}
-        noticed = _notice(protocol, runs, store)
-        facts = {**about, **computed, **noticed, "versions": describe_machine()}
-        results = ChoiceResults(**facts, results=summarise_runs(samples, seed=seed))
-        write_part(out / "results.json", results)
-        stage.finish()
+    with _open_stage(out, section, about, dtype=dtype, seed=seed) as stage:
+        if stage.is_done:
+            return
+        runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
+        store, budget = ScoreStore(model.key), section.max_batch_tokens
+        # Of a protocol without BOS it is known what the model makes of that.
+        bos = protocol.special_tokens is False
+        score_runs(runs, protocol, model, store, max_batch_tokens=budget, measures_bos=bos)
+        if is_main_process():
+            samples = make_samples(runs, store.known)
+            write_jsonl(out / "samples.jsonl", samples)
+            computed = {"dtype": dtype, "device": model.resolved_device, "limit": section.limit}
+            noticed = _notice(protocol, runs, store)
+            facts = {**about, **computed, **noticed, "versions": describe_machine()}
+            results = ChoiceResults(**facts, results=summarise_runs(samples, seed=seed))
+            write_part(out / "results.json", results)
 
 
 def _describe(
@@ -143,7 +135,7 @@ def notice_ties(scores: Sequence[QuestionScores]) -> Ties:
 
 def _open_stage(
     out: Path, section: EvaluateSection, about: Mapping[str, Any], **settings: Any
-) -> Stage:
+) -> AbstractContextManager[Stage]:
     # Where the data lay, and how much went into a pass, is not part of what the scores are.
     asked = {
         "protocol": about["protocol"]["name"],
@@ -155,7 +147,7 @@ def _open_stage(
     inputs = {"model": about["model"]}
     for task, data_hash in about["data"].items():
         inputs |= {f"{task} data": data_hash, f"{task} prompt": about["protocol"]["tasks"][task]}
-    return Stage(out, "choices", config={**asked, **settings}, inputs=inputs)
+    return open_stage(out, "choices", config={**asked, **settings}, inputs=inputs)
 
 
 def iter_requests(

@@ -6,21 +6,22 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kot_platypus.artifacts import MANIFEST, Stage, describe_machine, write_json, write_text
+from kot_platypus.artifacts import MANIFEST, describe_machine, write_json, write_text
 from kot_platypus.errors import DataError, ModelError, require_extra
 from kot_platypus.evaluate.keys import FORMAT
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.store import RequestStore
 from kot_platypus.evaluate.task_files import hash_task_files
-from kot_platypus.processes import ask_main, is_main_process, share_all
+from kot_platypus.processes import is_main_process, share_all
 from kot_platypus.progress import show_status
+from kot_platypus.stages import Stage, open_stage
 
 if TYPE_CHECKING:
     from lm_eval.api.group import Group
@@ -76,42 +77,42 @@ def run_lm_eval(
     if not (out / MANIFEST).is_file():  # what is misspelt is said before torch is loaded
         manager = open_catalogue(selection.include_path)
         find_tasks(manager, selection.tasks)
-    stage = _open_stage(out, selection, model)
-    if ask_main(lambda: stage.is_done):
-        return
-    manager = manager or open_catalogue(selection.include_path)
-    tasks = load_tasks(manager, selection.tasks, selection.num_fewshot)
-    ask_main(stage.begin)
+    with _open_stage(out, selection, model) as stage:
+        if stage.is_done:
+            return
+        manager = manager or open_catalogue(selection.include_path)
+        tasks = load_tasks(manager, selection.tasks, selection.num_fewshot)
 
-    from kot_platypus.evaluate.lm_eval_model import KotLM  # loads torch
+        from kot_platypus.evaluate.lm_eval_model import KotLM  # loads torch
 
-    share_all(None)  # several processes meet before each takes its GPU
-    lm = KotLM(
-        model.model,
-        model.tokenizer,
-        max_batch_tokens=max_batch_tokens,
-        batch_size=model.max_rows,
-        store=RequestStore(model.key),
-    )
-    results = _run_tasks(lm, manager, tasks, selection)
-    if results is not None and is_main_process():
-        facts = {
-            "model": model.identity,
-            "name": model.name,
-            "dtype": model.resolved_dtype,
-            "versions": describe_machine(),
-        }
-        write_results(out, {**results, "kot": facts})
-        stage.finish()
+        share_all(None)  # several processes meet before each takes its GPU
+        lm = KotLM(
+            model.model,
+            model.tokenizer,
+            max_batch_tokens=max_batch_tokens,
+            batch_size=model.max_rows,
+            store=RequestStore(model.key),
+        )
+        results = _run_tasks(lm, manager, tasks, selection)
+        if results is not None and is_main_process():
+            facts = {
+                "model": model.identity,
+                "name": model.name,
+                "dtype": model.resolved_dtype,
+                "versions": describe_machine(),
+            }
+            write_results(out, {**results, "kot": facts})
 
 
-def _open_stage(out: Path, selection: Selection, model: TransformersModel) -> Stage:
+def _open_stage(
+    out: Path, selection: Selection, model: TransformersModel
+) -> AbstractContextManager[Stage]:
     asked = asdict(selection)
     folder = asked.pop("include_path")
     versions = {"lm_eval": version("lm_eval"), "format": FORMAT}
     config = {**asked, "dtype": model.resolved_dtype, **versions}
     inputs = {"model": model.identity, **hash_task_files(folder, selection.tasks)}
-    return Stage(out, "lm-eval", config=config, inputs=inputs)
+    return open_stage(out, "lm-eval", config=config, inputs=inputs)
 
 
 def _require_files(selection: Selection) -> None:

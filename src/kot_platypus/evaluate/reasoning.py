@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from kot_platypus.artifacts import (
-    Stage,
     describe_machine,
     hash_value,
     write_json,
@@ -48,11 +47,12 @@ from kot_platypus.evaluate.prompting import (
 )
 from kot_platypus.evaluate.protocols import Encoding
 from kot_platypus.evaluate.store import ScoreStore
-from kot_platypus.processes import ask_main, is_main_process, share_all
+from kot_platypus.processes import is_main_process, share_all
 from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
 from kot_platypus.records import Example, Judgement, Outcome, Reply, Request, ScoringQuestion
 from kot_platypus.results.schema import dump_part
+from kot_platypus.stages import open_stage
 
 
 @dataclass(frozen=True)
@@ -130,21 +130,20 @@ def evaluate_reasoning(
         )
     shots = hash_value([shot.model_dump() for shot in how.shots])
     inputs = {"model": model.identity, "questions": about["questions"], "shots": shots}
-    stage = Stage(out, "reasoning", config=config, inputs=inputs)
-    if ask_main(stage.begin):
-        return
-    examined = _examine(model, questions, how)
-    if not is_main_process():
-        return
-    attempts, outcomes, ties = examined
-    write_jsonl(out / "answers.jsonl", attempts)
-    write_jsonl(out / "samples.jsonl", outcomes)
-    write_text(out / "changes.md", write_changes(outcomes, attempts))
-    facts = {"name": model.name, **about, **config, "versions": describe_machine()}
-    scores = summarise_outcomes(outcomes, attempts, seed=how.seed)
-    results = {task: dump_part(score) for task, score in scores.items()}
-    write_json(out / "results.json", {**facts, **ties, "results": results})
-    stage.finish()
+    with open_stage(out, "reasoning", config=config, inputs=inputs) as stage:
+        if stage.is_done:
+            return
+        examined = _examine(model, questions, how)
+        if not is_main_process():
+            return
+        attempts, outcomes, ties = examined
+        write_jsonl(out / "answers.jsonl", attempts)
+        write_jsonl(out / "samples.jsonl", outcomes)
+        write_text(out / "changes.md", write_changes(outcomes, attempts))
+        facts = {"name": model.name, **about, **config, "versions": describe_machine()}
+        scores = summarise_outcomes(outcomes, attempts, seed=how.seed)
+        results = {task: dump_part(score) for task, score in scores.items()}
+        write_json(out / "results.json", {**facts, **ties, "results": results})
 
 
 def check_reasoning(how: Reasoning) -> None:

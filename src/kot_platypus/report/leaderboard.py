@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kot_platypus.errors import UsageError
-from kot_platypus.records import PastScore, SkippedFile
+from kot_platypus.results.schema import ScoreRow, SkippedFile
 from kot_platypus.results.wording import format_count, name_task
 
 MAIN_METRICS = ("macro_f1", "f1", "acc", "exact_match")
@@ -46,10 +46,10 @@ class BlockKey(NamedTuple):
 class Line:
     """One model in a block: number of shots -> its score."""
 
-    scores: dict[int | None, PastScore]
+    scores: dict[int | None, ScoreRow]
 
     @property
-    def first(self) -> PastScore:
+    def first(self) -> ScoreRow:
         """Any of its scores, for what they share."""
         return next(iter(self.scores.values()))
 
@@ -116,13 +116,13 @@ def name_shots(shots: int | None) -> str:
 
 
 def select_scores(
-    scores: Sequence[PastScore],
+    scores: Sequence[ScoreRow],
     *,
     protocol: str | None = None,
     task: str | None = None,
     num_fewshot: Sequence[int] | None = None,
     metric: str | None = None,
-) -> list[PastScore]:
+) -> list[ScoreRow]:
     """The scores of a protocol (its name, how that begins, or its fingerprint), task, ...
 
     Raises UsageError naming what there is when nothing is left.
@@ -148,10 +148,10 @@ def select_scores(
 def _keep(
     option: str,
     wanted: str,
-    scores: list[PastScore],
-    matches: Callable[[PastScore, str], bool],
-    name: Callable[[PastScore], str],
-) -> list[PastScore]:
+    scores: list[ScoreRow],
+    matches: Callable[[ScoreRow, str], bool],
+    name: Callable[[ScoreRow], str],
+) -> list[ScoreRow]:
     kept = [score for score in scores if matches(score, wanted)]
     if scores and not kept:
         raise UsageError(
@@ -162,18 +162,18 @@ def _keep(
     return kept
 
 
-def _matches_protocol(score: PastScore, wanted: str) -> bool:
+def _matches_protocol(score: ScoreRow, wanted: str) -> bool:
     is_name = score.protocol == wanted or score.protocol.startswith(f"{wanted} ")
     return is_name or (len(wanted) >= 6 and score.fingerprint.startswith(wanted))
 
 
-def make_blocks(scores: Iterable[PastScore], sort: str | None = None) -> list[Block]:
+def make_blocks(scores: Iterable[ScoreRow], sort: str | None = None) -> list[Block]:
     """The blocks by protocol, task and metric, their lines sorted by a column.
 
     ``sort`` is model, date, file, or a number of shots (``5`` or ``5-shot``); left out, the fewest
     shots of each block. Raises UsageError for another.
     """
-    found: dict[BlockKey, list[PastScore]] = {}
+    found: dict[BlockKey, list[ScoreRow]] = {}
     for score in scores:
         key = BlockKey(
             score.protocol, score.fingerprint, score.task, score.metric, score.data, score.n
@@ -200,7 +200,7 @@ def _choose_main(metrics: Sequence[str]) -> str:
     return next((name for name in MAIN_METRICS if name in metrics), metrics[0])
 
 
-def _make_lines(scores: Iterable[PastScore]) -> list[Line]:
+def _make_lines(scores: Iterable[ScoreRow]) -> list[Line]:
     """One line a model; a figure that it has twice starts another."""
     lines: dict[tuple[str, int], Line] = {}
     for score in scores:
@@ -236,7 +236,7 @@ def _sort_block(block: Block, sort: str | None) -> Block:
     return Block(block.key, tuple(sorted(block.lines, key=rank)), block.is_main)
 
 
-def sign_score(score: PastScore) -> float:
+def sign_score(score: ScoreRow) -> float:
     """A value that is larger where the figure is better."""
     return score.value if score.higher_is_better else -score.value
 
@@ -280,7 +280,7 @@ def _show_block(block: Block) -> Table:
     return table
 
 
-def _show_score(score: PastScore | None) -> Text:
+def _show_score(score: ScoreRow | None) -> Text:
     if score is None:
         return Text("\N{EN DASH}")
     lines = [format_value(score.value), format_bounds(score), describe_cut(score)]
@@ -292,7 +292,7 @@ def format_value(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.4g}"
 
 
-def format_bounds(score: PastScore) -> str:
+def format_bounds(score: ScoreRow) -> str:
     """A score's 95 % interval, marked where it is only estimated; empty where there is none."""
     if score.ci95 is None:
         return ""
@@ -301,7 +301,7 @@ def format_bounds(score: PastScore) -> str:
     return f"{mark}{low} to {high}" if low.startswith("-") else f"{mark}{low}\N{EN DASH}{high}"
 
 
-def describe_cut(score: PastScore) -> str:
+def describe_cut(score: ScoreRow) -> str:
     """How many shots fit, where some were cut off."""
     if score.num_fewshot is None or score.effective_shots is None:
         return ""
@@ -312,9 +312,9 @@ def describe_cut(score: PastScore) -> str:
 # --- flat rows ---------------------------------------------------------------------------------
 
 
-def write_csv(scores: Iterable[PastScore]) -> str:
+def write_csv(scores: Iterable[ScoreRow]) -> str:
     """A line a score. A text that a spreadsheet would take for a formula gets an apostrophe."""
-    names = [name for name in PastScore.model_fields if name != "ci95"]
+    names = [name for name in ScoreRow.model_fields if name != "ci95"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*names, "ci95_low", "ci95_high"])

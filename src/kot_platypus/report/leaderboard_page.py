@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from kot_platypus.records import SkippedFile
 from kot_platypus.report import leaderboard
 from kot_platypus.report.leaderboard import Block, name_shots, sort_shots
+from kot_platypus.results.schema import SkippedFile
 
 
 def render_leaderboard(title: str, blocks: Sequence[Block], skipped: Sequence[SkippedFile]) -> str:

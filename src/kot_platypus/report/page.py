@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,6 +29,9 @@ from kot_platypus.report.runs import (
 from kot_platypus.results import wording
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import BASE, TUNED
+
+_KOREAN = re.compile(r"(\S*[가-힣]\S*(?:\s+[^\sA-Za-z]+)*)")
+"""A word with Hangul, and those after it without Latin letters."""
 
 
 def render_page(runs: Sequence[Run], published: Sequence[str] = ()) -> str:
@@ -86,9 +90,10 @@ def new_environment() -> Environment:
 
 
 def mark_korean(text: object) -> Markup:
-    """Text that says of itself that it is Korean where it has Hangul, for fonts and readers."""
-    has_hangul = any("\uac00" <= letter <= "\ud7a3" for letter in str(text))
-    return Markup('<span lang="ko">{}</span>' if has_hangul else "{}").format(text)
+    """Text whose Korean words say of themselves that they are Korean, for fonts and readers."""
+    parts = _KOREAN.split(str(text))  # every second one is Korean
+    marked = [Markup('<span lang="ko">{}</span>' if n % 2 else "{}") for n in range(len(parts))]
+    return Markup("").join(form.format(part) for form, part in zip(marked, parts, strict=True))
 
 
 def describe_recipe(recipe: Recipe) -> tuple[str, str]:

@@ -14,10 +14,11 @@ from rich.text import Text
 
 from kot_platypus.errors import DataError
 from kot_platypus.records import BosReading
-from kot_platypus.report.comparison_table import METRIC_NAMES, Key, list_keys
+from kot_platypus.report.comparison_table import list_keys
+from kot_platypus.results.comparison import Key
 from kot_platypus.results.published import NUM_QUESTIONS, Figure, load_figures, select_models
 from kot_platypus.results.schema import ChoiceScore, Estimate, Part, read_part
-from kot_platypus.results.wording import format_count, format_score, name_task
+from kot_platypus.results.wording import METRIC_NAMES, format_count, format_score, name_task
 
 Line = tuple[Text, dict[int, Text]]
 """A label, and a cell for each number of shots."""
