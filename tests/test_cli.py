@@ -193,6 +193,7 @@ def test_compare_with_published_figures(tmp_path):
     assert "0.7517" in result.stdout
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_chat_takes_a_run_or_its_merged_model(shared, tmp_path, monkeypatch, dtype):
     monkeypatch.setenv("KOT_DTYPE", dtype)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 COMMANDS = """
 eval --model ./none --out o
 eval --model MODEL --adapter none --out o --kobest-dir mini
@@ -74,6 +76,7 @@ for command in sys.stdin.read().split("\\n"):
 """
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_loaded_to_say_what_is_misspelt(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"source": "a", "target": "b"}\n')
     (tmp_path / "lost.yaml").write_text(LOST)

@@ -112,6 +112,7 @@ def test_samples_are_in_order(finished):
     assert len(set(keys)) == 40
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ["tiny-llama-ko", "tiny-polyglot-ko"])
 def test_bfloat16_is_float32_but_for_rounding(name, shared, tmp_path, own_cache):
     """Whatever ``auto`` would pick on this machine."""
@@ -128,6 +129,7 @@ def test_bfloat16_is_float32_but_for_rounding(name, shared, tmp_path, own_cache)
 # --- nothing is lost, nothing is scored twice --------------------------------------------------
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("keep", [0, 1, 350, 1111, 4000])
 def test_a_killed_run_ends_with_the_same_bytes(
     keep, finished, tiny, tmp_path, monkeypatch, own_cache
@@ -262,6 +264,7 @@ def test_two_processes_write_the_samples_of_one(finished, tiny, tmp_path):
 # --- the rest ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_finished_run_loads_nothing(finished, tiny):
     program = (
         "import sys; from pathlib import Path; from kot_platypus.evaluate import choices;"

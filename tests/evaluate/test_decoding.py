@@ -65,6 +65,7 @@ def plain(model: Any) -> list[list[int]]:
     return write_plainly(model, make_prompts(), [])
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("max_rows", [1, 3, 5, 32])
 def test_texts_of_a_batch_are_those_written_alone(model, plain, max_rows):
     assert write(Decoder(model, [], max_rows=max_rows), make_prompts()) == plain
@@ -83,6 +84,7 @@ def test_rows_that_fall_free_are_given_to_the_next(model, plain):
     assert len(set(map(len, expected))) > 1
 
 
+@pytest.mark.one_in(2)
 def test_long_texts_outlive_the_buffers_columns(model):
     """More steps than spare columns: the rows are moved to the left, several times."""
     prompts = make_prompts(count=5)
@@ -135,6 +137,7 @@ def test_sliding_windows_and_grouped_heads_change_nothing():
     assert write(Decoder(model, [], max_rows=4), prompts) == expected
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("family", "window"),
     [
@@ -164,6 +167,7 @@ def test_a_stray_window_is_none_here_either():
                 assert token == model(torch.tensor([ids + written[:t]])).logits[0, -1].argmax()
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("family", ["gemma3_text", "gpt_neox", "qwen3_moe"])
 def test_texts_in_half_precision_are_the_likeliest_but_for_rounding(family, dtype):
@@ -189,6 +193,7 @@ def draw(decoder: Decoder, prompts: list[list[int]], seeds: list[int], temperatu
     return [done[i] for i in range(len(prompts))]
 
 
+@pytest.mark.one_in(2)
 def test_company_changes_no_draw(model):
     prompts, seeds = make_prompts(), list(range(13))
     together = draw(Decoder(model, [], max_rows=32), prompts, seeds)
@@ -202,6 +207,7 @@ def test_seeds_of_one_prompt_draw_different_texts(model):
     assert len({tuple(text) for text in texts}) == 6
 
 
+@pytest.mark.one_in(2)
 def test_draws_have_the_models_probabilities(model):
     """Of 4,000 first tokens, each likely one comes as often as it should: within 5 deviations."""
     ids, temperature = make_prompts()[4], 0.7

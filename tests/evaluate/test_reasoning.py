@@ -60,6 +60,7 @@ def read_all(folder: Path) -> dict[str, bytes]:
 # --- the stage ---------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(3)
 @in_both_dtypes
 @pytest.mark.parametrize("how", [GREEDY, DRAWN], ids=["greedy", "samples"])
 def test_killed_run_ends_with_the_same_bytes(how, model, questions, tmp_path, monkeypatch):
@@ -88,6 +89,7 @@ def test_killed_run_ends_with_the_same_bytes(how, model, questions, tmp_path, mo
     assert len(asked) == len(set(asked)) == 12 * how.num_samples + 4  # and 4 open answers at once
 
 
+@pytest.mark.one_in(2)
 @in_both_dtypes
 def test_place_in_the_batch_changes_nothing(model, questions, tmp_path, monkeypatch):
     evaluate_reasoning(tmp_path / "a", model, questions, DRAWN)
