@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ MODULES = {
     for path in sorted(SOURCE.rglob("*.py"))
 }
 STAGES = ("data", "train", "evaluate", "report", "publication", "app")
-WHO_KNOWS_ALL_STAGES = ("run.py", "cli/")
+WHO_KNOWS_ALL_STAGES = ("run.py", "cli/", "benchmarks.py")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
@@ -49,6 +50,25 @@ def test_no_stage_imports_another_and_only_run_and_cli_know_them():
     assert {name for name, stages in known.items() if stages} <= {
         name for name in MODULES if name.startswith(WHO_KNOWS_ALL_STAGES)
     }
+
+
+def name_module(path: str) -> str:
+    """``data/checks/__init__.py`` to ``kot_platypus.data.checks``."""
+    parts = ("kot_platypus", *Path(path).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def test_no_module_imports_itself_by_a_detour():
+    modules = {name_module(path): path for path in MODULES}
+    graph = {
+        name: {
+            imported if imported in modules else imported.rpartition(".")[0]
+            for imported in iter_imports(path)
+        }
+        for name, path in modules.items()
+    }
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, with the circle
+    assert set(modules) <= set(order)
 
 
 def test_report_names_no_torch():

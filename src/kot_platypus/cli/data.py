@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
+from kot_platypus.benchmarks import KOBEST, load_benchmarks
 from kot_platypus.cli.app import app
 from kot_platypus.cli.options import (
     KobestDir,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from kot_platypus.data.duplicates import Kind
 
-KOBEST = "kobest"
 EngineName = Annotated[
     str, typer.Option("--engine", help="local, or ray (extra ray; a cluster at $RAY_ADDRESS).")
 ]
@@ -218,32 +218,9 @@ def contamination(
 
     require_file(file, "FILE")
     with hold_folder(out):
-        benchmarks = load_benchmarks(against or [KOBEST], kobest_dir, columns)
+        names = [name.strip() for name in columns.split(",") if name.strip()]
+        benchmarks = load_benchmarks(against or [KOBEST], kobest_dir, names)
         with open_engine(engine) as workers:
             verdict = check_contamination(file, out, benchmarks, engine=workers)
     print(describe_verdict(file.name, verdict))
     print(*(out / name for name in ("report.md", "leaks.jsonl", "clean.jsonl")), sep="\n")
-
-
-def load_benchmarks(
-    against: Sequence[str], kobest_dir: str | None, columns: str = ""
-) -> dict[str, list[str]]:
-    """The texts of every item, by benchmark: ``kobest``, or a file."""
-    from kot_platypus.data.contamination import join_cells
-    from kot_platypus.data.leaks import load_benchmark
-    from kot_platypus.evaluate.tasks import load_texts
-
-    if kobest_dir is not None and KOBEST not in against:
-        raise UsageError(
-            "--kobest-dir without KoBEST", expected="--against kobest", hint="Leave one out."
-        )
-    benchmarks = {}
-    for name in against:
-        if name == KOBEST:
-            for part, items in load_texts(kobest_dir).items():
-                benchmarks[part] = [join_cells(cells) for cells in items]
-        else:
-            require_file(Path(name), "--against")
-            names = [column.strip() for column in columns.split(",") if column.strip()]
-            benchmarks[Path(name).name] = load_benchmark(Path(name), names)
-    return benchmarks

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from kot_platypus.cli.data import load_benchmarks
+from kot_platypus.benchmarks import load_benchmarks
 from kot_platypus.cli.options import print_screen
 from kot_platypus.data.engines import open_engine
 from kot_platypus.data.pipeline.build import build_dataset, estimate_dataset
