@@ -104,6 +104,11 @@ class Sample(Record):
     pred_norm: int
     effective_shots: int
 
+    @property
+    def correct(self) -> bool:
+        """Whether the choice with the highest score is the right one."""
+        return self.pred == self.gold
+
 
 class Answer(Record):
     """One generated answer: a line of ``answers.jsonl``. ``answer`` is None when unparsed."""

@@ -216,7 +216,7 @@ def test_limits_follow_from_the_files(results: RunResults) -> None:
     card = render_card(results)
     assert "one seed (42)" in card
     assert "at most the first 100 questions" in card
-    assert "BoolQ 5-shot keeps 4.3" in card
+    assert "| shots that did not fit, BoolQ 5-shot, mean | 0.7 | 5 |" in card
     assert "cannot be compared with scores on KoBEST" in card
     assert "base 106 of 400" in card
     plain = change_recipe(results, evaluate__limit=None, evaluate__kobest_dir=None)

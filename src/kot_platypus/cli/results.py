@@ -46,7 +46,7 @@ def report(
         raise UsageError(
             f"{len(runs)} runs and no --out",
             expected="the file of their common page",
-            hint=f"Type: kot report {' '.join(map(str, runs))} --out both.html",
+            hint=f"Run: kot report {' '.join(map(str, runs))} --out both.html",
         )
     print(out or runs[0] / "report.html")
 

@@ -1,7 +1,7 @@
 """What must not leave this machine: keys, addresses, and the names of its user, host and folders.
 
 A search by pattern finds what looks like a secret; one that is encoded (base64, encrypted) or a
-password nobody put into the environment it cannot know. A finding names file, line and kind, and
+password outside the environment it cannot know. A finding names file, line and kind, and
 never holds what was found.
 """
 
@@ -221,7 +221,7 @@ def _read_header(path: Path) -> str:
         raise DataError(
             f"{path} is no safetensors file ({error})",
             expected="weights in that format",
-            hint="Type the kot command that writes it again.",
+            hint="Write it again with the kot command that made it.",
         ) from error
 
 
@@ -241,7 +241,7 @@ def _iter_parquet(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(
             f"{path} is no Parquet file ({type(error).__name__})",
             expected="rows in that format",
-            hint="Type the kot command that writes it again.",
+            hint="Write it again with the kot command that made it.",
         ) from error
 
 

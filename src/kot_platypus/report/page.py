@@ -28,7 +28,7 @@ from kot_platypus.report.runs import (
 )
 from kot_platypus.results import wording
 from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import BASE, TUNED
+from kot_platypus.results.schema import ALL, BASE, TUNED
 
 _KOREAN = re.compile(r"(\S*[가-힣]\S*(?:\s+[^\sA-Za-z]+)*)")
 """A word with Hangul, and those after it without Latin letters."""
@@ -61,8 +61,8 @@ def render_tab(results: RunResults, name_model: Callable[[str], str]) -> str:
     return new_environment().get_template("tab.html.jinja").render(
         benchmark=sentences.name_benchmark(results.recipe),
         figures=draw_figures(runs, KOREAN),
-        problems=[row for row in tables.tabulate_problems(runs) if row.family == "All"],
-        differences=tables.tabulate_differences(runs),
+        problems=[row for row in tables.list_problems(runs) if row[0] == ALL],
+        differences=tables.list_differences(runs),
         scores=tables.tabulate_scores(runs),
     )  # fmt: skip
 
@@ -81,11 +81,17 @@ def new_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["score"] = wording.format_score
-    environment.filters["interval"] = wording.format_interval
-    environment.filters["task"] = wording.name_task
-    environment.filters["number"] = wording.format_count
-    environment.filters["ko"] = mark_korean
+    environment.filters |= {
+        "count": wording.format_count,
+        "difference": wording.format_score_difference,
+        "interval": wording.format_interval,
+        "ko": mark_korean,
+        "p": wording.format_p,
+        "percent": wording.format_percent,
+        "points": wording.format_points,
+        "score": wording.format_score,
+        "task": wording.name_task,
+    }
     return environment
 
 
@@ -143,14 +149,14 @@ def _collect_results(runs: Sequence[Run]) -> dict[str, Any]:
         "headline": sentences.write_headline(runs[0].results)
         if is_alone
         else write_headline(runs, between),
-        "problems": tables.tabulate_problems(runs),
+        "problems": tables.list_problems(runs),
         "same_problems": is_alone or share_problems(runs),
-        "differences": tables.tabulate_differences(runs, between),
+        "differences": tables.list_differences(runs, between),
         "num_between": len(between),
         "scores": tables.tabulate_scores(runs),
-        "metrics": tables.tabulate_metrics(runs),
+        "metrics": tables.list_scores(runs),
         "metric_names": tables.METRICS,
-        "pairs": tables.tabulate_pairs(runs),
+        "pairs": tables.list_pairs(runs),
         "protocol": parts[0].protocol if is_alone and parts else None,
     }
 
