@@ -200,7 +200,7 @@ def compare(
         raise UsageError(
             "one RUN alone" if published is None else "--published with RUN_B or --metric",
             expected="two runs, or one and --published (whose figures have their own metric)",
-            hint="Type: kot compare RUN_A RUN_B, or: kot compare RUN --published all",
+            hint="Run: kot compare RUN_A RUN_B, or: kot compare RUN --published all",
         )
     print_screen(screen)
     if out:
@@ -223,8 +223,8 @@ def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableTy
     from kot_platypus.report.published_table import gather_published, published_table
     from kot_platypus.run import find_evaluation
 
-    facts = gather_published(find_evaluation(run), models)
-    return facts, published_table(facts)
+    beside = gather_published(find_evaluation(run), models)
+    return beside.model_dump(mode="json"), published_table(beside)
 
 
 def parse_counts(option: str, text: str) -> tuple[int, ...]:
