@@ -7,7 +7,7 @@ waited for, under a key of all that decides it, so a kill costs what was under w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from kot_platypus.evaluate.keys import make_text_key
 from kot_platypus.evaluate.store import ScoredBatch, Store
@@ -17,6 +17,8 @@ from kot_platypus.records import Message, Record
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from kot_platypus.evaluate.model_under_test import ModelUnderTest
 
 
 class Prompt(Record):
@@ -52,19 +54,6 @@ class Generated(Record):
     num_tokens: int
 
 
-class Generates(Protocol):
-    """What is asked for texts: a ``ModelUnderTest``."""
-
-    @property
-    def key(self) -> str:
-        """A hash of all that decides its texts."""
-
-    def generate(
-        self, prompts: Sequence[Prompt], settings: Settings
-    ) -> Iterator[tuple[int, Generated]]:
-        """Yield each prompt's place and its text, in the order in which they are done."""
-
-
 class TextStore(Store[Generated]):
     """What one model wrote, keyed by ``keys.make_text_key``."""
 
@@ -96,7 +85,7 @@ def cut_answer(text: str, stop_line: str) -> str | None:
 
 
 def generate_texts(
-    model: Generates,
+    model: ModelUnderTest,
     prompts: Sequence[Prompt],
     settings: Settings,
     *,

@@ -77,3 +77,9 @@ def test_every_executor_makes_the_same_data_set(builder: Builder, tmp_path: Path
         load = lambda: {"picnics": [BENCHMARK]}  # noqa: E731
         build_dataset(out, recipe, builder.account(), workers, load)
     assert list_files(out) == expected
+
+
+@pytest.mark.parametrize("verb", ["build", "duplicates", "contamination"])
+def test_former_option_of_executors_answers_with_the_new_one(verb: str):
+    result = CliRunner().invoke(app, ["data", verb, "x.jsonl", "--out", "o", "--engine", "ray"])
+    assert f"data {verb} has no --engine any more; use --executor." in result.output

@@ -22,7 +22,7 @@ from kot_platypus.data.leaks import check_contamination
 from kot_platypus.data.pipeline.card import STEPS
 from kot_platypus.data.pipeline.checking import check_rows
 from kot_platypus.data.pipeline.drafts import iter_drafts
-from kot_platypus.data.pipeline.publishing import publish
+from kot_platypus.data.pipeline.exporting import write_dataset
 from kot_platypus.data.pipeline.reviewing import review_rows
 from kot_platypus.data.pipeline.sources import draw_rows
 from kot_platypus.data.pipeline.translating import (
@@ -78,7 +78,7 @@ def build_dataset(
     reviewed = _review(out, rows, recipe)
     clean, parts = _clean(out, reviewed, recipe, load_benchmarks, executor)
     facts = _gather_facts(out, counts, first, rows, parts)
-    publish(out / "dataset", recipe, clean, parts, facts)
+    write_dataset(out / "dataset", recipe, clean, parts, facts)
     return dict(facts["counts"])
 
 
