@@ -107,6 +107,7 @@ def test_licence_and_base_model_are_stated_only_where_known(
     assert "/home/me" not in card
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("override", ["model.name=/models/tiny-llama-ko", "train.num_epochs=7"])
 def test_a_shipped_recipe_that_ran_otherwise_is_not_described_as_shipped(
     results: RunResults, override: str

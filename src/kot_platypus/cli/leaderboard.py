@@ -22,7 +22,7 @@ _SUFFIXES = (".html", ".json", ".csv")
 @app.command(
     epilog=example(
         "kot leaderboard runs",
-        "kot leaderboard history --protocol polyglot --sort 5-shot",
+        "kot leaderboard history --protocol polyglot --num-fewshot 5 --sort date",
         "kot leaderboard history --out history.html",
     )
 )
@@ -46,12 +46,14 @@ def leaderboard(
     sort: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN", help="model, date, file or N-shot, within what is comparable."
+            metavar="COLUMN", help="value, model, date or file, within what is comparable."
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write a page (.html) or rows (.json, .csv)."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Write a page (.html) or rows (.json, .csv)."
+        ),
     ] = None,
 ) -> None:
     """Show all results below a folder: of kot, lm-eval and ko-lm-evaluation-harness."""

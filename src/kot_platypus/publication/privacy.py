@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import yaml
 
-from kot_platypus.errors import DataError, require_extra
+from kot_platypus.errors import DataError
 from kot_platypus.publication.plan import Content, Upload, read_upload
 
 ALLOWABLE = ("email", "path", "user", "host")
@@ -227,7 +227,8 @@ def _read_header(path: Path) -> str:
 
 def _iter_parquet(path: Path) -> Iterator[tuple[int, str]]:
     """Line 1 is the file's own metadata; then a line a row."""
-    parquet = require_extra("pyarrow.parquet", "data", "reading Parquet files")
+    from pyarrow import parquet
+
     try:
         file = parquet.ParquetFile(path)
         metadata = file.schema_arrow.metadata or {}

@@ -15,7 +15,6 @@ from kot_platypus.data.pipeline.card import render_card
 from kot_platypus.data.pipeline.reviewing import DROPPED, Columns, Dropped
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.dataset_recipe import DatasetRecipe
-from kot_platypus.errors import require_extra
 from kot_platypus.formats import iter_values
 from kot_platypus.stages import open_stage
 from kot_platypus.verdicts import Verdict, read_verdict, write_verdict
@@ -106,8 +105,9 @@ def _iter_contaminated(parts: Mapping[str, Path]) -> Iterator[Dropped]:
 
 def write_parquet(rows: Path, path: Path, columns: Columns) -> None:
     """Write a file of rows as Parquet, atomically and in bounded memory."""
-    pa = require_extra("pyarrow", "data", "writing Parquet files")
-    parquet = require_extra("pyarrow.parquet", "data", "writing Parquet files")
+    import pyarrow as pa
+    from pyarrow import parquet
+
     text, texts = pa.string(), pa.list_(pa.string())
     schema = pa.schema(
         [
