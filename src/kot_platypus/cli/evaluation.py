@@ -241,7 +241,7 @@ def compare(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE.json", help="Write the figures as JSON too."),
+        typer.Option("--out", "-o", metavar="FILE.json", help="Write the figures as JSON too."),
     ] = None,
 ) -> None:
     """Compare two models' scores, or one's with published figures."""

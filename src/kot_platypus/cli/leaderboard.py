@@ -51,7 +51,9 @@ def leaderboard(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write a page (.html) or rows (.json, .csv)."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Write a page (.html) or rows (.json, .csv)."
+        ),
     ] = None,
 ) -> None:
     """Show all results below a folder: of kot, lm-eval and ko-lm-evaluation-harness."""

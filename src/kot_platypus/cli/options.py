@@ -15,17 +15,19 @@ if TYPE_CHECKING:
 
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe value; repeatable."),
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a recipe value; repeatable."),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. runs/demo.")]
 ModelName = Annotated[
-    str, typer.Option("--model", help="gemma-3-270m, a local folder, or a Hub id.")
+    str, typer.Option("--model", "-m", help="gemma-3-270m, a local folder, or a Hub id.")
 ]
 ProtocolName = Annotated[
     str,
     typer.Option("--protocol", help="polyglot, polyglot-bos, ko-harness, lm-eval, or a YAML file."),
 ]
-Out = Annotated[Path, typer.Option("--out", help="Folder to write; an interrupted one goes on.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder to write; an interrupted one goes on.")
+]
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="A PEFT adapter.")]
 Dtype = Annotated[
     str,
@@ -35,7 +37,7 @@ Dtype = Annotated[
 ]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", min=1, help="Only the first N questions of each task."),
+    typer.Option("--limit", "-n", min=1, help="Only the first N questions of each task."),
 ]
 KobestDir = Annotated[
     str | None,

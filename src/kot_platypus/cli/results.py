@@ -28,7 +28,9 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where the page goes; several runs need it."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Where the page goes; several runs need it."
+        ),
     ] = None,
     published: Published = None,
 ) -> None:
