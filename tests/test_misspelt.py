@@ -17,10 +17,10 @@ eval --model MODEL --protocol none.yaml --out o
 eval --model MODEL --protocol lost.yaml --out o
 eval --model MODEL --kobest-dir mini --tasks none --out o
 eval --model MODEL --kobest-dir mini --out rows.jsonl
-eval --model MODEL --mode cot --problems none.jsonl --out o
-eval --model MODEL --mode cot --problems rows.jsonl --shots none.jsonl --out o
-eval --model MODEL --mode cot --problems rows.jsonl --adapter none --out o
-eval --model MODEL --mode cot --kobest-dir none --out o
+reason --model MODEL --problems none.jsonl --out o
+reason --model MODEL --problems rows.jsonl --shots none.jsonl --out o
+reason --model MODEL --problems rows.jsonl --adapter none --out o
+reason --model MODEL --kobest-dir none --out o
 lm-eval --model ./none --tasks choice --out o
 lm-eval --model MODEL --adapter none --tasks choice --out o
 lm-eval --model MODEL --include-path none --tasks choice --out o

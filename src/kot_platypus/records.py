@@ -124,7 +124,7 @@ class Answer(Record):
 
 
 class Reply(Record):
-    """One reply of a model that reasoned: a line of ``answers.jsonl`` of ``kot eval --mode cot``.
+    """One reply of a model that reasoned: a line of ``answers.jsonl`` of ``kot reason``.
 
     ``answer`` is what its answer line states, None when it has none; ``choice`` the choice which
     that is, None when it is none of them. ``logprobs`` (nats, in label order) are those of the

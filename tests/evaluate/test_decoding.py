@@ -13,7 +13,7 @@ from bench.self_checks import build_model
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.decoding import Decoder, LocalEngine
+from kot_platypus.evaluate.decoding import Decoder, TextGenerator
 from kot_platypus.evaluate.generation import Prompt, Settings
 from kot_platypus.evaluate.writing import Job
 
@@ -235,8 +235,8 @@ SETTINGS = Settings(max_new_tokens=30, stop_line="문장: ")
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def engine(request: pytest.FixtureRequest, load_tiny: Any) -> LocalEngine:
-    return LocalEngine(*load_tiny(request.param), max_rows=4)
+def engine(request: pytest.FixtureRequest, load_tiny: Any) -> TextGenerator:
+    return TextGenerator(*load_tiny(request.param), max_rows=4)
 
 
 def test_text_ends_after_a_whole_line_of_the_kind_that_stops(engine):
@@ -263,7 +263,7 @@ def test_text_ends_at_end_of_text_and_does_not_count_it(engine, monkeypatch):
     free = next(engine.generate([Prompt(text="이")], settings))[1]
     third = engine.tokenizer(free.text, add_special_tokens=False)["input_ids"][2]
     monkeypatch.setattr(engine.model.generation_config, "eos_token_id", third)
-    again = LocalEngine(engine.model, engine.tokenizer)
+    again = TextGenerator(engine.model, engine.tokenizer)
     text = next(again.generate([Prompt(text="이")], settings))[1]
     assert text.num_tokens == 2
     assert free.text.startswith(text.text)

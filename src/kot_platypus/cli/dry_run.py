@@ -103,7 +103,7 @@ def _find_lengths(
 ) -> tuple[Lengths, tuple[str, str]]:
     """The examples' lengths; where their number and where their lengths come from.
 
-    Encoded where rows and tokenizer are at hand; else as many as are published, of assumed length.
+    Encoded where rows and tokenizer are here; else as many as are published, of assumed length.
     """
     from kot_platypus.models import has_tokenizer
     from kot_platypus.train.estimate import Lengths
@@ -120,7 +120,7 @@ def _find_lengths(
 
 
 def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
-    """The rows at hand (none if one source is on the Hub), their number, and its origin."""
+    """The rows that are here (none if one source is on the Hub), their number, and its origin."""
     from kot_platypus.data.build import load_source, load_sources
     from kot_platypus.formats import read_rows
 
@@ -174,7 +174,7 @@ def _tabulate_work(
 ) -> Table:
     train = recipe.train
     share = estimate.trainable_parameters / estimate.parameters
-    mean, learnt = lengths.mean_tokens, lengths.mean_targets
+    mean, labels = lengths.mean_tokens, lengths.mean_targets
     table = _new_table()
     table.add_row("parameters", f"{estimate.parameters:,}", f"{recipe.model.name}: {origin}")
     table.add_row(
@@ -183,14 +183,14 @@ def _tabulate_work(
         f"{share:.2%}: {_describe_method(train)}",
     )
     table.add_row("examples", f"{len(lengths.tokens):,}", notes[0])
-    table.add_row("tokens per example", f"{mean:,.0f}", f"{learnt:,.0f} of them learnt; {notes[1]}")
+    table.add_row("tokens per example", f"{mean:,.0f}", f"{labels:,.0f} of them labels; {notes[1]}")
     table.add_row(
         "optimizer steps",
         f"{estimate.optimizer_steps:,}",
         f"num_epochs {train.num_epochs}, batch_size {train.batch_size}, "
         f"{min(train.warmup_steps, estimate.optimizer_steps)} of them warm-up",
     )
-    table.add_row("tokens", f"{estimate.tokens:,}", f"{estimate.trained_tokens:,} of them learnt")
+    table.add_row("tokens", f"{estimate.tokens:,}", f"{estimate.trained_tokens:,} of them labels")
     table.add_row(
         "packs (passes)",
         f"{estimate.passes:,}",

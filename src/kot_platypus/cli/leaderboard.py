@@ -22,7 +22,7 @@ _SUFFIXES = (".html", ".json", ".csv")
 @app.command(
     epilog=example(
         "kot leaderboard runs",
-        "kot leaderboard history --protocol polyglot --sort 5-shot",
+        "kot leaderboard history --protocol polyglot --num-fewshot 5 --sort date",
         "kot leaderboard history --out history.html",
     )
 )
@@ -46,7 +46,7 @@ def leaderboard(
     sort: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN", help="model, date, file or N-shot, within what is comparable."
+            metavar="COLUMN", help="value, model, date or file, within what is comparable."
         ),
     ] = None,
     out: Annotated[

@@ -1,8 +1,8 @@
 """Evaluation protocols: YAML files that say how a document becomes scored requests.
 
 A score means nothing without its protocol. Each is one file that says all there is to it: prompts,
-order, seeds, tokenisation. The shipped ones lie in ``prompts/protocols/``. A protocol of one's own
-takes no code; nor does a task of one's own, which is a prompt that says where its ``data`` lies.
+order, seeds, tokenisation. The shipped ones lie in ``prompts/protocols/``. Your own protocol
+takes no code; nor does your own task, which is a prompt that says where its ``data`` lies.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError, RecipeError, UsageError
+from kot_platypus.evaluate.keys import make_question_key
 from kot_platypus.evaluate.own_tasks import load_own_task
 from kot_platypus.evaluate.tasks import (
     COLUMNS,
@@ -127,7 +128,7 @@ class TaskPrompt(_Part):
                     raise DataError(
                         f"a document has {column} {value!r}",
                         expected=f"one of {', '.join(texts)}",
-                        hint="Mend that row of the data.",
+                        hint="Fix that row of the data.",
                     )
                 words[name] = texts[value]
         return {**document, **words}
@@ -145,11 +146,9 @@ def _list_names(template: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-class Protocol(_Part):
-    """How the questions of all tasks are chosen, worded and tokenised."""
+class Encoding(_Part):
+    """How the texts of a request become tokens."""
 
-    name: str
-    description: str
     tokenisation: Literal["separate", "joint"]
     """``separate``: context and continuation are encoded each for itself. ``joint``: together,
     trailing spaces of the context going to the continuation."""
@@ -160,6 +159,13 @@ class Protocol(_Part):
     the tokenizer closes texts so. A choice has none in any other case."""
     empty_context: Literal["bos", "eos"]
     """The token that stands for an empty context."""
+
+
+class Protocol(Encoding):
+    """How the questions of all tasks are chosen, worded and encoded."""
+
+    name: str
+    description: str
     separator: str
     """Between shots, and between the last shot and the question."""
     seed: int
@@ -188,7 +194,7 @@ class Protocol(_Part):
         raise DataError(
             f"the protocol {self.name} has no task {name!r}",
             expected=f"one of {', '.join(self.tasks)}",
-            hint=f"Did you mean {close[0]}?" if close else "Mend evaluate.tasks or --tasks.",
+            hint=f"Did you mean {close[0]}?" if close else "Check evaluate.tasks or --tasks.",
         )
 
     def fingerprint_task(self, task: str) -> str:
@@ -229,7 +235,7 @@ def load_protocol(name: str) -> Protocol:
         raise UsageError(
             f"no protocol {name!r}",
             expected=f"a YAML file or one of {', '.join(list_protocols())}",
-            hint=f"Did you mean {close[0]}?" if close else "Mend evaluate.protocol or --protocol.",
+            hint=f"Did you mean {close[0]}?" if close else "Check evaluate.protocol or --protocol.",
         )
     try:
         return _parse_protocol(name, text, folder)
@@ -380,5 +386,5 @@ def _build_question(
         ),
         choice_chars=prompt.count_chars(document),
         shot_starts=tuple(max(0, start - begin) for start in islice(starts, len(shots))),
-        key=hash_value([fingerprint, len(shots), context, continuations]),
+        key=make_question_key(fingerprint, len(shots), context, continuations),
     )

@@ -13,7 +13,6 @@ from kot_platypus.prompts import load_template
 from kot_platypus.recipe import SourceSection
 from kot_platypus.report import funnel, sentences, tables
 from kot_platypus.report.badges import list_badges, write_badge
-from kot_platypus.report.beside import describe_questions, put_beside
 from kot_platypus.report.limits import list_limits
 from kot_platypus.report.metadata import describe_model, find_hub_model
 from kot_platypus.report.page import (
@@ -24,6 +23,7 @@ from kot_platypus.report.page import (
 )
 from kot_platypus.report.runs import list_ours, make_run
 from kot_platypus.results import wording
+from kot_platypus.results.published import put_beside
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import TUNED, Protocol
 
@@ -90,7 +90,6 @@ def render_card(
         beside={table.task: table for table in beside.tables},
         standings=beside.standings,
         notes=[note for _, note in beside.notes],
-        questions=describe_questions(ours, [table.task for table in beside.tables]),
         lost=funnel.tabulate_losses(results, {m.who: m.name for m in runs[0].models}),
         data=[describe_source(source) for source in recipe.data.sources],
         audit=sentences.describe_audit(results),

@@ -13,7 +13,6 @@ from markupsafe import Markup
 from kot_platypus.recipe import Recipe, list_recipes, load_recipe
 from kot_platypus.report import examples, funnel, sentences, tables
 from kot_platypus.report.badges import list_badges
-from kot_platypus.report.beside import describe_questions, put_beside
 from kot_platypus.report.canvas import MARKS
 from kot_platypus.report.figures import KOREAN, draw_figures
 from kot_platypus.report.limits import list_limits
@@ -27,6 +26,7 @@ from kot_platypus.report.runs import (
     write_headline,
 )
 from kot_platypus.results import wording
+from kot_platypus.results.published import put_beside
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import ALL, BASE, TUNED
 
@@ -47,7 +47,6 @@ def render_page(runs: Sequence[Run], published: Sequence[str] = ()) -> str:
         "benchmark": ", ".join(_list_benchmarks(runs)),
         "figures": draw_figures(runs),
         "beside": beside if beside and beside.tables else None,
-        "questions": describe_questions(ours, [t.task for t in beside.tables] if beside else []),
         **_collect_results(runs),
         **_line_up_facts(runs),
         **_collect_examples(runs),

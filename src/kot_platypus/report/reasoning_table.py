@@ -25,7 +25,7 @@ from kot_platypus.results.wording import (
 
 
 def gains_table(folder: Path) -> RenderableType:
-    """What ``kot eval --mode cot`` found, in 80 columns."""
+    """What ``kot reason`` found, in 80 columns."""
     found = read_part(folder / RESULTS, ReasoningResults)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("", no_wrap=True, overflow="ellipsis")

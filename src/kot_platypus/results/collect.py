@@ -245,10 +245,8 @@ def _remark(part: ChoiceResults) -> Iterator[str]:
 
 
 def _list_problems(part: ProblemResults, source: _Source) -> Iterator[ScoreRow]:
-    config, inputs = source.manifest.get("config") or {}, source.manifest.get("inputs", {})
-    dtype = config.get("dtype", "")
-    own = ("dtype", "batch_size", "num_fewshot")
-    asked = {key: value for key, value in config.items() if key not in own}
+    """How a model is asked for its answer is its own affair: the questions are what is common."""
+    dtype = (source.manifest.get("config") or {}).get("dtype", "")
     families = [ALL] if ALL in part.results and len(part.results) == 2 else part.results
     for family in families:
         score = part.results[family]
@@ -257,8 +255,8 @@ def _list_problems(part: ProblemResults, source: _Source) -> Iterator[ScoreRow]:
             model_key=f"{part.model} {dtype}",
             dtype=dtype,
             protocol=PROBLEMS_PROTOCOL,
-            fingerprint=hash_value(asked) if config else "",
-            data=inputs.get("problems", ""),
+            fingerprint="",
+            data=source.manifest.get("inputs", {}).get("problems", ""),
             task=make_printable(f"problems: {family}"),
             num_fewshot=part.num_fewshot,
             metric="acc",
@@ -269,7 +267,7 @@ def _list_problems(part: ProblemResults, source: _Source) -> Iterator[ScoreRow]:
 
 
 def _list_reasoning(part: ReasoningResults, source: _Source) -> Iterator[ScoreRow]:
-    """How a model is made to reason is its own affair, so that every way stands beside others."""
+    """How a model is made to reason is its own affair, as above: every way stands beside others."""
     for task, score in part.results.items():
         for way, figures in score.ways.items():
             name = f"{make_printable(part.name) or source.name}, {WAY_NAMES[way]}"

@@ -173,7 +173,7 @@ class ReasoningScore(Part):
 
 
 class ReasoningResults(Part):
-    """``results.json`` of ``kot eval --mode cot``."""
+    """``results.json`` of ``kot reason``."""
 
     name: str = ""
     model: str
