@@ -493,7 +493,7 @@ def test_real_interrupt_ends_with_130_and_no_traceback(recipe, tmp_path):
     assert stderr == "Stopped. Type the same command again to go on from here.\n"
 
 
-SHORT = {"--out": "-o", "--model": "-m", "--set": "-s", "--limit": "-n", "--yes": "-y"}
+SHORT = {"--out": "-o", "--model": "-m", "--set": "-s", "--limit": "-l", "--tasks": "-t"}
 
 
 def test_the_usual_options_have_a_short_form_that_is_the_same_everywhere():
