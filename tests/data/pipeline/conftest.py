@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kot_platypus.data.engines import InProcess
+from kot_platypus.data.executors import InProcess
 from kot_platypus.data.pipeline.build import build_dataset
 from kot_platypus.data.pipeline.translating import Account
 from kot_platypus.dataset_recipe import DatasetRecipe

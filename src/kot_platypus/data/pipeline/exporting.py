@@ -27,7 +27,7 @@ _TEXTS: dict[Columns, tuple[str, ...]] = {
 }
 
 
-def publish(
+def write_dataset(
     out: Path, recipe: DatasetRecipe, clean: Path, parts: Mapping[str, Path], facts: dict[str, Any]
 ) -> None:
     """Write the rows of ``clean``, those dropped on the way, and the card into ``out``.
