@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.data.loopback import serve
 from tests.models.folders import save_as_bin
 from tests.models.hub_files import FilesHandler, Repository
@@ -25,11 +23,6 @@ print(folder)
 if sys.argv[1] == "weights":
     print(fingerprint_model(folder))
 """
-
-
-@pytest.fixture(scope="session")
-def base(shared: Path) -> Path:
-    return shared / "models" / "tiny-llama2-ko"
 
 
 def read_all(folder: Path) -> dict[str, bytes]:

@@ -152,15 +152,14 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
 def _encode_lengths(recipe: Recipe, rows: list[Row], folder: Path, model: Any) -> Lengths:
     from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
-    from kot_platypus.train.encoding import encode_rows
+    from kot_platypus.train.encoding import check_fit, encode_rows
     from kot_platypus.train.estimate import Lengths, unwrap
-    from kot_platypus.train.limits import require_room
 
     section = recipe.train
     template = load_template(section.template)
     tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
     encoded = encode_rows(rows, template, section.target, tokenizer, section.cutoff_len)
-    require_room(unwrap(model), encoded)
+    check_fit(unwrap(model), encoded)
     return Lengths(
         tuple(len(item.ids) for item in encoded), tuple(item.num_targets for item in encoded)
     )

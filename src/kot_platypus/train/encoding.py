@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kot_platypus.errors import DataError
+from kot_platypus.models.limits import check_room
 from kot_platypus.models.tokens import encode_text, list_opening
 from kot_platypus.prompts import Template, split_turns
 from kot_platypus.recipe import Target
@@ -58,6 +59,11 @@ def encode_rows(
             hint="Look at them with: kot train --preview" if rows else "The file holds no rows.",
         )
     return encoded
+
+
+def check_fit(model: Any, encoded: Iterable[Encoded]) -> None:
+    """Raise ModelError unless ``model`` (weights or not) has an embedding for all of these."""
+    check_room(model, (item.ids for item in encoded), hint="Set train.cutoff_len={limit}.")
 
 
 def encode_example(

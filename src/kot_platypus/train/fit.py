@@ -36,8 +36,7 @@ from kot_platypus.progress import console
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, Target, TrainSection, require_reporters
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
-from kot_platypus.train.encoding import Encoded, encode_rows
-from kot_platypus.train.limits import require_room
+from kot_platypus.train.encoding import Encoded, check_fit, encode_rows
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import KeepLog, PackingTrainer, ShowProgress
@@ -109,7 +108,7 @@ def train_adapter(
     tokenizer = load_tokenizer(base, **trust)
     rows = read_rows(data)
     encoded = encode_rows(rows, template, target, tokenizer, section.cutoff_len)
-    require_room(build_empty_model(base, **trust), encoded)
+    check_fit(build_empty_model(base, **trust), encoded)
     ask_main(stage.begin)  # only now: rows that had to be mended first leave no claim behind
     set_seed(seed)
     at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}

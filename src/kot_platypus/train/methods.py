@@ -21,10 +21,10 @@ from kot_platypus.processes import ask_main, is_main_process, share_all, spreads
 from kot_platypus.progress import console
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
-from kot_platypus.train.finite import name_dtype, not_finite
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.serving import prepare_serving
+from kot_platypus.train.trainer import overflow_error
 
 
 def load_trainable(
@@ -201,7 +201,7 @@ def _require_finite(model: Any, weights: Mapping[str, Tensor] | None) -> None:
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for name, tensor in (weights or trained).items():
         if not tensor.isfinite().all():
-            raise not_finite(f"the trained {name} is", name_dtype(tensor))
+            raise overflow_error(f"the trained {name} is", tensor.dtype)
 
 
 def link_model(trained: Path, out: Path) -> None:

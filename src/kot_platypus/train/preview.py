@@ -15,8 +15,7 @@ from kot_platypus.errors import DataError
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
-from kot_platypus.train.encoding import Encoded, encode_example
-from kot_platypus.train.limits import require_room
+from kot_platypus.train.encoding import Encoded, check_fit, encode_example
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,7 +63,7 @@ def preview_rows(
         encode_example(row, template, section.target, tokenizer, section.cutoff_len) for row in rows
     ]
     if model is not None and any(encoded):
-        require_room(model, [item for item in encoded if item])
+        check_fit(model, [item for item in encoded if item])
     parts: list[RenderableType] = []
     for number, (row, item) in enumerate(zip(rows, encoded, strict=True), start=1):
         if number <= count:

@@ -24,9 +24,10 @@ from transformers import (
 )
 
 from kot_platypus.artifacts import write_lines
+from kot_platypus.errors import ModelError
+from kot_platypus.models.limits import infinite_error
 from kot_platypus.processes import share_all
 from kot_platypus.progress import show_progress
-from kot_platypus.train.finite import name_dtype, not_finite
 
 LIVE_LOG = "log.jsonl"
 
@@ -101,8 +102,8 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
             # The weights are looked at after the step was counted.
             step = self.state.global_step + (what != "weights")
             dtype = "bfloat16" if self.args.bf16 else "float16" if self.args.fp16 else None
-            raise not_finite(
-                f"at step {step} the training's {what} became", dtype or name_dtype(self.model)
+            raise overflow_error(
+                f"at step {step} the training's {what} became", dtype or self.model.dtype
             )
 
     def _share_gradients(self, model: nn.Module, *, when: bool) -> Any:
@@ -129,6 +130,12 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
             weights: dict[str, Tensor] = self.accelerator.get_state_dict(self.model_wrapped)
             return weights
         return None
+
+
+def overflow_error(what: str, dtype: torch.dtype | str) -> ModelError:
+    """The error of a training that met infinities or NaNs: it would go on to learn nothing."""
+    advice = "Lower train.learning_rate (the last checkpoint is kept)"
+    return infinite_error(what, dtype, advice=advice, setting="model.dtype=")
 
 
 class ShowProgress(TrainerCallback):  # type: ignore[misc]
