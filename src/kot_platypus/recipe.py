@@ -82,7 +82,7 @@ class TrainSection(Section):
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     cutoff_len: int = Field(2048, ge=8)
-    """Tokens per example; longer rationales are cut, answers never."""
+    """Tokens per example; longer rationales are truncated, answers never."""
     loss_weighting: Literal["example", "token"] = "example"
     """``example``: every example weighs the same (2023's trainer); ``token``: every token."""
     last_batch: Literal["drop", "keep"] = "drop"

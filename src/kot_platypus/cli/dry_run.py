@@ -40,7 +40,7 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
     folder = find_model(recipe.model.name, recipe.model.revision)
     architecture, origin = _find_architecture(recipe, folder)
 
-    # What loads torch: nothing is misspelt now.
+    # These load torch: the command is right.
     from kot_platypus.models.limits import CANNOT, is_out_of_memory
     from kot_platypus.train.estimate import estimate_training, prepare_empty, unwrap
     from kot_platypus.train.isolation import isolates_in_small
@@ -103,24 +103,24 @@ def _find_lengths(
 ) -> tuple[Lengths, tuple[str, str]]:
     """The examples' lengths; where their number and where their lengths come from.
 
-    Encoded where rows and tokenizer are at hand; else as many as are published, of assumed length.
+    Encoded where rows and tokenizer are here; else as many as are published, of assumed length.
     """
     from kot_platypus.models import has_tokenizer
     from kot_platypus.train.estimate import Lengths
 
     rows, count, origin = _find_rows(recipe, data)
     if rows and folder is not None and has_tokenizer(folder):
-        lengths = _encode_lengths(recipe, rows, folder, model)
+        lengths = _encode_lengths(recipe, rows, folder, model, origin)
         dropped = len(rows) - len(lengths.tokens)
         return lengths, (origin + (f"; {dropped} dropped" if dropped else ""), "counted")
     known = load_known()
     tokens = min(known.tokens_per_row, recipe.train.cutoff_len)
-    targets = round(tokens * known.response_share)
-    return Lengths((tokens,) * count, (targets,) * count), (origin, "assumed")
+    labels = round(tokens * known.response_share)
+    return Lengths((tokens,) * count, (labels,) * count), (origin, "assumed")
 
 
 def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
-    """The rows at hand (none if one source is on the Hub), their number, and its origin."""
+    """The rows that are here (none if one source is on the Hub), their number, and its origin."""
     from kot_platypus.data.build import load_source, load_sources
     from kot_platypus.formats import read_rows
 
@@ -149,19 +149,21 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
     return [], count, "published"
 
 
-def _encode_lengths(recipe: Recipe, rows: list[Row], folder: Path, model: Any) -> Lengths:
+def _encode_lengths(
+    recipe: Recipe, rows: list[Row], folder: Path, model: Any, source: str
+) -> Lengths:
     from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
-    from kot_platypus.train.encoding import check_fit, encode_rows
+    from kot_platypus.train.encoding import check_fit, encode_rows, keep_encoded
     from kot_platypus.train.estimate import Lengths, unwrap
 
     section = recipe.train
     template = load_template(section.template)
     tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
-    encoded = encode_rows(rows, template, section.target, tokenizer, section.cutoff_len)
+    encoded = keep_encoded(encode_rows(rows, template, section, tokenizer, source=source), section)
     check_fit(unwrap(model), encoded)
     return Lengths(
-        tuple(len(item.ids) for item in encoded), tuple(item.num_targets for item in encoded)
+        tuple(len(item.ids) for item in encoded), tuple(item.num_labels for item in encoded)
     )
 
 
@@ -173,7 +175,7 @@ def _tabulate_work(
 ) -> Table:
     train = recipe.train
     share = estimate.trainable_parameters / estimate.parameters
-    mean, learnt = lengths.mean_tokens, lengths.mean_targets
+    mean, labels = lengths.mean_tokens, lengths.mean_labels
     table = _new_table()
     table.add_row("parameters", f"{estimate.parameters:,}", f"{recipe.model.name}: {origin}")
     table.add_row(
@@ -182,14 +184,14 @@ def _tabulate_work(
         f"{share:.2%}: {_describe_method(train)}",
     )
     table.add_row("examples", f"{len(lengths.tokens):,}", notes[0])
-    table.add_row("tokens per example", f"{mean:,.0f}", f"{learnt:,.0f} of them learnt; {notes[1]}")
+    table.add_row("tokens per example", f"{mean:,.0f}", f"{labels:,.0f} of them labels; {notes[1]}")
     table.add_row(
         "optimizer steps",
         f"{estimate.optimizer_steps:,}",
         f"num_epochs {train.num_epochs}, batch_size {train.batch_size}, "
         f"{min(train.warmup_steps, estimate.optimizer_steps)} of them warm-up",
     )
-    table.add_row("tokens", f"{estimate.tokens:,}", f"{estimate.trained_tokens:,} of them learnt")
+    table.add_row("tokens", f"{estimate.tokens:,}", f"{estimate.trained_tokens:,} of them labels")
     table.add_row(
         "packs (passes)",
         f"{estimate.passes:,}",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +15,9 @@ from kot_platypus.artifacts import Stage, new_folder, write_json
 from kot_platypus.errors import ModelError, RecipeError
 from kot_platypus.methods import METHODS
 from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
-from kot_platypus.processes import ask_main, is_main_process, share_all, spreads_weights
-from kot_platypus.progress import console
+from kot_platypus.models.conversion import link_file
+from kot_platypus.processes import ask_main, share_all, spreads_weights
+from kot_platypus.progress import print_notice
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
@@ -81,11 +80,10 @@ def _takes_packs(model: Any, longest: int, trust_remote_code: bool) -> bool:
         )
     else:
         answer = all(share_all(isolate_examples(model, longest)))
-    if not answer and is_main_process():
-        console.print(
-            f"[dim]  {type(model).__name__} lets the examples of one pass see each other, so each "
-            "gets a pass of its own: slower, and right[/dim]",
-            soft_wrap=True,
+    if not answer:
+        print_notice(
+            f"{type(model).__name__} lets the examples of one pass see each other, so each gets a "
+            "pass of its own: slower, and right"
         )
     return answer
 
@@ -120,10 +118,11 @@ def make_trainable(model: Any, section: TrainSection) -> Any:
             warnings.simplefilter("ignore")
             adapted = get_peft_model(model, config)
     except ValueError as error:
+        is_dropout = "lora_dropout" in str(error)  # of experts, whose weights are one tensor
         raise ModelError(
             f"no LoRA for {modules} ({str(error).splitlines()[0][:200]})",
             expected="names of the model's linear layers, or all-linear",
-            hint="Set train.lora_target_modules.",
+            hint=f"Set train.{'lora_dropout=0' if is_dropout else 'lora_target_modules'}.",
         ) from error
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
     is_tied = model.config.get_text_config().tie_word_embeddings
@@ -213,12 +212,5 @@ def link_model(trained: Path, out: Path) -> None:
         stage = Stage(folder, "merge", **stage_of)
         stage.begin()
         for file in trained.iterdir():
-            _link(file, folder / file.name)
+            link_file(file, folder / file.name)
         stage.finish()
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another disk, or one that knows no links
-        shutil.copyfile(source, target)
