@@ -1,6 +1,9 @@
 # make demo   set everything up and run the main job: a Korean model that reasons, and its report
 # make test   set everything up and pass the tests
-# make setup  only set everything up
+# make setup  only set up what the demo and its page need
+# make dev    also what tests, linters and every extra need
+# make lint   check format, style and types; make format puts right what it can
+# make test-slow   the longer tests
 # make docs   build the documentation's site: open site/index.html
 # make gpu-check   on a machine with a CUDA GPU: everything that only a GPU can tell, in one log
 #
@@ -15,7 +18,10 @@ PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
+SETUP  := $(VENV)/.setup
+DEV    := $(VENV)/.dev
+DEMO_EXTRAS := app,demo
+DEV_EXTRAS  := $(DEMO_EXTRAS),dev,lm-eval,qlora,ray,translate
 # As many processes as there are processors, at most four; a file's tests stay together, since they
 # share what is made once, and come in the order of their folders.
 PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -23,33 +29,35 @@ PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile 
 # A TORCH that is asked for and not the one installed is a reason to install again.
 ifneq ($(origin TORCH),file)
 ifneq ($(shell cat $(VENV)/.torch 2>/dev/null),$(TORCH))
-$(shell rm -f $(STAMP))
+$(shell rm -f $(SETUP))
 endif
 endif
 
-.PHONY: setup demo test test-slow gpu-check lint format docs clean help
+.PHONY: setup dev demo test test-slow gpu-check lint format docs clean help
 
-setup: $(STAMP)
+setup: $(SETUP)
 
-demo: $(STAMP)
+dev: $(DEV)
+
+demo: $(SETUP)
 	$(BIN)/kot run demo
 
-test: $(STAMP)
+test: $(DEV)
 	$(PYTEST)
 
-test-slow: $(STAMP)
+test-slow: $(DEV)
 	$(PYTEST) -m slow
 
 # Installs nothing: with .venv if there is one, else with the Python that has PyTorch.
 gpu-check:
 	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) bench/gpu_check.py
 
-lint: $(STAMP)
+lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(STAMP)
+format: $(DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -58,24 +66,31 @@ docs: $(VENV)/.docs
 	$(BIN)/zensical build --strict --clean
 	$(BIN)/python docs/check_site.py
 
+# $(1): the extras. What is installed is that of constraints.txt.
+install = $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+  --constraint constraints.txt --editable '.[$(1)]'
+
 # torch first, so that nothing else decides which build of it is taken.
-$(STAMP): pyproject.toml constraints.txt
+$(SETUP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "kot: $$($(PYTHON) --version) found; expected Python 3.11 or newer. Type: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	  || { echo "kot: $$($(PYTHON) --version) found; expected Python 3.11 or newer. Run: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@echo "Setting up $(VENV) (once; PyTorch is the largest part)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[app,data,demo,dev,lm-eval,qlora,ray,translate]'
+	@$(call install,$(DEMO_EXTRAS))
 	@echo '$(TORCH)' > $(VENV)/.torch && touch $@
 
-$(VENV)/.docs: $(STAMP)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[docs]'
+$(DEV): $(SETUP)
+	@echo "Adding what tests, linters and every extra need (once)"
+	@$(call install,$(DEV_EXTRAS))
+	@touch $@
+
+$(VENV)/.docs: $(SETUP)
+	@$(call install,docs)
 	@touch $@
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache docs/generated site
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile

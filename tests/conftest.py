@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,21 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # nothing about the next. It is refused here and in subprocesses, whatever the caller's environment
 # says: a test names its dtype, and what should work in several is run in each.
 os.environ["KOT_DTYPE"] = "a test names its dtype"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the cases of a test marked ``one_in(n)`` the first of every n is quick; CI runs all.
+
+    With an n that has no factor in common with the numbers of values, each stays in a quick case.
+    """
+    seen: Counter[str] = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("one_in"):
+            test = item.nodeid.partition("[")[0]
+            if seen[test] % mark.args[0]:
+                item.add_marker(pytest.mark.slow)
+            seen[test] += 1
 
 
 def pytest_collection_finish() -> None:

@@ -9,7 +9,6 @@ import pytest
 from kot_platypus.artifacts import (
     MANIFEST,
     JsonlLog,
-    Stage,
     hash_file,
     hash_files,
     hash_value,
@@ -24,8 +23,6 @@ from kot_platypus.errors import DataError, RunError
 from kot_platypus.records import Example
 
 ROWS = [Example(source=f"{n}+1은?", target=str(n + 1)) for n in range(5)]
-CONFIG = {"seed": 1, "train": {"learning_rate": 0.1, "modules": ["q", "v"]}}
-INPUTS = {"data": "a" * 64}
 
 
 # --- writing -----------------------------------------------------------------------------------
@@ -86,6 +83,21 @@ def test_new_folder_starts_empty_after_a_failed_one(tmp_path):
     with new_folder(tmp_path / "x"):
         pass
     assert list((tmp_path / "x").iterdir()) == []
+
+
+def test_json_files_keep_korean_readable(tmp_path):
+    write_json(tmp_path / "a.json", {"질문": "몇 개?"})
+    assert "몇 개?" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"질문": "몇 개?"}
+
+
+@pytest.mark.parametrize("below", [".", "data", "runs/data"])
+def test_file_in_the_place_of_a_folder_is_refused_and_kept(tmp_path, below):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    folder = tmp_path / "thesis.txt" / below
+    with pytest.raises(RunError, match=r"thesis\.txt is a file"), new_folder(folder):
+        pass
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
 # --- logs --------------------------------------------------------------------------------------
@@ -208,139 +220,3 @@ def test_hash_of_files_leaves_out_the_manifest_and_counts_names(tmp_path):
     assert hash_files(tmp_path) == before
     (tmp_path / "a").rename(tmp_path / "b")
     assert hash_files(tmp_path) != before
-
-
-# --- stages ------------------------------------------------------------------------------------
-
-
-def make_stage(folder: Path, *, config: object = CONFIG, inputs: object = INPUTS) -> Stage:
-    return Stage(folder, "train", config=config, inputs=inputs)
-
-
-@pytest.fixture
-def finished(tmp_path: Path) -> Path:
-    stage = make_stage(tmp_path / "train")
-    stage.begin()
-    write_text(tmp_path / "train" / "adapter" / "weights.bin", "12345")
-    stage.finish(num_examples=5)
-    return tmp_path / "train"
-
-
-def test_new_stage_is_begun_and_not_done(tmp_path):
-    stage = make_stage(tmp_path / "train")
-    assert not stage.begin()
-    assert not stage.is_done
-    assert read_json(tmp_path / "train" / MANIFEST)["status"] == "running"
-
-
-def test_interrupted_stage_is_begun_again_and_keeps_its_files(tmp_path):
-    make_stage(tmp_path / "train").begin()
-    write_text(tmp_path / "train" / "partial.jsonl", "{}\n")
-    assert not make_stage(tmp_path / "train").begin()
-    assert (tmp_path / "train" / "partial.jsonl").is_file()
-
-
-def test_finished_stage_is_done_and_not_written_again(finished):
-    before = (finished / MANIFEST).stat().st_mtime_ns
-    assert make_stage(finished).begin()
-    assert (finished / MANIFEST).stat().st_mtime_ns == before
-
-
-def test_manifest_tells_config_inputs_outputs_facts_and_machine(finished):
-    manifest = read_json(finished / MANIFEST)
-    assert manifest["config"] == CONFIG
-    assert manifest["inputs"] == INPUTS
-    assert manifest["outputs"] == {"adapter/weights.bin": 5}
-    assert manifest["num_examples"] == 5
-    assert {"python", "torch", "kot-platypus", "commit"} <= manifest["machine"].keys()
-
-
-def test_stage_with_a_missing_output_is_not_done(finished):
-    (finished / "adapter" / "weights.bin").unlink()
-    assert not make_stage(finished).is_done
-
-
-def test_stage_with_an_output_of_another_size_is_not_done(finished):
-    (finished / "adapter" / "weights.bin").write_text("1234")
-    assert not make_stage(finished).is_done
-
-
-def test_torn_manifest_is_a_data_error_not_a_new_start(finished):
-    os.truncate(finished / MANIFEST, 20)
-    with pytest.raises(DataError):
-        make_stage(finished).begin()
-
-
-@pytest.mark.parametrize(
-    ("config", "inputs", "named"),
-    [
-        (CONFIG | {"seed": 2}, INPUTS, "config.seed is 1, not 2"),
-        (
-            CONFIG | {"train": {"learning_rate": 0.2, "modules": ["q", "v"]}},
-            INPUTS,
-            "config.train.learning_rate is 0.1, not 0.2",
-        ),
-        (CONFIG | {"new": True}, INPUTS, "config.new is null, not true"),
-        ({"seed": 1}, INPUTS, "config.train is {"),
-        (CONFIG, {"data": "b" * 64}, "inputs.data is"),
-    ],
-)
-@pytest.mark.parametrize("status", ["running", "done"])
-def test_folder_of_other_settings_is_refused_naming_the_key(
-    finished, config, inputs, named, status
-):
-    manifest = read_json(finished / MANIFEST)
-    write_json(finished / MANIFEST, manifest | {"status": status})
-    with pytest.raises(RunError) as raised:
-        make_stage(finished, config=config, inputs=inputs).begin()
-    assert named in str(raised.value)
-
-
-def test_folder_of_another_stage_is_refused(finished):
-    with pytest.raises(RunError, match='stage is "train", not "merge"'):
-        Stage(finished, "merge", config=CONFIG, inputs=INPUTS).begin()
-
-
-def test_refused_folder_is_left_as_it_was(finished):
-    before = (finished / MANIFEST).read_bytes()
-    with pytest.raises(RunError):
-        make_stage(finished, config={}).begin()
-    assert (finished / MANIFEST).read_bytes() == before
-
-
-def test_folder_with_files_of_something_else_is_refused(tmp_path):
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(RunError, match="files of something else"):
-        make_stage(tmp_path).begin()
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-@pytest.mark.parametrize("below", [".", "data", "runs/data"])
-def test_file_in_the_place_of_a_folder_is_refused_and_kept(tmp_path, below):
-    (tmp_path / "thesis.txt").write_text("years of work")
-    folder = tmp_path / "thesis.txt" / below
-    with pytest.raises(RunError, match=r"thesis\.txt is a file"):
-        make_stage(folder).begin()
-    with pytest.raises(RunError, match=r"thesis\.txt is a file"), new_folder(folder):
-        pass
-    assert (tmp_path / "thesis.txt").read_text() == "years of work"
-
-
-def test_tuples_and_lists_are_the_same_settings(finished):
-    as_tuple = {"seed": 1, "train": {"learning_rate": 0.1, "modules": ("q", "v")}}
-    assert make_stage(finished, config=as_tuple).is_done
-
-
-def test_json_files_keep_korean_readable(tmp_path):
-    write_json(tmp_path / "a.json", {"질문": "몇 개?"})
-    assert "몇 개?" in (tmp_path / "a.json").read_text(encoding="utf-8")
-    assert json.loads((tmp_path / "a.json").read_bytes()) == {"질문": "몇 개?"}
-
-
-@pytest.mark.parametrize("leftover", ["manifest.json.part", "rows.jsonl.part"])
-def test_folder_with_only_the_part_of_a_killed_write_is_free(tmp_path, leftover):
-    (tmp_path / "stage").mkdir()
-    (tmp_path / "stage" / leftover).write_text("{")
-    stage = Stage(tmp_path / "stage", "data", config={}, inputs={})
-    assert stage.begin() is False
-    assert stage.begin() is False

@@ -15,13 +15,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from kot_platypus.cli import app
+from kot_platypus.cli.renamed import RENAMED
 from kot_platypus.prompts import load_template
 
 from .evaluation_builder import write_evaluation
 
 VERBS = (
     *("run", "recipes", "data", "train", "merge"),
-    *("eval", "lm-eval", "requests", "compare", "report", "card", "chat", "serve-check"),
+    *("eval", "reason", "lm-eval", "requests", "compare", "report", "card", "chat", "serve-check"),
     *("leaderboard", "app", "publish", "env", "cache"),
 )
 SMALL = """
@@ -192,6 +193,7 @@ def test_compare_with_published_figures(tmp_path):
     assert "0.7517" in result.stdout
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_chat_takes_a_run_or_its_merged_model(shared, tmp_path, monkeypatch, dtype):
     monkeypatch.setenv("KOT_DTYPE", dtype)
@@ -290,6 +292,34 @@ def test_unknown_value_of_an_option_is_one_line(shared, tmp_path, option, value,
     result = evaluate("--model", model, option, value, out=tmp_path / "out")
     assert_one_line(result, 2, named)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("eval", "--mode", "cot", "--problems", "x"), ("--mode", "kot reason")),
+        (("eval", "--samples", 3, "--mode", "cot"), ("--samples", "kot reason --num-samples")),
+        (("reason", "--samples", 3), ("--samples", "--num-samples")),
+        (("reason", "--at-once=3"), ("--at-once", "--num-concurrent")),
+        (("reason", "--engine", "openai"), ("--engine", "--backend")),
+        (("reason", "--num-fewshot", 3), ("--num-fewshot", "--shots")),
+        (("eval",), ("Missing option '--out'", "kot eval --help")),
+        (("eval", "--limti", 3), ("No such option: --limti", "--limit", "kot eval --help")),
+        (("evl",), ("No such command 'evl'", "'eval'", "kot --help")),
+    ],
+)
+def test_former_and_misspelt_options_are_one_line(arguments, named):
+    assert_one_line(kot(*arguments), 2, *named)
+
+
+def test_every_option_that_a_former_one_names_exists():
+    for command, options in RENAMED.items():
+        for successor in options.values():
+            found = re.search(r"(?:kot (\S+) )?(--[\w-]+)", successor)
+            if found and "mode" not in found[2]:
+                assert found[2] in strip_styles(kot(*command.split(), "--help").stdout) or (
+                    found[1] and found[2] in strip_styles(kot(found[1], "--help").stdout)
+                )
 
 
 def test_missing_kobest_folder_is_one_line(shared, tmp_path):

@@ -150,4 +150,4 @@ def test_the_shell_completes_verbs():
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
-    assert done.stdout.split() == ["recipes", "requests", "report"]
+    assert done.stdout.split() == ["recipes", "reason", "requests", "report"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.errors import DataError, MissingExtraError
+from kot_platypus.errors import DataError
 from kot_platypus.formats import iter_rows, read_rows
 from kot_platypus.records import Dialogue, Example, Message
 
@@ -239,16 +239,6 @@ def test_row_of_a_table_with_too_few_cells_is_named(tmp_path):
 def test_parquet_in_name_alone_is_refused(tmp_path):
     (tmp_path / "a.parquet").write_text("no table")
     assert_refused(tmp_path / "a.parquet", "expected a Parquet file")
-
-
-def test_parquet_without_its_package_names_the_extra(tmp_path, monkeypatch):
-    def import_module(name: str):
-        raise ModuleNotFoundError(name=name.split(".")[0])
-
-    monkeypatch.setattr("kot_platypus.errors.importlib.import_module", import_module)
-    (tmp_path / "a.parquet").write_bytes(b"")
-    with pytest.raises(MissingExtraError, match=r"kot-platypus\[data\]"):
-        read_rows(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a", "a.xlsx"])

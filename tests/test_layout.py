@@ -110,13 +110,10 @@ def list_loaded(code: str) -> set[str]:
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
-def test_package_and_command_line_load_nothing_heavy():
-    assert list_loaded("import kot_platypus, kot_platypus.cli") == set()
-
-
-def test_recipe_and_plan_load_nothing_heavy():
+def test_command_line_recipe_and_plan_load_nothing_heavy():
     code = """
 from pathlib import Path
+import kot_platypus.cli
 from kot_platypus import load_recipe
 from kot_platypus.run import describe_plan
 describe_plan(load_recipe("demo"), Path("nowhere"))
@@ -124,6 +121,7 @@ describe_plan(load_recipe("demo"), Path("nowhere"))
     assert list_loaded(code) == set()
 
 
+@pytest.mark.slow
 def test_report_loads_no_torch():
     names = (name for name in MODULES if name.startswith("report/"))
     modules = (

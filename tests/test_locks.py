@@ -71,6 +71,7 @@ def test_what_a_killed_process_leaves_holds_nobody_up(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_those_who_wait_come_one_at_a_time_though_the_file_goes_each_time(tmp_path):
     (tmp_path / "count").write_text("0")
     processes = [start(COUNT, tmp_path) for _ in range(3)]

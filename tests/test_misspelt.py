@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 COMMANDS = """
 eval --model ./none --out o
 eval --model MODEL --adapter none --out o --kobest-dir mini
@@ -15,10 +17,10 @@ eval --model MODEL --protocol none.yaml --out o
 eval --model MODEL --protocol lost.yaml --out o
 eval --model MODEL --kobest-dir mini --tasks none --out o
 eval --model MODEL --kobest-dir mini --out rows.jsonl
-eval --model MODEL --mode cot --problems none.jsonl --out o
-eval --model MODEL --mode cot --problems rows.jsonl --shots none.jsonl --out o
-eval --model MODEL --mode cot --problems rows.jsonl --adapter none --out o
-eval --model MODEL --mode cot --kobest-dir none --out o
+reason --model MODEL --problems none.jsonl --out o
+reason --model MODEL --problems rows.jsonl --shots none.jsonl --out o
+reason --model MODEL --problems rows.jsonl --adapter none --out o
+reason --model MODEL --kobest-dir none --out o
 lm-eval --model ./none --tasks choice --out o
 lm-eval --model MODEL --adapter none --tasks choice --out o
 lm-eval --model MODEL --include-path none --tasks choice --out o
@@ -74,6 +76,7 @@ for command in sys.stdin.read().split("\\n"):
 """
 
 
+@pytest.mark.slow
 def test_nothing_heavy_is_loaded_to_say_what_is_misspelt(shared: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text('{"source": "a", "target": "b"}\n')
     (tmp_path / "lost.yaml").write_text(LOST)

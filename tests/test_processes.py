@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 LEAVING = """
 import atexit, os, pathlib
 rank = os.environ["RANK"]
@@ -17,6 +19,7 @@ assert share_all(int(rank)) == [0, 1]
 """
 
 
+@pytest.mark.slow
 def test_processes_leave_each_other_before_python_ends(tmp_path: Path):
     """Else gloo aborts some of them at exit, after all work is done."""
     script = tmp_path / "leaving.py"

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.artifacts import Stage
 from kot_platypus.data.build import build_data
 from kot_platypus.errors import KotError, RunError
 from kot_platypus.locks import lock_folder
 from kot_platypus.recipe import dump_recipe, load_recipe
 from kot_platypus.run import RECIPE_FILE, claim_folder, describe_plan, plan_steps, run_recipe
+from kot_platypus.stages import open_stage
 
 DEMO = load_recipe("demo")
 NO_PROBLEMS = load_recipe("demo", ["data.heldout_problems=0"])
@@ -77,10 +77,8 @@ def test_plan_shows_every_step_and_writes_nothing(tmp_path):
 def test_state_of_a_step_is_read_from_its_folder(tmp_path):
     step = next(step for step in plan_steps(DEMO, tmp_path) if step.folder)
     states = [step.state]
-    stage = Stage(step.folder, "data", config={}, inputs={})
-    stage.begin()
-    states.append(step.state)
-    stage.finish()
+    with open_stage(step.folder, "data", config={}, inputs={}):
+        states.append(step.state)
     states.append(step.state)
     assert states == ["to do", "started", "done"]
 

@@ -13,6 +13,8 @@ from tests.evaluate.lm_eval_tasks import write_tasks
 from tests.evaluation_builder import write_evaluation
 from tests.report.run_builder import write_run
 
+pytestmark = pytest.mark.slow
+
 KOT = ["-m", "kot_platypus"]
 # The summary of a run that is done: all its work lies behind it.
 RUN = ["-c", "from kot_platypus import run; run.run_recipe = print; "
@@ -91,7 +93,6 @@ main()
 """
 
 
-@pytest.mark.slow
 def test_lm_eval_says_nothing_that_we_do_not_say(shared, tmp_path, monkeypatch):
     for name in ("TQDM_DISABLE", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
         monkeypatch.delenv(name, raising=False)  # as this process's own imports may have set it

@@ -1,10 +1,4 @@
-"""Folders on disk that can be killed at any moment: atomic writes, fingerprints, manifests, resume.
-
-A stage is a function from a config and input folders to one output folder. The folder's
-``manifest.json`` is written twice, atomically: when the stage begins (``status: running``) and
-when everything else is on disk (``status: done``). Whatever lies between is a partial result that
-the same stage may continue, and nobody else may read.
-"""
+"""Files and folders that a kill at any moment leaves whole: writing, reading, fingerprints."""
 
 from __future__ import annotations
 
@@ -14,8 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -97,6 +90,7 @@ def holds_nothing(folder: Path, *, but: str = "") -> bool:
 
 
 def refuse_file(folder: Path) -> None:
+    """Raise RunError when a file is where ``folder``, or one above it, should be."""
     """Raise RunError when a folder, or one that it would lie in, is a file."""
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
@@ -233,7 +227,7 @@ def hash_files(folder: Path, patterns: Iterable[str] = ("*",)) -> str:
     return hash_value({file.name: hash_file(file) for file in files if file.name != MANIFEST})
 
 
-# --- stages ------------------------------------------------------------------------------------
+# --- manifests ---------------------------------------------------------------------------------
 
 
 def describe_machine() -> dict[str, Any]:
@@ -275,105 +269,3 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             hint="Delete that folder and run the stage that writes it again.",
         )
     return manifest
-
-
-class Stage:
-    """One stage's output folder.
-
-    >>> stage = Stage(Path("runs/demo/train/cot"), "train", config={...}, inputs={"data": "9f.."})
-    >>> if not stage.begin():      # already done: nothing to do
-    ...     write_things(stage.folder)
-    ...     stage.finish()
-
-    ``config`` and ``inputs`` (name -> content hash) decide identity: a folder that holds another
-    stage's work, finished or not, is refused with RunError and never overwritten.
-    """
-
-    def __init__(
-        self, folder: Path, name: str, *, config: Mapping[str, Any], inputs: Mapping[str, str]
-    ) -> None:
-        self.folder = folder
-        self._identity = json.loads(
-            json.dumps({"stage": name, "config": dict(config), "inputs": dict(inputs)})
-        )
-        self._started_s = time.time()
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the folder holds this stage's complete result."""
-        manifest = self._read_manifest()
-        return (
-            manifest is not None
-            and manifest["status"] == "done"
-            and all(
-                (self.folder / name).is_file() and (self.folder / name).stat().st_size == size
-                for name, size in manifest["outputs"].items()
-            )
-        )
-
-    def begin(self) -> bool:
-        """Claim the folder. Returns True when its result is already complete."""
-        if self.is_done:
-            return True
-        manifest = {**self._identity, "status": "running", "machine": describe_machine()}
-        write_json(self.folder / MANIFEST, manifest)
-        return False
-
-    def finish(self, **facts: Any) -> None:
-        """Mark the result complete, listing every file below the folder with its size in bytes."""
-        outputs = {
-            file.relative_to(self.folder).as_posix(): file.stat().st_size
-            for file in sorted(self.folder.rglob("*"))
-            if file.is_file() and file.name != MANIFEST
-        }
-        manifest = {
-            **self._identity,
-            "status": "done",
-            "seconds": round(time.time() - self._started_s, 1),
-            **facts,
-            "machine": describe_machine(),
-            "outputs": outputs,
-        }
-        write_json(self.folder / MANIFEST, manifest)
-
-    def _read_manifest(self) -> dict[str, Any] | None:
-        refuse_file(self.folder)
-        path = self.folder / MANIFEST
-        if not path.exists():
-            if not holds_nothing(self.folder):
-                raise RunError(
-                    f"{self.folder} holds files of something else",
-                    expected="an empty or a new folder",
-                    hint="Choose another folder with --out.",
-                )
-            return None
-        manifest = read_manifest(self.folder)
-        if manifest["status"] != "done" and holds_nothing(self.folder, but=MANIFEST):
-            return None  # claimed, but nothing was made yet: nothing can be lost
-        differing = _differences({key: manifest.get(key) for key in self._identity}, self._identity)
-        if differing:
-            raise RunError(
-                f"{self.folder} holds another run: {'; '.join(differing[:3])}",
-                expected="a new folder, or one of the same settings",
-                hint="Choose another folder with --out, or delete this one.",
-            )
-        return manifest
-
-
-def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:
-    """Where two JSON values differ, as ``key is 1, not 2`` with dotted keys."""
-    if isinstance(found, dict) and isinstance(wanted, dict):
-        keys = dict.fromkeys([*found, *wanted])
-        return [
-            line
-            for key in keys
-            for line in _differences(found.get(key), wanted.get(key), f"{prefix}{key}.")
-        ]
-    if found == wanted:
-        return []
-    return [f"{prefix.rstrip('.')} is {_short(found)}, not {_short(wanted)}"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else text[:37] + "..."

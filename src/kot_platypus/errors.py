@@ -83,6 +83,6 @@ def require_extra(module: str, extra: str, purpose: str) -> ModuleType:
         raise MissingExtraError(
             f"the package {module!r} is not installed",
             expected=f"it for {purpose}",
-            hint=f"Type: pip install 'kot-platypus[{extra}]', or in a checkout "
+            hint=f"Run: pip install 'kot-platypus[{extra}]', or in a checkout "
             f"pip install -e '.[{extra}]'",
         ) from error

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, ValidationError
 from pydantic_core import from_json
 
 from kot_platypus.artifacts import read_text
-from kot_platypus.errors import DataError, require_extra
+from kot_platypus.errors import DataError
 from kot_platypus.records import Dialogue, Example, Record, Row
 from kot_platypus.tables import is_missing, iter_table
 
@@ -141,7 +141,8 @@ def _read_json(path: Path) -> _Rows:
 
 def _read_keyed(path: Path) -> _Rows:
     """One object keyed by row, as CoT-Collection is published (2.36 GB): read as a stream."""
-    ijson = require_extra("ijson", "data", "reading a JSON object keyed by row")
+    import ijson
+
     with path.open("rb") as file:
         if file.read(len(_BOM)) != _BOM:
             file.seek(0)
@@ -173,7 +174,8 @@ def _read_table(path: Path) -> _Rows:
 
 
 def _read_parquet(path: Path) -> _Rows:
-    parquet = require_extra("pyarrow.parquet", "data", "reading Parquet files")
+    from pyarrow import parquet
+
     try:
         with parquet.ParquetFile(path) as file:
             batches = (batch.to_pylist() for batch in file.iter_batches(_PARQUET_ROWS))

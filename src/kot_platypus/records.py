@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict
 
 
@@ -106,6 +104,11 @@ class Sample(Record):
     pred_norm: int
     effective_shots: int
 
+    @property
+    def correct(self) -> bool:
+        """Whether the choice with the highest score is the right one."""
+        return self.pred == self.gold
+
 
 class Answer(Record):
     """One generated answer: a line of ``answers.jsonl``. ``answer`` is None when unparsed."""
@@ -121,7 +124,7 @@ class Answer(Record):
 
 
 class Reply(Record):
-    """One reply of a model that reasoned: a line of ``answers.jsonl`` of ``kot eval --mode cot``.
+    """One reply of a model that reasoned: a line of ``answers.jsonl`` of ``kot reason``.
 
     ``answer`` is what its answer line states, None when it has none; ``choice`` the choice which
     that is, None when it is none of them. ``logprobs`` (nats, in label order) are those of the
@@ -182,40 +185,3 @@ class BosReading(Record):
             f"This model reads badly without BOS: {self.nats_without:.1f} against "
             f"{self.nats_with:.1f} nats a token; {protocol} gives none, see polyglot-bos"
         )
-
-
-class PastScore(Record):
-    """One figure of a file of results: ours, lm-eval's, or an older harness's."""
-
-    file: str
-    """Relative to the folder that was searched."""
-    model: str
-    model_key: str
-    """Equal for the same model alone, as far as the file tells."""
-    protocol: str
-    fingerprint: str
-    """A hash of the prompts; empty where the file does not say what they were."""
-    data: str
-    """A hash of the questions; empty where the file does not say what they were."""
-    task: str
-    num_fewshot: int | None
-    metric: str
-    higher_is_better: bool = True
-    value: float
-    ci95: tuple[float, float] | None = None
-    interval: Literal["wilson", "bootstrap", "stderr"] | None = None
-    """How ``ci95`` came about; ``stderr``: value +- 1.96 of the file's standard errors."""
-    n: int | None = None
-    """Questions; None where the file neither says nor implies it."""
-    effective_shots: float | None = None
-    date: str
-    """``2026-11-22 23:50``, UTC."""
-    is_file_date: bool
-    """Whether the results do not say when they were made, so that the file's date stands in."""
-
-
-class SkippedFile(Record):
-    """A file that holds no figures that could be read, and why."""
-
-    file: str
-    reason: str

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kot_platypus.artifacts import (
     MANIFEST,
@@ -32,6 +33,10 @@ from kot_platypus.recipe import (
     require_reporters,
 )
 from kot_platypus.records import Example
+from kot_platypus.stages import is_untouched
+
+if TYPE_CHECKING:
+    from kot_platypus.evaluate.model_under_test import TransformersModel
 
 RECIPE_FILE = "recipe.yaml"
 AT_ONCE = "cot-direct"
@@ -83,7 +88,7 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
     with lock_folder(out):
         check_recipe(recipe)
         steps = plan_steps(recipe, out)
-        claim_folder(recipe, out, is_new=is_untouched(steps))
+        claim_folder(recipe, out, is_new=is_new_run(steps))
         for number, step in enumerate(steps, start=1):
             label = f"[{number}/{len(steps)}] {step.title}"
             started, version = time.monotonic(), step.version
@@ -97,16 +102,16 @@ def run_recipe(recipe: Recipe, out: Path) -> None:
                 console.print(f"[green]✓[/green] {label}: {time.monotonic() - started:.0f} s")
 
 
-def is_untouched(steps: Sequence[Step]) -> bool:
-    """Whether no step has begun."""
-    return all(step.state == "to do" for step in steps)
+def is_new_run(steps: Sequence[Step]) -> bool:
+    """Whether no step has made anything."""
+    return all(not step.folder or is_untouched(step.folder) for step in steps)
 
 
 def describe_plan(recipe: Recipe, out: Path) -> str:
     """What ``run_recipe`` would do, as text: every step, its folder and its state."""
     check_recipe(recipe)
     steps = plan_steps(recipe, out)
-    check_folder(recipe, out, is_new=is_untouched(steps))
+    check_folder(recipe, out, is_new=is_new_run(steps))
     width = max(len(step.title) for step in steps)
     lines = [
         f"{recipe.name}: {recipe.description}",
@@ -281,14 +286,20 @@ def _get_base(recipe: Recipe) -> None:
     console.print(f"  {_base(recipe)}", soft_wrap=True)
 
 
-def _model_of(recipe: Recipe, out: Path, who: str) -> tuple[Path, Path | None]:
-    """The model folder and adapter of ``base``, ``cot`` (merged) or a baseline."""
+def _model_under_test(recipe: Recipe, out: Path, who: str) -> TransformersModel:
+    """The model of ``base``, ``cot`` (merged) or a baseline."""
+    from kot_platypus.evaluate.model_under_test import TransformersModel
+
+    folder: Path | None = None
+    adapter: Path | None = None
     if who in ("cot", AT_ONCE):
-        return out / "merged", None
-    if who == "base":
-        return _base(recipe), None
-    trained = out / "train" / who / _method(recipe).result
-    return (_base(recipe), trained) if _method(recipe).makes_adapter else (trained, None)
+        folder = out / "merged"
+    elif who != "base":
+        trained = out / "train" / who / _method(recipe).result
+        folder, adapter = (None, trained) if _method(recipe).makes_adapter else (trained, None)
+    return TransformersModel.from_section(
+        folder or _base(recipe), adapter, recipe.model, max_rows=recipe.reason.batch_size
+    )
 
 
 def _build_data(recipe: Recipe, folder: Path) -> None:
@@ -340,32 +351,19 @@ def _merge(recipe: Recipe, trained: Path, folder: Path) -> None:
 def _evaluate(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
     from kot_platypus.evaluate.choices import evaluate_choices
 
-    model, adapter = _model_of(recipe, out, who)
-    evaluate_choices(
-        folder,
-        model,
-        recipe.evaluate,
-        adapter=adapter,
-        dtype=recipe.model.dtype,
-        device=recipe.model.device,
-        trust_remote_code=recipe.model.trust_remote_code,
-        seed=recipe.seed,
-    )
+    evaluate_choices(folder, _model_under_test(recipe, out, who), recipe.evaluate, seed=recipe.seed)
 
 
 def _answer(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
     from kot_platypus.evaluate.answers import answer_problems
 
-    model, adapter = _model_of(recipe, out, who)
     shots = read_jsonl(out / "data" / "shots.jsonl", Example) if who == "base" else []
     answer_problems(
         out / "data" / "heldout.jsonl",
-        model,
+        _model_under_test(recipe, out, who),
         folder,
         load_template(recipe.train.template),
         recipe.reason,
-        recipe.model,
-        adapter=adapter,
         shots=shots[: recipe.reason.base_num_fewshot],
         title=who,
         at_once=who == AT_ONCE,

@@ -90,10 +90,13 @@ def test_kobest_questions_have_their_text_and_choices():
         ("copa", "1 · 0-shot", "repaired"), ("copa", "2 · 0-shot", "both right"),
     ]  # fmt: skip
     assert pairs[0].truth == "우산을 폈다."
-    assert [(c.text, c.is_chosen, c.is_right) for c in pairs[0].before.choices] == [
-        ("우산을 폈다.", False, True), ("우산을 접었다.", True, False),
-    ]  # fmt: skip
-    assert (pairs[1].question, pairs[1].truth) == ("", "(2)")  # its text is not at hand
+    html = render("questions", pairs=pairs[:1], before="base", after="cot")
+    right, chosen = re.findall(r"<li.*?</li>", html)[:2]  # of the model before
+    assert "우산을 폈다. <b" in right
+    assert "정답" in right
+    assert "고름" not in right
+    assert 'class="chosen"><span>우산을 접었다. <b>고름</b></span><span class="n">0.00' in chosen
+    assert (pairs[1].question, pairs[1].truth) == ("", "(2)")  # there is no text of it
 
 
 def test_kobest_questions_of_other_data_are_not_compared(run):
@@ -115,7 +118,7 @@ def load_results_of_samples(run: Path):
     return load_results(run)
 
 
-def test_texts_of_kobest_questions_come_from_files_at_hand_or_not_at_all(run):
+def test_texts_of_kobest_questions_come_from_files_of_this_machine_or_not_at_all(run):
     results = load_results(run)
     texts = find_texts(results)
     assert len(texts[("copa", 0)].choices) == 2

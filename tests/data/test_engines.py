@@ -57,12 +57,14 @@ def write_pid_and_sleep(folder: Path, chunk: int) -> None:
     time.sleep(60)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_chunks(workers):
     with open_engine("local", workers) as engine:
         assert list(engine.map(wait_long_for_even, range(9))) == list(range(9))
 
 
+@pytest.mark.slow
 def test_two_workers_are_two_processes_that_keep_what_they_build():
     with open_engine("local", 2) as engine:
         results = list(engine.map(CountCalls(), range(20)))
@@ -95,6 +97,7 @@ def test_few_chunks_are_taken_before_their_results_are_asked_for(workers):
         assert taken <= 6
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_error_arrives_as_it_was_raised(workers):
     with open_engine("local", workers) as engine:
@@ -105,6 +108,7 @@ def test_error_arrives_as_it_was_raised(workers):
             list(engine.map(break_at_three, range(5)))
 
 
+@pytest.mark.slow
 def test_worker_that_is_gone_is_an_error_of_one_line():
     with open_engine("local", 2) as engine, pytest.raises(RunError, match="a worker process"):
         list(engine.map(end_process, range(5)))
@@ -159,6 +163,7 @@ def wait_until(condition, *, seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("how", ["killed", "Ctrl-C"])
 def test_stopped_command_leaves_no_workers(tmp_path, how):

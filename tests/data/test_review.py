@@ -321,6 +321,7 @@ def test_a_full_disk_is_said_and_the_row_stays_open(folder: Path):
     assert list_actions(folder) == ["drop", "accept"]
 
 
+@pytest.mark.slow
 def test_a_killed_server_loses_nothing_that_it_confirmed(folder: Path):
     command = [sys.executable, "-m", "kot_platypus", "data", "review", str(folder)]
     command += ["--port", "0", "--no-browser"]

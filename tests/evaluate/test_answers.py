@@ -10,7 +10,8 @@ from kot_platypus.artifacts import read_json, read_jsonl, write_jsonl
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import ModelError, RunError
 from kot_platypus.evaluate.answers import answer_problems, judge_output, summarise_answers
-from kot_platypus.evaluate.decoding import LocalEngine
+from kot_platypus.evaluate.decoding import TextGenerator
+from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example
@@ -108,7 +109,10 @@ def problems(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answer(problems: Path, base: Path, out: Path, **changes: Any) -> None:
     arguments = {"template": SENTENCE, "section": SECTION} | changes
     template, section = arguments.pop("template"), arguments.pop("section")
-    answer_problems(problems, base, out, template, section, MODEL_SECTION, **arguments)
+    adapter = arguments.pop("adapter", None)
+    rows = section.batch_size
+    model = TransformersModel.from_section(base, adapter, MODEL_SECTION, max_rows=rows)
+    answer_problems(problems, model, out, template, section, **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +157,7 @@ def test_killed_and_resumed_answers_equal_uninterrupted_ones(
     answered, problems, base, tmp_path, own_cache, monkeypatch
 ):
     written = []
-    generate = LocalEngine.generate
+    generate = TextGenerator.generate
 
     def generate_until_killed(self, prompts, settings):
         for place, text in generate(self, prompts, settings):
@@ -163,7 +167,7 @@ def test_killed_and_resumed_answers_equal_uninterrupted_ones(
             yield place, text
 
     with monkeypatch.context() as patch:
-        patch.setattr(LocalEngine, "generate", generate_until_killed)
+        patch.setattr(TextGenerator, "generate", generate_until_killed)
         with pytest.raises(KeyboardInterrupt):
             answer(problems, base, tmp_path / "out")
     asked = []
@@ -172,7 +176,7 @@ def test_killed_and_resumed_answers_equal_uninterrupted_ones(
         asked.extend(prompts)
         return generate(self, prompts, settings)
 
-    monkeypatch.setattr(LocalEngine, "generate", generate_and_tell)
+    monkeypatch.setattr(TextGenerator, "generate", generate_and_tell)
     answer(problems, base, tmp_path / "out")
     assert len(asked) == 3
     assert not set(asked) & set(written)

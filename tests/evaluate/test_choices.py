@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import partial
 from importlib.metadata import version
 
 import pytest
@@ -22,11 +21,12 @@ from kot_platypus.evaluate.choices import (
     score_runs,
     summarise_runs,
 )
+from kot_platypus.evaluate.keys import make_model_key
+from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.protocols import load_protocol
 from kot_platypus.evaluate.scoring import Scorer
-from kot_platypus.evaluate.store import ScoreStore, make_model_key
+from kot_platypus.evaluate.store import ScoreStore
 from kot_platypus.evaluate.tasks import TaskData, load_task
-from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.recipe import EvaluateSection
 
 SECTION = EvaluateSection(
@@ -38,8 +38,8 @@ SECTION = EvaluateSection(
 )
 
 
-def load_both(folder):
-    return load_model(folder, dtype="float32", device="cpu"), load_tokenizer(folder)
+def make_model(folder, dtype="float32"):
+    return TransformersModel(folder, dtype=dtype, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def finished(tiny, tmp_path_factory):
 
 
 def evaluate(model, out, section=SECTION):
-    evaluate_choices(out, model, section, dtype="float32", device="cpu")
+    evaluate_choices(out, make_model(model), section)
     return [json.loads(line) for line in (out / "samples.jsonl").read_text().splitlines()]
 
 
@@ -112,14 +112,13 @@ def test_samples_are_in_order(finished):
     assert len(set(keys)) == 40
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ["tiny-llama-ko", "tiny-polyglot-ko"])
 def test_bfloat16_is_float32_but_for_rounding(name, shared, tmp_path, own_cache):
     """Whatever ``auto`` would pick on this machine."""
     rows = {}
     for dtype in ("float32", "bfloat16"):
-        evaluate_choices(
-            tmp_path / dtype, shared / "models" / name, SECTION, dtype=dtype, device="cpu"
-        )
+        evaluate_choices(tmp_path / dtype, make_model(shared / "models" / name, dtype), SECTION)
         text = (tmp_path / dtype / "samples.jsonl").read_text()
         rows[dtype] = [json.loads(line)["logprobs"] for line in text.splitlines()]
     for exact, half in zip(rows["float32"], rows["bfloat16"], strict=True):
@@ -130,6 +129,7 @@ def test_bfloat16_is_float32_but_for_rounding(name, shared, tmp_path, own_cache)
 # --- nothing is lost, nothing is scored twice --------------------------------------------------
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("keep", [0, 1, 350, 1111, 4000])
 def test_a_killed_run_ends_with_the_same_bytes(
     keep, finished, tiny, tmp_path, monkeypatch, own_cache
@@ -199,9 +199,7 @@ def test_another_model_never_gets_these_scores(tiny, shared, tmp_path, own_cache
 
 
 def test_what_decides_a_score_decides_its_key():
-    def key(*identity):
-        return make_model_key(*identity)
-
+    key = make_model_key
     keys = [key("a", "float32", "cpu"), key("b", "float32", "cpu")]
     keys += [key("a", "bfloat16", "cpu"), key("a", "float32", "cuda")]
     assert len(set(keys)) == 4
@@ -213,8 +211,7 @@ def test_equal_questions_are_scored_once(tiny, tmp_path, own_cache, scored):
     twice = TaskData("copa", copa.train, (*copa.test[:3], *copa.test[:3]))
     runs = build_runs(load_protocol("lm-eval"), [twice], [0])
     store = ScoreStore("a")
-    load = partial(load_both, tiny)
-    score_runs(runs, load_protocol("lm-eval"), load, store, max_batch_tokens=64)
+    score_runs(runs, load_protocol("lm-eval"), make_model(tiny), store, max_batch_tokens=64)
     assert [question.doc_id for question in scored] == [0, 1, 2]
     rows = make_samples(runs, store.known)
     assert [row.logprobs for row in rows[:3]] == [row.logprobs for row in rows[3:]]
@@ -267,14 +264,15 @@ def test_two_processes_write_the_samples_of_one(finished, tiny, tmp_path):
 # --- the rest ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_finished_run_loads_nothing(finished, tiny):
     program = (
         "import sys; from pathlib import Path; from kot_platypus.evaluate import choices;"
         "from kot_platypus.recipe import EvaluateSection;"
-        "choices.load_model = choices.load_tokenizer = None;"
+        "from kot_platypus.evaluate.model_under_test import TransformersModel;"
         f"section = EvaluateSection.model_validate_json({SECTION.model_dump_json()!r});"
-        f"choices.evaluate_choices(Path({str(finished)!r}), Path({str(tiny)!r}), section,"
-        "dtype='float32', device='cpu');"
+        f"model = TransformersModel(Path({str(tiny)!r}), dtype='float32', device='cpu');"
+        f"choices.evaluate_choices(Path({str(finished)!r}), model, section);"
         "assert not {'torch', 'transformers'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
@@ -284,22 +282,22 @@ def test_another_model_or_setting_is_refused(finished, shared, tiny, tmp_path):
     out = tmp_path / "choices"
     shutil.copytree(finished, out)
     with pytest.raises(RunError, match=r"inputs\.model"):
-        evaluate_choices(
-            out, shared / "models" / "tiny-llama-ko", SECTION, dtype="float32", device="cpu"
-        )
+        evaluate(shared / "models" / "tiny-llama-ko", out)
     changed = SECTION.model_copy(update={"limit": 11})
     with pytest.raises(RunError, match="limit is 10, not 11"):
-        evaluate_choices(out, tiny, changed, dtype="float32", device="cpu")
+        evaluate(tiny, out, changed)
 
 
 def test_the_model_is_loaded_when_needed_and_only_then(tiny, own_cache):
     protocol = load_protocol("lm-eval")
     runs = build_runs(protocol, [load_task("sentineg", "mini")], (0, 1), limit=5)
     store = ScoreStore("a")
-    score_runs(runs, protocol, partial(load_both, tiny), store, max_batch_tokens=512)
+    score_runs(runs, protocol, make_model(tiny), store, max_batch_tokens=512)
     summary = summarise_runs(make_samples(runs, store.known))
     assert summary["sentineg"][1].n == 5
-    score_runs(runs, protocol, None, store, max_batch_tokens=512)
+    again = make_model(tiny)
+    score_runs(runs, protocol, again, store, max_batch_tokens=512)
+    assert not {"model", "tokenizer"} & vars(again).keys()
 
 
 def test_requests_can_be_listed():

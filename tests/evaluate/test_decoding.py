@@ -13,7 +13,7 @@ from bench.self_checks import build_model
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.decoding import Decoder, LocalEngine
+from kot_platypus.evaluate.decoding import Decoder, TextGenerator
 from kot_platypus.evaluate.generation import Prompt, Settings
 from kot_platypus.evaluate.writing import Job
 
@@ -65,6 +65,7 @@ def plain(model: Any) -> list[list[int]]:
     return write_plainly(model, make_prompts(), [])
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("max_rows", [1, 3, 5, 32])
 def test_texts_of_a_batch_are_those_written_alone(model, plain, max_rows):
     assert write(Decoder(model, [], max_rows=max_rows), make_prompts()) == plain
@@ -83,6 +84,7 @@ def test_rows_that_fall_free_are_given_to_the_next(model, plain):
     assert len(set(map(len, expected))) > 1
 
 
+@pytest.mark.one_in(2)
 def test_long_texts_outlive_the_buffers_columns(model):
     """More steps than spare columns: the rows are moved to the left, several times."""
     prompts = make_prompts(count=5)
@@ -135,6 +137,7 @@ def test_sliding_windows_and_grouped_heads_change_nothing():
     assert write(Decoder(model, [], max_rows=4), prompts) == expected
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("family", "window"),
     [
@@ -164,6 +167,7 @@ def test_a_stray_window_is_none_here_either():
                 assert token == model(torch.tensor([ids + written[:t]])).logits[0, -1].argmax()
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("family", ["gemma3_text", "gpt_neox", "qwen3_moe"])
 def test_texts_in_half_precision_are_the_likeliest_but_for_rounding(family, dtype):
@@ -189,6 +193,7 @@ def draw(decoder: Decoder, prompts: list[list[int]], seeds: list[int], temperatu
     return [done[i] for i in range(len(prompts))]
 
 
+@pytest.mark.one_in(2)
 def test_company_changes_no_draw(model):
     prompts, seeds = make_prompts(), list(range(13))
     together = draw(Decoder(model, [], max_rows=32), prompts, seeds)
@@ -202,6 +207,7 @@ def test_seeds_of_one_prompt_draw_different_texts(model):
     assert len({tuple(text) for text in texts}) == 6
 
 
+@pytest.mark.one_in(2)
 def test_draws_have_the_models_probabilities(model):
     """Of 4,000 first tokens, each likely one comes as often as it should: within 5 deviations."""
     ids, temperature = make_prompts()[4], 0.7
@@ -229,8 +235,8 @@ SETTINGS = Settings(max_new_tokens=30, stop_line="문장: ")
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def engine(request: pytest.FixtureRequest, load_tiny: Any) -> LocalEngine:
-    return LocalEngine(*load_tiny(request.param), max_rows=4)
+def engine(request: pytest.FixtureRequest, load_tiny: Any) -> TextGenerator:
+    return TextGenerator(*load_tiny(request.param), max_rows=4)
 
 
 def test_text_ends_after_a_whole_line_of_the_kind_that_stops(engine):
@@ -257,7 +263,7 @@ def test_text_ends_at_end_of_text_and_does_not_count_it(engine, monkeypatch):
     free = next(engine.generate([Prompt(text="이")], settings))[1]
     third = engine.tokenizer(free.text, add_special_tokens=False)["input_ids"][2]
     monkeypatch.setattr(engine.model.generation_config, "eos_token_id", third)
-    again = LocalEngine(engine.model, engine.tokenizer)
+    again = TextGenerator(engine.model, engine.tokenizer)
     text = next(again.generate([Prompt(text="이")], settings))[1]
     assert text.num_tokens == 2
     assert free.text.startswith(text.text)

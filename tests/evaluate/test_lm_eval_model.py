@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.evaluate.encoding import EncodedRequest
-from kot_platypus.evaluate.lm_eval_model import KotLM, group_requests, hash_request
+from kot_platypus.evaluate.keys import make_request_key
+from kot_platypus.evaluate.lm_eval_model import KotLM, group_requests
 from kot_platypus.evaluate.scoring import Scorer, count_tokens
 from kot_platypus.evaluate.store import RequestStore
 from kot_platypus.models import load_model
@@ -65,6 +66,7 @@ def list_answers(lm, *pairs):
 # --- lm-eval's own backend ---------------------------------------------------------------------
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("task", TASKS)
 def test_every_response_is_the_hf_backends(name, task, run_both):
@@ -195,7 +197,7 @@ def scored(monkeypatch):
     score = Scorer.score
 
     def watch(self, batch):
-        seen.append([hash_request(r) for group in batch for r in group.requests])
+        seen.append([make_request_key(r) for group in batch for r in group.requests])
         return score(self, batch)
 
     monkeypatch.setattr(Scorer, "score", watch)
@@ -272,7 +274,7 @@ def make_group(context, *continuations):
 
 
 def group(requests, max_tokens):
-    keyed = {hash_request(request): request for request in requests}
+    keyed = {make_request_key(request): request for request in requests}
     return [g.requests for g in group_requests(keyed, max_tokens)]
 
 
@@ -298,7 +300,7 @@ def test_choices_stay_together_where_their_context_is_longer_than_the_budget():
 def test_shots_that_documents_share_are_read_once_a_batch(tiny):
     shots = list(range(100, 200))
     requests = [r for n in range(20) for r in make_group([*shots, n], [5, 5], [6, 6])]
-    keyed = {hash_request(request): request for request in requests}
+    keyed = {make_request_key(request): request for request in requests}
     scorer = Scorer(tiny.model, max_batch_tokens=64)
     plan = list(scorer.plan(group_requests(keyed, 64)))
     sizes = [count_tokens([r for g in batch for r in g.requests]) for batch in plan]

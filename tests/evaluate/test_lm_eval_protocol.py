@@ -57,6 +57,7 @@ def list_ours(data, num_fewshot, limit):
     return [(r.context, r.continuation) for question in questions for r in question.requests]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("num_fewshot", [0, 1, 5])
 def test_the_first_requests_are_lm_evals(task, num_fewshot, load_real, load_theirs):

@@ -15,7 +15,7 @@ import pytest
 from kot_platypus.artifacts import read_json, read_jsonl
 from kot_platypus.errors import RunError, UsageError
 from kot_platypus.evaluate.changes import write_changes
-from kot_platypus.evaluate.decoding import LocalEngine
+from kot_platypus.evaluate.decoding import TextGenerator
 from kot_platypus.evaluate.gains import summarise_outcomes
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.prompting import Question, build_prompt, load_choices
@@ -29,13 +29,13 @@ SENTENCE = Template(
     name="t", description="", prompt="질문: {source}\n답변:\n", answer="문장: {target}"
 )
 GREEDY = Reasoning(SENTENCE, max_new_tokens=24)
-DRAWN = Reasoning(SENTENCE, max_new_tokens=24, samples=3, temperature=0.7)
+DRAWN = Reasoning(SENTENCE, max_new_tokens=24, num_samples=3, temperature=0.7)
 OPEN = [Question("sum", i, f"{i}+4는?", f"{i + 4}개") for i in range(4)]
 FILES = ("answers.jsonl", "samples.jsonl", "changes.md", "results.json")
 
 
 @pytest.fixture
-def subject(
+def model(
     request: pytest.FixtureRequest, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> TransformersModel:
     """A tiny model whose texts no other test has generated; in float32 unless a test says."""
@@ -44,7 +44,7 @@ def subject(
     return TransformersModel(shared / "models" / "tiny-llama-ko", dtype=dtype, device="cpu")
 
 
-in_both_dtypes = pytest.mark.parametrize("subject", ["float32", "bfloat16"], indirect=True)
+in_both_dtypes = pytest.mark.parametrize("model", ["float32", "bfloat16"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,14 @@ def read_all(folder: Path) -> dict[str, bytes]:
 # --- the stage ---------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(3)
 @in_both_dtypes
 @pytest.mark.parametrize("how", [GREEDY, DRAWN], ids=["greedy", "samples"])
-def test_killed_run_ends_with_the_same_bytes(how, subject, questions, tmp_path, monkeypatch):
+def test_killed_run_ends_with_the_same_bytes(how, model, questions, tmp_path, monkeypatch):
     mixed = [*questions, *OPEN]
-    evaluate_reasoning(tmp_path / "whole", subject, mixed, how)
+    evaluate_reasoning(tmp_path / "whole", model, mixed, how)
     written: list[Any] = []
-    generate = LocalEngine.generate
+    generate = TextGenerator.generate
 
     def watch(self, prompts, settings):
         for place, text in generate(self, prompts, settings):
@@ -77,71 +78,72 @@ def test_killed_run_ends_with_the_same_bytes(how, subject, questions, tmp_path, 
             yield place, text
 
     monkeypatch.setenv("KOT_CACHE", str(tmp_path / "another"))
-    monkeypatch.setattr(LocalEngine, "generate", watch)
+    monkeypatch.setattr(TextGenerator, "generate", watch)
     out = tmp_path / "killed"
     with pytest.raises(KeyboardInterrupt):
-        evaluate_reasoning(out, subject, mixed, how)
+        evaluate_reasoning(out, model, mixed, how)
     assert read_json(out / "manifest.json")["status"] == "running"
-    evaluate_reasoning(out, subject, mixed, how)
+    evaluate_reasoning(out, model, mixed, how)
     assert read_all(out) == read_all(tmp_path / "whole")
     asked = [prompt for prompt in written if prompt]
-    assert len(asked) == len(set(asked)) == 12 * how.samples + 4  # and 4 open answers at once
+    assert len(asked) == len(set(asked)) == 12 * how.num_samples + 4  # and 4 open answers at once
 
 
+@pytest.mark.one_in(2)
 @in_both_dtypes
-def test_place_in_the_batch_changes_nothing(subject, questions, tmp_path, monkeypatch):
-    evaluate_reasoning(tmp_path / "a", subject, questions, DRAWN)
+def test_place_in_the_batch_changes_nothing(model, questions, tmp_path, monkeypatch):
+    evaluate_reasoning(tmp_path / "a", model, questions, DRAWN)
     monkeypatch.setenv("KOT_CACHE", str(tmp_path / "another"))
-    subject.max_rows = 2
-    del subject.__dict__["_engine"]
-    evaluate_reasoning(tmp_path / "b", subject, questions, DRAWN)
+    model.max_rows = 2
+    del model.__dict__["_generator"]
+    evaluate_reasoning(tmp_path / "b", model, questions, DRAWN)
     assert read_all(tmp_path / "b") == read_all(tmp_path / "a")
 
 
-def test_more_samples_and_questions_keep_those_there_are(subject, questions, tmp_path):
+def test_more_samples_and_questions_keep_those_there_are(model, questions, tmp_path):
     def read(name: str) -> dict[Any, str]:
         rows = read_jsonl(tmp_path / name / "answers.jsonl", Reply)
         return {(row.task, row.doc_id, row.sample): row.output for row in rows}
 
-    evaluate_reasoning(tmp_path / "few", subject, questions[:2], DRAWN)
-    more = Reasoning(SENTENCE, max_new_tokens=24, samples=4, temperature=0.7)
-    evaluate_reasoning(tmp_path / "more", subject, questions, more)
+    evaluate_reasoning(tmp_path / "few", model, questions[:2], DRAWN)
+    more = Reasoning(SENTENCE, max_new_tokens=24, num_samples=4, temperature=0.7)
+    evaluate_reasoning(tmp_path / "more", model, questions, more)
     assert read("few").items() <= read("more").items()
     assert len(read("more")) == 32
 
 
-def test_another_seed_draws_other_replies(subject, questions, tmp_path):
-    other = Reasoning(SENTENCE, max_new_tokens=24, samples=3, temperature=0.7, seed=1)
+def test_another_seed_draws_other_replies(model, questions, tmp_path):
+    other = Reasoning(SENTENCE, max_new_tokens=24, num_samples=3, temperature=0.7, seed=1)
     for name, how in (("a", DRAWN), ("b", other)):
-        evaluate_reasoning(tmp_path / name, subject, questions, how)
+        evaluate_reasoning(tmp_path / name, model, questions, how)
     a, b = ((tmp_path / name / "answers.jsonl").read_text() for name in "ab")
     assert a != b
 
 
-def test_finished_folder_is_left_alone_and_other_settings_are_refused(subject, tmp_path):
-    evaluate_reasoning(tmp_path / "out", subject, OPEN, GREEDY)
+def test_finished_folder_is_left_alone_and_other_settings_are_refused(model, tmp_path):
+    evaluate_reasoning(tmp_path / "out", model, OPEN, GREEDY)
     before = read_all(tmp_path / "out")
-    evaluate_reasoning(tmp_path / "out", subject, OPEN, GREEDY)
+    evaluate_reasoning(tmp_path / "out", model, OPEN, GREEDY)
     assert read_all(tmp_path / "out") == before
     for questions, how in ((OPEN[1:], GREEDY), (OPEN, DRAWN)):
         with pytest.raises(RunError, match="another run"):
-            evaluate_reasoning(tmp_path / "out", subject, questions, how)
+            evaluate_reasoning(tmp_path / "out", model, questions, how)
 
 
-def test_choices_are_scored_after_the_rationale_and_at_once(subject, questions, tmp_path):
+def test_choices_are_scored_after_the_rationale_and_at_once(model, questions, tmp_path):
     """The logged log-probabilities are those of a plain forward pass over the texts."""
     import torch
 
-    evaluate_reasoning(tmp_path / "out", subject, questions, GREEDY)
+    evaluate_reasoning(tmp_path / "out", model, questions, GREEDY)
     attempts = read_jsonl(tmp_path / "out" / "answers.jsonl", Reply)
     outcomes = read_jsonl(tmp_path / "out" / "samples.jsonl", Outcome)
-    model, tokenizer = subject.model, subject.tokenizer
+    held, tokenizer = model.model, model.tokenizer
 
     def score(context: str, choice: str) -> float:
         start = len(tokenizer(context)["input_ids"])
         ids = torch.tensor([tokenizer(f"{context} {choice}")["input_ids"]])
         with torch.inference_mode():
-            logprobs = model(ids).logits[0, :-1].log_softmax(-1)
+            logprobs = held(ids).logits[0, :-1].log_softmax(-1)
         return float(logprobs.gather(1, ids[0, 1:, None])[start - 1 :].sum())
 
     for question, attempt, outcome in zip(questions, attempts, outcomes, strict=True):
@@ -156,24 +158,24 @@ def test_choices_are_scored_after_the_rationale_and_at_once(subject, questions, 
         assert (outcome.direct.num_tokens, outcome.cot.num_tokens) == (0, attempt.num_tokens)
 
 
-def test_template_without_an_answer_line_is_refused(subject, tmp_path):
+def test_template_without_an_answer_line_is_refused(model, tmp_path):
     with pytest.raises(UsageError, match="marks no answer line"):
-        evaluate_reasoning(tmp_path, subject, OPEN, Reasoning(load_template("alpaca")))
+        evaluate_reasoning(tmp_path, model, OPEN, Reasoning(load_template("alpaca")))
     with pytest.raises(UsageError, match="all the same"):
-        evaluate_reasoning(tmp_path, subject, OPEN, Reasoning(SENTENCE, samples=2))
+        evaluate_reasoning(tmp_path, model, OPEN, Reasoning(SENTENCE, num_samples=2))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, 3])
 def test_two_processes_write_the_files_of_one(samples, shared, tmp_path):
     options = [
-        *("--mode", "cot", "--model", shared / "models" / "tiny-llama-ko", "--tasks", "copa,wic"),
-        *("--kobest-dir", "mini", "--limit", 6, "--samples", samples, "--max-new-tokens", 24),
+        *("--model", shared / "models" / "tiny-llama-ko", "--tasks", "copa,wic"),
+        *("--kobest-dir", "mini", "--limit", 6, "--num-samples", samples, "--max-new-tokens", 24),
         *("--dtype", "float32", "--device", "cpu"),
     ]
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     for name, launcher in (("one", []), ("two", launch)):
-        command = [sys.executable, *launcher, "-m", "kot_platypus", "eval", *map(str, options)]
+        command = [sys.executable, *launcher, "-m", "kot_platypus", "reason", *map(str, options)]
         environment = {**os.environ, "KOT_CACHE": str(tmp_path / f"{name}-cache")}
         command += ["--out", str(tmp_path / name)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
@@ -306,12 +308,12 @@ def test_changes_fence_whatever_was_written():
     assert "``` `` <i> ```" in text
 
 
-def test_table_fits_a_terminal(subject, questions, tmp_path):
+def test_table_fits_a_terminal(model, questions, tmp_path):
     from rich.console import Console
 
     from kot_platypus.report.reasoning_table import gains_table
 
-    evaluate_reasoning(tmp_path / "out", subject, [*questions, *OPEN], DRAWN)
+    evaluate_reasoning(tmp_path / "out", model, [*questions, *OPEN], DRAWN)
     console = Console(width=80, record=True, file=StringIO())
     console.print(gains_table(tmp_path / "out"))
     text = console.export_text()

@@ -84,6 +84,7 @@ def test_every_golden_is_tested(shared):
     assert len(json.loads((shared / "goldens" / "loglikelihoods.json").read_text())) == 11
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("index", GOLDENS)
 def test_the_first_loglikelihoods_are_the_original_programs(index, shared, load_tiny, load_real):
     golden = json.loads((shared / "goldens" / "loglikelihoods.json").read_text())[index]
@@ -115,6 +116,7 @@ def assert_equal_scores(a, b):
         assert a[doc_id].pred == b[doc_id].pred
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["tiny-llama-ko", "tiny-polyglot-ko"])
 @pytest.mark.parametrize("protocol", ["polyglot", "lm-eval"])
 def test_packed_is_one_by_one(name, protocol, questions, load_tiny):
@@ -251,6 +253,7 @@ def test_greedy_is_the_likeliest_token_at_every_place(load_tiny):
     assert [score.is_greedy for score in score_requests(model, requests)] == [True, False]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_scores_as_alone(dtype, questions, load_tiny):
     model, tokenizer = load_tiny("tiny-llama-ko")

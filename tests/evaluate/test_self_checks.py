@@ -32,6 +32,7 @@ def score_exactly(model: Any, ids: list[int], start: int) -> float:
     return float(sum(logprobs[t - 1, ids[t]] for t in range(start, len(ids))))
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("scale", [1, 4])
 @pytest.mark.parametrize("family", QUICK_SOUND)
@@ -41,6 +42,7 @@ def test_a_sound_model_is_accepted_in_every_dtype(family, scale, dtype):
     Decoder(model, [])
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("scale", [1, 4])
 @pytest.mark.parametrize("family", QUICK_UNSOUND)

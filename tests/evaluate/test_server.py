@@ -19,15 +19,15 @@ from typing import Any
 
 import pytest
 
+from kot_platypus.api_clients import OPENAI_KEY
 from kot_platypus.artifacts import read_jsonl, write_jsonl
 from kot_platypus.errors import ServiceError, UsageError
 from kot_platypus.evaluate import server as server_module
-from kot_platypus.evaluate.decoding import LocalEngine
+from kot_platypus.evaluate.decoding import TextGenerator
 from kot_platypus.evaluate.generation import Prompt, Settings
-from kot_platypus.evaluate.model_under_test import OpenAIModel
 from kot_platypus.evaluate.prompting import Question
 from kot_platypus.evaluate.reasoning import Reasoning, evaluate_reasoning
-from kot_platypus.evaluate.server import KEY, ServerEngine
+from kot_platypus.evaluate.server import OpenAIModel
 from kot_platypus.prompts import load_template
 from kot_platypus.records import Example, Message, Outcome, Reply
 
@@ -103,7 +103,7 @@ def server() -> Iterator[Server]:
 
 
 def generate(server: Server, prompts: list[Prompt], settings: Settings = SETTINGS, **options: Any):
-    engine = ServerEngine("m", server.url, **options)
+    engine = OpenAIModel("m", server.url, **options)
     found = dict(engine.generate(prompts, settings))
     return [found[place] for place in range(len(prompts))]
 
@@ -156,9 +156,9 @@ def test_what_is_no_refusal_is_tried_again(server):
     ],
 )
 def test_refusal_ends_the_work_and_keeps_what_came(server, monkeypatch, reply, found):
-    monkeypatch.setenv(KEY, "sk-secret")
+    monkeypatch.setenv(OPENAI_KEY, "sk-secret")
     server.answer = lambda request, _: reply if request["prompt"][-1] == "4" else say("정답: 1\n")
-    engine, kept = ServerEngine("m", server.url, max_requests=1), []
+    engine, kept = OpenAIModel("m", server.url, max_requests=1), []
     with pytest.raises(ServiceError, match=found) as raised:
         kept.extend(engine.generate(PROMPTS, SETTINGS))  # what came before an error stays
     assert "sk-secret" not in str(raised.value)
@@ -175,7 +175,7 @@ def test_what_is_under_way_at_a_refusal_is_waited_for(server):
         return say("정답: 1\n")
 
     server.answer = answer
-    engine, kept = ServerEngine("m", server.url, max_requests=5), []
+    engine, kept = OpenAIModel("m", server.url, max_requests=5), []
     with pytest.raises(ServiceError, match="refused"):
         kept.extend(engine.generate(PROMPTS, SETTINGS))
     assert {place for place, _ in kept} >= {0, 1, 2, 3}
@@ -183,14 +183,14 @@ def test_what_is_under_way_at_a_refusal_is_waited_for(server):
 
 def test_address_that_nobody_answers_is_named(monkeypatch):
     monkeypatch.setattr(server_module, "_RETRIES", 0)
-    engine = ServerEngine("m", "http://127.0.0.1:9/v1")
+    engine = OpenAIModel("m", "http://127.0.0.1:9/v1")
     with pytest.raises(ServiceError, match=r"127\.0\.0\.1:9/v1 does not answer"):
         list(engine.generate(PROMPTS[:1], SETTINGS))
 
 
 def test_address_with_a_password_is_refused():
     with pytest.raises(UsageError, match="user name or password") as raised:
-        ServerEngine("m", "http://me:secret@localhost/v1")
+        OpenAIModel("m", "http://me:secret@localhost/v1")
     assert "secret@" not in str(raised.value)
 
 
@@ -259,9 +259,10 @@ def test_killed_command_asks_nothing_twice(server, tmp_path):
         return say(f"생각\n정답: {len(request['prompt'])}개\n")
 
     server.answer = answer_half
-    command = [sys.executable, "-m", "kot_platypus", "eval", "--mode", "cot", "--model", "m"]
-    command += ["--engine", "openai", "--base-url", server.url, "--template", "kot"]
-    command += ["--at-once", "1", "--problems", str(problems), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "kot_platypus", "reason", "--model", "m"]
+    command += ["--backend", "openai", "--base-url", server.url, "--template", "kot"]
+    command += ["--num-concurrent", "1", "--problems", str(problems)]
+    command += ["--out", str(tmp_path / "out")]
     environment = {**os.environ, "KOT_CACHE": str(tmp_path / "cache")}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
         assert half_way.wait(60)
@@ -324,8 +325,8 @@ def test_real_server_writes_what_the_engine_here_writes(real_server, load_tiny):
     url, model = real_server
     prompts = [Prompt(text=f"질문: {i}+4는?\n답변:\n") for i in range(6)]
     settings = Settings(max_new_tokens=24, stop_line="문장: ")
-    served = dict(ServerEngine(model, url, max_requests=3).generate(prompts, settings))
-    here = dict(LocalEngine(*load_tiny("tiny-llama-ko")).generate(prompts, settings))
+    served = dict(OpenAIModel(model, url, max_requests=3).generate(prompts, settings))
+    here = dict(TextGenerator(*load_tiny("tiny-llama-ko")).generate(prompts, settings))
     assert {i: text.text for i, text in served.items()} == {i: t.text for i, t in here.items()}
 
 
@@ -336,7 +337,7 @@ def test_real_server_is_examined_and_not_asked_again(real_server, tmp_path, monk
     url, model = real_server
     how = Reasoning(load_template("kot"), max_new_tokens=16)
     evaluate_reasoning(tmp_path / "a", OpenAIModel(model, url), QUESTIONS, how)
-    monkeypatch.setattr(ServerEngine, "generate", pytest.fail)
+    monkeypatch.setattr(OpenAIModel, "generate", pytest.fail)
     evaluate_reasoning(tmp_path / "b", OpenAIModel(model, url), QUESTIONS, how)
     for name in ("answers.jsonl", "samples.jsonl", "results.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -12,6 +12,7 @@ import torch
 from kot_platypus.evaluate.beginnings import BOS_KEY, measure_bos, read_bos
 from kot_platypus.evaluate.choices import evaluate_choices
 from kot_platypus.evaluate.encoding import encode_question
+from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.protocols import build_questions, load_data, load_protocol
 from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.evaluate.store import QuestionScores, ScoreStore
@@ -142,7 +143,7 @@ def evaluate(model: Path, out: Path, protocol: str, tasks=("sentineg",)) -> dict
     section = EvaluateSection(
         protocol=protocol, tasks=tasks, num_fewshot=(0,), limit=12, kobest_dir="mini"
     )
-    evaluate_choices(out, model, section, dtype="float32", device="cpu")
+    evaluate_choices(out, TransformersModel(model, dtype="float32", device="cpu"), section)
     return json.loads((out / "results.json").read_text(encoding="utf-8"))
 
 
@@ -210,7 +211,7 @@ def test_a_bad_reading_is_said_and_kept(shared, tmp_path, own_cache, capsys, mon
     def never(*_, **__):
         raise AssertionError("loaded again")
 
-    monkeypatch.setattr("kot_platypus.evaluate.choices.load_model", never)
+    monkeypatch.setattr("kot_platypus.evaluate.model_under_test.load_model", never)
     again = evaluate(folder, tmp_path / "again", "polyglot")
     assert again["bos"] == first["bos"]
     assert line in " ".join(capsys.readouterr().err.split())

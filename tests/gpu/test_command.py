@@ -48,8 +48,10 @@ def test_score_train_merge_score_and_reason(tmp_path, device):
     before, after = (read_results(tmp_path / name) for name in ("before", "after"))
     assert before.keys() == after.keys() == {"copa", "hellaswag"}
     assert all(0 <= task["1"]["acc"]["value"] <= 1 for task in before.values())
-    problems = ["--mode", "cot", "--problems", tmp_path / "problems.jsonl", "--max-new-tokens", 16]
-    run_kot("eval", "--model", tmp_path / "merged", *problems, "--out", tmp_path / "reason", *place)
+    problems = ["--problems", tmp_path / "problems.jsonl", "--max-new-tokens", 16]
+    run_kot(
+        "reason", "--model", tmp_path / "merged", *problems, "--out", tmp_path / "reason", *place
+    )
     assert (tmp_path / "reason" / "results.json").is_file()
 
 

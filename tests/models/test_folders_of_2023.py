@@ -67,6 +67,7 @@ def test_scores_are_those_of_safetensors_bit_for_bit(folder, base, tmp_path):
     assert one == other
 
 
+@pytest.mark.one_in(2)
 def test_trained_merged_and_asked(folder, base, tmp_path, monkeypatch):
     monkeypatch.setenv("KOT_DTYPE", "float32")
     (tmp_path / "small.yaml").write_text(RECIPE.format(model=folder))

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.data.loopback import serve
 from tests.models.folders import save_as_bin
 from tests.models.hub_files import FilesHandler, Repository
@@ -48,6 +50,7 @@ def download(files: dict[str, bytes], tmp_path: Path, what: str = "weights") -> 
     return set(hub.taken)
 
 
+@pytest.mark.slow
 def test_bin_files_are_taken_where_there_is_nothing_better(base, tmp_path):
     files = read_all(save_as_bin(base, tmp_path / "m", 2))
     others = {"training_args.bin": b"x", "checkpoint-5/pytorch_model.bin": b"x", "a.gguf": b"x"}
@@ -56,6 +59,7 @@ def test_bin_files_are_taken_where_there_is_nothing_better(base, tmp_path):
     assert made.parent.name.startswith("model-")  # the repository's name, not the commit's
 
 
+@pytest.mark.slow
 def test_of_two_forms_only_safetensors_are_taken(base, tmp_path):
     files = read_all(base)
     others = {"pytorch_model.bin": b"x", "original/consolidated.safetensors": b"x"}
@@ -63,6 +67,7 @@ def test_of_two_forms_only_safetensors_are_taken(base, tmp_path):
     assert download(files | others, tmp_path) == files.keys()
 
 
+@pytest.mark.slow
 def test_what_belongs_to_a_model_is_taken_too(base, tmp_path):
     """Code (which ``--trust-remote-code`` could not run otherwise), tokens, licence."""
     files = read_all(save_as_bin(base, tmp_path / "m"))
@@ -73,12 +78,14 @@ def test_what_belongs_to_a_model_is_taken_too(base, tmp_path):
     assert {*more} < {file.name for file in made.iterdir()}
 
 
+@pytest.mark.slow
 def test_without_weights_none_are_taken(base, tmp_path):
     taken = download(read_all(base), tmp_path, "tokenizer")
     assert "tokenizer.model" in taken
     assert not [name for name in taken if name.endswith((".safetensors", ".bin"))]
 
 
+@pytest.mark.slow
 def test_cache_answers_when_the_hub_does_not(base, tmp_path):
     hub = Repository(read_all(save_as_bin(base, tmp_path / "m")))
     with serve(FilesHandler, hub) as address:

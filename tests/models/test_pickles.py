@@ -299,6 +299,7 @@ def start(code: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
 
 
+@pytest.mark.slow
 def test_killed_conversion_leaves_nothing_that_is_taken_for_a_model(base, tmp_path, cache):
     folder = save_as_bin(base, tmp_path / "model", 2)
     killed = start(DIE, folder)
@@ -312,6 +313,7 @@ def test_killed_conversion_leaves_nothing_that_is_taken_for_a_model(base, tmp_pa
     assert_equal_states(whole, load_file(base / "model.safetensors"))
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_get_one_conversion(base, tmp_path, cache):
     folder = save_as_bin(base, tmp_path / "model", 2)
     both = [start(RESOLVE, folder) for _ in range(2)]

@@ -253,6 +253,7 @@ def test_folder_of_gguf_alone_is_told_from_a_misspelt_one(tmp_path):
         assert_refused(evaluate(tmp_path / name), ("llama.cpp", "made from"))
 
 
+@pytest.mark.slow
 def test_nothing_is_said_by_libraries(folder):
     """Neither by bitsandbytes, which PEFT imports, nor by PEFT, transformers or tqdm."""
     code = """

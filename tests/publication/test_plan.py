@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from kot_platypus.errors import DataError, RunError
-from kot_platypus.publication.cards import LICENSES, check_card
+from kot_platypus.publication.cards import check_card
 from kot_platypus.publication.cleaning import clean_text
 from kot_platypus.publication.plan import Plan, plan_dataset, plan_model, read_upload
 from kot_platypus.recipe import load_recipe
@@ -110,7 +110,7 @@ def test_the_cards_of_runs_and_data_sets_are_valid(run: Path, dataset: Path) -> 
 @pytest.mark.parametrize(
     ("metadata", "problem"),
     [
-        ("license: apache", "license 'apache'"),
+        ("license: Apache 2.0", "license 'Apache 2.0'"),
         ("license: other", "without a license_name"),
         ("language: Korean", "language"),
         ("tags: [1, 2]", "tags"),
@@ -149,4 +149,3 @@ def test_a_missing_licence_is_a_note() -> None:
         [],
         ["the card names no licence"],
     )
-    assert {"apache-2.0", "gemma", "llama2", "cc-by-nc-4.0", "other"} <= LICENSES

@@ -76,6 +76,7 @@ def test_refusals_are_one_line_without_the_token(
         upload_plan(plan_model(run), TO, public=False, endpoint=hub.address)
 
 
+@pytest.mark.slow
 def test_a_killed_upload_goes_on_where_it_was(run: Path, hub: FakeHub) -> None:
     environment = {
         **os.environ,

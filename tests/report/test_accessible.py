@@ -109,5 +109,6 @@ def test_nothing_moves(pages: list[str]) -> None:
 
 
 def test_korean_says_that_it_is_korean() -> None:
-    assert mark_korean("둘 <b>") == '<span lang="ko">둘 &lt;b&gt;</span>'
+    assert mark_korean("둘<b> 3 개") == '<span lang="ko">둘&lt;b&gt; 3 개</span>'
+    assert mark_korean("run 둘째 is") == 'run <span lang="ko">둘째</span> is'
     assert mark_korean("two <b>") == "two &lt;b&gt;"

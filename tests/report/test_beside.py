@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kot_platypus.report.beside import STANDINGS, Ours, describe_questions, judge, put_beside
 from kot_platypus.report.card import render_card
 from kot_platypus.report.page import render_page
 from kot_platypus.report.runs import list_ours, make_run
-from kot_platypus.results.published import NUM_QUESTIONS, list_models, load_figures
+from kot_platypus.results.published import (
+    NUM_QUESTIONS,
+    STANDINGS,
+    Beside,
+    Ours,
+    judge,
+    list_models,
+    load_figures,
+    put_beside,
+)
 from kot_platypus.results.run import RunResults, load_results
 from kot_platypus.results.schema import ChoiceResults
 
@@ -136,23 +145,26 @@ def test_nothing_is_comparable_with_scores_of_another_kind(
 ) -> None:
     ours = make_ours(**changes)
     assert find_standings(ours, "copa")["Llama-2-Ko-7b 40B"] == expected
-    cells = [c for t in put_beside(ours, list_models()).tables for r in t.rows for c in r.cells]
-    assert not any(cell.rank for cell in cells if cell)
 
 
-def test_shots_that_were_cut_are_not_ranked() -> None:
+def test_shots_that_were_cut_are_not_comparable() -> None:
     assert find_standings(make_ours(), "boolq", 50)["Llama-2-Ko-7b 40B"] == "unknown shots"
     assert find_standings(make_ours(), "copa", 50)["Llama-2-Ko-7b 40B"] == "comparable"
 
 
-def test_places_count_only_ours_and_comparable_figures() -> None:
-    beside = put_beside(make_ours(), list_models())
-    copa = {row.name: [cell and (cell.rank, cell.num_ranked) for cell in row.cells]
-            for row in beside.tables[0].rows}  # fmt: skip
-    # 0.7517 is ours and, published, the same model's: both first; then 0.7509 and 0.7436.
-    assert copa["ours"][0] == copa[OURS][0] == (1, 4)
-    assert (copa[BASE][0], copa["Llama-2-Ko-7b 40B"][0]) == ((3, 4), (4, 4))
-    assert copa["Polyglot-ko-12.8b"] == [(0, 0)] * 4
+def test_what_cannot_be_tested_has_no_place(published_run: RunResults) -> None:
+    """Published figures have no answers, so not even ours of the same value is put in an order."""
+    page = render_page([make_run(published_run)], list_models())
+    section = page.partition('<h2 id="published">')[2].partition("</section>")[0]
+    assert "not ranked" in section
+    assert not re.search(r"<small>\d+/\d+</small>", section)
+
+
+def test_ours_stand_in_every_metric_that_a_published_figure_is() -> None:
+    tables = {table.task: table for table in put_beside(make_ours(), list_models()).tables}
+    own = {task: [r.name for r in t.rows if not r.hub_id] for task, t in tables.items()}
+    assert own.pop("hellaswag") == ["ours", "ours, macro F1 norm"]
+    assert set(map(tuple, own.values())) == {("ours",)}
 
 
 def test_every_standing_and_note_that_occurs_is_explained() -> None:
@@ -163,7 +175,7 @@ def test_every_standing_and_note_that_occurs_is_explained() -> None:
             assert row.standing == "scored here" or set(row.standing.split("; ")) <= set(said)
     letters = {letter for letter, _ in beside.notes}
     used = {m for t in beside.tables for r in t.rows for m in r.marks}
-    used |= {m for t in beside.tables for r in t.rows for c in r.cells if c for m in c.marks}
+    used |= {m for t in beside.tables for r in t.rows for c in r.cells.values() for m in c.marks}
     assert used == letters
     assert set(said) <= set(STANDINGS)
 
@@ -173,13 +185,17 @@ def test_page_shows_all_128_figures_with_their_notes(published_run: RunResults) 
     section = page.partition('<h2 id="published">')[2].partition("</section>")[0]
     for figure in load_figures():
         assert f">{figure.value:.4f}<" in section
-    assert section.count('<td class="n">') == (8 + 2) * 4 * 4
+    assert section.count('<td class="n">') == (8 + 2) * 4 * 4 + 2 * 4  # HellaSwag has two metrics
     assert "upstream probably copied a row" in section
     assert 'id="published"' not in render_page([make_run(published_run)])
 
 
+def note(beside: Beside) -> str:
+    return " ".join(text for _, text in beside.notes)
+
+
 def test_other_questions_are_said(finished_run: Path) -> None:
-    ours = list_ours([make_run(load_results(finished_run))])
-    said = describe_questions(ours, ["copa", "boolq"])
-    assert said == "Ours are of fewer or other questions: COPA 100 of 1,000, BoolQ 100 of 1,404."
-    assert describe_questions(make_ours(), ["copa", "boolq"]) == ""
+    said = note(put_beside(list_ours([make_run(load_results(finished_run))]), list_models()))
+    assert "COPA 100, not 1,000" in said
+    assert "BoolQ 100, not 1,404" in said
+    assert "fewer or other questions" not in note(put_beside(make_ours(), list_models()))

@@ -5,13 +5,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from kot_platypus.report.comparison_table import PairedRow, comparison_table, write_verdict
+from kot_platypus.report.comparison_table import comparison_table, write_verdict
+from kot_platypus.results.comparison import ComparedPair, ComparedRow
 
 
 def make_row(task: str = "copa", num_fewshot: int = 0, **changes: Any) -> dict[str, Any]:
     return {
         "task": task,
         "num_fewshot": num_fewshot,
+        "metric": "macro_f1",
+        "protocol": "polyglot",
         "n": 1404,
         "values": {"a": 0.61234, "b": 0.5},
         "difference": {"value": 0.11234, "ci95": [-0.01234, 0.23456]},
@@ -40,12 +43,12 @@ def make_facts(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
 def render(facts: dict[str, Any], width: int = 80) -> str:
     console = Console(width=width, force_terminal=False)
     with console.capture() as capture:
-        console.print(comparison_table(facts))
+        console.print(comparison_table(ComparedPair.model_validate(facts)))
     return capture.get()
 
 
 def decide(*rows: dict[str, Any]) -> str:
-    return write_verdict([PairedRow.model_validate(row) for row in rows])
+    return write_verdict([ComparedRow.model_validate(row) for row in rows])
 
 
 def test_widest_row_fits_eighty_columns_in_full():
@@ -70,8 +73,8 @@ def test_identical_predictions_are_said_in_words():
 
 
 def test_interval_without_width_is_said_in_words():
-    row = make_row(difference={"value": 0, "ci95": [0, 0]})
-    assert "same ones right" in render(make_facts(row, metric="acc"))
+    row = make_row(difference={"value": 0, "ci95": [0, 0]}, metric="acc")
+    assert "same ones right" in render(make_facts(row))
 
 
 def test_what_only_one_run_has_is_named():
@@ -116,3 +119,34 @@ def test_no_difference_is_not_called_equality(p_holm):
     text = decide(make_row(p_holm=p_holm))
     assert "no difference between A and B is shown" in text
     assert "does not show that they are equal" in text
+
+
+def test_no_figure_is_cut_off_where_a_name_is_long():
+    row = make_row("a_task_with_a_long_name" * 2, 50, p_value=1e-9, p_holm=0.00012)
+    line = next(line for line in render(make_facts(row), 76).splitlines() if "a_t" in line)
+    for part in ("…", "0.612", "0.500", "+0.112", "−0.012 to +0.235", "<0.001"):
+        assert part in line
+    assert line.count("…") == 1
+
+
+def test_held_out_problems_of_a_runs_models_are_rows_of_one_table():
+    facts = {"test": "problems", "task": "all", "metric": "acc", "protocol": ""}
+    shown = make_row(**facts, who="cot", p_value=1e-5, p_holm=1e-4)
+    text = render(make_facts(shown, make_row(**facts, who="cot-direct"), make_row(who="cot")))
+    assert text.count("Held-out problems: accuracy") == 1
+    lines = text.splitlines()
+    assert [line for line in lines if line.startswith(("trained model ", "no rationale "))]
+    assert "macro F1, protocol polyglot, the same questions, trained model" in text
+    assert "A is right more often than B on held-out problems (trained model)." in " ".join(
+        text.split()
+    )
+
+
+def test_ways_of_reasoning_stand_under_their_task():
+    rows = [
+        make_row(test="reasoning", metric="acc", way=way) for way in ("direct", "cot", "cot_scored")
+    ]
+    text = render(make_facts(*rows))
+    assert "COPA, with and without reasoning: accuracy" in text
+    for name in ("direct", "reasoned", "then scored"):
+        assert any(line.startswith(f"{name} ") for line in text.splitlines())

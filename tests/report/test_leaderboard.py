@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 
 from kot_platypus.cli import app
 from kot_platypus.errors import UsageError
-from kot_platypus.records import PastScore, SkippedFile
 from kot_platypus.report.leaderboard import (
     leaderboard_table,
     make_blocks,
@@ -24,6 +23,7 @@ from kot_platypus.report.leaderboard import (
     write_csv,
 )
 from kot_platypus.report.leaderboard_page import render_leaderboard
+from kot_platypus.results.schema import ScoreRow, SkippedFile
 from tests.browser import find_chromium
 from tests.report.test_page import parse
 from tests.results.foreign_files import write_old_harness
@@ -31,7 +31,7 @@ from tests.results.foreign_files import write_old_harness
 ATTACK = "<img src=x onerror=alert(1)>"
 
 
-def make_score(model: str = "a", value: float = 0.5, **changes: Any) -> PastScore:
+def make_score(model: str = "a", value: float = 0.5, **changes: Any) -> ScoreRow:
     facts: dict[str, Any] = {
         "file": f"{model}.json",
         "model": model,
@@ -49,11 +49,11 @@ def make_score(model: str = "a", value: float = 0.5, **changes: Any) -> PastScor
         "date": "2026-01-01 10:00",
         "is_file_date": False,
     }
-    return PastScore(**facts | changes)
+    return ScoreRow(**facts | changes)
 
 
-def list_models(scores: list[PastScore], sort: str | None = None) -> list[list[str]]:
-    return [[line.model for line in block.lines] for block in make_blocks(scores, sort)]
+def list_models(scores: list[ScoreRow], sort: str | None = None) -> list[list[str]]:
+    return [[row.model for row in block.rows] for block in make_blocks(scores, sort)]
 
 
 # --- blocks ------------------------------------------------------------------------------------
@@ -76,13 +76,14 @@ def test_figures_of_other_questions_never_share_a_block(change: dict[str, Any]) 
     assert len(make_blocks([make_score("a", 0.1), make_score("b", 0.9, **change)])) == 2
 
 
-def test_a_models_shots_are_one_line_and_a_second_figure_another() -> None:
-    first, second = (make_score(num_fewshot=n, file=f"all/{n}.json") for n in (0, 5))
-    (block,) = make_blocks([first, second])
-    assert [list(line.scores) for line in block.lines] == [[0, 5]]
-    assert block.lines[0].files == "all/{0.json, 5.json}"
-    (block,) = make_blocks([first, second, first])
-    assert len(block.lines) == 2
+def test_each_figure_is_a_row_with_its_own_shots_date_and_dtype() -> None:
+    five = {"num_fewshot": 5, "date": "2026-02-01 10:00", "dtype": "bfloat16"}
+    (block,) = make_blocks([make_score(**five), make_score(dtype="float32"), make_score("b", 0.9)])
+    assert [(row.num_fewshot, row.model, row.dtype) for row in block.rows] == [
+        (0, "b", ""), (0, "a", "float32"), (5, "a", "bfloat16"),
+    ]  # fmt: skip
+    text = show(list(block.rows))
+    assert re.search(r"a +bfloat16 +5 0\.5000 +0\.400–0\.600 2026-02-01 10:00", text)
 
 
 def test_lines_are_ordered_within_a_block_best_first() -> None:
@@ -93,19 +94,23 @@ def test_lines_are_ordered_within_a_block_best_first() -> None:
     assert list_models(scores, "model") == [["a", "b", "c"]]
 
 
-def test_a_column_orders_and_lines_without_it_come_last() -> None:
+def test_rows_are_ordered_by_shots_and_then_by_a_column() -> None:
     five = {"num_fewshot": 5}
-    scores = [
-        make_score("a", 0.9), make_score("a", 0.1, **five),
-        make_score("b", 0.1), make_score("b", 0.9, **five),
-        make_score("c", 0.5),
-    ]  # fmt: skip
-    assert list_models(scores, "0-shot") == [["a", "c", "b"]]
-    assert list_models(scores, "5") == [["b", "a", "c"]]
+    scores = [make_score("a", 0.9), make_score("a", 0.1, **five), make_score("b", 0.5, **five)]
+    assert list_models(scores) == [["a", "b", "a"]]
+    assert list_models(scores, "model") == [["a", "a", "b"]]
     dated = [make_score(name, date=f"2026-01-0{day} 10:00") for day, name in enumerate("abc", 1)]
     assert list_models(dated, "date") == [["c", "b", "a"]]
     with pytest.raises(UsageError, match="'score'"):
         make_blocks(scores, "score")
+    with pytest.raises(UsageError, match="Run: --num-fewshot 5"):
+        make_blocks(scores, "5-shot")
+
+
+def test_reasoning_is_looked_at_by_accuracy_first() -> None:
+    facts = {"protocol": "kot eval --mode cot"}
+    blocks = make_blocks([make_score(**facts), make_score(**facts, metric="acc")])
+    assert {block.key.metric: block.is_main for block in blocks} == {"acc": True, "macro_f1": False}
 
 
 def test_scores_are_chosen_by_protocol_task_shots_and_metric() -> None:
@@ -130,7 +135,7 @@ def test_scores_are_chosen_by_protocol_task_shots_and_metric() -> None:
 # --- the terminal ------------------------------------------------------------------------------
 
 
-def show(scores: list[PastScore], skipped: list[SkippedFile] | None = None) -> str:
+def show(scores: list[ScoreRow], skipped: list[SkippedFile] | None = None) -> str:
     console = Console(width=110, file=io.StringIO())
     console.print(leaderboard_table(make_blocks(scores), skipped or []))
     assert isinstance(console.file, io.StringIO)
@@ -148,7 +153,7 @@ def test_the_screen_says_how_an_interval_came_about() -> None:
 
 def test_lost_shots_and_borrowed_dates_are_marked() -> None:
     text = show([make_score(num_fewshot=50, effective_shots=12.34, is_file_date=True)])
-    assert "12.3 shots fit" in text
+    assert "50 (12.3 fit)" in " ".join(text.split())
     assert "2026-01-01 10:00 ~" in text
 
 
@@ -197,7 +202,7 @@ def test_the_command_writes_rows_page_and_table(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def page_scores() -> list[PastScore]:
+def page_scores() -> list[ScoreRow]:
     return [
         make_score(ATTACK, 0.3),
         make_score("b", 0.5),
@@ -208,7 +213,7 @@ def page_scores() -> list[PastScore]:
     ]
 
 
-def test_the_page_is_whole_safe_and_loads_nothing(page_scores: list[PastScore]) -> None:
+def test_the_page_is_whole_safe_and_loads_nothing(page_scores: list[ScoreRow]) -> None:
     skipped = [SkippedFile(file=ATTACK, reason=ATTACK)]
     page = render_leaderboard(ATTACK, make_blocks(page_scores), skipped)
     checker = parse(page)
@@ -239,7 +244,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.mark.slow
 def test_the_page_sorts_within_blocks_and_filters(
-    browser: Any, page_scores: list[PastScore], tmp_path: Path
+    browser: Any, page_scores: list[ScoreRow], tmp_path: Path
 ) -> None:
     path = tmp_path / "page.html"
     path.write_text(render_leaderboard("all", make_blocks(page_scores), []), encoding="utf-8")
@@ -253,21 +258,21 @@ def test_the_page_sorts_within_blocks_and_filters(
         rows = page.locator("tbody tr:not(.block):visible th")
         return [text.strip() for text in rows.all_inner_texts()]
 
-    assert models() == ["d", "b", "c", ATTACK]  # the metrics to look at first
+    assert models() == ["d", "b", "c", ATTACK, "b"]  # the metrics to look at first
     page.get_by_role("button", name="Model").focus()
     page.keyboard.press("Enter")
-    assert models() == ["d", ATTACK, "b", "c"]
+    assert models() == ["d", ATTACK, "b", "b", "c"]
     assert page.locator("th[aria-sort=ascending]").inner_text().startswith("Model")
-    page.get_by_role("button", name="0-shot").click()
-    page.get_by_role("button", name="0-shot").click()
-    assert models() == ["d", ATTACK, "c", "b"]
+    page.get_by_role("button", name="Value").click()
+    page.get_by_role("button", name="Value").click()
+    assert models() == ["d", "b", ATTACK, "c", "b"]
     assert page.locator("th[aria-sort]").count() == 1
     page.select_option("[data-filter=protocol]", "polyglot")
     page.select_option("[data-filter=metric]", "*")
-    assert models() == [ATTACK, "c", "b", "b"]
+    assert models() == ["b", ATTACK, "c", "b", "b"]
     page.fill("[data-filter=model]", "B")
-    assert models() == ["b", "b"]
-    assert page.locator("[role=status]").inner_text() == "2 lines in 2 blocks"
+    assert models() == ["b", "b", "b"]
+    assert page.locator("[role=status]").inner_text() == "3 lines in 2 blocks"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert errors == []
     page.close()
@@ -275,13 +280,13 @@ def test_the_page_sorts_within_blocks_and_filters(
 
 @pytest.mark.slow
 def test_the_page_is_a_table_without_javascript(
-    browser: Any, page_scores: list[PastScore], tmp_path: Path
+    browser: Any, page_scores: list[ScoreRow], tmp_path: Path
 ) -> None:
     path = tmp_path / "page.html"
     path.write_text(render_leaderboard("all", make_blocks(page_scores), []), encoding="utf-8")
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(path.as_uri())
-    assert page.locator("tbody tr:not(.block):visible").count() == 5
+    assert page.locator("tbody tr:not(.block):visible").count() == 6
     assert page.locator("form").is_hidden()
     context.close()

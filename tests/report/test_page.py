@@ -149,6 +149,7 @@ def test_what_the_rationale_changed_is_counted_and_shown(run_folder: Path) -> No
     assert all(len(problem.attempts) == 3 for problem in choose_problems(results))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("gone", "missing", "kept"),
     [
@@ -222,6 +223,7 @@ def test_a_damaged_results_file_is_named(run_folder: Path) -> None:
         write_report(run_folder)
 
 
+@pytest.mark.slow
 def test_no_torch_is_loaded(run_folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from kot_platypus.report import write_report; "

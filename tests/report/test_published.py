@@ -2,14 +2,13 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 
 import kot_platypus.results
 from kot_platypus.errors import DataError, UsageError
-from kot_platypus.report.published_table import gather_published, published_table
+from kot_platypus.report.published_table import FolderBeside, gather_published, published_table
 from kot_platypus.results.published import Figure, list_models, load_figures, select_models
 
 from ..evaluation_builder import write_evaluation
@@ -27,7 +26,7 @@ def find(model: str, task: str, num_fewshot: int = 0) -> Figure:
     return figure
 
 
-def render(facts: dict[str, Any], width: int = 80) -> str:
+def render(facts: FolderBeside, width: int = 80) -> str:
     console = Console(width=width, force_terminal=False)
     with console.capture() as capture:
         console.print(published_table(facts))
@@ -113,19 +112,23 @@ def test_misspelt_model_is_refused_with_the_nearest():
 
 def test_published_figures_stand_beside_ours_of_the_same_task_and_shots(tmp_path):
     folder = write_evaluation(tmp_path / "a", {("copa", 0): RIGHT, ("wic", 0): RIGHT})
-    facts = gather_published(folder, "KoT-platypus2-7B")
-    (row,) = facts["rows"]
-    assert (row["task"], row["num_fewshot"], row["ours"]["value"]) == ("copa", 0, 1)
-    assert [figure["value"] for figure in row["published"]] == [0.7517]
-    assert facts["unpublished"] == [{"task": "wic", "num_fewshot": 0}]
+    beside = gather_published(folder, "KoT-platypus2-7B")
+    (table,) = beside.tables
+    assert (table.task, table.shots) == ("copa", (0,))
+    assert [(row.hub_id != "", row.cells[0].value) for row in table.rows] == [
+        (True, 0.7517), (False, 1),
+    ]  # fmt: skip
+    assert [(key.task, key.num_fewshot) for key in beside.unpublished] == [("wic", 0)]
 
 
 def test_each_figure_stands_beside_ours_in_its_own_metric(tmp_path):
     folder = write_evaluation(tmp_path / "a", {("hellaswag", 0): RIGHT}, pred_norm=0)
-    rows = gather_published(folder, "all")["rows"]
-    ours = {row["metric"]: row["ours"]["value"] for row in rows}
+    (table,) = gather_published(folder, "all").tables
+    ours = {row.metric: row.cells[0].value for row in table.rows if not row.hub_id}
     assert ours == {"macro_f1": 1, "macro_f1_norm": pytest.approx(1 / 3)}
-    models = {row["metric"]: [figure["model"] for figure in row["published"]] for row in rows}
+    models = {
+        metric: [r.name for r in table.rows if r.hub_id and r.metric == metric] for metric in ours
+    }
     assert models["macro_f1_norm"] == POLYGLOT_KO
     assert not set(models["macro_f1"]) & set(POLYGLOT_KO)
 
@@ -139,7 +142,8 @@ def test_nothing_published_is_refused(tmp_path):
 def test_table_shows_value_interval_and_marks(tmp_path):
     folder = write_evaluation(tmp_path / "a", {("copa", 0): MIXED, ("copa", 5): MIXED})
     text = " ".join(render(gather_published(folder, "KoT-platypus2-7B")).split())
-    low, high = gather_published(folder, "all")["rows"][0]["ours"]["ci95"]
+    (table,) = gather_published(folder, "all").tables
+    low, high = table.rows[-1].cells[0].ci95
     assert f"95% interval {low:.3f}–{high:.3f}" in text
     assert "KoT-platypus2-7B b 0.7517 0.7868" in text
     assert "b Protocol inferred, not proven" in text
@@ -182,4 +186,4 @@ def test_other_number_of_questions_is_marked(tmp_path):
 
 def test_whole_test_set_with_the_same_protocol_has_no_mark(tmp_path):
     folder = write_evaluation(tmp_path / "a", {("copa", 0): MIXED * 100})
-    assert gather_published(folder, "all")["notes"] == {"copa": []}
+    assert gather_published(folder, "all").tables[0].rows[-1].marks == ""

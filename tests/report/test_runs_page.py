@@ -109,7 +109,7 @@ def test_headline_names_the_best_only_where_a_test_shows_it(folders: list[Path])
     )
     page = render_page(runs)
     assert '<td class="n">+35.0</td>' in page
-    assert "둘째 \N{MINUS SIGN} small-run" in page
+    assert "둘째 \N{MINUS SIGN}</span> small-run" in page
 
     change_answers(folders[1], [n < 13 for n in range(20)])
     runs = load_runs(folders)

@@ -14,15 +14,15 @@ from lm_eval import evaluator, simple_evaluate
 from lm_eval.loggers import EvaluationTracker
 
 from kot_platypus.errors import DataError
-from kot_platypus.records import PastScore
-from kot_platypus.results.collect import gather_scores
+from kot_platypus.results.collect import collect_rows
 from kot_platypus.results.lm_eval import Z95
 from kot_platypus.results.metrics import measure_f1, wilson_interval
+from kot_platypus.results.schema import ScoreRow
 from kot_platypus.results.wording import name_model
 from tests.evaluate.lm_eval_tasks import NUM_DOCUMENTS, open_manager, write_tasks
 from tests.evaluation_builder import write_evaluation
 from tests.report.run_builder import SHOTS, TASKS, write, write_run
-from tests.results.foreign_files import QUESTIONS, write_old_harness
+from tests.results.foreign_files import write_old_harness
 
 UTILS = """
 from sklearn.metrics import f1_score
@@ -66,7 +66,7 @@ def lm_eval_output(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     return out
 
 
-def find(scores: list[PastScore], task: str, metric: str) -> PastScore:
+def find(scores: list[ScoreRow], task: str, metric: str) -> ScoreRow:
     (score,) = [each for each in scores if (each.task, each.metric) == (task, metric)]
     return score
 
@@ -75,7 +75,7 @@ def find(scores: list[PastScore], task: str, metric: str) -> PastScore:
 
 
 def test_lm_evals_own_file_is_read_with_intervals_from_its_samples(lm_eval_output: Path) -> None:
-    scores, skipped = gather_scores(lm_eval_output)
+    scores, skipped = collect_rows(lm_eval_output)
     assert skipped == []
     assert {each.model for each in scores} == {"mine (dtype float16)"}
     assert {each.protocol for each in scores} == {"lm-eval 0.4.13"}
@@ -97,7 +97,7 @@ def test_other_prompts_have_another_fingerprint(lm_eval_output: Path, tmp_path: 
     write(tmp_path / "same.json", facts | {"date": 0, "kot": {"model": "ab", "dtype": "float32"}})
     facts["configs"]["choice_drawn"]["doc_to_text"] = "{{premise}}?"
     write(tmp_path / "other.json", facts)
-    scores, _ = gather_scores(tmp_path)
+    scores, _ = collect_rows(tmp_path)
     found: dict[str, set[str]] = {}
     for score in scores:
         found.setdefault(score.task, set()).add(score.fingerprint)
@@ -117,7 +117,7 @@ def test_no_generation_options_are_none_however_they_are_written(
     for name, options in (("command", {}), ("python", None), ("warm", {"temperature": 1})):
         facts["config"]["gen_kwargs"] = options
         write(tmp_path / f"{name}.json", facts)
-    prints = {s.file: s.fingerprint for s in gather_scores(tmp_path)[0] if s.task == "choice"}
+    prints = {s.file: s.fingerprint for s in collect_rows(tmp_path)[0] if s.task == "choice"}
     assert prints["command.json"] == prints["python.json"] != prints["warm.json"]
 
 
@@ -128,7 +128,7 @@ def test_kot_lm_eval_goes_by_its_model_not_its_folder(lm_eval_output: Path, tmp_
     kot = {"model": "ab" * 32, "dtype": "float32", "name": "tiny + mine"}
     write(tmp_path / "all" / "results.json", {**facts, "kot": kot})
     write(tmp_path / "old" / "results.json", {**facts, "kot": {**kot, "name": ""}})
-    names = {score.file: score.model for score in gather_scores(tmp_path)[0]}
+    names = {score.file: score.model for score in collect_rows(tmp_path)[0]}
     assert names == {"all/results.json": "tiny + mine", "old/results.json": "tiny (old)"}
 
 
@@ -157,7 +157,7 @@ def test_samples_that_do_not_give_the_figure_are_not_used(
     file.write_text("\n".join([first[:40] if damage == "torn" else other, *rest]))
     if damage == "gone":
         file.unlink()
-    scores, _ = gather_scores(tmp_path)
+    scores, _ = collect_rows(tmp_path)
     assert find(scores, "choice", "acc").interval == "stderr"
     assert find(scores, "choice_drawn", "acc").interval == "wilson"
 
@@ -165,11 +165,11 @@ def test_samples_that_do_not_give_the_figure_are_not_used(
 # --- lm-eval 0.3 -------------------------------------------------------------------------------
 
 
-def test_an_old_harness_file_is_read_and_its_questions_counted(tmp_path: Path) -> None:
+def test_an_old_harness_file_is_read(tmp_path: Path) -> None:
     write_old_harness(tmp_path / "all" / "5_shot.json")
-    scores, skipped = gather_scores(tmp_path)
+    scores, skipped = collect_rows(tmp_path)
     assert skipped == []
-    assert {(s.task, s.n) for s in scores} == {("copa", 1000), ("hellaswag", 500)}
+    assert {(s.task, s.n) for s in scores} == {("copa", None), ("hellaswag", None)}
     score = find(scores, "copa", "macro_f1")
     assert score.model == "EleutherAI/polyglot-ko-1.3b"
     assert (score.num_fewshot, score.fingerprint, score.interval) == (5, "", "stderr")
@@ -177,34 +177,24 @@ def test_an_old_harness_file_is_read_and_its_questions_counted(tmp_path: Path) -
     assert "prompts not said" in score.protocol
 
 
-@pytest.mark.parametrize("n", [3, 397, 1404, 50_000])
-def test_accuracy_and_its_error_give_the_questions(
-    tmp_path: Path, n: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(QUESTIONS, "kobest_copa", n)
-    write_old_harness(tmp_path / "x.json")
-    scores, _ = gather_scores(tmp_path)
-    assert find(scores, "copa", "acc").n == n
-
-
-def test_a_limit_counts_where_accuracy_tells_nothing(tmp_path: Path) -> None:
+def test_a_limit_tells_how_many_questions_there_were(tmp_path: Path) -> None:
     path = write_old_harness(tmp_path / "x.json", limit=7)
     facts = json.loads(path.read_text())
     facts["results"] = {"kobest_copa": {"acc": 1.0, "acc_stderr": 0.0}}
     write(path, facts)
-    assert [s.n for s in gather_scores(tmp_path)[0]] == [7]
-    (score,) = gather_scores(tmp_path)[0]  # whose standard error of 0 is no certainty
+    assert [s.n for s in collect_rows(tmp_path)[0]] == [7]
+    (score,) = collect_rows(tmp_path)[0]  # whose standard error of 0 is no certainty
     assert (score.ci95, score.interval) == (pytest.approx(wilson_interval(7, 7)), "wilson")
     facts["config"]["limit"] = 0.5
     write(path, facts)
-    assert [s.ci95 for s in gather_scores(tmp_path)[0]] == [None]
-    assert [s.n for s in gather_scores(tmp_path)[0]] == [None]
+    assert [s.ci95 for s in collect_rows(tmp_path)[0]] == [None]
+    assert [s.n for s in collect_rows(tmp_path)[0]] == [None]
 
 
 def test_folders_and_secrets_of_model_args_are_not_shown(tmp_path: Path) -> None:
     args = "pretrained=/home/kim/llama,peft=C:\\work\\adapter,token=hf_secret,dtype=float16"
     write_old_harness(tmp_path / "x.json", model_args=args)
-    (name,) = {score.model for score in gather_scores(tmp_path)[0]}
+    (name,) = {score.model for score in collect_rows(tmp_path)[0]}
     assert name == "llama (peft adapter, dtype float16)"
 
 
@@ -213,7 +203,7 @@ def test_folders_and_secrets_of_model_args_are_not_shown(tmp_path: Path) -> None
 
 def test_a_run_gives_all_its_figures_under_its_names(tmp_path: Path) -> None:
     run = write_run(tmp_path / "runs" / "first")
-    scores, skipped = gather_scores(tmp_path)
+    scores, skipped = collect_rows(tmp_path)
     assert skipped == []
     kobest = [score for score in scores if score.protocol == "polyglot"]
     assert len(kobest) == 2 * len(TASKS) * len(SHOTS) * 4
@@ -233,13 +223,13 @@ def test_a_model_scored_again_goes_by_its_runs_name(tmp_path: Path) -> None:
     again = tmp_path / "scores" / "again" / "results.json"
     write(again, json.loads(path.read_text()) | {"model": "ee" * 32})
     write(path, json.loads(again.read_text()))
-    scores, _ = gather_scores(tmp_path)
+    scores, _ = collect_rows(tmp_path)
     assert {s.model for s in scores if s.file.startswith("scores")} == {"small-run"}
 
 
 def test_scores_outside_a_run_go_by_their_folder(tmp_path: Path) -> None:
     write_evaluation(tmp_path / "scores" / "mine", {("copa", 0): [0, 1, 1, 1]})
-    scores, _ = gather_scores(tmp_path)
+    scores, _ = collect_rows(tmp_path)
     assert {score.model for score in scores} == {"scores/mine"}
     assert {score.fingerprint for score in scores} == {"polyglot copa"}
 
@@ -251,7 +241,7 @@ def test_scores_that_name_their_model_go_by_it_and_two_of_a_name_are_told_apart(
         write_evaluation(tmp_path / folder, {("copa", 0): [0, 1, 1, 1]})
         path = tmp_path / folder / "results.json"
         write(path, json.loads(path.read_text()) | {"model": key * 32, "name": name})
-    names = {score.file: score.model for score in gather_scores(tmp_path)[0]}
+    names = {score.file: score.model for score in collect_rows(tmp_path)[0]}
     assert names == {
         "a/results.json": "merged (a)",
         "b/results.json": "merged (b)",
@@ -272,7 +262,7 @@ def test_files_without_figures_are_listed_with_a_reason(tmp_path: Path) -> None:
     write(tmp_path / "odd.json", {"results": {"copa": 3}, "versions": {}, "config": {}})
     write(tmp_path / "nan.json", {"results": {"copa": {"acc": None}}, "config": {}})
     write(tmp_path / "half.json", {"results": {"copa": {"0": {}}}, "protocol": {"name": "x"}})
-    scores, skipped = gather_scores(tmp_path)
+    scores, skipped = collect_rows(tmp_path)
     assert {score.file for score in scores} == {"good.json"}
     reasons = {each.file: each.reason for each in skipped}
     assert reasons.keys() == {
@@ -290,7 +280,7 @@ def test_what_is_no_results_file_of_a_stage_or_model_is_not_mentioned(tmp_path: 
     write(tmp_path / "model" / "tokenizer.json", {"results": 1})
     write(tmp_path / ".cache" / "x.json", {})
     write(tmp_path / "board.json", {"scores": [], "skipped": []})
-    assert gather_scores(tmp_path)[1] == []
+    assert collect_rows(tmp_path)[1] == []
 
 
 def test_an_unfinished_evaluation_is_left_out(tmp_path: Path) -> None:
@@ -298,18 +288,92 @@ def test_an_unfinished_evaluation_is_left_out(tmp_path: Path) -> None:
     folder = run / "evaluate" / "cot" / "kobest"
     facts = json.loads((folder / "manifest.json").read_text())
     write(folder / "manifest.json", {**facts, "stage": "choices", "status": "running"})
-    (skipped,) = gather_scores(tmp_path)[1]
+    (skipped,) = collect_rows(tmp_path)[1]
     assert "not finished" in skipped.reason
 
 
 def test_no_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is no folder"):
-        gather_scores(tmp_path / "nowhere")
+        collect_rows(tmp_path / "nowhere")
 
 
 def test_dates_are_the_files_in_utc_where_results_have_none(tmp_path: Path) -> None:
     path = write_old_harness(tmp_path / "x.json")
     os.utime(path, (0, 86_400))
-    assert {(s.date, s.is_file_date) for s in gather_scores(tmp_path)[0]} == {
+    assert {(s.date, s.is_file_date) for s in collect_rows(tmp_path)[0]} == {
         ("1970-01-02 00:00", True)
     }
+
+
+# --- the files of today ------------------------------------------------------------------------
+
+FILES = Path(__file__).parent / "files"
+
+
+def test_all_kinds_of_results_are_collected_and_none_twice() -> None:
+    rows, skipped = collect_rows(FILES)
+    assert {row.protocol for row in rows} == {
+        "polyglot", "held-out problems", "kot eval --mode cot", "lm-eval 0.4.13",
+        "lm-eval 0.3 v0 (prompts not said)",
+    }  # fmt: skip
+    reasons = {each.file: each.reason for each in skipped}
+    assert reasons == {
+        f"runs/second/evaluate/base/{test}/results.json": "the same results as "
+        f"runs/first/evaluate/base/{test}/results.json"
+        for test in ("kobest", "problems")
+    }
+    assert {row.dtype for row in rows if row.protocol == "polyglot"} == {"float32"}
+
+
+def test_a_copy_and_a_second_path_to_a_run_are_the_same_results(tmp_path: Path) -> None:
+    shutil.copytree(FILES / "runs" / "first", tmp_path / "a-run")
+    shutil.copytree(FILES / "runs" / "first" / "evaluate" / "cot" / "kobest", tmp_path / "a" / "x")
+    (tmp_path / "again").symlink_to(tmp_path / "a-run")
+    once, _ = collect_rows(FILES / "runs" / "first")
+    rows, skipped = collect_rows(tmp_path)
+    assert len(rows) == len(once)
+    assert [each.file for each in skipped] == ["a/x/results.json"]  # the run's own name wins
+
+
+def test_every_way_of_reasoning_is_a_row_of_one_block() -> None:
+    rows, _ = collect_rows(FILES / "scores")
+    copa = [row for row in rows if row.protocol == "kot eval --mode cot" and row.task == "copa"]
+    accuracy = [row for row in copa if row.metric == "acc"]
+    assert {row.model for row in accuracy} == {
+        f"tiny-{name}-ko, {way}"
+        for name in ("llama", "polyglot")
+        for way in ("direct", "reasoned (2 samples)", "then scored (2 samples)")
+    }
+    assert len({(row.fingerprint, row.data, row.n) for row in accuracy}) == 1
+    assert {row.metric for row in copa} == {"acc", "macro_f1"}
+    plus = [row for row in rows if row.task == "problems: plus"]
+    assert {row.metric for row in plus} == {"acc"}
+
+
+def test_a_family_that_is_all_there_is_stands_there_once(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    for path in run.glob("evaluate/*/problems/results.json"):
+        facts = json.loads(path.read_text())
+        results = dict.fromkeys(("all", "chain"), facts["results"]["all"])
+        write(path, facts | {"results": results})
+    rows, _ = collect_rows(tmp_path)
+    assert {row.task for row in rows if row.protocol == "held-out problems"} == {"problems: all"}
+
+
+def test_a_manifest_says_when_results_were_made(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    path = run / "evaluate" / "cot" / "kobest" / "manifest.json"
+    write(path, json.loads(path.read_text()) | {"finished": "2026-11-28T21:00:00+00:00"})
+    rows, _ = collect_rows(tmp_path)
+    dates = {(row.date, row.is_file_date) for row in rows if "cot/kobest" in row.file}
+    assert dates == {("2026-11-28 21:00", False)}
+
+
+def test_ties_and_a_model_that_needs_bos_are_remarked(tmp_path: Path) -> None:
+    write_evaluation(tmp_path / "mine", {("copa", 0): [0, 1, 1, 1]})
+    path = tmp_path / "mine" / "results.json"
+    bos = {"nats_without": 6.84, "nats_with": 2.47, "reads_badly": True}
+    ties = {"tied": 2, "same_tokens": 0, "n": 4}
+    write(path, json.loads(path.read_text()) | {"bos": bos, "ties": ties})
+    rows, _ = collect_rows(tmp_path)
+    assert {row.remarks for row in rows} == {("reads badly without BOS", "2 of 4 questions tied")}

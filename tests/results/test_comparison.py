@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,15 @@ from rich.console import Console
 
 from kot_platypus.artifacts import write_json, write_jsonl
 from kot_platypus.errors import DataError, UsageError
-from kot_platypus.records import Answer
+from kot_platypus.evaluate.answers import summarise_answers
+from kot_platypus.records import Answer, BosReading
 from kot_platypus.report.comparison_table import comparison_table
 from kot_platypus.results.comparison import compare_evaluations, compare_models
+from kot_platypus.results.schema import dump_part
 
 from ..evaluation_builder import make_samples, write_evaluation
 
+FILES = Path(__file__).parent / "files"
 RIGHT, WRONG = [0, 1] * 5, [1, 0] * 5
 
 
@@ -25,20 +29,21 @@ def a(tmp_path: Path) -> Path:
 
 def test_common_rows_are_compared_and_the_others_named(a, tmp_path):
     b = write_evaluation(tmp_path / "b", {("copa", 5): WRONG, ("wic", 0): RIGHT})
-    facts = compare_evaluations(a, b)
-    (row,) = facts["rows"]
-    assert (row["task"], row["num_fewshot"], row["n"]) == ("copa", 5, 10)
-    assert row["values"] == {"a": 1, "b": 0}
-    assert row["difference"]["value"] == 1
-    assert row["difference"]["ci95"] == pytest.approx([0.4449, 1], abs=1e-4)  # (10-z2)/(10+z2)
-    assert facts["only_a"] == [{"task": "copa", "num_fewshot": 0}]
-    assert facts["only_b"] == [{"task": "wic", "num_fewshot": 0}]
+    found = compare_evaluations(a, b)
+    (row,) = found.rows
+    assert (row.task, row.num_fewshot, row.n) == ("copa", 5, 10)
+    assert (row.values.a, row.values.b) == (1, 0)
+    assert row.difference.value == 1
+    assert row.difference.ci95 == pytest.approx((0.4449, 1), abs=1e-4)  # (10-z2)/(10+z2)
+    assert [(key.task, key.num_fewshot) for key in found.only_a] == [("copa", 0)]
+    assert [(key.task, key.num_fewshot) for key in found.only_b] == [("wic", 0)]
 
 
 def test_facts_are_json_and_name_what_was_compared(a):
-    facts = json.loads(json.dumps(compare_evaluations(a, a, "acc")))
+    facts = json.loads(json.dumps(dump_part(compare_evaluations(a, a, "acc"))))
     assert facts["a"] == facts["b"] == {"folder": str(a), "model": "ab" * 32}
     assert (facts["protocol"], facts["metric"]) == ("polyglot", "acc")
+    assert {row["test"] for row in facts["rows"]} == {"choices"}
 
 
 def test_another_protocol_is_refused(a, tmp_path):
@@ -57,13 +62,13 @@ def test_another_version_of_a_protocol_is_refused(a, tmp_path):
 
 def test_protocol_extended_by_another_task_stays_comparable(a, tmp_path):
     b = write_evaluation(tmp_path / "b", {("copa", 0): RIGHT}, fingerprints={"mine": "new"})
-    assert len(compare_evaluations(a, b)["rows"]) == 1
+    assert len(compare_evaluations(a, b).rows) == 1
 
 
 def test_protocol_may_differ_where_nothing_is_compared(a, tmp_path):
     preds = {("copa", 0): RIGHT, ("wic", 0): RIGHT}
     b = write_evaluation(tmp_path / "b", preds, fingerprints={"wic": "another"})
-    assert len(compare_evaluations(a, b)["rows"]) == 1
+    assert len(compare_evaluations(a, b).rows) == 1
 
 
 def test_other_data_are_refused(a, tmp_path):
@@ -98,8 +103,15 @@ def test_unknown_metric_is_refused(a):
 @pytest.mark.parametrize("facts", [{"model": "x", "protocol": {"name": "polyglot"}}, [1], None])
 def test_results_of_another_shape_are_refused(a, facts):
     write_json(a / "results.json", facts)
-    with pytest.raises(DataError, match=r"results.json: .*expected model, protocol and data"):
+    with pytest.raises(DataError, match=r"results.json holds no results of kot"):
         compare_evaluations(a, a)
+
+
+def test_no_message_of_pydantic_reaches_a_user(a):
+    (a / "samples.jsonl").write_text('{"task": "copa"}\n')
+    with pytest.raises(DataError, match="it lacks num_fewshot") as caught:
+        compare_evaluations(a, a)
+    assert "Field required" not in str(caught.value)
 
 
 def test_models_are_compared_on_what_both_answered(tmp_path):
@@ -138,8 +150,102 @@ def test_a_side_that_reads_badly_without_bos_is_named(a, tmp_path):
     found = json.loads((b / "results.json").read_text())
     (b / "results.json").write_text(json.dumps({**found, "bos": reading}))
     facts = compare_evaluations(a, b)
-    assert facts["b"]["bos"] == reading
-    assert "bos" not in facts["a"]
+    assert facts.b.bos == BosReading(**reading)
+    assert facts.a.bos is None
     console = Console(width=200, file=io.StringIO())
     console.print(comparison_table(facts))
     assert "B: This model reads badly without BOS: 6.8 against 2.5" in console.file.getvalue()
+
+
+# --- runs, reasoning, lm-eval ------------------------------------------------------------------
+
+
+def write_answers(run: Path, who: str, right: list[bool], model: str) -> None:
+    folder = run / "evaluate" / who / "problems"
+    rows = [
+        Answer(
+            doc_id=i, task="chain", source=f"q{i}", target="7", output="", num_tokens=1,
+            answer="7" if correct else "8", correct=correct,
+        )
+        for i, correct in enumerate(right)
+    ]  # fmt: skip
+    write_jsonl(folder / "answers.jsonl", rows)
+    scores = {kind: dump_part(score) for kind, score in summarise_answers(rows).items()}
+    write_json(folder / "results.json", {"model": model, "num_fewshot": 0, "results": scores})
+
+
+def test_two_runs_are_compared_on_their_held_out_problems(tmp_path):
+    """The README's own command: 57 of 64 against 49, 12 right alone against 4."""
+    a, b = tmp_path / "demo", tmp_path / "two-epochs"
+    write_answers(a, "cot", [True] * 45 + [True] * 12 + [False] * 4 + [False] * 3, "aa")
+    write_answers(b, "cot", [True] * 45 + [False] * 12 + [True] * 4 + [False] * 3, "bb")
+    write_answers(a, "base", [True] * 64, "cc")
+    write_answers(b, "base", [True] * 64, "cc")
+    write_answers(b, "answer", [True] * 64, "dd")
+    found = compare_evaluations(a, b)
+    (row,) = found.rows
+    assert (row.test, row.who, row.n) == ("problems", "cot", 64)
+    assert (row.values.a, row.values.b) == (57 / 64, 49 / 64)
+    assert (row.right_alone.a, row.right_alone.b) == (12, 4)
+    assert row.p_value == row.p_holm == pytest.approx(0.0768, abs=1e-4)
+    assert found.left_out == ("base, held-out problems: the same model in A and B",)
+    assert [key.who for key in found.only_b] == ["answer"]
+
+
+def test_other_problems_are_left_out_and_the_rest_compared(a, tmp_path):
+    runs = [tmp_path / name for name in ("one", "two")]
+    for number, run in enumerate(runs):
+        write_answers(run, "cot", [True] * (4 + number), "ab"[number])
+        write_evaluation(run / "evaluate" / "cot" / "kobest", {("copa", 0): RIGHT})
+        path = run / "evaluate" / "cot" / "kobest" / "results.json"
+        write_json(path, json.loads(path.read_text()) | {"model": "ab"[number]})
+    found = compare_evaluations(*runs)
+    assert [row.test for row in found.rows] == ["choices"]
+    assert found.left_out == ("all at 0 shots: A answered 4 questions and B 5",)
+
+
+def test_a_run_beside_an_evaluation_is_its_trained_model(tmp_path):
+    run, b = FILES / "runs" / "first", FILES / "scores" / "llama"
+    found = compare_evaluations(run, b)
+    assert {(row.test, row.who, row.num_fewshot) for row in found.rows} == {("choices", "", 0)}
+    facts = json.loads((run / "evaluate" / "cot" / "kobest" / "results.json").read_text())
+    values = {row.task: row.values.a for row in found.rows}
+    for task, value in values.items():
+        assert value == facts["results"][task]["0"]["macro_f1"]["value"]
+
+
+def test_reasoned_evaluations_are_compared_way_by_way():
+    a, b = (FILES / "scores" / f"{name}-cot" for name in ("llama", "polyglot"))
+    found = compare_evaluations(a, b)
+    assert [(row.task, row.way) for row in found.rows] == [
+        ("copa", "direct"), ("copa", "cot"), ("copa", "cot_scored"),
+    ]  # fmt: skip
+    scores = json.loads((a / "results.json").read_text())["results"]["copa"]
+    assert found.rows[0].values.a == scores["direct"]["accuracy"]["value"]
+    open_ones = compare_evaluations(
+        FILES / "scores/llama-problems", FILES / "scores/llama-problems"
+    )
+    assert [(row.task, row.way, row.n) for row in open_ones.rows] == [
+        ("all", "direct", 4), ("all", "cot", 4),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", ["scores/{}-lm-eval", "lm-eval/tiny-{}-ko"])
+def test_lm_evals_samples_are_compared(folder, tmp_path):
+    a, b = (FILES / folder.format(name) for name in ("llama", "polyglot"))
+    found = compare_evaluations(a, b)
+    assert found.rows
+    assert all(row.test == "lm-eval" and row.metric != "macro_f1" for row in found.rows)
+    shutil.copytree(b, tmp_path / "b")
+    (path,) = (tmp_path / "b").glob("results*.json")
+    facts = json.loads(path.read_text())
+    for task in facts["configs"].values():
+        task["doc_to_text"] = "?"
+    write_json(path, facts)
+    with pytest.raises(DataError, match=r"scored with the protocol lm-eval 0.4.13 \("):
+        compare_evaluations(a, tmp_path / "b")
+
+
+def test_results_of_two_tests_have_nothing_in_common(a):
+    with pytest.raises(DataError, match="holds answers with reasoning and"):
+        compare_evaluations(FILES / "scores" / "llama-cot", a)

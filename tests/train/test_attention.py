@@ -64,6 +64,7 @@ def packed_gradient(model: torch.nn.Module, batch: list[Encoded]) -> torch.Tenso
     return gradients(model)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("attention", [PACKED, "sdpa", "eager"])
 def test_gradient_is_that_of_separate_passes_with_every_attention(any_model, batch, attention):
     _, expected = reference(any_model, batch, "example")
@@ -154,6 +155,7 @@ def test_an_older_pytorchs_kernel_is_not_called_with_what_it_does_not_know(monke
     assert attention._find_kernel() is None
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_packed_is_as_near_to_float32_as_separate_passes_are(any_model, batch, dtype):
     """In 16 bits two orders of the same sums differ: what counts is the distance from float32's."""
@@ -200,6 +202,7 @@ def make_mixing(kind: str) -> torch.nn.Module:
     return model.eval()
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("kind", MIXING)
 def test_what_cannot_be_packed_is_trained_one_by_one_with_the_gradient_of_separate_passes(
     kind, batch, tmp_path, capsys
@@ -218,6 +221,7 @@ def test_what_cannot_be_packed_is_trained_one_by_one_with_the_gradient_of_separa
     assert relative(gradients(loaded), expected) < 1e-5
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("kind", MIXING)
 def test_a_mix_is_found_out_in_every_dtype(kind, dtype):

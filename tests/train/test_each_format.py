@@ -57,6 +57,7 @@ def write_rows(folder: Path, name: str) -> Path:
     return path
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("name", "section"),
     [("kocot", SECTION), ("kocot", CHAT), ("alpaca", SECTION), ("alpaca", CHAT), ("chat", CHAT)],

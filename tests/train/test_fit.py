@@ -79,6 +79,7 @@ def test_who_watches_sees_each_step_once_also_after_a_restart(data, base, tmp_pa
     assert all(row["tokens_per_second"] > 0 for row in rows)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("name", "after"),
     [
@@ -212,6 +213,7 @@ def test_the_newest_intact_checkpoint_is_used(tmp_path):
     assert find_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("model", [MODEL, HALF], ids=lambda model: model.dtype)
 def test_merged_model_equals_base_with_adapter(data, base, tmp_path, model):
     trained = tmp_path / "trained"

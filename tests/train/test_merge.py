@@ -94,6 +94,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
 # --- merged equals base with adapter -----------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "settings",
     [

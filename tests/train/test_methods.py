@@ -111,6 +111,7 @@ def test_compiled_layers_change_no_gradient(any_model, batch):
     assert relative(packed_gradient(any_model, batch), expected) < 1e-5
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT's
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_bfloat16_products_stay_near_the_gradient_of_float32(any_model, batch, method):
@@ -130,6 +131,7 @@ def test_bfloat16_products_stay_near_the_gradient_of_float32(any_model, batch, m
 # --- training ----------------------------------------------------------------------------------
 
 
+@pytest.mark.one_in(2)
 @both_dtypes
 def test_full_training_writes_a_plain_model_whose_every_weight_has_learnt(
     data, base, tmp_path, model
@@ -161,6 +163,7 @@ def test_linked_model_is_the_trained_one_and_says_so(base, tmp_path):
     assert json.loads((tmp_path / "merged" / "manifest.json").read_text())["status"] == "done"
 
 
+@pytest.mark.one_in(2)
 @both_dtypes
 def test_dora_trains_and_merges(data, base, tmp_path, model):
     out = tmp_path / "dora"
@@ -185,6 +188,7 @@ def test_bfloat16_trains_float32_adapters(data, base, tmp_path):
     assert losses != exact
 
 
+@pytest.mark.one_in(2)
 @both_dtypes
 def test_qlora_trains_beside_a_base_in_four_bits(data, base, tmp_path, model):
     facts = {}

@@ -37,6 +37,7 @@ def reference(model: torch.nn.Module, batch: list[Encoded], weighting: str) -> t
     return total, gradients(model)
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("weighting", ["example", "token"])
 @pytest.mark.parametrize("max_tokens", [100, 100_000], ids=["some packs", "one pack"])
 def test_packed_gradient_is_that_of_separate_passes(any_model, batch, weighting, max_tokens):
@@ -120,6 +121,7 @@ def test_weights_of_a_batch_sum_to_one(batch):
         assert sum(pack.weights.sum().item() for pack in packs) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("weighting", ["example", "token"])
 @pytest.mark.parametrize("num_processes", [2, 3, 17])  # with 17, one has no example
 def test_gradients_of_all_processes_add_up_to_that_of_one(

@@ -55,6 +55,7 @@ def encode_prompt(folder: Path, template: str, question: str) -> list[int]:
     return list(encoded.ids[: encoded.prompt_len])
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("tiny", TINY)
 @pytest.mark.parametrize("template", PLAIN)
 def test_messages_render_as_the_prompt_of_training(shared, tmp_path, tiny, template):

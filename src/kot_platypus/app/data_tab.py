@@ -7,8 +7,7 @@ from typing import Any
 import gradio as gr
 
 from kot_platypus.app.markup import render
-from kot_platypus.app.page import PRIVATE, Page, describe_error
-from kot_platypus.app.results_tab import add_pager, cut_page
+from kot_platypus.app.page import PRIVATE, Page, add_pager, cut_page, describe_error
 from kot_platypus.app.rows import FILES, load_rows, select_rows
 from kot_platypus.errors import KotError
 

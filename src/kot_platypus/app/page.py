@@ -17,6 +17,7 @@ from kot_platypus.results.run import RunResults
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 """For every event: the page is its only caller."""
+PER_PAGE = 20
 
 
 class ShownStep(NamedTuple):
@@ -58,3 +59,20 @@ class Page:
 def describe_error(error: KotError) -> str:
     """An error as HTML, for the place where the result would be."""
     return render("message", text=str(error), kind="error")
+
+
+def add_pager(name: str) -> tuple[gr.State, gr.HTML, gr.Button, gr.Button]:
+    """The page's number from 0, where the count is shown, and the two buttons."""
+    with gr.Row(elem_classes="pager"):
+        back = gr.Button("◀ 앞", min_width=80, size="sm", elem_id=f"{name}-back")
+        counted = gr.HTML(elem_classes="counted", elem_id=f"{name}-count")
+        on = gr.Button("다음 ▶", min_width=80, size="sm", elem_id=f"{name}-next")
+    return gr.State(0), counted, back, on
+
+
+def cut_page(number: int, count: int, per_page: int = PER_PAGE) -> tuple[int, slice, str]:
+    """The nearest page there is, what lies on it, and both in words."""
+    number = min(max(number, 0), max(count - 1, 0) // per_page)
+    start, end = number * per_page, min((number + 1) * per_page, count)
+    text = f"{start + 1:,}~{end:,} / {count:,}" if count else "0"
+    return number, slice(start, end), text

@@ -13,38 +13,27 @@ from kot_platypus.results.run import RunResults
 PROBLEMS, KOBEST = "problems", "kobest"
 
 
-class Choice(NamedTuple):
-    """One choice of a KoBEST question, and what a model gave it."""
-
-    text: str
-    logprob: float
-    is_chosen: bool
-    is_right: bool
-
-
-class Attempt(NamedTuple):
-    """What one model made of a question: an output and the answer read in it, or choices."""
-
-    is_right: bool
-    output: str
-    stated: str | None
-    choices: tuple[Choice, ...] = ()
-
-
 class Pair(NamedTuple):
-    """One question and two models' attempts at it."""
+    """One question and what two models made of it: texts that they wrote, or scored choices."""
 
     task: str
     label: str
     question: str
     truth: str
-    before: Attempt
-    after: Attempt
+    choices: Sequence[str]
+    before: Answer | Sample
+    after: Answer | Sample
 
     @property
     def change(self) -> str:
         """One of ``CHANGES``."""
-        return _CHANGES[self.before.is_right, self.after.is_right]
+        return _CHANGES[self.before.correct, self.after.correct]
+
+    @property
+    def text(self) -> str:
+        """Everything to search in."""
+        outputs = [side.output for side in (self.before, self.after) if isinstance(side, Answer)]
+        return "\n".join([self.question, self.truth, *outputs]).casefold()
 
 
 _CHANGES = {
@@ -64,21 +53,17 @@ class KobestText(NamedTuple):
 
 
 FindTexts = Callable[[RunResults], Mapping[tuple[str, int], KobestText]]
-"""The texts of a run's KoBEST questions by task and place; empty where the data is not at hand."""
+"""The texts of a run's KoBEST questions by task and place; empty where the data is elsewhere."""
 
 
 def pair_answers(before: Iterable[Answer], after: Iterable[Answer]) -> list[Pair]:
     """Attempts at the same held-out problems, in the order of the test."""
     others = {(row.doc_id, row.source): row for row in after}
     return [
-        Pair(a.task, f"{a.doc_id + 1}", a.source, a.target, _read_answer(a), _read_answer(b))
+        Pair(a.task, f"{a.doc_id + 1}", a.source, a.target, (), a, b)
         for a in before
         if (b := others.get((a.doc_id, a.source))) is not None
     ]
-
-
-def _read_answer(answer: Answer) -> Attempt:
-    return Attempt(answer.correct, answer.output.strip(), answer.answer)
 
 
 def pair_samples(
@@ -90,31 +75,17 @@ def pair_samples(
     """Scores of the same KoBEST questions, of the tasks that both have from the same data."""
     others = {(row.task, row.num_fewshot, row.doc_id): row for row in after}
     tasks = set(same_tasks)
-    return [
-        _pair_scores(a, b, texts.get((a.task, a.doc_id)))
-        for a in before
-        if a.task in tasks and (b := others.get((a.task, a.num_fewshot, a.doc_id))) is not None
-    ]
-
-
-def _pair_scores(a: Sample, b: Sample, text: KobestText | None) -> Pair:
-    names = text.choices if text else [f"({n})" for n in range(1, len(a.logprobs) + 1)]
-    return Pair(
-        a.task,
-        f"{a.doc_id + 1} · {a.num_fewshot}-shot",
-        text.context if text else "",
-        names[a.gold],
-        _read_scores(a, names),
-        _read_scores(b, names),
-    )
-
-
-def _read_scores(sample: Sample, names: Sequence[str]) -> Attempt:
-    choices = tuple(
-        Choice(name, logprob, place == sample.pred, place == sample.gold)
-        for place, (name, logprob) in enumerate(zip(names, sample.logprobs, strict=True))
-    )
-    return Attempt(sample.pred == sample.gold, "", None, choices)
+    pairs = []
+    for a in before:
+        b = others.get((a.task, a.num_fewshot, a.doc_id))
+        if a.task in tasks and b is not None:
+            numbers = tuple(f"({n})" for n in range(1, len(a.logprobs) + 1))
+            text = texts.get((a.task, a.doc_id), KobestText("", numbers))
+            label = f"{a.doc_id + 1} · {a.num_fewshot}-shot"
+            pairs.append(
+                Pair(a.task, label, text.context, text.choices[a.gold], text.choices, a, b)
+            )
+    return pairs
 
 
 def select_pairs(
@@ -127,13 +98,8 @@ def select_pairs(
         for pair in pairs
         if change in ("", pair.change)
         and task in ("", pair.task)
-        and all(word in _list_texts(pair) for word in wanted)
+        and all(word in pair.text for word in wanted)
     ]
-
-
-def _list_texts(pair: Pair) -> str:
-    texts = (pair.question, pair.truth, pair.before.output, pair.after.output)
-    return "\n".join(texts).casefold()
 
 
 class RunModel(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from kot_platypus.app.markup import name_model, render
-from kot_platypus.app.page import PRIVATE, Page, describe_error
+from kot_platypus.app.page import PRIVATE, Page, add_pager, cut_page, describe_error
 from kot_platypus.app.questions import (
     CHANGES,
     KOBEST,
@@ -23,7 +23,6 @@ from kot_platypus.errors import KotError
 from kot_platypus.results.schema import BASE, TUNED
 from kot_platypus.results.wording import name_task
 
-PER_PAGE = 20
 _NAMES = {
     "": "전체",
     "repaired": "고쳐짐 ✗→✓",
@@ -81,23 +80,6 @@ def build_results(page: Page) -> None:
         **PRIVATE,
     )
     begun.then(lambda *a: show(0, 0, *a), asked, shown, **PRIVATE)
-
-
-def add_pager(name: str) -> tuple[gr.State, gr.HTML, gr.Button, gr.Button]:
-    """The page's number from 0, where the count is shown, and the two buttons."""
-    with gr.Row(elem_classes="pager"):
-        back = gr.Button("◀ 앞", min_width=80, size="sm", elem_id=f"{name}-back")
-        counted = gr.HTML(elem_classes="counted", elem_id=f"{name}-count")
-        on = gr.Button("다음 ▶", min_width=80, size="sm", elem_id=f"{name}-next")
-    return gr.State(0), counted, back, on
-
-
-def cut_page(number: int, count: int, per_page: int = PER_PAGE) -> tuple[int, slice, str]:
-    """The nearest page there is, what lies on it, and both in words."""
-    number = min(max(number, 0), max(count - 1, 0) // per_page)
-    start, end = number * per_page, min((number + 1) * per_page, count)
-    text = f"{start + 1:,}~{end:,} / {count:,}" if count else "0"
-    return number, slice(start, end), text
 
 
 def show_questions(

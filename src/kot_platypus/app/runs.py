@@ -43,7 +43,7 @@ def open_runs(folders: Sequence[Path]) -> list[Run]:
             raise RunError(
                 f"{folder} has no recipe.yaml",
                 expected="the folder of a run",
-                hint="Type: kot run demo",
+                hint="Run: kot run demo",
             )
     places = [folder.absolute() for folder in folders]
     names = [place.name for place in places]

@@ -86,7 +86,7 @@ def write_space(run: Run, folder: Path, model_id: str | None = None) -> None:
         raise ModelError(
             f"{run.folder} has no trained model yet",
             expected="a finished kot run, or --model-id",
-            hint="Type the kot run that makes it again.",
+            hint="Run the recipe first: kot run.",
         )
     if not holds_nothing(folder):
         raise RunError(

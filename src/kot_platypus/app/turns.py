@@ -91,13 +91,13 @@ def find_speaker(run: Run, who: str) -> Speaker:
         raise ModelError(
             f"{run.name} has no trained model yet",
             expected="a finished kot run",
-            hint="Type the kot run that makes it again.",
+            hint="Run the recipe first: kot run.",
         )
     return _load(run.tuned, None, None)
 
 
 def read_examples(run: Run) -> dict[str, str]:
-    """Questions that nobody trained on, and their answers."""
+    """The held-out questions and their answers."""
     path = run.folder / "data" / "heldout.jsonl"
     rows = read_jsonl(path, Example) if path.is_file() else []
     return {row.source: row.target for row in rows}

@@ -7,6 +7,7 @@ from kot_platypus.cli import training  # noqa: F401  isort: skip
 from kot_platypus.cli import data  # noqa: F401  isort: skip
 from kot_platypus.cli import review  # noqa: F401  isort: skip
 from kot_platypus.cli import evaluation  # noqa: F401  isort: skip
+from kot_platypus.cli import reasoning  # noqa: F401  isort: skip
 from kot_platypus.cli import results  # noqa: F401  isort: skip
 from kot_platypus.cli import serving  # noqa: F401  isort: skip
 from kot_platypus.cli import leaderboard  # noqa: F401  isort: skip

@@ -18,28 +18,14 @@ from kot_platypus.cli.options import (
     ModelName,
     Out,
     ProtocolName,
+    Tasks,
     TrustRemoteCode,
     example,
     find_model_folder,
     hold_folder,
+    parse_names,
     print_screen,
     require_new_file,
-    require_one_of,
-)
-from kot_platypus.cli.reasoning import (
-    AtOnce,
-    BaseUrl,
-    CotOptions,
-    Engine,
-    MaxNewTokens,
-    Mode,
-    Problems,
-    Samples,
-    Shots,
-    Temperature,
-    TemplateName,
-    evaluate_cot,
-    refuse_option,
 )
 from kot_platypus.errors import UsageError
 
@@ -47,7 +33,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Facts = dict[str, Any]
-ALL_SHOTS = "0,5,10,50"
 
 
 @app.command(
@@ -55,86 +40,46 @@ ALL_SHOTS = "0,5,10,50"
     epilog=example(
         "kot eval --kobest-dir mini --num-fewshot 0 --out scores/base",
         "kot eval --model merged --tasks copa,wic --out scores/merged",
-        "kot eval --model merged --mode cot --problems mine.jsonl --out scores/reasoned",
     ),
 )
 def evaluate(
     out: Out,
     model: ModelName = "gemma-3-270m",
     adapter: Adapter = None,
-    mode: Mode = "direct",
     protocol: ProtocolName = "polyglot",
-    tasks: Annotated[
-        str | None,
-        typer.Option(help="Comma-separated; left out: all of the protocol's."),
-    ] = None,
-    num_fewshot: Annotated[str, typer.Option(help="Comma-separated.")] = ALL_SHOTS,
+    tasks: Tasks = None,
+    num_fewshot: Annotated[
+        str, typer.Option("--num-fewshot", "-n", help="Comma-separated.")
+    ] = "0,5,10,50",
     limit: Limit = None,
     kobest_dir: KobestDir = None,
     batch_tokens: BatchTokens = None,
     dtype: Dtype = "auto",
     device: Device = "auto",
     trust_remote_code: TrustRemoteCode = False,
-    problems: Problems = None,
-    shots: Shots = None,
-    samples: Samples = 1,
-    temperature: Temperature = None,
-    max_new_tokens: MaxNewTokens = 256,
-    template: TemplateName = None,
-    engine: Engine = "transformers",
-    base_url: BaseUrl = None,
-    at_once: AtOnce = 32,
 ) -> None:
-    """Score a model on KoBEST or on tasks of your own; with --mode cot, reasoning first.
+    """Score a model on KoBEST or on multiple-choice tasks of your own.
 
     To share the work: torchrun --nproc-per-node N -m kot_platypus eval ...
     """
-    require_one_of("--mode", mode, ("direct", "cot"))
-    require_one_of("--engine", engine, ("transformers", "openai"))
-    require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
-    require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
-    source = {"protocol": protocol, "tasks": tasks, "limit": limit, "kobest_dir": kobest_dir}
-    local = {
-        "adapter": adapter,
-        "dtype": dtype,
-        "device": device,
-        "trust_remote_code": trust_remote_code,
-    }
-    cot = CotOptions(
-        problems, shots, samples, temperature, max_new_tokens, template, engine, base_url, at_once
-    )
-    if mode == "cot":
-        if (num_fewshot, batch_tokens) != (ALL_SHOTS, None):
-            raise refuse_option("--num-fewshot or --batch-tokens", mode)
-        evaluate_cot(out, model, cot, source, local)
-        return
-    if cot != CotOptions():
-        raise refuse_option(cot.name_given(), mode)
-    _evaluate_direct(out, model, num_fewshot, batch_tokens, source, local)
-
-
-def _evaluate_direct(
-    out: Path,
-    model: str,
-    num_fewshot: str,
-    batch_tokens: int | None,
-    source: dict[str, Any],
-    local: dict[str, Any],
-) -> None:
     from kot_platypus.evaluate.choices import evaluate_choices
+    from kot_platypus.evaluate.model_under_test import TransformersModel
     from kot_platypus.evaluate.protocols import load_protocol
     from kot_platypus.processes import is_main_process
     from kot_platypus.recipe import EvaluateSection
 
-    tasks, protocol = source.pop("tasks"), source["protocol"]
     section = EvaluateSection(
-        **source,
-        tasks=_parse_names("--tasks", tasks) if tasks else tuple(load_protocol(protocol).tasks),
+        protocol=protocol,
+        tasks=parse_names("--tasks", tasks) if tasks else tuple(load_protocol(protocol).tasks),
         num_fewshot=parse_counts("--num-fewshot", num_fewshot),
+        limit=limit,
+        kobest_dir=kobest_dir,
         max_batch_tokens=batch_tokens,
     )
     with hold_folder(out):
-        evaluate_choices(out, find_model_folder(model, local["adapter"]), section, **local)
+        folder = find_model_folder(model, adapter)
+        held = TransformersModel(folder, adapter, dtype, device, trust_remote_code)
+        evaluate_choices(out, held, section)
     if is_main_process():
         from kot_platypus.report.summary import scores_table
 
@@ -151,12 +96,20 @@ def _evaluate_direct(
 )
 def lm_eval(
     out: Out,
-    tasks: Annotated[str, typer.Option(help="Comma-separated: tasks, groups, kmmlu_*, or files.")],
+    tasks: Annotated[
+        str,
+        typer.Option("--tasks", "-t", help="Comma-separated: tasks, groups, kmmlu_*, or files."),
+    ],
     model: ModelName = "gemma-3-270m",
     adapter: Adapter = None,
     num_fewshot: Annotated[
         int | None,
-        typer.Option(min=0, help="Shots before each question; left out: what a task says."),
+        typer.Option(
+            "--num-fewshot",
+            "-n",
+            min=0,
+            help="Shots before each question; left out: what a task says.",
+        ),
     ] = None,
     limit: Limit = None,
     include_path: Annotated[
@@ -179,24 +132,17 @@ def lm_eval(
     To share the work: torchrun --nproc-per-node N -m kot_platypus lm-eval ...
     """
     from kot_platypus.evaluate.lm_eval_run import Selection, run_lm_eval
+    from kot_platypus.evaluate.model_under_test import TransformersModel
     from kot_platypus.processes import is_main_process
 
-    require_one_of("--dtype", dtype, ("auto", "float32", "bfloat16", "float16"))
-    require_one_of("--device", device, ("auto", "cpu", "cuda", "mps"))
-    names = _parse_names("--tasks", tasks)
+    names = parse_names("--tasks", tasks)
     selection = Selection(names, num_fewshot, limit, apply_chat_template, include_path)
     with hold_folder(out):
-        run_lm_eval(
-            out,
-            find_model_folder(model, adapter),
-            selection,
-            adapter=adapter,
-            dtype=dtype,
-            device=device,
-            max_batch_tokens=batch_tokens,
-            batch_size=batch_size,
-            trust_remote_code=trust_remote_code,
+        folder = find_model_folder(model, adapter)
+        held = TransformersModel(
+            folder, adapter, dtype, device, trust_remote_code, max_rows=batch_size
         )
+        run_lm_eval(out, held, selection, max_batch_tokens=batch_tokens)
     if is_main_process():
         print((out / "table.md").read_text(encoding="utf-8"), out / "results.json", sep="\n")
 
@@ -241,7 +187,7 @@ def compare(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE.json", help="Write the figures as JSON too."),
+        typer.Option("--out", "-o", metavar="FILE.json", help="Write the figures as JSON too."),
     ] = None,
 ) -> None:
     """Compare two models' scores, or one's with published figures."""
@@ -249,7 +195,7 @@ def compare(
     if published is not None and run_b is None and metric is None:
         facts, screen = _compare_with_published(run_a, published)
     elif published is None and run_b is not None:
-        facts, screen = _compare_pair(run_a, run_b, metric or "macro_f1")
+        facts, screen = _compare_pair(run_a, run_b, metric)
     else:
         raise UsageError(
             "one RUN alone" if published is None else "--published with RUN_B or --metric",
@@ -264,30 +210,21 @@ def compare(
         print(out)
 
 
-def _compare_pair(run_a: Path, run_b: Path, metric: str) -> tuple[Facts, RenderableType]:
+def _compare_pair(run_a: Path, run_b: Path, metric: str | None) -> tuple[Facts, RenderableType]:
     from kot_platypus.report.comparison_table import comparison_table
     from kot_platypus.results.comparison import compare_evaluations
-    from kot_platypus.run import find_evaluation
+    from kot_platypus.results.schema import dump_part
 
-    facts = compare_evaluations(find_evaluation(run_a), find_evaluation(run_b), metric)
-    return facts, comparison_table(facts)
+    pair = compare_evaluations(run_a, run_b, metric)
+    return dump_part(pair), comparison_table(pair)
 
 
 def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableType]:
     from kot_platypus.report.published_table import gather_published, published_table
     from kot_platypus.run import find_evaluation
 
-    facts = gather_published(find_evaluation(run), models)
-    return facts, published_table(facts)
-
-
-def _parse_names(option: str, text: str) -> tuple[str, ...]:
-    names = tuple(name for part in text.split(",") if (name := part.strip()))
-    if not names:
-        raise UsageError(
-            f"{option} {text!r}", expected="at least one name", hint="Separate several by commas."
-        )
-    return names
+    beside = gather_published(find_evaluation(run), models)
+    return beside.model_dump(mode="json"), published_table(beside)
 
 
 def parse_counts(option: str, text: str) -> tuple[int, ...]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
+from kot_platypus.cli.renamed import find_successor
 from kot_platypus.errors import KotError
 
 _STOPPED = "Stopped. Type the same command again to go on from here."
@@ -16,7 +18,7 @@ _DISK_FULL = (
     "kot: the disk is full; expected room for the run. "
     "Free some and type the same command again: finished work is kept."
 )
-_FIRST = ("run", "recipes", "data")
+_FIRST = ("run", "recipes", "data", "train", "merge", "eval", "reason")
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 _NATIVE_DISK_FULL = (  # how writers in C, C++ and Rust report it
     "No space left on device",
@@ -41,6 +43,8 @@ class Guarded(TyperGroup):
             return super().invoke(ctx)
         except KotError as error:
             message, code = f"kot: {error}", error.exit_code
+        except TyperException as error:
+            message, code = _describe_misuse(error), error.exit_code
         except KeyboardInterrupt:
             message, code = _STOPPED, 130
         except Exception as error:
@@ -52,6 +56,25 @@ class Guarded(TyperGroup):
                 raise
         print(message, file=sys.stderr)
         raise typer.Exit(code)
+
+
+def _describe_misuse(error: Any) -> str:
+    """An option or a value that a command does not know; for a renamed option its new name.
+
+    Raises the error again where it is a page of help.
+    """
+    if "\n" in error.message.strip():
+        raise error
+    names: list[str] = []
+    context = error.ctx
+    while context is not None and context.parent is not None:
+        names, context = [context.info_name, *names], context.parent
+    option = getattr(error, "option_name", "")
+    if successor := find_successor(" ".join(names), option):
+        return f"kot: {' '.join(names)} has no {option} any more; use {successor}."
+    said = error.format_message().replace("Value error, ", "")
+    end = "" if said.endswith((".", "?")) else "."
+    return f"kot: {said}{end} See: {' '.join(['kot', *names, '--help'])}"
 
 
 def _refuse_path(error: OSError) -> str:

@@ -13,8 +13,8 @@ from kot_platypus.cli.options import example, print_screen, require_new_file
 from kot_platypus.errors import UsageError
 
 if TYPE_CHECKING:
-    from kot_platypus.records import PastScore, SkippedFile
     from kot_platypus.report.leaderboard import Block
+    from kot_platypus.results.schema import ScoreRow, SkippedFile
 
 _SUFFIXES = (".html", ".json", ".csv")
 
@@ -22,7 +22,7 @@ _SUFFIXES = (".html", ".json", ".csv")
 @app.command(
     epilog=example(
         "kot leaderboard runs",
-        "kot leaderboard history --protocol polyglot --sort 5-shot",
+        "kot leaderboard history --protocol polyglot --num-fewshot 5 --sort date",
         "kot leaderboard history --out history.html",
     )
 )
@@ -46,12 +46,14 @@ def leaderboard(
     sort: Annotated[
         str | None,
         typer.Option(
-            metavar="COLUMN", help="model, date, file or N-shot, within what is comparable."
+            metavar="COLUMN", help="value, model, date or file, within what is comparable."
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write a page (.html) or rows (.json, .csv)."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Write a page (.html) or rows (.json, .csv)."
+        ),
     ] = None,
 ) -> None:
     """Show all results below a folder: of kot, lm-eval and ko-lm-evaluation-harness."""
@@ -61,10 +63,10 @@ def leaderboard(
             f"--out {out}", expected=f"a name with {', '.join(_SUFFIXES)}", hint="Rename it."
         )
     from kot_platypus.report.leaderboard import leaderboard_table, make_blocks, select_scores
-    from kot_platypus.results.collect import gather_scores
+    from kot_platypus.results.collect import collect_rows
 
     shots = parse_counts("--num-fewshot", num_fewshot) if num_fewshot else None
-    found, skipped = gather_scores(folder)
+    found, skipped = collect_rows(folder)
     scores = select_scores(found, protocol=protocol, task=task, num_fewshot=shots, metric=metric)
     blocks = make_blocks(scores, sort)
     if out is None:
@@ -78,7 +80,7 @@ def leaderboard(
 def _write_file(
     out: Path,
     title: str,
-    scores: list[PastScore],
+    scores: list[ScoreRow],
     skipped: list[SkippedFile],
     blocks: list[Block],
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,23 +19,27 @@ Sets = Annotated[
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. runs/demo.")]
 ModelName = Annotated[
-    str, typer.Option("--model", help="gemma-3-270m, a local folder, or a Hub id.")
+    str, typer.Option("--model", "-m", help="gemma-3-270m, a local folder, or a Hub id.")
 ]
 ProtocolName = Annotated[
     str,
     typer.Option("--protocol", help="polyglot, polyglot-bos, ko-harness, lm-eval, or a YAML file."),
 ]
-Out = Annotated[Path, typer.Option("--out", help="Folder to write; an interrupted one goes on.")]
-Adapter = Annotated[Path | None, typer.Option("--adapter", help="A PEFT adapter.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder to write; an interrupted one goes on.")
+]
+Adapter = Annotated[Path | None, typer.Option("--adapter", "-a", help="A PEFT adapter.")]
 Dtype = Annotated[
-    str,
-    typer.Option(
-        help="auto ($KOT_DTYPE, or what model and device allow), float32, bfloat16, float16."
-    ),
+    Literal["auto", "float32", "bfloat16", "float16"],
+    typer.Option("--dtype", help="auto: $KOT_DTYPE, or what model and device allow."),
+]
+Tasks = Annotated[
+    str | None,
+    typer.Option("--tasks", "-t", help="Comma-separated; left out: all of the protocol's."),
 ]
 Limit = Annotated[
     int | None,
-    typer.Option("--limit", min=1, help="Only the first N questions of each task."),
+    typer.Option("--limit", "-l", min=1, help="Only the first N questions of each task."),
 ]
 KobestDir = Annotated[
     str | None,
@@ -52,7 +56,10 @@ BatchTokens = Annotated[
 TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run code that comes with the model.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option("--device", help="Where it computes."),
+]
 
 
 def example(*lines: str) -> str:
@@ -92,6 +99,16 @@ def find_model_folder(model: str, adapter: Path | None = None) -> Path:
     if adapter is not None:
         require_adapter(adapter)
     return resolve_model(model)
+
+
+def parse_names(option: str, text: str) -> tuple[str, ...]:
+    """Names between commas. Raises UsageError where there is none."""
+    names = tuple(name for part in text.split(",") if (name := part.strip()))
+    if not names:
+        raise UsageError(
+            f"{option} {text!r}", expected="at least one name", hint="Separate several by commas."
+        )
+    return names
 
 
 def require_new_file(path: Path | None) -> None:

@@ -87,8 +87,6 @@ def show_app(
 
 def open_review(folder: Path, stack: ExitStack) -> Starlette:
     """The review page of a data set, which is held until the stack closes."""
-    for package in ("starlette", "uvicorn"):
-        require_extra(package, "data", "the review page")
     from kot_platypus.data.review.server import make_app
 
     review = make_app(folder)

@@ -68,7 +68,7 @@ def publish(
         raise DataError(
             f"README.md: {'; '.join(problems)}",
             expected="metadata that the Hub takes",
-            hint="Mend README.md or what it is made from.",
+            hint="Fix README.md or what it is made from.",
         )
     for note in notes:
         print(f"Note: {note}")
@@ -121,7 +121,7 @@ def _refuse_private(findings: Sequence[Finding]) -> None:
         print(f"and {len(findings) - MAX_FINDINGS} more")
     kinds = dict.fromkeys(f"--allow {each.kind}" for each in findings if each.kind != "key")
     hint = (
-        f"Mend the files; what is meant for others: {' '.join(kinds)}."
+        f"Fix the files; what is meant for others: {' '.join(kinds)}."
         if kinds
         else ("Take it out of the files, and change the key: it lay in files to be shared.")
     )

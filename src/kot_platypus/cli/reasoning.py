@@ -1,14 +1,30 @@
-"""``kot eval --mode cot``: its options, and how they become questions and a model."""
+"""The verb that measures what reasoning gains: reason."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from kot_platypus.cli.options import find_model_folder, hold_folder, print_screen
+from kot_platypus.cli.app import app
+from kot_platypus.cli.options import (
+    Adapter,
+    Device,
+    Dtype,
+    KobestDir,
+    Limit,
+    ModelName,
+    Out,
+    ProtocolName,
+    Tasks,
+    TrustRemoteCode,
+    example,
+    find_model_folder,
+    hold_folder,
+    parse_names,
+    print_screen,
+)
 from kot_platypus.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,123 +33,90 @@ if TYPE_CHECKING:
     from kot_platypus.prompts import Template
     from kot_platypus.records import Example
 
-_COT = "Mode cot"
-
-Mode = Annotated[
-    str,
-    typer.Option(
-        "--mode", help="direct: score the choices. cot: reason first, and compare with direct."
-    ),
-]
 Problems = Annotated[
     Path | None,
-    typer.Option(
-        "--problems",
-        help="Rows with source and target, instead of tasks.",
-        rich_help_panel=_COT,
-    ),
+    typer.Option("--problems", "-p", help="Rows with source and target, instead of tasks."),
 ]
 Shots = Annotated[
-    Path | None,
-    typer.Option("--shots", help="Worked examples before each question.", rich_help_panel=_COT),
+    Path | None, typer.Option("--shots", help="Worked examples before each question.")
 ]
-Samples = Annotated[
-    int,
-    typer.Option("--samples", min=1, help="Replies that vote.", rich_help_panel=_COT),
-]
+NumSamples = Annotated[int, typer.Option("--num-samples", min=1, help="Replies that vote.")]
 Temperature = Annotated[
     float | None,
     typer.Option(
         "--temperature",
         min=0,
         help="Left out: 0 (the likeliest reply), or 0.7 for several samples.",
-        rich_help_panel=_COT,
     ),
 ]
-MaxNewTokens = Annotated[
-    int, typer.Option("--max-new-tokens", min=1, help="Of a reply.", rich_help_panel=_COT)
-]
+MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Of a reply.")]
 TemplateName = Annotated[
     str | None,
-    typer.Option(
-        "--template",
-        help="Left out: the one that the model was trained with, else kot.",
-        rich_help_panel=_COT,
-    ),
+    typer.Option("--template", help="Left out: the one that the model was trained with, else kot."),
 ]
-Engine = Annotated[
-    str,
-    typer.Option("--engine", help="transformers (here) or openai.", rich_help_panel=_COT),
+Backend = Annotated[
+    Literal["transformers", "openai"],
+    typer.Option("--backend", help="Who generates: transformers here, or a server."),
 ]
-BaseUrl = Annotated[
-    str | None,
-    typer.Option("--base-url", help="Of an OpenAI-compatible server.", rich_help_panel=_COT),
-]
-AtOnce = Annotated[
-    int,
-    typer.Option("--at-once", min=1, help="Texts, or requests, under way.", rich_help_panel=_COT),
+BaseUrl = Annotated[str | None, typer.Option("--base-url", help="Of an OpenAI-compatible server.")]
+NumConcurrent = Annotated[
+    int, typer.Option("--num-concurrent", min=1, help="Texts, or requests, under way.")
 ]
 
 
-@dataclass(frozen=True)
-class CotOptions:
-    """What the options say that belong to mode cot alone."""
-
-    problems: Path | None = None
-    shots: Path | None = None
-    samples: int = 1
-    temperature: float | None = None
-    max_new_tokens: int = 256
-    template: str | None = None
-    engine: str = "transformers"
-    base_url: str | None = None
-    at_once: int = 32
-
-    def name_given(self) -> str:
-        """The first option that is not left out."""
-        given = (f.name for f in fields(self) if getattr(self, f.name) != f.default)
-        return "--" + next(given).replace("_", "-")
-
-
-def refuse_option(option: str, mode: str) -> UsageError:
-    """The error for an option that a mode does not have."""
-    return UsageError(
-        f"{option} with --mode {mode}",
-        expected=f"--mode {'cot' if mode == 'direct' else 'direct'}, which has it",
-        hint="Leave one of them out. (Mode cot's worked examples come from --shots.)",
+@app.command(
+    epilog=example(
+        "kot reason --model merged --tasks copa,wic --out scores/reasoned",
+        "kot reason --model merged --problems mine.jsonl --num-samples 5 --out scores/voted",
     )
-
-
-def evaluate_cot(
-    out: Path,
-    model: str,
-    options: CotOptions,
-    questions: dict[str, Any],
-    local: dict[str, Any],
+)
+def reason(
+    out: Out,
+    model: ModelName = "gemma-3-270m",
+    adapter: Adapter = None,
+    problems: Problems = None,
+    protocol: ProtocolName = "polyglot",
+    tasks: Tasks = None,
+    limit: Limit = None,
+    kobest_dir: KobestDir = None,
+    shots: Shots = None,
+    template: TemplateName = None,
+    num_samples: NumSamples = 1,
+    temperature: Temperature = None,
+    max_new_tokens: MaxNewTokens = 256,
+    backend: Backend = "transformers",
+    base_url: BaseUrl = None,
+    num_concurrent: NumConcurrent = 32,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Examine a model with and without reasoning; print a table and where it all lies.
+    """Answer questions with a chain of thought and without, and show what reasoning gains.
 
-    ``questions`` holds ``protocol``, ``tasks``, ``limit`` and ``kobest_dir``, ``local`` what only
-    a model in this process has: ``adapter``, ``dtype``, ``device``, ``trust_remote_code``.
+    To share the work: torchrun --nproc-per-node N -m kot_platypus reason ...
     """
+    from kot_platypus.evaluate.model_under_test import TransformersModel
     from kot_platypus.evaluate.reasoning import Reasoning, check_reasoning, evaluate_reasoning
+    from kot_platypus.evaluate.server import OpenAIModel
     from kot_platypus.processes import is_main_process
 
-    temperature = options.temperature
+    _check_backend(backend, base_url, template)
+    under_test: ModelUnderTest
+    folder = None
+    if base_url is not None:
+        under_test = OpenAIModel(model, base_url, max_requests=num_concurrent)
+    else:
+        folder = find_model_folder(model, adapter)
+        held = (folder, adapter, dtype, device, trust_remote_code)
+        under_test = TransformersModel(*held, max_rows=num_concurrent)
+    chosen, read = _find_template(template, adapter or folder), _read_shots(shots)
     if temperature is None:
-        temperature = 0.7 if options.samples > 1 else 0.0
-    subject, template = _find_subject(model, options, local)
-    how = Reasoning(
-        template=template,
-        max_new_tokens=options.max_new_tokens,
-        samples=options.samples,
-        temperature=temperature,
-        shots=_read_shots(options.shots),
-    )
+        temperature = 0.7 if num_samples > 1 else 0.0
+    how = Reasoning(chosen, max_new_tokens, num_samples, temperature, shots=read)
     check_reasoning(how)
-    asked, about = _load_questions(options.problems, **questions)
+    questions, about = _load_questions(problems, protocol, tasks, limit, kobest_dir)
     with hold_folder(out):
-        evaluate_reasoning(out, subject, asked, how, about_data=about)
+        evaluate_reasoning(out, under_test, questions, how, about_data=about)
     if is_main_process():
         from kot_platypus.report.reasoning_table import gains_table
 
@@ -141,34 +124,28 @@ def evaluate_cot(
         print(out / "changes.md", out / "results.json", sep="\n")
 
 
-def _find_subject(
-    model: str, options: CotOptions, local: dict[str, Any]
-) -> tuple[ModelUnderTest, Template]:
-    from kot_platypus.evaluate.model_under_test import OpenAIModel, TransformersModel
+def _check_backend(backend: str, base_url: str | None, template: str | None) -> None:
+    if (backend == "openai") != (base_url is not None):
+        raise UsageError(
+            f"--backend {backend} {'without' if base_url is None else 'with'} --base-url",
+            expected="--backend openai and --base-url together",
+            hint="E.g. --backend openai --base-url http://localhost:8000/v1",
+        )
+    if base_url is not None and template is None:
+        raise UsageError(
+            "--backend openai without --template",
+            expected="the template that the model was trained with, or chat",
+            hint="E.g. --template chat for an instruction-tuned model",
+        )
+
+
+def _find_template(name: str | None, trained: Path | None) -> Template:
+    """The one of that name, else the one that the model was trained with, else ``kot``."""
     from kot_platypus.models import read_template
     from kot_platypus.prompts import load_template
 
-    if (options.engine == "openai") != (options.base_url is not None):
-        raise UsageError(
-            f"--engine {options.engine} "
-            + ("without --base-url" if options.base_url is None else "with --base-url"),
-            expected="--engine openai and --base-url together",
-            hint="E.g. --engine openai --base-url http://localhost:8000/v1",
-        )
-    if options.base_url is not None:
-        if options.template is None:
-            raise UsageError(
-                "--engine openai without --template",
-                expected="the template that the model was trained with, or chat",
-                hint="E.g. --template chat for an instruction-tuned model",
-            )
-        served = OpenAIModel(model, options.base_url, max_requests=options.at_once)
-        return served, load_template(options.template)
-    folder = find_model_folder(model, local["adapter"])
-    subject = TransformersModel(folder, **local, max_rows=options.at_once)
-    if options.template is not None:
-        return subject, load_template(options.template)
-    return subject, read_template(subject.adapter or folder) or load_template("kot")
+    own = read_template(trained) if name is None and trained is not None else None
+    return own or load_template(name or "kot")
 
 
 def _read_shots(path: Path | None) -> tuple[Example, ...]:
@@ -188,12 +165,12 @@ def _read_shots(path: Path | None) -> tuple[Example, ...]:
 
 def _load_questions(
     problems: Path | None,
-    *,
     protocol: str,
     tasks: str | None,
     limit: int | None,
     kobest_dir: str | None,
 ) -> tuple[list[Question], dict[str, Any]]:
+    """What is asked, and what results say of it."""
     from kot_platypus.evaluate.prompting import load_choices, load_problems
     from kot_platypus.evaluate.protocols import load_protocol
 
@@ -204,10 +181,10 @@ def _load_questions(
             )
         return load_problems(problems, limit), {"limit": limit}
     loaded = load_protocol(protocol)
-    wanted = [name.strip() for name in tasks.split(",")] if tasks else list(loaded.tasks)
-    asked: list[Question] = []
+    wanted = parse_names("--tasks", tasks) if tasks else loaded.tasks
+    questions: list[Question] = []
     data = {}
     for name in dict.fromkeys(map(loaded.find_task, wanted)):
-        questions, data[name] = load_choices(loaded, name, kobest_dir, limit)
-        asked += questions
-    return asked, {"data": data, "limit": limit}
+        more, data[name] = load_choices(loaded, name, kobest_dir, limit)
+        questions += more
+    return questions, {"data": data, "limit": limit}

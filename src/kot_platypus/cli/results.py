@@ -28,7 +28,9 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where the page goes; several runs need it."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Where the page goes; several runs need it."
+        ),
     ] = None,
     published: Published = None,
 ) -> None:
@@ -46,7 +48,7 @@ def report(
         raise UsageError(
             f"{len(runs)} runs and no --out",
             expected="the file of their common page",
-            hint=f"Type: kot report {' '.join(map(str, runs))} --out both.html",
+            hint=f"Run: kot report {' '.join(map(str, runs))} --out both.html",
         )
     print(out or runs[0] / "report.html")
 

@@ -9,7 +9,6 @@ import typer
 
 from kot_platypus.cli.data import data
 from kot_platypus.cli.options import example
-from kot_platypus.errors import require_extra
 
 
 @data.command(epilog=example("kot data review data", "kot data review data --port 0 --no-browser"))
@@ -28,8 +27,6 @@ def review(
 
     Each decision is on disk at once; kot data build takes them in when it is typed again.
     """
-    for package in ("starlette", "uvicorn"):
-        require_extra(package, "data", "the review page")
     from kot_platypus.data.review.server import serve
 
     serve(folder, port, open_browser=browser)

@@ -35,7 +35,7 @@ def run(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The run folder; left out: runs/RECIPE."),
+        typer.Option("--out", "-o", help="The run folder; left out: runs/RECIPE."),
     ] = None,
     overrides: Sets = None,
     dry_run: Annotated[bool, typer.Option(help="Print what would happen; do nothing.")] = False,
@@ -91,7 +91,7 @@ def train(
     data: TrainingRows = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder to write; an interrupted one goes on."),
+        typer.Option("--out", "-o", help="Folder to write; an interrupted one goes on."),
     ] = None,
     overrides: Sets = None,
     dry_run: Annotated[

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import Stage, hash_file, hash_value, read_json, write_json, write_lines
+from kot_platypus.artifacts import hash_file, hash_value, read_json, write_json, write_lines
 from kot_platypus.data.checks import KOREAN_CHECK_NAMES, Finding, check_korean
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.formats import iter_rows
 from kot_platypus.records import Example, Record
+from kot_platypus.stages import open_stage
 
 REPORT, FINDINGS = "report.json", "findings.jsonl"
 
@@ -38,13 +39,10 @@ def audit_rows(
     are not checked one by one. Returns the report.
     """
     hashes = {name: hash_value(list(texts)) for name, texts in (benchmarks or {}).items()}
-    stage = Stage(
-        out,
-        "audit",
-        config={"checks": KOREAN_CHECK_NAMES},
-        inputs={"data": hash_file(data), **hashes},
-    )
-    if not stage.begin():
+    config, inputs = {"checks": KOREAN_CHECK_NAMES}, {"data": hash_file(data), **hashes}
+    with open_stage(out, "audit", config=config, inputs=inputs) as stage:
+        if stage.is_done:
+            return dict(read_json(out / REPORT))
         counts: Counter[str] = Counter()
         failing: set[int] = set()
         found = _iter_found(data, counts, failing)
@@ -59,11 +57,10 @@ def audit_rows(
         }
         if benchmarks:
             verdict = check_contamination(data, out / "contamination", benchmarks)
-            report["contamination"] = verdict.model_dump()
+            report["contamination"] = verdict.model_dump(mode="json")
         write_json(out / REPORT, report)
-        stage.finish(**report)
-    result: dict[str, Any] = read_json(out / REPORT)
-    return result
+        stage.facts = report
+    return report
 
 
 def _iter_found(data: Path, counts: Counter[str], failing: set[int]) -> Iterator[FoundInRow]:

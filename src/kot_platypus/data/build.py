@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from kot_platypus.artifacts import Stage, hash_file, read_jsonl, write_jsonl
+from kot_platypus.artifacts import hash_file, read_jsonl, write_jsonl
 from kot_platypus.data.hub import iter_hub
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import DataError
 from kot_platypus.formats import parse_row, read_rows
 from kot_platypus.recipe import DataSection, SourceSection
 from kot_platypus.records import Example, Row
+from kot_platypus.stages import open_stage
 
 KOREAN_COT = Path(str(files("kot_platypus") / "data" / "sets" / "korean_cot"))
 TRAIN, HELDOUT, SHOTS = "train.jsonl", "heldout.jsonl", "shots.jsonl"
@@ -32,37 +33,37 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
         for source in section.sources
         if source.name == "file" and source.path and Path(source.path).is_file()
     }
-    stage = Stage(
-        out, "data", config={**section.model_dump(mode="json"), "seed": seed}, inputs=inputs
-    )
-    if stage.is_done:
-        return
-    by_source = load_sources(section, seed)
-    train = mix_rows(by_source, seed)
-    heldout = make_problems(section.heldout_problems, seed, "heldout", section.heldout_families)
-    shots = make_problems(NUM_SHOTS, seed, "train", section.heldout_families)
-    leaked = {example.source for example in train} & {problem.source for problem in heldout}
-    if leaked:
-        raise DataError(
-            f"{len(leaked)} held-out questions stand in the training rows",
-            expected="none",
-            hint="Change the seed or the sources.",
+    config = {**section.model_dump(mode="json"), "seed": seed}
+    with open_stage(out, "data", config=config, inputs=inputs) as stage:
+        if stage.is_done:
+            return
+        by_source = load_sources(section, seed)
+        train = mix_rows(by_source, seed)
+        heldout = make_problems(section.heldout_problems, seed, "heldout", section.heldout_families)
+        shots = make_problems(NUM_SHOTS, seed, "train", section.heldout_families)
+        leaked = {example.source for example in train} & {problem.source for problem in heldout}
+        if leaked:
+            raise DataError(
+                f"{len(leaked)} held-out questions stand in the training rows",
+                expected="none",
+                hint="Change the seed or the sources.",
+            )
+        write_jsonl(out / TRAIN, train)
+        write_jsonl(out / HELDOUT, heldout)
+        write_jsonl(out / SHOTS, shots)
+        counts = Counter(
+            source.name
+            for source, rows in zip(section.sources, by_source, strict=True)
+            for _ in rows
         )
-    stage.begin()  # only now: a source that had to be mended first leaves no claim behind
-    write_jsonl(out / TRAIN, train)
-    write_jsonl(out / HELDOUT, heldout)
-    write_jsonl(out / SHOTS, shots)
-    counts = Counter(
-        source.name for source, rows in zip(section.sources, by_source, strict=True) for _ in rows
-    )
-    stage.finish(
-        counts={
-            "train": len(train),
-            "heldout": len(heldout),
-            "by_source": dict(counts),
-            "by_task": dict(sorted(Counter(example.task for example in train).items())),
+        stage.facts = {
+            "counts": {
+                "train": len(train),
+                "heldout": len(heldout),
+                "by_source": dict(counts),
+                "by_task": dict(sorted(Counter(example.task for example in train).items())),
+            }
         }
-    )
 
 
 def load_sources(section: DataSection, seed: int) -> list[Sequence[Row]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import (
-    Stage,
     hash_file,
     read_jsonl,
     write_json,
@@ -33,6 +32,7 @@ from kot_platypus.data.semantic import OFFLINE, load_encoder
 from kot_platypus.errors import UsageError
 from kot_platypus.formats import iter_rows, iter_values
 from kot_platypus.records import Record
+from kot_platypus.stages import open_stage
 
 PAIRS = "pairs.jsonl"
 
@@ -102,14 +102,14 @@ def _save_pairs(
 ) -> None:
     semantic = "semantic" in kinds
     config = {"kinds": kinds, "floors": FLOORS, **({"encoder": encoder} if semantic else {})}
-    stage = Stage(out, "duplicates", config=config, inputs={"data": hash_file(data)})
-    if not stage.is_done:
+    inputs = {"data": hash_file(data)}
+    with open_stage(out, "duplicates", config=config, inputs=inputs) as stage:
+        if stage.is_done:
+            return
         encode = load_encoder(encoder) if semantic else None
-        stage.begin()
         texts = (find_question(row) for row in iter_rows(data))
         pairs = iter_pairs(texts, kinds, encode=encode, folder=out, engine=engine)
         write_lines(out / PAIRS, (pair.model_dump_json() + "\n" for pair in pairs))
-        stage.finish()
 
 
 def _iter_pairs(out: Path) -> Iterator[Pair]:

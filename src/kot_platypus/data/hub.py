@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from kot_platypus.errors import DataError, require_extra
+from kot_platypus.errors import DataError
 from kot_platypus.formats import iter_values
 
 
@@ -18,7 +18,8 @@ def iter_hub(
     """
     if file is not None:
         return iter_values(_download(name, file, revision))
-    datasets = require_extra("datasets", "data", "reading a dataset from the Hub")
+    import datasets
+
     try:
         dataset = datasets.load_dataset(name, split="train", revision=revision)
     except Exception as error:  # the hub client raises many kinds; all mean "not to be had"

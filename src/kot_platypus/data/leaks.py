@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import Stage, hash_file, hash_value, write_json, write_lines, write_text
+from kot_platypus.artifacts import hash_file, hash_value, write_json, write_lines, write_text
 from kot_platypus.data.contamination import (
     NUM_CHARS,
     NUM_MORPHEMES,
@@ -28,6 +28,7 @@ from kot_platypus.data.spool import iter_chunks
 from kot_platypus.errors import DataError
 from kot_platypus.formats import iter_rows, iter_values
 from kot_platypus.records import Record, Row
+from kot_platypus.stages import open_stage
 from kot_platypus.verdicts import Checked, Verdict, write_verdict
 
 CHUNK_ROWS = 1024
@@ -105,33 +106,28 @@ def check_contamination(
     heeds. A finished check of the same bytes is not done again.
     """
     hashes = {name: hash_value(list(texts)) for name, texts in benchmarks.items()}
-    stage = Stage(
-        out,
-        "contamination",
-        config={
-            "characters": NUM_CHARS,
-            "morphemes": NUM_MORPHEMES,
-            "seed_characters": SEED_CHARS,
-            "short_characters": SHORT_CHARS,
-        },
-        inputs={"data": hash_file(data), **hashes},
-    )
-    if not stage.is_done:
-        rows = iter_rows(data)
-        items = [
-            Item(name, i, text)
-            for name, texts in benchmarks.items()
-            for i, text in enumerate(texts)
-        ]
-        stage.begin()
-        tally = _Tally()
-        leaks = iter_leaks(rows, items, tally, engine)
-        write_lines(out / "leaks.jsonl", (leak.model_dump_json() + "\n" for leak in leaks))
-        write_lines(out / "clean.jsonl", _iter_clean(data, tally.leaked))
-        verdict = _judge(data, benchmarks, hashes, tally)
-        write_verdict(out / "clean.jsonl", _acquit(verdict, out / "clean.jsonl"))
-        _write_report(out, data.name, verdict, tally)
-        stage.finish()
+    config = {
+        "characters": NUM_CHARS,
+        "morphemes": NUM_MORPHEMES,
+        "seed_characters": SEED_CHARS,
+        "short_characters": SHORT_CHARS,
+    }
+    inputs = {"data": hash_file(data), **hashes}
+    with open_stage(out, "contamination", config=config, inputs=inputs) as stage:
+        if not stage.is_done:
+            rows = iter_rows(data)
+            items = [
+                Item(name, i, text)
+                for name, texts in benchmarks.items()
+                for i, text in enumerate(texts)
+            ]
+            tally = _Tally()
+            leaks = iter_leaks(rows, items, tally, engine)
+            write_lines(out / "leaks.jsonl", (leak.model_dump_json() + "\n" for leak in leaks))
+            write_lines(out / "clean.jsonl", _iter_clean(data, tally.leaked))
+            verdict = _judge(data, benchmarks, hashes, tally)
+            write_verdict(out / "clean.jsonl", _acquit(verdict, out / "clean.jsonl"))
+            _write_report(out, data.name, verdict, tally)
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     verdict = Verdict.model_validate(report["verdict"])
     write_verdict(data, verdict)

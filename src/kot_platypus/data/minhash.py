@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kot_platypus.data.normal import Codes, encode_text, hash_windows, join_codes, list_ngrams
-from kot_platypus.errors import require_extra
 
 NGRAM = 4
 NUM_HASHES = 128
@@ -41,7 +40,8 @@ def sign_texts(texts: Sequence[str]) -> Signatures:
 
     Each depends on its text alone, so any split of the work gives the same.
     """
-    rensa = require_extra("rensa", "data", "finding near-duplicates")
+    import rensa
+
     # Texts are joined to hash all their windows at once; a window that holds an end is left out.
     joined, starts = join_codes([encode_text(text) for text in texts])
     windows = hash_windows(joined, NGRAM)

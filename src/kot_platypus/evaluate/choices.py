@@ -2,63 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from itertools import count
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kot_platypus.artifacts import (
-    Stage,
     describe_machine,
     hash_value,
     write_jsonl,
 )
 from kot_platypus.evaluate.beginnings import BOS_KEY, measure_bos, read_bos
-from kot_platypus.evaluate.protocols import Protocol, build_questions, load_data, load_protocol
-from kot_platypus.evaluate.store import FORMAT, QuestionScores, ScoreStore, make_model_key
-from kot_platypus.evaluate.tasks import TaskData
-from kot_platypus.models import (
-    fingerprint_model,
-    load_model,
-    load_tokenizer,
-    resolve_device,
-    resolve_dtype,
+from kot_platypus.evaluate.keys import FORMAT
+from kot_platypus.evaluate.model_under_test import TransformersModel
+from kot_platypus.evaluate.protocols import (
+    Encoding,
+    Protocol,
+    build_questions,
+    load_data,
+    load_protocol,
 )
+from kot_platypus.evaluate.store import QuestionScores, ScoreStore
+from kot_platypus.evaluate.tasks import TaskData
 from kot_platypus.processes import (
-    ask_main,
-    check_agreement,
-    count_processes,
     is_main_process,
-    process_rank,
     share_all,
 )
-from kot_platypus.progress import console, show_progress
+from kot_platypus.progress import console
 from kot_platypus.recipe import EvaluateSection
 from kot_platypus.records import Request, Sample, ScoringQuestion
 from kot_platypus.results.metrics import count_ties, summarise_samples
 from kot_platypus.results.schema import ChoiceResults, ChoiceScore, Ties, write_part
-from kot_platypus.results.wording import name_folders
+from kot_platypus.stages import Stage, open_stage
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
+
+    from kot_platypus.evaluate.scoring import Scorer
 
 Runs = dict[tuple[str, int], list[ScoringQuestion]]
 """The questions of each (task, number of shots)."""
-LoadModel = Callable[[], "tuple[PreTrainedModel, PreTrainedTokenizerBase]"]
 
 
 def evaluate_choices(
-    out: Path,
-    model_path: Path,
-    section: EvaluateSection,
-    *,
-    adapter: Path | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
-    trust_remote_code: bool = False,
-    seed: int = 42,
+    out: Path, model: TransformersModel, section: EvaluateSection, *, seed: int = 42
 ) -> None:
     """Evaluate a model on multiple-choice tasks; write ``out/samples.jsonl``, ``out/results.json``.
 
@@ -67,12 +57,8 @@ def evaluate_choices(
 
     Args:
         out: The stage's folder.
-        model_path: A model folder.
+        model: The model under test. Its dtype is part of the stage's identity once resolved.
         section: Which protocol, tasks, shots and data.
-        adapter: A PEFT folder to put on top of the model.
-        dtype: As in ModelSection; it is part of the stage's identity once resolved.
-        device: As in ModelSection.
-        trust_remote_code: Whether to run code that comes with the model.
         seed: Of the bootstrap intervals. What decides the questions is the protocol's own seed.
 
     Raises:
@@ -82,47 +68,34 @@ def evaluate_choices(
     protocol = load_protocol(section.protocol)
     names = dict.fromkeys(map(protocol.find_task, section.tasks))
     tasks = [load_data(protocol, name, section.kobest_dir) for name in names]
-    if dtype == "auto":  # only device and model can tell, and asking may load torch
-        dtype = resolve_dtype(dtype, resolve_device(device), model_path)
-    about = _describe(protocol, tasks, model_path, adapter, trust_remote_code)
-    stage = _open_stage(out, section, about, dtype=dtype, seed=seed)
-    if ask_main(stage.begin):
-        return
-
-    def load() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        trust = {"trust_remote_code": trust_remote_code}
-        model = load_model(model_path, dtype=dtype, device=device, adapter=adapter, **trust)
-        return model, load_tokenizer(model_path, adapter=adapter, **trust)
-
-    device = resolve_device(device)
-    runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
-    store = ScoreStore(make_model_key(about["model"], dtype, device))
-    # Of a protocol without BOS it is known what the model makes of that.
-    extra = {BOS_KEY} if protocol.special_tokens is False else set()
-    score_runs(runs, protocol, load, store, max_batch_tokens=section.max_batch_tokens, extra=extra)
-    if is_main_process():
-        samples = make_samples(runs, store.known)
-        write_jsonl(out / "samples.jsonl", samples)
-        computed = {"dtype": dtype, "device": device, "limit": section.limit}
-        noticed = _notice(protocol, runs, store)
-        facts = {**about, **computed, **noticed, "versions": describe_machine()}
-        results = ChoiceResults(**facts, results=summarise_runs(samples, seed=seed))
-        write_part(out / "results.json", results)
-        stage.finish()
+    dtype = model.resolved_dtype
+    about = _describe(protocol, tasks, model)
+    with _open_stage(out, section, about, dtype=dtype, seed=seed) as stage:
+        if stage.is_done:
+            return
+        runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
+        store, budget = ScoreStore(model.key), section.max_batch_tokens
+        # Of a protocol without BOS it is known what the model makes of that.
+        bos = protocol.special_tokens is False
+        score_runs(runs, protocol, model, store, max_batch_tokens=budget, measures_bos=bos)
+        if is_main_process():
+            samples = make_samples(runs, store.known)
+            write_jsonl(out / "samples.jsonl", samples)
+            computed = {"dtype": dtype, "device": model.resolved_device, "limit": section.limit}
+            noticed = _notice(protocol, runs, store)
+            facts = {**about, **computed, **noticed, "versions": describe_machine()}
+            results = ChoiceResults(**facts, results=summarise_runs(samples, seed=seed))
+            write_part(out / "results.json", results)
 
 
 def _describe(
-    protocol: Protocol,
-    tasks: Sequence[TaskData],
-    model_path: Path,
-    adapter: Path | None,
-    trust_remote_code: bool,
+    protocol: Protocol, tasks: Sequence[TaskData], model: TransformersModel
 ) -> dict[str, Any]:
     """What is scored, for the stage's identity and ``results.json``."""
     prompts = {data.task: protocol.fingerprint_task(data.task) for data in tasks}
     return {
-        "model": fingerprint_model(model_path, adapter, trust_remote_code=trust_remote_code),
-        "name": name_folders(model_path, adapter),
+        "model": model.identity,
+        "name": model.name,
         "protocol": {
             "name": protocol.name,
             "fingerprint": hash_value(prompts),
@@ -162,7 +135,7 @@ def notice_ties(scores: Sequence[QuestionScores]) -> Ties:
 
 def _open_stage(
     out: Path, section: EvaluateSection, about: Mapping[str, Any], **settings: Any
-) -> Stage:
+) -> AbstractContextManager[Stage]:
     # Where the data lay, and how much went into a pass, is not part of what the scores are.
     asked = {
         "protocol": about["protocol"]["name"],
@@ -174,7 +147,7 @@ def _open_stage(
     inputs = {"model": about["model"]}
     for task, data_hash in about["data"].items():
         inputs |= {f"{task} data": data_hash, f"{task} prompt": about["protocol"]["tasks"][task]}
-    return Stage(out, "choices", config={**asked, **settings}, inputs=inputs)
+    return open_stage(out, "choices", config={**asked, **settings}, inputs=inputs)
 
 
 def iter_requests(
@@ -206,73 +179,75 @@ def build_runs(
 
 def score_runs(
     runs: Runs,
-    protocol: Protocol,
-    load: LoadModel,
+    encoding: Encoding,
+    model: TransformersModel,
     store: ScoreStore,
     *,
-    max_batch_tokens: int | None,
-    extra: Set[str] = frozenset(),
+    max_batch_tokens: int | None = None,
+    measures_bos: bool = False,
 ) -> None:
     """Bring the scores of all questions into ``store``, computing those that it lacks.
 
-    Under torchrun each process scores every n-th batch, and afterwards all know all scores.
-    ``load`` is called when a question needs scores, and only then. ``extra`` may hold ``BOS_KEY``.
+    Under torchrun each process scores every n-th batch, and afterwards all know all scores. The
+    model is loaded when a question needs scores, and only then.
     """
-    keys = {question.key for questions in runs.values() for question in questions} | extra
-    check_agreement(store.model_key, sorted(keys), max_batch_tokens)
-    for known in share_all({key: store.known[key] for key in keys & store.known.keys()}):
-        store.known |= known  # other machines may not share this one's disk
-    missing = keys - store.known.keys()
-    mine: dict[str, QuestionScores] = {}
-    if missing:
-        num_questions = len(keys - extra)
-        with show_progress("Scoring", num_questions, "questions") as advance:
-            advance(num_questions - len(missing - extra))
-            for batch in _score_my_batches(runs, protocol, load, max_batch_tokens, missing):
-                store.add(batch)
-                mine |= batch
-                advance(len(batch.keys() - extra) * count_processes())
-    for theirs in share_all(mine):
-        store.known |= theirs
+
+    @cache
+    def load() -> Scorer:
+        from kot_platypus.evaluate.scoring import Scorer  # loads torch
+
+        return Scorer(model.model, model.tokenizer, max_batch_tokens=max_batch_tokens)
+
+    def measure(_: set[str]) -> Iterator[dict[str, QuestionScores]]:
+        if is_main_process():
+            yield {BOS_KEY: measure_bos(model.model, model.tokenizer, load().max_length)}
+
+    if measures_bos:
+        store.complete({BOS_KEY}, measure, title="Reading without BOS", unit="measurements")
+    store.complete(
+        {question.key for questions in runs.values() for question in questions},
+        lambda missing: _score_my_batches(runs, encoding, model.tokenizer, load(), missing),
+        max_batch_tokens,
+        title="Scoring",
+        unit="questions",
+    )
 
 
 def _score_my_batches(
-    runs: Runs, protocol: Protocol, load: LoadModel, max_batch_tokens: int | None, missing: set[str]
+    runs: Runs,
+    encoding: Encoding,
+    tokenizer: PreTrainedTokenizerBase,
+    scorer: Scorer,
+    missing: set[str],
 ) -> Iterator[dict[str, QuestionScores]]:
-    """Plan the batches as if nothing were scored yet, and score what is missing of mine.
+    from kot_platypus.evaluate.encoding import EncodedQuestion, encode_question, warn_of_eos
 
-    So the questions of a resumed batch keep the company they would have had, and their scores all
-    bits; and all processes agree on the plan without talking.
-    """
-    from kot_platypus.evaluate.encoding import encode_question, warn_of_eos
-    from kot_platypus.evaluate.scoring import Scorer  # loads torch
-
-    model, tokenizer = load()
-    if protocol.special_tokens is True and protocol.tokenisation == "joint":
+    if encoding.special_tokens is True and encoding.tokenisation == "joint":
         warn_of_eos(tokenizer)
-    scorer = Scorer(model, tokenizer, max_batch_tokens=max_batch_tokens)
-    if BOS_KEY in missing:
-        missing.discard(BOS_KEY)
-        if is_main_process():
-            yield {BOS_KEY: measure_bos(model, tokenizer, scorer.max_length)}
-    turn = count()
-    for questions in runs.values():
-        if missing.isdisjoint(question.key for question in questions):
-            continue
-        encoded = (encode_question(tokenizer, protocol, q, scorer.max_length) for q in questions)
-        for batch in scorer.plan(encoded):
-            todo = {item.question.key: item for item in batch if item.question.key in missing}
-            missing -= todo.keys()
-            if todo and next(turn) % count_processes() == process_rank():
-                scores = scorer.score(list(todo.values()))
-                yield {
-                    key: QuestionScores(
-                        logprobs=tuple(score.logprob for score in choice_scores),
-                        effective_shots=item.effective_shots,
-                        has_equal_requests=item.has_equal_requests,
-                    )
-                    for (key, item), choice_scores in zip(todo.items(), scores, strict=True)
-                }
+
+    def iter_batches() -> Iterator[list[EncodedQuestion]]:
+        for questions in runs.values():
+            if not missing.isdisjoint(question.key for question in questions):
+                yield from scorer.plan(
+                    encode_question(tokenizer, encoding, question, scorer.max_length)
+                    for question in questions
+                )
+
+    def select(item: EncodedQuestion) -> EncodedQuestion | None:
+        if item.question.key not in missing:
+            return None
+        missing.remove(item.question.key)  # equal questions are scored once
+        return item
+
+    for batch, scores in scorer.score_my_share(iter_batches(), select):
+        yield {
+            item.question.key: QuestionScores(
+                logprobs=tuple(score.logprob for score in choice_scores),
+                effective_shots=item.effective_shots,
+                has_equal_requests=item.has_equal_requests,
+            )
+            for item, choice_scores in zip(batch, scores, strict=True)
+        }
 
 
 def make_samples(runs: Runs, scores: Mapping[str, QuestionScores]) -> list[Sample]:

@@ -242,8 +242,8 @@ def _find_cache_bytes(model: PreTrainedModel) -> int:
 # --- from texts to texts -----------------------------------------------------------------------
 
 
-class LocalEngine:
-    """Generates texts with a model in this process; an ``Engine``.
+class TextGenerator:
+    """Generates texts with a model in this process.
 
     Args:
         model: As in ``Decoder``.

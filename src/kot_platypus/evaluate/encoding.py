@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.protocols import Protocol
+from kot_platypus.evaluate.protocols import Encoding
 from kot_platypus.models.tokens import list_closing, list_opening
 from kot_platypus.processes import is_main_process
 from kot_platypus.progress import console
@@ -46,7 +46,7 @@ class EncodedQuestion:
 
 def encode_question(
     tokenizer: PreTrainedTokenizerBase,
-    protocol: Protocol,
+    encoding: Encoding,
     question: ScoringQuestion,
     max_length: int,
 ) -> EncodedQuestion:
@@ -55,14 +55,14 @@ def encode_question(
     Raises:
         DataError: a continuation with no tokens, or with more than ``max_length``.
     """
-    encode = _encode_separately if protocol.tokenisation == "separate" else _encode_jointly
-    opening = _find_opening(tokenizer, protocol)
+    encode = _encode_separately if encoding.tokenisation == "separate" else _encode_jointly
+    opening = _find_opening(tokenizer, encoding)
     requests, most_truncated = [], 0
     for request, (context, continuation) in zip(
-        question.requests, encode(tokenizer, protocol, question.requests), strict=True
+        question.requests, encode(tokenizer, encoding, question.requests), strict=True
     ):
         where = f"{question.task} question {question.doc_id} choice {request.choice}"
-        context = [*opening, *context] or [_empty_context(tokenizer, protocol)]
+        context = [*opening, *context] or [_empty_context(tokenizer, encoding)]
         cut = truncate_request(context, continuation, max_length, where, num_kept=len(opening))
         requests.append(cut)
         most_truncated = max(most_truncated, len(context) - cut.start)
@@ -71,7 +71,7 @@ def encode_question(
         tuple(requests),
         question.num_fewshot
         if most_truncated == 0
-        else _count_shots(tokenizer, protocol, question, most_truncated),
+        else _count_shots(tokenizer, encoding, question, most_truncated),
     )
 
 
@@ -117,7 +117,7 @@ def truncate_request(
 
 
 def _encode_separately(
-    tokenizer: PreTrainedTokenizerBase, protocol: Protocol, requests: Sequence[Request]
+    tokenizer: PreTrainedTokenizerBase, encoding: Encoding, requests: Sequence[Request]
 ) -> list[tuple[list[int], list[int]]]:
     """(context ids, continuation ids) a request, each text encoded for itself.
 
@@ -129,7 +129,7 @@ def _encode_separately(
 
 
 def _encode_jointly(
-    tokenizer: PreTrainedTokenizerBase, protocol: Protocol, requests: Sequence[Request]
+    tokenizer: PreTrainedTokenizerBase, encoding: Encoding, requests: Sequence[Request]
 ) -> list[tuple[list[int], list[int]]]:
     """(context ids, continuation ids) a request, as lm-eval's ``_encode_pair`` divides them.
 
@@ -141,7 +141,7 @@ def _encode_jointly(
     wholes = [r.context + r.continuation for r in requests]
     if "" in contexts.values():
         return [([], ids) for ids in _encode(tokenizer, wholes)]
-    special = protocol.special_tokens is True
+    special = encoding.special_tokens is True
     bare = dict(zip(contexts, _encode(tokenizer, list(contexts.values()), special), strict=True))
     return [
         (bare[r.context], whole[len(bare[r.context]) :])
@@ -158,23 +158,23 @@ def _encode(
     return ids
 
 
-def _find_opening(tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> list[int]:
+def _find_opening(tokenizer: PreTrainedTokenizerBase, encoding: Encoding) -> list[int]:
     """What stands before every context and is not cut away."""
     bos = tokenizer.bos_token_id
-    if protocol.special_tokens == "bos" and bos is not None:
+    if encoding.special_tokens == "bos" and bos is not None:
         return [bos]
-    own = "opening" if protocol.tokenisation == "joint" else True
-    return list_opening(tokenizer) if protocol.special_tokens in (own, "opening") else []
+    own = "opening" if encoding.tokenisation == "joint" else True
+    return list_opening(tokenizer) if encoding.special_tokens in (own, "opening") else []
 
 
-def _empty_context(tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> int:
+def _empty_context(tokenizer: PreTrainedTokenizerBase, encoding: Encoding) -> int:
     bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    order = (bos, eos) if protocol.empty_context == "bos" else (eos, bos)
+    order = (bos, eos) if encoding.empty_context == "bos" else (eos, bos)
     token: int | None = next((token for token in order if token is not None), None)
     if token is None:
         raise DataError(
             "an empty context, and the tokenizer has neither BOS nor EOS",
-            expected=f"{protocol.empty_context.upper()}, which stands for it",
+            expected=f"{encoding.empty_context.upper()}, which stands for it",
             hint='Add "eos_token" to the model\'s tokenizer_config.json.',
         )
     return token
@@ -182,22 +182,22 @@ def _empty_context(tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> in
 
 def _count_shots(
     tokenizer: PreTrainedTokenizerBase,
-    protocol: Protocol,
+    encoding: Encoding,
     question: ScoringQuestion,
     num_truncated: int,
 ) -> int:
     """How many of the shots survive, whole, the loss of the first ``num_truncated`` tokens."""
     context = question.requests[0].context
-    encoding = tokenizer(
+    tokens = tokenizer(
         context,
-        add_special_tokens=protocol.special_tokens is True and protocol.tokenisation == "joint",
+        add_special_tokens=encoding.special_tokens is True and encoding.tokenisation == "joint",
         return_offsets_mapping=tokenizer.is_fast,
         verbose=False,
     )
-    if num_truncated > len(encoding["input_ids"]):
+    if num_truncated > len(tokens["input_ids"]):
         return 0
     if tokenizer.is_fast:
-        cut_chars = encoding["offset_mapping"][num_truncated - 1][1]
+        cut_chars = tokens["offset_mapping"][num_truncated - 1][1]
     else:
-        cut_chars = len(context) - len(tokenizer.decode(encoding["input_ids"][num_truncated:]))
+        cut_chars = len(context) - len(tokenizer.decode(tokens["input_ids"][num_truncated:]))
     return sum(start >= cut_chars for start in question.shot_starts)

@@ -1,24 +1,24 @@
-"""Generated texts: what is asked of a model, who answers, and a store so that nobody answers twice.
+"""Generated texts: what a model is asked, and a store so that nothing is generated twice.
 
-An engine (``decoding.py``: a model in this process; ``server.py``: one behind an address) turns
-prompts into texts in any order. Each text is on disk before the next is waited for, under a key of
-all that decides it, so a kill costs what was under way and nothing else.
+A model under test turns prompts into texts in any order. Each text is on disk before the next is
+waited for, under a key of all that decides it, so a kill costs what was under way and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from kot_platypus.artifacts import hash_value
+from kot_platypus.evaluate.keys import make_text_key
 from kot_platypus.evaluate.store import ScoredBatch, Store
-from kot_platypus.processes import check_agreement, count_processes, process_rank, share_all
-from kot_platypus.progress import show_progress
+from kot_platypus.processes import count_processes, process_rank
 from kot_platypus.prompts import render_chat
 from kot_platypus.records import Message, Record
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from kot_platypus.evaluate.model_under_test import ModelUnderTest
 
 
 class Prompt(Record):
@@ -54,31 +54,11 @@ class Generated(Record):
     num_tokens: int
 
 
-class Engine(Protocol):
-    """Whoever generates texts."""
-
-    def generate(
-        self, prompts: Sequence[Prompt], settings: Settings
-    ) -> Iterator[tuple[int, Generated]]:
-        """Yield each prompt's place and its text, in the order in which they are done."""
-
-
 class TextStore(Store[Generated]):
-    """What one model wrote, keyed by ``make_key``."""
+    """What one model wrote, keyed by ``keys.make_text_key``."""
 
     line = ScoredBatch[Generated]
     subfolder = "texts"
-
-
-def make_key(prompt: Prompt, settings: Settings) -> str:
-    """SHA-256 of all that decides a text but the model. A greedy text has no seed and no sample."""
-    drawn = settings.temperature > 0
-    return hash_value(
-        [
-            prompt.model_dump(exclude=None if drawn else {"sample"}),
-            settings.model_dump(exclude=None if drawn else {"temperature", "seed"}),
-        ]
-    )
 
 
 def render_text(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> str:
@@ -91,7 +71,7 @@ def render_text(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> st
 
 def make_seed(prompt: Prompt, settings: Settings) -> int:
     """The seed of one text's draws. No other text, batch or process has a part in it."""
-    return int(make_key(prompt, settings), 16)
+    return int(make_text_key(prompt, settings), 16)
 
 
 def cut_answer(text: str, stop_line: str) -> str | None:
@@ -105,36 +85,29 @@ def cut_answer(text: str, stop_line: str) -> str | None:
 
 
 def generate_texts(
+    model: ModelUnderTest,
     prompts: Sequence[Prompt],
     settings: Settings,
-    load: Callable[[], Engine],
-    store: TextStore,
     *,
+    store: TextStore | None = None,
     title: str = "Writing",
 ) -> list[Generated]:
-    """A text for each prompt, in their order; what the store has is not generated again.
+    """A text for each prompt, in their order; what the model's store has is not generated again.
 
-    Under torchrun every process calls this and generates its share; afterwards all know all.
-    ``load`` is called when a text is missing, and only then.
+    Under torchrun every process calls this and generates its share; afterwards all know all. The
+    model is loaded when a text is missing, and only then.
     """
-    keys = [make_key(prompt, settings) for prompt in prompts]
+    store = store or TextStore(model.key)
+    keys = [make_text_key(prompt, settings) for prompt in prompts]
     wanted = dict(zip(keys, prompts, strict=True))
-    check_agreement(store.model_key, sorted(wanted))
-    for known in share_all({key: store.known[key] for key in wanted if key in store.known}):
-        store.known |= known  # other machines may not share this one's disk
-    missing = [key for key in wanted if key not in store.known]
-    mine: dict[str, Generated] = {}
-    if missing:
+
+    def generate_my_share(missing: set[str]) -> Iterator[dict[str, Generated]]:
         # Long and short prompts for everyone.
-        missing.sort(key=lambda key: (len(wanted[key].text), key))
-        share = missing[process_rank() :: count_processes()]
-        with show_progress(title, len(wanted), "texts") as advance:
-            advance(len(wanted) - len(missing))
-            if share:
-                for place, text in load().generate([wanted[key] for key in share], settings):
-                    store.add({share[place]: text})
-                    mine[share[place]] = text
-                    advance(min(count_processes(), len(missing)))
-    for theirs in share_all(mine):
-        store.known |= theirs
+        ordered = sorted(missing, key=lambda key: (len(wanted[key].text), key))
+        mine = ordered[process_rank() :: count_processes()]
+        if mine:
+            for place, text in model.generate([wanted[key] for key in mine], settings):
+                yield {mine[place]: text}
+
+    store.complete(wanted, generate_my_share, title=title, unit="texts")
     return [store.known[key] for key in keys]

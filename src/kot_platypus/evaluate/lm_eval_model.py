@@ -12,24 +12,21 @@ Once this module is imported, lm-eval also knows the class as ``model="kot"``.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from kot_platypus.errors import DataError, UsageError, require_extra
 from kot_platypus.evaluate.encoding import EncodedRequest, truncate_request, warn_of_eos
+from kot_platypus.evaluate.keys import make_request_key
 from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.evaluate.store import RequestScore, RequestStore
 from kot_platypus.models import load_model, load_tokenizer, resolve_model
 from kot_platypus.processes import (
-    check_agreement,
     count_processes,
     is_main_process,
     process_rank,
@@ -123,8 +120,7 @@ class KotLM(HFLM):  # type: ignore[misc]
         if self.add_bos_token is not False:
             warn_of_eos(self.tokenizer)
         self.scorer = Scorer(self.model, self.tokenizer, max_batch_tokens=max_batch_tokens)
-        self.store = store
-        self._known = store.known if store is not None else {}
+        self.store = store or RequestStore("")
 
     def loglikelihood(
         self, requests: list[Instance], disable_tqdm: bool = False
@@ -193,25 +189,23 @@ class KotLM(HFLM):  # type: ignore[misc]
         """
         encoded = [self._cut(*request) for request in requests]
         self._report_cuts(requests, encoded)
-        keys = [hash_request(request) for request in encoded]
+        keys = [make_request_key(request) for request in encoded]
         texts: dict[str, list[tuple[str, str]]] = {key: [] for key in keys}
         for key, (text, _, _) in zip(keys, requests, strict=True):
             if text is not None:
                 texts[key].append(text)
         todo = dict(zip(keys, encoded, strict=True))
-        identity = self.store.model_key if self.store is not None else ""
-        check_agreement(identity, sorted(todo), self.scorer.max_batch_tokens)
-        mine: dict[str, RequestScore] = {}
-        for known in share_all({key: self._known[key] for key in todo.keys() & self._known.keys()}):
-            self._known.update(known)  # other machines may not share this one's disk
-        for scores in self._score(todo, todo.keys() - self._known.keys()):
-            mine |= scores
-            for key, score in scores.items():
-                for text in texts[key]:  # for lm-eval's own cache, if it is used
-                    self.cache_hook.add_partial("loglikelihood", text, _to_answer(score))
-        for theirs in share_all(mine):
-            self._known.update(theirs)
-        return [_to_answer(self._known[key]) for key in keys]
+
+        def score(missing: set[str]) -> Iterator[dict[str, RequestScore]]:
+            for scores in self._score(todo, missing):
+                for key, score in scores.items():
+                    for text in texts[key]:  # for lm-eval's own cache, if it is used
+                        self.cache_hook.add_partial("loglikelihood", text, _to_answer(score))
+                yield scores
+
+        budget = self.scorer.max_batch_tokens
+        self.store.complete(todo, score, budget, title="Scoring", unit="requests")
+        return [_to_answer(self.store.known[key]) for key in keys]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """What the model writes after each context, as HFLM generates it."""
@@ -248,38 +242,16 @@ class KotLM(HFLM):  # type: ignore[misc]
             )
 
     def _score(
-        self, requests: Mapping[str, EncodedRequest], missing: Collection[str]
+        self, requests: Mapping[str, EncodedRequest], missing: set[str]
     ) -> Iterator[dict[str, RequestScore]]:
-        """Score this process's share of what is missing, batch by batch, and keep it.
-
-        The batches are planned as if nothing were scored yet: so the requests of a resumed batch
-        keep the company they would have had, and their scores all bits; and all processes agree
-        on the plan without talking.
-        """
-        if not missing:
-            return
-        turn = count()
-        groups = group_requests(requests, self.scorer.max_batch_tokens)
-        with show_progress("Scoring", len(missing), "requests") as advance:
-            for batch in self.scorer.plan(groups):
-                items = [item for group in batch for item in group.by_key.items()]
-                todo = RequestGroup({key: r for key, r in items if key in missing})
-                if not todo.by_key or next(turn) % count_processes() != process_rank():
-                    continue
-                (scores,) = self.scorer.score([todo])
-                found = {
-                    key: RequestScore(logprob=score.logprob, is_greedy=score.is_greedy)
-                    for key, score in zip(todo.by_key, scores, strict=True)
-                }
-                self._keep(found)
-                yield found
-                advance(len(found) * count_processes())
-
-    def _keep(self, scores: dict[str, RequestScore]) -> None:
-        if self.store is None:
-            self._known.update(scores)
-        else:
-            self.store.add(scores)
+        """The missing scores that are this process's share, batch by batch."""
+        batches = self.scorer.plan(group_requests(requests, self.scorer.max_batch_tokens))
+        for batch, scores in self.scorer.score_my_share(batches, lambda g: g.select(missing)):
+            yield {
+                key: RequestScore(logprob=score.logprob, is_greedy=score.is_greedy)
+                for group, group_scores in zip(batch, scores, strict=True)
+                for key, score in zip(group.by_key, group_scores, strict=True)
+            }
 
 
 @contextmanager
@@ -322,11 +294,10 @@ class RequestGroup:
         """In the order of the keys."""
         return list(self.by_key.values())
 
-
-def hash_request(request: EncodedRequest) -> str:
-    """SHA-256 of what decides a request's score: its tokens, and which of them are scored."""
-    values = np.array([request.start, *request.ids], dtype="<i8")
-    return hashlib.sha256(values.tobytes()).hexdigest()
+    def select(self, keys: Container[str]) -> RequestGroup | None:
+        """Those with one of these keys, if there are any."""
+        chosen = {key: request for key, request in self.by_key.items() if key in keys}
+        return RequestGroup(chosen) if chosen else None
 
 
 def group_requests(

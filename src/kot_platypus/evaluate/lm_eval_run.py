@@ -6,21 +6,22 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kot_platypus.artifacts import MANIFEST, Stage, describe_machine, write_json, write_text
+from kot_platypus.artifacts import MANIFEST, describe_machine, write_json, write_text
 from kot_platypus.errors import DataError, ModelError, require_extra
-from kot_platypus.evaluate.store import FORMAT, RequestStore, make_model_key
+from kot_platypus.evaluate.keys import FORMAT
+from kot_platypus.evaluate.model_under_test import TransformersModel
+from kot_platypus.evaluate.store import RequestStore
 from kot_platypus.evaluate.task_files import hash_task_files
-from kot_platypus.models import fingerprint_model, resolve_device, resolve_dtype
-from kot_platypus.processes import ask_main, is_main_process
+from kot_platypus.processes import is_main_process, share_all
 from kot_platypus.progress import show_status
-from kot_platypus.results.wording import name_folders
+from kot_platypus.stages import Stage, open_stage
 
 if TYPE_CHECKING:
     from lm_eval.api.group import Group
@@ -50,15 +51,10 @@ class Selection:
 
 def run_lm_eval(
     out: Path,
-    model_path: Path,
+    model: TransformersModel,
     selection: Selection,
     *,
-    adapter: Path | None = None,
-    dtype: str = "auto",
-    device: str = "auto",
     max_batch_tokens: int | None = None,
-    batch_size: int = 8,
-    trust_remote_code: bool = False,
 ) -> None:
     """Run tasks of lm-eval; write ``out/results.json``, ``table.md`` and ``samples_TASK.jsonl``.
 
@@ -69,14 +65,9 @@ def run_lm_eval(
 
     Args:
         out: The stage's folder.
-        model_path: A model folder.
+        model: The model under test. Its dtype is part of the stage's identity once resolved.
         selection: Which tasks, and how.
-        adapter: A PEFT folder to put on top of the model.
-        dtype: As in ModelSection; it is part of the stage's identity once resolved.
-        device: As in ModelSection.
         max_batch_tokens: Tokens of one scoring pass. [default: 512 on a CPU, else 4096]
-        batch_size: Texts generated at a time.
-        trust_remote_code: Whether to run code that comes with the model.
 
     Raises:
         KotError: anything wrong with the tasks, model or folder, or no lm-eval.
@@ -86,47 +77,42 @@ def run_lm_eval(
     if not (out / MANIFEST).is_file():  # what is misspelt is said before torch is loaded
         manager = open_catalogue(selection.include_path)
         find_tasks(manager, selection.tasks)
-    if dtype == "auto":  # only device and model can tell, and asking may load torch
-        dtype = resolve_dtype(dtype, resolve_device(device), model_path)
-    fingerprint = fingerprint_model(model_path, adapter, trust_remote_code=trust_remote_code)
-    stage = _open_stage(out, selection, fingerprint, dtype)
-    if ask_main(lambda: stage.is_done):
-        return
-    manager = manager or open_catalogue(selection.include_path)
-    tasks = load_tasks(manager, selection.tasks, selection.num_fewshot)
-    ask_main(stage.begin)
-    device = resolve_device(device)
+    with _open_stage(out, selection, model) as stage:
+        if stage.is_done:
+            return
+        manager = manager or open_catalogue(selection.include_path)
+        tasks = load_tasks(manager, selection.tasks, selection.num_fewshot)
 
-    from kot_platypus.evaluate.lm_eval_model import KotLM  # loads torch
+        from kot_platypus.evaluate.lm_eval_model import KotLM  # loads torch
 
-    lm = KotLM(
-        model_path,
-        adapter=adapter,
-        dtype=dtype,
-        device=device,
-        max_batch_tokens=max_batch_tokens,
-        batch_size=batch_size,
-        trust_remote_code=trust_remote_code,
-        store=RequestStore(make_model_key(fingerprint, dtype, device)),
-    )
-    results = _run_tasks(lm, manager, tasks, selection)
-    if results is not None and is_main_process():
-        facts = {
-            "model": fingerprint,
-            "name": name_folders(model_path, adapter),
-            "dtype": dtype,
-            "versions": describe_machine(),
-        }
-        write_results(out, {**results, "kot": facts})
-        stage.finish()
+        share_all(None)  # several processes meet before each takes its GPU
+        lm = KotLM(
+            model.model,
+            model.tokenizer,
+            max_batch_tokens=max_batch_tokens,
+            batch_size=model.max_rows,
+            store=RequestStore(model.key),
+        )
+        results = _run_tasks(lm, manager, tasks, selection)
+        if results is not None and is_main_process():
+            facts = {
+                "model": model.identity,
+                "name": model.name,
+                "dtype": model.resolved_dtype,
+                "versions": describe_machine(),
+            }
+            write_results(out, {**results, "kot": facts})
 
 
-def _open_stage(out: Path, selection: Selection, fingerprint: str, dtype: str) -> Stage:
+def _open_stage(
+    out: Path, selection: Selection, model: TransformersModel
+) -> AbstractContextManager[Stage]:
     asked = asdict(selection)
     folder = asked.pop("include_path")
-    config = {**asked, "dtype": dtype, "lm_eval": version("lm_eval"), "format": FORMAT}
-    inputs = {"model": fingerprint, **hash_task_files(folder, selection.tasks)}
-    return Stage(out, "lm-eval", config=config, inputs=inputs)
+    versions = {"lm_eval": version("lm_eval"), "format": FORMAT}
+    config = {**asked, "dtype": model.resolved_dtype, **versions}
+    inputs = {"model": model.identity, **hash_task_files(folder, selection.tasks)}
+    return open_stage(out, "lm-eval", config=config, inputs=inputs)
 
 
 def _require_files(selection: Selection) -> None:

@@ -1,16 +1,16 @@
-"""Whoever is examined: a model in this process, or one behind a server."""
+"""The model under test: one in this process, or one behind a server (``server.py``)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from kot_platypus.artifacts import hash_value
-from kot_platypus.evaluate.generation import Engine
-from kot_platypus.evaluate.store import make_model_key
+from kot_platypus.evaluate.generation import Generated, Prompt, Settings
+from kot_platypus.evaluate.keys import make_model_key
 from kot_platypus.models import (
     fingerprint_model,
     load_model,
@@ -23,33 +23,50 @@ from kot_platypus.results.wording import name_folders
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from kot_platypus.evaluate.decoding import TextGenerator
+    from kot_platypus.recipe import ModelSection
 
-class ModelUnderTest(Protocol):
-    """A model that writes."""
+
+class ModelUnderTest(ABC):
+    """A model that generates texts."""
+
+    prefills_chats = True
+    """Whether it can be given the beginning of its reply in a chat."""
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """What people call it."""
 
     @property
+    @abstractmethod
     def identity(self) -> str:
         """A hash that no other model has: what a results folder remembers."""
 
     @property
+    @abstractmethod
     def key(self) -> str:
-        """The same, and all else that decides its texts: the key of its stores."""
+        """A hash of that and of all else that decides its texts: the key of its stores."""
 
     @property
+    @abstractmethod
     def about(self) -> Mapping[str, Any]:
         """What results say of it: JSON values, no secrets."""
 
-    def load(self) -> Engine:
-        """The engine that generates its texts."""
+    @abstractmethod
+    def generate(
+        self, prompts: Sequence[Prompt], settings: Settings
+    ) -> Iterator[tuple[int, Generated]]:
+        """Yield each prompt's place and its text, in the order in which they are done."""
 
 
 @dataclass
-class TransformersModel:
-    """A model folder, with or without an adapter. Nothing is loaded before it is needed."""
+class TransformersModel(ModelUnderTest):
+    """A model folder, with or without an adapter. Nothing is loaded before it is needed.
+
+    ``dtype``, ``device`` and ``trust_remote_code`` are as in ModelSection; ``max_rows`` is the
+    most texts that are generated at a time.
+    """
 
     folder: Path
     adapter: Path | None = None
@@ -57,7 +74,14 @@ class TransformersModel:
     device: str = "auto"
     trust_remote_code: bool = False
     max_rows: int = 32
-    """The most texts that are generated at a time."""
+
+    @classmethod
+    def from_section(
+        cls, folder: Path, adapter: Path | None, section: ModelSection, **options: Any
+    ) -> TransformersModel:
+        """A recipe's model, or what was trained on it."""
+        held = section.model_dump(include={"dtype", "device", "trust_remote_code"})
+        return cls(folder, adapter, **held, **options)
 
     @property
     def name(self) -> str:
@@ -70,9 +94,9 @@ class TransformersModel:
         trust = self.trust_remote_code
         return fingerprint_model(self.folder, self.adapter, trust_remote_code=trust)
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """The key of its stores; resolving device and dtype may load torch."""
+        """Of identity, dtype, device and libraries; resolving device and dtype may load torch."""
         return make_model_key(self.identity, self.resolved_dtype, self.resolved_device)
 
     @cached_property
@@ -82,7 +106,9 @@ class TransformersModel:
 
     @cached_property
     def resolved_dtype(self) -> str:
-        """What it computes in."""
+        """What it computes in. Only for ``auto`` does this ask the device, which loads torch."""
+        if self.dtype != "auto":
+            return self.dtype
         return resolve_dtype(self.dtype, self.resolved_device, self.folder)
 
     @property
@@ -95,15 +121,17 @@ class TransformersModel:
             "device": self.resolved_device,
         }
 
-    def load(self) -> Engine:
-        """The engine, made once."""
-        return self._engine
+    def generate(
+        self, prompts: Sequence[Prompt], settings: Settings
+    ) -> Iterator[tuple[int, Generated]]:
+        """Yield each prompt's place and its text, in the order in which they are done."""
+        return self._generator.generate(prompts, settings)
 
     @cached_property
-    def _engine(self) -> Engine:
-        from kot_platypus.evaluate.decoding import LocalEngine  # loads torch
+    def _generator(self) -> TextGenerator:
+        from kot_platypus.evaluate.decoding import TextGenerator  # loads torch
 
-        return LocalEngine(self.model, self.tokenizer, max_rows=self.max_rows)
+        return TextGenerator(self.model, self.tokenizer, max_rows=self.max_rows)
 
     @cached_property
     def model(self) -> PreTrainedModel:
@@ -121,43 +149,4 @@ class TransformersModel:
         """Its tokenizer, which needs no weights."""
         return load_tokenizer(
             self.folder, adapter=self.adapter, trust_remote_code=self.trust_remote_code
-        )
-
-
-@dataclass
-class OpenAIModel:
-    """A model behind a server that speaks OpenAI's protocol."""
-
-    name: str
-    """What the server calls it."""
-    base_url: str
-    max_requests: int = 8
-    timeout_s: float = 600.0
-
-    @property
-    def identity(self) -> str:
-        """Of address and name. What the server loads under that name is not known here."""
-        return hash_value({"base_url": self.base_url, "model": self.name})
-
-    @property
-    def key(self) -> str:
-        """The same."""
-        return self.identity
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """Its name and address."""
-        return {
-            "model": self.identity,
-            "engine": "openai",
-            "name": self.name,
-            "base_url": self.base_url,
-        }
-
-    def load(self) -> Engine:
-        """The engine."""
-        from kot_platypus.evaluate.server import ServerEngine
-
-        return ServerEngine(
-            self.name, self.base_url, max_requests=self.max_requests, timeout_s=self.timeout_s
         )

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError, RecipeError, UsageError
+from kot_platypus.evaluate.keys import make_question_key
 from kot_platypus.evaluate.own_tasks import load_own_task
 from kot_platypus.evaluate.tasks import (
     COLUMNS,
@@ -145,11 +146,9 @@ def _list_names(template: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-class Protocol(_Part):
-    """How the questions of all tasks are chosen, worded and tokenised."""
+class Encoding(_Part):
+    """How the texts of a request become tokens."""
 
-    name: str
-    description: str
     tokenisation: Literal["separate", "joint"]
     """``separate``: context and continuation are encoded each for itself. ``joint``: together,
     trailing spaces of the context going to the continuation."""
@@ -160,6 +159,13 @@ class Protocol(_Part):
     the tokenizer closes texts so. A choice has none in any other case."""
     empty_context: Literal["bos", "eos"]
     """The token that stands for an empty context."""
+
+
+class Protocol(Encoding):
+    """How the questions of all tasks are chosen, worded and encoded."""
+
+    name: str
+    description: str
     separator: str
     """Between shots, and between the last shot and the question."""
     seed: int
@@ -380,5 +386,5 @@ def _build_question(
         ),
         choice_chars=prompt.count_chars(document),
         shot_starts=tuple(max(0, start - begin) for start in islice(starts, len(shots))),
-        key=hash_value([fingerprint, len(shots), context, continuations]),
+        key=make_question_key(fingerprint, len(shots), context, continuations),
     )

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from kot_platypus.artifacts import (
-    Stage,
     describe_machine,
     hash_value,
     write_json,
@@ -30,10 +29,10 @@ from kot_platypus.evaluate.gains import summarise_outcomes
 from kot_platypus.evaluate.generation import (
     Generated,
     Settings,
-    TextStore,
     generate_texts,
     render_text,
 )
+from kot_platypus.evaluate.keys import FORMAT, make_choices_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest, TransformersModel
 from kot_platypus.evaluate.prompting import (
     Question,
@@ -46,13 +45,14 @@ from kot_platypus.evaluate.prompting import (
     normalise_answer,
     split_rationale,
 )
-from kot_platypus.evaluate.protocols import Protocol
-from kot_platypus.evaluate.store import FORMAT, ScoreStore
-from kot_platypus.processes import ask_main, is_main_process, share_all
+from kot_platypus.evaluate.protocols import Encoding
+from kot_platypus.evaluate.store import ScoreStore
+from kot_platypus.processes import is_main_process, share_all
 from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
 from kot_platypus.records import Example, Judgement, Outcome, Reply, Request, ScoringQuestion
 from kot_platypus.results.schema import dump_part
+from kot_platypus.stages import open_stage
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Reasoning:
 
     template: Template
     max_new_tokens: int = 256
-    samples: int = 1
+    num_samples: int = 1
     """Replies to each question; more than one vote."""
     temperature: float = 0.0
     """0: the likeliest reply."""
@@ -83,7 +83,7 @@ class Reasoning:
 
 def evaluate_reasoning(
     out: Path,
-    subject: ModelUnderTest,
+    model: ModelUnderTest,
     questions: Sequence[Question],
     how: Reasoning,
     *,
@@ -98,7 +98,7 @@ def evaluate_reasoning(
 
     Args:
         out: The stage's folder.
-        subject: The model.
+        model: The model.
         questions: What it is asked.
         how: Template, samples, length.
         about_data: What results say of the questions beside their hash.
@@ -110,17 +110,17 @@ def evaluate_reasoning(
     check_reasoning(how)
     share_all(None)  # several processes meet before each takes its GPU
     about: dict[str, Any] = {
-        **subject.about,
+        **model.about,
         "questions": hash_questions(questions),
         **(about_data or {}),
     }
     config = {
         **how.settings.model_dump(),
-        "samples": how.samples,
+        "samples": how.num_samples,
         "template": how.template.model_dump(),
         "num_fewshot": len(how.shots),
         "format": FORMAT,
-        **{name: value for name, value in subject.about.items() if name != "model"},
+        **{name: value for name, value in model.about.items() if name != "model"},
     }
     if shown := sum(len(leave_out(each, how.shots)) < len(how.shots) for each in questions):
         config["left_out_of_own_shots"] = shown  # texts from before they were are no match
@@ -129,22 +129,21 @@ def evaluate_reasoning(
             "are asked without themselves"
         )
     shots = hash_value([shot.model_dump() for shot in how.shots])
-    inputs = {"model": subject.identity, "questions": about["questions"], "shots": shots}
-    stage = Stage(out, "reasoning", config=config, inputs=inputs)
-    if ask_main(stage.begin):
-        return
-    examined = _examine(subject, questions, how)
-    if not is_main_process():
-        return
-    attempts, outcomes, ties = examined
-    write_jsonl(out / "answers.jsonl", attempts)
-    write_jsonl(out / "samples.jsonl", outcomes)
-    write_text(out / "changes.md", write_changes(outcomes, attempts))
-    facts = {"name": subject.name, **about, **config, "versions": describe_machine()}
-    scores = summarise_outcomes(outcomes, attempts, seed=how.seed)
-    results = {task: dump_part(score) for task, score in scores.items()}
-    write_json(out / "results.json", {**facts, **ties, "results": results})
-    stage.finish()
+    inputs = {"model": model.identity, "questions": about["questions"], "shots": shots}
+    with open_stage(out, "reasoning", config=config, inputs=inputs) as stage:
+        if stage.is_done:
+            return
+        examined = _examine(model, questions, how)
+        if not is_main_process():
+            return
+        attempts, outcomes, ties = examined
+        write_jsonl(out / "answers.jsonl", attempts)
+        write_jsonl(out / "samples.jsonl", outcomes)
+        write_text(out / "changes.md", write_changes(outcomes, attempts))
+        facts = {"name": model.name, **about, **config, "versions": describe_machine()}
+        scores = summarise_outcomes(outcomes, attempts, seed=how.seed)
+        results = {task: dump_part(score) for task, score in scores.items()}
+        write_json(out / "results.json", {**facts, **ties, "results": results})
 
 
 def check_reasoning(how: Reasoning) -> None:
@@ -155,28 +154,28 @@ def check_reasoning(how: Reasoning) -> None:
             expected="one that does, so that an answer can be read",
             hint="Choose another, e.g. --template kot",
         )
-    if how.samples > 1 and how.temperature <= 0:
+    if how.num_samples > 1 and how.temperature <= 0:
         raise UsageError(
-            f"{how.samples} samples at temperature 0 are all the same",
+            f"{how.num_samples} samples at temperature 0 are all the same",
             expected="a temperature above 0",
             hint="E.g. --temperature 0.7",
         )
 
 
 def _examine(
-    subject: ModelUnderTest, questions: Sequence[Question], how: Reasoning
+    model: ModelUnderTest, questions: Sequence[Question], how: Reasoning
 ) -> tuple[list[Reply], list[Outcome], dict[str, Any]]:
     """All replies, question by question, what they came to, and what was counted of ties."""
-    attempts = _reason(subject, questions, how)
+    attempts = _reason(model, questions, how)
     direct: dict[int, Judgement] = {}
     ties: dict[str, Any] = {}
-    if isinstance(subject, TransformersModel):
-        at_once, attempts, ties = _score_choices(subject, questions, how, attempts)
+    if isinstance(model, TransformersModel):
+        at_once, attempts, ties = _score_choices(model, questions, how, attempts)
         for place, logprobs in at_once.items():
             direct[place] = _judge_scores(questions[place], [logprobs], 0)
     rest = [place for place in range(len(questions)) if place not in direct]
-    direct |= _answer_at_once(subject, questions, how, rest)
-    n = how.samples
+    direct |= _answer_at_once(model, questions, how, rest)
+    n = how.num_samples
     outcomes = [
         _conclude(question, attempts[place * n : (place + 1) * n], direct[place])
         for place, question in enumerate(questions)
@@ -187,15 +186,14 @@ def _examine(
 # --- asking ------------------------------------------------------------------------------------
 
 
-def _reason(subject: ModelUnderTest, questions: Sequence[Question], how: Reasoning) -> list[Reply]:
-    """``how.samples`` replies to each question, in order."""
-    asked = [(question, k) for question in questions for k in range(how.samples)]
+def _reason(model: ModelUnderTest, questions: Sequence[Question], how: Reasoning) -> list[Reply]:
+    """``how.num_samples`` replies to each question, in order."""
+    asked = [(question, k) for question in questions for k in range(how.num_samples)]
     prompts = [
         build_prompt(question, how.template, how.shots).model_copy(update={"sample": k})
         for question, k in asked
     ]
-    store = TextStore(subject.key)
-    texts = generate_texts(prompts, how.settings, subject.load, store, title="Reasoning")
+    texts = generate_texts(model, prompts, how.settings, title="Reasoning")
     return [
         _read_reply(question, k, text, how.template)
         for (question, k), text in zip(asked, texts, strict=True)
@@ -216,18 +214,16 @@ def _read_reply(question: Question, sample: int, text: Generated, template: Temp
 
 
 def _answer_at_once(
-    subject: ModelUnderTest, questions: Sequence[Question], how: Reasoning, places: Sequence[int]
+    model: ModelUnderTest, questions: Sequence[Question], how: Reasoning, places: Sequence[int]
 ) -> dict[int, Judgement]:
     """Greedy answers without a rationale, read as those with one are."""
-    # A server of chats cannot be given the beginning of its own reply.
-    told = how.template.chat and not isinstance(subject, TransformersModel)
-    way: Way = "instructed" if told else "prefilled"
+    way: Way = "prefilled"
+    stop_line = ""
+    if how.template.chat and not model.prefills_chats:
+        way, stop_line = "instructed", how.template.answer_prefix
     prompts = [build_prompt(questions[place], how.template, how.shots, way) for place in places]
-    settings = how.settings.model_copy(
-        update={"temperature": 0.0, "stop_line": how.template.answer_prefix if told else ""}
-    )
-    store = TextStore(subject.key)
-    texts = generate_texts(prompts, settings, subject.load, store, title="Answering at once")
+    settings = how.settings.model_copy(update={"temperature": 0.0, "stop_line": stop_line})
+    texts = generate_texts(model, prompts, settings, title="Answering at once")
     verdicts = {}
     for place, text in zip(places, texts, strict=True):
         whole = text.model_copy(update={"text": complete_output(text.text, how.template, way)})
@@ -240,44 +236,36 @@ def _answer_at_once(
 
 
 def _score_choices(
-    subject: TransformersModel,
+    model: TransformersModel,
     questions: Sequence[Question],
     how: Reasoning,
     attempts: Sequence[Reply],
 ) -> tuple[dict[int, tuple[float, ...]], list[Reply], dict[str, Any]]:
     """The choices' log-probabilities at once (by question's place), after each rationale, ties."""
-    protocol = Protocol(
-        name="reasoning",
-        description="Choices as the answer line's end.",
+    encoding = Encoding(
         tokenisation="joint",
         special_tokens=False if how.template.chat else "opening",  # a template writes its own
         empty_context="bos",
-        separator="",
-        seed=how.seed,
-        shuffle=False,
-        tasks={},
     )
-    tokenizer = subject.tokenizer if how.template.chat else None
+    tokenizer = model.tokenizer if how.template.chat else None
     at_once: dict[int, ScoringQuestion] = {}
     after: list[ScoringQuestion | None] = []
     for place, question in enumerate(questions):
-        mine = attempts[place * how.samples : (place + 1) * how.samples]
+        mine = attempts[place * how.num_samples : (place + 1) * how.num_samples]
         if not question.choices:
             after += [None] * len(mine)
             continue
         prompt = build_prompt(question, how.template, how.shots)
         text = render_text(prompt, tokenizer)
-        at_once[place] = _pose(question, protocol, text + how.template.answer_prefix)
+        at_once[place] = _pose(question, encoding, text + how.template.answer_prefix)
         for attempt in mine:
             rationale = split_rationale(attempt.output, how.template)
             context = text + rationale + how.template.answer_prefix
-            after.append(_pose(question, protocol, context))
+            after.append(_pose(question, encoding, context))
     later = [question for question in after if question]
     runs = {("at once", 0): list(at_once.values()), ("after a rationale", 0): later}
-    store = ScoreStore(subject.key)
-    score_runs(
-        runs, protocol, lambda: (subject.model, subject.tokenizer), store, max_batch_tokens=None
-    )
+    store = ScoreStore(model.key)
+    score_runs(runs, encoding, model, store)
     return (
         {place: store.known[posed.key].logprobs for place, posed in at_once.items()},
         [
@@ -299,9 +287,8 @@ def _count_ties(runs: Runs, store: ScoreStore) -> dict[str, Any]:
     )
 
 
-def _pose(question: Question, protocol: Protocol, context: str) -> ScoringQuestion:
+def _pose(question: Question, encoding: Encoding, context: str) -> ScoringQuestion:
     """The choices as continuations of ``context``."""
-    fingerprint = protocol.model_dump(include={"tokenisation", "special_tokens", "empty_context"})
     return ScoringQuestion(
         task=question.task,
         num_fewshot=0,
@@ -313,7 +300,7 @@ def _pose(question: Question, protocol: Protocol, context: str) -> ScoringQuesti
         ),
         choice_chars=tuple(map(len, question.choices)),
         shot_starts=(),
-        key=hash_value([fingerprint, context, list(question.choices)]),
+        key=make_choices_key(encoding, context, question.choices),
     )
 
 

@@ -8,10 +8,11 @@ this gives, up to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -47,6 +48,7 @@ from kot_platypus.models.limits import (
     infinite_error,
     is_out_of_memory,
 )
+from kot_platypus.processes import count_processes, process_rank
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -131,6 +133,21 @@ class Scorer:
             num_tokens += tokens - shared
         if batch:
             yield batch
+
+    def score_my_share(
+        self, batches: Iterable[list[G]], select: Callable[[G], G | None]
+    ) -> Iterator[tuple[list[G], list[list[Score]]]]:
+        """Score every n-th batch for the n-th of the processes; ``select`` gives what is missing.
+
+        The batches are planned as if nothing were scored yet: so the requests of a resumed batch
+        keep the company they would have had, and their scores all bits; and all processes agree
+        on the plan without talking.
+        """
+        turn = count()
+        for batch in batches:
+            todo = [group for each in batch if (group := select(each)) is not None]
+            if todo and next(turn) % count_processes() == process_rank():
+                yield todo, self.score(todo)
 
     def score(self, batch: Sequence[Group]) -> list[list[Score]]:
         """The scores of each group's requests.

@@ -6,29 +6,36 @@ tried again by the official client (429, 5xx, broken connections), with growing 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
-from kot_platypus.errors import ServiceError, UsageError, require_extra
+from kot_platypus.api_clients import (
+    OPENAI_KEY,
+    check_address,
+    describe_refusal,
+    import_openai,
+    open_openai,
+    read_openai_key,
+)
+from kot_platypus.errors import ServiceError
 from kot_platypus.evaluate.generation import Generated, Prompt, Settings, cut_answer, make_seed
+from kot_platypus.evaluate.keys import make_server_key
+from kot_platypus.evaluate.model_under_test import ModelUnderTest
 
-KEY = "OPENAI_API_KEY"
 _RETRIES = 6
 _SEEDS = 2**31
 
 
-class ServerEngine:
-    """Generates texts through a server; an ``Engine``.
+class OpenAIModel(ModelUnderTest):
+    """A model behind a server that speaks OpenAI's protocol.
 
     Plain prompts go to ``completions``, as they are; messages to ``chat/completions``. The key is
     ``$OPENAI_API_KEY``, read when first needed; most servers of one's own need none.
 
     Args:
-        model: What the server calls the model.
+        name: What the server calls the model.
         base_url: E.g. ``http://localhost:8000/v1``.
         max_requests: How many are under way at once.
         timeout_s: How long one may take.
@@ -37,17 +44,35 @@ class ServerEngine:
         UsageError: an address with secrets in it.
     """
 
+    name = ""
+    prefills_chats = False
+
     def __init__(
-        self, model: str, base_url: str, *, max_requests: int = 8, timeout_s: float = 600.0
+        self, name: str, base_url: str, *, max_requests: int = 8, timeout_s: float = 600.0
     ) -> None:
-        if "@" in urlsplit(base_url).netloc:
-            raise UsageError(
-                "the server's address holds a user name or password",
-                expected=f"secrets in {KEY} alone",
-                hint="Take it out of the address.",
-            )
-        self.model, self.base_url = model, base_url
+        check_address(base_url)
+        self.name, self.base_url = name, base_url
         self._max_requests, self._timeout_s = max_requests, timeout_s
+
+    @property
+    def identity(self) -> str:
+        """Of address and name. What the server loads under that name is not known here."""
+        return make_server_key(self.base_url, self.name)
+
+    @property
+    def key(self) -> str:
+        """The same."""
+        return self.identity
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Its name and address."""
+        return {
+            "model": self.identity,
+            "engine": "openai",
+            "name": self.name,
+            "base_url": self.base_url,
+        }
 
     def generate(
         self, prompts: Sequence[Prompt], settings: Settings
@@ -60,7 +85,10 @@ class ServerEngine:
         todo = iter(enumerate(prompts))
         under_way: dict[Future[Generated], int] = {}
         failure: ServiceError | None = None
-        with self._connect() as client, ThreadPoolExecutor(self._max_requests) as pool:
+        with (
+            open_openai(self.base_url, max_retries=_RETRIES, timeout_s=self._timeout_s) as client,
+            ThreadPoolExecutor(self._max_requests) as pool,
+        ):
             while True:
                 if failure is None:
                     for place, prompt in islice(todo, self._max_requests - len(under_way)):
@@ -77,9 +105,9 @@ class ServerEngine:
             raise failure
 
     def _ask(self, client: Any, prompt: Prompt, settings: Settings) -> Generated:
-        openai = require_extra("openai", "translate", "asking an OpenAI-compatible server")
+        openai = import_openai()
         options: dict[str, Any] = {
-            "model": self.model,
+            "model": self.name,
             "max_tokens": settings.max_new_tokens,
             "temperature": settings.temperature,
         }
@@ -120,23 +148,11 @@ class ServerEngine:
         # Out here nothing hangs on it: the frames below hold the key.
         raise failure
 
-    def _connect(self) -> Any:
-        openai = require_extra("openai", "translate", "asking an OpenAI-compatible server")
-        return openai.OpenAI(
-            api_key=os.environ.get(KEY, "").strip() or "none",
-            base_url=self.base_url,
-            max_retries=_RETRIES,
-            timeout=self._timeout_s,
-        )
-
 
 def _explain(error: Any) -> ServiceError:
-    """A refusal in short, without the key that a server may have echoed."""
-    told, key = str(error), os.environ.get(KEY, "").strip()
-    if key:
-        told = told.replace(key, "[key]")
+    told = describe_refusal(error, read_openai_key())
     return ServiceError(
-        f"the server refused ({told[:200]})",
+        f"the server refused ({told})",
         expected="a request that it accepts",
-        hint=f"Check the model's name and {KEY}. All answers so far are kept.",
+        hint=f"Check the model's name and {OPENAI_KEY}. All answers so far are kept.",
     )

@@ -1,36 +1,27 @@
-"""The score store: what one model once said of a question is never computed again.
+"""The store: what one model once said is never computed again.
 
 ``$KOT_CACHE/scores/<model key>/`` holds a file for every process that ever added to it. A line is
-a batch; a line that a kill has torn does not parse, and its batch is simply scored again. The key
+a batch; a line that a kill has torn does not parse, and its batch is simply computed again. The key
 covers weights, adapter, tokenizer, dtype, device and library versions, and stands in every line, so
 that no model ever gets another's scores, not even from a file that lies in the wrong folder.
-Scores of lm-eval's requests, which belong to no question, lie in a folder of their own below.
+Generated texts and the scores of lm-eval's requests have folders of their own below.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping
-from importlib.metadata import version
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
-from kot_platypus.artifacts import hash_value
 from kot_platypus.errors import RunError
 from kot_platypus.models import cache_folder
+from kot_platypus.processes import check_agreement, count_processes, share_all
+from kot_platypus.progress import show_progress
 from kot_platypus.records import Record
-
-FORMAT = 2
-"""Counts up when tokens or scores are mended: what was said before is never found again.
-
-2: tokens as tokenizer.json describes them, special tokens before a context only, windows as the
-model has them.
-"""
-
-_LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
 
 
 class QuestionScores(Record):
@@ -60,41 +51,69 @@ class ScoredBatch(Record, Generic[S]):
     scores: dict[str, S]
 
 
-def make_model_key(fingerprint: str, dtype: str, device: str) -> str:
-    """SHA-256 of all that decides what a model in this process says.
-
-    ``fingerprint`` is that of its weights, config, tokenizer and adapter; ``cpu``, ``cuda`` and
-    ``mps`` round differently.
-    """
-    libraries = {name: version(name) for name in _LIBRARIES}
-    identity = {"model": fingerprint, "dtype": dtype, "device": device, "format": FORMAT}
-    return hash_value({**identity, **libraries})
-
-
 class Store(Generic[S]):
-    """What one model said. ``folder`` is where the stores of all models lie."""
+    """What one model said.
+
+    Args:
+        model_key: The model's; empty: nothing is written.
+        folder: Where the stores of all models lie. [default: ``$KOT_CACHE/scores``]
+    """
 
     line: type[ScoredBatch[S]]
     subfolder = ""
 
     def __init__(self, model_key: str, folder: Path | None = None) -> None:
         self.model_key = model_key
+        self.known: dict[str, S] = {}
+        if not model_key:
+            return
         self._folder = (folder or cache_folder() / "scores") / self.model_key / self.subfolder
         # A file of its own: processes on several machines may share the folder.
         self._file = self._folder / f"{uuid.uuid4().hex}.jsonl"
         self._make_folder()
-        self.known: dict[str, S] = {}
         for batch in self._read_batches():
             self.known.update(batch.scores)
 
+    def complete(
+        self,
+        keys: Collection[str],
+        compute: Callable[[set[str]], Iterable[Mapping[str, S]]],
+        *settings: object,
+        title: str,
+        unit: str,
+    ) -> None:
+        """Bring all ``keys`` into ``known``; ``compute`` is called with those that are missing.
+
+        Under torchrun every process calls this with the same keys and ``settings``. ``compute``
+        yields, batch by batch, the process's own share; afterwards all processes know all.
+        """
+        check_agreement(self.model_key, sorted(keys), *settings)
+        for known in share_all({key: self.known[key] for key in keys if key in self.known}):
+            self.known |= known  # other machines may not share this one's disk
+        missing = {key for key in keys if key not in self.known}
+        mine: dict[str, S] = {}
+        if missing:
+            left, done = len(missing), len(keys) - len(missing)
+            with show_progress(title, len(keys), unit, done=done) as advance:
+                for batch in compute(missing.copy()):
+                    self.add(batch)
+                    mine |= batch
+                    step = min(len(batch) * count_processes(), left)
+                    left -= step
+                    advance(step)
+        for theirs in share_all(mine):
+            self.known |= theirs
+
     def add(self, scores: Mapping[str, S]) -> None:
         """Keep a batch's scores; they are on disk when this returns."""
+        self.known.update(scores)
+        if not self.model_key:
+            return
         batch = self.line(model=self.model_key, scores=dict(scores))
         with self._file.open("a", encoding="utf-8", newline="\n") as file:
             file.write(batch.model_dump_json() + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self.known.update(scores)
 
     def _make_folder(self) -> None:
         try:
@@ -118,13 +137,13 @@ class Store(Generic[S]):
 
 
 class ScoreStore(Store[QuestionScores]):
-    """What one model says of the protocols' questions."""
+    """What one model says of questions with choices, keyed by ``keys.make_question_key``."""
 
     line = ScoredBatch[QuestionScores]
 
 
 class RequestStore(Store[RequestScore]):
-    """What one model says of single requests, keyed by their tokens."""
+    """What one model says of single requests, keyed by ``keys.make_request_key``."""
 
     line = ScoredBatch[RequestScore]
     subfolder = "requests"

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from kot_platypus.artifacts import hash_value, read_text
-from kot_platypus.errors import DataError, require_extra
+from kot_platypus.errors import DataError
 from kot_platypus.progress import print_notice
 from kot_platypus.tables import is_blank, iter_table
 
@@ -312,7 +312,8 @@ def _load_from_hub(task: str) -> TaskData:
 
 
 def _load_hub_split(task: str, split: str) -> Iterator[Document]:
-    datasets = require_extra("datasets", "data", "loading KoBEST from the Hub")
+    import datasets
+
     try:
         rows = datasets.load_dataset(HUB_DATASET, task, split=split)
     except Exception as error:  # the Hub client raises many kinds; all mean "not to be had"

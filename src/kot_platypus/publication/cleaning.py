@@ -51,7 +51,7 @@ def _load(file: Path) -> Any:
         raise DataError(
             f"{file} cannot be read ({type(error).__name__})",
             expected=f"a {file.suffix[1:].upper()} file",
-            hint="Type the kot command that writes it again.",
+            hint="Write it again with the kot command that made it.",
         ) from error
 
 

@@ -96,7 +96,7 @@ def plan_model(run: Path) -> Plan:
         raise RunError(
             f"{merged} holds no finished model",
             expected="a finished run",
-            hint="Type the kot run that began it again.",
+            hint="Run the same kot run again.",
         )
     adapter = run / "train" / "cot" / "adapter"
     uploads = [
@@ -171,7 +171,7 @@ def plan_dataset(folder: Path) -> Plan:
         raise DataError(
             f"{folder} holds no finished data set",
             expected="what kot data build --out wrote, or its folder dataset",
-            hint="Check the path, or type the kot data build again.",
+            hint="Check the path, or run kot data build again.",
         )
     uploads = _take(folder, "", _DATASET)
     return Plan("dataset", _clean(uploads, None), tuple(_list_rest(folder, uploads)))

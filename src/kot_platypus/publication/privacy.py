@@ -1,7 +1,7 @@
 """What must not leave this machine: keys, addresses, and the names of its user, host and folders.
 
 A search by pattern finds what looks like a secret; one that is encoded (base64, encrypted) or a
-password nobody put into the environment it cannot know. A finding names file, line and kind, and
+password outside the environment it cannot know. A finding names file, line and kind, and
 never holds what was found.
 """
 
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import yaml
 
-from kot_platypus.errors import DataError, require_extra
+from kot_platypus.errors import DataError
 from kot_platypus.publication.plan import Content, Upload, read_upload
 
 ALLOWABLE = ("email", "path", "user", "host")
@@ -221,13 +221,14 @@ def _read_header(path: Path) -> str:
         raise DataError(
             f"{path} is no safetensors file ({error})",
             expected="weights in that format",
-            hint="Type the kot command that writes it again.",
+            hint="Write it again with the kot command that made it.",
         ) from error
 
 
 def _iter_parquet(path: Path) -> Iterator[tuple[int, str]]:
     """Line 1 is the file's own metadata; then a line a row."""
-    parquet = require_extra("pyarrow.parquet", "data", "reading Parquet files")
+    from pyarrow import parquet
+
     try:
         file = parquet.ParquetFile(path)
         metadata = file.schema_arrow.metadata or {}
@@ -241,7 +242,7 @@ def _iter_parquet(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(
             f"{path} is no Parquet file ({type(error).__name__})",
             expected="rows in that format",
-            hint="Type the kot command that writes it again.",
+            hint="Write it again with the kot command that made it.",
         ) from error
 
 

@@ -27,7 +27,7 @@ def upload_plan(plan: Plan, repo_id: str, *, public: bool, endpoint: str | None 
     The token is the environment's (``HF_TOKEN``) or that of ``hf auth login``. A new repository is
     private unless ``public``; an existing one stays as it is. Raises ServiceError when there is no
     token, when the repository is public and ``public`` was not asked for, or when the Hub refuses
-    or cannot be reached: type the same command again.
+    or cannot be reached: run the same command again.
     """
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
@@ -35,7 +35,7 @@ def upload_plan(plan: Plan, repo_id: str, *, public: bool, endpoint: str | None 
         raise ServiceError(
             "no token for the Hub",
             expected="the environment variable HF_TOKEN, or a login",
-            hint="Type: hf auth login",
+            hint="Run: hf auth login",
         )
     api = HfApi(endpoint=endpoint)
     with _explain("create or find the repository"):
@@ -88,7 +88,7 @@ def _explain(what: str) -> Iterator[None]:
         hint = (
             "Check HF_TOKEN's rights and --to."
             if status in (401, 403, 404)
-            else ("Type the same command again: files that are up are not sent twice.")
+            else ("Run the same command again: files that are up are not sent twice.")
         )
         raise ServiceError(
             f"the Hub did not {what} ({reason})", expected="an answer", hint=hint

@@ -13,7 +13,6 @@ from kot_platypus.prompts import load_template
 from kot_platypus.recipe import SourceSection
 from kot_platypus.report import funnel, sentences, tables
 from kot_platypus.report.badges import list_badges, write_badge
-from kot_platypus.report.beside import describe_questions, put_beside
 from kot_platypus.report.limits import list_limits
 from kot_platypus.report.metadata import describe_model, find_hub_model
 from kot_platypus.report.page import (
@@ -24,6 +23,7 @@ from kot_platypus.report.page import (
 )
 from kot_platypus.report.runs import list_ours, make_run
 from kot_platypus.results import wording
+from kot_platypus.results.published import put_beside
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import TUNED, Protocol
 
@@ -77,12 +77,12 @@ def render_card(
         details=sentences.write_details(results),
         settings=tables.tabulate_settings(recipe),
         scores=tables.tabulate_scores(runs),
-        metrics=tables.tabulate_metrics(runs),
+        metrics=tables.list_scores(runs),
         metric_names=tables.METRICS,
         protocol=_find_protocol(results),
-        problems=tables.tabulate_problems(runs),
-        differences=tables.tabulate_differences(runs),
-        pairs=tables.tabulate_pairs(runs),
+        problems=tables.list_problems(runs),
+        differences=tables.list_differences(runs),
+        pairs=tables.list_pairs(runs),
         snippet=fence(_write_snippet(results, prompt), "python"),
         command=fence(write_command(recipe), "sh"),
         eval_command=fence(write_eval_command(recipe), "sh"),
@@ -90,7 +90,6 @@ def render_card(
         beside={table.task: table for table in beside.tables},
         standings=beside.standings,
         notes=[note for _, note in beside.notes],
-        questions=describe_questions(ours, [table.task for table in beside.tables]),
         lost=funnel.tabulate_losses(results, {m.who: m.name for m in runs[0].models}),
         data=[describe_source(source) for source in recipe.data.sources],
         audit=sentences.describe_audit(results),

@@ -2,93 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kot_platypus.records import BosReading
-from kot_platypus.results.schema import Estimate, Part
-from kot_platypus.results.wording import MINUS, format_count, format_p, join_words, name_task
+from kot_platypus.results.answers import LM_EVAL, PROBLEMS, REASONING
+from kot_platypus.results.comparison import (
+    ALPHA,
+    ComparedPair,
+    ComparedRow,
+    Key,
+)
+from kot_platypus.results.schema import ALL, AT_ONCE, BASE, TUNED, Sides
+from kot_platypus.results.wording import (
+    METRIC_NAMES,
+    MINUS,
+    WAY_NAMES,
+    format_count,
+    format_p,
+    format_signed,
+    join_words,
+    name_task,
+)
 
-ALPHA = 0.05
-"""Differences whose corrected p-value is below it are called shown."""
-METRIC_NAMES = {
-    "macro_f1": "macro F1",
-    "acc": "accuracy",
-    "acc_norm": "accuracy norm",
-    "macro_f1_norm": "macro F1 norm",
-}
-
-
-class Side(Part):
-    """One of the two evaluations."""
-
-    folder: str
-    model: str
-    bos: BosReading | None = None
-
-
-class Sides(Part):
-    """One figure of each evaluation."""
-
-    a: float
-    b: float
+_WHO = {BASE: "base model", TUNED: "trained model", AT_ONCE: "no rationale"}
 
 
-class Key(Part):
-    """A task at a number of shots."""
-
-    task: str
-    num_fewshot: int
-
-
-class PairedRow(Key):
-    """A minus B on the ``n`` questions of one task at one number of shots."""
-
-    n: int
-    values: Sides
-    difference: Estimate
-    identical: bool
-    right_alone: Sides
-    p_value: float
-    p_holm: float
-    effective_shots: Sides
-
-    @property
-    def verdict(self) -> int:
-        """1 or -1 when A or B is shown to be right more often, else 0."""
-        if self.p_holm >= ALPHA:
-            return 0
-        return 1 if self.right_alone.a > self.right_alone.b else -1
-
-
-class EvaluationPair(Part):
-    """What ``kot compare`` found."""
-
-    a: Side
-    b: Side
-    protocol: str
-    metric: str
-    rows: tuple[PairedRow, ...]
-    only_a: tuple[Key, ...]
-    only_b: tuple[Key, ...]
-
-
-def comparison_table(facts: Mapping[str, Any]) -> RenderableType:
+def comparison_table(pair: ComparedPair) -> RenderableType:
     """The rows, the verdict in words, what only one has, and how to read it."""
-    pair = EvaluationPair.model_validate(facts)
     heads = [Text(f"{name}  {side.folder}") for name, side in (("A", pair.a), ("B", pair.b))]
-    what = f"{METRIC_NAMES[pair.metric]}, protocol {pair.protocol}, the same questions"
-    if pair.metric.endswith("norm"):
-        what += ", each choice's score divided by its length"
+    parts: list[RenderableType] = []
+    for title, rows in groupby(pair.rows, key=_title_row):
+        parts += ["", Text(title, style="dim"), _show_rows(rows)]
     notes = [
-        *_note_intervals(pair.rows, pair.metric),
+        *_note_intervals(pair.rows),
         *_note_shots(pair.rows),
         *_note_missing("A", pair.only_a),
         *_note_missing("B", pair.only_b),
+        *(f"Not compared: {reason}." for reason in pair.left_out),
         *(
             f"{name}: {side.bos.describe(pair.protocol)}."
             for name, side in (("A", pair.a), ("B", pair.b))
@@ -99,48 +53,76 @@ def comparison_table(facts: Mapping[str, Any]) -> RenderableType:
     ]
     return Group(
         *heads,
-        Text(what, style="dim"),
-        "",
-        _show_rows(pair.rows),
+        *parts,
         "",
         Text(write_verdict(pair.rows), style="bold"),
         *(Text(note, style="dim") for note in notes),
     )
 
 
-def _show_rows(rows: Iterable[PairedRow]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("Task", no_wrap=True, overflow="ellipsis")
-    for column in ("shots", "n", "A", "B", f"A {MINUS} B", "95% interval", "p", "Holm"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(
-            Text(name_task(row.task)),
-            str(row.num_fewshot),
-            format_count(row.n),
-            f"{row.values.a:.3f}",
-            f"{row.values.b:.3f}",
-            _format_signed(row.difference.value),
-            _describe_interval(row),
-            _format_p(row.p_value),
-            _format_p(row.p_holm),
-            style="bold" if row.verdict else "",
-        )
+def _title_row(row: ComparedRow) -> str:
+    """What a row stands under: the test, the metric, and of which model where a run has several."""
+    what = METRIC_NAMES.get(row.metric, row.metric)
+    norm = ", each choice's score divided by its length" if row.metric.endswith("norm") else ""
+    if row.test == PROBLEMS:
+        return f"Held-out problems: {what}"
+    if row.test == REASONING:
+        return f"{_name_place(row)}, with and without reasoning: {what}"
+    who = f", {_name_who(row.who)}" if row.who else ""
+    protocol = row.protocol if row.test == LM_EVAL else f"protocol {row.protocol}"
+    return f"{what}, {protocol}, the same questions{who}{norm}"
+
+
+def _name_who(who: str) -> str:
+    return _WHO.get(who, f"{who} only")
+
+
+def _name_place(key: Key | ComparedRow) -> str:
+    return "Problems" if key.task == ALL else name_task(key.task)
+
+
+def name_row(key: Key | ComparedRow) -> str:
+    """What stands in the first column."""
+    if key.test == PROBLEMS:
+        return _name_who(key.who) if key.who else "held-out problems"
+    return WAY_NAMES[key.way] if key.test == REASONING else name_task(key.task)
+
+
+def _show_rows(rows: Iterable[ComparedRow]) -> Table:
+    """A table whose first column gives way: no figure is cut off."""
+    names = ("", "shots", "n", "A", "B", f"A {MINUS} B", "95% interval", "p", "Holm")
+    lines = [(_list_cells(row), bool(row.verdict)) for row in rows]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("", overflow="ellipsis")
+    for place, name in enumerate(names[1:], start=1):
+        width = max(len(cells[place]) for cells, _ in lines)
+        table.add_column(name, justify="right", no_wrap=True, min_width=max(width, len(name)))
+    for cells, is_shown in lines:
+        table.add_row(*map(Text, cells), style="bold" if is_shown else "")
     return table
 
 
-def _describe_interval(row: PairedRow) -> str:
+def _list_cells(row: ComparedRow) -> list[str]:
+    return [
+        name_row(row),
+        str(row.num_fewshot),
+        format_count(row.n),
+        f"{row.values.a:.3f}",
+        f"{row.values.b:.3f}",
+        format_signed(row.difference.value),
+        _describe_interval(row),
+        _format_p(row.p_value),
+        _format_p(row.p_holm),
+    ]
+
+
+def _describe_interval(row: ComparedRow) -> str:
     """The interval; in words where it has no width, which figures would make look like proof."""
     if row.identical:
         return "same predictions"
     if row.difference.ci95 == (0, 0):  # accuracy: wrong in different ways
         return "same ones right"
-    return " to ".join(map(_format_signed, row.difference.ci95))
-
-
-def _format_signed(value: float) -> str:
-    text = f"{abs(value):.3f}"  # three decimals, so that a row fits 80 columns
-    return text if float(text) == 0 else ("+" if value > 0 else MINUS) + text
+    return " to ".join(map(format_signed, row.difference.ci95))
 
 
 def _format_p(value: float) -> str:
@@ -150,7 +132,7 @@ def _format_p(value: float) -> str:
 # --- sentences ---------------------------------------------------------------------------------
 
 
-def write_verdict(rows: Sequence[PairedRow]) -> str:
+def write_verdict(rows: Sequence[ComparedRow]) -> str:
     """Which differences are shown after correction, and which are not, in plain words."""
     after = f"After Holm's correction for {_count_rows(rows)}"
     better = [
@@ -173,26 +155,40 @@ def write_verdict(rows: Sequence[PairedRow]) -> str:
     )
 
 
-def _count_rows(rows: Sequence[PairedRow]) -> str:
+def _count_rows(rows: Sequence[ComparedRow]) -> str:
     return "1 comparison" if len(rows) == 1 else f"{len(rows)} comparisons"
 
 
-def list_keys(keys: Iterable[Key]) -> str:
-    """``COPA (0 and 5 shots) and WiC (0 shots)``."""
-    by_task: dict[str, list[str]] = {}
+def list_keys(keys: Iterable[Key | ComparedRow]) -> str:
+    """``COPA (0 and 5 shots), WiC (0 shots) and held-out problems (trained model)``."""
+    names: dict[str, list[str]] = {}
     for key in keys:
-        by_task.setdefault(key.task, []).append(str(key.num_fewshot))
-    return join_words(
-        [f"{name_task(task)} ({join_words(shots)} shots)" for task, shots in by_task.items()]
-    )
+        if key.test == PROBLEMS:
+            names.setdefault("held-out problems", []).append(_name_who(key.who) if key.who else "")
+        elif key.test == REASONING:
+            names.setdefault(_name_place(key), []).append(WAY_NAMES[key.way])
+        else:
+            shots = f"{key.num_fewshot} shots"
+            name = name_task(key.task)
+            who = f", {_name_who(key.who)}" if key.who not in ("", TUNED) else ""
+            names.setdefault(name + who, []).append(shots)
+    return join_words([_list_of(name, which) for name, which in names.items()])
 
 
-def _note_intervals(rows: Iterable[PairedRow], metric: str) -> list[str]:
+def _list_of(name: str, which: Sequence[str]) -> str:
+    if not any(which):
+        return name
+    *first, last = which
+    return f"{name} ({join_words([*(each.removesuffix(' shots') for each in first), last])})"
+
+
+def _note_intervals(rows: Iterable[ComparedRow]) -> list[str]:
     """Where an interval seems to contradict the verdict."""
     alone = [row for row in rows if row.difference.sign and not row.verdict]
     if not alone:
         return []
-    why = " Macro F1 can also differ where as many answers are right." if "f1" in metric else ""
+    is_f1 = any("f1" in row.metric for row in alone)
+    why = " Macro F1 can also differ where as many answers are right." if is_f1 else ""
     return [f"Intervals without zero, but uncorrected: {list_keys(alone)}.{why}"]
 
 
@@ -200,14 +196,14 @@ def _note_missing(name: str, keys: Sequence[Key]) -> list[str]:
     return [f"Only in {name}: {list_keys(keys)}."] if keys else []
 
 
-def _note_shots(rows: Iterable[PairedRow]) -> list[str]:
+def _note_shots(rows: Iterable[ComparedRow]) -> list[str]:
     """Where long prompts lost their first shots: two models may have seen different numbers."""
-    cut = [
-        f"{name_task(row.task)} {_format_shots(row.effective_shots)} of {row.num_fewshot}"
+    truncated = [
+        f"{name_task(row.task)} {_format_shots(shots)} of {row.num_fewshot}"
         for row in rows
-        if min(row.effective_shots.a, row.effective_shots.b) < row.num_fewshot - 0.05
+        if (shots := row.effective_shots) and min(shots.a, shots.b) < row.num_fewshot - 0.05
     ]
-    return [f"Shots that fit, on average: {'; '.join(cut)}."] if cut else []
+    return [f"Shots that fit, on average: {'; '.join(truncated)}."] if truncated else []
 
 
 def _format_shots(shots: Sides) -> str:

@@ -1,4 +1,4 @@
-"""Which problems the page shows side by side: a fixed rule, so that nobody can cherry-pick."""
+"""Which problems the page shows side by side: by a fixed rule, so that none is cherry-picked."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def choose_problems(results: RunResults) -> list[ShownProblem]:
     }
     if TUNED not in by_model:
         return []
-    # Whoever answers at once is shown apart: what its rationale changed.
+    # The model that answers at once is shown apart, in what the rationale changed.
     by_model.pop(AT_ONCE, None)
     shared = set.intersection(*(set(rows) for rows in by_model.values()))
     everyone = [[rows[doc_id] for rows in by_model.values()] for doc_id in sorted(shared)]

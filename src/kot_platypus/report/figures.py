@@ -204,14 +204,14 @@ def _draw_shots(
     lines = -(-len(panels) // columns)
     height_in = 1.55 * lines + 0.25
     figure = Figure(figsize=(width_in, height_in))
-    grid = figure.subplots(lines, columns, sharey=True, squeeze=False).flat
+    grid = list(figure.subplots(lines, columns, sharey=True, squeeze=False).flat)
     figure.subplots_adjust(
         left=0.36 / width_in, right=0.99, bottom=0.42 / height_in,
         top=1 - 0.25 / height_in, wspace=0.14, hspace=0.5,
     )  # fmt: skip
     for axes, (task, panel) in zip(grid, panels.items(), strict=False):
         _draw_panel(axes, task, panel)
-    for axes in list(grid)[len(panels) :]:
+    for axes in grid[len(panels) :]:
         axes.set_visible(False)
     return figure
 

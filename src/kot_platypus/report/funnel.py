@@ -9,11 +9,7 @@ from kot_platypus.recipe import TrainSection
 from kot_platypus.report.tables import Facts
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import TUNED
-from kot_platypus.results.wording import (
-    format_count,
-    format_percent,
-    name_task,
-)
+from kot_platypus.results.wording import NBSP, format_count, format_percent, name_task
 
 NONE = "none"
 
@@ -37,7 +33,7 @@ class Loss(NamedTuple):
     @property
     def text(self) -> str:
         """Both numbers in one cell."""
-        return f"{self.num_lost} of {self.num_all}"
+        return f"{self.num_lost}{NBSP}of{NBSP}{self.num_all}"
 
 
 def list_funnel(results: RunResults) -> list[Bar]:

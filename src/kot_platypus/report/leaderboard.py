@@ -6,27 +6,30 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from kot_platypus.errors import UsageError
-from kot_platypus.records import PastScore, SkippedFile
+from kot_platypus.results.collect import REASONING_PROTOCOL
+from kot_platypus.results.schema import RESULTS, ScoreRow, SkippedFile
 from kot_platypus.results.wording import format_count, name_task
 
 MAIN_METRICS = ("macro_f1", "f1", "acc", "exact_match")
 ALL = "all"
+SORTS = ("value", "model", "date", "file")
 MAX_SKIPPED = 10
 ESTIMATED = "\N{ALMOST EQUAL TO}"
 NOTES = (
-    "A block holds figures of one task, metric, protocol and set of questions. Nothing is ordered "
-    "across blocks: figures of different ones say nothing about models.",
-    f"Beneath each figure its 95% interval: computed from the answers, or ({ESTIMATED}) the figure "
-    "\N{PLUS-MINUS SIGN} 1.96 of the standard errors that the file states. Where intervals of one "
-    "block overlap, its order may be chance; kot compare tests two models on the same questions.",
+    "A block holds figures of one task, metric, protocol and set of questions, the fewest shots "
+    "first, then the best figure. Nothing is ordered across blocks: figures of different ones say "
+    "nothing about models.",
+    f"Beside each figure its 95% interval: computed from the answers, or ({ESTIMATED}) the figure "
+    "\N{PLUS-MINUS SIGN} 1.96 of the standard errors that the file states. An order is no rank: "
+    "where intervals overlap it may be chance, and kot compare tests two models on the same "
+    "questions.",
     "(~) The date is the file's: its results do not say when they were made.",
 )
 
@@ -43,51 +46,13 @@ class BlockKey(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Line:
-    """One model in a block: number of shots -> its score."""
-
-    scores: dict[int | None, PastScore]
-
-    @property
-    def first(self) -> PastScore:
-        """Any of its scores, for what they share."""
-        return next(iter(self.scores.values()))
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return self.first.model
-
-    @property
-    def date(self) -> str:
-        """When the latest of its files was made; marked where a file's own date stands in."""
-        last = max(self.scores.values(), key=lambda score: score.date)
-        return last.date + (" ~" if last.is_file_date else "")
-
-    @property
-    def files(self) -> str:
-        """Its files: the folder once, since a harness writes one for each number of shots."""
-        paths = [PurePosixPath(score.file) for score in self.scores.values()]
-        paths = list(dict.fromkeys(paths))
-        folder, *others = dict.fromkeys(path.parent for path in paths)
-        if len(paths) == 1 or others or not folder.name:
-            return ", ".join(map(str, paths))
-        return f"{folder}/{{{', '.join(path.name for path in paths)}}}"
-
-
-@dataclass(frozen=True)
 class Block:
-    """The figures that may be compared with each other."""
+    """The figures that may be compared with each other, where they have the same shots."""
 
     key: BlockKey
-    lines: tuple[Line, ...]
+    rows: tuple[ScoreRow, ...]
     is_main: bool
     """Whether its metric is the one to look at first."""
-
-    @property
-    def shots(self) -> tuple[int | None, ...]:
-        """Its columns, in order."""
-        return sort_shots(shots for line in self.lines for shots in line.scores)
 
     @property
     def questions(self) -> str:
@@ -102,27 +67,36 @@ class Block:
         return name_task(self.key.task)
 
 
-def sort_shots(shots: Iterable[int | None]) -> tuple[int | None, ...]:
-    """Numbers of shots in order; not said comes last."""
-    return tuple(sorted(set(shots), key=lambda n: (n is None, n or 0)))
+def name_shots(row: ScoreRow) -> str:
+    """How many shots, and how many of them fitted where some did not."""
+    shots, fitted = row.num_fewshot, row.effective_shots
+    if shots is None:
+        return "not said"
+    is_cut = fitted is not None and fitted < shots - 0.05
+    return f"{shots} ({fitted:.1f} fit)" if is_cut else str(shots)
 
 
-def name_shots(shots: int | None) -> str:
-    """A column's heading."""
-    return "shots not said" if shots is None else f"{shots}-shot"
+def name_file(row: ScoreRow) -> str:
+    """Where it lies: of a kot folder, the folder."""
+    return row.file.removesuffix(f"/{RESULTS}")
+
+
+def name_date(row: ScoreRow) -> str:
+    """When it was made; marked where the file's own date stands in."""
+    return row.date + (" ~" if row.is_file_date else "")
 
 
 # --- choosing ----------------------------------------------------------------------------------
 
 
 def select_scores(
-    scores: Sequence[PastScore],
+    scores: Sequence[ScoreRow],
     *,
     protocol: str | None = None,
     task: str | None = None,
     num_fewshot: Sequence[int] | None = None,
     metric: str | None = None,
-) -> list[PastScore]:
+) -> list[ScoreRow]:
     """The scores of a protocol (its name, how that begins, or its fingerprint), task, ...
 
     Raises UsageError naming what there is when nothing is left.
@@ -148,10 +122,10 @@ def select_scores(
 def _keep(
     option: str,
     wanted: str,
-    scores: list[PastScore],
-    matches: Callable[[PastScore, str], bool],
-    name: Callable[[PastScore], str],
-) -> list[PastScore]:
+    scores: list[ScoreRow],
+    matches: Callable[[ScoreRow, str], bool],
+    name: Callable[[ScoreRow], str],
+) -> list[ScoreRow]:
     kept = [score for score in scores if matches(score, wanted)]
     if scores and not kept:
         raise UsageError(
@@ -162,81 +136,60 @@ def _keep(
     return kept
 
 
-def _matches_protocol(score: PastScore, wanted: str) -> bool:
+def _matches_protocol(score: ScoreRow, wanted: str) -> bool:
     is_name = score.protocol == wanted or score.protocol.startswith(f"{wanted} ")
     return is_name or (len(wanted) >= 6 and score.fingerprint.startswith(wanted))
 
 
-def make_blocks(scores: Iterable[PastScore], sort: str | None = None) -> list[Block]:
-    """The blocks by protocol, task and metric, their lines sorted by a column.
+def make_blocks(rows: Iterable[ScoreRow], sort: str | None = None) -> list[Block]:
+    """The blocks by protocol, task and metric, their rows by shots and then by ``sort``.
 
-    ``sort`` is model, date, file, or a number of shots (``5`` or ``5-shot``); left out, the fewest
-    shots of each block. Raises UsageError for another.
+    ``sort`` is one of ``SORTS``; left out, the value. Raises UsageError for another.
     """
-    found: dict[BlockKey, list[PastScore]] = {}
-    for score in scores:
-        key = BlockKey(
-            score.protocol, score.fingerprint, score.task, score.metric, score.data, score.n
+    if sort is not None and sort not in SORTS:
+        is_shots = sort.removesuffix("-shot").isdecimal()
+        raise UsageError(
+            f"--sort {sort!r}",
+            expected=f"one of {', '.join(SORTS)}",
+            hint=f"Run: --num-fewshot {sort.removesuffix('-shot')}" if is_shots else "Pick one.",
         )
-        found.setdefault(key, []).append(score)
+    found: dict[BlockKey, list[ScoreRow]] = {}
+    for row in rows:
+        key = BlockKey(row.protocol, row.fingerprint, row.task, row.metric, row.data, row.n)
+        found.setdefault(key, []).append(row)
     metrics: dict[tuple[str, ...], list[str]] = {}
     for key in found:
         metrics.setdefault(key[:3], []).append(key.metric)
     blocks = [
-        Block(key, tuple(_make_lines(some)), key.metric == _choose_main(metrics[key[:3]]))
+        Block(key, tuple(_sort_rows(some, sort)), key.metric == _choose_main(key, metrics[key[:3]]))
         for key, some in found.items()
     ]
-    blocks.sort(key=_rank_block)
-    return [_sort_block(block, sort) for block in blocks]
+    return sorted(blocks, key=_place_block)
 
 
-def _rank_block(block: Block) -> tuple[str | bool, ...]:
+def _place_block(block: Block) -> tuple[str | bool, ...]:
     key = block.key
     start = (key.protocol, key.task, key.fingerprint, not block.is_main)
     return (*start, key.metric, key.data, str(key.n))
 
 
-def _choose_main(metrics: Sequence[str]) -> str:
+def _choose_main(key: BlockKey, metrics: Sequence[str]) -> str:
+    if key.protocol == REASONING_PROTOCOL:  # where nothing stated is wrong, but no label
+        return "acc"
     return next((name for name in MAIN_METRICS if name in metrics), metrics[0])
 
 
-def _make_lines(scores: Iterable[PastScore]) -> list[Line]:
-    """One line a model; a figure that it has twice starts another."""
-    lines: dict[tuple[str, int], Line] = {}
-    for score in scores:
-        turn = 0
-        while score.num_fewshot in lines.setdefault((score.model_key, turn), Line({})).scores:
-            turn += 1
-        lines[score.model_key, turn].scores[score.num_fewshot] = score
-    return list(lines.values())
-
-
-def _sort_block(block: Block, sort: str | None) -> Block:
-    texts: dict[str, Callable[[Line], str]] = {
-        "model": lambda line: line.model.casefold(),
-        "date": lambda line: line.date,
-        "file": lambda line: line.files,
+def _sort_rows(rows: Iterable[ScoreRow], sort: str | None) -> list[ScoreRow]:
+    keys: dict[str | None, Callable[[ScoreRow], Any]] = {
+        "model": lambda row: row.model.casefold(),
+        "date": lambda row: row.date,
+        "file": lambda row: row.file,
     }
-    if sort in texts:
-        lines = sorted(block.lines, key=texts[sort], reverse=sort == "date")
-        return Block(block.key, tuple(lines), block.is_main)
-    number = (sort or "0").removesuffix("-shot")
-    if not number.isdecimal():
-        raise UsageError(
-            f"--sort {sort!r}",
-            expected=f"{', '.join(texts)}, or a number of shots such as 5",
-            hint="Pick one of them.",
-        )
-    shots = block.shots[0] if sort is None else int(number)
-
-    def rank(line: Line) -> tuple[bool, float]:
-        score = line.scores.get(shots)
-        return (score is None, -sign_score(score) if score else 0)  # without a figure: last
-
-    return Block(block.key, tuple(sorted(block.lines, key=rank)), block.is_main)
+    ordered = sorted(rows, key=keys.get(sort, lambda row: -sign_value(row)), reverse=sort == "date")
+    return sorted(ordered, key=lambda row: (row.num_fewshot is None, row.num_fewshot or 0))
 
 
-def sign_score(score: PastScore) -> float:
+def sign_value(score: ScoreRow) -> float:
     """A value that is larger where the figure is better."""
     return score.value if score.higher_is_better else -score.value
 
@@ -268,23 +221,21 @@ def _write_title(block: Block) -> Text:
 
 
 def _show_block(block: Block) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("model", overflow="fold")
-    for shots in block.shots:
-        table.add_column(name_shots(shots), justify="right", no_wrap=True)
-    table.add_column("date")
-    table.add_column("file", overflow="fold")
-    for line in block.lines:
-        cells = [_show_score(line.scores.get(shots)) for shots in block.shots]
-        table.add_row(Text(line.model), *cells, Text(line.date), Text(line.files, style="dim"))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("model", overflow="fold", ratio=3)
+    table.add_column("dtype", overflow="fold")
+    for name in ("shots", "value", "95% interval"):
+        table.add_column(name, justify="right", min_width=len(name))
+    table.add_column("date", no_wrap=True, min_width=18)
+    table.add_column("file", overflow="fold", ratio=4)
+    for row in block.rows:
+        model = Text(row.model)
+        for remark in row.remarks:
+            model.append(f"\n{remark}", style="dim")
+        bounds, file = Text(format_bounds(row)), Text(name_file(row), style="dim")
+        cells = (row.dtype, name_shots(row), format_value(row.value))
+        table.add_row(model, *map(Text, cells), bounds, Text(name_date(row)), file)
     return table
-
-
-def _show_score(score: PastScore | None) -> Text:
-    if score is None:
-        return Text("\N{EN DASH}")
-    lines = [format_value(score.value), format_bounds(score), describe_cut(score)]
-    return Text("\n".join(line for line in lines if line))
 
 
 def format_value(value: float) -> str:
@@ -292,7 +243,7 @@ def format_value(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.4g}"
 
 
-def format_bounds(score: PastScore) -> str:
+def format_bounds(score: ScoreRow) -> str:
     """A score's 95 % interval, marked where it is only estimated; empty where there is none."""
     if score.ci95 is None:
         return ""
@@ -301,26 +252,18 @@ def format_bounds(score: PastScore) -> str:
     return f"{mark}{low} to {high}" if low.startswith("-") else f"{mark}{low}\N{EN DASH}{high}"
 
 
-def describe_cut(score: PastScore) -> str:
-    """How many shots fit, where some were cut off."""
-    if score.num_fewshot is None or score.effective_shots is None:
-        return ""
-    is_cut = score.effective_shots < score.num_fewshot - 0.05
-    return f"{score.effective_shots:.1f} shots fit" if is_cut else ""
-
-
 # --- flat rows ---------------------------------------------------------------------------------
 
 
-def write_csv(scores: Iterable[PastScore]) -> str:
+def write_csv(scores: Iterable[ScoreRow]) -> str:
     """A line a score. A text that a spreadsheet would take for a formula gets an apostrophe."""
-    names = [name for name in PastScore.model_fields if name != "ci95"]
+    names = [name for name in ScoreRow.model_fields if name not in ("ci95", "remarks")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*names, "ci95_low", "ci95_high"])
+    writer.writerow([*names, "ci95_low", "ci95_high", "remarks"])
     for score in scores:
         cells = [_defuse(getattr(score, name)) for name in names]
-        writer.writerow([*cells, *(score.ci95 or ("", ""))])
+        writer.writerow([*cells, *(score.ci95 or ("", "")), "; ".join(score.remarks)])
     return out.getvalue()
 
 

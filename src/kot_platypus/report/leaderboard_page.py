@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from kot_platypus.records import SkippedFile
 from kot_platypus.report import leaderboard
-from kot_platypus.report.leaderboard import Block, name_shots, sort_shots
+from kot_platypus.report.leaderboard import Block
+from kot_platypus.results.schema import SkippedFile
 
 
 def render_leaderboard(title: str, blocks: Sequence[Block], skipped: Sequence[SkippedFile]) -> str:
@@ -25,16 +25,19 @@ def render_leaderboard(title: str, blocks: Sequence[Block], skipped: Sequence[Sk
     )
     script = environment.get_template("leaderboard.js.jinja").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    names = environment.filters
-    names["shots"], names["value"] = name_shots, leaderboard.format_value
-    names["bounds"], names["cut"] = leaderboard.format_bounds, leaderboard.describe_cut
-    names["signed"] = leaderboard.sign_score
+    environment.filters |= {
+        "shots": leaderboard.name_shots,
+        "value": leaderboard.format_value,
+        "bounds": leaderboard.format_bounds,
+        "date": leaderboard.name_date,
+        "file": leaderboard.name_file,
+        "signed": leaderboard.sign_value,
+    }
     return environment.get_template("leaderboard.html.jinja").render(
         title=title,
         blocks=blocks,
         skipped=skipped,
         notes=leaderboard.NOTES,
-        shots=sort_shots(shots for block in blocks for shots in block.shots),
         protocols=sorted({block.key.protocol for block in blocks}),
         tasks=sorted({block.key.task for block in blocks}),
         metrics=sorted({block.key.metric for block in blocks}),

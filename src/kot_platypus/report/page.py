@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +13,6 @@ from markupsafe import Markup
 from kot_platypus.recipe import Recipe, list_recipes, load_recipe
 from kot_platypus.report import examples, funnel, sentences, tables
 from kot_platypus.report.badges import list_badges
-from kot_platypus.report.beside import describe_questions, put_beside
 from kot_platypus.report.canvas import MARKS
 from kot_platypus.report.figures import KOREAN, draw_figures
 from kot_platypus.report.limits import list_limits
@@ -26,8 +26,12 @@ from kot_platypus.report.runs import (
     write_headline,
 )
 from kot_platypus.results import wording
+from kot_platypus.results.published import put_beside
 from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import BASE, TUNED
+from kot_platypus.results.schema import ALL, BASE, TUNED
+
+_KOREAN = re.compile(r"(\S*[가-힣]\S*(?:\s+[^\sA-Za-z]+)*)")
+"""A word with Hangul, and those after it without Latin letters."""
 
 
 def render_page(runs: Sequence[Run], published: Sequence[str] = ()) -> str:
@@ -43,7 +47,6 @@ def render_page(runs: Sequence[Run], published: Sequence[str] = ()) -> str:
         "benchmark": ", ".join(_list_benchmarks(runs)),
         "figures": draw_figures(runs),
         "beside": beside if beside and beside.tables else None,
-        "questions": describe_questions(ours, [t.task for t in beside.tables] if beside else []),
         **_collect_results(runs),
         **_line_up_facts(runs),
         **_collect_examples(runs),
@@ -57,8 +60,8 @@ def render_tab(results: RunResults, name_model: Callable[[str], str]) -> str:
     return new_environment().get_template("tab.html.jinja").render(
         benchmark=sentences.name_benchmark(results.recipe),
         figures=draw_figures(runs, KOREAN),
-        problems=[row for row in tables.tabulate_problems(runs) if row.family == "All"],
-        differences=tables.tabulate_differences(runs),
+        problems=[row for row in tables.list_problems(runs) if row[0] == ALL],
+        differences=tables.list_differences(runs),
         scores=tables.tabulate_scores(runs),
     )  # fmt: skip
 
@@ -77,18 +80,25 @@ def new_environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["score"] = wording.format_score
-    environment.filters["interval"] = wording.format_interval
-    environment.filters["task"] = wording.name_task
-    environment.filters["number"] = wording.format_count
-    environment.filters["ko"] = mark_korean
+    environment.filters |= {
+        "count": wording.format_count,
+        "difference": wording.format_score_difference,
+        "interval": wording.format_interval,
+        "ko": mark_korean,
+        "p": wording.format_p,
+        "percent": wording.format_percent,
+        "points": wording.format_points,
+        "score": wording.format_score,
+        "task": wording.name_task,
+    }
     return environment
 
 
 def mark_korean(text: object) -> Markup:
-    """Text that says of itself that it is Korean where it has Hangul, for fonts and readers."""
-    has_hangul = any("\uac00" <= letter <= "\ud7a3" for letter in str(text))
-    return Markup('<span lang="ko">{}</span>' if has_hangul else "{}").format(text)
+    """Text whose Korean words say of themselves that they are Korean, for fonts and readers."""
+    parts = _KOREAN.split(str(text))  # every second one is Korean
+    marked = [Markup('<span lang="ko">{}</span>' if n % 2 else "{}") for n in range(len(parts))]
+    return Markup("").join(form.format(part) for form, part in zip(marked, parts, strict=True))
 
 
 def describe_recipe(recipe: Recipe) -> tuple[str, str]:
@@ -138,14 +148,14 @@ def _collect_results(runs: Sequence[Run]) -> dict[str, Any]:
         "headline": sentences.write_headline(runs[0].results)
         if is_alone
         else write_headline(runs, between),
-        "problems": tables.tabulate_problems(runs),
+        "problems": tables.list_problems(runs),
         "same_problems": is_alone or share_problems(runs),
-        "differences": tables.tabulate_differences(runs, between),
+        "differences": tables.list_differences(runs, between),
         "num_between": len(between),
         "scores": tables.tabulate_scores(runs),
-        "metrics": tables.tabulate_metrics(runs),
+        "metrics": tables.list_scores(runs),
         "metric_names": tables.METRICS,
-        "pairs": tables.tabulate_pairs(runs),
+        "pairs": tables.list_pairs(runs),
         "protocol": parts[0].protocol if is_alone and parts else None,
     }
 

@@ -13,12 +13,13 @@ from kot_platypus.report.sentences import (
     name_benchmark,
     write_headline,
 )
-from kot_platypus.report.tables import ScoreTable, tabulate_problems, tabulate_scores
+from kot_platypus.report.tables import ScoreTable, list_problems, tabulate_scores
 from kot_platypus.results.run import load_results
-from kot_platypus.results.schema import BASE, TUNED, ChoiceResults, read_part
+from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceResults, read_part
 from kot_platypus.results.wording import (
     format_count,
     format_interval,
+    format_percent,
     format_score,
     name_task,
 )
@@ -80,10 +81,14 @@ def _new_table(*columns: str) -> Table:
 
 def _show_problems(run: Run) -> Table:
     table = _new_table("Held-out problems", "solved", "95% interval", "of")
-    for row in tabulate_problems([run]):
-        if row.family == "All":
-            style = "bold" if row.model.is_ours else ""
-            table.add_row(Text(row.model.name), row.accuracy, row.interval, row.n, style=style)
+    for family, model, score in list_problems([run]):
+        if family == ALL:
+            cells = (
+                format_percent(score.accuracy.value),
+                format_interval(score.accuracy, "percent"),
+                format_count(score.n),
+            )
+            table.add_row(Text(model.name), *cells, style="bold" if model.is_ours else "")
     return table
 
 

@@ -1,4 +1,4 @@
-"""The tables that page, card, terminal and the app's tab share, as plain rows of text."""
+"""The tables that page, card, terminal and the app's tab share, as rows of records and of text."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ from kot_platypus.methods import METHODS
 from kot_platypus.recipe import Recipe
 from kot_platypus.recipe_files import Section
 from kot_platypus.report.runs import Model, Run, RunsDifference, list_scored
-from kot_platypus.report.sentences import (
-    name_base,
-    select_kobest_pairs,
-)
+from kot_platypus.report.sentences import name_base, select_kobest_pairs
 from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import ALL, ChoiceResults, ChoiceScore, Difference, Estimate
-from kot_platypus.results.wording import (
-    format_count,
-    format_interval,
-    format_p,
-    format_percent,
-    format_points,
-    format_score,
-    format_score_difference,
-    format_seconds,
-    name_task,
+from kot_platypus.results.schema import (
+    ALL,
+    ChoiceDifference,
+    ChoiceResults,
+    ChoiceScore,
+    Difference,
+    Estimate,
+    ProblemScore,
 )
+from kot_platypus.results.wording import MINUS, format_count, format_seconds
 
 _COMMIT_CHARS = 12
 METRICS = ("macro_f1", "macro_f1_norm", "acc", "acc_norm")
@@ -58,43 +53,6 @@ class ScoreTable(NamedTuple):
     def heads(self) -> list[str]:
         """The columns' heads, after the one of the names."""
         return [f"{number}-shot" for number in self.shots]
-
-
-class ProblemRow(NamedTuple):
-    """One model on all held-out problems, or on one family of them."""
-
-    family: str
-    model: Model
-    accuracy: str
-    interval: str
-    n: str
-    num_parsed: str
-    mean_tokens: str
-
-
-class DifferenceRow(NamedTuple):
-    """One paired comparison."""
-
-    pair: str
-    difference: str
-    interval: str
-    p_value: str
-    p_holm: str
-    n: str
-    sign: int
-    task: str = ""
-    num_fewshot: str = ""
-
-
-class MetricRow(NamedTuple):
-    """Every metric of one model on one task at one number of shots."""
-
-    task: str
-    num_fewshot: str
-    model: Model
-    metrics: tuple[tuple[str, str], ...]
-    n: str
-    effective_shots: str
 
 
 # --- KoBEST ------------------------------------------------------------------------------------
@@ -149,64 +107,30 @@ def _tabulate_task(
     return ScoreTable(task, scored[0][1].protocol.name, shots, questions, rows)
 
 
-def tabulate_metrics(runs: Sequence[Run]) -> list[MetricRow]:
-    """Every KoBEST figure, one line a score."""
-    scored = [(model, model.kobest) for model in list_scored(runs) if model.kobest]
+def list_scores(runs: Sequence[Run]) -> list[tuple[str, int, Model, ChoiceScore]]:
+    """Every KoBEST score with its task, number of shots and model, ordered so."""
+    scored = [(model, model.kobest.results) for model in list_scored(runs) if model.kobest]
     return [
-        _fill_metrics(task, shots, model, part.results[task][shots])
+        (task, shots, model, results[task][shots])
         for task in list_tasks(runs)
-        for shots in sorted({s for _, part in scored for s in part.results.get(task, {})})
-        for model, part in scored
-        if shots in part.results.get(task, {})
+        for shots in sorted({s for _, results in scored for s in results.get(task, {})})
+        for model, results in scored
+        if shots in results.get(task, {})
     ]
 
 
-def _fill_metrics(task: str, shots: int, model: Model, score: ChoiceScore) -> MetricRow:
-    estimates: list[Estimate] = [getattr(score, metric) for metric in METRICS]
-    return MetricRow(
-        name_task(task),
-        str(shots),
-        model,
-        tuple((format_score(e.value), format_interval(e, "score")) for e in estimates),
-        format_count(score.n),
-        f"{score.effective_shots:.1f}",
-    )
-
-
-def tabulate_pairs(runs: Sequence[Run]) -> list[DifferenceRow]:
+def list_pairs(runs: Sequence[Run]) -> list[tuple[str, ChoiceDifference]]:
     """Each run's tuned model minus its base, in macro F1."""
-    return [
-        DifferenceRow(
-            run.name,
-            format_score_difference(pair.difference.value),
-            format_interval(pair.difference, "score_difference"),
-            format_p(pair.p_value),
-            format_p(pair.p_holm),
-            format_count(pair.n),
-            pair.difference.sign,
-            name_task(pair.task),
-            str(pair.num_fewshot),
-        )
-        for run in runs
-        for pair in select_kobest_pairs(run.results)
-    ]
+    return [(run.name, pair) for run in runs for pair in select_kobest_pairs(run.results)]
 
 
 # --- held-out problems -------------------------------------------------------------------------
 
 
-def tabulate_problems(runs: Sequence[Run]) -> list[ProblemRow]:
-    """Accuracy on the held-out problems: all of them first, then family by family."""
+def list_problems(runs: Sequence[Run]) -> list[tuple[str, Model, ProblemScore]]:
+    """The scores on the held-out problems: of all of them first, then family by family."""
     return [
-        ProblemRow(
-            "All" if family == ALL else family,
-            model,
-            format_percent(score.accuracy.value),
-            format_interval(score.accuracy, "percent"),
-            format_count(score.n),
-            format_count(score.num_parsed),
-            f"{score.mean_tokens:.1f}",
-        )
+        (family, model, score)
         for family in list_families([run.results for run in runs])
         for run in runs
         for model in run.models
@@ -221,28 +145,20 @@ def list_families(found: Sequence[RunResults]) -> list[str]:
     return [ALL, *families] if len(families) > 1 else [ALL]
 
 
-def tabulate_differences(
+def list_differences(
     runs: Sequence[Run], between: Sequence[RunsDifference] = ()
-) -> list[DifferenceRow]:
-    """The paired comparisons on the held-out problems, in points: within runs, then between."""
-    rows = []
-    for run in runs:
-        names = {model.who: model.name for model in run.models}
-        rows += [_fill_difference(pair, names) for pair in run.results.comparison.problems]
-    return rows + [_fill_difference(pair, {}) for pair in between]
-
-
-def _fill_difference(pair: Difference, names: dict[str, str]) -> DifferenceRow:
-    a, b = (names.get(who, who) for who in (pair.a, pair.b))
-    return DifferenceRow(
-        f"{a} \N{MINUS SIGN} {b}",
-        format_points(pair.difference.value),
-        format_interval(pair.difference, "points"),
-        format_p(pair.p_value),
-        format_p(pair.p_holm) if isinstance(pair, RunsDifference) else "",
-        format_count(pair.n),
-        pair.difference.sign,
-    )
+) -> list[tuple[str, Difference]]:
+    """The paired comparisons on the held-out problems, named: within runs, then between them."""
+    named = [
+        ({model.who: model.name for model in run.models}, pair)
+        for run in runs
+        for pair in run.results.comparison.problems
+    ]
+    every: list[tuple[dict[str, str], Difference]] = [*named, *(({}, pair) for pair in between)]
+    return [
+        (f"{names.get(pair.a, pair.a)} {MINUS} {names.get(pair.b, pair.b)}", pair)
+        for names, pair in every
+    ]
 
 
 # --- facts -------------------------------------------------------------------------------------

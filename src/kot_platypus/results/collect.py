@@ -7,21 +7,36 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from kot_platypus.artifacts import MANIFEST, hash_value, read_json, read_manifest
+from kot_platypus.artifacts import MANIFEST, hash_file, hash_value, read_json, read_manifest
 from kot_platypus.errors import DataError, KotError
-from kot_platypus.records import PastScore, SkippedFile
-from kot_platypus.results.wording import format_date, make_printable, name_model
+from kot_platypus.recipe import load_recipe
+from kot_platypus.results.files import read_results
+from kot_platypus.results.lm_eval import (
+    HarnessResults,
+    LmEvalResults,
+    name_harness_task,
+    name_metric,
+)
+from kot_platypus.results.schema import (
+    ALL,
+    BASE,
+    RESULTS,
+    TUNED,
+    ChoiceResults,
+    ProblemResults,
+    ReasoningResults,
+    ScoreRow,
+    SkippedFile,
+)
+from kot_platypus.results.wording import WAY_NAMES, format_date, make_printable, name_model
 
-RESULTS = "results.json"
-PROBLEMS_PROTOCOL = "held-out problems"
+PROBLEMS_PROTOCOL, REASONING_PROTOCOL = "held-out problems", "kot eval --mode cot"
 _MAX_BYTES = 200 * 2**20
-_EVALUATIONS = ("choices", "answer", "lm-eval")
+_EVALUATIONS = ("choices", "answer", "reasoning", "lm-eval")
 """The stages whose result is a RESULTS; one without it is listed as not finished."""
-_METRICS: dict[str, Literal["wilson", "bootstrap"]] = {
+_INTERVALS: dict[str, Literal["wilson", "bootstrap"]] = {
     "macro_f1": "bootstrap",
     "macro_f1_norm": "bootstrap",
     "acc": "wilson",
@@ -30,61 +45,9 @@ _METRICS: dict[str, Literal["wilson", "bootstrap"]] = {
 _OTHERS_OF_OURS = ({"problems", "kobest"}, {"scores", "skipped"})
 """The keys of a run's comparison.json and of what ``kot leaderboard`` itself writes."""
 
-P = TypeVar("P", bound="Part")
-
-
-class Part(BaseModel):
-    """A piece of a results file; what the table does not show is left alone."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-
-class _Estimate(Part):
-    value: float
-    ci95: tuple[float, float]
-
-
-class _Score(Part):
-    macro_f1: _Estimate
-    macro_f1_norm: _Estimate
-    acc: _Estimate
-    acc_norm: _Estimate
-    n: int
-    effective_shots: float
-
-
-class _Protocol(Part):
-    name: str
-    fingerprint: str = ""
-    tasks: dict[str, str] = {}
-
-
-class _Choices(Part):
-    """``results.json`` of kot eval."""
-
-    model: str
-    name: str = ""
-    dtype: str = ""
-    protocol: _Protocol
-    data: dict[str, str]
-    results: dict[str, dict[int, _Score]]
-
-
-class _ProblemScore(Part):
-    accuracy: _Estimate
-    n: int
-
-
-class _Problems(Part):
-    """``results.json`` of the held-out problems of a run."""
-
-    model: str
-    num_fewshot: int
-    results: dict[str, _ProblemScore]
-
 
 @dataclass(frozen=True)
-class Source:
+class _Source:
     """A file of results, and what is known of it beside its content."""
 
     folder: Path
@@ -96,52 +59,85 @@ class Source:
     manifest: Mapping[str, Any]
 
     @property
-    def place(self) -> dict[str, Any]:
-        """The fields of a score that are the file's own."""
-        made = datetime.fromtimestamp(self.path.stat().st_mtime, UTC)
-        return {
-            "file": self.path.relative_to(self.folder).as_posix(),
-            "date": format_date(made),
-            "is_file_date": True,
-        }
+    def file(self) -> str:
+        """Where it lies."""
+        return self.path.relative_to(self.folder).as_posix()
+
+    @property
+    def identity(self) -> str:
+        """Equal for copies of the same results: a run found by two paths, a base model's twice."""
+        known = [self.manifest.get(key) for key in ("config", "inputs")]
+        return hash_value([hash_file(self.path), known])
+
+    def make_row(self, seconds: float | None = None, **fields: Any) -> ScoreRow:
+        """A row of this file. ``seconds``: when it was made, where its content says so."""
+        finished = self.manifest.get("finished")
+        if seconds is None and finished:
+            seconds = datetime.fromisoformat(finished).timestamp()
+        made = self.path.stat().st_mtime if seconds is None else seconds
+        date = format_date(datetime.fromtimestamp(made, UTC))
+        return ScoreRow(file=self.file, date=date, is_file_date=seconds is None, **fields)
 
 
-def gather_scores(folder: Path) -> tuple[list[PastScore], list[SkippedFile]]:
+def collect_rows(folder: Path) -> tuple[list[ScoreRow], list[SkippedFile]]:
     """Every figure of every results file in ``folder`` and below, and the files without any.
 
-    Raises DataError when there is no such folder.
+    Results that lie there twice are taken once. Raises DataError when there is no such folder.
     """
     if not folder.is_dir():
         raise DataError(
             f"{folder} is no folder", expected="one with results", hint="Check the path."
         )
-    scores: list[PastScore] = []
-    unnamed: list[PastScore] = []
-    skipped: list[SkippedFile] = []
-    for path in _find_files(folder):
+    sources, skipped = _find_sources(folder)
+    named: list[ScoreRow] = []
+    unnamed: list[ScoreRow] = []
+    seen: dict[str, str] = {}
+    for source in sorted(sources, key=lambda each: not each.is_named_by_run):
         try:
-            source = _describe_source(folder, path)
-            found = _read_file(source)
+            found = _read_rows(source)
         except KotError as error:
-            reason = make_printable(error.found.replace(f"{path}: ", "").replace(str(path), "it"))
-            file = path.relative_to(folder).as_posix()
-            skipped.append(SkippedFile(file=make_printable(file), reason=reason))
+            skipped.append(_skip(folder, source.path, error))
             continue
-        (scores if source.is_named_by_run else unnamed).extend(found)
-    # A model that was scored again has the name that it has in its run.
-    names = {score.model_key: score.model for score in scores}
+        first = seen.setdefault(source.identity, source.file) if found else source.file
+        if first != source.file:
+            same = make_printable(f"the same results as {first}")
+            skipped.append(SkippedFile(file=make_printable(source.file), reason=same))
+            continue
+        (named if source.is_named_by_run else unnamed).extend(found)
+    return [*named, *_name_rows(named, unnamed)], skipped
+
+
+def _name_rows(named: list[ScoreRow], unnamed: list[ScoreRow]) -> Iterator[ScoreRow]:
+    """A model that was scored again has the name that it has in its run."""
+    names = {row.model_key: row.model for row in named}
     keys: dict[str, set[str]] = {}
-    for score in unnamed:
-        keys.setdefault(score.model, set()).add(score.model_key)
-    for score in unnamed:
-        name = names.get(score.model_key, score.model)
-        if name == score.model and len(keys[name]) > 1:  # two models of one name
-            name = f"{name} ({PurePath(score.file).parent})"
-        scores.append(score.model_copy(update={"model": name}))
-    return scores, skipped
+    for row in unnamed:
+        keys.setdefault(row.model, set()).add(row.model_key)
+    for row in unnamed:
+        name = names.get(row.model_key, row.model)
+        if name == row.model and len(keys[name]) > 1:  # two models of one name
+            name = f"{name} ({PurePath(row.file).parent})"
+        yield row.model_copy(update={"model": name})
 
 
 # --- finding -----------------------------------------------------------------------------------
+
+
+def _find_sources(folder: Path) -> tuple[list[_Source], list[SkippedFile]]:
+    sources: list[_Source] = []
+    skipped: list[SkippedFile] = []
+    for path in _find_files(folder):
+        try:
+            sources.append(_describe_source(folder, path))
+        except KotError as error:
+            skipped.append(_skip(folder, path, error))
+    return sources, skipped
+
+
+def _skip(folder: Path, path: Path, error: KotError) -> SkippedFile:
+    reason = make_printable(error.found.replace(f"{path}: ", "").replace(str(path), "it"))
+    file = path.relative_to(folder).as_posix()
+    return SkippedFile(file=make_printable(file), reason=reason)
 
 
 def _find_files(folder: Path) -> Iterator[Path]:
@@ -149,7 +145,7 @@ def _find_files(folder: Path) -> Iterator[Path]:
     for parent, names, files in os.walk(folder):
         names[:] = sorted(name for name in names if not name.startswith("."))
         here = Path(parent)
-        if MANIFEST in files:  # a stage's folder holds one known file and nobody else's
+        if MANIFEST in files:  # a stage's folder holds one known file and no other's
             names[:] = []
             if RESULTS in files or _is_evaluation(here):
                 yield here / RESULTS
@@ -166,7 +162,7 @@ def _is_evaluation(folder: Path) -> bool:
         return True  # so that it is listed, with the reason
 
 
-def _describe_source(folder: Path, path: Path) -> Source:
+def _describe_source(folder: Path, path: Path) -> _Source:
     here = path.parent
     manifest: Mapping[str, Any] = {}
     if (here / MANIFEST).is_file():
@@ -176,28 +172,24 @@ def _describe_source(folder: Path, path: Path) -> Source:
     run = here.parents[2] if here.parent.parent.name == "evaluate" else None
     if run is not None and (run / "recipe.yaml").is_file():
         name = _name_in_run(run, here.parent.name)
-        return Source(folder, path, make_printable(name), True, manifest)
+        return _Source(folder, path, make_printable(name), True, manifest)
     name = here.relative_to(folder).as_posix() if here != folder else folder.absolute().name
-    return Source(folder, path, make_printable(name), False, manifest)
+    return _Source(folder, path, make_printable(name), False, manifest)
 
 
 def _name_in_run(run: Path, who: str) -> str:
-    from kot_platypus.recipe import load_recipe
-
     recipe = load_recipe(str(run / "recipe.yaml"))
-    if who == "base":
+    if who == BASE:
         return name_model(recipe.model.name)
     name = recipe.name if run.name == recipe.name else f"{recipe.name} ({run.name})"
-    return name if who == "cot" else f"{name}, {who}"
+    return name if who == TUNED else f"{name}, {who}"
 
 
 # --- reading -----------------------------------------------------------------------------------
 
 
-def _read_file(source: Source) -> list[PastScore]:
-    """The scores of a file of any known kind. Raises DataError saying why there are none."""
-    from kot_platypus.results.lm_eval import read_lm_eval, read_old_harness
-
+def _read_rows(source: _Source) -> list[ScoreRow]:
+    """The rows of a file of any known kind. Raises DataError saying why there are none."""
     if source.path.stat().st_size > _MAX_BYTES:
         raise _refuse(f"larger than {_MAX_BYTES >> 20} MiB")
     try:
@@ -206,79 +198,114 @@ def _read_file(source: Source) -> list[PastScore]:
         raise _refuse("nested too deeply") from error
     if isinstance(facts, dict) and set(facts) in _OTHERS_OF_OURS:
         return []
-    results = facts.get("results") if isinstance(facts, dict) else None
-    if not isinstance(results, dict) or not results:
-        raise _refuse("no results of kot, lm-eval or ko-lm-evaluation-harness")
-    if "protocol" in facts:
-        return _read_choices(parse_part(_Choices, facts), source)
-    values = [value for value in results.values() if isinstance(value, dict)]
-    if all("accuracy" in value for value in values) and "num_fewshot" in facts:
-        return _read_problems(parse_part(_Problems, facts), source)
-    if "configs" in facts or any("," in key for value in values for key in value):
-        return read_lm_eval(facts, source)
-    return read_old_harness(facts, source)
-
-
-def parse_part(kind: type[P], value: object) -> P:
-    """A results file as one kind of part. Raises DataError naming what is wrong in it."""
-    try:
-        return kind.model_validate(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise _refuse(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    part = read_results(source.path)
+    if isinstance(part, ChoiceResults):
+        return list(_list_choices(part, source))
+    if isinstance(part, ProblemResults):
+        return list(_list_problems(part, source))
+    if isinstance(part, ReasoningResults):
+        return list(_list_reasoning(part, source))
+    if not (rows := list(_list_harness(part, source))):
+        raise _refuse("no figure in it")
+    return rows
 
 
 def _refuse(reason: str) -> DataError:
     return DataError(reason, expected="a file of results", hint="It is left out.")
 
 
-def _read_choices(part: _Choices, source: Source) -> list[PastScore]:
-    return [
-        PastScore(
-            **source.place,
-            model=source.name
-            if source.is_named_by_run
-            else make_printable(part.name) or source.name,
-            model_key=f"{part.model} {part.dtype}",
-            protocol=make_printable(part.protocol.name),
-            fingerprint=part.protocol.tasks.get(task, part.protocol.fingerprint),
-            data=part.data.get(task, ""),
-            task=make_printable(task),
-            num_fewshot=num_fewshot,
-            metric=metric,
-            value=getattr(score, metric).value,
-            ci95=getattr(score, metric).ci95,
-            interval=interval,
-            n=score.n,
-            effective_shots=score.effective_shots,
-        )
-        for task, by_shots in part.results.items()
-        for num_fewshot, score in by_shots.items()
-        for metric, interval in _METRICS.items()
-    ]
+def _list_choices(part: ChoiceResults, source: _Source) -> Iterator[ScoreRow]:
+    named = "" if source.is_named_by_run else make_printable(part.name)
+    for task, by_shots in part.results.items():
+        for num_fewshot, score in by_shots.items():
+            for metric, interval in _INTERVALS.items():
+                yield source.make_row(
+                    model=named or source.name,
+                    model_key=f"{part.model} {part.dtype}",
+                    dtype=part.dtype,
+                    protocol=make_printable(part.protocol.name),
+                    fingerprint=part.protocol.tasks.get(task, part.protocol.fingerprint),
+                    data=part.data.get(task, ""),
+                    task=make_printable(task),
+                    num_fewshot=num_fewshot,
+                    metric=metric,
+                    **dict(getattr(score, metric)),
+                    interval=interval,
+                    n=score.n,
+                    effective_shots=score.effective_shots,
+                    remarks=tuple(_remark(part)),
+                )
 
 
-def _read_problems(part: _Problems, source: Source) -> list[PastScore]:
-    config, inputs = source.manifest.get("config"), source.manifest.get("inputs", {})
-    return [
-        PastScore(
-            **source.place,
+def _remark(part: ChoiceResults) -> Iterator[str]:
+    if part.bos is not None and part.bos.reads_badly:
+        yield "reads badly without BOS"
+    if part.ties.tied:
+        yield f"{part.ties.tied} of {part.ties.n} questions tied"
+
+
+def _list_problems(part: ProblemResults, source: _Source) -> Iterator[ScoreRow]:
+    """How a model is asked for its answer is its own affair: the questions are what is common."""
+    dtype = (source.manifest.get("config") or {}).get("dtype", "")
+    families = [ALL] if ALL in part.results and len(part.results) == 2 else part.results
+    for family in families:
+        score = part.results[family]
+        yield source.make_row(
             model=source.name,
-            model_key=f"{part.model} {(config or {}).get('dtype', '')}",
+            model_key=f"{part.model} {dtype}",
+            dtype=dtype,
             protocol=PROBLEMS_PROTOCOL,
-            fingerprint=hash_value(_drop(config, "dtype", "batch_size")) if config else "",
-            data=inputs.get("problems", ""),
+            fingerprint="",
+            data=source.manifest.get("inputs", {}).get("problems", ""),
             task=make_printable(f"problems: {family}"),
             num_fewshot=part.num_fewshot,
             metric="acc",
-            value=score.accuracy.value,
-            ci95=score.accuracy.ci95,
+            **dict(score.accuracy),
             interval="wilson",
             n=score.n,
         )
-        for family, score in part.results.items()
-    ]
 
 
-def _drop(config: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in (*names, "num_fewshot")}
+def _list_reasoning(part: ReasoningResults, source: _Source) -> Iterator[ScoreRow]:
+    """How a model is made to reason is its own affair, as above: every way stands beside others."""
+    for task, score in part.results.items():
+        for way, figures in score.ways.items():
+            name = f"{make_printable(part.name) or source.name}, {WAY_NAMES[way]}"
+            samples = 1 if way == "direct" else part.samples
+            name += f" ({samples} samples)" if samples > 1 else ""
+            how = hash_value([way, samples, part.template])
+            is_open = figures.macro_f1 is None
+            for metric, estimate in (("acc", figures.accuracy), ("macro_f1", figures.macro_f1)):
+                if estimate is not None:
+                    yield source.make_row(
+                        model=name,
+                        model_key=f"{part.model} {part.dtype} {how}",
+                        dtype=part.dtype,
+                        protocol=REASONING_PROTOCOL,
+                        fingerprint=part.questions,
+                        data=part.questions,
+                        task=make_printable(f"problems: {task}" if is_open else task),
+                        num_fewshot=part.num_fewshot,
+                        metric=metric,
+                        **dict(estimate),
+                        interval=_INTERVALS[metric],
+                        n=score.n,
+                    )
+
+
+def _list_harness(part: HarnessResults, source: _Source) -> Iterator[ScoreRow]:
+    model, key = part.model
+    if isinstance(part, LmEvalResults) and part.kot and not part.kot.name:
+        model += f" ({source.name})"  # older files may hide an adapter
+    for figure in part.figures:
+        yield source.make_row(
+            part.date if isinstance(part, LmEvalResults) else None,
+            model=model or source.name,
+            model_key=key,
+            dtype=part.dtype,
+            data="",
+            task=name_harness_task(figure.task),
+            metric=name_metric(figure),
+            value=figure.value,
+            **part.describe(figure, source.path),
+        )

@@ -1,26 +1,52 @@
-"""Which results may be compared, and the comparison of two evaluations or of a run's models."""
+"""Two evaluations, or two runs, compared on the questions that both answered; a run's models."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from kot_platypus.artifacts import read_json, read_jsonl
+from kot_platypus.artifacts import read_jsonl
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.records import Answer, BosReading, Sample
-from kot_platypus.results.paired import METRICS, compare_paired, compare_samples, group_samples
+from kot_platypus.results.answers import (
+    CHOICES,
+    LM_EVAL,
+    PROBLEMS,
+    REASONING,
+    Column,
+    Place,
+    Test,
+    load_tests,
+)
+from kot_platypus.results.paired import (
+    METRICS,
+    compare_paired,
+    compare_predictions,
+    compare_samples,
+    correct_rows,
+)
 from kot_platypus.results.schema import (
+    TUNED,
     ChoiceDifference,
     Comparison,
     Difference,
-    dump_part,
+    PairedMetric,
+    PairedTask,
+    Part,
+    Sides,
     write_part,
 )
 
+_NAMES = {
+    CHOICES: "choices",
+    PROBLEMS: "held-out problems",
+    REASONING: "answers with reasoning",
+    LM_EVAL: "lm-eval's tasks",
+}
 
-def compare_models(folder: Path, *, tuned: str = "cot") -> None:
+
+def compare_models(folder: Path, *, tuned: str = TUNED) -> None:
     """Compare ``folder/<tuned>`` with every other model there; write ``folder/comparison.json``.
 
     Problems with all others, in accuracy; KoBEST with those scored on it, in macro F1.
@@ -44,111 +70,216 @@ def compare_models(folder: Path, *, tuned: str = "cot") -> None:
     write_part(folder / "comparison.json", comparison)
 
 
-class _Protocol(BaseModel):
-    name: str
-    tasks: dict[str, str]
-    """Task -> fingerprint of all that the protocol does to it."""
+# --- two evaluations, or runs ------------------------------------------------------------------
 
 
-class Evaluation(BaseModel):
-    """The head of an evaluation's ``results.json`` (what made it), and its ``samples.jsonl``."""
+class Key(Part):
+    """A task at a number of shots, of a test, of one of a run's models, answered in a way."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    task: str
+    num_fewshot: int
+    test: str = CHOICES
+    who: str = ""
+    way: str = ""
 
-    folder: Path
+
+class ComparedSide(Part):
+    """One of the two that were compared."""
+
+    folder: str
     model: str
-    protocol: _Protocol
-    data: dict[str, str]
-    """Task -> hash of its documents."""
-    samples: tuple[Sample, ...]
     bos: BosReading | None = None
-    """Of a protocol without BOS: how the model reads without it."""
+
+
+class ComparedRow(PairedTask):
+    """A minus B on one task of one test."""
+
+    test: str = CHOICES
+    who: str = ""
+    """Which of a run's models."""
+    way: str = ""
+    """Of reasoning: direct, cot or cot_scored."""
+    protocol: str = ""
 
     @property
-    def about(self) -> dict[str, Any]:
-        """Which side of a comparison it is."""
-        about: dict[str, Any] = {"folder": str(self.folder), "model": self.model}
-        return {**about, **({"bos": self.bos.model_dump()} if self.bos else {})}
+    def verdict(self) -> int:
+        """1 or -1 when A or B is shown to be right more often, else 0."""
+        if self.p_holm >= ALPHA:
+            return 0
+        return 1 if self.right_alone.a > self.right_alone.b else -1
 
 
-def load_evaluation(folder: Path) -> Evaluation:
-    """Read what ``kot eval`` wrote. Raises DataError when a file is missing or damaged."""
-    path = folder / "results.json"
-    facts = read_json(path)
-    if not (folder / "samples.jsonl").is_file():
-        raise DataError(
-            f"{folder} holds no samples.jsonl",
-            expected="a folder that kot eval wrote",
-            hint="Results of kot lm-eval cannot be compared here yet.",
-        )
-    samples = read_jsonl(folder / "samples.jsonl", Sample)
-    try:
-        return Evaluation(**{**facts, "folder": folder, "samples": samples})
-    except (TypeError, ValidationError) as error:
-        reason = "it is no object"
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise DataError(
-            f"{path}: {reason}",
-            expected="model, protocol and data as kot eval writes them",
-            hint="Score the model again, into a new folder.",
-        ) from error
+ALPHA = 0.05
+"""Differences whose corrected p-value is below it are called shown."""
 
 
-def compare_evaluations(a: Path, b: Path, metric: str = "macro_f1") -> dict[str, Any]:
-    """Compare two evaluation folders on every task and number of shots that both have.
+class ComparedPair(Part):
+    """What ``kot compare`` found; p-values are corrected for all ``rows``."""
+
+    a: ComparedSide
+    b: ComparedSide
+    protocol: str
+    metric: str
+    rows: tuple[ComparedRow, ...]
+    only_a: tuple[Key, ...] = ()
+    only_b: tuple[Key, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """What both have and cannot be compared, and why."""
+
+
+@dataclass
+class _Found:
+    rows: list[ComparedRow] = field(default_factory=list)
+    only_a: list[Key] = field(default_factory=list)
+    only_b: list[Key] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def compare_evaluations(a: Path, b: Path, metric: str | None = None) -> ComparedPair:
+    """Compare two folders on all that both have: KoBEST, problems, reasoning, lm-eval's tasks.
 
     Args:
-        a: A folder with ``results.json`` and ``samples.jsonl``.
-        b: Another one; differences are a minus b.
-        metric: One of ``METRICS``.
-
-    Returns:
-        ``{"a", "b", "protocol", "metric", "rows", "only_a", "only_b"}``: ``a`` and ``b`` say
-        ``folder``, ``model`` and, where it was measured, ``bos``; ``rows`` are those of
-        ``compare_samples``, and the last two list the ``task`` and ``num_fewshot`` that only one
-        has.
+        a: A run's folder, or one of ``kot eval`` or ``kot lm-eval``.
+        b: Another one; differences are a minus b. Of a run beside an evaluation it is the trained
+            model that is compared.
+        metric: One of ``METRICS``, for choices; macro F1 when left out. Everything else is compared
+            in accuracy.
 
     Raises:
         UsageError: no such metric.
         DataError: another protocol, other data or other questions, or nothing in common.
     """
-    if metric not in METRICS:
+    if metric is not None and metric not in METRICS:
         raise UsageError(
-            f"no metric {metric!r}", expected=f"one of {', '.join(METRICS)}", hint="Mend --metric."
+            f"no metric {metric!r}", expected=f"one of {', '.join(METRICS)}", hint="Fix --metric."
         )
-    left, right = load_evaluation(a), load_evaluation(b)
-    keys_a, keys_b = (group_samples(side.samples).keys() for side in (left, right))
-    common = keys_a & keys_b
-    if not common:
-        raise DataError(
-            f"{a} and {b} have no task at the same number of shots",
-            expected="one that both have",
-            hint="Score both with the same --tasks and --num-fewshot.",
-        )
-    for task in sorted({task for task, _ in common}):
-        _check_protocol(task, left, right)
-        _check_data(task, left, right)
-    return {
-        "a": left.about,
-        "b": right.about,
-        "protocol": left.protocol.name,
-        "metric": metric,
-        "rows": [dump_part(row) for row in compare_samples(left.samples, right.samples, metric)],
-        "only_a": [{"task": task, "num_fewshot": n} for task, n in sorted(keys_a - keys_b)],
-        "only_b": [{"task": task, "num_fewshot": n} for task, n in sorted(keys_b - keys_a)],
-    }
+    chosen = metric or "macro_f1"
+    left, right = load_tests(a, chosen), load_tests(b, chosen)
+    found, refused = _Found(), []
+    for mine, theirs in _match_tests(left, right, found):
+        try:
+            _compare_tests(mine, theirs, found)
+        except DataError as error:
+            refused.append(error)
+    if not found.rows and refused:
+        raise refused[0]
+    if not found.rows:
+        raise _refuse_nothing(a, b, left, right)
+    found.left_out += [error.found for error in refused]
+    protocols = dict.fromkeys(test.protocol for test in left if test.protocol)
+    return ComparedPair(
+        a=_describe_side(a, left),
+        b=_describe_side(b, right),
+        protocol=", ".join(protocols),
+        metric=chosen,
+        rows=tuple(correct_rows(found.rows)),
+        only_a=tuple(found.only_a),
+        only_b=tuple(found.only_b),
+        left_out=tuple(found.left_out),
+    )
 
 
-def _check_protocol(task: str, a: Evaluation, b: Evaluation) -> None:
+def _describe_side(folder: Path, tests: Sequence[Test]) -> ComparedSide:
+    first = next((test for test in tests if test.who in ("", TUNED)), tests[0])
+    bos = next((test.bos for test in tests if test.bos and test.who in ("", TUNED)), None)
+    facts = {"bos": bos} if bos else {}
+    return ComparedSide(folder=str(folder), model=first.model, **facts)
+
+
+def _match_tests(
+    left: Sequence[Test], right: Sequence[Test], found: _Found
+) -> Iterator[tuple[Test, Test]]:
+    """Tests of one kind: of two runs those of the same model of each, else the trained model's."""
+    are_runs = [any(test.who for test in side) for side in (left, right)]
+    if not all(are_runs):
+        left, right = ([test for test in side if test.who in ("", TUNED)] for side in (left, right))
+    else:
+        for side, other, only in ((left, right, found.only_a), (right, left, found.only_b)):
+            others = {(test.kind, test.who) for test in other}
+            for test in side:
+                only += _list_keys(test) if (test.kind, test.who) not in others else []
+    for mine in left:
+        for theirs in right:
+            if mine.kind != theirs.kind or (all(are_runs) and mine.who != theirs.who):
+                continue
+            if all(are_runs) and mine.model == theirs.model:
+                found.left_out.append(f"{mine.who}, {_NAMES[mine.kind]}: the same model in A and B")
+            else:
+                yield mine, theirs
+
+
+def _compare_tests(mine: Test, theirs: Test, found: _Found) -> None:
+    """Add every place that both have to the rows. Raises DataError where it was not the same."""
+    common = [place for place in mine.columns if place in theirs.columns]
+    if mine.kind in (PROBLEMS, REASONING):  # how many worked examples a model got is its own affair
+        pairs = [
+            (p, q)
+            for p in mine.columns
+            for q in theirs.columns
+            if (p.task, p.way) == (q.task, q.way)
+        ]
+    else:
+        pairs = [(place, place) for place in common]
+    rows = []
+    for place, other in pairs:
+        a, b = mine.columns[place], theirs.columns[other]
+        _check_protocol(place.task, a, b)
+        _check_data(place.task, a, b)
+        _check_questions(place, a, b)
+        metric = _compare_columns(a, b)
+        shots = None if a.shots is None or b.shots is None else Sides(a=a.shots, b=b.shots)
+        rows.append(
+            ComparedRow(
+                task=place.task,
+                num_fewshot=place.num_fewshot,
+                metric=a.metric,
+                **dict(metric),
+                p_holm=metric.p_value,
+                effective_shots=shots,
+                test=mine.kind,
+                who=mine.who if theirs.who else "",
+                way=place.way,
+                protocol=a.protocol[0] if a.protocol else "",
+            )
+        )
+    found.rows += rows
+    found.only_a += _list_keys(mine, {place for place, _ in pairs})
+    found.only_b += _list_keys(theirs, {place for _, place in pairs})
+
+
+def _list_keys(test: Test, but: Collection[Place] = ()) -> list[Key]:
+    return [
+        Key(**place._asdict(), test=test.kind, who=test.who)
+        for place in test.columns
+        if place not in but
+    ]
+
+
+def _compare_columns(a: Column, b: Column) -> PairedMetric:
+    if a.golds:
+        return compare_predictions(a.golds, a.said, b.said, a.metric)  # type: ignore[arg-type]
+    found = compare_paired(a.correct, b.correct)
+    return PairedMetric(
+        **dict(found),
+        values=Sides(a=sum(a.correct) / found.n, b=sum(b.correct) / found.n),
+        identical=list(a.said) == list(b.said),
+    )
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+def _check_protocol(task: str, a: Column, b: Column) -> None:
     """Compare what the protocols do to this task; a protocol may have gained others since."""
-    prints = [side.protocol.tasks.get(task, "unknown") for side in (a, b)]
-    if prints[0] == prints[1] != "unknown":
+    sides = [side.protocol for side in (a, b) if side.protocol]
+    if len(sides) < 2:
         return
-    names = [side.protocol.name for side in (a, b)]
+    prints = [fingerprint for _, fingerprint in sides]
+    if prints[0] == prints[1] not in ("unknown", ""):
+        return
+    names = [name for name, _ in sides]
     if names[0] == names[1]:  # its file changed in between: only the fingerprints tell them apart
-        names = [f"{names[0]} ({each[:8]})" for each in prints]
+        names = [f"{names[0]} ({each[:8] or 'not said'})" for each in prints]
     raise DataError(
         f"{task} was scored with the protocol {names[0]} in A and {names[1]} in B",
         expected="one protocol: scores of two are not comparable",
@@ -156,12 +287,42 @@ def _check_protocol(task: str, a: Evaluation, b: Evaluation) -> None:
     )
 
 
-def _check_data(task: str, a: Evaluation, b: Evaluation) -> None:
-    hashes = [side.data.get(task, "unknown") for side in (a, b)]
-    if hashes[0] == hashes[1] != "unknown":
+def _check_data(task: str, a: Column, b: Column) -> None:
+    if a.data == b.data != "unknown":
         return
+    hashes = [str(side.data)[:8] for side in (a, b)]
     raise DataError(
-        f"{task} was scored on different data ({hashes[0][:8]} in A, {hashes[1][:8]} in B)",
+        f"{task} was scored on different data ({hashes[0]} in A, {hashes[1]} in B)",
         expected="the same documents",
         hint="Score one of them again with the other's --kobest-dir.",
+    )
+
+
+def _check_questions(place: Place, a: Column, b: Column) -> None:
+    if list(a.questions) == list(b.questions):
+        return
+    found = "A and B answered different questions"
+    if len(a.questions) != len(b.questions):
+        found = f"A answered {len(a.questions):,} questions and B {len(b.questions):,}"
+    raise DataError(
+        f"{place.task} at {place.num_fewshot} shots: {found}",
+        expected="the same questions",
+        hint="Score both with the same --limit, protocol and data.",
+    )
+
+
+def _refuse_nothing(a: Path, b: Path, left: Sequence[Test], right: Sequence[Test]) -> DataError:
+    kinds = [
+        " and ".join(dict.fromkeys(_NAMES[test.kind] for test in side)) for side in (left, right)
+    ]
+    if {test.kind for test in left} & {test.kind for test in right}:
+        return DataError(
+            f"{a} and {b} have no task at the same number of shots",
+            expected="one that both have",
+            hint="Score both with the same --tasks and --num-fewshot.",
+        )
+    return DataError(
+        f"{a} holds {kinds[0]} and {b} {kinds[1]}",
+        expected="results of the same test",
+        hint="Score both with the same command.",
     )

@@ -50,7 +50,7 @@ def compare_samples(
         )
         golds = [sample.gold for sample in group_a]
         found = compare_predictions(golds, preds_a, preds_b, metric)
-        shots = Sides(a=_average_shots(group_a), b=_average_shots(group_b))
+        shots = Sides(a=average_shots(group_a), b=average_shots(group_b))
         rows.append(
             PairedTask(
                 task=key[0],
@@ -64,7 +64,8 @@ def compare_samples(
     return correct_rows(rows)
 
 
-def _average_shots(samples: Sequence[Sample]) -> float:
+def average_shots(samples: Sequence[Sample]) -> float:
+    """How many shots fitted into the prompt in full, on average."""
     return float(np.mean([sample.effective_shots for sample in samples]))
 
 

@@ -7,7 +7,7 @@ fields is that of the files.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -173,7 +173,7 @@ class ReasoningScore(Part):
 
 
 class ReasoningResults(Part):
-    """``results.json`` of ``kot eval --mode cot``."""
+    """``results.json`` of ``kot reason``."""
 
     name: str = ""
     model: str
@@ -255,6 +255,49 @@ class Comparison(Part):
 
     problems: tuple[Difference, ...] = ()
     kobest: tuple[ChoiceDifference, ...] = ()
+
+
+# --- many files --------------------------------------------------------------------------------
+
+
+class ScoreRow(Part):
+    """One figure of a file of results: ours, lm-eval's, or an older harness's."""
+
+    file: str
+    """Relative to the folder that was searched."""
+    model: str
+    model_key: str
+    """Equal for the same model alone, as far as the file tells."""
+    dtype: str = ""
+    protocol: str
+    fingerprint: str
+    """A hash of the prompts; empty where the file does not say what they were."""
+    data: str
+    """A hash of the questions; empty where the file does not say what they were."""
+    task: str
+    num_fewshot: int | None
+    metric: str
+    higher_is_better: bool = True
+    value: float
+    ci95: tuple[float, float] | None = None
+    interval: Literal["wilson", "bootstrap", "stderr"] | None = None
+    """How ``ci95`` came about; ``stderr``: value +- 1.96 of the file's standard errors."""
+    n: int | None = None
+    """Questions; None where the file does not say."""
+    effective_shots: float | None = None
+    date: str
+    """``2026-11-22 23:50``, UTC."""
+    is_file_date: bool
+    """Whether the results do not say when they were made, so that the file's date stands in."""
+    remarks: tuple[str, ...] = ()
+    """What to know before trusting the figure: ties, a model that reads badly without BOS."""
+
+
+class SkippedFile(Part):
+    """A file that holds no figures that could be read, or none that another has not, and why."""
+
+    file: str
+    reason: str
 
 
 # --- training ----------------------------------------------------------------------------------

@@ -19,6 +19,15 @@ TASK_NAMES = {
     "sentineg": "SentiNeg",
     "wic": "WiC",
 }
+METRIC_NAMES = {
+    "macro_f1": "macro F1",
+    "acc": "accuracy",
+    "acc_norm": "accuracy norm",
+    "macro_f1_norm": "macro F1 norm",
+}
+WAY_NAMES = {"direct": "direct", "cot": "reasoned", "cot_scored": "then scored"}
+"""The ways in which kot eval --mode cot answers a question."""
+
 # --- figures -----------------------------------------------------------------------------------
 
 
@@ -34,7 +43,7 @@ def format_percent(value: float) -> str:
 
 def format_points(value: float) -> str:
     """A difference of two shares in percentage points: 0.095 -> ``+9.5``."""
-    return _signed(100 * value, 1)
+    return format_signed(100 * value, 1)
 
 
 def format_score(value: float) -> str:
@@ -44,7 +53,7 @@ def format_score(value: float) -> str:
 
 def format_score_difference(value: float) -> str:
     """A difference of two scores: 0.0123 -> ``+0.0123``."""
-    return _signed(value, 4)
+    return format_signed(value, 4)
 
 
 def format_p(value: float | None) -> str:
@@ -52,6 +61,14 @@ def format_p(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "\N{EN DASH}"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def format_signed(value: float, decimals: int = 3) -> str:
+    """A difference with its sign, which zero has not: 0.0123 -> ``+0.012``."""
+    text = f"{abs(value):.{decimals}f}"
+    if float(text) == 0:
+        return text
+    return ("+" if value > 0 else MINUS) + text
 
 
 def format_seconds(value: float) -> str:
@@ -62,13 +79,6 @@ def format_seconds(value: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min {seconds % 60} s"
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
-
-
-def _signed(value: float, decimals: int) -> str:
-    text = f"{abs(value):.{decimals}f}"
-    if float(text) == 0:
-        return text
-    return ("+" if value > 0 else MINUS) + text
 
 
 def format_interval(estimate: Estimate, kind: str) -> str:

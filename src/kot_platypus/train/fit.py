@@ -12,7 +12,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from kot_platypus.artifacts import Stage, hash_file, hash_files, write_text
+from kot_platypus.artifacts import hash_file, hash_files, write_text
 from kot_platypus.errors import DataError
 from kot_platypus.formats import read_rows
 from kot_platypus.models import (
@@ -34,6 +34,7 @@ from kot_platypus.processes import (
 from kot_platypus.progress import console, print_notice
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, TrainSection, require_reporters
+from kot_platypus.stages import open_stage
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, check_fit, encode_rows, keep_encoded
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
@@ -91,34 +92,34 @@ def train_adapter(
     settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
     template = load_template(section.template)
     own = {"tokens": READING, **(trust if model_section.trust_remote_code else {})}
-    stage = Stage(
-        out,
-        "train",
-        config={**settings, **own, "seed": seed, "dtype": dtype},
-        inputs={"data": hash_file(data), "base": base_fingerprint, **_hash_chat(template, base)},
-    )
-    if ask_main(lambda: stage.is_done):
-        return
-    require_reporters(section)
-    verdict = _heed_verdict(data, allow_contaminated=section.allow_contaminated)
-    tokenizer = load_tokenizer(base, **trust)
-    rows = read_rows(data)
-    encoded = keep_encoded(encode_rows(rows, template, section, tokenizer, source=data), section)
-    check_fit(build_empty_model(base, **trust), encoded)
-    ask_main(stage.begin)  # only now: rows that have to be fixed first leave no claim behind
-    set_seed(seed)
-    at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
-    trainer, is_packed = _prepare(encoded, base, out, section, at, callbacks, **trust)
-    facts = _count_facts(trainer.model, encoded, section)
-    facts |= {"num_dropped": len(rows) - len(encoded), "is_packed": is_packed}
-    log = _fit(trainer, out / _CHECKPOINTS)
-    asked = {"template": template, "chat_template": tokenizer.chat_template}
-    how = {"target": section.target, **describe_method(section)}
-    info = TrainingInfo(base=base_fingerprint, **how, **asked)
-    weights = trainer.gather_weights()
-    ask_main(lambda: _save(trainer.model, out, base, info, log, weights=weights, **trust))
-    said = verdict.model_dump() if verdict else None
-    ask_main(lambda: stage.finish(**facts, contamination=said))  # then the result is there for all
+    config = {**settings, **own, "seed": seed, "dtype": dtype}
+    inputs = {"data": hash_file(data), "base": base_fingerprint, **_hash_chat(template, base)}
+    with open_stage(out, "train", config=config, inputs=inputs) as stage:
+        if stage.is_done:
+            return
+        require_reporters(section)
+        verdict = _heed_verdict(data, allow_contaminated=section.allow_contaminated)
+        tokenizer = load_tokenizer(base, **trust)
+        rows = read_rows(data)
+        encoded = encode_rows(rows, template, section, tokenizer, source=data)
+        kept = keep_encoded(encoded, section)
+        check_fit(build_empty_model(base, **trust), kept)
+        set_seed(seed)
+        at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
+        trainer, is_packed = _prepare(kept, base, out, section, at, callbacks, **trust)
+        facts = _count_facts(trainer.model, kept, section)
+        facts |= {"num_dropped": len(rows) - len(kept), "is_packed": is_packed}
+        log = _fit(trainer, out / _CHECKPOINTS)
+        info = TrainingInfo(
+            base=base_fingerprint,
+            target=section.target,
+            **describe_method(section),
+            template=template,
+            chat_template=tokenizer.chat_template,
+        )
+        weights = trainer.gather_weights()
+        ask_main(lambda: _save(trainer.model, out, base, info, log, weights=weights, **trust))
+        stage.facts = {**facts, "contamination": verdict.model_dump() if verdict else None}
 
 
 def _save(model: Any, out: Path, base: Path, info: TrainingInfo, log: str, **options: Any) -> None:

@@ -19,7 +19,7 @@ from peft.tuners.lora.layer import Linear
 from safetensors import safe_open
 from torch import Tensor
 
-from kot_platypus.artifacts import Stage, new_folder, read_json
+from kot_platypus.artifacts import read_json
 from kot_platypus.errors import ModelError
 from kot_platypus.models import (
     TOKENIZER_FILES,
@@ -37,6 +37,7 @@ from kot_platypus.models.adapters import misfit_error
 from kot_platypus.models.refusals import check_model_files
 from kot_platypus.models.weights import MODEL, list_shards, read_header
 from kot_platypus.progress import console, show_progress
+from kot_platypus.stages import open_stage
 from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
 from kot_platypus.train.serving import prepare_serving
 from kot_platypus.train.shards import DTYPES, Change, copy_shard
@@ -62,13 +63,13 @@ def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bo
     base, adapter = prepare_model(base), prepare_adapter(adapter)
     base_fingerprint = fingerprint_model(base)
     inputs = {"base": base_fingerprint, "adapter": fingerprint_model(base, adapter)}
-    if Stage(out, "merge", config={"format": FORMAT}, inputs=inputs).is_done:
-        return
-    info = read_training_info(adapter)
-    _check_base(base, adapter, info, base_fingerprint)
-    with new_folder(out) as folder:
-        stage = Stage(folder, "merge", config={"format": FORMAT}, inputs=inputs)
-        stage.begin()
+    config = {"format": FORMAT}
+    with open_stage(out, "merge", config=config, inputs=inputs, whole=True) as stage:
+        if stage.is_done:
+            return
+        info = read_training_info(adapter)
+        _check_base(base, adapter, info, base_fingerprint)
+        folder = stage.folder
         _copy_companions(base, adapter, folder)
         try:
             _merge_files(base, adapter, folder, trust_remote_code=trust_remote_code)
@@ -76,7 +77,6 @@ def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bo
             console.print(f"  Merging in memory, since {reason}")
             _merge_in_memory(base, adapter, folder, trust_remote_code=trust_remote_code)
         prepare_serving(folder, trust_remote_code=trust_remote_code)
-        stage.finish()
     if _was_quantized(adapter, info):
         console.print(
             "  The adapter was trained on a quantised base and is now part of the unquantised one: "

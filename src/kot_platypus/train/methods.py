@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
-from kot_platypus.artifacts import Stage, new_folder, write_json
+from kot_platypus.artifacts import new_folder, write_json
 from kot_platypus.errors import ModelError, RecipeError
 from kot_platypus.methods import METHODS
 from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
@@ -19,6 +19,7 @@ from kot_platypus.models.conversion import link_file
 from kot_platypus.processes import ask_main, share_all, spreads_weights
 from kot_platypus.progress import print_notice
 from kot_platypus.recipe import TrainSection
+from kot_platypus.stages import open_stage
 from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import accept_packs
@@ -205,12 +206,8 @@ def _require_finite(model: Any, weights: Mapping[str, Tensor] | None) -> None:
 
 def link_model(trained: Path, out: Path) -> None:
     """The merge stage of a model without an adapter: ``out`` with the same files."""
-    stage_of = {"config": {}, "inputs": {"model": fingerprint_model(trained)}}
-    if Stage(out, "merge", **stage_of).is_done:
-        return
-    with new_folder(out) as folder:
-        stage = Stage(folder, "merge", **stage_of)
-        stage.begin()
-        for file in trained.iterdir():
-            link_file(file, folder / file.name)
-        stage.finish()
+    inputs = {"model": fingerprint_model(trained)}
+    with open_stage(out, "merge", config={}, inputs=inputs, whole=True) as stage:
+        if not stage.is_done:
+            for file in trained.iterdir():
+                link_file(file, stage.folder / file.name)

@@ -150,7 +150,7 @@ def test_budget_holds_though_several_requests_are_under_way(running, service, le
 
 def test_missing_client_names_the_extra(model, ledger, monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingExtraError, match=r"kot-platypus\[translate\]"):
+    with pytest.raises(MissingExtraError, match=r"kot-platypus\[openai\]"):
         translate_texts(["a cat"], model, ledger)
 
 

@@ -23,12 +23,7 @@ from kot_platypus.data.pipeline.card import STEPS
 from kot_platypus.data.pipeline.checking import check_rows
 from kot_platypus.data.pipeline.drafts import iter_drafts
 from kot_platypus.data.pipeline.publishing import publish
-from kot_platypus.data.pipeline.reviewing import (
-    apply_decisions,
-    list_queue,
-    make_stage,
-    read_decisions,
-)
+from kot_platypus.data.pipeline.reviewing import review_rows
 from kot_platypus.data.pipeline.sources import draw_rows
 from kot_platypus.data.pipeline.translating import (
     Account,
@@ -108,18 +103,13 @@ def _claim(out: Path, recipe: DatasetRecipe) -> None:
 
 def _review(out: Path, rows: Path, recipe: DatasetRecipe) -> Path:
     """Let people's decisions decide; put what waits for one into the queue."""
-    review = out / "review"
-    decisions = read_decisions(review)
-    stage = make_stage(out / "reviewed", rows, decisions, recipe.columns)
+    places = out / "review", out / "reviewed"
     try:
-        is_done = stage.is_done
+        return review_rows(rows, *places, recipe.columns)
     except RunError:  # other decisions: what was made of the old ones is made again
-        is_done = False
         for name in _AFTER_REVIEW:  # this step last: until then a kill leaves it outdated
             shutil.rmtree(out / name, ignore_errors=True)
-    if not is_done:
-        list_queue(rows, review)
-    return apply_decisions(stage, rows, decisions, recipe.columns)
+        return review_rows(rows, *places, recipe.columns)
 
 
 def _clean(

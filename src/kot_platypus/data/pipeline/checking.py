@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
-from kot_platypus.artifacts import Stage, hash_file, write_lines
+from kot_platypus.artifacts import hash_file, write_lines
 from kot_platypus.data.checks import CHECK_NAMES, KOREAN_CHECK_NAMES, check_korean, check_row
 from kot_platypus.data.engines import Engine
 from kot_platypus.data.pipeline.drafts import ROWS, Draft
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.progress import Advance, show_progress
+from kot_platypus.stages import open_stage
 
 PROTECTION = "protection"
 """The check that a service did not damage what was protected, which translating makes itself."""
@@ -21,12 +22,13 @@ CHUNK_ROWS = 256
 
 def check_rows(rows: Path, out: Path, engine: Engine, total: int) -> Path:
     """Write the drafts in ``rows`` with what the checks find in them. Returns the file."""
-    stage = Stage(out, "check", config={"checks": CHECK_NAMES}, inputs={"rows": hash_file(rows)})
-    if not stage.begin():
+    inputs = {"rows": hash_file(rows)}
+    with open_stage(out, "check", config={"checks": CHECK_NAMES}, inputs=inputs) as stage:
+        if stage.is_done:
+            return out / ROWS
         with rows.open(encoding="utf-8") as file, show_progress("Checking", total, "rows") as step:
             checked = engine.map(check_lines, iter_chunks(file, CHUNK_ROWS))
             write_lines(out / ROWS, _count(chain.from_iterable(checked), step))
-        stage.finish()
     return out / ROWS
 
 

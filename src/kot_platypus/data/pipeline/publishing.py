@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import Stage, hash_file, read_jsonl, write_lines, write_text
+from kot_platypus.artifacts import hash_file, read_jsonl, write_lines, write_text
 from kot_platypus.data.dedupe import Cluster
 from kot_platypus.data.leaks import Leak
 from kot_platypus.data.pipeline.card import render_card
 from kot_platypus.data.pipeline.reviewing import DROPPED, Columns, Dropped
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.dataset_recipe import DatasetRecipe
-from kot_platypus.errors import require_extra
 from kot_platypus.formats import iter_values
+from kot_platypus.stages import open_stage
 from kot_platypus.verdicts import Verdict, read_verdict, write_verdict
 
 JSONL, PARQUET = "train.jsonl", "train.parquet"
@@ -35,21 +35,22 @@ def publish(
     ``parts`` are the folders ``review``, ``duplicates`` and, where there is one, ``contamination``.
     """
     inputs = {name: hash_file(path) for name, path in _list_inputs(clean, parts).items()}
-    stage = Stage(out, "publish", config={"recipe": recipe.model_dump(mode="json")}, inputs=inputs)
-    if stage.begin():
-        return
-    verdict = read_verdict(clean)
-    lines = (json.dumps(values, ensure_ascii=False) + "\n" for _, values in iter_values(clean))
-    write_lines(out / JSONL, lines)
-    if verdict is not None:
-        update = {"data_sha256": hash_file(out / JSONL)}
-        write_verdict(out / JSONL, verdict.model_copy(update=update))
-    write_parquet(clean, out / PARQUET, recipe.columns)
-    dropped = (each.model_dump_json() + "\n" for each in iter_dropped(parts))
-    write_lines(out / DROPPED, dropped)
-    found = _read_found(parts)
-    write_text(out / "README.md", render_card(recipe, facts, verdict, found))
-    stage.finish(counts=facts["counts"])
+    config = {"recipe": recipe.model_dump(mode="json")}
+    with open_stage(out, "publish", config=config, inputs=inputs) as stage:
+        if stage.is_done:
+            return
+        verdict = read_verdict(clean)
+        lines = (json.dumps(values, ensure_ascii=False) + "\n" for _, values in iter_values(clean))
+        write_lines(out / JSONL, lines)
+        if verdict is not None:
+            update = {"data_sha256": hash_file(out / JSONL)}
+            write_verdict(out / JSONL, verdict.model_copy(update=update))
+        write_parquet(clean, out / PARQUET, recipe.columns)
+        dropped = (each.model_dump_json() + "\n" for each in iter_dropped(parts))
+        write_lines(out / DROPPED, dropped)
+        found = _read_found(parts)
+        write_text(out / "README.md", render_card(recipe, facts, verdict, found))
+        stage.facts = {"counts": facts["counts"]}
 
 
 def _list_inputs(clean: Path, parts: Mapping[str, Path]) -> dict[str, Path]:
@@ -104,8 +105,9 @@ def _iter_contaminated(parts: Mapping[str, Path]) -> Iterator[Dropped]:
 
 def write_parquet(rows: Path, path: Path, columns: Columns) -> None:
     """Write a file of rows as Parquet, atomically and in bounded memory."""
-    pa = require_extra("pyarrow", "data", "writing Parquet files")
-    parquet = require_extra("pyarrow.parquet", "data", "writing Parquet files")
+    import pyarrow as pa
+    from pyarrow import parquet
+
     text, texts = pa.string(), pa.list_(pa.string())
     schema = pa.schema(
         [

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from kot_platypus.artifacts import Stage, hash_file, hash_value, read_jsonl, write_lines
+from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_lines
 from kot_platypus.data.pipeline.checking import edit_draft, list_passed
 from kot_platypus.data.pipeline.drafts import (
     DECISIONS,
@@ -20,6 +20,7 @@ from kot_platypus.data.pipeline.drafts import (
     write_drafts,
 )
 from kot_platypus.records import Record
+from kot_platypus.stages import open_stage
 
 DROPPED = "dropped.jsonl"
 Columns = Literal["kocot", "alpaca"]
@@ -50,19 +51,25 @@ def read_decisions(review: Path) -> dict[str, Decision]:
     return {key: each for key, each in decisions.items() if each.action != "undo"}
 
 
-def make_stage(out: Path, rows: Path, decisions: Mapping[str, Decision], columns: Columns) -> Stage:
-    """The step's folder: other decisions make it another one."""
+def review_rows(rows: Path, review: Path, out: Path, columns: Columns) -> Path:
+    """Write the rows that passed or were let through, in their last form. Returns the file.
+
+    What waits for a decision goes into the queue in ``review``. Raises RunError where ``out`` holds
+    what was made of other decisions.
+    """
+    decisions = read_decisions(review)
     made = {key: each.model_dump(exclude={"decided_at"}) for key, each in decisions.items()}
     inputs = {"rows": hash_file(rows), "decisions": hash_value(made)}
-    return Stage(out, "review", config={"columns": columns}, inputs=inputs)
+    with open_stage(out, "review", config={"columns": columns}, inputs=inputs) as stage:
+        if not stage.is_done:
+            list_queue(rows, review)
+            stage.facts = {"counts": _apply_decisions(rows, out, decisions, columns)}
+    return out / ROWS
 
 
-def apply_decisions(
-    stage: Stage, rows: Path, decisions: Mapping[str, Decision], columns: Columns
-) -> Path:
-    """Write the rows that passed or were let through, in their last form. Returns the file."""
-    if stage.begin():
-        return stage.folder / ROWS
+def _apply_decisions(
+    rows: Path, out: Path, decisions: Mapping[str, Decision], columns: Columns
+) -> dict[str, int]:
     counts: Counter[str] = Counter()
 
     def iter_lines() -> Iterator[str]:
@@ -81,10 +88,9 @@ def apply_decisions(
                 yield Dropped(reason=reason, detail=_describe(final), row=row).model_dump_json()
                 yield "\n"
 
-    write_lines(stage.folder / ROWS, iter_lines())
-    write_lines(stage.folder / DROPPED, iter_dropped())
-    stage.finish(counts=dict(counts))
-    return stage.folder / ROWS
+    write_lines(out / ROWS, iter_lines())
+    write_lines(out / DROPPED, iter_dropped())
+    return dict(counts)
 
 
 def judge(draft: Draft, decision: Decision | None) -> tuple[str, Draft, list[str]]:

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from kot_platypus.artifacts import Stage, hash_file, hash_value, write_jsonl
+from kot_platypus.artifacts import hash_file, hash_value, write_jsonl
 from kot_platypus.data.hub import iter_hub
 from kot_platypus.data.pipeline.drafts import ROWS, Draft, Origin, write_drafts
 from kot_platypus.dataset_recipe import DatasetRecipe, DatasetSource
@@ -16,6 +16,7 @@ from kot_platypus.errors import DataError
 from kot_platypus.formats import iter_values, parse_row
 from kot_platypus.progress import Advance, show_progress
 from kot_platypus.records import Example, Record
+from kot_platypus.stages import open_stage
 
 # What follows "\n" in TeX's commands: \ne, \neq, \nu, \nabla, \notin, \neg, \nmid, ...
 _BREAK = re.compile(
@@ -38,51 +39,49 @@ def draw_rows(out: Path, recipe: DatasetRecipe) -> Path:
 
     Sources are read twice as streams. Memory: 8 bytes a row of the sources, and no text.
     """
-    stage = Stage(
-        out,
-        "draw",
-        config={
-            "seed": recipe.seed,
-            "sources": [each.model_dump(exclude={"licenses"}) for each in recipe.sources],
-            "sample": recipe.sample.model_dump(),
-        },
-        inputs={
-            each.file: hash_file(Path(each.file))
-            for each in recipe.sources
-            if each.file and Path(each.file).is_file()
-        },
-    )
-    if stage.is_done:
-        return out / ROWS
-    with show_progress("Counting the sources' rows", None, "rows") as advance:
-        groups = _group_by_task(recipe.sources, advance)
-    unreadable: list[Unreadable] = []
-    available = sum(map(len, groups.values()))
-    if not available:
-        raise DataError("the sources are empty", expected="rows", hint="Check their paths.")
-    chosen = choose_rows(groups, recipe.sample.rows, recipe.seed)
-    stage.begin()
-    tasks = set()
+    config = {
+        "seed": recipe.seed,
+        "sources": [each.model_dump(exclude={"licenses"}) for each in recipe.sources],
+        "sample": recipe.sample.model_dump(),
+    }
+    inputs = {
+        each.file: hash_file(Path(each.file))
+        for each in recipe.sources
+        if each.file and Path(each.file).is_file()
+    }
+    with open_stage(out, "draw", config=config, inputs=inputs) as stage:
+        if stage.is_done:
+            return out / ROWS
+        with show_progress("Counting the sources' rows", None, "rows") as advance:
+            groups = _group_by_task(recipe.sources, advance)
+        unreadable: list[Unreadable] = []
+        available = sum(map(len, groups.values()))
+        if not available:
+            raise DataError("the sources are empty", expected="rows", hint="Check their paths.")
+        chosen = choose_rows(groups, recipe.sample.rows, recipe.seed)
+        tasks = set()
 
-    def iter_chosen() -> Iterator[Draft]:
-        with show_progress("Drawing rows", available, "rows") as advance:
-            for number, (source, place, row) in enumerate(_iter_all(recipe.sources, unreadable)):
-                advance()
-                if number in chosen:
-                    tasks.add(row.task)
-                    yield make_draft(source, place, row)
+        def iter_chosen() -> Iterator[Draft]:
+            with show_progress("Drawing rows", available, "rows") as advance:
+                for number, (source, place, row) in enumerate(
+                    _iter_all(recipe.sources, unreadable)
+                ):
+                    advance()
+                    if number in chosen:
+                        tasks.add(row.task)
+                        yield make_draft(source, place, row)
 
-    write_drafts(out / ROWS, iter_chosen())
-    write_jsonl(out / "unreadable.jsonl", unreadable)
-    stage.finish(
-        counts={
-            "unreadable": len(unreadable),
-            "available": available,
-            "available_tasks": len(groups),
-            "rows": len(chosen),
-            "tasks": len(tasks),
+        write_drafts(out / ROWS, iter_chosen())
+        write_jsonl(out / "unreadable.jsonl", unreadable)
+        stage.facts = {
+            "counts": {
+                "unreadable": len(unreadable),
+                "available": available,
+                "available_tasks": len(groups),
+                "rows": len(chosen),
+                "tasks": len(tasks),
+            }
         }
-    )
     return out / ROWS
 
 

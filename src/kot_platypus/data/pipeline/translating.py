@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from kot_platypus.artifacts import Stage, hash_file
+from kot_platypus.artifacts import hash_file
 from kot_platypus.data.checks import FIELDS, Finding
 from kot_platypus.data.checks.findings import shorten
 from kot_platypus.data.pipeline.checking import PROTECTION, check_draft, count_errors
@@ -26,6 +26,7 @@ from kot_platypus.data.translation.translate import Estimate, Outcome, estimate,
 from kot_platypus.dataset_recipe import TranslateSection
 from kot_platypus.errors import RecipeError
 from kot_platypus.progress import show_progress
+from kot_platypus.stages import open_stage
 
 Translate = Callable[[list[str]], list[Outcome]]
 CHUNK_ROWS = 256
@@ -128,26 +129,25 @@ def _work_through(
     total: int,
 ) -> Path:
     config = {"service": translator.id, "parameters": dict(translator.parameters)}
-    stage = Stage(out, step, config=config, inputs={"rows": hash_file(rows)})
-    if stage.begin():
-        return out / ROWS
     title = f"Translating ({translator.id})" if step == "translate" else "Trying failed rows again"
-    with (
-        open_ledger(account.folder, account.name) as ledger,
-        show_progress(title, total, "rows") as advance,
-    ):
+    with open_stage(out, step, config=config, inputs={"rows": hash_file(rows)}) as stage:
+        if stage.is_done:
+            return out / ROWS
+        with (
+            open_ledger(account.folder, account.name) as ledger,
+            show_progress(title, total, "rows") as advance,
+        ):
 
-        def translate(texts: list[str]) -> list[Outcome]:
-            return translate_texts(texts, translator, ledger, budget_chars=account.budget_chars)
+            def translate(texts: list[str]) -> list[Outcome]:
+                return translate_texts(texts, translator, ledger, budget_chars=account.budget_chars)
 
-        def iter_done() -> Iterator[Draft]:
-            work = translate_drafts if step == "translate" else retry_drafts
-            for chunk in iter_chunks(iter_drafts(rows), CHUNK_ROWS):
-                yield from work(chunk, translator, translate)
-                advance(len(chunk))
+            def iter_done() -> Iterator[Draft]:
+                work = translate_drafts if step == "translate" else retry_drafts
+                for chunk in iter_chunks(iter_drafts(rows), CHUNK_ROWS):
+                    yield from work(chunk, translator, translate)
+                    advance(len(chunk))
 
-        write_drafts(out / ROWS, iter_done())
-    stage.finish()
+            write_drafts(out / ROWS, iter_done())
     return out / ROWS
 
 

@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from kot_platypus.api_clients import describe_refusal, read_key
 from kot_platypus.data.translation.services import (
     Answer,
     AnswerLostError,
     Limits,
-    describe_refusal,
-    read_key,
 )
 from kot_platypus.errors import ServiceError, require_extra
 

@@ -7,27 +7,31 @@ own retries are off, since it would resend what may have been paid for.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
+from kot_platypus.api_clients import (
+    OPENAI_KEY,
+    check_address,
+    describe_refusal,
+    import_openai,
+    open_openai,
+    read_key,
+    read_openai_key,
+)
 from kot_platypus.data.translation.protection import count_characters
 from kot_platypus.data.translation.services import (
     Answer,
     AnswerLostError,
     Limits,
     TextRefusedError,
-    describe_refusal,
-    read_key,
     read_output,
 )
-from kot_platypus.errors import ServiceError, UsageError, require_extra
+from kot_platypus.errors import ServiceError
 from kot_platypus.prompts import load_translation_prompt
 
-KEY = "OPENAI_API_KEY"
 URL = "https://api.openai.com/v1"
 _MAX_TOO_MANY_REQUESTS = 8
 _REFUSED_TEXT = (400, 413, 422)
@@ -66,12 +70,7 @@ class OpenAICompatible:
         pause_s: float = 2.0,
         price_per_char: float | None = None,
     ) -> None:
-        if "@" in urlsplit(base_url).netloc:
-            raise UsageError(
-                "the server's address holds a user name or password",
-                expected=f"secrets in {KEY} alone",
-                hint="Take it out of the address.",
-            )
+        check_address(base_url)
         self._prompt = load_translation_prompt(prompt)
         self.parameters: Mapping[str, Any] = {
             "base_url": base_url,
@@ -106,7 +105,7 @@ class OpenAICompatible:
 
     def _ask(self, text: str) -> str:
         client = self._client
-        openai = require_extra("openai", "translate", "translating with an OpenAI server")
+        openai = import_openai()
         try:
             completion = client.chat.completions.create(
                 model=self.parameters["model"],
@@ -138,14 +137,10 @@ class OpenAICompatible:
 
     @cached_property
     def _client(self) -> Any:
-        openai = require_extra("openai", "translate", "translating with an OpenAI server")
         base_url = self.parameters["base_url"]
-        return openai.OpenAI(
-            api_key=read_key(KEY, "OpenAI") if base_url == URL else _read_key_if_any() or "none",
-            base_url=base_url,
-            max_retries=0,
-            timeout=self._timeout_s,
-        )
+        if base_url == URL:
+            read_key(OPENAI_KEY, "OpenAI")  # OpenAI itself always wants one
+        return open_openai(base_url, max_retries=0, timeout_s=self._timeout_s)
 
 
 class _TooManyRequestsError(Exception):
@@ -164,14 +159,11 @@ def _explain(error: Any) -> Exception:
         return _TooManyRequestsError(error.response.headers.get("retry-after"))
     if error.status_code >= 500:
         return AnswerLostError(f"error {error.status_code}")
-    told = describe_refusal(error, _read_key_if_any())
+    told = describe_refusal(error, read_openai_key())
     is_of_text = error.status_code in _REFUSED_TEXT
     return (TextRefusedError if is_of_text else ServiceError)(
         f"the server refused ({told})",
         expected="a request that it accepts",
-        hint=f"Check the model's name, {KEY} and your account. All translations so far are kept.",
+        hint=f"Check the model's name, {OPENAI_KEY} and your account. "
+        "All translations so far are kept.",
     )
-
-
-def _read_key_if_any() -> str:
-    return read_key(KEY, "OpenAI") if os.environ.get(KEY) else ""

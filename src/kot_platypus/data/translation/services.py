@@ -7,7 +7,6 @@ which costs nothing (a ServiceError; of this text alone a TextRefusedError); or 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -77,33 +76,6 @@ class TextRefusedError(ServiceError):
 
 class AnswerLostError(Exception):
     """A request whose answer never came: the work may have been done and paid for."""
-
-
-def read_key(variable: str, service: str) -> str:
-    """The key in an environment variable. Raises ServiceError where there is none, or no key."""
-    # Never a local variable here: a traceback may show those.
-    if not os.environ.get(variable, "").strip():
-        raise ServiceError(
-            f"{variable} is not set",
-            expected=f"the key of {service} in that environment variable",
-            hint=f"Type: export {variable}=...",
-        )
-    # HTTP libraries quote a header that they refuse, and with it the key.
-    if not re.fullmatch(r"\s*[!-~]+\s*", os.environ[variable]):
-        raise ServiceError(
-            f"{variable} holds characters that no key has",
-            expected="printable ASCII without spaces",
-            hint="Copy the key again.",
-        )
-    return os.environ[variable].strip()
-
-
-def describe_refusal(error: Exception, *secrets: str) -> str:
-    """A client's message in short, without the keys that a server may have echoed."""
-    text = str(error)
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "[key]")
-    return text[:200]
 
 
 def read_output(text: str) -> str:

@@ -1,0 +1,141 @@
+"""Every question of an evaluation as the model answered it: what can be paired with another's."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from kot_platypus.errors import DataError
+from kot_platypus.records import Answer, BosReading, Outcome, Sample
+from kot_platypus.results.files import find_results, read_results, read_rows
+from kot_platypus.results.lm_eval import LmEvalResults, list_answers
+from kot_platypus.results.metrics import UNPARSED
+from kot_platypus.results.paired import METRICS, average_shots, group_samples
+from kot_platypus.results.schema import ALL, ChoiceResults, ProblemResults, ReasoningResults
+
+CHOICES, PROBLEMS, REASONING, LM_EVAL = "choices", "problems", "reasoning", "lm-eval"
+
+
+class Place(NamedTuple):
+    """A task at a number of shots, answered in a way."""
+
+    task: str
+    num_fewshot: int
+    way: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """Every question of one task, as one model answered it."""
+
+    questions: Sequence[Hashable]
+    correct: Sequence[bool]
+    said: Sequence[Hashable]
+    """What was predicted or stated."""
+    metric: str = "acc"
+    golds: Sequence[int] = ()
+    """Of choices: the right ones, for which ``said`` are labels too."""
+    shots: float | None = None
+    """How many fitted, on average."""
+    protocol: tuple[str, str] | None = None
+    """Name and fingerprint, where two must agree; how a problem is asked is the model's affair."""
+    data: str | None = None
+
+
+@dataclass(frozen=True)
+class Test:
+    """One evaluation: what was tested, and the answers."""
+
+    folder: Path
+    kind: str
+    who: str
+    model: str
+    columns: dict[Place, Column]
+    protocol: str = ""
+    bos: BosReading | None = None
+
+
+def load_tests(folder: Path, metric: str) -> list[Test]:
+    """The tests of a run's models, or the one that ``folder`` is."""
+    return [_load_test(path, who, metric) for who, path in find_results(folder)]
+
+
+def _load_test(path: Path, who: str, metric: str) -> Test:
+    folder, part = path.parent, read_results(path)
+    if isinstance(part, ChoiceResults):
+        columns = _load_choices(folder, part, metric)
+        return Test(folder, CHOICES, who, part.model, columns, part.protocol.name, part.bos)
+    if isinstance(part, ProblemResults):
+        rows = read_rows(folder / "answers.jsonl", Answer)
+        column = Column(
+            [(row.doc_id, row.source, row.target) for row in rows],
+            [row.correct for row in rows],
+            [row.answer for row in rows],
+        )
+        return Test(folder, PROBLEMS, who, part.model, {Place(ALL, part.num_fewshot): column})
+    if isinstance(part, ReasoningResults):
+        return Test(folder, REASONING, who, part.model, _load_reasoning(folder, part))
+    if isinstance(part, LmEvalResults) and (columns := _load_lm_eval(path, part, metric)):
+        return Test(folder, LM_EVAL, who, part.model[1], columns)
+    raise DataError(
+        f"{path} holds figures without the answers to each question",
+        expected="results of kot, or of lm-eval 0.4 with --log_samples",
+        hint="See it beside others: kot leaderboard DIR",
+    )
+
+
+def _load_choices(folder: Path, part: ChoiceResults, metric: str) -> dict[Place, Column]:
+    columns = {}
+    for (task, num_fewshot), samples in group_samples(
+        read_rows(folder / "samples.jsonl", Sample)
+    ).items():
+        preds = [int(getattr(sample, METRICS[metric])) for sample in samples]
+        golds = [sample.gold for sample in samples]
+        columns[Place(task, num_fewshot)] = Column(
+            [(sample.doc_id, sample.gold) for sample in samples],
+            [pred == gold for pred, gold in zip(preds, golds, strict=True)],
+            preds,
+            metric=metric,
+            golds=golds,
+            shots=average_shots(samples),
+            protocol=(part.protocol.name, part.protocol.tasks.get(task, "unknown")),
+            data=part.data.get(task, "unknown"),
+        )
+    return columns
+
+
+def _load_reasoning(folder: Path, part: ReasoningResults) -> dict[Place, Column]:
+    tasks: dict[str, list[Outcome]] = {}
+    for outcome in read_rows(folder / "samples.jsonl", Outcome):
+        # Kinds of open questions are one set of problems.
+        tasks.setdefault(ALL if outcome.gold is None else outcome.task, []).append(outcome)
+    columns = {}
+    for task, group in tasks.items():
+        for way in ("direct", "cot", "cot_scored"):
+            stated = [getattr(outcome, way) for outcome in group]
+            if None in stated:
+                continue
+            columns[Place(task, part.num_fewshot, way)] = Column(
+                [(each.task, each.doc_id, each.source, each.target) for each in group],
+                [each.correct for each in stated],
+                [
+                    each.answer if task == ALL else UNPARSED if each.choice is None else each.choice
+                    for each in stated
+                ],
+            )
+    return columns
+
+
+def _load_lm_eval(path: Path, part: LmEvalResults, metric: str) -> dict[Place, Column]:
+    return {
+        Place(found.name, part.count_shots(found.task) or 0): Column(
+            found.questions,
+            found.correct,
+            found.correct,
+            metric=found.metric,
+            protocol=(part.protocol, part.fingerprint_task(found.task)),
+        )
+        for found in list_answers(path, part, metric)
+    }

@@ -1,0 +1,173 @@
+"""A stage's output folder: claimed, worked in, and marked done when everything else is on disk.
+
+``manifest.json`` is written twice, atomically: when the stage begins (``status: running``) and
+after its last file (``status: done``). Whatever lies between is a partial result that the same
+stage may continue, and nobody else may read.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from kot_platypus.artifacts import (
+    MANIFEST,
+    describe_machine,
+    holds_nothing,
+    new_folder,
+    read_manifest,
+    refuse_file,
+    write_json,
+)
+from kot_platypus.errors import KotError, RunError
+from kot_platypus.processes import ask_main, is_main_process
+
+
+class Stage:
+    """What a block of ``open_stage`` knows of its folder."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.folder = folder
+        """Where to write."""
+        self._identity = json.loads(json.dumps(identity))
+        self.is_done = ask_main(self._is_done)
+        """Whether the folder held this stage's complete result when it was opened."""
+        self.facts: dict[str, Any] = {}
+        """What else the manifest tells of the result."""
+
+    def claim(self) -> None:
+        """Write the manifest of a stage that runs."""
+        manifest = {**self._identity, "status": "running", "machine": describe_machine()}
+        write_json(self.folder / MANIFEST, manifest)
+
+    def withdraw(self) -> None:
+        """Remove the claim if nothing was made under it."""
+        if is_main_process() and holds_nothing(self.folder, but=MANIFEST):
+            (self.folder / MANIFEST).unlink(missing_ok=True)
+            with suppress(OSError):  # the unfinished part of a write
+                self.folder.rmdir()
+
+    def finish(self, seconds: float) -> None:
+        """Mark the result complete, listing every file below the folder with its size in bytes."""
+        outputs = {
+            file.relative_to(self.folder).as_posix(): file.stat().st_size
+            for file in sorted(self.folder.rglob("*"))
+            if file.is_file() and file.name != MANIFEST
+        }
+        manifest = {
+            **self._identity,
+            "status": "done",
+            "seconds": round(seconds, 1),
+            **self.facts,
+            "machine": describe_machine(),
+            "outputs": outputs,
+        }
+        write_json(self.folder / MANIFEST, manifest)
+
+    def _is_done(self) -> bool:
+        manifest = self._read_manifest()
+        return (
+            manifest is not None
+            and manifest["status"] == "done"
+            and all(
+                (self.folder / name).is_file() and (self.folder / name).stat().st_size == size
+                for name, size in manifest["outputs"].items()
+            )
+        )
+
+    def _read_manifest(self) -> dict[str, Any] | None:
+        refuse_file(self.folder)
+        if is_untouched(self.folder):
+            return None
+        if not (self.folder / MANIFEST).exists():
+            raise RunError(
+                f"{self.folder} holds files of something else",
+                expected="an empty or a new folder",
+                hint="Choose another folder with --out.",
+            )
+        manifest = read_manifest(self.folder)
+        differing = _differences({key: manifest.get(key) for key in self._identity}, self._identity)
+        if differing:
+            raise RunError(
+                f"{self.folder} holds another run: {'; '.join(differing[:3])}",
+                expected="a new folder, or one of the same settings",
+                hint="Choose another folder with --out, or delete this one.",
+            )
+        return manifest
+
+
+@contextmanager
+def open_stage(
+    folder: Path,
+    name: str,
+    *,
+    config: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    whole: bool = False,
+) -> Iterator[Stage]:
+    """The block in which a stage writes ``folder``.
+
+    >>> with open_stage(out, "merge", config={...}, inputs={"base": "9f.."}) as stage:
+    ...     if stage.is_done:  # nothing to do
+    ...         return
+    ...     write_things(stage.folder)
+    ...     stage.facts = {"rows": 5}
+
+    A block that ends without an error makes the result complete. Another leaves its files for the
+    next try; one that ends in a KotError before it wrote anything leaves no claim. Under torchrun
+    all processes open a stage together, and the main one claims and completes it.
+
+    Args:
+        folder: The stage's output folder.
+        name: The stage.
+        config: With ``inputs`` it decides identity.
+        inputs: Name -> content hash.
+        whole: Nothing of an interrupted try is kept: ``stage.folder`` is a new one, which becomes
+            ``folder`` when the block has ended.
+
+    Raises:
+        RunError: ``folder`` holds another stage's work, finished or not, or other files.
+    """
+    stage = Stage(folder, {"stage": name, "config": dict(config), "inputs": dict(inputs)})
+    if stage.is_done:
+        yield stage
+        return
+    started_s = time.time()
+    with new_folder(folder) if whole else nullcontext(folder) as stage.folder:
+        ask_main(stage.claim)
+        try:
+            yield stage
+        except KotError:  # something for a person to fix first
+            stage.withdraw()
+            raise
+        ask_main(lambda: stage.finish(time.time() - started_s))
+
+
+def is_untouched(folder: Path) -> bool:
+    """Whether a stage's folder holds nothing that could be lost: at most a claim to it."""
+    if not (folder / MANIFEST).exists():
+        return holds_nothing(folder)
+    return holds_nothing(folder, but=MANIFEST) and read_manifest(folder)["status"] != "done"
+
+
+def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:
+    """Where two JSON values differ, as ``key is 1, not 2`` with dotted keys."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        keys = dict.fromkeys([*found, *wanted])
+        return [
+            line
+            for key in keys
+            for line in _differences(found.get(key), wanted.get(key), f"{prefix}{key}.")
+        ]
+    if found == wanted:
+        return []
+    return [f"{prefix.rstrip('.')} is {_short(found)}, not {_short(wanted)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else text[:37] + "..."
