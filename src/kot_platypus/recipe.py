@@ -153,7 +153,7 @@ def require_reporters(section: TrainSection) -> None:
             raise RecipeError(
                 f"train.report_to names {module}, which is not installed",
                 expected="an installed package",
-                hint=f"Type: pip install {module}",
+                hint=f"Run: pip install {module}",
             )
 
 

@@ -60,7 +60,7 @@ def _find_folder(name: str) -> Path | None:
 
 
 def find_model(name: str, revision: str | None = None) -> Path | None:
-    """The folder of a model that is at hand: nothing is downloaded or prepared. None without one.
+    """The folder of a model that is already here, or None. Nothing is downloaded or prepared.
 
     Of a model in the Hub's cache there may be no more than a config.json.
     """

@@ -44,7 +44,7 @@ def convert_pickle(source: Path, target: Path) -> list[str]:
         tensors[name] = tensor.clone() if place in written else tensor
         written.add(place)
     save_file(tensors, target, metadata={"format": "pt"})
-    shutil.copymode(source, target)  # safetensors lets nobody else read it
+    shutil.copymode(source, target)  # safetensors lets no other user read it
     return list(tensors)
 
 

@@ -80,7 +80,7 @@ def train_adapter(
         section: How to train.
         model_section: Which device and dtype; its name is not looked at.
         seed: Of the order of examples, fresh adapter weights and dropout.
-        callbacks: HF Trainer callbacks of one's own.
+        callbacks: Further callbacks of HF's Trainer.
 
     Raises:
         KotError: anything wrong with the rows, model, settings or folder.

@@ -172,7 +172,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]
 
 
 class KeepLog(TrainerCallback):  # type: ignore[misc]
-    """Writes each step's line as it comes, for who wants to watch: ``LIVE_LOG`` in the checkpoints.
+    """Writes each step's line as it comes, to watch a training: ``LIVE_LOG`` in the checkpoints.
 
     Only for watching: the stage's log is written when the training is done, from the trainer's
     state, and then this one goes with the checkpoints.
