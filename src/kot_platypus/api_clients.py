@@ -32,7 +32,7 @@ def read_key(variable: str, service: str) -> str:
 
 
 def read_openai_key() -> str:
-    """``$OPENAI_API_KEY``, empty where it is not set: most servers of one's own need none."""
+    """``$OPENAI_API_KEY``, empty where it is not set: your own server may need none."""
     return read_key(OPENAI_KEY, "OpenAI") if os.environ.get(OPENAI_KEY, "").strip() else ""
 
 

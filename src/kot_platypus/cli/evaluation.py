@@ -200,7 +200,7 @@ def compare(
         raise UsageError(
             "one RUN alone" if published is None else "--published with RUN_B or --metric",
             expected="two runs, or one and --published (whose figures have their own metric)",
-            hint="Type: kot compare RUN_A RUN_B, or: kot compare RUN --published all",
+            hint="Run: kot compare RUN_A RUN_B, or: kot compare RUN --published all",
         )
     print_screen(screen)
     if out:

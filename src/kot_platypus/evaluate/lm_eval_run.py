@@ -46,7 +46,7 @@ class Selection:
     """Keep the first N documents of each task."""
     apply_chat_template: bool = False
     include_path: Path | None = None
-    """A folder with tasks of one's own."""
+    """A folder with your own tasks."""
 
 
 def run_lm_eval(
@@ -162,8 +162,8 @@ def load_tasks(
         raise DataError(
             f"{', '.join(wanted)}: lm-eval cannot load this "
             f"({type(error).__name__}: {reason[0][:200]})",
-            expected="tasks whose data and metrics are at hand or on a reachable Hub",
-            hint="Mend the task's file, the connection or HF_TOKEN, or install what it asks for.",
+            expected="tasks whose data and metrics are here or on a reachable Hub",
+            hint="Fix the task's file, the connection or HF_TOKEN, or install what it asks for.",
         ) from error
     for task in loaded["tasks"].values():
         _require_runnable(task)

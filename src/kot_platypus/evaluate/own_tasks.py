@@ -65,7 +65,7 @@ def _iter_own_rows(
         raise DataError(
             f"{path} {'has another suffix' if path.is_file() else 'does not exist'}",
             expected=f"a table ending in {', '.join(SUFFIXES)}, beside the protocol",
-            hint="Mend its `data`.",
+            hint="Fix its `data`.",
         )
     found = False
     known = [compose(label) for label in source.labels] if source.labels else None
@@ -81,14 +81,14 @@ def _iter_own_rows(
                     f"{path} line {number} has {error} {name!r}",
                     expected=f"the columns {', '.join(columns)} and the label {source.label}, "
                     "each a text or a number",
-                    hint="Mend that line, or the protocol's templates.",
+                    hint="Fix that line, or the protocol's templates.",
                 ) from error
         label = compose(str(texts[source.label]).strip())
         if not (label in known if known else label.isdecimal()):
             raise DataError(
                 f"{path} line {number} has the label {label!r}",
                 expected=f"one of {', '.join(known)}" if known else "a whole number from 0",
-                hint="Mend that line, or `labels` in the protocol's `data`.",
+                hint="Fix that line, or `labels` in the protocol's `data`.",
             )
         yield {**texts, "label": known.index(label) if known else int(label)}
     if not found:

@@ -1,8 +1,8 @@
 """Evaluation protocols: YAML files that say how a document becomes scored requests.
 
 A score means nothing without its protocol. Each is one file that says all there is to it: prompts,
-order, seeds, tokenisation. The shipped ones lie in ``prompts/protocols/``. A protocol of one's own
-takes no code; nor does a task of one's own, which is a prompt that says where its ``data`` lies.
+order, seeds, tokenisation. The shipped ones lie in ``prompts/protocols/``. Your own protocol
+takes no code; nor does your own task, which is a prompt that says where its ``data`` lies.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class TaskPrompt(_Part):
                     raise DataError(
                         f"a document has {column} {value!r}",
                         expected=f"one of {', '.join(texts)}",
-                        hint="Mend that row of the data.",
+                        hint="Fix that row of the data.",
                     )
                 words[name] = texts[value]
         return {**document, **words}
@@ -194,7 +194,7 @@ class Protocol(Encoding):
         raise DataError(
             f"the protocol {self.name} has no task {name!r}",
             expected=f"one of {', '.join(self.tasks)}",
-            hint=f"Did you mean {close[0]}?" if close else "Mend evaluate.tasks or --tasks.",
+            hint=f"Did you mean {close[0]}?" if close else "Check evaluate.tasks or --tasks.",
         )
 
     def fingerprint_task(self, task: str) -> str:
@@ -235,7 +235,7 @@ def load_protocol(name: str) -> Protocol:
         raise UsageError(
             f"no protocol {name!r}",
             expected=f"a YAML file or one of {', '.join(list_protocols())}",
-            hint=f"Did you mean {close[0]}?" if close else "Mend evaluate.protocol or --protocol.",
+            hint=f"Did you mean {close[0]}?" if close else "Check evaluate.protocol or --protocol.",
         )
     try:
         return _parse_protocol(name, text, folder)

@@ -32,7 +32,7 @@ class OpenAIModel(ModelUnderTest):
     """A model behind a server that speaks OpenAI's protocol.
 
     Plain prompts go to ``completions``, as they are; messages to ``chat/completions``. The key is
-    ``$OPENAI_API_KEY``, read when first needed; most servers of one's own need none.
+    ``$OPENAI_API_KEY``, read when first needed; your own server may need none.
 
     Args:
         name: What the server calls the model.

@@ -76,7 +76,7 @@ def _list_files(folder: Path) -> Iterator[Path]:
 
 
 def _list_named(file: Path) -> Iterator[Path]:
-    """The files at hand that a task's YAML names: included ones, functions and data."""
+    """The existing files that a task's YAML names: included ones, functions and data."""
     try:
         task = yaml.load(file.read_bytes(), _Loader)
     except yaml.YAMLError:

@@ -100,7 +100,7 @@ class TaskData:
 
 
 class TaskFiles(BaseModel):
-    """Where a task of one's own has its documents. TSV, CSV or JSONL, by their suffix."""
+    """Where your own task has its documents. TSV, CSV or JSONL, by their suffix."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -216,7 +216,7 @@ def _read_table(path: Path, strict: bool) -> Iterator[tuple[int, dict[str, Any]]
             raise DataError(
                 f"{path} line {number} has {sum(cell is not None for cell in row.values())} cells",
                 expected=f"{len(row)}, as in the header",
-                hint="Mend that line.",
+                hint="Fix that line.",
             )
         yield number, row
 
@@ -234,7 +234,7 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             raise DataError(
                 f"{path} line {number} is not a JSON object with each name once",
                 expected="one JSON object a line",
-                hint="Mend that line.",
+                hint="Fix that line.",
             )
         yield number, row
 
@@ -299,7 +299,7 @@ def _parse_label(task: str, where: str, cell: Any, *, first: int) -> int:
     raise DataError(
         f"{where} has the label {cell!r}",
         expected=f"{first} to {last}{words}",
-        hint="Mend that line.",
+        hint="Fix that line.",
     )
 
 
