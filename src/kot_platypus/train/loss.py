@@ -8,12 +8,13 @@ in Liger's fused linear cross-entropy, here in plain PyTorch).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kot_platypus.recipe import LossWeighting
 from kot_platypus.train.attention import Pack, describe_pack, find_product_dtype
 from kot_platypus.train.encoding import Encoded
 
@@ -21,9 +22,6 @@ CHUNK_ROWS = 256
 """Rows of hidden states whose logits exist at a time."""
 # Models that scale or cap their logits after the output layer; they take the plain path.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "logits_soft_cap")
-
-
-LossWeighting = Literal["example", "token"]
 
 
 def weigh_examples(batch: Sequence[Encoded], loss_weighting: LossWeighting) -> list[float]:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 import torch
 
+from kot_platypus.recipe import LossWeighting
 from kot_platypus.train.attention import Pack
 from kot_platypus.train.encoding import Encoded
-from kot_platypus.train.loss import LossWeighting, weigh_examples
+from kot_platypus.train.loss import weigh_examples
 
 
 def assign_packs(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:

@@ -18,9 +18,7 @@ from torch.utils.data import DataLoader, RandomSampler
 from transformers import (
     Trainer,
     TrainerCallback,
-    TrainerControl,
     TrainerState,
-    TrainingArguments,
 )
 
 from kot_platypus.artifacts import write_lines
@@ -145,28 +143,17 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]
         self._title = title
         self._stack = ExitStack()
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:
         """Open the line."""
         line = show_progress(self._title, state.max_steps, "steps", done=state.global_step)
         self._advance = self._stack.enter_context(line)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: object,
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: object) -> None:
         """Bring the line up to date."""
         if logs and "loss" in logs:
             self._advance(1, describe_step(logs))
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: object) -> None:
         """Close the line."""
         self._stack.close()
 
@@ -178,23 +165,14 @@ class KeepLog(TrainerCallback):  # type: ignore[misc]
     state, and then this one goes with the checkpoints.
     """
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:
         """Begin with the steps up to the checkpoint that the training goes on from."""
         self._path = Path(args.output_dir) / LIVE_LOG
         if state.is_world_process_zero:
             past = (entry for entry in state.log_history if "loss" in entry)
             write_lines(self._path, (self._format(entry, state) for entry in past))
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: object,
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: object) -> None:
         """Add a step."""
         if state.is_world_process_zero and logs and "loss" in logs:
             with self._path.open("a", encoding="utf-8") as file:
