@@ -40,7 +40,7 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
     folder = find_model(recipe.model.name, recipe.model.revision)
     architecture, origin = _find_architecture(recipe, folder)
 
-    # These load torch: the command is right.
+    # These load torch, so they come last.
     from kot_platypus.models.limits import CANNOT, is_out_of_memory
     from kot_platypus.train.estimate import estimate_training, prepare_empty, unwrap
     from kot_platypus.train.isolation import isolates_in_small
