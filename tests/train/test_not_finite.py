@@ -28,7 +28,8 @@ SECTION = section(lora_dropout=0.1, save_steps=2)
 def assert_no_result(out: Path) -> None:
     assert not (out / "adapter").exists()
     assert not (out / "model").exists()
-    assert json.loads((out / "manifest.json").read_text())["status"] != "done"
+    manifest = out / "manifest.json"  # none where it ended before anything was made
+    assert not manifest.is_file() or json.loads(manifest.read_text())["status"] != "done"
 
 
 class Spoil(TrainerCallback):
