@@ -145,7 +145,9 @@ from pathlib import Path
 import kot_platypus.cli
 from kot_platypus import load_recipe
 from kot_platypus.run import describe_plan
+from kot_platypus.data.dataset_recipe import list_dataset_recipes, load_dataset_recipe
 describe_plan(load_recipe("demo"), Path("nowhere"))
+[load_dataset_recipe(name) for name in list_dataset_recipes()]
 """
     assert list_loaded(code) == set()
 

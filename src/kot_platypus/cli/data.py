@@ -85,7 +85,7 @@ def build(
     A data set is drawn, translated, checked, deduplicated, compared with benchmarks. Rows that fail
     a check wait for kot data review; the same command then takes the decisions in.
     """
-    from kot_platypus.dataset_recipe import is_dataset_recipe, load_dataset_recipe
+    from kot_platypus.data.dataset_recipe import is_dataset_recipe, load_dataset_recipe
 
     if is_dataset_recipe(recipe):
         from kot_platypus.cli.datasets import build_or_estimate

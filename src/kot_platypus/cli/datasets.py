@@ -16,8 +16,8 @@ from kot_platypus.data.pipeline.translating import Account
 from kot_platypus.models import cache_folder
 
 if TYPE_CHECKING:
+    from kot_platypus.data.dataset_recipe import DatasetRecipe
     from kot_platypus.data.translation.translate import Estimate
-    from kot_platypus.dataset_recipe import DatasetRecipe
 
 
 def build_or_estimate(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import holds_nothing, read_json, read_manifest, write_text
+from kot_platypus.data.dataset_recipe import DatasetRecipe, load_dataset_recipe
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.duplicates import Kind
 from kot_platypus.data.executors import Executor
@@ -32,7 +33,6 @@ from kot_platypus.data.pipeline.translating import (
     translate_rows,
 )
 from kot_platypus.data.translation.translate import Estimate
-from kot_platypus.dataset_recipe import DatasetRecipe, load_dataset_recipe
 from kot_platypus.errors import RunError
 from kot_platypus.recipe_files import dump
 
