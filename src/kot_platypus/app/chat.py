@@ -23,6 +23,7 @@ def chat_with(
     *,
     base: Path | None = None,
     max_new_tokens: int = 256,
+    trust_remote_code: bool = False,
 ) -> None:
     """Answer ``ask``, or questions from standard input until it ends or is empty.
 
@@ -31,10 +32,11 @@ def chat_with(
     """
     if ask is not None and not ask.strip():
         raise UsageError("--ask is empty", expected="a question", hint="Or leave out --ask.")
-    speakers = {TUNED_TITLE: load_speaker(model_folder)}
+    trust = trust_remote_code
+    speakers = {TUNED_TITLE: load_speaker(model_folder, trust_remote_code=trust)}
     if base is not None:
         template = speakers[TUNED_TITLE].template
-        speakers = {BASE_TITLE: load_speaker(base, template), **speakers}
+        speakers = {BASE_TITLE: load_speaker(base, template, trust_remote_code=trust), **speakers}
     console = Console(highlight=False)
     if ask is not None:
         _answer(console, speakers, ask, max_new_tokens)

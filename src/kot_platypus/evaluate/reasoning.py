@@ -24,7 +24,7 @@ from kot_platypus.artifacts import (
 )
 from kot_platypus.errors import UsageError
 from kot_platypus.evaluate.changes import write_changes
-from kot_platypus.evaluate.choices import Runs, notice_ties, score_runs
+from kot_platypus.evaluate.choices import notice_scores, score_runs
 from kot_platypus.evaluate.gains import summarise_outcomes
 from kot_platypus.evaluate.generation import (
     Generated,
@@ -274,16 +274,7 @@ def _score_choices(
             else attempt
             for attempt, posed in zip(attempts, after, strict=True)
         ],
-        _count_ties(runs, store),
-    )
-
-
-def _count_ties(runs: Runs, store: ScoreStore) -> dict[str, Any]:
-    keys = [question.key for questions in runs.values() for question in questions]
-    return (
-        {"ties": notice_ties([store.known[key] for key in keys]).model_dump()}
-        if is_main_process()
-        else {}
+        notice_scores(runs, store) if is_main_process() else {},
     )
 
 
