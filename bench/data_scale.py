@@ -32,7 +32,7 @@ from tests.data.planted.material import Pair, join, join_korean
 from kot_platypus.artifacts import write_lines
 from kot_platypus.data.contamination import join_cells
 from kot_platypus.data.dedupe import find_duplicates
-from kot_platypus.data.engines import ENGINES, Engine, open_engine
+from kot_platypus.data.executors import EXECUTORS, Executor, open_executor
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.data.pipeline.checking import check_rows
 from kot_platypus.data.pipeline.drafts import Draft, Origin
@@ -131,26 +131,26 @@ def load_benchmarks(kobest_dir: str) -> dict[str, list[str]]:
 # --- steps -------------------------------------------------------------------------------------
 
 
-def run_checks(folder: Path, engine: Engine, options: argparse.Namespace) -> str:
-    checked = check_rows(folder / "drafts.jsonl", folder / "checked", engine, options.rows)
+def run_checks(folder: Path, executor: Executor, options: argparse.Namespace) -> str:
+    checked = check_rows(folder / "drafts.jsonl", folder / "checked", executor, options.rows)
     with checked.open(encoding="utf-8") as file:
         failing = sum('"severity":"error"' in line for line in file)
     return f"{failing:,} with an error"
 
 
-def run_duplicates(folder: Path, engine: Engine, options: argparse.Namespace) -> str:
-    report = find_duplicates(folder / "rows.jsonl", folder / "duplicates", engine=engine)
+def run_duplicates(folder: Path, executor: Executor, options: argparse.Namespace) -> str:
+    report = find_duplicates(folder / "rows.jsonl", folder / "duplicates", executor=executor)
     return f"{report['dropped']:,} dropped"
 
 
-def run_contamination(folder: Path, engine: Engine, options: argparse.Namespace) -> str:
+def run_contamination(folder: Path, executor: Executor, options: argparse.Namespace) -> str:
     kept, out = folder / "duplicates" / "kept.jsonl", folder / "contamination"
     benchmarks = load_benchmarks(options.kobest_dir)
-    verdict = check_contamination(kept, out, benchmarks, engine=engine)
+    verdict = check_contamination(kept, out, benchmarks, executor=executor)
     return f"{verdict.leaked_rows:,} leaked"
 
 
-Step = Callable[[Path, Engine, argparse.Namespace], str]
+Step = Callable[[Path, Executor, argparse.Namespace], str]
 STEPS: dict[str, Step] = {
     "checks": run_checks,
     "duplicates": run_duplicates,
@@ -174,8 +174,8 @@ def run_alone(name: str, folder: Path, options: argparse.Namespace) -> dict[str,
 
 
 def _run_step(name: str, folder: Path, options: argparse.Namespace, there: Connection) -> None:
-    with open_engine(options.engine, options.workers) as engine:
-        result = STEPS[name](folder, engine, options)
+    with open_executor(options.executor, options.workers) as executor:
+        result = STEPS[name](folder, executor, options)
     there.send(result)
 
 
@@ -202,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kobest-dir", required=True)
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--engine", choices=ENGINES, default="local")
+    parser.add_argument("--executor", choices=EXECUTORS, default="local")
     parser.add_argument("--workers", type=int, help="left out: one for each processor")
     parser.add_argument("--steps", default=",".join(STEPS))
     options = parser.parse_args()
@@ -215,8 +215,9 @@ def main() -> None:
         size = (folder / "rows.jsonl").stat().st_size / options.rows
         print(
             f"{options.rows:,} rows of {size:.0f} bytes, made in "
-            f"{time.perf_counter() - started:.0f} s; {describe_processor()}, engine "
-            f"{options.engine}, workers {options.workers or len(psutil.Process().cpu_affinity())}\n"
+            f"{time.perf_counter() - started:.0f} s; {describe_processor()}, "
+            f"executor {options.executor}, "
+            f"workers {options.workers or len(psutil.Process().cpu_affinity())}\n"
         )
         print(
             "| step | result | min | processor min | peak GiB |\n|---|---|---|---|---|", flush=True

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from kot_platypus.artifacts import read_manifest
+from kot_platypus.data.dataset_recipe import DatasetRecipe
 from kot_platypus.data.pipeline.sources import draw_rows
-from kot_platypus.dataset_recipe import DatasetRecipe
 
 ROW_BYTES = 1284
 NUM_TASKS = 1060

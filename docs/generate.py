@@ -26,7 +26,7 @@ from pydantic_core import PydanticUndefined
 
 from kot_platypus import records
 from kot_platypus.cli import app
-from kot_platypus.dataset_recipe import DATASETS, DatasetRecipe, list_dataset_recipes
+from kot_platypus.data.dataset_recipe import DATASETS, DatasetRecipe, list_dataset_recipes
 from kot_platypus.recipe import Recipe, list_recipes
 from kot_platypus.recipe_files import RECIPES, Section
 

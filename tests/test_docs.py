@@ -13,7 +13,7 @@ import yaml
 
 from kot_platypus import records
 from kot_platypus.cli import app
-from kot_platypus.dataset_recipe import DatasetRecipe, load_dataset_recipe
+from kot_platypus.data.dataset_recipe import DatasetRecipe, load_dataset_recipe
 from kot_platypus.evaluate.protocols import list_protocols, load_protocol
 from kot_platypus.formats import read_rows
 from kot_platypus.prompts import load_templates

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,24 @@ MODULES = {
     path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted(SOURCE.rglob("*.py"))
 }
+Walk = Callable[[ast.AST], Iterable[ast.AST]]
 STAGES = ("data", "train", "evaluate", "report", "publication", "app")
-WHO_KNOWS_ALL_STAGES = ("run.py", "cli/")
+WHO_KNOWS_ALL_STAGES = ("run.py", "cli/", "benchmarks.py")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
 
-def iter_imports(name: str) -> Iterator[str]:
+def walk_code(node: ast.AST) -> Iterator[ast.AST]:
+    """``ast.walk``, but for what only a type checker reads."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from walk_code(child)
+
+
+def iter_imports(name: str, walk: Walk = ast.walk) -> Iterator[str]:
     """Every module that ``name`` imports, inside functions too, with absolute names."""
-    for node in ast.walk(MODULES[name]):
+    for node in walk(MODULES[name]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -49,6 +59,25 @@ def test_no_stage_imports_another_and_only_run_and_cli_know_them():
     assert {name for name, stages in known.items() if stages} <= {
         name for name in MODULES if name.startswith(WHO_KNOWS_ALL_STAGES)
     }
+
+
+def name_module(path: str) -> str:
+    """``data/checks/__init__.py`` to ``kot_platypus.data.checks``."""
+    parts = ("kot_platypus", *Path(path).with_suffix("").parts)
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def test_no_module_imports_itself_by_a_detour():
+    modules = {name_module(path): path for path in MODULES}
+    graph = {
+        name: {
+            imported if imported in modules else imported.rpartition(".")[0]
+            for imported in iter_imports(path, walk_code)
+        }
+        for name, path in modules.items()
+    }
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, with the circle
+    assert set(modules) <= set(order)
 
 
 def test_report_names_no_torch():
@@ -116,7 +145,9 @@ from pathlib import Path
 import kot_platypus.cli
 from kot_platypus import load_recipe
 from kot_platypus.run import describe_plan
+from kot_platypus.data.dataset_recipe import list_dataset_recipes, load_dataset_recipe
 describe_plan(load_recipe("demo"), Path("nowhere"))
+[load_dataset_recipe(name) for name in list_dataset_recipes()]
 """
     assert list_loaded(code) == set()
 

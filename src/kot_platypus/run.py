@@ -18,6 +18,7 @@ from kot_platypus.artifacts import (
     read_manifest,
     write_text,
 )
+from kot_platypus.benchmarks import KOBEST, load_benchmarks
 from kot_platypus.errors import DataError, RecipeError, RunError, UsageError
 from kot_platypus.locks import lock_folder
 from kot_platypus.methods import METHODS, Method
@@ -310,14 +311,10 @@ def _build_data(recipe: Recipe, folder: Path) -> None:
 
 def _audit(recipe: Recipe, data: Path, folder: Path) -> None:
     from kot_platypus.data.audit import audit_rows, describe_audit
-    from kot_platypus.data.contamination import join_cells
-    from kot_platypus.evaluate.tasks import load_texts
     from kot_platypus.verdicts import read_verdict
 
     rows = data / "train.jsonl"
-    parts = load_texts(recipe.evaluate.kobest_dir)
-    texts = {name: [join_cells(cells) for cells in items] for name, items in parts.items()}
-    report = audit_rows(rows, folder, texts)
+    report = audit_rows(rows, folder, load_benchmarks([KOBEST], recipe.evaluate.kobest_dir))
     verdict = read_verdict(rows)
     found = f"; {verdict.describe()}" if verdict else ""
     console.print(f"  {describe_audit(report)}{found}", soft_wrap=True)

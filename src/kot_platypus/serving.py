@@ -42,7 +42,8 @@ class SetHeaders:
 def listen(host: str, port: int) -> socket.socket:
     """A socket that waits for requests. Port 0: any that is free. Raises RunError when taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Named as TCP, else asyncio leaves Nagle's algorithm on and an answer may wait for 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # no wait after a restart
     try:
         listener.bind((host, port))
@@ -50,7 +51,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise RunError(
-            f"{host}, port {port} cannot be had ({error.strerror or error})",
+            f"{host}, port {port} is not available ({error.strerror or error})",
             expected="a free port of this machine",
             hint="Choose another with --port, or any free one with --port 0.",
         ) from error
@@ -65,7 +66,7 @@ def serve(app: Any, listener: socket.socket, *, open_browser: bool = False) -> N
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
     with closing(listener):
         print(f"{address}  (Ctrl-C ends)", flush=True)
-        if open_browser and has_screen():
+        if open_browser and _has_screen():
             webbrowser.open(address)  # the listener lets it wait until the server runs
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=1
@@ -86,7 +87,7 @@ def _make_server(config: uvicorn.Config) -> uvicorn.Server:
     return QuietEnd(config)
 
 
-def has_screen() -> bool:
+def _has_screen() -> bool:
     """Whether a browser has a window to open; else it may be a text browser in this terminal."""
     if sys.platform in ("darwin", "win32"):
         return True

@@ -29,10 +29,11 @@ from kot_platypus.artifacts import read_jsonl
 from kot_platypus.cli import app
 from kot_platypus.data.pipeline.checking import check_draft
 from kot_platypus.data.pipeline.drafts import Decision, Draft, Origin, Translation, write_drafts
-from kot_platypus.data.review.server import _listen, make_app
+from kot_platypus.data.review.server import make_app
 from kot_platypus.data.review.store import ReviewStore, restore_line_ends
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.records import Example
+from kot_platypus.serving import listen
 from tests.browser import open_page
 
 ATTACK = '<img src=x onerror="alert(1)"><script>alert(2)</script></textarea><b>굵게</b>'
@@ -241,7 +242,7 @@ def serve_page(folder: Path, port: int = 0, path: str = "") -> Iterator[str]:
     """The page at its address, served in a thread; with ``path`` as a part of another app."""
     page = make_app(folder)
     app = Starlette(routes=[Mount(path, page)]) if path else page
-    listener = _listen(port)
+    listener = listen("127.0.0.1", port)
     config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -345,17 +346,17 @@ def test_a_killed_server_loses_nothing_that_it_confirmed(folder: Path):
 
 def test_answers_are_not_held_back():
     """asyncio sends at once only on sockets that are named TCP: 1 ms an answer instead of 44."""
-    with closing(_listen(0)) as listener:
+    with closing(listen("127.0.0.1", 0)) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_a_port_in_use_is_one_line_of_error(folder: Path):
-    taken = _listen(0)
+    taken = listen("127.0.0.1", 0)
     port = str(taken.getsockname()[1])
     result = CliRunner().invoke(app, ["data", "review", str(folder), "--port", port])
     taken.close()
     assert result.exit_code == 1
-    assert f"port {port} cannot be had" in result.output
+    assert f"port {port} is not available" in result.output
 
 
 # --- the page ----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from kot_platypus.report.leaderboard import (
 from kot_platypus.report.leaderboard_page import render_leaderboard
 from kot_platypus.results.schema import ScoreRow, SkippedFile
 from tests.browser import find_chromium
+from tests.evaluation_builder import write_evaluation
 from tests.report.test_page import parse
 from tests.results.foreign_files import write_old_harness
 
@@ -83,7 +85,7 @@ def test_each_figure_is_a_row_with_its_own_shots_date_and_dtype() -> None:
         (0, "b", ""), (0, "a", "float32"), (5, "a", "bfloat16"),
     ]  # fmt: skip
     text = show(list(block.rows))
-    assert re.search(r"a +bfloat16 +5 0\.5000 +0\.400–0\.600 2026-02-01 10:00", text)
+    assert re.search(r"a +bfloat16 +5 0\.5000 +0\.400–0\.600 – 2026-02-01 10:00", text)
 
 
 def test_lines_are_ordered_within_a_block_best_first() -> None:
@@ -108,7 +110,7 @@ def test_rows_are_ordered_by_shots_and_then_by_a_column() -> None:
 
 
 def test_reasoning_is_looked_at_by_accuracy_first() -> None:
-    facts = {"protocol": "kot eval --mode cot"}
+    facts = {"protocol": "kot reason"}
     blocks = make_blocks([make_score(**facts), make_score(**facts, metric="acc")])
     assert {block.key.metric: block.is_main for block in blocks} == {"acc": True, "macro_f1": False}
 
@@ -196,6 +198,32 @@ def test_the_command_writes_rows_page_and_table(tmp_path: Path) -> None:
     assert len((tmp_path / "b.csv").read_text().splitlines()) == 1 + 5
     assert run("--out", str(tmp_path / "b.xlsx")).exit_code == 2
     assert run("--protocol", "polyglot").exit_code == 2
+
+
+def test_a_paired_test_stands_beside_each_figure_but_the_best(tmp_path: Path) -> None:
+    gold = [i % 2 for i in range(40)]
+    write_evaluation(tmp_path / "best", {("copa", 0): gold, ("copa", 5): gold})
+    write_evaluation(tmp_path / "near", {("copa", 0): [*gold[:38], *(1 - g for g in gold[38:])]})
+    write_evaluation(tmp_path / "far", {("copa", 0): [1 - g for g in gold], ("copa", 5): gold})
+    shutil.copytree(tmp_path / "far", tmp_path / "no-answers")
+    (tmp_path / "no-answers" / "samples.jsonl").unlink()
+    for name in ("best", "near", "far", "no-answers"):
+        path = tmp_path / name / "results.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"model": name, "name": name}))
+    out = tmp_path / "rows.json"
+    run = CliRunner().invoke(
+        app, ["leaderboard", str(tmp_path), "--metric", "acc", "--out", str(out)]
+    )
+    assert run.exit_code == 0, run.output
+    found = {
+        (row["model"], row["num_fewshot"]): row["p_holm"]
+        for row in json.loads(out.read_text())["scores"]
+    }
+    assert found["best", 0] is None
+    assert found["near", 0] == 0.5  # two of two
+    assert found["far", 0] < 1e-9
+    assert found["no-answers", 0] is None
+    assert found["far", 5] == 1.0
 
 
 # --- the page ----------------------------------------------------------------------------------

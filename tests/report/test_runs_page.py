@@ -57,10 +57,10 @@ def test_every_run_has_its_row_in_each_task_and_a_shared_base_one(folders: list[
     tables = tabulate_scores(load_runs(folders))
     assert [table.task for table in tables] == ["copa", "hellaswag", "boolq", "sentineg", "wic"]
     for table in tables:
-        assert [row.model.full_name for row in table.rows] == ["gemma-3-270m", "small-run", "둘째"]
-        assert [row.model.is_ours for row in table.rows] == [False, True, True]
+        assert [model.full_name for model, _ in table.rows] == ["gemma-3-270m", "small-run", "둘째"]
+        assert [model.is_ours for model, _ in table.rows] == [False, True, True]
     sentineg = tables[3]
-    assert [row.signs for row in sentineg.rows] == [(0, 0), (1, 1), (1, 1)]
+    assert sentineg.signs == {(run, shots): 1 for run in ("run1", "run2") for shots in (0, 5)}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_other_protocol_or_data_has_a_table_of_its_own(
 ) -> None:
     change_json(folders[1] / "evaluate" / "cot" / "kobest" / "results.json", **changes)
     copa = [table for table in tabulate_scores(load_runs(folders)) if table.task == "copa"]
-    assert [[row.model.full_name for row in table.rows] for table in copa] == [
+    assert [[model.full_name for model, _ in table.rows] for table in copa] == [
         ["gemma-3-270m", "small-run"],
         ["둘째"],
     ]

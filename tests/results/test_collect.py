@@ -313,7 +313,7 @@ FILES = Path(__file__).parent / "files"
 def test_all_kinds_of_results_are_collected_and_none_twice() -> None:
     rows, skipped = collect_rows(FILES)
     assert {row.protocol for row in rows} == {
-        "polyglot", "held-out problems", "kot eval --mode cot", "lm-eval 0.4.13",
+        "polyglot", "held-out problems", "kot reason", "lm-eval 0.4.13",
         "lm-eval 0.3 v0 (prompts not said)",
     }  # fmt: skip
     reasons = {each.file: each.reason for each in skipped}
@@ -337,7 +337,7 @@ def test_a_copy_and_a_second_path_to_a_run_are_the_same_results(tmp_path: Path) 
 
 def test_every_way_of_reasoning_is_a_row_of_one_block() -> None:
     rows, _ = collect_rows(FILES / "scores")
-    copa = [row for row in rows if row.protocol == "kot eval --mode cot" and row.task == "copa"]
+    copa = [row for row in rows if row.protocol == "kot reason" and row.task == "copa"]
     accuracy = [row for row in copa if row.metric == "acc"]
     assert {row.model for row in accuracy} == {
         f"tiny-{name}-ko, {way}"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from kot_platypus.app.markup import name_model
 from kot_platypus.app.speaker import Speaker, load_speaker
 from kot_platypus.errors import UsageError
+from kot_platypus.results.schema import BASE, TUNED
 
-BASE_TITLE, TUNED_TITLE = "기본 모델", "학습한 모델"
 RATIONALE_STYLE, ANSWER_STYLE = "dim", "bold"
 
 
@@ -32,11 +34,11 @@ def chat_with(
     """
     if ask is not None and not ask.strip():
         raise UsageError("--ask is empty", expected="a question", hint="Or leave out --ask.")
-    trust = trust_remote_code
-    speakers = {TUNED_TITLE: load_speaker(model_folder, trust_remote_code=trust)}
+    load = partial(load_speaker, trust_remote_code=trust_remote_code)
+    speakers = {name_model(TUNED): load(model_folder)}
     if base is not None:
-        template = speakers[TUNED_TITLE].template
-        speakers = {BASE_TITLE: load_speaker(base, template, trust_remote_code=trust), **speakers}
+        template = speakers[name_model(TUNED)].template
+        speakers = {name_model(BASE): load(base, template), **speakers}
     console = Console(highlight=False)
     if ask is not None:
         _answer(console, speakers, ask, max_new_tokens)

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from kot_platypus.app.markup import render
+from kot_platypus.app.markup import name_model, render
 from kot_platypus.app.page import PRIVATE, Page, describe_error
 from kot_platypus.app.runs import Run
 from kot_platypus.app.speaker import Mode
@@ -88,7 +88,7 @@ def build_chat(page: Page) -> None:
 def _offer(run: Run) -> tuple[Any, ...]:
     """What a run has to offer: example questions and models; what was said to another is gone."""
     choices = [(shorten(text, 70, placeholder=" …"), text) for text in read_examples(run)]
-    names = {BOTH: "나란히 Both", TUNED: "학습한 모델", BASE: "기본 모델"}
+    names = {BOTH: "나란히 Both", TUNED: name_model(TUNED), BASE: name_model(BASE)}
     offered = list(names) if run.has_base else [TUNED]
     whom = gr.Radio([(names[who], who) for who in offered], value=offered[0])
     return gr.Dropdown(choices, value=None, visible=bool(choices)), whom, [], "", ""

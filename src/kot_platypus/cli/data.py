@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
+from kot_platypus.benchmarks import KOBEST, load_benchmarks
 from kot_platypus.cli.app import app
 from kot_platypus.cli.options import (
     KobestDir,
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
 
     from kot_platypus.data.duplicates import Kind
 
-KOBEST = "kobest"
-EngineName = Annotated[
-    str, typer.Option("--engine", help="local, or ray (extra ray; a cluster at $RAY_ADDRESS).")
+ExecutorName = Annotated[
+    str, typer.Option("--executor", help="local, or ray (extra ray; a cluster at $RAY_ADDRESS).")
 ]
 Rows = Annotated[
     Path, typer.Argument(metavar="FILE", help="Rows: JSONL, JSON, CSV, TSV or Parquet.")
@@ -78,14 +78,14 @@ def build(
         Path | None,
         typer.Option(help="Folder of paid translations; left out: in the cache, for all."),
     ] = None,
-    engine: EngineName = "local",
+    executor: ExecutorName = "local",
 ) -> None:
     """Build a data set from foreign sources, or a training recipe's rows.
 
     A data set is drawn, translated, checked, deduplicated, compared with benchmarks. Rows that fail
     a check wait for kot data review; the same command then takes the decisions in.
     """
-    from kot_platypus.dataset_recipe import is_dataset_recipe, load_dataset_recipe
+    from kot_platypus.data.dataset_recipe import is_dataset_recipe, load_dataset_recipe
 
     if is_dataset_recipe(recipe):
         from kot_platypus.cli.datasets import build_or_estimate
@@ -93,7 +93,7 @@ def build(
         loaded = load_dataset_recipe(recipe, overrides or ())
         with hold_folder(out):
             build_or_estimate(
-                loaded, out, estimate=estimate, budget=budget, ledger=ledger, engine=engine
+                loaded, out, estimate=estimate, budget=budget, ledger=ledger, executor=executor
             )
         return
     if estimate or budget is not None or ledger:
@@ -162,14 +162,14 @@ def duplicates(
         str, typer.Option(help="offline, or a sentence-transformers model: folder or Hub id.")
     ] = "offline",
     show: Annotated[int, typer.Option(min=0, help="Print the N largest clusters.")] = 0,
-    engine: EngineName = "local",
+    executor: ExecutorName = "local",
 ) -> None:
     """Find rows that ask the same; write those that stay.
 
     Pairs are found once: with another threshold the same command only clusters again.
     """
     from kot_platypus.data.dedupe import describe_clusters, find_duplicates
-    from kot_platypus.data.engines import open_engine
+    from kot_platypus.data.executors import open_executor
 
     require_file(file, "FILE")
     chosen = _parse_kinds(kinds)
@@ -178,8 +178,8 @@ def duplicates(
         "near": threshold,
         "semantic": semantic_threshold,
     }
-    with hold_folder(out), open_engine(engine) as workers:
-        report = find_duplicates(file, out, chosen, thresholds, encoder=encoder, engine=workers)
+    with hold_folder(out), open_executor(executor) as workers:
+        report = find_duplicates(file, out, chosen, thresholds, encoder=encoder, executor=workers)
     if show:
         print(describe_clusters(file, out, show))
     print(
@@ -210,40 +210,17 @@ def contamination(
     columns: Annotated[
         str, typer.Option(help="A benchmark file's columns of text; left out: all.")
     ] = "",
-    engine: EngineName = "local",
+    executor: ExecutorName = "local",
 ) -> None:
     """Find text of benchmarks in training rows; kot train refuses rows that have any."""
-    from kot_platypus.data.engines import open_engine
+    from kot_platypus.data.executors import open_executor
     from kot_platypus.data.leaks import check_contamination, describe_verdict
 
     require_file(file, "FILE")
     with hold_folder(out):
-        benchmarks = load_benchmarks(against or [KOBEST], kobest_dir, columns)
-        with open_engine(engine) as workers:
-            verdict = check_contamination(file, out, benchmarks, engine=workers)
+        names = [name.strip() for name in columns.split(",") if name.strip()]
+        benchmarks = load_benchmarks(against or [KOBEST], kobest_dir, names)
+        with open_executor(executor) as workers:
+            verdict = check_contamination(file, out, benchmarks, executor=workers)
     print(describe_verdict(file.name, verdict))
     print(*(out / name for name in ("report.md", "leaks.jsonl", "clean.jsonl")), sep="\n")
-
-
-def load_benchmarks(
-    against: Sequence[str], kobest_dir: str | None, columns: str = ""
-) -> dict[str, list[str]]:
-    """The texts of every item, by benchmark: ``kobest``, or a file."""
-    from kot_platypus.data.contamination import join_cells
-    from kot_platypus.data.leaks import load_benchmark
-    from kot_platypus.evaluate.tasks import load_texts
-
-    if kobest_dir is not None and KOBEST not in against:
-        raise UsageError(
-            "--kobest-dir without KoBEST", expected="--against kobest", hint="Leave one out."
-        )
-    benchmarks = {}
-    for name in against:
-        if name == KOBEST:
-            for part, items in load_texts(kobest_dir).items():
-                benchmarks[part] = [join_cells(cells) for cells in items]
-        else:
-            require_file(Path(name), "--against")
-            names = [column.strip() for column in columns.split(",") if column.strip()]
-            benchmarks[Path(name).name] = load_benchmark(Path(name), names)
-    return benchmarks

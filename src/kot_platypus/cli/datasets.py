@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from kot_platypus.cli.data import load_benchmarks
+from kot_platypus.benchmarks import load_benchmarks
 from kot_platypus.cli.options import print_screen
-from kot_platypus.data.engines import open_engine
+from kot_platypus.data.executors import open_executor
 from kot_platypus.data.pipeline.build import build_dataset, estimate_dataset
 from kot_platypus.data.pipeline.card import STEPS
 from kot_platypus.data.pipeline.translating import Account
 from kot_platypus.models import cache_folder
 
 if TYPE_CHECKING:
+    from kot_platypus.data.dataset_recipe import DatasetRecipe
     from kot_platypus.data.translation.translate import Estimate
-    from kot_platypus.dataset_recipe import DatasetRecipe
 
 
 def build_or_estimate(
@@ -27,7 +27,7 @@ def build_or_estimate(
     estimate: bool,
     budget: int | None,
     ledger: Path | None,
-    engine: str,
+    executor: str,
 ) -> None:
     """Build a data set in ``out``, or print what translating its rows would cost."""
     folder = ledger or cache_folder() / "translations"
@@ -39,7 +39,7 @@ def build_or_estimate(
     def load() -> dict[str, list[str]]:
         return load_benchmarks(recipe.decontaminate.against, recipe.decontaminate.kobest_dir)
 
-    with open_engine(engine) as workers:
+    with open_executor(executor) as workers:
         counts = build_dataset(out, recipe, account, workers, load)
     print_screen(_make_table(counts))
     if recipe.translate is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from kot_platypus.errors import UsageError
 
 if TYPE_CHECKING:
     from kot_platypus.report.leaderboard import Block
-    from kot_platypus.results.schema import ScoreRow, SkippedFile
+    from kot_platypus.results.schema import SkippedFile
 
 _SUFFIXES = (".html", ".json", ".csv")
 
@@ -64,23 +65,23 @@ def leaderboard(
         )
     from kot_platypus.report.leaderboard import leaderboard_table, make_blocks, select_scores
     from kot_platypus.results.collect import collect_rows
+    from kot_platypus.results.standings import add_tests
 
     shots = parse_counts("--num-fewshot", num_fewshot) if num_fewshot else None
     found, skipped = collect_rows(folder)
     scores = select_scores(found, protocol=protocol, task=task, num_fewshot=shots, metric=metric)
-    blocks = make_blocks(scores, sort)
+    wanted = [each for each in make_blocks(scores, sort) if out or each.is_main or metric]
+    blocks = [replace(block, rows=tuple(add_tests(folder, block.rows))) for block in wanted]
     if out is None:
-        shown = [block for block in blocks if block.is_main or metric]
-        print_screen(leaderboard_table(shown, skipped))
+        print_screen(leaderboard_table(blocks, skipped))
     else:
-        _write_file(out, folder.absolute().name, scores, skipped, blocks)
+        _write_file(out, folder.absolute().name, skipped, blocks)
         print(out)
 
 
 def _write_file(
     out: Path,
     title: str,
-    scores: list[ScoreRow],
     skipped: list[SkippedFile],
     blocks: list[Block],
 ) -> None:
@@ -88,10 +89,11 @@ def _write_file(
     from kot_platypus.report.leaderboard import write_csv
     from kot_platypus.report.leaderboard_page import render_leaderboard
 
+    rows = [row for block in blocks for row in block.rows]
     if out.suffix.lower() == ".html":
         write_text(out, render_leaderboard(title, blocks, skipped))
     elif out.suffix.lower() == ".csv":
-        write_text(out, write_csv(scores))
+        write_text(out, write_csv(rows))
     else:
-        rows = [score.model_dump(mode="json") for score in scores]
-        write_json(out, {"scores": rows, "skipped": [each.model_dump() for each in skipped]})
+        scores = [row.model_dump(mode="json") for row in rows]
+        write_json(out, {"scores": scores, "skipped": [each.model_dump() for each in skipped]})

@@ -16,6 +16,8 @@ _IN_REASON = {
 }
 """Of the former ``kot eval --mode cot``."""
 
+_IN_DATA = {"--engine": "--executor"}
+
 RENAMED = {
     "eval": {old: f"kot reason {new}".strip() for old, new in _IN_REASON.items()},
     "reason": {
@@ -24,6 +26,7 @@ RENAMED = {
         "--num-fewshot": "--shots FILE",
         "--batch-tokens": "nothing: kot reason picks it",
     },
+    **{f"data {verb}": _IN_DATA for verb in ("build", "duplicates", "contamination")},
 }
 """Command -> its former options -> what to type instead."""
 

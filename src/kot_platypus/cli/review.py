@@ -25,8 +25,8 @@ def review(
 ) -> None:
     """Accept, edit or drop the rows in which a check found an error, on a page in the browser.
 
-    Each decision is on disk at once; kot data build takes them in when it is typed again.
+    Each decision is on disk at once; kot data build takes them in when you run it again.
     """
-    from kot_platypus.data.review.server import serve
+    from kot_platypus.data.review.server import serve_review
 
-    serve(folder, port, open_browser=browser)
+    serve_review(folder, port, open_browser=browser)

@@ -61,7 +61,7 @@ def recipes(
     ] = None,
 ) -> None:
     """List the shipped recipes: of runs, and of data sets."""
-    from kot_platypus.dataset_recipe import (
+    from kot_platypus.data.dataset_recipe import (
         is_dataset_recipe,
         list_dataset_recipes,
         load_dataset_recipe,

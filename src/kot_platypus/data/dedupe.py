@@ -26,7 +26,7 @@ from kot_platypus.data.duplicates import (
     iter_pairs,
     list_dropped,
 )
-from kot_platypus.data.engines import IN_PROCESS, Engine
+from kot_platypus.data.executors import IN_PROCESS, Executor
 from kot_platypus.data.fields import find_question
 from kot_platypus.data.semantic import OFFLINE, load_encoder
 from kot_platypus.errors import UsageError
@@ -51,7 +51,7 @@ def find_duplicates(
     thresholds: Mapping[Kind, float] = THRESHOLDS,
     *,
     encoder: str = OFFLINE,
-    engine: Engine = IN_PROCESS,
+    executor: Executor = IN_PROCESS,
 ) -> dict[str, Any]:
     """Compare what the rows of ``data`` ask; write those that stay, and return the report.
 
@@ -69,7 +69,7 @@ def find_duplicates(
                 hint="Pairs less alike are not kept.",
             )
     chosen = {kind: thresholds[kind] for kind in KINDS if kind in kinds or kind == "exact"}
-    _save_pairs(data, out / "pairs", tuple(chosen), encoder, engine)
+    _save_pairs(data, out / "pairs", tuple(chosen), encoder, executor)
     clusters = cluster(_iter_pairs(out), chosen)
     dropped = list_dropped(clusters)
     num_rows = sum(1 for _ in iter_values(data))
@@ -98,7 +98,7 @@ def find_duplicates(
 
 
 def _save_pairs(
-    data: Path, out: Path, kinds: tuple[Kind, ...], encoder: str, engine: Engine
+    data: Path, out: Path, kinds: tuple[Kind, ...], encoder: str, executor: Executor
 ) -> None:
     semantic = "semantic" in kinds
     config = {"kinds": kinds, "floors": FLOORS, **({"encoder": encoder} if semantic else {})}
@@ -108,7 +108,7 @@ def _save_pairs(
             return
         encode = load_encoder(encoder) if semantic else None
         texts = (find_question(row) for row in iter_rows(data))
-        pairs = iter_pairs(texts, kinds, encode=encode, folder=out, engine=engine)
+        pairs = iter_pairs(texts, kinds, encode=encode, folder=out, executor=executor)
         write_lines(out / PAIRS, (pair.model_dump_json() + "\n" for pair in pairs))
 
 

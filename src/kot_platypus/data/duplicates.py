@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kot_platypus.data.engines import IN_PROCESS, Engine
+from kot_platypus.data.executors import IN_PROCESS, Executor
 from kot_platypus.data.minhash import (
     MIN_CHARS,
     Signatures,
@@ -61,7 +61,7 @@ def iter_pairs(
     floors: Mapping[Kind, float] = FLOORS,
     encode: Encode | None = None,
     folder: Path | None = None,
-    engine: Engine = IN_PROCESS,
+    executor: Executor = IN_PROCESS,
 ) -> Iterator[Pair]:
     """All pairs of rows that are alike, sorted by rows; the same for any order of the rows.
 
@@ -78,19 +78,19 @@ def iter_pairs(
         floors: The least similarity of a pair, by kind.
         encode: Of ``semantic``: texts to unit vectors.
         folder: Where the temporary files go; None: the system's place for them.
-        engine: Who computes what is a row's own, and the similarity of near pairs.
+        executor: Who computes what is a row's own, and the similarity of near pairs.
     """
     with (
         tempfile.TemporaryDirectory(dir=folder, suffix=".part") as work,
         TextSpool(Path(work) / "texts") as spool,
     ):
         texts = spool.pass_on(texts)
-        facts = _describe_rows(texts, Path(work) / "signatures", engine, sign="near" in kinds)
+        facts = _describe_rows(texts, Path(work) / "signatures", executor, sign="near" in kinds)
         firsts, exact = _pair_equals(facts.contents)
         tables = [exact]
         compared = firsts[facts.long_enough[firsts]]
         if "near" in kinds and len(compared):
-            tables.append(_pair_near(spool, compared, facts, floors["near"], engine))
+            tables.append(_pair_near(spool, compared, facts, floors["near"], executor))
         if "semantic" in kinds and len(compared):
             assert encode is not None, "semantic needs an encoder"
             vectors = (
@@ -140,13 +140,13 @@ class _Facts(NamedTuple):
     """(N, NUM_HASHES), or (N, 0)."""
 
 
-def _describe_rows(texts: Iterable[str], path: Path, engine: Engine, *, sign: bool) -> _Facts:
+def _describe_rows(texts: Iterable[str], path: Path, executor: Executor, *, sign: bool) -> _Facts:
     """The facts of all texts, in their order; the signatures lie in a file."""
     describe = partial(_describe_texts, sign=sign)
     parts = [describe([])]
 
     def iter_signatures() -> Iterator[Signatures]:
-        for facts in engine.map(describe, iter_chunks(texts, CHUNK_ROWS)):
+        for facts in executor.map(describe, iter_chunks(texts, CHUNK_ROWS)):
             parts.append(facts._replace(signatures=facts.signatures[:0]))
             yield facts.signatures
 
@@ -187,7 +187,7 @@ def _pair_equals(contents: Codes) -> tuple[NDArray[np.int64], NDArray[np.void]]:
 
 
 def _pair_near(
-    spool: TextSpool, rows: NDArray[np.int64], facts: _Facts, floor: float, engine: Engine
+    spool: TextSpool, rows: NDArray[np.int64], facts: _Facts, floor: float, executor: Executor
 ) -> NDArray[np.void]:
     pairs = find_candidates(facts.signatures, rows, facts.guards, facts.contents, floor)
 
@@ -197,7 +197,7 @@ def _pair_near(
             needed, places = np.unique(chunk, return_inverse=True)
             yield [spool[row] for row in needed], places.reshape(chunk.shape)
 
-    parts = [np.empty(0), *engine.map(_compare, iter_with_texts())]
+    parts = [np.empty(0), *executor.map(_compare, iter_with_texts())]
     similarities = np.concatenate(parts)
     alike = similarities >= floor
     return _tabulate(pairs[alike], "near", similarities[alike])

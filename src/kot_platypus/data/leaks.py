@@ -22,7 +22,7 @@ from kot_platypus.data.contamination import (
     Match,
     join_cells,
 )
-from kot_platypus.data.engines import IN_PROCESS, Engine
+from kot_platypus.data.executors import IN_PROCESS, Executor
 from kot_platypus.data.fields import Span, join_fields, list_fields, locate
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.errors import DataError
@@ -97,7 +97,7 @@ def check_contamination(
     out: Path,
     benchmarks: Mapping[str, Sequence[str]],
     *,
-    engine: Engine = IN_PROCESS,
+    executor: Executor = IN_PROCESS,
 ) -> Verdict:
     """Look for the items of ``benchmarks`` (name to texts) in the rows of ``data``.
 
@@ -122,7 +122,7 @@ def check_contamination(
                 for i, text in enumerate(texts)
             ]
             tally = _Tally()
-            leaks = iter_leaks(rows, items, tally, engine)
+            leaks = iter_leaks(rows, items, tally, executor)
             write_lines(out / "leaks.jsonl", (leak.model_dump_json() + "\n" for leak in leaks))
             write_lines(out / "clean.jsonl", _iter_clean(data, tally.leaked))
             verdict = _judge(data, benchmarks, hashes, tally)
@@ -138,12 +138,12 @@ def iter_leaks(
     rows: Iterable[Row],
     items: Sequence[Item],
     tally: _Tally | None = None,
-    engine: Engine = IN_PROCESS,
+    executor: Executor = IN_PROCESS,
 ) -> Iterator[Leak]:
     """Every match in ``rows``, in their order; ``tally`` counts along."""
     tally = tally or _Tally()
     chunks = iter_chunks(map(list_fields, rows), CHUNK_ROWS)
-    for num_rows, leaks in engine.map(_Scan(items), chunks):
+    for num_rows, leaks in executor.map(_Scan(items), chunks):
         for leak, shown in leaks:
             leak = leak.model_copy(update={"row": tally.rows + leak.row})
             if leak.row not in tally.leaked and len(tally.leaked) < NUM_SHOWN:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kot_platypus.data import engines
+from kot_platypus.data import executors
 
 Codes = NDArray[np.uint64]
 
@@ -171,7 +171,7 @@ def split_morphemes(texts: Iterable[str]) -> Iterator[list[Morpheme]]:
 def _load_kiwi() -> Any:
     import kiwipiepy
 
-    kiwi = kiwipiepy.Kiwi(num_workers=1 if engines.is_worker else None)  # None: all processors
+    kiwi = kiwipiepy.Kiwi(num_workers=1 if executors.is_worker else None)  # None: all processors
     kiwi.global_config.space_tolerance = 2  # so many wrong spaces within a word
     return kiwi
 

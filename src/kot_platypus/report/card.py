@@ -25,7 +25,7 @@ from kot_platypus.report.runs import list_ours, make_run
 from kot_platypus.results import wording
 from kot_platypus.results.published import put_beside
 from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import TUNED, Protocol
+from kot_platypus.results.schema import TUNED, ChoiceScore
 
 _OWN_DATA = {
     "korean-cot": "KoT's own Korean chain-of-thought examples, CC BY 4.0",
@@ -79,7 +79,7 @@ def render_card(
         scores=tables.tabulate_scores(runs),
         metrics=tables.list_scores(runs),
         metric_names=tables.METRICS,
-        protocol=_find_protocol(results),
+        protocol=next((part.protocol for part in results.kobest.values()), None),
         problems=tables.list_problems(runs),
         differences=tables.list_differences(runs),
         pairs=tables.list_pairs(runs),
@@ -96,10 +96,6 @@ def render_card(
         counts=tables.tabulate_data(results),
         limits=list_limits(results),
     ) + "\n"  # fmt: skip
-
-
-def _find_protocol(results: RunResults) -> Protocol | None:
-    return next((part.protocol for part in results.kobest.values()), None)
 
 
 def describe_source(source: SourceSection) -> tuple[str, str]:
@@ -136,13 +132,11 @@ def fence(text: str, language: str) -> Markup:
     return Markup(f"{bars}{escape(language)}\n{text}\n{bars}")
 
 
-def _write_cell(row: tables.ScoreRow, table: tables.ScoreTable, shots: int) -> str:
+def _write_cell(score: ChoiceScore | None, sign: int) -> str:
     """A score as upstream's tables print it, with a mark where a difference is shown."""
-    place = table.shots.index(shots) if shots in table.shots else None
-    score = row.scores[place] if place is not None else None
-    if score is None or place is None:
+    if score is None:
         return "–"
-    return wording.format_score(score.value) + {1: " ▲", -1: " ▼", 0: ""}[row.signs[place]]
+    return wording.format_score(score.macro_f1.value) + {1: " ▲", -1: " ▼", 0: ""}[sign]
 
 
 def _find_question(results: RunResults) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 from kot_platypus.errors import UsageError
 from kot_platypus.results.collect import REASONING_PROTOCOL
 from kot_platypus.results.schema import RESULTS, ScoreRow, SkippedFile
-from kot_platypus.results.wording import format_count, name_task
+from kot_platypus.results.wording import format_count, format_p, name_task
 
 MAIN_METRICS = ("macro_f1", "f1", "acc", "exact_match")
 ALL = "all"
@@ -27,9 +27,10 @@ NOTES = (
     "first, then the best figure. Nothing is ordered across blocks: figures of different ones say "
     "nothing about models.",
     f"Beside each figure its 95% interval: computed from the answers, or ({ESTIMATED}) the figure "
-    "\N{PLUS-MINUS SIGN} 1.96 of the standard errors that the file states. An order is no rank: "
-    "where intervals overlap it may be chance, and kot compare tests two models on the same "
-    "questions.",
+    "\N{PLUS-MINUS SIGN} 1.96 of the standard errors that the file states.",
+    "An order is no rank. p: exact McNemar test, on which answers are right, against the best "
+    "figure with as many shots, corrected by Holm for those beside it; \N{EN DASH} for the best, "
+    "and where answers to pair are missing. At 0.05 or more no difference is shown.",
     "(~) The date is the file's: its results do not say when they were made.",
 )
 
@@ -185,13 +186,10 @@ def _sort_rows(rows: Iterable[ScoreRow], sort: str | None) -> list[ScoreRow]:
         "date": lambda row: row.date,
         "file": lambda row: row.file,
     }
-    ordered = sorted(rows, key=keys.get(sort, lambda row: -sign_value(row)), reverse=sort == "date")
+    ordered = sorted(
+        rows, key=keys.get(sort, lambda row: -row.signed_value), reverse=sort == "date"
+    )
     return sorted(ordered, key=lambda row: (row.num_fewshot is None, row.num_fewshot or 0))
-
-
-def sign_value(score: ScoreRow) -> float:
-    """A value that is larger where the figure is better."""
-    return score.value if score.higher_is_better else -score.value
 
 
 # --- the terminal ------------------------------------------------------------------------------
@@ -224,17 +222,18 @@ def _show_block(block: Block) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("model", overflow="fold", ratio=3)
     table.add_column("dtype", overflow="fold")
-    for name in ("shots", "value", "95% interval"):
-        table.add_column(name, justify="right", min_width=len(name))
+    for name in ("shots", "value", "95% interval", "p"):
+        table.add_column(name, justify="right", no_wrap=name == "p", min_width=len(name))
     table.add_column("date", no_wrap=True, min_width=18)
     table.add_column("file", overflow="fold", ratio=4)
     for row in block.rows:
         model = Text(row.model)
         for remark in row.remarks:
             model.append(f"\n{remark}", style="dim")
+        p_holm = Text(format_p(row.p_holm))
         bounds, file = Text(format_bounds(row)), Text(name_file(row), style="dim")
         cells = (row.dtype, name_shots(row), format_value(row.value))
-        table.add_row(model, *map(Text, cells), bounds, Text(name_date(row)), file)
+        table.add_row(model, *map(Text, cells), bounds, p_holm, Text(name_date(row)), file)
     return table
 
 

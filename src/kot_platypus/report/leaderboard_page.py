@@ -12,6 +12,7 @@ from markupsafe import Markup
 from kot_platypus.report import leaderboard
 from kot_platypus.report.leaderboard import Block
 from kot_platypus.results.schema import SkippedFile
+from kot_platypus.results.wording import format_p
 
 
 def render_leaderboard(title: str, blocks: Sequence[Block], skipped: Sequence[SkippedFile]) -> str:
@@ -31,7 +32,7 @@ def render_leaderboard(title: str, blocks: Sequence[Block], skipped: Sequence[Sk
         "bounds": leaderboard.format_bounds,
         "date": leaderboard.name_date,
         "file": leaderboard.name_file,
-        "signed": leaderboard.sign_value,
+        "p_value": format_p,
     }
     return environment.get_template("leaderboard.html.jinja").render(
         title=title,

@@ -107,14 +107,12 @@ def _show_kobest(run: Run) -> Group:
 
 
 def _cell(table: ScoreTable, shots: int) -> str:
-    values, sign = {BASE: "  \N{EN DASH}", TUNED: "  \N{EN DASH}"}, 0
-    for row in table.rows if shots in table.shots else ():
-        place = table.shots.index(shots)
-        score = row.scores[place]
-        if row.model.who in values and score is not None:
-            values[row.model.who] = f"{score.value:.3f}"
-            sign = row.signs[place]
-    return "\N{RIGHTWARDS ARROW}".join(values.values()) + _MARKS.get(sign, " ")
+    values = {BASE: "  \N{EN DASH}", TUNED: "  \N{EN DASH}"}
+    for model, scores in table.rows:
+        if model.who in values and shots in scores:
+            values[model.who] = f"{scores[shots].macro_f1.value:.3f}"
+    mark = _MARKS.get(table.signs.get((TUNED, shots), 0), " ")
+    return "\N{RIGHTWARDS ARROW}".join(values.values()) + mark
 
 
 def _show_files(run: Path, files: list[tuple[str, str]]) -> Text:

@@ -17,7 +17,6 @@ from kot_platypus.results.schema import (
     ChoiceResults,
     ChoiceScore,
     Difference,
-    Estimate,
     ProblemScore,
 )
 from kot_platypus.results.wording import MINUS, format_count, format_seconds
@@ -31,23 +30,26 @@ Rows = list[tuple[str, list[str]]]
 """A label and a value for each run or model."""
 
 
-class ScoreRow(NamedTuple):
-    """One model's scores over the numbers of shots; None where there is no score."""
-
-    model: Model
-    scores: tuple[Estimate | None, ...]
-    signs: tuple[int, ...]
-    """1 or -1 where a difference from the base model is shown, else 0."""
-
-
 class ScoreTable(NamedTuple):
     """One task's scores in the layout of KoT-platypus's README: of one protocol and data."""
 
     task: str
     protocol: str
-    shots: tuple[int, ...]
-    questions: str
-    rows: tuple[ScoreRow, ...]
+    rows: tuple[tuple[Model, dict[int, ChoiceScore]], ...]
+    """A model and its scores by number of shots."""
+    signs: dict[tuple[str, int], int]
+    """By series and number of shots: 1 or -1 where a difference from the base is shown."""
+
+    @property
+    def shots(self) -> list[int]:
+        """The columns."""
+        return sorted({number for _, scores in self.rows for number in scores})
+
+    @property
+    def questions(self) -> str:
+        """How many there were."""
+        counts = {score.n for _, scores in self.rows for score in scores.values()}
+        return " or ".join(map(format_count, sorted(counts)))
 
     @property
     def heads(self) -> list[str]:
@@ -72,39 +74,26 @@ def list_tasks(runs: Sequence[Run]) -> list[str]:
 
 def tabulate_scores(runs: Sequence[Run]) -> list[ScoreTable]:
     """Macro F1: a table a task, or several where protocol or data differ; a row a model."""
-    signs = {
-        (run.models[-1].key, pair.task, pair.num_fewshot): pair.difference.sign
+    signs = [
+        (pair.task, (run.key, pair.num_fewshot), pair.difference.sign)
         for run in runs
         for pair in select_kobest_pairs(run.results)
-    }
-    tables = []
+    ]
+    tables: dict[tuple[str, ...], list[tuple[Model, ChoiceResults]]] = {}
     for task in list_tasks(runs):
-        kinds: dict[tuple[str, str], list[tuple[Model, ChoiceResults]]] = {}
         for model in list_scored(runs):
             if model.kobest and model.kobest.results.get(task):
-                kinds.setdefault(find_kind(model.kobest, task), []).append((model, model.kobest))
-        tables += [_tabulate_task(task, scored, signs) for scored in kinds.values()]
-    return tables
-
-
-def _tabulate_task(
-    task: str,
-    scored: Sequence[tuple[Model, ChoiceResults]],
-    signs: dict[tuple[str, str, int], int],
-) -> ScoreTable:
-    by_model = [(model, part.results[task]) for model, part in scored]
-    shots = tuple(sorted({number for _, by_shots in by_model for number in by_shots}))
-    counts = sorted({score.n for _, by_shots in by_model for score in by_shots.values()})
-    rows = tuple(
-        ScoreRow(
-            model,
-            tuple(by[s].macro_f1 if s in by else None for s in shots),
-            tuple(signs.get((model.key, task, s), 0) if model.is_ours else 0 for s in shots),
+                key = (task, *find_kind(model.kobest, task))
+                tables.setdefault(key, []).append((model, model.kobest))
+    return [
+        ScoreTable(
+            task,
+            scored[0][1].protocol.name,
+            tuple((model, part.results[task]) for model, part in scored),
+            {key: sign for of_task, key, sign in signs if of_task == task},
         )
-        for model, by in by_model
-    )
-    questions = " or ".join(map(format_count, counts))
-    return ScoreTable(task, scored[0][1].protocol.name, shots, questions, rows)
+        for (task, *_), scored in tables.items()
+    ]
 
 
 def list_scores(runs: Sequence[Run]) -> list[tuple[str, int, Model, ChoiceScore]]:

@@ -45,7 +45,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Test:
+class Evaluated:
     """One evaluation: what was tested, and the answers."""
 
     folder: Path
@@ -57,16 +57,17 @@ class Test:
     bos: BosReading | None = None
 
 
-def load_tests(folder: Path, metric: str) -> list[Test]:
+def load_tests(folder: Path, metric: str) -> list[Evaluated]:
     """The tests of a run's models, or the one that ``folder`` is."""
-    return [_load_test(path, who, metric) for who, path in find_results(folder)]
+    return [load_test(path, who, metric) for who, path in find_results(folder)]
 
 
-def _load_test(path: Path, who: str, metric: str) -> Test:
+def load_test(path: Path, who: str, metric: str) -> Evaluated:
+    """The answers behind a results file. Raises DataError where they are not there."""
     folder, part = path.parent, read_results(path)
     if isinstance(part, ChoiceResults):
         columns = _load_choices(folder, part, metric)
-        return Test(folder, CHOICES, who, part.model, columns, part.protocol.name, part.bos)
+        return Evaluated(folder, CHOICES, who, part.model, columns, part.protocol.name, part.bos)
     if isinstance(part, ProblemResults):
         rows = read_rows(folder / "answers.jsonl", Answer)
         column = Column(
@@ -74,11 +75,11 @@ def _load_test(path: Path, who: str, metric: str) -> Test:
             [row.correct for row in rows],
             [row.answer for row in rows],
         )
-        return Test(folder, PROBLEMS, who, part.model, {Place(ALL, part.num_fewshot): column})
+        return Evaluated(folder, PROBLEMS, who, part.model, {Place(ALL, part.num_fewshot): column})
     if isinstance(part, ReasoningResults):
-        return Test(folder, REASONING, who, part.model, _load_reasoning(folder, part))
+        return Evaluated(folder, REASONING, who, part.model, _load_reasoning(folder, part))
     if isinstance(part, LmEvalResults) and (columns := _load_lm_eval(path, part, metric)):
-        return Test(folder, LM_EVAL, who, part.model[1], columns)
+        return Evaluated(folder, LM_EVAL, who, part.model[1], columns)
     raise DataError(
         f"{path} holds figures without the answers to each question",
         expected="results of kot, or of lm-eval 0.4 with --log_samples",

@@ -32,7 +32,7 @@ from kot_platypus.results.schema import (
 )
 from kot_platypus.results.wording import WAY_NAMES, format_date, make_printable, name_model
 
-PROBLEMS_PROTOCOL, REASONING_PROTOCOL = "held-out problems", "kot eval --mode cot"
+PROBLEMS_PROTOCOL, REASONING_PROTOCOL = "held-out problems", "kot reason"
 _MAX_BYTES = 200 * 2**20
 _EVALUATIONS = ("choices", "answer", "reasoning", "lm-eval")
 """The stages whose result is a RESULTS; one without it is listed as not finished."""
@@ -290,6 +290,7 @@ def _list_reasoning(part: ReasoningResults, source: _Source) -> Iterator[ScoreRo
                         **dict(estimate),
                         interval=_INTERVALS[metric],
                         n=score.n,
+                        way=way,
                     )
 
 

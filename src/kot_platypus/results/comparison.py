@@ -15,8 +15,8 @@ from kot_platypus.results.answers import (
     PROBLEMS,
     REASONING,
     Column,
+    Evaluated,
     Place,
-    Test,
     load_tests,
 )
 from kot_platypus.results.paired import (
@@ -179,7 +179,7 @@ def compare_evaluations(a: Path, b: Path, metric: str | None = None) -> Compared
     )
 
 
-def _describe_side(folder: Path, tests: Sequence[Test]) -> ComparedSide:
+def _describe_side(folder: Path, tests: Sequence[Evaluated]) -> ComparedSide:
     first = next((test for test in tests if test.who in ("", TUNED)), tests[0])
     bos = next((test.bos for test in tests if test.bos and test.who in ("", TUNED)), None)
     facts = {"bos": bos} if bos else {}
@@ -187,8 +187,8 @@ def _describe_side(folder: Path, tests: Sequence[Test]) -> ComparedSide:
 
 
 def _match_tests(
-    left: Sequence[Test], right: Sequence[Test], found: _Found
-) -> Iterator[tuple[Test, Test]]:
+    left: Sequence[Evaluated], right: Sequence[Evaluated], found: _Found
+) -> Iterator[tuple[Evaluated, Evaluated]]:
     """Tests of one kind: of two runs those of the same model of each, else the trained model's."""
     are_runs = [any(test.who for test in side) for side in (left, right)]
     if not all(are_runs):
@@ -208,7 +208,7 @@ def _match_tests(
                 yield mine, theirs
 
 
-def _compare_tests(mine: Test, theirs: Test, found: _Found) -> None:
+def _compare_tests(mine: Evaluated, theirs: Evaluated, found: _Found) -> None:
     """Add every place that both have to the rows. Raises DataError where it was not the same."""
     common = [place for place in mine.columns if place in theirs.columns]
     if mine.kind in (PROBLEMS, REASONING):  # how many worked examples a model got is its own affair
@@ -247,7 +247,7 @@ def _compare_tests(mine: Test, theirs: Test, found: _Found) -> None:
     found.only_b += _list_keys(theirs, {place for _, place in pairs})
 
 
-def _list_keys(test: Test, but: Collection[Place] = ()) -> list[Key]:
+def _list_keys(test: Evaluated, but: Collection[Place] = ()) -> list[Key]:
     return [
         Key(**place._asdict(), test=test.kind, who=test.who)
         for place in test.columns
@@ -311,7 +311,9 @@ def _check_questions(place: Place, a: Column, b: Column) -> None:
     )
 
 
-def _refuse_nothing(a: Path, b: Path, left: Sequence[Test], right: Sequence[Test]) -> DataError:
+def _refuse_nothing(
+    a: Path, b: Path, left: Sequence[Evaluated], right: Sequence[Evaluated]
+) -> DataError:
     kinds = [
         " and ".join(dict.fromkeys(_NAMES[test.kind] for test in side)) for side in (left, right)
     ]

@@ -293,8 +293,17 @@ class ScoreRow(Part):
     """``2026-11-22 23:50``, UTC."""
     is_file_date: bool
     """Whether the results do not say when they were made, so that the file's date stands in."""
+    way: str = ""
+    """Of ``kot reason``: direct, cot or cot_scored."""
     remarks: tuple[str, ...] = ()
     """What to know before trusting the figure: ties, a model that reads badly without BOS."""
+    p_holm: float | None = None
+    """Of the paired test against the best of its block with as many shots, where there is one."""
+
+    @property
+    def signed_value(self) -> float:
+        """A value that is larger where the figure is better."""
+        return self.value if self.higher_is_better else -self.value
 
 
 class SkippedFile(Part):

@@ -26,7 +26,7 @@ METRIC_NAMES = {
     "macro_f1_norm": "macro F1 norm",
 }
 WAY_NAMES = {"direct": "direct", "cot": "reasoned", "cot_scored": "then scored"}
-"""The ways in which kot eval --mode cot answers a question."""
+"""The ways in which kot reason answers a question."""
 
 # --- figures -----------------------------------------------------------------------------------
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from kot_platypus.data.engines import InProcess
+from kot_platypus.data.dataset_recipe import DatasetRecipe
+from kot_platypus.data.executors import InProcess
 from kot_platypus.data.pipeline.build import build_dataset
 from kot_platypus.data.pipeline.translating import Account
-from kot_platypus.dataset_recipe import DatasetRecipe
 from tests.data.deepl_server import KEY, DeepLService, serve_deepl
 from tests.data.pipeline.apples import make_rows, translate, write_keyed
 

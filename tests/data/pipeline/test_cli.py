@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from kot_platypus.cli import app
-from kot_platypus.data.engines import open_engine
+from kot_platypus.data.executors import open_executor
 from kot_platypus.data.pipeline.build import build_dataset
 from tests.data.pipeline.apples import make_rows
 from tests.data.pipeline.conftest import BENCHMARK, Builder
@@ -65,15 +65,21 @@ def test_options_of_data_sets_are_refused_for_a_training_recipe(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["local", "ray"])
-def test_every_engine_makes_the_same_data_set(builder: Builder, tmp_path: Path, engine: str):
+@pytest.mark.parametrize("executor", ["local", "ray"])
+def test_every_executor_makes_the_same_data_set(builder: Builder, tmp_path: Path, executor: str):
     rows = make_rows(700)
     rows.append({**rows[3], "task": "other"})
     recipe = builder.make_recipe(rows)
     builder.build(recipe)
     expected = list_files(builder.out)
-    with open_engine(engine, workers=2) as workers:
-        out = tmp_path / engine
+    with open_executor(executor, workers=2) as workers:
+        out = tmp_path / executor
         load = lambda: {"picnics": [BENCHMARK]}  # noqa: E731
         build_dataset(out, recipe, builder.account(), workers, load)
     assert list_files(out) == expected
+
+
+@pytest.mark.parametrize("verb", ["build", "duplicates", "contamination"])
+def test_former_option_of_executors_answers_with_the_new_one(verb: str):
+    result = CliRunner().invoke(app, ["data", verb, "x.jsonl", "--out", "o", "--engine", "ray"])
+    assert f"data {verb} has no --engine any more; use --executor." in result.output

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.data.pipeline.sources import Unreadable, choose_rows, iter_source, unescape
-from kot_platypus.dataset_recipe import (
+from kot_platypus.data.dataset_recipe import (
     DatasetSource,
     is_dataset_recipe,
     list_dataset_recipes,
     load_dataset_recipe,
 )
+from kot_platypus.data.pipeline.sources import Unreadable, choose_rows, iter_source, unescape
 from kot_platypus.errors import DataError, RecipeError
 from kot_platypus.formats import iter_values
 from tests.data.pipeline.apples import make_rows, write_keyed

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import holds_nothing, read_json, read_manifest, write_text
+from kot_platypus.data.dataset_recipe import DatasetRecipe, load_dataset_recipe
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.duplicates import Kind
-from kot_platypus.data.engines import Engine
+from kot_platypus.data.executors import Executor
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.data.pipeline.card import STEPS
 from kot_platypus.data.pipeline.checking import check_rows
 from kot_platypus.data.pipeline.drafts import iter_drafts
-from kot_platypus.data.pipeline.publishing import publish
+from kot_platypus.data.pipeline.exporting import write_dataset
 from kot_platypus.data.pipeline.reviewing import review_rows
 from kot_platypus.data.pipeline.sources import draw_rows
 from kot_platypus.data.pipeline.translating import (
@@ -32,7 +33,6 @@ from kot_platypus.data.pipeline.translating import (
     translate_rows,
 )
 from kot_platypus.data.translation.translate import Estimate
-from kot_platypus.dataset_recipe import DatasetRecipe, load_dataset_recipe
 from kot_platypus.errors import RunError
 from kot_platypus.recipe_files import dump
 
@@ -57,7 +57,7 @@ def build_dataset(
     out: Path,
     recipe: DatasetRecipe,
     account: Account,
-    engine: Engine,
+    executor: Executor,
     load_benchmarks: Callable[[], Benchmarks],
 ) -> dict[str, int]:
     """Make the data set in ``out/dataset``. Returns how many rows there were at each step.
@@ -72,13 +72,13 @@ def build_dataset(
     rows = first = drawn
     if recipe.translate is not None:
         rows = translate_rows(rows, out / "translated", recipe.translate, account, total)
-    rows = first = check_rows(rows, out / "checked", engine, total)
+    rows = first = check_rows(rows, out / "checked", executor, total)
     if recipe.translate is not None and recipe.translate.retry:
         rows = retry_rows(rows, out / "retried", recipe.translate, account, total)
     reviewed = _review(out, rows, recipe)
-    clean, parts = _clean(out, reviewed, recipe, load_benchmarks, engine)
+    clean, parts = _clean(out, reviewed, recipe, load_benchmarks, executor)
     facts = _gather_facts(out, counts, first, rows, parts)
-    publish(out / "dataset", recipe, clean, parts, facts)
+    write_dataset(out / "dataset", recipe, clean, parts, facts)
     return dict(facts["counts"])
 
 
@@ -117,7 +117,7 @@ def _clean(
     rows: Path,
     recipe: DatasetRecipe,
     load_benchmarks: Callable[[], Benchmarks],
-    engine: Engine,
+    executor: Executor,
 ) -> tuple[Path, dict[str, Path]]:
     """Leave out duplicates and text of benchmarks. Returns the rows and the steps' folders."""
     parts = {"review": rows.parent, "duplicates": out / "duplicates"}
@@ -133,12 +133,12 @@ def _clean(
         dedupe.kinds,
         thresholds,
         encoder=dedupe.encoder,
-        engine=engine,
+        executor=executor,
     )
     clean = parts["duplicates"] / "kept.jsonl"
     if recipe.decontaminate.against:
         parts["contamination"] = out / "contamination"
-        check_contamination(clean, parts["contamination"], load_benchmarks(), engine=engine)
+        check_contamination(clean, parts["contamination"], load_benchmarks(), executor=executor)
         clean = parts["contamination"] / "clean.jsonl"
     return clean, parts
 

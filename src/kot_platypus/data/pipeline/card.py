@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from kot_platypus.dataset_recipe import DatasetRecipe, DatasetSource
+from kot_platypus.data.dataset_recipe import DatasetRecipe, DatasetSource
 from kot_platypus.verdicts import Verdict
 
 STEPS = {

@@ -1,4 +1,4 @@
-"""Drafts checked: each by itself, so that any engine may share the work out."""
+"""Drafts checked: each by itself, so that any executor may share the work out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kot_platypus.artifacts import hash_file, write_lines
 from kot_platypus.data.checks import CHECK_NAMES, KOREAN_CHECK_NAMES, check_korean, check_row
-from kot_platypus.data.engines import Engine
+from kot_platypus.data.executors import Executor
 from kot_platypus.data.pipeline.drafts import ROWS, Draft
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.progress import Advance, show_progress
@@ -20,14 +20,14 @@ PROTECTION = "protection"
 CHUNK_ROWS = 256
 
 
-def check_rows(rows: Path, out: Path, engine: Engine, total: int) -> Path:
+def check_rows(rows: Path, out: Path, executor: Executor, total: int) -> Path:
     """Write the drafts in ``rows`` with what the checks find in them. Returns the file."""
     inputs = {"rows": hash_file(rows)}
     with open_stage(out, "check", config={"checks": CHECK_NAMES}, inputs=inputs) as stage:
         if stage.is_done:
             return out / ROWS
         with rows.open(encoding="utf-8") as file, show_progress("Checking", total, "rows") as step:
-            checked = engine.map(check_lines, iter_chunks(file, CHUNK_ROWS))
+            checked = executor.map(check_lines, iter_chunks(file, CHUNK_ROWS))
             write_lines(out / ROWS, _count(chain.from_iterable(checked), step))
     return out / ROWS
 

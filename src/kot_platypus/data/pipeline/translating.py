@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from kot_platypus.artifacts import hash_file
 from kot_platypus.data.checks import FIELDS, Finding
 from kot_platypus.data.checks.findings import shorten
+from kot_platypus.data.dataset_recipe import TranslateSection
 from kot_platypus.data.pipeline.checking import PROTECTION, check_draft, count_errors
 from kot_platypus.data.pipeline.drafts import (
     ROWS,
@@ -21,9 +22,8 @@ from kot_platypus.data.pipeline.drafts import (
 )
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.data.translation.ledger import Bill, open_ledger
-from kot_platypus.data.translation.services import Translator
+from kot_platypus.data.translation.services import Translator, find_service
 from kot_platypus.data.translation.translate import Estimate, Outcome, estimate, translate_texts
-from kot_platypus.dataset_recipe import TranslateSection
 from kot_platypus.errors import RecipeError
 from kot_platypus.progress import show_progress
 from kot_platypus.stages import open_stage
@@ -56,16 +56,7 @@ class Account:
 
 def make_translator(section: TranslateSection, *, retry: bool = False) -> Translator:
     """The service of a recipe, as for the first or the second try. Raises RecipeError."""
-    from kot_platypus.data.translation.deepl import DeepL
-    from kot_platypus.data.translation.local import LocalModel
-    from kot_platypus.data.translation.openai import OpenAICompatible
-
-    services: dict[str, type[Any]] = {
-        "deepl": DeepL,
-        "openai": OpenAICompatible,
-        "local": LocalModel,
-    }
-    service = services[section.service]
+    service = find_service(section.service)
     options = {**section.options, **(section.retry if retry else {})}
     known = inspect.signature(service).parameters
     for name in options:
@@ -73,7 +64,7 @@ def make_translator(section: TranslateSection, *, retry: bool = False) -> Transl
             raise RecipeError(
                 f"translate has an unknown option {name!r}",
                 expected=f"options of {section.service}: {', '.join(known)}",
-                hint="Mend the recipe.",
+                hint="Fix the recipe.",
             )
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in options:

@@ -7,35 +7,30 @@ also come from this page (Origin) and carry the token that only this page can re
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
-import sys
-import webbrowser
-from contextlib import closing, suppress
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import uvicorn
 from pydantic import Field, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kot_platypus.data.pipeline.drafts import DECISIONS
 from kot_platypus.data.review.store import Action, ReviewStore
-from kot_platypus.errors import DataError, RunError
+from kot_platypus.errors import DataError
 from kot_platypus.records import Record
+from kot_platypus.serving import LOOPBACK, SetHeaders, listen, serve
 
-HOST = "127.0.0.1"
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -60,27 +55,21 @@ class _Choice(Record):
 
 
 class _Guard:
-    """Refuses what another site's page sends, and tells browsers to load nothing from elsewhere."""
+    """Refuses what another site's page sends."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
-            await send(message)
-
+        app = self._app
         if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
             headers = Headers(scope=scope)
             origin = urlsplit(headers.get("origin", "")).netloc
             token = headers.get("x-kot-token", "").encode()
             is_ours = secrets.compare_digest(token, self._token.encode())
             if not is_ours or origin != headers.get("host"):
-                refusal = JSONResponse({"error": "refused"}, status_code=403)
-                await refusal(scope, receive, send_with_headers)
-                return
-        await self._app(scope, receive, send_with_headers)
+                app = JSONResponse({"error": "refused"}, status_code=403)
+        await app(scope, receive, send)
 
 
 def make_app(folder: Path) -> Starlette:
@@ -120,8 +109,9 @@ def make_app(folder: Path) -> Starlette:
             Route("/{name}", send_asset),
         ],
         middleware=[
+            Middleware(SetHeaders, headers=_HEADERS),
             Middleware(_Guard, token=token),
-            Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]),
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)),
         ],
         exception_handlers={DataError: _report_unreadable},
     )
@@ -207,60 +197,16 @@ async def _report_unreadable(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "unreadable", "detail": str(error)}, status_code=500)
 
 
-# --- serving -----------------------------------------------------------------------------------
-
-
-def serve(folder: Path, port: int, *, open_browser: bool = True) -> None:
+def serve_review(folder: Path, port: int, *, open_browser: bool = True) -> None:
     """Serve the page on 127.0.0.1 until Ctrl-C. Port 0: any that is free.
 
     Raises RunError when the port is taken, and what make_app raises.
     """
-    with closing(_listen(port)) as listener:
+    with closing(listen(LOOPBACK[0], port)) as listener:
         app = make_app(folder)
         store: ReviewStore = app.state.store
         with closing(store):
-            address = f"http://{HOST}:{listener.getsockname()[1]}/"
             print(store.summarise())
-            print(f"Review page: {address}  (Ctrl-C ends)", flush=True)
-            if open_browser and _has_screen():
-                webbrowser.open(address)  # the listener lets it wait until the server runs
-            _run(app, listener)
+            serve(app, listener, open_browser=open_browser)
             print(f"\n{store.summarise()} They lie in {store.folder / DECISIONS}")
-            print("Type the same kot data build command again: it takes the decisions in.")
-
-
-def _run(app: Starlette, listener: socket.socket) -> None:
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        timeout_graceful_shutdown=3,
-    )
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has ended
-        uvicorn.Server(config).run(sockets=[listener])
-
-
-def _listen(port: int) -> socket.socket:
-    # Named as TCP, else asyncio leaves Nagle's algorithm on and an answer may wait for 40 ms.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # no wait after a restart
-    try:
-        listener.bind((HOST, port))
-        listener.listen()
-    except OSError as error:
-        listener.close()
-        raise RunError(
-            f"port {port} cannot be had ({error.strerror})",
-            expected="a free port",
-            hint="Choose another with --port, or any free one with --port 0.",
-        ) from error
-    return listener
-
-
-def _has_screen() -> bool:
-    """Whether a browser has a window to open; else it may be a text browser in this terminal."""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+            print("Run the same kot data build command again: it takes the decisions in.")

@@ -1,5 +1,7 @@
 """What a translator is: its limits, its price, and how it says what became of a request.
 
+To add one: a class in a file beside this one, and its name in ``Service`` and ``SERVICES``.
+
 A request ends in one of three ways, and money hangs on the difference: an answer; a refusal,
 which costs nothing (a ServiceError; of this text alone a TextRefusedError); or silence
 (AnswerLostError), after which only the service's own counter tells whether it was paid for.
@@ -8,9 +10,10 @@ which costs nothing (a ServiceError; of this text alone a TextRefusedError); or 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from importlib import import_module
+from typing import Any, Literal, Protocol
 
 from kot_platypus.errors import ServiceError
 
@@ -68,6 +71,24 @@ class Translator(Protocol):
 
     def usage(self) -> int | None:
         """The characters that the service has counted so far; None where it counts none."""
+
+
+Service = Literal["deepl", "openai", "local"]
+SERVICES: dict[Service, tuple[str, str]] = {
+    "deepl": ("deepl", "DeepL"),
+    "openai": ("openai", "OpenAICompatible"),
+    "local": ("local", "LocalModel"),
+}
+"""A recipe's name for a translator -> its module here, loaded when it is used, and its class."""
+
+
+def find_service(name: Service) -> Callable[..., Translator]:
+    """The class of a translator, whose parameters are the options that a recipe may set."""
+    module, service = SERVICES[name]
+    found: Callable[..., Translator] = getattr(
+        import_module(f"kot_platypus.data.translation.{module}"), service
+    )
+    return found
 
 
 class TextRefusedError(ServiceError):

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from kot_platypus.data.translation.services import Service
 from kot_platypus.recipe_files import RECIPES, Section, list_names, load, read_values
 
 DATASETS = RECIPES / "datasets"
@@ -65,7 +66,7 @@ class SampleSection(Section):
 class TranslateSection(Section):
     """Who translates, and how the rows that fail a check are tried once more."""
 
-    service: Literal["deepl", "openai", "local"]
+    service: Service
     options: dict[str, Option] = Field(default_factory=dict)
     """Of the service, e.g. ``formality`` (deepl), ``model`` and ``base_url`` (openai)."""
     retry: dict[str, Option] = Field(default_factory=dict)

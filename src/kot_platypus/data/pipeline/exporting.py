@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_file, read_jsonl, write_lines, write_text
+from kot_platypus.data.dataset_recipe import DatasetRecipe
 from kot_platypus.data.dedupe import Cluster
 from kot_platypus.data.leaks import Leak
 from kot_platypus.data.pipeline.card import render_card
 from kot_platypus.data.pipeline.reviewing import DROPPED, Columns, Dropped
 from kot_platypus.data.spool import iter_chunks
-from kot_platypus.dataset_recipe import DatasetRecipe
 from kot_platypus.formats import iter_values
 from kot_platypus.stages import open_stage
 from kot_platypus.verdicts import Verdict, read_verdict, write_verdict
@@ -27,7 +27,7 @@ _TEXTS: dict[Columns, tuple[str, ...]] = {
 }
 
 
-def publish(
+def write_dataset(
     out: Path, recipe: DatasetRecipe, clean: Path, parts: Mapping[str, Path], facts: dict[str, Any]
 ) -> None:
     """Write the rows of ``clean``, those dropped on the way, and the card into ``out``.

@@ -7,16 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import mul
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kot_platypus.artifacts import write_jsonl
 from kot_platypus.data.dedupe import find_duplicates
-from kot_platypus.data.engines import IN_PROCESS, Engine, open_engine
+from kot_platypus.data.executors import IN_PROCESS, Executor, open_executor
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.errors import DataError, KotError, MissingExtraError, RunError, UsageError
 from kot_platypus.records import Example
@@ -60,14 +61,14 @@ def write_pid_and_sleep(folder: Path, chunk: int) -> None:
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_chunks(workers):
-    with open_engine("local", workers) as engine:
-        assert list(engine.map(wait_long_for_even, range(9))) == list(range(9))
+    with open_executor("local", workers) as executor:
+        assert list(executor.map(wait_long_for_even, range(9))) == list(range(9))
 
 
 @pytest.mark.slow
 def test_two_workers_are_two_processes_that_keep_what_they_build():
-    with open_engine("local", 2) as engine:
-        results = list(engine.map(CountCalls(), range(20)))
+    with open_executor("local", 2) as executor:
+        results = list(executor.map(CountCalls(), range(20)))
     processes = {process for _, process, _ in results}
     assert os.getpid() not in processes
     assert len(processes) <= 2
@@ -76,8 +77,8 @@ def test_two_workers_are_two_processes_that_keep_what_they_build():
 
 @pytest.mark.parametrize(("workers", "chunks"), [(1, 3), (2, 1), (2, 0)])
 def test_little_work_is_done_here(workers, chunks):
-    with open_engine("local", workers) as engine:
-        results = list(engine.map(CountCalls(), range(chunks)))
+    with open_executor("local", workers) as executor:
+        results = list(executor.map(CountCalls(), range(chunks)))
     assert [process for _, process, _ in results] == [os.getpid()] * chunks
 
 
@@ -91,8 +92,8 @@ def test_few_chunks_are_taken_before_their_results_are_asked_for(workers):
             taken += 1
             yield taken
 
-    with open_engine("local", workers) as engine:
-        results = engine.map(partial(mul, 2), count())
+    with open_executor("local", workers) as executor:
+        results = executor.map(partial(mul, 2), count())
         assert [next(results), next(results)] == [2, 4]
         assert taken <= 6
 
@@ -100,18 +101,18 @@ def test_few_chunks_are_taken_before_their_results_are_asked_for(workers):
 @pytest.mark.one_in(2)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_error_arrives_as_it_was_raised(workers):
-    with open_engine("local", workers) as engine:
+    with open_executor("local", workers) as executor:
         with pytest.raises(DataError) as caught:
-            list(engine.map(refuse_three, range(5)))
+            list(executor.map(refuse_three, range(5)))
         assert str(caught.value) == "row 3 is bad; expected a good one. Mend it."
         with pytest.raises(ZeroDivisionError):
-            list(engine.map(break_at_three, range(5)))
+            list(executor.map(break_at_three, range(5)))
 
 
 @pytest.mark.slow
 def test_worker_that_is_gone_is_an_error_of_one_line():
-    with open_engine("local", 2) as engine, pytest.raises(RunError, match="a worker process"):
-        list(engine.map(end_process, range(5)))
+    with open_executor("local", 2) as executor, pytest.raises(RunError, match="a worker process"):
+        list(executor.map(end_process, range(5)))
 
 
 @pytest.mark.parametrize("kind", [KotError, *KotError.__subclasses__()])
@@ -122,14 +123,14 @@ def test_errors_can_be_pickled(kind):
     assert (copy.found, copy.expected, copy.hint, str(copy)) == ("a found", "b", "C.", str(error))
 
 
-def test_unknown_engine_is_refused():
-    with pytest.raises(UsageError, match="no engine 'spark'"), open_engine("spark"):
+def test_unknown_executor_is_refused():
+    with pytest.raises(UsageError, match="no executor 'spark'"), open_executor("spark"):
         pass
 
 
 def test_missing_ray_names_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtraError, match=r"kot-platypus\[ray\]"), open_engine("ray"):
+    with pytest.raises(MissingExtraError, match=r"kot-platypus\[ray\]"), open_executor("ray"):
         pass
 
 
@@ -139,12 +140,13 @@ SCRIPT = """
 import sys
 from functools import partial
 from pathlib import Path
-from kot_platypus.data.engines import open_engine
-from tests.data.test_engines import write_pid_and_sleep
+from typing import Any
+from kot_platypus.data.executors import open_executor
+from tests.data.test_executors import write_pid_and_sleep
 
 if __name__ == "__main__":
-    with open_engine("local", 2) as engine:
-        list(engine.map(partial(write_pid_and_sleep, Path(sys.argv[1])), range(5)))
+    with open_executor("local", 2) as executor:
+        list(executor.map(partial(write_pid_and_sleep, Path(sys.argv[1])), range(5)))
 """
 
 
@@ -197,12 +199,12 @@ def make_rows(count: int) -> list[Example]:
     return [*rows, *copies, rows[0], Example(source="읽어라.", rationale=BAKER, target="아니요")]
 
 
-def look_for_leaks(data: Path, out: Path, engine: Engine) -> None:
-    check_contamination(data, out, {"b/test": [SHIP, BAKER]}, engine=engine)
+def look_for_leaks(data: Path, out: Path, executor: Executor) -> None:
+    check_contamination(data, out, {"b/test": [SHIP, BAKER]}, executor=executor)
 
 
-def look_for_duplicates(data: Path, out: Path, engine: Engine) -> None:
-    find_duplicates(data, out, engine=engine)
+def look_for_duplicates(data: Path, out: Path, executor: Executor) -> None:
+    find_duplicates(data, out, executor=executor)
 
 
 def read_results(folder: Path) -> dict[str, bytes]:
@@ -214,7 +216,7 @@ def read_results(folder: Path) -> dict[str, bytes]:
 slow = pytest.mark.slow
 
 
-@pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=slow)])
+@pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=slow)])
 @pytest.mark.parametrize(
     ("step", "found"),
     [
@@ -222,17 +224,17 @@ slow = pytest.mark.slow
         pytest.param(look_for_leaks, "leaks.jsonl", marks=slow),
     ],
 )
-def test_step_writes_the_same_bytes_on_any_engine(tmp_path, monkeypatch, step, found, engine):
+def test_step_writes_the_same_bytes_on_any_executor(tmp_path, monkeypatch, step, found, executor):
     for size in ("duplicates.CHUNK_ROWS", "duplicates.CHUNK_PAIRS", "leaks.CHUNK_ROWS"):
         monkeypatch.setattr(f"kot_platypus.data.{size}", 4)
     data = tmp_path / "rows.jsonl"
     write_jsonl(data, make_rows(20))
     step(data, tmp_path / "here", IN_PROCESS)
-    with open_engine(engine, 2) as opened:
-        step(data, tmp_path / engine, opened)
+    with open_executor(executor, 2) as opened:
+        step(data, tmp_path / executor, opened)
     expected = read_results(tmp_path / "here")
     assert expected[found]
-    assert read_results(tmp_path / engine) == expected
+    assert read_results(tmp_path / executor) == expected
 
 
 # --- ray ---------------------------------------------------------------------------------------
@@ -240,11 +242,84 @@ def test_step_writes_the_same_bytes_on_any_engine(tmp_path, monkeypatch, step, f
 
 @pytest.mark.slow
 def test_ray_gives_the_same_and_the_same_errors():
-    with open_engine("ray", 2) as engine:
-        assert list(engine.map(wait_long_for_even, range(40))) == list(range(40))
-        calls = list(engine.map(CountCalls(), range(40)))
+    with open_executor("ray", 2) as executor:
+        assert list(executor.map(wait_long_for_even, range(40))) == list(range(40))
+        calls = list(executor.map(CountCalls(), range(40)))
         assert max(count for _, _, count in calls) >= 15
         with pytest.raises(DataError, match="row 3 is bad"):
-            list(engine.map(refuse_three, range(5)))
+            list(executor.map(refuse_three, range(5)))
         with pytest.raises(ZeroDivisionError):
-            list(engine.map(break_at_three, range(5)))
+            list(executor.map(break_at_three, range(5)))
+
+
+@pytest.mark.slow
+def test_task_that_always_ends_its_worker_is_an_error_of_one_line():
+    with open_executor("ray", 1) as executor, pytest.raises(RunError, match="Ray lost a piece"):
+        list(executor.map(end_process, range(2)))
+
+
+def report_node(chunk: int) -> tuple[int, str]:
+    import ray
+
+    time.sleep(0.2)
+    return chunk, ray.get_runtime_context().get_node_id()
+
+
+class Losing:
+    """An executor that loses a machine after some results."""
+
+    def __init__(self, executor: Executor, after: int, lose: Callable[[], None]) -> None:
+        self._executor, self._left, self._lose = executor, after, lose
+
+    def map(self, function: Any, chunks: Iterable[Any]) -> Iterator[Any]:
+        for result in self._executor.map(function, chunks):
+            yield result
+            self._left -= 1
+            if self._left == 0:
+                self._lose()
+
+
+@pytest.fixture
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A Ray cluster of two raylets with a processor each: the second one's id, and its death."""
+    from ray.cluster_utils import Cluster
+
+    sizes = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    cluster = Cluster(initialize_head=True, head_node_args={**sizes, "include_dashboard": False})
+    second = cluster.add_node(**sizes)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    yield second.node_id, lambda: cluster.remove_node(second, allow_graceful=False)
+    cluster.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_work_of_a_lost_node_is_done_by_the_others(two_nodes):
+    lost, lose_node = two_nodes
+    with open_executor("ray") as executor:
+        together = dict(executor.map(report_node, range(30)))
+        results = list(Losing(executor, 3, lose_node).map(report_node, range(30)))
+    assert lost in together.values()
+    assert [chunk for chunk, _ in results] == list(range(30))
+    assert lost not in {node for _, node in results[12:]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("step", [look_for_duplicates, look_for_leaks])
+def test_step_writes_the_same_bytes_when_a_node_is_lost(tmp_path, monkeypatch, two_nodes, step):
+    for size in ("duplicates.CHUNK_ROWS", "duplicates.CHUNK_PAIRS", "leaks.CHUNK_ROWS"):
+        monkeypatch.setattr(f"kot_platypus.data.{size}", 4)
+    data = tmp_path / "rows.jsonl"
+    write_jsonl(data, make_rows(60))
+    step(data, tmp_path / "here", IN_PROCESS)
+    lost: list[str] = []
+
+    def lose_node() -> None:
+        two_nodes[1]()
+        lost.append(two_nodes[0])
+
+    with open_executor("ray") as executor:
+        step(data, tmp_path / "there", Losing(executor, 3, lose_node))
+    assert lost, "the step ended before the node was lost"
+    assert read_results(tmp_path / "there") == read_results(tmp_path / "here")

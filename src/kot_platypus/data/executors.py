@@ -1,7 +1,7 @@
-"""Who does row-wise work: this process, processes of this machine, or Ray Data.
+"""Who works through chunks of rows: this process, processes of this machine, or a Ray cluster.
 
 A step hands over a function and chunks of rows, and gets the results in the order of the chunks. So
-an engine changes how long a step takes, never what comes out of it.
+an executor changes how long a step takes, never what comes out of it.
 """
 
 from __future__ import annotations
@@ -15,28 +15,25 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, Protocol, TypeVar
 
-from kot_platypus.data.spool import iter_chunks
 from kot_platypus.errors import RunError, UsageError, require_extra
 
 T = TypeVar("T")
 U = TypeVar("U")
 
-ENGINES = ("local", "ray")
+EXECUTORS = ("local", "ray")
 _AHEAD = 2
 """So many chunks a worker are under way: enough that none waits while the caller writes."""
-_WINDOW = 16
-"""So many chunks a processor make one of Ray's data sets."""
 _OBJECT_STORE_BYTES = 256 << 20
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Something that applies a function to chunks of rows."""
 
     def map(self, function: Callable[[T], U], chunks: Iterable[T]) -> Iterator[U]:
@@ -49,8 +46,8 @@ class Engine(Protocol):
 
 
 @contextmanager
-def open_engine(name: str = "local", workers: int | None = None) -> Iterator[Engine]:
-    """The engine of that name; what it has started ends with the block.
+def open_executor(name: str = "local", workers: int | None = None) -> Iterator[Executor]:
+    """The executor of that name; what it has started ends with the block.
 
     ``local`` starts processes, which import the program's main module: a script that calls this
     needs ``if __name__ == "__main__":``. With one worker, or a single chunk, the caller's own
@@ -58,7 +55,7 @@ def open_engine(name: str = "local", workers: int | None = None) -> Iterator[Eng
     machine that listens on loopback only.
 
     Args:
-        name: One of ENGINES.
+        name: One of EXECUTORS.
         workers: How many processes of this machine work; None: one for each usable processor.
 
     Raises:
@@ -73,8 +70,8 @@ def open_engine(name: str = "local", workers: int | None = None) -> Iterator[Eng
             yield _Ray(stack.enter_context(_open_ray(count)))
         else:
             raise UsageError(
-                f"no engine {name!r}",
-                expected=f"one of {', '.join(ENGINES)}",
+                f"no executor {name!r}",
+                expected=f"one of {', '.join(EXECUTORS)}",
                 hint="Pick one of them.",
             )
 
@@ -83,11 +80,11 @@ class InProcess:
     """The caller's own process does the work, a chunk when its result is asked for."""
 
     def map(self, function: Callable[[T], U], chunks: Iterable[T]) -> Iterator[U]:
-        """See Engine."""
+        """See Executor."""
         return map(function, chunks)
 
 
-IN_PROCESS: Engine = InProcess()
+IN_PROCESS: Executor = InProcess()
 
 
 def _count_processors() -> int:
@@ -95,6 +92,19 @@ def _count_processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _iter_ahead(
+    submit: Callable[[Any], Any], collect: Callable[[Any], U], chunks: Iterable[Any], workers: int
+) -> Iterator[U]:
+    """What comes of each chunk, in order, while those after it are under way."""
+    under_way: deque[Any] = deque()
+    for each in chunks:
+        under_way.append(submit(each))
+        if len(under_way) >= _AHEAD * workers:
+            yield collect(under_way.popleft())
+    while under_way:
+        yield collect(under_way.popleft())
 
 
 # --- local -------------------------------------------------------------------------------------
@@ -123,14 +133,13 @@ class _Local:
         # Spawned, not forked: the caller may have threads (kiwipiepy, PyTorch), which a fork loses.
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(self._workers, context, _begin_worker, (function,))
-        under_way: deque[Future[U]] = deque()
         try:
-            for chunk in chunks:
-                under_way.append(pool.submit(_work, chunk))
-                if len(under_way) >= _AHEAD * self._workers:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
+            yield from _iter_ahead(
+                lambda chunk: pool.submit(_work, chunk),
+                lambda future: future.result(),
+                chunks,
+                self._workers,
+            )
         except BrokenProcessPool as error:
             raise RunError(
                 "a worker process ended in the middle of its work",
@@ -142,7 +151,7 @@ class _Local:
 
 
 is_worker = False
-"""Whether this process works for an engine, beside others: one thread is its share."""
+"""Whether this process works for an executor, beside others: one thread is its share."""
 _function: Callable[[Any], Any]
 """In a worker: what it does with each chunk."""
 
@@ -155,7 +164,7 @@ def _begin_worker(function: Callable[[Any], Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed cannot end its workers, who would wait for work for ever."""
+    """A parent that is killed cannot end its workers, which would wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -170,38 +179,34 @@ def _work(chunk: Any) -> Any:
 
 
 class _Ray:
-    """Ray Data: chunks are its rows, pickled, each a block and so a task of its own.
+    """A task of Ray for each chunk. What a machine that is lost had done is done again elsewhere.
 
-    One data set takes all rows before it begins, so there is one for each window of chunks. Ray
-    keeps its processes between them, and with them what a function has built.
+    Ray keeps its worker processes between tasks, and with them what a function has built.
     """
 
     def __init__(self, ray: Any) -> None:
         self._ray = ray
 
     def map(self, function: Callable[[T], U], chunks: Iterable[T]) -> Iterator[U]:
-        import ray.data
+        ray = self._ray
+        # In a list it arrives as a reference: a worker fetches and unpickles the function once.
+        held = [ray.put(pickle.dumps(function))]
+        work = ray.remote(_work_as_task)
+        workers = int(ray.cluster_resources().get("CPU", 1))
+        try:
+            yield from _iter_ahead(lambda each: work.remote(held, each), ray.get, chunks, workers)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+        except ray.exceptions.RayError as error:
+            raise RunError(
+                f"Ray lost a piece of work ({str(error).splitlines()[0][:200]})",
+                expected="a cluster with enough memory, of which a machine is left",
+                hint="Look at ray status, then run the same command again.",
+            ) from error
 
-        work = partial(_work_on_row, self._ray.put(pickle.dumps(function)))
-        size = _WINDOW * int(self._ray.cluster_resources().get("CPU", 1))
-        for window in iter_chunks(chunks, size):
-            rows = [{"pickled": pickle.dumps(chunk)} for chunk in window]
-            blocks = ray.data.from_items(rows, override_num_blocks=len(rows))
-            for row in blocks.map(work).iter_rows():
-                result, error = pickle.loads(row["pickled"])
-                if error is not None:
-                    raise error
-                yield result
 
-
-def _work_on_row(function: Any, row: dict[str, bytes]) -> dict[str, bytes]:
-    """What the function makes of a chunk, or its error: Ray would raise that as one of its own."""
-    outcome: tuple[Any, Exception | None]
-    try:
-        outcome = _load_function(function)(pickle.loads(row["pickled"])), None
-    except Exception as error:
-        outcome = None, error
-    return {"pickled": pickle.dumps(outcome)}
+def _work_as_task(held: list[Any], chunk: Any) -> Any:
+    return _load_function(held[0])(chunk)
 
 
 @lru_cache(maxsize=1)
@@ -217,30 +222,24 @@ def _load_function(pickled: Any) -> Callable[[Any], Any]:
 
 @contextmanager
 def _open_ray(workers: int) -> Iterator[Any]:
-    """Ray, quiet, in order, and ended after the block unless it ran before."""
+    """Ray, quiet, and ended after the block unless it ran before."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     is_elsewhere = bool(os.environ.get("RAY_ADDRESS"))
     if not is_elsewhere:
         # The only way to have Ray's own servers listen on loopback alone; read when it is imported.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    own = {
+        "num_cpus": workers,
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        "include_dashboard": False,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ray's own, about itself
-        ray = require_extra("ray", "ray", "the engine 'ray'")
-        data = require_extra("ray.data", "ray", "the engine 'ray'")
+        ray = require_extra("ray", "ray", "--executor ray")
         starts = not ray.is_initialized()
         if starts:
-            own = {
-                "num_cpus": workers,
-                "object_store_memory": _OBJECT_STORE_BYTES,
-                "include_dashboard": False,
-            }
-            ray.init(
-                logging_level=logging.ERROR, log_to_driver=False, **({} if is_elsewhere else own)
-            )
-        context = data.DataContext.get_current()
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    context.execution_options.preserve_order = True
-    context.enable_progress_bars = False
+            options = {} if is_elsewhere else own
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     try:
         yield ray
     finally:
