@@ -8,7 +8,7 @@ import pytest
 
 from kot_platypus.artifacts import read_json, read_jsonl, write_jsonl
 from kot_platypus.data.contamination import BenchmarkIndex, Item, Match, join_cells
-from kot_platypus.data.fields import Span, list_fields, locate
+from kot_platypus.data.fields import FieldSpan, list_fields, locate
 from kot_platypus.data.leaks import (
     Leak,
     check_contamination,
@@ -144,8 +144,8 @@ def test_span_of_morphemes_is_that_of_the_original_text(index):
 def test_span_over_two_fields_is_told_apart():
     fields = {"source": "가나다", "target": "라마"}
     assert locate(fields, 1, 5) == (
-        Span(field="source", start=1, end=3),
-        Span(field="target", start=0, end=1),
+        FieldSpan(field="source", start=1, end=3),
+        FieldSpan(field="target", start=0, end=1),
     )
 
 

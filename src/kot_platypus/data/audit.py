@@ -12,21 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_file, hash_value, read_json, write_json, write_lines
-from kot_platypus.data.checks import KOREAN_CHECK_NAMES, Finding, check_korean
+from kot_platypus.data.checks import KOREAN_CHECK_NAMES, check_korean
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.formats import iter_rows
-from kot_platypus.records import Example, Record
+from kot_platypus.records import Example, FoundInRow
 from kot_platypus.stages import open_stage
 
 REPORT, FINDINGS = "report.json", "findings.jsonl"
-
-
-class FoundInRow(Record):
-    """What a check found in a row, counted from 0: a line of ``findings.jsonl``."""
-
-    row: int
-    finding: Finding
 
 
 def audit_rows(

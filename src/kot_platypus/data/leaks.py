@@ -23,7 +23,7 @@ from kot_platypus.data.contamination import (
     join_cells,
 )
 from kot_platypus.data.executors import IN_PROCESS, Executor
-from kot_platypus.data.fields import Span, join_fields, list_fields, locate
+from kot_platypus.data.fields import FieldSpan, join_fields, list_fields, locate
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.errors import DataError
 from kot_platypus.formats import iter_rows, iter_values
@@ -41,7 +41,7 @@ class Leak(Record):
     """One match: a line of ``leaks.jsonl``. Rows, items and characters count from 0."""
 
     row: int
-    spans: tuple[Span, ...]
+    spans: tuple[FieldSpan, ...]
     """Where in the row's fields."""
     benchmark: str
     item: int
