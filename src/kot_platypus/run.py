@@ -327,9 +327,8 @@ def _train(recipe: Recipe, data: Path, folder: Path, target: Target) -> None:
         data / "train.jsonl",
         _base(recipe),
         folder,
-        recipe.train,
+        recipe.train.model_copy(update={"target": target}),
         recipe.model,
-        target=target,
         seed=recipe.seed,
     )
 
