@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -180,8 +182,34 @@ class BosReading(Record):
     """Whether it is so much worse without that scores without BOS say little of the model."""
 
     def describe(self, protocol: str) -> str:
-        """One line for whoever reads scores of ``protocol``, which gives no BOS."""
+        """One line for readers of scores of ``protocol``, which gives no BOS."""
         return (
             f"This model reads badly without BOS: {self.nats_without:.1f} against "
             f"{self.nats_with:.1f} nats a token; {protocol} gives none, see polyglot-bos"
         )
+
+
+Severity = Literal["error", "warning"]
+
+
+class Finding(Record):
+    """One thing that a check found in a translation.
+
+    ``detail`` is one line for a reader. Spans are (start, end) in characters of the source and of
+    the translation, for highlighting; ``field`` is the row's field they lie in ("" for bare texts).
+    An ``error`` should not be trained on unseen; a ``warning`` is worth a look and nothing more.
+    """
+
+    check: str
+    severity: Severity
+    detail: str
+    field: str = ""
+    source_spans: tuple[tuple[int, int], ...] = ()
+    translation_spans: tuple[tuple[int, int], ...] = ()
+
+
+class FoundInRow(Record):
+    """What a check found in a row, counted from 0: a line of ``findings.jsonl``."""
+
+    row: int
+    finding: Finding

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from kot_platypus.artifacts import read_jsonl
-from kot_platypus.data.audit import FoundInRow, audit_rows, describe_audit
+from kot_platypus.data.audit import audit_rows, describe_audit
 from kot_platypus.data.build import load_korean_cot
+from kot_platypus.records import FoundInRow
 from kot_platypus.verdicts import read_verdict
 
 GOOD = {

@@ -221,8 +221,10 @@ def test_a_model_scored_again_goes_by_its_runs_name(tmp_path: Path) -> None:
     run = write_run(tmp_path / "small-run")
     path = run / "evaluate" / "cot" / "kobest" / "results.json"
     again = tmp_path / "scores" / "again" / "results.json"
-    write(again, json.loads(path.read_text()) | {"model": "ee" * 32})
-    write(path, json.loads(again.read_text()))
+    facts = json.loads(path.read_text()) | {"model": "ee" * 32}
+    write(path, facts)
+    scores = {task: {"10": by_shots["5"]} for task, by_shots in facts["results"].items()}
+    write(again, facts | {"results": scores})
     scores, _ = collect_rows(tmp_path)
     assert {s.model for s in scores if s.file.startswith("scores")} == {"small-run"}
 
@@ -333,6 +335,13 @@ def test_a_copy_and_a_second_path_to_a_run_are_the_same_results(tmp_path: Path) 
     rows, skipped = collect_rows(tmp_path)
     assert len(rows) == len(once)
     assert [each.file for each in skipped] == ["a/x/results.json"]  # the run's own name wins
+
+
+def test_a_model_that_was_scored_again_on_the_same_questions_is_one_row() -> None:
+    rows, _ = collect_rows(FILES)
+    base = [r for r in rows if r.model == "tiny-llama-ko" and r.protocol == "polyglot"]
+    found = [(row.task, row.num_fewshot) for row in base if row.metric == "acc"]
+    assert sorted(found) == [(task, n) for task in ("copa", "wic") for n in (0, 1, 5)]
 
 
 def test_every_way_of_reasoning_is_a_row_of_one_block() -> None:

@@ -7,26 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import BaseModel
-
 from kot_platypus.artifacts import read_jsonl
 from kot_platypus.formats import read_rows
-from kot_platypus.records import Dialogue, Row
+from kot_platypus.records import Dialogue, FoundInRow, Row
 
 FILES = {"train.jsonl": "학습 (train)", "heldout.jsonl": "시험 (held-out)"}
-
-
-class _Finding(BaseModel):
-    check: str
-    severity: str
-    detail: str
-
-
-class _FoundInRow(BaseModel):
-    """A line of ``audit/findings.jsonl``, as far as the page shows it."""
-
-    row: int
-    finding: _Finding
 
 
 class ShownRow(NamedTuple):
@@ -51,7 +36,7 @@ def _load(path: Path, findings: Path | None, _times: tuple[int, ...]) -> tuple[S
     if not path.is_file():
         return ()
     found: dict[int, list[tuple[str, str, str]]] = {}
-    for line in read_jsonl(findings, _FoundInRow) if findings and findings.is_file() else ():
+    for line in read_jsonl(findings, FoundInRow) if findings and findings.is_file() else ():
         finding = line.finding
         found.setdefault(line.row, []).append((finding.check, finding.severity, finding.detail))
     return tuple(_show(number, row, found) for number, row in enumerate(read_rows(path)))

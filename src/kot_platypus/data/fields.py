@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from kot_platypus.records import Dialogue, Record, Row
 
 
-class Span(Record):
+class FieldSpan(Record):
     """A stretch of one of a row's fields, in characters from 0."""
 
     field: str
@@ -37,12 +37,12 @@ def join_fields(fields: Mapping[str, str]) -> str:
     return "\n".join(fields.values())
 
 
-def locate(fields: Mapping[str, str], start: int, end: int) -> tuple[Span, ...]:
+def locate(fields: Mapping[str, str], start: int, end: int) -> tuple[FieldSpan, ...]:
     """The stretches of single fields that ``[start, end)`` of ``join_fields(fields)`` is."""
     spans, offset = [], 0
     for name, text in fields.items():
         first, last = max(start - offset, 0), min(end - offset, len(text))
         if first < last:
-            spans.append(Span(field=name, start=first, end=last))
+            spans.append(FieldSpan(field=name, start=first, end=last))
         offset += len(text) + 1
     return tuple(spans)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kot_platypus.data import executors
+from kot_platypus.data.checks.numerals import NATIVE_ONES, NATIVE_TENS
 
 Codes = NDArray[np.uint64]
 
@@ -27,15 +28,13 @@ _CONTENT_TAGS = frozenset(
 _SIGN = r"(?:(?<![\w)])[-−])"
 _NUMBER = re.compile(rf"{_SIGN}?\d[\d,]*(?:\.\d+)?|(?<=[\w)\]])\s*[-−+×÷*/^=<>≤≥±%]")
 _LEADING_ZEROS = re.compile(r"^(-?)0+(?=\d)")
-_TENS = {"열": 10, "스물": 20, "스무": 20, "서른": 30, "마흔": 40, "쉰": 50}
-_TENS |= {"예순": 60, "일흔": 70, "여든": 80, "아흔": 90}
-_ONES = {"한": 1, "두": 2, "세": 3, "네": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8, "아홉": 9}
+_ONES = "한|두|세|네|다섯|여섯|일곱|여덟|아홉"
 _COUNTERS = (
     "개월|개|명|사람|마리|권|장|송이|자루|시간|시|살|대|번|잔|병|그루|켤레|벌|채|척|통|봉지|상자|"
     "가지|달|배|쪽|줄|쌍|팀|곳|군데|조각|그릇|판|묶음|바구니|접시"
 )
 _COUNTED = re.compile(
-    rf"(?<![가-힣])(?=\S)({'|'.join(_TENS)})?({'|'.join(_ONES)})?(?<=[가-힣])\s?(?={_COUNTERS})"
+    rf"(?<![가-힣])(?=\S)({'|'.join(NATIVE_TENS)})?({_ONES})?(?<=[가-힣])\s?(?={_COUNTERS})"
 )
 
 
@@ -101,7 +100,7 @@ def list_quantities(text: str) -> tuple[str, ...]:
 
 
 def _count_in_digits(found: re.Match[str]) -> str:
-    return str(_TENS.get(found[1], 0) + _ONES.get(found[2], 0))
+    return str(NATIVE_TENS.get(found[1], 0) + NATIVE_ONES.get(found[2], 0))
 
 
 def _plain_number(found: str) -> str:

@@ -221,18 +221,17 @@ def _write_title(block: Block) -> Text:
 def _show_block(block: Block) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("model", overflow="fold", ratio=3)
-    table.add_column("dtype", overflow="fold")
     for name in ("shots", "value", "95% interval", "p"):
         table.add_column(name, justify="right", no_wrap=name == "p", min_width=len(name))
     table.add_column("date", no_wrap=True, min_width=18)
     table.add_column("file", overflow="fold", ratio=4)
     for row in block.rows:
         model = Text(row.model)
-        for remark in row.remarks:
-            model.append(f"\n{remark}", style="dim")
+        for line in filter(None, (row.dtype, *row.remarks)):
+            model.append(f"\n{line}", style="dim")
         p_holm = Text(format_p(row.p_holm))
         bounds, file = Text(format_bounds(row)), Text(name_file(row), style="dim")
-        cells = (row.dtype, name_shots(row), format_value(row.value))
+        cells = (name_shots(row), format_value(row.value))
         table.add_row(model, *map(Text, cells), bounds, p_holm, Text(name_date(row)), file)
     return table
 

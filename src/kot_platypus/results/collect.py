@@ -63,12 +63,6 @@ class _Source:
         """Where it lies."""
         return self.path.relative_to(self.folder).as_posix()
 
-    @property
-    def identity(self) -> str:
-        """Equal for copies of the same results: a run found by two paths, a base model's twice."""
-        known = [self.manifest.get(key) for key in ("config", "inputs")]
-        return hash_value([hash_file(self.path), known])
-
     def make_row(self, seconds: float | None = None, **fields: Any) -> ScoreRow:
         """A row of this file. ``seconds``: when it was made, where its content says so."""
         finished = self.manifest.get("finished")
@@ -82,7 +76,8 @@ class _Source:
 def collect_rows(folder: Path) -> tuple[list[ScoreRow], list[SkippedFile]]:
     """Every figure of every results file in ``folder`` and below, and the files without any.
 
-    Results that lie there twice are taken once. Raises DataError when there is no such folder.
+    A figure that lies there twice is taken once: of a copied folder, of a run found by two paths,
+    of a model that was scored again. Raises DataError when there is no such folder.
     """
     if not folder.is_dir():
         raise DataError(
@@ -91,20 +86,26 @@ def collect_rows(folder: Path) -> tuple[list[ScoreRow], list[SkippedFile]]:
     sources, skipped = _find_sources(folder)
     named: list[ScoreRow] = []
     unnamed: list[ScoreRow] = []
-    seen: dict[str, str] = {}
+    seen: dict[str, _Source] = {}
     for source in sorted(sources, key=lambda each: not each.is_named_by_run):
         try:
             found = _read_rows(source)
         except KotError as error:
             skipped.append(_skip(folder, source.path, error))
             continue
-        first = seen.setdefault(source.identity, source.file) if found else source.file
-        if first != source.file:
+        new = [row for row in found if seen.setdefault(_identify(row, source), source) is source]
+        if found and not new:
+            first = seen[_identify(found[0], source)].file
             same = make_printable(f"the same results as {first}")
             skipped.append(SkippedFile(file=make_printable(source.file), reason=same))
-            continue
-        (named if source.is_named_by_run else unnamed).extend(found)
+        (named if source.is_named_by_run else unnamed).extend(new)
     return [*named, *_name_rows(named, unnamed)], skipped
+
+
+def _identify(row: ScoreRow, source: _Source) -> str:
+    """Equal for the same figure of the same model; where the questions are not known, of copies."""
+    known = row.model_dump(exclude={"file", "model", "date", "is_file_date", "remarks"})
+    return hash_value([known, "" if row.data else hash_file(source.path)])
 
 
 def _name_rows(named: list[ScoreRow], unnamed: list[ScoreRow]) -> Iterator[ScoreRow]:
@@ -246,13 +247,15 @@ def _remark(part: ChoiceResults) -> Iterator[str]:
 
 def _list_problems(part: ProblemResults, source: _Source) -> Iterator[ScoreRow]:
     """How a model is asked for its answer is its own affair: the questions are what is common."""
-    dtype = (source.manifest.get("config") or {}).get("dtype", "")
+    config = source.manifest.get("config") or {}
+    how = hash_value([config.get(key) for key in ("template", "max_new_tokens", "at_once")])
+    dtype = config.get("dtype", "")
     families = [ALL] if ALL in part.results and len(part.results) == 2 else part.results
     for family in families:
         score = part.results[family]
         yield source.make_row(
             model=source.name,
-            model_key=f"{part.model} {dtype}",
+            model_key=f"{part.model} {dtype} {how}",
             dtype=dtype,
             protocol=PROBLEMS_PROTOCOL,
             fingerprint="",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from kot_platypus.data.checks.answers import agrees, find_answer_mismatch, make_mismatch
 from kot_platypus.data.checks.completeness import find_cut_off
-from kot_platypus.data.checks.findings import Finding, Findings, Severity, Span
+from kot_platypus.data.checks.findings import Findings, Span
 from kot_platypus.data.checks.language import (
     find_mixed_language,
     find_repetition,
@@ -24,7 +24,7 @@ from kot_platypus.data.checks.structure import (
     find_placeholder,
 )
 from kot_platypus.data.checks.symbols import find_math_symbols
-from kot_platypus.records import Example
+from kot_platypus.records import Example, Finding, Severity
 
 CHECKS: dict[str, Callable[[Text, Text], Findings]] = {
     "placeholder": find_placeholder,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from kot_platypus.data.checks.findings import Finding, Findings, Severity, shorten
+from kot_platypus.data.checks.findings import Findings, shorten
 from kot_platypus.data.checks.numerals import (
     Number,
     read_digits,
     read_english_words,
     read_korean_words,
 )
-from kot_platypus.records import Example
+from kot_platypus.records import Example, Finding, Severity
 
 _OPTION = re.compile(r"^\s*\(?([A-Ha-h①-⑧])[).]?(?:\s|$)")
 _OPTION_SAID = re.compile(r"(?<![A-Za-z])\(?([A-H①-⑧])\)?(?![A-Za-z'’])")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 
-from kot_platypus.data.checks.findings import Finding, Findings
+from kot_platypus.data.checks.findings import Findings
 from kot_platypus.data.checks.segments import BLANK, Text
+from kot_platypus.records import Finding
 
 # Syllables of Korean for a letter of English. In the development part of the planted set the median
 # is 0.44 and 98 of 100 texts of 40 letters and more lie between 0.37 and 0.53. Outside of the first

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from kot_platypus.data.checks.findings import Finding, Findings
+from kot_platypus.data.checks.findings import Findings
 from kot_platypus.data.checks.numerals import (
     AND_A_HALF,
     Number,
@@ -19,6 +19,7 @@ from kot_platypus.data.checks.numerals import (
     read_korean_words,
 )
 from kot_platypus.data.checks.segments import Text
+from kot_platypus.records import Finding
 
 
 def find_numbers(source: Text, translation: Text) -> Findings:

@@ -277,11 +277,11 @@ def _read_single(match: re.Match[str], before: list[Number], text: str) -> list[
 # --- Korean numerals ---------------------------------------------------------------------------
 
 _SINO_DIGITS = str.maketrans("영공일이삼사오육칠팔구", "00123456789")
-_NATIVE_TENS = {"열": 10, "스물": 20, "스무": 20, "서른": 30, "마흔": 40, "쉰": 50, "예순": 60,
-                "일흔": 70, "여든": 80, "아흔": 90}  # fmt: skip
-_NATIVE_ONES = {"하나": 1, "한": 1, "첫": 1, "둘": 2, "두": 2, "셋": 3, "세": 3, "석": 3, "서": 3,
-                "넷": 4, "네": 4, "넉": 4, "너": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8,
-                "아홉": 9}  # fmt: skip
+NATIVE_TENS = {"열": 10, "스물": 20, "스무": 20, "서른": 30, "마흔": 40, "쉰": 50, "예순": 60,
+               "일흔": 70, "여든": 80, "아흔": 90}  # fmt: skip
+NATIVE_ONES = {"하나": 1, "한": 1, "첫": 1, "둘": 2, "두": 2, "셋": 3, "세": 3, "석": 3, "서": 3,
+               "넷": 4, "네": 4, "넉": 4, "너": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8,
+               "아홉": 9}  # fmt: skip
 _DAYS = {"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿새": 6, "이레": 7, "여드레": 8,
          "아흐레": 9, "열흘": 10, "보름": 15}  # fmt: skip
 _KOREAN_LOOSE: dict[str, tuple[str, ...]] = {
@@ -304,7 +304,7 @@ _FIRST = frozenset(
 )
 _EOJEOL = re.compile(r"[가-힣]+")
 _NATIVE = re.compile(
-    rf"(?:(?P<tens>{'|'.join(_NATIVE_TENS)})(?:\s?(?P<ones>{'|'.join(_NATIVE_ONES)}))?"
+    rf"(?:(?P<tens>{'|'.join(NATIVE_TENS)})(?:\s?(?P<ones>{'|'.join(NATIVE_ONES)}))?"
     r"|(?P<long>하나|다섯|여섯|일곱|여덟|아홉|둘|셋|넷)|(?P<short>한|첫|두|세|석|서|네|넉|너))"
     rf"(?:(?P<counter>\s?(?:{_COUNTERS}))|(?![가-힣])|(?=[은는이가을를의도와과로으에])|(?<=[섯곱덟홉]))"
 )
@@ -329,8 +329,8 @@ def read_korean_words(text: str) -> list[Number]:
             continue
         at = eojeol.start()
         if native := _NATIVE.match(text, at):
-            value = _NATIVE_TENS.get(native["tens"] or "", 0)
-            value += _NATIVE_ONES.get(native["ones"] or native["long"] or native["short"] or "", 0)
+            value = NATIVE_TENS.get(native["tens"] or "", 0)
+            value += NATIVE_ONES.get(native["ones"] or native["long"] or native["short"] or "", 0)
             strength = Strength.WORD if native["counter"] and value > 1 else Strength.POSSIBLE
             others = (
                 (Decimal(value) + Decimal("0.5"),) if AND_A_HALF.match(text, native.end()) else ()
