@@ -78,7 +78,7 @@ def measure(options: SimpleNamespace, save: Callable[[dict[str, Any]], None]) ->
     }
     with tempfile.TemporaryDirectory() as folder:
         model = hold_model(options, section, Path(folder))
-        num_targets = sum(e.num_targets for e in examples) / len(examples)
+        num_labels = sum(e.num_labels for e in examples) / len(examples)
         num_tokens = sum(len(e.ids) for e in examples) / len(examples)
 
         def tell(seconds: list[float]) -> None:
@@ -92,7 +92,7 @@ def measure(options: SimpleNamespace, save: Callable[[dict[str, Any]], None]) ->
                     "examples/s": section.batch_size / step_s,
                     "tokens/s": section.batch_size * num_tokens / step_s,
                     "tokens an example": num_tokens,
-                    "targets an example": num_targets,
+                    "targets an example": num_labels,
                     "losses": watch.losses,
                     "extrapolated s": steps * step_s,
                     "peak GiB": read_peak_gib(options.device),
@@ -119,7 +119,7 @@ def choose_section(
             "save_steps": 10**6,
         }
     )
-    lengths = Lengths(tuple(len(e.ids) for e in examples), tuple(e.num_targets for e in examples))
+    lengths = Lengths(tuple(len(e.ids) for e in examples), tuple(e.num_labels for e in examples))
     for is_checkpointed in (False, True):
         section = section.model_copy(update={"gradient_checkpointing": is_checkpointed})
         config = make_llama(

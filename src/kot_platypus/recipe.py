@@ -55,6 +55,7 @@ class DataSection(Section):
 
 
 Target = Literal["rationale_answer", "rationale", "answer"]
+LossWeighting = Literal["example", "token"]
 
 
 class TrainSection(Section):
@@ -82,8 +83,8 @@ class TrainSection(Section):
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     cutoff_len: int = Field(2048, ge=8)
-    """Tokens per example; longer rationales are cut, answers never."""
-    loss_weighting: Literal["example", "token"] = "example"
+    """Tokens per example; longer rationales are truncated, answers never."""
+    loss_weighting: LossWeighting = "example"
     """``example``: every example weighs the same (2023's trainer); ``token``: every token."""
     last_batch: Literal["drop", "keep"] = "drop"
     """An epoch's last, smaller batch. ``drop``: as many steps as in 2023, whose trainer had these
@@ -153,7 +154,7 @@ def require_reporters(section: TrainSection) -> None:
             raise RecipeError(
                 f"train.report_to names {module}, which is not installed",
                 expected="an installed package",
-                hint=f"Type: pip install {module}",
+                hint=f"Run: pip install {module}",
             )
 
 

@@ -194,7 +194,7 @@ def find_evaluation(folder: Path) -> Path:
     raise DataError(
         f"{folder} {found}",
         expected="what kot eval --out or kot run wrote, finished",
-        hint="Check the path, or type the kot eval or kot run that writes it again.",
+        hint="Check the path, or run again the kot eval or kot run that writes it.",
     )
 
 
@@ -327,9 +327,8 @@ def _train(recipe: Recipe, data: Path, folder: Path, target: Target) -> None:
         data / "train.jsonl",
         _base(recipe),
         folder,
-        recipe.train,
+        recipe.train.model_copy(update={"target": target}),
         recipe.model,
-        target=target,
         seed=recipe.seed,
     )
 

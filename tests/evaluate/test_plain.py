@@ -192,6 +192,9 @@ def test_the_stages_take_a_model_that_states_no_length(save, tokenizer, tmp_path
     asked, _ = load_choices(load_protocol("polyglot"), "copa", "mini", 2)
     evaluate_reasoning(tmp_path / "cot", subject, asked, Reasoning(template, max_new_tokens=6))
     assert len((tmp_path / "cot" / "answers.jsonl").read_text().splitlines()) == 2
+    evaluate_choices(tmp_path / "again", subject, section)  # of kept scores
+    for name in ("choices", "cot", "again"):
+        assert json.loads((tmp_path / name / "results.json").read_text())["one_by_one"] is True
 
 
 def test_engine_writes_with_a_model_of_either_kind(save, tokenizer, capsys):

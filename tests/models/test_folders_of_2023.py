@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from kot_platypus.cli import app
 from tests.models.folders import keep_pieces_only, save_as_bin
 
+pytestmark = pytest.mark.usefixtures("cache")
 RECIPE = """
 name: small
 description: a recipe of a test
@@ -24,17 +25,6 @@ data: {{sources: [{{name: problems, rows: 4}}]}}
 train: {{lora_r: 2, num_epochs: 1, batch_size: 2, warmup_steps: 0}}
 """
 ROWS = [{"instruction": f"{n} 더하기 1은?", "input": "", "output": f"{n + 1}"} for n in range(4)]
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture(scope="session")
-def base(shared: Path) -> Path:
-    return shared / "models" / "tiny-llama2-ko"
 
 
 @pytest.fixture(params=[1, 3], ids=["single", "sharded"])

@@ -27,11 +27,6 @@ if sys.argv[1] == "weights":
 """
 
 
-@pytest.fixture(scope="session")
-def base(shared: Path) -> Path:
-    return shared / "models" / "tiny-llama2-ko"
-
-
 def read_all(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 

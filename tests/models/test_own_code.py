@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from kot_platypus.cli import app
 from kot_platypus.models import fingerprint_model
+from kot_platypus.prompts import load_template
 
 CODE = """
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_trusted_code_and_the_class_in_its_place_share_no_scores(doubled, shared
     assert max(abs(a - b) for a, b in zip(trusted, plain, strict=True)) > 1
     again, _ = read_scores(doubled, tmp_path / "d")
     assert again == without
+
+
+def test_chat_runs_the_models_own_code_where_it_is_trusted(doubled, monkeypatch):
+    monkeypatch.setenv("KOT_DTYPE", "float32")
+    template = load_template("kot").model_dump()
+    (doubled / "kot.json").write_text(json.dumps({"template": template}), encoding="utf-8")
+    ask = ["chat", str(doubled), "--ask", "3+4는?", "--max-new-tokens", "2"]
+    note = "without --trust-remote-code it is read as"
+    for options, is_said in (([], True), (["--trust-remote-code"], False)):
+        result = CliRunner().invoke(app, [*ask, *options])
+        assert result.exit_code == 0, result.output
+        assert (note in " ".join(result.output.split())) == is_said
 
 
 def test_trust_changes_no_identity_where_there_is_no_code(shared):

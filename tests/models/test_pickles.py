@@ -24,18 +24,8 @@ from kot_platypus.models import cache_folder, fingerprint_model, load_model, res
 from kot_platypus.models.pickles import convert_pickle
 from tests.models.folders import save_as_bin
 
+pytestmark = pytest.mark.usefixtures("cache")
 PLAIN = {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([1, 2], dtype=torch.int64)}
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture(scope="session")
-def base(shared: Path) -> Path:
-    return shared / "models" / "tiny-llama2-ko"
 
 
 def convert(state: object, folder: Path, **options: Any) -> dict[str, torch.Tensor]:

@@ -31,11 +31,6 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="session")
-def base(shared: Path) -> Path:
-    return shared / "models" / "tiny-llama2-ko"
-
-
 @pytest.fixture
 def folder(base: Path, tmp_path: Path) -> Path:
     return keep_pieces_only(base, tmp_path / "model")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
@@ -99,6 +100,15 @@ def become_bert(folder: Path) -> None:
     BertForMaskedLM(BertConfig(**sizes)).save_pretrained(folder)
 
 
+def become_other(kind: str, **options: Any) -> Callable[[Path], None]:
+    """The model saved by another class of Llama's: its backbone, or a classifier."""
+
+    def save(folder: Path) -> None:
+        getattr(transformers, kind).from_pretrained(folder, **options).save_pretrained(folder)
+
+    return save
+
+
 def drop_layer(state: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in state.items() if "layers.1." not in key}
 
@@ -128,6 +138,14 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "unknown type": (become("midm"), ("knows no model_type 'midm'", "Update transformers")),
     "seq2seq": (become("t5", is_encoder_decoder=True), ("encoder with a decoder",)),
     "encoder": (become_bert, ("no model that writes text from left to right (BertForMaskedLM)",)),
+    "backbone": (
+        become_other("LlamaModel"),
+        ("is a LlamaModel, without the layer that predicts tokens (lm_head.weight)",),
+    ),
+    "classifier": (
+        become_other("LlamaForSequenceClassification", num_labels=2),
+        ("is a LlamaForSequenceClassification, without", "expected a causal language model"),
+    ),
     "gptq": (quantize("gptq"), ("quantised by gptq (which needs optimum)", "made from")),
     "awq": (quantize("awq"), ("quantised by awq (which needs gptqmodel)", "made from")),
     "own code": (bring_code(CODE), ("code of its own (modeling_mine.py)", "--trust-remote-code")),

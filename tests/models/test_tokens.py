@@ -322,6 +322,46 @@ def test_tokens_that_a_file_adds_are_found_in_a_text(made, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "file_says"),
+    [
+        ("byte level", False),
+        ("byte level, space", True),
+        ("metaspace first", True),
+        ("metaspace never", False),
+        ("prepend", True),
+        ("gemma", None),
+    ],
+)
+@pytest.mark.parametrize("asked", [True, False])
+def test_space_that_the_settings_ask_for_in_vain_is_said(
+    kind, file_says, asked, made, tmp_path, capsys
+):
+    folder = write_folder(tmp_path, made[kind], {"add_prefix_space": asked})
+    tokenizer = load_tokenizer(folder)
+    ids = made[kind].encode("예", add_special_tokens=False).ids
+    assert tokenizer("예", add_special_tokens=False)["input_ids"] == ids
+    said = f"add_prefix_space is {asked} in tokenizer_config.json and {file_says} in tokenizer.json"
+    is_contradiction = file_says is not None and file_says != asked
+    assert (said in capsys.readouterr().err) == is_contradiction
+
+
+def test_file_is_parsed_once(made, tmp_path, monkeypatch):
+    read, parsed = Tokenizer.from_file, []
+
+    class Counted:
+        @staticmethod
+        def from_file(path: str) -> Tokenizer:
+            parsed.append(path)
+            return read(path)
+
+    folder = write_folder(tmp_path, made["gemma"], {"tokenizer_class": "GemmaTokenizer"})
+    monkeypatch.setattr("tokenizers.Tokenizer", Counted)
+    monkeypatch.setattr("transformers.tokenization_utils_tokenizers.TokenizerFast", Counted)
+    load_tokenizer(folder)
+    assert parsed == [str(folder / "tokenizer.json")]
+
+
 # --- refusals ----------------------------------------------------------------------------------
 
 

@@ -11,7 +11,10 @@ from transformers import (
     TrainerCallback,
 )
 
+from kot_platypus.artifacts import write_jsonl
+from kot_platypus.data.problems import make_problems
 from kot_platypus.models import load_tokenizer
+from kot_platypus.recipe import TrainSection
 from kot_platypus.train.encoding import Encoded
 
 ARCHITECTURES = ("tiny-llama-ko", "tiny-polyglot-ko", "gemma3")
@@ -26,6 +29,27 @@ class StopAfter(TrainerCallback):
     def on_step_end(self, args, state, control, **_: object) -> None:
         if state.global_step == self._steps:
             raise KeyboardInterrupt
+
+
+def section(**changes: object) -> TrainSection:
+    """Settings that learn something of ``data`` in a few steps."""
+    small = {"batch_size": 4, "learning_rate": 5e-3, "max_tokens_per_pass": 256, "lora_r": 4}
+    return TrainSection.model_validate({**small, "lora_dropout": 0, **changes})
+
+
+@pytest.fixture(scope="session")
+def base(shared: Path) -> Path:
+    return shared / "models" / "tiny-llama-ko"
+
+
+def write_problems(folder: Path) -> Path:
+    write_jsonl(folder / "train.jsonl", make_problems(30, 1, "train", ("change",)))
+    return folder / "train.jsonl"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_problems(tmp_path)
 
 
 @pytest.fixture(params=ARCHITECTURES)

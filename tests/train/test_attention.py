@@ -30,12 +30,13 @@ from transformers.models.mistral import modeling_mistral
 from kot_platypus.errors import ModelError
 from kot_platypus.models import load_model
 from kot_platypus.recipe import TrainSection
-from kot_platypus.train.attention import PACKED, describe_pack
+from kot_platypus.train import attention
+from kot_platypus.train.attention import PACKED, Pack, describe_pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import pack_loss
 from kot_platypus.train.methods import load_trainable
-from kot_platypus.train.packing import Pack, pack_batch
+from kot_platypus.train.packing import pack_batch
 from tests.train.test_packing import gradients, reference, relative
 
 SMALL = {
@@ -122,6 +123,36 @@ def test_what_ours_does_not_know_keeps_transformers_masks(name, batch):
     assert isolate_examples(model)
     assert model.config._attn_implementation == usual
     assert relative(packed_gradient(model, batch), expected) < 1e-5
+
+
+@pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16], ids=str)
+def test_under_autocast_the_kernel_is_taken_whatever_the_weights_are(weights, batch, monkeypatch):
+    """Of float32 weights RoPE makes float32 queries, beside values in 16 bits."""
+    dtypes = []
+
+    def kernel(query, key, value, *_, **__):
+        dtypes.extend((query.dtype, key.dtype, value.dtype))
+        return torch.zeros_like(query)
+
+    monkeypatch.setattr(attention, "_kernel", kernel)
+    monkeypatch.setattr(attention, "_KERNEL_DEVICES", ("cpu",))
+    model = make_family("llama").to(weights)
+    model.set_attn_implementation(PACKED)
+    (pack,) = pack_batch(batch, 10_000, "example")
+    with torch.autocast("cpu", torch.bfloat16):
+        pack_loss(model, pack).backward()
+    assert dtypes == [torch.bfloat16] * 3 * 2  # layers
+    dtypes.clear()
+    pack_loss(model.float(), pack)
+    assert dtypes == []
+
+
+def test_an_older_pytorchs_kernel_is_not_called_with_what_it_does_not_know(monkeypatch):
+    def varlen_attn(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, is_causal=False):
+        raise AssertionError
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", varlen_attn)
+    assert attention._find_kernel() is None
 
 
 @pytest.mark.one_in(5)

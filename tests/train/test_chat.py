@@ -157,7 +157,7 @@ def test_example_is_a_question_and_an_answer(tokenizer, style, target, response)
     encoded = encode(EXAMPLE, tokenizer, target)
     same = encode(talk(EXAMPLE.source, response), tokenizer)
     assert encoded.ids == same.ids
-    assert encoded.target_positions == same.target_positions
+    assert encoded.label_positions == same.label_positions
 
 
 def test_alpaca_input_stands_below_the_instruction(tokenizer, style):
@@ -174,27 +174,27 @@ def test_cut_example_loses_its_rationales_end_and_never_its_answer(tokenizer, st
     cut = encode(long, tokenizer, cutoff_len=len(whole.ids))
     end = end_of(style, tokenizer) or tokenizer.eos_token
     assert len(cut.ids) == len(whole.ids)
-    assert cut.num_cut > 0
+    assert cut.num_truncated > 0
     assert tokenizer.decode(cut.ids).endswith("\n정답: 7개" + end)
 
 
 def test_long_conversation_loses_whole_turns_from_its_end(tokenizer, style):
     whole = encode(TALK, tokenizer)
-    learnt = whole.target_positions
+    learnt = whole.label_positions
     cut = encode(TALK, tokenizer, cutoff_len=max(learnt))
     kept = [p for p in learnt if p < len(cut.ids)]
     assert cut.ids == whole.ids[: len(cut.ids)]
-    assert cut.target_positions == kept
+    assert cut.label_positions == kept
     assert kept[-1] == len(cut.ids) - 1  # nothing unlearnt is dragged along
     assert len(learnt_texts(cut, tokenizer)) == 2
-    assert cut.num_cut == len(whole.ids) - len(cut.ids)
+    assert cut.num_truncated == len(whole.ids) - len(cut.ids)
 
 
 def test_first_answer_too_long_by_itself_loses_its_end(tokenizer, style):
     row = talk("세라.", "하나 둘 셋 넷 다섯 " * 50, "또?", "또.")
     whole, cut = encode(row, tokenizer), encode(row, tokenizer, cutoff_len=40)
     assert cut.ids == whole.ids[:40]
-    assert cut.target_positions == list(range(whole.prompt_len, 40))
+    assert cut.label_positions == list(range(whole.prompt_len, 40))
 
 
 @pytest.mark.parametrize("cutoff", [1, 4])

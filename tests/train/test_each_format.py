@@ -95,8 +95,17 @@ def test_another_chat_template_is_another_training(base, tmp_path):
         train_adapter(rows, base, tmp_path / "out", CHAT, MODEL)
 
 
+def test_rows_that_the_template_cannot_show_are_named(base, tmp_path):
+    rows = write_rows(tmp_path, "chat")
+    with pytest.raises(DataError, match=rf"{rows}, row 1: chat messages.*Set train.template=chat"):
+        train_adapter(rows, base, tmp_path / "out", SECTION, MODEL)
+    assert not (tmp_path / "out").exists()
+
+
 def test_rows_of_which_nothing_can_be_learnt_are_an_error_that_says_why(base, tmp_path):
     rows = write_rows(tmp_path, "alpaca")
     with pytest.raises(DataError, match=r"none of the 4 rows .* with target 'answer'.*--preview"):
-        train_adapter(rows, base, tmp_path / "out", SECTION, MODEL, target="answer")
+        train_adapter(
+            rows, base, tmp_path / "out", SECTION.model_copy(update={"target": "answer"}), MODEL
+        )
     assert not (tmp_path / "out").exists()

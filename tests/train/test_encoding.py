@@ -145,11 +145,11 @@ def test_row_that_says_nothing_is_dropped(tokenizer, target, rationale):
 def test_response_of_one_piece_is_cut_to_the_cutoff_and_loses_eos_first(tokenizer):
     """As Platypus's script cuts it: no room is kept for an EOS that will not be there."""
     whole = encode_example(ALPACA, TEMPLATE, "rationale", tokenizer, 512)
-    assert whole.num_cut == 0
-    for num_cut in range(1, whole.num_targets):
-        cutoff_len = len(whole.ids) - num_cut
+    assert whole.num_truncated == 0
+    for num_truncated in range(1, whole.num_labels):
+        cutoff_len = len(whole.ids) - num_truncated
         cut = encode_example(ALPACA, TEMPLATE, "rationale", tokenizer, cutoff_len)
-        assert (cut.ids, cut.num_cut) == (whole.ids[:cutoff_len], num_cut)
+        assert (cut.ids, cut.num_truncated) == (whole.ids[:cutoff_len], num_truncated)
 
 
 @pytest.mark.parametrize("target", ["rationale_answer", "rationale", "answer"])
@@ -158,6 +158,6 @@ def test_no_cutoff_leaves_an_example_with_nothing_to_learn(tokenizer, target):
     lengths = range(1, 80)
     each = [encode_example(EXAMPLE, TEMPLATE, target, tokenizer, length) for length in lengths]
     assert all(
-        item is None or 0 < item.num_targets <= len(item.ids) <= length
+        item is None or 0 < item.num_labels <= len(item.ids) <= length
         for item, length in zip(each, lengths, strict=True)
     )

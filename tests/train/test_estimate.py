@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from kot_platypus.artifacts import write_jsonl
 from kot_platypus.data.problems import make_problems
@@ -66,7 +67,7 @@ def test_estimate_is_what_a_training_then_reports(llama, tmp_path, last_batch):
     template, tokenizer = load_template(section.template), load_tokenizer(llama)
     encoded = [encode_example(r, template, section.target, tokenizer, 2048) for r in rows]
     lengths = Lengths(
-        tuple(len(item.ids) for item in encoded), tuple(item.num_targets for item in encoded)
+        tuple(len(item.ids) for item in encoded), tuple(item.num_labels for item in encoded)
     )
     estimate = estimate_training(empty(llama, section), section, lengths)
     expected = {
@@ -79,7 +80,7 @@ def test_estimate_is_what_a_training_then_reports(llama, tmp_path, last_batch):
 
 
 def test_passes_are_the_packs_of_the_batches(llama, batch):
-    lengths = Lengths(tuple(len(x.ids) for x in batch), tuple(x.num_targets for x in batch))
+    lengths = Lengths(tuple(len(x.ids) for x in batch), tuple(x.num_labels for x in batch))
     estimate = estimate_training(empty(llama), SECTION, lengths)
     packs = [pack for i in range(0, 16, 4) for pack in pack_batch(batch[i : i + 4], 128, "example")]
     assert estimate.passes == SECTION.num_epochs * len(packs)
@@ -139,10 +140,8 @@ def test_checkpointing_keeps_one_layer_and_the_inputs_of_all(llama):
     assert count_activations(model, section, 96) == everything // 3 + 3 * 96 * 96 * 4
 
 
-def test_counted_activations_are_those_a_real_pass_keeps(any_model):
-    """Every architecture, LoRA with dropout; the real pass adds a mask and attention's sums."""
-    model = prepare_empty(build_empty_model(any_model.config.to_dict()), SECTION, "float32")
-    real = make_trainable(any_model, SECTION).train()
+def count_kept(real: torch.nn.Module, ids: torch.Tensor) -> int:
+    """The bytes that autograd keeps of a pass that is computed."""
     weights = {p.untyped_storage().data_ptr() for p in real.parameters()}
     kept = {}
 
@@ -153,9 +152,38 @@ def test_counted_activations_are_those_a_real_pass_keeps(any_model):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = real.get_base_model().base_model(torch.arange(3, 99)[None], use_cache=False)
+        output = real.get_base_model().base_model(ids, use_cache=False)
     del output
-    assert count_activations(model, SECTION, 96) == pytest.approx(sum(kept.values()), rel=0.05)
+    return sum(kept.values())
+
+
+def test_counted_activations_are_those_a_real_pass_keeps(any_model):
+    """Every architecture, LoRA with dropout; the real pass adds a mask and attention's sums."""
+    model = prepare_empty(build_empty_model(any_model.config.to_dict()), SECTION, "float32")
+    kept = count_kept(make_trainable(any_model, SECTION).train(), torch.arange(3, 99)[None])
+    assert count_activations(model, SECTION, 96) == pytest.approx(kept, rel=0.05)
+
+
+@pytest.mark.parametrize("modules", ["all-linear", ("q_proj", "v_proj")])
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
+def test_experts_are_counted_without_the_numbers_that_choose_them(kind, modules):
+    own = {"num_experts": 4, "moe_intermediate_size": 32, "head_dim": 16}
+    config = AutoConfig.for_model(
+        kind, vocab_size=4000, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, num_experts_per_tok=2,
+        **(own if kind == "qwen3_moe" else {"num_local_experts": 4}),
+    )  # fmt: skip
+    if modules == "all-linear":
+        with pytest.raises(ModelError, match=r"Set train\.lora_dropout=0"):
+            prepare_empty(build_empty_model(config.to_dict()), SECTION, "float32")
+    section = with_settings(lora_dropout=0, lora_target_modules=modules)
+    model = prepare_empty(build_empty_model(config.to_dict()), section, "float32")
+    real = make_trainable(AutoModelForCausalLM.from_config(config), section).train()
+    kept = count_kept(real, torch.arange(3, 99)[None])
+    assert count_activations(model, section, 96) == pytest.approx(kept, rel=0.1)
+    estimate = estimate_training(model, section, LENGTHS)
+    trainable = sum(p.numel() for p in real.parameters() if p.requires_grad)
+    assert estimate.trainable_parameters == trainable
 
 
 def test_activations_grow_with_the_pass_and_not_with_its_square(llama):

@@ -22,7 +22,7 @@ from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.merge import merge_adapter
 from kot_platypus.verdicts import Checked, Verdict, write_verdict
 
-from .conftest import StopAfter
+from .conftest import StopAfter, write_problems
 
 MODEL = ModelSection(device="cpu", dtype="float32")
 HALF = ModelSection(device="cpu", dtype="bfloat16")
@@ -44,21 +44,6 @@ from kot_platypus.train.fit import train_adapter
 data, base, out = map(Path, sys.argv[1:])
 train_adapter(data, base, out, SECTION, MODEL)
 """
-
-
-@pytest.fixture(scope="module")
-def base(shared: Path) -> Path:
-    return shared / "models" / "tiny-llama-ko"
-
-
-def write_problems(folder: Path) -> Path:
-    write_jsonl(folder / "train.jsonl", make_problems(30, 1, "train", ("change",)))
-    return folder / "train.jsonl"
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_problems(tmp_path)
 
 
 @pytest.fixture(scope="module")

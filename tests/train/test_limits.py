@@ -78,7 +78,7 @@ def test_rows_beyond_learnt_positions_are_refused(way, shared, data, tmp_path):
     options = [str(tmp_path / "out") if word == "OUT" else word for word in WAYS[way]]
     code, text = train(base, data, *options)
     assert code == 1
-    assert "the model learnt 32 positions" in text
+    assert "of 32 positions" in text
     assert "Set train.cutoff_len=32." in text
 
 

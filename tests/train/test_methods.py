@@ -9,11 +9,9 @@ import torch
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, TrainerCallback
 
-from kot_platypus.artifacts import write_jsonl
-from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import MissingExtraError, ModelError, RecipeError
 from kot_platypus.models import fingerprint_model, load_model, load_tokenizer
-from kot_platypus.recipe import ModelSection, TrainSection
+from kot_platypus.recipe import ModelSection
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.loss import accept_packs, pack_loss
@@ -27,34 +25,13 @@ from kot_platypus.train.methods import (
 )
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import describe_step
+from tests.train.conftest import section
 from tests.train.test_packing import gradients, reference, relative
 
 MODEL = ModelSection(device="cpu", dtype="float32")
 HALF = ModelSection(device="cpu", dtype="bfloat16")
 both_dtypes = pytest.mark.parametrize("model", [MODEL, HALF], ids=lambda model: model.dtype)
-SECTION = TrainSection(
-    batch_size=4,
-    learning_rate=5e-3,
-    max_tokens_per_pass=256,
-    lora_r=4,
-    lora_dropout=0,
-)
-
-
-@pytest.fixture
-def base(shared: Path) -> Path:
-    return shared / "models" / "tiny-llama-ko"
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "train.jsonl"
-    write_jsonl(path, make_problems(16, 1, "train", ("change",)))
-    return path
-
-
-def section(**changes: object) -> TrainSection:
-    return SECTION.model_copy(update=changes)
+SECTION = section()
 
 
 def read_log(out: Path) -> list[float]:

@@ -25,13 +25,13 @@ def relative(a: Tensor, b: Tensor) -> float:
 
 def reference(model: torch.nn.Module, batch: list[Encoded], weighting: str) -> tuple[float, Tensor]:
     """One plain forward pass an example, transformers' own logits, PyTorch's own loss."""
-    all_targets = sum(example.num_targets for example in batch)
+    all_targets = sum(example.num_labels for example in batch)
     total = 0.0
     for example in batch:
         ids = torch.tensor([example.ids])
         logits = model(ids).logits[0, example.prompt_len - 1 : -1]
         loss = F.cross_entropy(logits, ids[0, example.prompt_len :], reduction="sum")
-        scale = 1 / all_targets if weighting == "token" else 1 / (len(batch) * example.num_targets)
+        scale = 1 / all_targets if weighting == "token" else 1 / (len(batch) * example.num_labels)
         (loss * scale).backward()
         total += loss.item() * scale
     return total, gradients(model)
@@ -55,18 +55,20 @@ def test_packed_gradient_is_that_of_separate_passes(any_model, batch, weighting,
 def test_gradient_of_conversations_is_that_of_transformers_with_masked_labels(
     any_model, batch, weighting
 ):
-    """Positions that are only shown may lie anywhere after the prompt."""
+    """Masked positions may lie anywhere after the prompt."""
     talks = [
-        replace(item, shown=frozenset(range(item.prompt_len + 1 + i % 3, len(item.ids), 2 + i % 4)))
+        replace(
+            item, masked=frozenset(range(item.prompt_len + 1 + i % 3, len(item.ids), 2 + i % 4))
+        )
         for i, item in enumerate(batch)
     ]
-    all_targets = sum(item.num_targets for item in talks)
+    all_targets = sum(item.num_labels for item in talks)
     expected_loss = 0.0
     for item in talks:
-        shown = set(range(item.prompt_len)) | item.shown
-        labels = [-100 if i in shown else id_ for i, id_ in enumerate(item.ids)]
+        masked = set(range(item.prompt_len)) | item.masked
+        labels = [-100 if i in masked else id_ for i, id_ in enumerate(item.ids)]
         mean = any_model(torch.tensor([item.ids]), labels=torch.tensor([labels])).loss
-        scale = 1 / len(talks) if weighting == "example" else item.num_targets / all_targets
+        scale = 1 / len(talks) if weighting == "example" else item.num_labels / all_targets
         (mean * scale).backward()
         expected_loss += mean.item() * scale
     expected = gradients(any_model)

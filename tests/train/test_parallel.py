@@ -115,11 +115,6 @@ def launch(root: Path, base: Path, prefix: str, settings: Mapping[str, object], 
 
 
 @pytest.fixture(scope="module")
-def base(shared: Path) -> Path:
-    return shared / "models" / "tiny-llama-ko"
-
-
-@pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parallel")
     write_jsonl(folder / "train.jsonl", make_problems(NUM_EXAMPLES, 1, "train", None))

@@ -81,13 +81,13 @@ def test_counts_are_those_of_the_encoding(tokenizer):
     text = show([FITS], tokenizer)
     shown = len(tokenizer("질문: 3+4는?\n답변:\n")["input_ids"])
     learnt = len(tokenizer("셋에 넷을 더한다.\n정답: 7</s>")["input_ids"])
-    assert f"{shown + learnt} tokens: {shown} shown, {learnt} trained\n" in text
+    assert f"{shown + learnt} tokens: {shown} prompt, {learnt} labels\n" in text
 
 
 def test_cut_and_dropped_rows_say_so(tokenizer):
     text = show([LONG, EMPTY], tokenizer)
     assert "64 tokens: " in text
-    assert " cut\n" in text
+    assert " truncated\n" in text
     assert "말이 없다" in text
     assert "dropped: nothing is left to learn" in text
 
@@ -100,19 +100,19 @@ def test_only_as_many_rows_as_asked_are_shown(tokenizer):
 
 
 def test_totals_are_those_of_all_rows():
-    items = [Encoded((1,) * 10, 4), None, Encoded((1,) * 6, 3, frozenset({4}), num_cut=2)]
+    items = [Encoded((1,) * 10, 4), None, Encoded((1,) * 6, 3, frozenset({4}), num_truncated=2)]
     totals = count_rows(items)
     assert vars(totals) == {
-        "rows": 3, "dropped": 1, "cut": 1, "tokens": 16, "max_tokens": 10, "learnt": 8,
+        "rows": 3, "dropped": 1, "truncated": 1, "tokens": 16, "max_tokens": 10, "labels": 8,
     }  # fmt: skip
     assert str(totals) == (
-        "3 rows: 2 to train on, 1 dropped, 1 cut\n"
-        "16 tokens: mean 8.0 a row, at most 10; 50.0% trained"
+        "3 rows: 2 to train on, 1 dropped, 1 truncated\n"
+        "16 tokens: mean 8.0 a row, at most 10; 50.0% labels"
     )
 
 
 def test_totals_of_nothing_but_dropped_rows_divide_by_nothing():
-    assert str(count_rows([None])) == "1 rows: 0 to train on, 1 dropped, 0 cut"
+    assert str(count_rows([None])) == "1 rows: 0 to train on, 1 dropped, 0 truncated"
 
 
 def test_runs_join_to_the_ids():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +25,7 @@ def chat_with(
     *,
     base: Path | None = None,
     max_new_tokens: int = 256,
+    trust_remote_code: bool = False,
 ) -> None:
     """Answer ``ask``, or questions from standard input until it ends or is empty.
 
@@ -32,10 +34,11 @@ def chat_with(
     """
     if ask is not None and not ask.strip():
         raise UsageError("--ask is empty", expected="a question", hint="Or leave out --ask.")
-    speakers = {name_model(TUNED): load_speaker(model_folder)}
+    load = partial(load_speaker, trust_remote_code=trust_remote_code)
+    speakers = {name_model(TUNED): load(model_folder)}
     if base is not None:
         template = speakers[name_model(TUNED)].template
-        speakers = {name_model(BASE): load_speaker(base, template), **speakers}
+        speakers = {name_model(BASE): load(base, template), **speakers}
     console = Console(highlight=False)
     if ask is not None:
         _answer(console, speakers, ask, max_new_tokens)

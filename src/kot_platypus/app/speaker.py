@@ -100,10 +100,12 @@ class Speaker:
             )
 
 
-def load_speaker(model_folder: Path, template: Template | None = None) -> Speaker:
+def load_speaker(
+    model_folder: Path, template: Template | None = None, *, trust_remote_code: bool = False
+) -> Speaker:
     """A model to talk to. A base model takes the ``template`` of the one it is compared with."""
     return Speaker(
-        load_model(model_folder),
-        load_tokenizer(model_folder),
+        load_model(model_folder, trust_remote_code=trust_remote_code),
+        load_tokenizer(model_folder, trust_remote_code=trust_remote_code),
         template or require_template(model_folder),
     )

@@ -40,7 +40,7 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
     folder = find_model(recipe.model.name, recipe.model.revision)
     architecture, origin = _find_architecture(recipe, folder)
 
-    # What loads torch: nothing is misspelt now.
+    # These load torch, so they come last.
     from kot_platypus.models.limits import CANNOT, is_out_of_memory
     from kot_platypus.train.estimate import estimate_training, prepare_empty, unwrap
     from kot_platypus.train.isolation import isolates_in_small
@@ -110,13 +110,13 @@ def _find_lengths(
 
     rows, count, origin = _find_rows(recipe, data)
     if rows and folder is not None and has_tokenizer(folder):
-        lengths = _encode_lengths(recipe, rows, folder, model)
+        lengths = _encode_lengths(recipe, rows, folder, model, origin)
         dropped = len(rows) - len(lengths.tokens)
         return lengths, (origin + (f"; {dropped} dropped" if dropped else ""), "counted")
     known = load_known()
     tokens = min(known.tokens_per_row, recipe.train.cutoff_len)
-    targets = round(tokens * known.response_share)
-    return Lengths((tokens,) * count, (targets,) * count), (origin, "assumed")
+    labels = round(tokens * known.response_share)
+    return Lengths((tokens,) * count, (labels,) * count), (origin, "assumed")
 
 
 def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
@@ -149,20 +149,21 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
     return [], count, "published"
 
 
-def _encode_lengths(recipe: Recipe, rows: list[Row], folder: Path, model: Any) -> Lengths:
+def _encode_lengths(
+    recipe: Recipe, rows: list[Row], folder: Path, model: Any, source: str
+) -> Lengths:
     from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
-    from kot_platypus.train.encoding import encode_rows
+    from kot_platypus.train.encoding import check_fit, encode_rows, keep_encoded
     from kot_platypus.train.estimate import Lengths, unwrap
-    from kot_platypus.train.limits import require_room
 
     section = recipe.train
     template = load_template(section.template)
     tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
-    encoded = encode_rows(rows, template, section.target, tokenizer, section.cutoff_len)
-    require_room(unwrap(model), encoded)
+    encoded = keep_encoded(encode_rows(rows, template, section, tokenizer, source=source), section)
+    check_fit(unwrap(model), encoded)
     return Lengths(
-        tuple(len(item.ids) for item in encoded), tuple(item.num_targets for item in encoded)
+        tuple(len(item.ids) for item in encoded), tuple(item.num_labels for item in encoded)
     )
 
 
@@ -174,7 +175,7 @@ def _tabulate_work(
 ) -> Table:
     train = recipe.train
     share = estimate.trainable_parameters / estimate.parameters
-    mean, labels = lengths.mean_tokens, lengths.mean_targets
+    mean, labels = lengths.mean_tokens, lengths.mean_labels
     table = _new_table()
     table.add_row("parameters", f"{estimate.parameters:,}", f"{recipe.model.name}: {origin}")
     table.add_row(

@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 
 from kot_platypus.cli.app import app
-from kot_platypus.cli.options import RunFolder, example, require_file, require_new_file
+from kot_platypus.cli.options import (
+    RunFolder,
+    TrustRemoteCode,
+    example,
+    require_file,
+    require_new_file,
+)
 from kot_platypus.errors import DataError, UsageError
 
 Published = Annotated[
@@ -88,13 +94,15 @@ def chat(
     max_new_tokens: Annotated[
         int, typer.Option(min=1, help="The longest answer, in tokens.")
     ] = 256,
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Ask a trained model questions, one at a time: its rationale dim, its answer bright."""
     model = _find_model(folder)
     base = _find_other(folder, compare) if compare else None
     from kot_platypus.app.chat import chat_with
 
-    chat_with(model, ask, base=base, max_new_tokens=max_new_tokens)
+    trust, limit = trust_remote_code, max_new_tokens
+    chat_with(model, ask, base=base, max_new_tokens=limit, trust_remote_code=trust)
 
 
 def _find_other(folder: Path, name: str) -> Path:

@@ -134,7 +134,7 @@ def train(
 
     with hold_folder(out):
         base = resolve_model(loaded.model.name, loaded.model.revision)
-        from kot_platypus.train.fit import train_adapter  # loads torch: nothing is misspelt now
+        from kot_platypus.train.fit import train_adapter  # loads torch, so it comes last
 
         train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
     if is_main_process():
@@ -155,7 +155,8 @@ def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:
     trust = section.trust_remote_code
     tokenizer = load_tokenizer(base, trust_remote_code=trust)
     model = build_empty_model(base, trust_remote_code=trust)
-    print_screen(preview_rows(rows, recipe.train, tokenizer, count, model))
+    source = data or "the recipe's rows"
+    print_screen(preview_rows(rows, recipe.train, tokenizer, count, model, source=source))
 
 
 @app.command(epilog=example("kot merge --adapter adapters/mine/adapter --out merged"))
@@ -169,7 +170,7 @@ def merge(
     require_file(adapter / "adapter_config.json", "--adapter")
     with hold_folder(out):
         base = find_model_folder(model, adapter)
-        from kot_platypus.train.merge import merge_adapter  # loads torch: nothing is misspelt now
+        from kot_platypus.train.merge import merge_adapter  # loads torch, so it comes last
 
         merge_adapter(base, adapter, out, trust_remote_code=trust_remote_code)
     print(out)

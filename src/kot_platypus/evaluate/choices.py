@@ -16,7 +16,7 @@ from kot_platypus.artifacts import (
     write_jsonl,
 )
 from kot_platypus.evaluate.beginnings import BOS_KEY, measure_bos, read_bos
-from kot_platypus.evaluate.keys import FORMAT
+from kot_platypus.evaluate.keys import FORMAT, ONE_BY_ONE_KEY
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.protocols import (
     Encoding,
@@ -107,14 +107,20 @@ def _describe(
 
 def _notice(protocol: Protocol, runs: Runs, store: ScoreStore) -> dict[str, Any]:
     """What a reader of the scores should know, for ``results.json``; said in a line each, too."""
-    keys = [question.key for questions in runs.values() for question in questions]
-    ties = notice_ties([store.known[key] for key in keys])
+    noticed = notice_scores(runs, store)
     if protocol.special_tokens is not False:
-        return {"ties": ties}
+        return noticed
     bos = read_bos(store.known.get(BOS_KEY))
     if bos is not None and bos.reads_badly:
         console.print(f"  {bos.describe(protocol.name)}", style="dim", soft_wrap=True)
-    return {"ties": ties, "bos": bos}
+    return {**noticed, "bos": bos}
+
+
+def notice_scores(runs: Runs, store: ScoreStore) -> dict[str, Any]:
+    """What results say of all scores: ties, and whether texts were read one by one."""
+    keys = [question.key for questions in runs.values() for question in questions]
+    ties = {"ties": notice_ties([store.known[key] for key in keys]).model_dump()}
+    return {**ties, "one_by_one": True} if ONE_BY_ONE_KEY in store.known else ties
 
 
 def notice_ties(scores: Sequence[QuestionScores]) -> Ties:
@@ -196,7 +202,10 @@ def score_runs(
     def load() -> Scorer:
         from kot_platypus.evaluate.scoring import Scorer  # loads torch
 
-        return Scorer(model.model, model.tokenizer, max_batch_tokens=max_batch_tokens)
+        scorer = Scorer(model.model, model.tokenizer, max_batch_tokens=max_batch_tokens)
+        if scorer.obstacle and is_main_process():
+            store.add({ONE_BY_ONE_KEY: QuestionScores(logprobs=(), effective_shots=0)})
+        return scorer
 
     def measure(_: set[str]) -> Iterator[dict[str, QuestionScores]]:
         if is_main_process():

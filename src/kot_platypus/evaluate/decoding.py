@@ -34,17 +34,22 @@ from kot_platypus.evaluate.generation import (
     render_text,
 )
 from kot_platypus.evaluate.kv_cache import KVCache
-from kot_platypus.evaluate.plain import check_inputs, read_logits, say_plain_way
+from kot_platypus.evaluate.plain import read_logits, say_plain_way
 from kot_platypus.evaluate.self_check import (
     LONGROPE,
     Margins,
-    draw_tokens,
     has_longrope,
     measure_margins,
-    refuse_infinite,
 )
 from kot_platypus.evaluate.writing import Job, PlainDecoder, draw_token
-from kot_platypus.models.limits import CANNOT, find_max_length, is_out_of_memory
+from kot_platypus.models.limits import (
+    CANNOT,
+    check_room,
+    draw_tokens,
+    find_max_length,
+    infinite_error,
+    is_out_of_memory,
+)
 from kot_platypus.models.tokens import encode_text
 from kot_platypus.prompts import find_stop_tokens
 
@@ -181,7 +186,7 @@ class Decoder:
     def _choose(self, logits: torch.Tensor, temperature: float) -> list[int]:
         highest, tokens = logits.max(-1)
         if not highest.isfinite().all():
-            raise refuse_infinite(self.model, "a logit")
+            raise infinite_error("a logit is", self.model.dtype)
         chosen: list[int] = tokens.tolist()
         for row, job in enumerate(self._jobs):
             if job.draws is not None:
@@ -318,7 +323,7 @@ class TextGenerator:
                 expected=f"at most {limit}, which leaves {max_new_tokens} for the answer",
                 hint="Use fewer worked examples, --max-new-tokens, or a model that reads more.",
             )
-        check_inputs(self.model, [ids])
+        check_room(self.model, [ids], hint="Use fewer worked examples.")
         starts = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
         return ids or [next((token for token in starts if token is not None), 0)]
 

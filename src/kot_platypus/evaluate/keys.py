@@ -26,6 +26,9 @@ FORMAT = 2
 model has them.
 """
 
+ONE_BY_ONE_KEY = hash_value("reads one text at a time")
+"""Under which a store keeps, as a question without choices, that the model was read so."""
+
 _LIBRARIES = ("torch", "transformers", "tokenizers", "peft")
 
 

@@ -100,6 +100,7 @@ def run_lm_eval(
                 "name": model.name,
                 "dtype": model.resolved_dtype,
                 "versions": describe_machine(),
+                **({"one_by_one": True} if lm.scorer.obstacle else {}),
             }
             write_results(out, {**results, "kot": facts})
 

@@ -8,44 +8,19 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from kot_platypus.errors import ModelError
 from kot_platypus.evaluate.encoding import EncodedRequest
-from kot_platypus.evaluate.self_check import refuse_infinite
-from kot_platypus.models.limits import CANNOT, find_learnt_positions, is_out_of_memory
+from kot_platypus.models.limits import CANNOT, infinite_error, is_out_of_memory
 from kot_platypus.processes import is_main_process
 from kot_platypus.progress import console
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-
-def check_inputs(model: PreTrainedModel, texts: Iterable[Sequence[int]]) -> None:
-    """Raise ModelError for tokens or positions that the model has no embedding of.
-
-    The last token of a text is not read, only predicted. On the CPU it would be an IndexError, and
-    a GPU would be lost to the whole process.
-    """
-    num_tokens = model.get_input_embeddings().weight.shape[0]
-    num_positions = find_learnt_positions(model)
-    for ids in texts:
-        if max(ids, default=0) >= num_tokens:
-            raise ModelError(
-                f"token {max(ids)} for a {model.config.model_type} of {num_tokens} embeddings",
-                expected="a tokenizer that fits the model",
-                hint="Take the tokenizer the model came with, or the adapter that resized it.",
-            )
-        if num_positions is not None and len(ids) - 1 > num_positions:
-            raise ModelError(
-                f"a text of {len(ids) - 1} tokens for a {model.config.model_type} of "
-                f"{num_positions} positions",
-                expected="a text that fits into its table of positions",
-                hint="Set a smaller max_length, or use fewer shots.",
-            )
 
 
 def say_plain_way(model: PreTrainedModel, does: str, why: str) -> None:
@@ -90,5 +65,5 @@ def score_alone(model: PreTrainedModel, request: EncodedRequest) -> tuple[float,
     logits = read_logits(model, request.inputs, len(targets)).float()
     picked = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1)
     if not picked.isfinite().all():
-        raise refuse_infinite(model, "a score")
+        raise infinite_error("a score is", model.dtype)
     return float(picked.double().sum()), bool((logits.argmax(-1) == targets).all())

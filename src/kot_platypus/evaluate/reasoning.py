@@ -24,7 +24,7 @@ from kot_platypus.artifacts import (
 )
 from kot_platypus.errors import UsageError
 from kot_platypus.evaluate.changes import write_changes
-from kot_platypus.evaluate.choices import Runs, notice_ties, score_runs
+from kot_platypus.evaluate.choices import notice_scores, score_runs
 from kot_platypus.evaluate.gains import summarise_outcomes
 from kot_platypus.evaluate.generation import (
     Generated,
@@ -136,14 +136,14 @@ def evaluate_reasoning(
         examined = _examine(model, questions, how)
         if not is_main_process():
             return
-        attempts, outcomes, ties = examined
-        write_jsonl(out / "answers.jsonl", attempts)
+        replies, outcomes, noticed = examined
+        write_jsonl(out / "answers.jsonl", replies)
         write_jsonl(out / "samples.jsonl", outcomes)
-        write_text(out / "changes.md", write_changes(outcomes, attempts))
+        write_text(out / "changes.md", write_changes(outcomes, replies))
         facts = {"name": model.name, **about, **config, "versions": describe_machine()}
-        scores = summarise_outcomes(outcomes, attempts, seed=how.seed)
+        scores = summarise_outcomes(outcomes, replies, seed=how.seed)
         results = {task: dump_part(score) for task, score in scores.items()}
-        write_json(out / "results.json", {**facts, **ties, "results": results})
+        write_json(out / "results.json", {**facts, **noticed, "results": results})
 
 
 def check_reasoning(how: Reasoning) -> None:
@@ -165,38 +165,34 @@ def check_reasoning(how: Reasoning) -> None:
 def _examine(
     model: ModelUnderTest, questions: Sequence[Question], how: Reasoning
 ) -> tuple[list[Reply], list[Outcome], dict[str, Any]]:
-    """All replies, question by question, what they came to, and what was counted of ties."""
-    attempts = _reason(model, questions, how)
+    """All replies, question by question, what they came to, and what to say of the scores."""
+    replies = _reason(model, questions, how)
     direct: dict[int, Judgement] = {}
-    ties: dict[str, Any] = {}
+    noticed: dict[str, Any] = {}
     if isinstance(model, TransformersModel):
-        at_once, attempts, ties = _score_choices(model, questions, how, attempts)
-        for place, logprobs in at_once.items():
-            direct[place] = _judge_scores(questions[place], [logprobs], 0)
+        direct, replies, noticed = _score_choices(model, questions, how, replies)
     rest = [place for place in range(len(questions)) if place not in direct]
     direct |= _answer_at_once(model, questions, how, rest)
-    n = how.num_samples
     outcomes = [
-        _conclude(question, attempts[place * n : (place + 1) * n], direct[place])
-        for place, question in enumerate(questions)
+        _conclude(question, mine, direct[place])
+        for place, (question, mine) in enumerate(zip(questions, replies, strict=True))
     ]
-    return attempts, outcomes, ties
+    return [reply for mine in replies for reply in mine], outcomes, noticed
 
 
 # --- asking ------------------------------------------------------------------------------------
 
 
-def _reason(model: ModelUnderTest, questions: Sequence[Question], how: Reasoning) -> list[Reply]:
-    """``how.num_samples`` replies to each question, in order."""
-    asked = [(question, k) for question in questions for k in range(how.num_samples)]
-    prompts = [
-        build_prompt(question, how.template, how.shots).model_copy(update={"sample": k})
-        for question, k in asked
-    ]
-    texts = generate_texts(model, prompts, how.settings, title="Reasoning")
+def _reason(
+    model: ModelUnderTest, questions: Sequence[Question], how: Reasoning
+) -> list[list[Reply]]:
+    """``how.num_samples`` replies to each question."""
+    samples = range(how.num_samples)
+    prompts = [build_prompt(question, how.template, how.shots) for question in questions]
+    drawn = [prompt.model_copy(update={"sample": k}) for prompt in prompts for k in samples]
+    texts = iter(generate_texts(model, drawn, how.settings, title="Reasoning"))
     return [
-        _read_reply(question, k, text, how.template)
-        for (question, k), text in zip(asked, texts, strict=True)
+        [_read_reply(each, k, next(texts), how.template) for k in samples] for each in questions
     ]
 
 
@@ -227,8 +223,8 @@ def _answer_at_once(
     verdicts = {}
     for place, text in zip(places, texts, strict=True):
         whole = text.model_copy(update={"text": complete_output(text.text, how.template, way)})
-        attempt = _read_reply(questions[place], 0, whole, how.template)
-        verdicts[place] = _judge(questions[place], attempt.answer, attempt.choice, text.num_tokens)
+        reply = _read_reply(questions[place], 0, whole, how.template)
+        verdicts[place] = _judge(questions[place], reply.answer, reply.choice, text.num_tokens)
     return verdicts
 
 
@@ -239,52 +235,37 @@ def _score_choices(
     model: TransformersModel,
     questions: Sequence[Question],
     how: Reasoning,
-    attempts: Sequence[Reply],
-) -> tuple[dict[int, tuple[float, ...]], list[Reply], dict[str, Any]]:
-    """The choices' log-probabilities at once (by question's place), after each rationale, ties."""
+    replies: Sequence[list[Reply]],
+) -> tuple[dict[int, Judgement], list[list[Reply]], dict[str, Any]]:
+    """Score choices at once (by question's place) and after each rationale, and look for ties."""
     encoding = Encoding(
         tokenisation="joint",
         special_tokens=False if how.template.chat else "opening",  # a template writes its own
         empty_context="bos",
     )
     tokenizer = model.tokenizer if how.template.chat else None
-    at_once: dict[int, ScoringQuestion] = {}
-    after: list[ScoringQuestion | None] = []
-    for place, question in enumerate(questions):
-        mine = attempts[place * how.num_samples : (place + 1) * how.num_samples]
-        if not question.choices:
-            after += [None] * len(mine)
-            continue
-        prompt = build_prompt(question, how.template, how.shots)
-        text = render_text(prompt, tokenizer)
-        at_once[place] = _pose(question, encoding, text + how.template.answer_prefix)
-        for attempt in mine:
-            rationale = split_rationale(attempt.output, how.template)
-            context = text + rationale + how.template.answer_prefix
-            after.append(_pose(question, encoding, context))
-    later = [question for question in after if question]
-    runs = {("at once", 0): list(at_once.values()), ("after a rationale", 0): later}
+    posed: dict[int, list[ScoringQuestion]] = {}  # without a rationale, then after each
+    for place, (question, mine) in enumerate(zip(questions, replies, strict=True)):
+        if question.choices:
+            text = render_text(build_prompt(question, how.template, how.shots), tokenizer)
+            starts = ["", *(split_rationale(reply.output, how.template) for reply in mine)]
+            end = how.template.answer_prefix
+            posed[place] = [_pose(question, encoding, text + start + end) for start in starts]
+    runs = {
+        ("at once", 0): [first for first, *_ in posed.values()],
+        ("after a rationale", 0): [each for _, *later in posed.values() for each in later],
+    }
     store = ScoreStore(model.key)
     score_runs(runs, encoding, model, store)
-    return (
-        {place: store.known[posed.key].logprobs for place, posed in at_once.items()},
-        [
-            attempt.model_copy(update={"logprobs": store.known[posed.key].logprobs})
-            if posed
-            else attempt
-            for attempt, posed in zip(attempts, after, strict=True)
-        ],
-        _count_ties(runs, store),
-    )
-
-
-def _count_ties(runs: Runs, store: ScoreStore) -> dict[str, Any]:
-    keys = [question.key for questions in runs.values() for question in questions]
-    return (
-        {"ties": notice_ties([store.known[key] for key in keys]).model_dump()}
-        if is_main_process()
-        else {}
-    )
+    direct, scored = {}, list(replies)
+    for place, each in posed.items():
+        first, *later = (store.known[question.key].logprobs for question in each)
+        direct[place] = _judge_scores(questions[place], [first], 0)
+        scored[place] = [
+            reply.model_copy(update={"logprobs": logprobs})
+            for reply, logprobs in zip(replies[place], later, strict=True)
+        ]
+    return direct, scored, notice_scores(runs, store) if is_main_process() else {}
 
 
 def _pose(question: Question, encoding: Encoding, context: str) -> ScoringQuestion:
@@ -307,12 +288,12 @@ def _pose(question: Question, encoding: Encoding, context: str) -> ScoringQuesti
 # --- judging -----------------------------------------------------------------------------------
 
 
-def _conclude(question: Question, attempts: Sequence[Reply], direct: Judgement) -> Outcome:
+def _conclude(question: Question, replies: Sequence[Reply], direct: Judgement) -> Outcome:
     """The majority's answer, and the likeliest choice over all rationales."""
-    num_tokens = sum(attempt.num_tokens for attempt in attempts)
-    elected = elect_answer(question, attempts)
+    num_tokens = sum(reply.num_tokens for reply in replies)
+    elected = elect_answer(question, replies)
     answer, choice = (elected.answer, elected.choice) if elected else (None, None)
-    logprobs = [attempt.logprobs for attempt in attempts if attempt.logprobs is not None]
+    logprobs = [reply.logprobs for reply in replies if reply.logprobs is not None]
     return Outcome(
         task=question.task,
         doc_id=question.doc_id,
@@ -325,17 +306,17 @@ def _conclude(question: Question, attempts: Sequence[Reply], direct: Judgement) 
     )
 
 
-def elect_answer(question: Question, attempts: Sequence[Reply]) -> Reply | None:
-    """The first attempt with the answer that most state. None when none states one.
+def elect_answer(question: Question, replies: Sequence[Reply]) -> Reply | None:
+    """The first reply with the answer that most state. None when none states one.
 
     What states nothing, or none of the choices, has no vote; of equals the earliest wins.
     """
     votes: dict[str | int, list[Reply]] = {}
-    for attempt in attempts:
-        if question.choices and attempt.choice is not None:
-            votes.setdefault(attempt.choice, []).append(attempt)
-        elif not question.choices and attempt.answer is not None:
-            votes.setdefault(normalise_answer(attempt.answer), []).append(attempt)
+    for reply in replies:
+        if question.choices and reply.choice is not None:
+            votes.setdefault(reply.choice, []).append(reply)
+        elif not question.choices and reply.answer is not None:
+            votes.setdefault(normalise_answer(reply.answer), []).append(reply)
     return max(votes.values(), key=len)[0] if votes else None
 
 

@@ -29,7 +29,6 @@ from kot_platypus.evaluate.forest import (
     split_by_prefix,
 )
 from kot_platypus.evaluate.plain import (
-    check_inputs,
     read_logits,
     say_plain_way,
     score_alone,
@@ -37,13 +36,18 @@ from kot_platypus.evaluate.plain import (
 from kot_platypus.evaluate.self_check import (
     LONGROPE,
     Margins,
-    draw_tokens,
     find_hidden_window,
     has_longrope,
     measure_margins,
-    refuse_infinite,
 )
-from kot_platypus.models.limits import CANNOT, find_max_length, is_out_of_memory
+from kot_platypus.models.limits import (
+    CANNOT,
+    check_room,
+    draw_tokens,
+    find_max_length,
+    infinite_error,
+    is_out_of_memory,
+)
 from kot_platypus.processes import count_processes, process_rank
 
 if TYPE_CHECKING:
@@ -153,7 +157,9 @@ class Scorer:
         does not.
         """
         requests = [request for group in batch for request in group.requests]
-        check_inputs(self.model, (request.ids for request in requests))
+        hint = "Set a max_length of {limit}, or use fewer shots."
+        texts = (request.ids for request in requests)
+        check_room(self.model, texts, hint=hint, num_unread=1)
         scores = iter(self._score_requests(requests))
         return [[next(scores) for _ in group.requests] for group in batch]
 
@@ -205,7 +211,7 @@ def score_requests(model: PreTrainedModel, requests: Sequence[EncodedRequest]) -
         model, forest, np.concatenate(predictors), np.concatenate(targets)
     )
     if not np.isfinite(logprobs).all():
-        raise refuse_infinite(model, "a score")
+        raise infinite_error("a score is", model.dtype)
     seams = np.cumsum([len(part) for part in targets])[:-1]
     parts = zip(np.split(logprobs, seams), np.split(is_top, seams), strict=True)
     return [Score(float(values.sum()), bool(tops.all())) for values, tops in parts]

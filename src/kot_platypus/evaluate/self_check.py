@@ -18,14 +18,13 @@ most, which is their noise, and leak nothing; unsound ones leak, or differ by 0.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from kot_platypus.errors import ModelError
+from kot_platypus.models.limits import infinite_error
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -77,7 +76,7 @@ def measure_margins(
     """
     readings = (alone, *company, *tails, other_beginning)
     if not all(logits.isfinite().all() for logits in readings):
-        raise refuse_infinite(model, "a logit")
+        raise infinite_error("a logit is", model.dtype)
     first, together, changed, tail, other_tail, moved = (
         logits.float().log_softmax(-1) for logits in readings
     )
@@ -92,35 +91,6 @@ def measure_margins(
 
 def _measure_distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).double().square().mean().sqrt())
-
-
-def refuse_infinite(model: PreTrainedModel, what: str) -> ModelError:
-    """The error for numbers that overflow the model's dtype, or weights that are none."""
-    dtype = str(model.dtype).removeprefix("torch.")
-    others = [f"--dtype {name}" for name in ("bfloat16", "float32") if name != dtype]
-    return ModelError(
-        f"{what} of {model.config.model_type} in {dtype} is not a finite number",
-        expected="logits that the dtype can hold",
-        hint=f"Use {' or '.join(others)}, or check the model's weights.",
-    )
-
-
-def draw_tokens(model: PreTrainedModel, count: int, seed: int) -> list[int]:
-    """Ordinary tokens, at random: none that the config names (images, padding)."""
-    config = model.config.get_text_config()
-    named: set[Any] = {
-        value
-        for each in (config, model.config)
-        for name, value in vars(each).items()
-        if name.endswith(("_token_id", "_token_index")) and isinstance(value, int)
-    }
-    draws, vocab_size = random.Random(seed), config.vocab_size
-    tokens: list[int] = []
-    while len(tokens) < count:
-        token = draws.randrange(min(5, vocab_size - 1), vocab_size)
-        if token not in named or vocab_size < 2 * len(named):
-            tokens.append(token)
-    return tokens
 
 
 LONGROPE = "longrope depends on what else is in the pass"

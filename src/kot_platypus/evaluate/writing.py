@@ -18,11 +18,9 @@ from transformers import GenerationConfig
 
 from kot_platypus.evaluate.plain import read_logits
 from kot_platypus.evaluate.self_check import (
-    draw_tokens,
     measure_margins,
-    refuse_infinite,
 )
-from kot_platypus.models.limits import CANNOT, is_out_of_memory
+from kot_platypus.models.limits import CANNOT, draw_tokens, infinite_error, is_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -92,7 +90,7 @@ class PlainDecoder:
 
     def _choose(self, logits: torch.Tensor, job: Job, temperature: float) -> int:
         if not logits.max().isfinite():
-            raise refuse_infinite(self.model, "a logit")
+            raise infinite_error("a logit is", self.model.dtype)
         if job.draws is not None:
             return draw_token(logits, temperature, job.draws)
         return int(logits.argmax())

@@ -7,7 +7,7 @@ from kot_platypus.models.embedded import EMBEDDED_MODEL, GEMMA_TERMS
 from kot_platypus.models.finding import find_model, resolve_model
 from kot_platypus.models.identity import fingerprint_model
 from kot_platypus.models.loading import build_empty_model, load_model
-from kot_platypus.models.tokenizers import load_tokenizer
+from kot_platypus.models.tokens import load_tokenizer
 from kot_platypus.models.training_info import (
     TRAINING_INFO,
     TrainingInfo,

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from kot_platypus.artifacts import read_json
 from kot_platypus.errors import KotError, ModelError
 from kot_platypus.models.conversion import prepare_adapter
-from kot_platypus.models.refusals import does_not_load, list_some
+from kot_platypus.models.refusals import list_some, load_error
 from kot_platypus.models.weights import ADAPTER, read_headers
-from kot_platypus.processes import is_main_process
-from kot_platypus.progress import console
+from kot_platypus.progress import print_notice
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,13 +43,13 @@ def load_adapter(model: PreTrainedModel, adapter: Path, base: Path) -> Any:
     except KotError:
         raise
     except KeyError as error:  # PEFT looks for a tensor by name
-        raise _does_not_fit(adapter, f"it lacks {error.args[0]}") from error
+        raise misfit_error(adapter, f"it lacks {error.args[0]}") from error
     except Exception as error:
-        raise does_not_load(adapter, "adapter", error) from error
+        raise load_error(adapter, "adapter", error) from error
     if left:
-        raise _does_not_fit(adapter, f"the model has no {list_some(left)}")
+        raise misfit_error(adapter, f"the model has no {list_some(left)}")
     if missing:
-        raise _does_not_fit(adapter, f"it lacks {list_some(missing)}")
+        raise misfit_error(adapter, f"it lacks {list_some(missing)}")
     return adapted
 
 
@@ -122,11 +121,8 @@ def _note_other_base(adapter: Path, base: Path) -> None:
     """
     recorded = str(read_json(adapter / "adapter_config.json").get("base_model_name_or_path") or "")
     name = recorded.rstrip("/").rpartition("/")[2]
-    if name and not _is_known_as(base, name) and is_main_process():
-        console.print(
-            f"[dim]  {adapter.name} was trained on {recorded}; here it is put on {base}[/dim]",
-            soft_wrap=True,
-        )
+    if name and not _is_known_as(base, name):
+        print_notice(f"{adapter.name} was trained on {recorded}; here it is put on {base}")
 
 
 def _is_known_as(base: Path, name: str) -> bool:
@@ -138,7 +134,8 @@ def _is_known_as(base: Path, name: str) -> bool:
     return name.lower() in {each.lower() for each in names}
 
 
-def _does_not_fit(adapter: Path, reason: str) -> ModelError:
+def misfit_error(adapter: Path, reason: str) -> ModelError:
+    """The error of an adapter that was trained on another base."""
     return ModelError(
         f"{adapter} does not fit this base ({reason})",
         expected="the adapter's tensors to be the model's, one for one",

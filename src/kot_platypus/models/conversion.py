@@ -59,7 +59,7 @@ def _prepare(folder: Path, names: Names) -> Path:
                 for file in companions:
                     shutil.copyfile(file, part / file.name)
                 for file in weights:
-                    _link(file, part / file.name)
+                    link_file(file, part / file.name)
     return whole
 
 
@@ -86,17 +86,17 @@ def _write_weights(folder: Path, pickles: list[Path], names: Names, part: Path) 
         target = Path(stem).with_suffix(".safetensors").name
         for tensor in convert_pickle(file, part / target):
             if tensor in where:
-                raise _contradiction(folder, f"{tensor} lies in two files")
+                raise _index_error(folder, f"{tensor} lies in two files")
             where[tensor] = target
     absent = promised.keys() - where.keys()
     if absent:
-        raise _contradiction(folder, f"no file holds {min(absent)}, which the index names")
+        raise _index_error(folder, f"no file holds {min(absent)}, which the index names")
     if names.safetensors.index and promised:
         index = {"metadata": {}, "weight_map": dict(sorted(where.items()))}
         write_json(part / names.safetensors.index, index)
 
 
-def _contradiction(folder: Path, found: str) -> ModelError:
+def _index_error(folder: Path, found: str) -> ModelError:
     return ModelError(
         f"{folder}: {found}",
         expected="weight files that agree with their index",
@@ -111,8 +111,9 @@ def _find_name(folder: Path) -> str:
     return folder.name
 
 
-def _link(source: Path, target: Path) -> None:
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where there are no links (another disk)."""
     try:
         os.link(source, target)
-    except OSError:  # a file system that knows no links
+    except OSError:
         shutil.copyfile(source, target)

@@ -17,7 +17,7 @@ that vLLM refuses in float16 (``vllm/config/model.py``)."""
 
 
 def resolve_device(device: str = "auto") -> str:
-    """``auto`` is CUDA, else Apple's MPS, else the CPU. Raises ModelError when asked in vain."""
+    """``auto`` is CUDA, else Apple's MPS, else the CPU. ModelError for one that is not here."""
     if device == "cpu":
         return device  # always there, and known without loading torch
     import torch
@@ -82,7 +82,7 @@ def _bears_float16(architecture: Path | Mapping[str, Any]) -> bool:
         try:
             architecture = json.loads((architecture / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return False  # whoever loads the model says what is wrong with its files
+            return False  # loading the model says what is wrong with its files
     if not isinstance(architecture, Mapping):
         return False
     published = architecture.get("dtype") or architecture.get("torch_dtype")

@@ -12,7 +12,7 @@ from typing import Any
 from kot_platypus.errors import ModelError
 from kot_platypus.models.conversion import prepare_model
 from kot_platypus.models.embedded import EMBEDDED_MODEL, PACKAGE, embedded_folder, prepare_embedded
-from kot_platypus.models.refusals import holds_only_gguf, is_gguf
+from kot_platypus.models.refusals import gguf_error, holds_only_gguf
 from kot_platypus.models.weights import COMPANIONS
 
 # Of several forms of the same weights the first is taken. In the repository's own folder only:
@@ -41,7 +41,7 @@ def _find_folder(name: str) -> Path | None:
     """The folder of that name, None for a Hub id. Raises ModelError for anything else."""
     folder = Path(name).expanduser()
     if folder.suffix == ".gguf" or (folder.is_dir() and holds_only_gguf(folder)):
-        raise is_gguf(folder)
+        raise gguf_error(folder)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise ModelError(
@@ -60,7 +60,7 @@ def _find_folder(name: str) -> Path | None:
 
 
 def find_model(name: str, revision: str | None = None) -> Path | None:
-    """The folder of a model that is at hand: nothing is downloaded or prepared. None without one.
+    """The folder of a model that is already here, or None. Nothing is downloaded or prepared.
 
     Of a model in the Hub's cache there may be no more than a config.json.
     """

@@ -31,7 +31,7 @@ def fingerprint_model(
         parts["adapter"] = hash_file(adapter / "adapter_model.safetensors")
         config = read_json(adapter / "adapter_config.json")
         config.pop("base_model_name_or_path", None)
-        # PEFT writes sets of module names in the order of the day.
+        # PEFT writes sets of module names in any order.
         config = {key: sorted(v) if isinstance(v, list) else v for key, v in config.items()}
         parts["adapter_config"] = hash_value(config)
         if has_tokenizer(adapter):

@@ -1,10 +1,14 @@
-"""What a loaded model can take: its longest text, its table of positions, how it says no."""
+"""What a loaded model can take: tokens, positions, its longest text, its memory, its numbers."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from kot_platypus.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -59,7 +63,70 @@ def find_learnt_positions(model: Any) -> int | None:
     return min(found, default=None)
 
 
+def check_room(
+    model: Any, texts: Iterable[Sequence[int]], *, hint: str, num_unread: int = 0
+) -> None:
+    """Raise ModelError for tokens or positions that a model (weights or not) has no embedding of.
+
+    On the CPU it would be an IndexError, and a GPU would be lost to the whole process. A text's
+    last ``num_unread`` tokens are only predicted. ``hint`` is for texts that are too long, with
+    ``{limit}`` for their most tokens.
+    """
+    kind, num_tokens = model.config.model_type, model.get_input_embeddings().num_embeddings
+    limit = find_learnt_positions(model)
+    for ids in texts:
+        if max(ids, default=0) >= num_tokens:
+            raise ModelError(
+                f"token {max(ids)} for a {kind} of {num_tokens} embeddings",
+                expected="a tokenizer that fits the model",
+                hint="Use the tokenizer that the model came with, or the adapter that resized it.",
+            )
+        length = len(ids) - num_unread
+        if limit is not None and length > limit:
+            raise ModelError(
+                f"a text of {length} tokens for a {kind} of {limit} positions",
+                expected="a text that fits into its table of positions",
+                hint=hint.format(limit=limit),
+            )
+
+
+def draw_tokens(model: Any, count: int, seed: int) -> list[int]:
+    """Ordinary tokens, at random: none that the config names (images, padding)."""
+    config = model.config.get_text_config()
+    named: set[Any] = {
+        value
+        for each in (config, model.config)
+        for name, value in vars(each).items()
+        if name.endswith(("_token_id", "_token_index")) and isinstance(value, int)
+    }
+    draws, vocab_size = random.Random(seed), config.vocab_size
+    tokens: list[int] = []
+    while len(tokens) < count:
+        token = draws.randrange(min(5, vocab_size - 1), vocab_size)
+        if token not in named or vocab_size < 2 * len(named):
+            tokens.append(token)
+    return tokens
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device's or the machine's memory did not suffice."""
     signs = ("out of memory", "can't allocate memory", "not enough memory")  # MPS and CPU
     return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in signs)
+
+
+def infinite_error(
+    what: str,
+    dtype: torch.dtype | str,
+    *,
+    advice: str = "Check the model's weights",
+    setting: str = "--dtype ",
+) -> ModelError:
+    """The error for numbers that overflow a dtype, or weights that are none."""
+    name = str(dtype).removeprefix("torch.")
+    wider = {"float16": ("bfloat16", "float32"), "bfloat16": ("float32",)}.get(name, ())
+    others = " or ".join(setting + other for other in wider)
+    return ModelError(
+        f"{what} not finite in {name}",
+        expected="numbers that the dtype can hold",
+        hint=f"{advice}, or use {others}." if others else f"{advice}.",
+    )

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from kot_platypus.errors import KotError, ModelError, require_extra
 from kot_platypus.models.adapters import load_adapter
 from kot_platypus.models.conversion import prepare_model
@@ -18,12 +16,11 @@ from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import (
     check_loaded,
     check_model_files,
-    does_not_load,
     list_some,
+    load_error,
     read_config,
 )
-from kot_platypus.processes import is_main_process
-from kot_platypus.progress import console
+from kot_platypus.progress import print_notice
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -72,15 +69,14 @@ def load_model(
     except KotError:
         raise
     except Exception as error:  # a foreign folder, or its code, can provoke any kind
-        raise does_not_load(folder, "model", error) from error
-    if not trust_remote_code and "auto_map" in vars(model.config) and is_main_process():
-        console.print(
-            f"[dim]  {escape(str(folder))} has code of its own; without --trust-remote-code it is "
-            f"read as transformers' {type(model).__name__}[/dim]",
-            soft_wrap=True,
+        raise load_error(folder, "model", error) from error
+    if not trust_remote_code and "auto_map" in vars(model.config):
+        print_notice(
+            f"{folder} has code of its own; without --trust-remote-code it is read as "
+            f"transformers' {type(model).__name__}"
         )
-    if left and is_main_process():
-        console.print(f"[dim]  Left out of the model: {list_some(left)}[/dim]", soft_wrap=True)
+    if left:
+        print_notice(f"Left out of the model: {list_some(left)}")
     if adapter is not None:
         model = load_adapter(model, adapter, folder)
     return model.eval()
@@ -126,7 +122,7 @@ def build_empty_model(
     except Exception as error:
         if not isinstance(architecture, Path):
             raise
-        raise does_not_load(architecture, "model", error) from error
+        raise load_error(architecture, "model", error) from error
 
 
 def _quantize_to_4_bits(device: str, dtype: Any) -> dict[str, Any]:

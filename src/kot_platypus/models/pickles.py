@@ -44,7 +44,7 @@ def convert_pickle(source: Path, target: Path) -> list[str]:
         tensors[name] = tensor.clone() if place in written else tensor
         written.add(place)
     save_file(tensors, target, metadata={"format": "pt"})
-    shutil.copymode(source, target)  # safetensors lets nobody else read it
+    shutil.copymode(source, target)  # safetensors lets no other user read it
     return list(tensors)
 
 
@@ -57,7 +57,7 @@ def _read_pickle(source: Path) -> dict[str, Any]:
         with warnings.catch_warnings(action="ignore"):
             state = torch.load(source, map_location="cpu", weights_only=True, mmap=is_zip)
     except Exception as error:  # a torn or hostile file can provoke any kind
-        raise _refuse(source, error) from error
+        raise _pickle_error(source, error) from error
     if not isinstance(state, dict) or not state:
         raise ModelError(
             f"{source} holds {'no tensors' if state == {} else type(state).__name__}",
@@ -67,7 +67,7 @@ def _read_pickle(source: Path) -> dict[str, Any]:
     return state
 
 
-def _refuse(source: Path, error: Exception) -> ModelError:
+def _pickle_error(source: Path, error: Exception) -> ModelError:
     """The error of a file that cannot be read; one that asks for code is told apart."""
     text = _ADVICE.sub("", str(error)).strip()
     asked = _GLOBAL.search(text)

@@ -29,8 +29,8 @@ SPECIALS, ADDED = "special_tokens_map.json", "added_tokens.json"
 _FILES = (PIECES, SETTINGS, SPECIALS, ADDED, "*.jinja")
 _CLASSES = ("Llama", "CodeLlama", "Gemma", "PreTrained", "Tokenizers")
 """How the classes begin whose tokens are SentencePiece's own, by the same numbers."""
-_FORMAT = 1
-"""Counts up when the conversion is mended: what was made before is not found again."""
+_FORMAT = 2
+"""Counts up when the conversion changes: what was made before is not found again."""
 _SPACE = "▁"
 _PROBES = (
     " 부정",
@@ -66,8 +66,8 @@ def prepare_tokenizer(folder: Path) -> Path:
                 for file in files:
                     shutil.copyfile(file, part / file.name)
                 made.save(str(part / TOKENIZER))
-                # What a class of its own would do is in the file now.
-                named = {**specials, "tokenizer_class": "PreTrainedTokenizerFast"}
+                # The class says where BOS and EOS are put (``tokens._place_ends``).
+                named = {**specials, "tokenizer_class": "LlamaTokenizer"}
                 write_json(part / SETTINGS, settings | named)
     return whole
 
@@ -84,9 +84,8 @@ def _read_settings(folder: Path) -> dict[str, Any]:
 def convert_pieces(pieces: Path, settings: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """A ``tokenizers.Tokenizer`` with SentencePiece's tokens, and the names of its BOS, EOS, UNK.
 
-    ``settings`` (of ``tokenizer_config.json``) say which those are and where they are put; what
-    they do not say is as LlamaTokenizer has it. Raises ModelError for a damaged file, or when a
-    probe has other tokens.
+    ``settings`` (of ``tokenizer_config.json``) say which those are, else the pieces do. Raises
+    ModelError for a damaged file, or when a probe has other tokens.
     """
     from sentencepiece import SentencePieceProcessor
     from sentencepiece.sentencepiece_model_pb2 import ModelProto
@@ -119,9 +118,7 @@ def convert_pieces(pieces: Path, settings: Mapping[str, Any]) -> tuple[Any, dict
     own = {f"{key}_token": original.id_to_piece(i) for key, i in ids.items() if i >= 0}
     given = {key: settings[key] for key in own if key in settings}
     named = {key: t["content"] if isinstance(t, dict) else t for key, t in given.items()}
-    specials = own | named
-    made.post_processor = _frame(made, specials, settings)
-    return made, specials
+    return made, own | named
 
 
 def _add_tokens(pieces: Path, made: Any, settings: Mapping[str, Any]) -> None:
@@ -191,27 +188,6 @@ def _add_whitespace(made: Any, proto: Any, *, is_legacy: bool) -> None:
     ends = [decoders.Strip(" ", left=1)] if spec.add_dummy_prefix else []
     made.decoder = decoders.Sequence(
         [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *ends]
-    )
-
-
-def _frame(made: Any, specials: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
-    """BOS before a text unless ``settings`` say no, and EOS after it if they say so."""
-    from tokenizers.processors import TemplateProcessing
-
-    def find(key: str, *, default: bool) -> list[str]:
-        token: str = specials.get(f"{key}_token") or ""
-        asked = settings.get(f"add_{key}_token")
-        # One that no piece stands for is added later, beyond the model's rows, and refused there.
-        if made.token_to_id(token) is None or not (default if asked is None else asked):
-            return []
-        return [token]
-
-    bos, eos = find("bos", default=True), find("eos", default=False)
-    single, second = [*bos, "$A", *eos], [f"{name}:1" for name in (*bos, "$B", *eos)]
-    return TemplateProcessing(
-        single=" ".join(single),
-        pair=" ".join([*single, *second]),
-        special_tokens=[(token, made.token_to_id(token)) for token in (*bos, *eos)],
     )
 
 

@@ -24,7 +24,7 @@ _OTHER_WEIGHTS = (
 _FLAG = "Read it, then pass --trust-remote-code (in a recipe model.trust_remote_code: true)."
 
 
-def does_not_load(folder: Path, what: str, error: Exception) -> ModelError:
+def load_error(folder: Path, what: str, error: Exception) -> ModelError:
     """The error of a folder whose ``what`` (model, adapter, tokenizer) a library could not load."""
     text = str(error).strip() or type(error).__name__
     if "trust_remote_code" in text or "custom code which must be executed" in text:
@@ -35,11 +35,11 @@ def does_not_load(folder: Path, what: str, error: Exception) -> ModelError:
             hint=_FLAG,
         )
     if isinstance(error, AttributeError | NameError | SyntaxError) or "cannot import name" in text:
-        return _fails_inside(folder, what, f"{type(error).__name__}: {text.partition(' (/')[0]}")
+        return _code_error(folder, what, f"{type(error).__name__}: {text.partition(' (/')[0]}")
     if isinstance(error, ImportError):
-        return _lacks_package(folder, what, text)
+        return _package_error(folder, what, text)
     if "Unrecognized configuration class" in text or "does not recognize this arch" in text:
-        return _is_unknown(folder)
+        return _kind_error(folder)
     if isinstance(error, MemoryError) or "out of memory" in text:
         return ModelError(
             f"{folder}: not enough memory for the {what} ({_shorten(text)})",
@@ -58,9 +58,9 @@ def check_model_files(folder: Path) -> None:
     """Raise ModelError unless config.json reads and safetensors are there, whole."""
     config = read_config(folder)
     if not read_headers(folder, MODEL.safetensors):
-        raise _has_no_weights(folder)
+        raise _weights_error(folder)
     if config.get("is_encoder_decoder"):
-        raise _is_unknown(folder)
+        raise _kind_error(folder)
 
 
 def names_code(folder: Path) -> bool:
@@ -99,6 +99,8 @@ def check_loaded(folder: Path, model: Any, report: Mapping[str, Iterable[Any]]) 
             expected="files and config.json of one model",
             hint="Download both from one place.",
         )
+    if missing and (error := _head_error(folder, model, missing)):
+        raise error
     if missing:
         others = (
             f"They hold {list_some(left)} instead: save it anew" if left else "Download it again"
@@ -119,8 +121,24 @@ def check_loaded(folder: Path, model: Any, report: Mapping[str, Iterable[Any]]) 
             hint="Correct num_hidden_layers in config.json.",
         )
     if getattr(config, "is_decoder", None) is False and hasattr(config, "add_cross_attention"):
-        raise _is_unknown(folder)  # BERT and its kin, whose tokens see those after them
+        raise _kind_error(folder)  # BERT and its kin, whose tokens see those after them
     return left
+
+
+def _head_error(folder: Path, model: Any, missing: list[str]) -> ModelError | None:
+    """The error of a backbone or a classifier: only the output layer has no weights."""
+    head = model.get_output_embeddings()
+    own = {
+        f"{name}.{key}" for name, m in model.named_modules() if m is head for key in m.state_dict()
+    }
+    named = (read_config(folder).get("architectures") or ["backbone"])[0]
+    if not own.issuperset(missing) or named == type(model).__name__:
+        return None
+    return ModelError(
+        f"{folder} is a {named}, without the layer that predicts tokens ({list_some(missing)})",
+        expected=f"a causal language model ({type(model).__name__})",
+        hint="Use the model that it was made from.",
+    )
 
 
 def holds_only_gguf(folder: Path) -> bool:
@@ -129,7 +147,7 @@ def holds_only_gguf(folder: Path) -> bool:
     return any(folder.glob("*.gguf")) and not any(others)
 
 
-def is_gguf(path: Path) -> ModelError:
+def gguf_error(path: Path) -> ModelError:
     """The error of a GGUF file, or of a folder of such."""
     names = sorted(file.name for file in path.glob("*.gguf"))
     return ModelError(
@@ -139,10 +157,10 @@ def is_gguf(path: Path) -> ModelError:
     )
 
 
-def _has_no_weights(folder: Path) -> ModelError:
+def _weights_error(folder: Path) -> ModelError:
     others = sorted({f.name for pattern in _OTHER_WEIGHTS for f in folder.glob(pattern)})
     if holds_only_gguf(folder):
-        return is_gguf(folder)
+        return gguf_error(folder)
     return ModelError(
         f"{folder} holds {'no weights' if not others else 'as weights only ' + list_some(others)}",
         expected="model.safetensors or pytorch_model.bin, or the index of several",
@@ -150,7 +168,7 @@ def _has_no_weights(folder: Path) -> ModelError:
     )
 
 
-def _lacks_package(folder: Path, what: str, text: str) -> ModelError:
+def _package_error(folder: Path, what: str, text: str) -> ModelError:
     quantized = read_config(folder).get("quantization_config") if what == "model" else None
     if quantized:
         package = re.search(r"pip install ([\w.\[\],>=-]+)", text)
@@ -167,7 +185,7 @@ def _lacks_package(folder: Path, what: str, text: str) -> ModelError:
     )
 
 
-def _fails_inside(folder: Path, what: str, text: str) -> ModelError:
+def _code_error(folder: Path, what: str, text: str) -> ModelError:
     """Of an error in the program itself: code that comes with the model, if it has some."""
     from transformers import __version__
 
@@ -179,7 +197,7 @@ def _fails_inside(folder: Path, what: str, text: str) -> ModelError:
     )
 
 
-def _is_unknown(folder: Path) -> ModelError:
+def _kind_error(folder: Path) -> ModelError:
     """Of an architecture that is no causal language model, or none that transformers knows."""
     config = read_config(folder)
     from transformers import CONFIG_MAPPING, __version__

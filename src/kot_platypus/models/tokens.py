@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kot_platypus.artifacts import read_json
-from kot_platypus.errors import ModelError
+from kot_platypus.errors import KotError, ModelError
+from kot_platypus.models.pieces import prepare_tokenizer
+from kot_platypus.models.quiet import quieten
+from kot_platypus.models.refusals import load_error
+from kot_platypus.models.vocabulary import check_vocabulary, find_tokenizer
+from kot_platypus.progress import print_notice
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -32,6 +37,34 @@ _PROBES = (
 _OF_TWO_SETTINGS = ("LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "CohereTokenizer")
 """Classes that in transformers 4 put BOS and EOS as ``add_bos_token`` (by default true) and
 ``add_eos_token`` (false) say, whatever the post-processor of the file."""
+
+
+def load_tokenizer(
+    folder: Path,
+    *,
+    adapter: Path | None = None,
+    trust_remote_code: bool = False,
+    add_bos_token: bool | None = None,
+) -> PreTrainedTokenizerBase:
+    """The tokenizer of the model in ``folder``, or that which ``adapter`` brings with it.
+
+    ``add_bos_token`` overrides its own setting unless None. Raises ModelError when the folder
+    holds none that loads, or one with tokens that the model has no embedding for.
+    """
+    quieten()
+    source = find_tokenizer(folder, adapter)
+    try:
+        tokenizer = build_tokenizer(
+            prepare_tokenizer(source),
+            trust_remote_code=trust_remote_code,
+            add_bos_token=add_bos_token,
+        )
+        check_vocabulary(folder, adapter, tokenizer)
+        return tokenizer
+    except KotError:
+        raise
+    except Exception as error:  # a foreign folder, or its code, can provoke any kind
+        raise load_error(source, "tokenizer", error) from error
 
 
 def build_tokenizer(
@@ -61,12 +94,27 @@ def build_tokenizer(
     described = Tokenizer.from_file(str(file))
     described.no_truncation()
     described.no_padding()
+    expected = [_read_probe(described, text) for text in _PROBES]
+    _note_contradiction(folder, config, described)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(
-        folder, clean_up_tokenization_spaces=False, **_find_ends(folder, config, described)
+        folder,
+        clean_up_tokenization_spaces=False,
+        tokenizer_object=_Uncopied(described),
+        **_find_ends(folder, config, described),
     )
     _place_ends(tokenizer, config, add_bos_token)
-    _check_tokens(folder, tokenizer, described)
+    _check_tokens(folder, tokenizer, expected)
     return tokenizer
+
+
+class _Uncopied:
+    """Makes transformers take a tokenizer instead of a copy of it, which parses the file again."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def __deepcopy__(self, memo: object) -> Tokenizer:
+        return self._tokenizer
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str, *, opens: bool = True) -> list[int]:
@@ -159,19 +207,43 @@ def _place_ends(
 # --- checks ------------------------------------------------------------------------------------
 
 
-def _check_tokens(folder: Path, tokenizer: PreTrainedTokenizerBase, described: Tokenizer) -> None:
+def _read_probe(described: Tokenizer, text: str) -> tuple[list[int], str]:
+    """The tokens of a text as the file itself has them, and what they are read back as."""
+    ids: list[int] = described.encode(text, add_special_tokens=False).ids
+    return ids, described.decode(ids, skip_special_tokens=False)
+
+
+def _note_contradiction(folder: Path, config: dict[str, Any], described: Tokenizer) -> None:
+    """Say that tokenizer.json decides where the settings contradict its space before a text."""
+    asked = config.get("add_prefix_space")
+    parts = (described.normalizer, described.pre_tokenizer)
+    written = b"".join(part.__getstate__() for part in parts if part is not None)
+    signs = {
+        True: (b'"add_prefix_space":true', b'_scheme":"always"', b'_scheme":"first"', b'"Prepend"'),
+        False: (b'"add_prefix_space":false', b'_scheme":"never"'),
+    }
+    found = {said for said, marks in signs.items() if any(mark in written for mark in marks)}
+    if isinstance(asked, bool) and found == {not asked}:
+        print_notice(
+            f"{folder}: add_prefix_space is {asked} in tokenizer_config.json and {not asked} in "
+            "tokenizer.json, which decides"
+        )
+
+
+def _check_tokens(
+    folder: Path, tokenizer: PreTrainedTokenizerBase, described: list[tuple[list[int], str]]
+) -> None:
     """Raise ModelError unless tokens and texts are those of the file itself."""
-    for text in _PROBES:
+    for text, (expected, expected_text) in zip(_PROBES, described, strict=True):
         ids = _encode(tokenizer, text)
-        expected = described.encode(text, add_special_tokens=False).ids
         if ids != expected:
             raise ModelError(
                 f"{folder}: {text!r} becomes the tokens {ids}",
                 expected=f"{expected}, as tokenizer.json says",
-                hint="tokenizer_config.json or added_tokens.json contradicts it: mend that file.",
+                hint="tokenizer_config.json or added_tokens.json contradicts it: fix that file.",
             )
         written = tokenizer.decode(ids)
-        if written != described.decode(ids, skip_special_tokens=False):
+        if written != expected_text:
             raise ModelError(
                 f"{folder}: the tokens of {text!r} are read back as {written!r}",
                 expected="what the decoder in tokenizer.json makes of them",

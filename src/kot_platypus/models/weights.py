@@ -135,5 +135,5 @@ def check_size(file: Path) -> None:
             raise ModelError(
                 f"{file} is a pointer of Git LFS, not the file itself",
                 expected="the file that it points to",
-                hint=f"Type: git -C {file.parent} lfs pull",
+                hint=f"Run: git -C {file.parent} lfs pull",
             )

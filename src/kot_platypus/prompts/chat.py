@@ -42,7 +42,7 @@ def render_chat(
         raise DataError(
             f"the tokenizer's chat template refuses the row that asks {start!r} ({error})",
             expected="roles in the order that the template knows",
-            hint="Mend or remove that row.",
+            hint="Fix or remove that row.",
         ) from error
     return str(text)
 

@@ -91,6 +91,8 @@ class ChoiceResults(Part):
     ties: Ties = Ties()
     bos: BosReading | None = None
     """Of a protocol without BOS: how the model reads without it."""
+    one_by_one: bool = False
+    """Whether the model reads one text at a time, as few do."""
     versions: dict[str, Any] = {}
     results: dict[str, dict[int, ChoiceScore]]
     """Task -> number of shots -> score."""
@@ -186,6 +188,8 @@ class ReasoningResults(Part):
     num_fewshot: int = 0
     versions: dict[str, Any] = {}
     ties: Ties = Ties()
+    one_by_one: bool = False
+    """Whether the model reads one text at a time, as few do."""
     results: dict[str, ReasoningScore]
 
 

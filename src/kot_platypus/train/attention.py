@@ -9,6 +9,9 @@ Whether it does keep them apart is not believed but looked at (``isolation``).
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,12 +20,43 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from kot_platypus.train.packing import Pack
 
-try:
-    from torch.nn.attention.varlen import varlen_attn  # PyTorch 2.10 and newer
-except ImportError:
-    varlen_attn = None
+def _find_kernel() -> Callable[..., Any] | None:
+    """PyTorch's kernel for packs, where there is one that knows windows and grouped queries."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn  # PyTorch 2.10 and newer
+    except ImportError:
+        return None
+    known = inspect.signature(varlen_attn).parameters
+    return varlen_attn if {"scale", "window_size", "enable_gqa"} <= set(known) else None
+
+
+_kernel = _find_kernel()
+_KERNEL_DEVICES, _KERNEL_DTYPES = ("cuda",), (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Pack:
+    """One forward pass. Shapes: T tokens of all its examples, N of them labels.
+
+    ``predict_at`` (N,) are the positions whose output predicts ``labels`` (N,), and
+    ``weights`` (N,) what each target's loss counts in the optimizer step's loss. ``starts`` is
+    where each example begins, and T at its end; ``longest`` the tokens of the longest.
+    """
+
+    input_ids: Tensor  # (1, T) int64
+    position_ids: Tensor  # (1, T) int64
+    predict_at: Tensor  # (N,) int64
+    labels: Tensor  # (N,) int64
+    weights: Tensor  # (N,) float32
+    starts: Tensor  # (examples + 1,) int32
+    longest: int
+
+    def to(self, device: torch.device) -> Pack:
+        """The same pack on ``device``."""
+        tensors = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **tensors)
+
 
 PACKED = "kot_packed"
 """Our name among transformers' attention implementations."""
@@ -54,16 +88,27 @@ def attend_packed(
             module, query, key, value, attention_mask, **options
         )
         return result
-    is_half = query.dtype in (torch.float16, torch.bfloat16)
-    if varlen_attn is not None and query.is_cuda and is_half and not dropout:
+    # Under autocast RoPE in float32 makes float32 queries of float32 weights, beside values that
+    # are not: all three take autocast's dtype, as in transformers' wrappers of flash attention.
+    dtype = find_product_dtype(query)
+    query, key, value = (each.to(dtype) for each in (query, key, value))
+    is_taken = query.device.type in _KERNEL_DEVICES and dtype in _KERNEL_DTYPES and not dropout
+    if _kernel is not None and is_taken:
         queries, keys, values = (each[0].transpose(0, 1) for each in (query, key, value))
         at = (cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q)
         window = (sliding_window - 1 if sliding_window else -1, 0)
         gqa = query.shape[1] != key.shape[1]
         options = {"scale": scaling, "window_size": window, "enable_gqa": gqa}
-        return varlen_attn(queries, keys, values, *at, **options)[None], None
+        return _kernel(queries, keys, values, *at, **options)[None], None
     options = {"scaling": scaling, "dropout": dropout, **others}
     return _attend_each(module, query, key, value, cu_seq_lens_q, sliding_window, options), None
+
+
+def find_product_dtype(tensor: Tensor) -> torch.dtype:
+    """The dtype in which products of ``tensor`` are computed: autocast's, else its own."""
+    device = tensor.device.type
+    is_cast = torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if is_cast else tensor.dtype
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]  # every pack has other lengths

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback
 
 from kot_platypus.artifacts import hash_file, read_json, write_json
 from kot_platypus.errors import DataError
@@ -19,13 +20,7 @@ _SEAL = "sealed.json"
 class SealCheckpoints(TrainerCallback):  # type: ignore[misc]
     """Writes each new checkpoint's file hashes last. A checkpoint without them is not one."""
 
-    def on_save(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **_: object,
-    ) -> None:
+    def on_save(self, args: Any, state: Any, control: Any, **_: object) -> None:
         """Flush and seal the checkpoint that the trainer has just written."""
         share_all(None)  # every process writes its random state
         if state.is_world_process_zero:

@@ -1,15 +1,16 @@
-"""From rows to token ids: what is shown, what is learnt, what is cut."""
+"""From rows to token ids: the prompt, the labels, and what is truncated."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kot_platypus.errors import DataError
+from kot_platypus.models.limits import check_room
 from kot_platypus.models.tokens import encode_text, list_opening
 from kot_platypus.prompts import Template, split_turns
-from kot_platypus.recipe import Target
+from kot_platypus.recipe import Target, TrainSection
 from kot_platypus.records import Dialogue, Example, Message, Row
 
 if TYPE_CHECKING:
@@ -20,44 +21,65 @@ Ids = list[int]
 
 @dataclass(frozen=True)
 class Encoded:
-    """One row's token ids. ``ids[:prompt_len]`` is shown, the rest is learnt but for ``shown``."""
+    """A row's token ids: ``ids[:prompt_len]`` is the prompt, the rest labels but for ``masked``."""
 
     ids: tuple[int, ...]
     prompt_len: int
-    shown: frozenset[int] = frozenset()
-    """Positions after the prompt that are not learnt either: a conversation's later questions."""
-    num_cut: int = 0
+    masked: frozenset[int] = frozenset()
+    """Positions after the prompt that are no labels either: a conversation's later questions."""
+    num_truncated: int = 0
     """Tokens that ``cutoff_len`` took."""
 
     @property
-    def target_positions(self) -> list[int]:
-        """The positions in ``ids`` that are learnt, ascending."""
-        return [i for i in range(self.prompt_len, len(self.ids)) if i not in self.shown]
+    def label_positions(self) -> list[int]:
+        """The positions in ``ids`` that are labels, ascending."""
+        return [i for i in range(self.prompt_len, len(self.ids)) if i not in self.masked]
 
     @property
-    def num_targets(self) -> int:
-        """How many tokens are learnt."""
-        return len(self.ids) - self.prompt_len - len(self.shown)
+    def num_labels(self) -> int:
+        """How many tokens are labels."""
+        return len(self.ids) - self.prompt_len - len(self.masked)
 
 
 def encode_rows(
     rows: Sequence[Row],
     template: Template,
-    target: Target,
+    section: TrainSection,
     tokenizer: PreTrainedTokenizerBase,
-    cutoff_len: int,
-) -> list[Encoded]:
-    """The rows that have something to learn. Raises DataError when none has."""
-    each = (encode_example(row, template, target, tokenizer, cutoff_len) for row in rows)
-    encoded = [item for item in each if item]
-    if not encoded:
-        raise DataError(
-            f"none of the {len(rows)} rows has anything to learn with target {target!r} "
-            f"and cutoff_len {cutoff_len}",
-            expected="at least one",
-            hint="Look at them with: kot train --preview" if rows else "The file holds no rows.",
-        )
+    *,
+    source: object,
+) -> list[Encoded | None]:
+    """Every row, or None where nothing is left to learn.
+
+    Raises DataError naming ``source`` and the row that the template cannot show.
+    """
+    encoded = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            item = encode_example(row, template, section.target, tokenizer, section.cutoff_len)
+        except DataError as error:
+            found = f"{source}, row {number}: {error.found}"
+            raise DataError(found, expected=error.expected, hint=error.hint) from error
+        encoded.append(item)
     return encoded
+
+
+def keep_encoded(encoded: Sequence[Encoded | None], section: TrainSection) -> list[Encoded]:
+    """The rows that have something to learn. Raises DataError when none has."""
+    kept = [item for item in encoded if item]
+    if not kept:
+        raise DataError(
+            f"none of the {len(encoded)} rows has anything to learn with target "
+            f"{section.target!r} and cutoff_len {section.cutoff_len}",
+            expected="at least one",
+            hint="Look at them with: kot train --preview" if encoded else "The file holds no rows.",
+        )
+    return kept
+
+
+def check_fit(model: Any, encoded: Iterable[Encoded]) -> None:
+    """Raise ModelError unless ``model`` (weights or not) has an embedding for all of these."""
+    check_room(model, (item.ids for item in encoded), hint="Set train.cutoff_len={limit}.")
 
 
 def encode_example(
@@ -89,9 +111,14 @@ def encode_example(
     else:
         texts = (template.render_prompt(row.source, row.input), rationale, answer)
         prompt, steps, closing = _encode_pieces(tokenizer, texts, start=True)
-        closing += [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+        closing += list_end(tokenizer)
         rest = []
     return _fit(prompt, steps, closing, rest, cutoff_len, keep_closing=bool(answer))
+
+
+def list_end(tokenizer: PreTrainedTokenizerBase) -> Ids:
+    """EOS, which ends every training text outside of a chat; there ``split_turns`` ends turns."""
+    return [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
 
 
 def _fit(
@@ -107,10 +134,10 @@ def _fit(
             if room < 0 or not (room or closing):
                 return None
             rationale = rationale[:room]
-    learnt_end = len(prompt) + len(rationale) + len(closing)
+    labels_end = len(prompt) + len(rationale) + len(closing)
     ids = (*prompt, *rationale, *closing, *rest)
-    shown = frozenset(range(learnt_end, len(ids)))
-    return Encoded(ids, len(prompt), shown, num_cut=whole - len(ids))
+    masked = frozenset(range(labels_end, len(ids)))
+    return Encoded(ids, len(prompt), masked, num_truncated=whole - len(ids))
 
 
 def _frame(
@@ -130,9 +157,9 @@ def _frame(
     pieces = split_turns(messages, tokenizer)
     if len(pieces) == 1:
         return None
-    prompt, learnt, rest = pieces
-    at = learnt.rindex(response) + len(response) - len(answer.rstrip()) if rationale else 0
-    return prompt, learnt[:at], learnt[at:], rest
+    prompt, labels, rest = pieces
+    at = labels.rindex(response) + len(response) - len(answer.rstrip()) if rationale else 0
+    return prompt, labels[:at], labels[at:], rest
 
 
 def _encode_dialogue(
@@ -142,7 +169,7 @@ def _encode_dialogue(
     cutoff_len: int,
     target: Target,
 ) -> Encoded | None:
-    """Every assistant turn is learnt. Too long a conversation loses whole turns from its end.
+    """Every assistant turn is labels. Too long a conversation loses whole turns from its end.
 
     A first answer that is too long by itself loses its end, and the token that ends its turn.
     """
@@ -155,21 +182,21 @@ def _encode_dialogue(
     if target == "answer" or not row.messages:
         return None  # as in Alpaca's rows, a response is one piece: no answer stands apart
     ids: Ids = []
-    learnt: Ids = []
+    labels: Ids = []
     ends = []
     for i, piece in enumerate(_encode_pieces(tokenizer, split_turns(row.messages, tokenizer))):
         if i % 2:
-            learnt += range(len(ids), len(ids) + len(piece))
+            labels += range(len(ids), len(ids) + len(piece))
             ends.append(len(ids) + len(piece))
         ids += piece
     stop = len(ids)
     if stop > cutoff_len:
         stop = max((end for end in ends if end <= cutoff_len), default=cutoff_len)
-    learnt = [position for position in learnt if position < stop]
-    if not learnt:
+    labels = [position for position in labels if position < stop]
+    if not labels:
         return None
-    shown = frozenset(range(learnt[0], stop)).difference(learnt)
-    return Encoded(tuple(ids[:stop]), learnt[0], shown, num_cut=len(ids) - stop)
+    masked = frozenset(range(labels[0], stop)).difference(labels)
+    return Encoded(tuple(ids[:stop]), labels[0], masked, num_truncated=len(ids) - stop)
 
 
 def _encode_pieces(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
+from transformers.integrations import moe
 
 from kot_platypus.methods import METHODS
 from kot_platypus.recipe import TrainSection
@@ -23,10 +26,10 @@ _COUNTING_ATTENTION = "kot_counting"
 
 @dataclass(frozen=True)
 class Lengths:
-    """Of every example: its tokens, and how many of them are learnt."""
+    """Of every example: its tokens, and how many of them are labels."""
 
     tokens: tuple[int, ...]
-    targets: tuple[int, ...]
+    labels: tuple[int, ...]
 
     @property
     def mean_tokens(self) -> float:
@@ -34,9 +37,9 @@ class Lengths:
         return sum(self.tokens) / len(self.tokens)
 
     @property
-    def mean_targets(self) -> float:
-        """Learnt tokens of an example."""
-        return sum(self.targets) / len(self.targets)
+    def mean_labels(self) -> float:
+        """Labels of an example."""
+        return sum(self.labels) / len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def estimate_training(model: Any, section: TrainSection, lengths: Lengths) -> Es
         for start in range(0, per_epoch * batch, batch)
         for pack in assign_packs(lengths.tokens[start : start + batch], section.max_tokens_per_pass)
     ]
-    shown = section.num_epochs * min(per_epoch * batch, len(lengths.tokens))
+    seen = section.num_epochs * min(per_epoch * batch, len(lengths.tokens))
     largest = max(sum(pack) for pack in packs)
     parameters = list(model.parameters())
     return Estimate(
@@ -88,8 +91,8 @@ def estimate_training(model: Any, section: TrainSection, lengths: Lengths) -> Es
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         optimizer_steps=steps,
         passes=section.num_epochs * len(packs),
-        tokens=round(shown * lengths.mean_tokens),
-        trained_tokens=round(shown * lengths.mean_targets),
+        tokens=round(seen * lengths.mean_tokens),
+        trained_tokens=round(seen * lengths.mean_labels),
         largest_pass=largest,
         memory=_count_memory(model, section, largest),
     )
@@ -171,12 +174,32 @@ def _count_kept(model: Any, num_tokens: int) -> int:
     attention, config._attn_implementation = config._attn_implementation, _COUNTING_ATTENTION
     try:
         ids = torch.empty(1, num_tokens, dtype=torch.int64, device="meta")
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+        with _count_experts(config), hooks:
             output = unwrap(model.train()).base_model(input_ids=ids, use_cache=False)
         del output  # held until now, so that no storage's number was given twice
     finally:
         config._attn_implementation = attention
     return sum(kept.values())
+
+
+@contextmanager
+def _count_experts(config: Any) -> Iterator[None]:
+    """Have experts run on the meta device: every row is multiplied by one expert's weights.
+
+    Which expert's depends on numbers, which that device lacks; nor does it know the autocast that
+    PEFT's layers on experts ask for.
+    """
+    usual = getattr(config, "_experts_implementation", None)
+    config._experts_implementation = "grouped_mm"
+    with (
+        patch.object(moe, "_grouped_mm", lambda rows, weights, **_: rows @ weights[0], create=True),
+        patch.object(torch, "autocast", lambda *_, **__: nullcontext()),
+    ):
+        try:
+            yield
+        finally:
+            config._experts_implementation = usual
 
 
 def _count_attention(

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
@@ -32,13 +31,12 @@ from kot_platypus.processes import (
     process_rank,
     spreads_weights,
 )
-from kot_platypus.progress import console
+from kot_platypus.progress import console, print_notice
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.recipe import ModelSection, Target, TrainSection, require_reporters
+from kot_platypus.recipe import ModelSection, TrainSection, require_reporters
 from kot_platypus.stages import open_stage
 from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
-from kot_platypus.train.encoding import Encoded, encode_rows
-from kot_platypus.train.limits import require_room
+from kot_platypus.train.encoding import Encoded, check_fit, encode_rows, keep_encoded
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import KeepLog, PackingTrainer, ShowProgress
@@ -65,7 +63,6 @@ def train_adapter(
     section: TrainSection,
     model_section: ModelSection,
     *,
-    target: Target | None = None,
     seed: int = 42,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
@@ -82,14 +79,12 @@ def train_adapter(
         out: The stage's folder; on several machines on a disk that all of them see.
         section: How to train.
         model_section: Which device and dtype; its name is not looked at.
-        target: What to learn, instead of the section's.
         seed: Of the order of examples, fresh adapter weights and dropout.
-        callbacks: HF Trainer callbacks of one's own.
+        callbacks: Further callbacks of HF's Trainer.
 
     Raises:
         KotError: anything wrong with the rows, model, settings or folder.
     """
-    target = target or section.target
     device = resolve_device(model_section.device)
     dtype = resolve_dtype(model_section.dtype, device, base)
     trust: dict[str, Any] = {"trust_remote_code": model_section.trust_remote_code}
@@ -97,7 +92,7 @@ def train_adapter(
     settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
     template = load_template(section.template)
     own = {"tokens": READING, **(trust if model_section.trust_remote_code else {})}
-    config = {**settings, **own, "target": target, "seed": seed, "dtype": dtype}
+    config = {**settings, **own, "seed": seed, "dtype": dtype}
     inputs = {"data": hash_file(data), "base": base_fingerprint, **_hash_chat(template, base)}
     with open_stage(out, "train", config=config, inputs=inputs) as stage:
         if stage.is_done:
@@ -106,17 +101,21 @@ def train_adapter(
         verdict = _heed_verdict(data, allow_contaminated=section.allow_contaminated)
         tokenizer = load_tokenizer(base, **trust)
         rows = read_rows(data)
-        encoded = encode_rows(rows, template, target, tokenizer, section.cutoff_len)
-        require_room(build_empty_model(base, **trust), encoded)
+        encoded = encode_rows(rows, template, section, tokenizer, source=data)
+        kept = keep_encoded(encoded, section)
+        check_fit(build_empty_model(base, **trust), kept)
         set_seed(seed)
         at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
-        trainer, is_packed = _prepare(encoded, base, out, section, at, callbacks, target, **trust)
-        facts = _count_facts(trainer.model, encoded, section)
-        facts |= {"num_dropped": len(rows) - len(encoded), "is_packed": is_packed}
+        trainer, is_packed = _prepare(kept, base, out, section, at, callbacks, **trust)
+        facts = _count_facts(trainer.model, kept, section)
+        facts |= {"num_dropped": len(rows) - len(kept), "is_packed": is_packed}
         log = _fit(trainer, out / _CHECKPOINTS)
-        asked = {"template": template, "chat_template": tokenizer.chat_template}
         info = TrainingInfo(
-            base=base_fingerprint, target=target, **describe_method(section), **asked
+            base=base_fingerprint,
+            target=section.target,
+            **describe_method(section),
+            template=template,
+            chat_template=tokenizer.chat_template,
         )
         weights = trainer.gather_weights()
         ask_main(lambda: _save(trainer.model, out, base, info, log, weights=weights, **trust))
@@ -136,7 +135,6 @@ def _prepare(
     section: TrainSection,
     at: dict[str, Any],
     callbacks: Sequence[TrainerCallback],
-    title: str,
     **trust: bool,
 ) -> tuple[PackingTrainer, bool]:
     """The trainer of ``base``, and whether it packs: not every model keeps examples apart."""
@@ -147,7 +145,7 @@ def _prepare(
     )
     arguments = make_arguments(section, len(encoded), out / _CHECKPOINTS, **at)
     passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})
-    return make_trainer(model, encoded, passes, arguments, callbacks, title=title), max_tokens > 1
+    return make_trainer(model, encoded, passes, arguments, callbacks), max_tokens > 1
 
 
 def _remove_checkpoints(checkpoints: Path) -> None:
@@ -161,12 +159,7 @@ def _heed_verdict(data: Path, *, allow_contaminated: bool) -> Verdict | None:
     """What a check for contamination said of ``data``. Raises DataError for rows of benchmarks."""
     verdict = read_verdict(data)
     if verdict is None:
-        if is_main_process():
-            console.print(
-                f"[dim]  {escape(str(data))} was not checked for contamination: "
-                "kot data contamination[/dim]",
-                soft_wrap=True,
-            )
+        print_notice(f"{data} was not checked for contamination: kot data contamination")
     elif not verdict.is_clean and not allow_contaminated:
         raise DataError(
             f"{data} is contaminated: {verdict.describe()}",
@@ -185,18 +178,18 @@ def _hash_chat(template: Template, base: Path) -> dict[str, str]:
 def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, Any]:
     """The manifest's facts. Tokens seen are expected ones where an epoch drops its last batch."""
     steps = count_steps(len(encoded), section)
-    shown = section.num_epochs * len(encoded)
+    seen = section.num_epochs * len(encoded)
     if section.last_batch == "drop":
-        shown = steps * min(section.batch_size, len(encoded))
+        seen = steps * min(section.batch_size, len(encoded))
     inner = model.get_base_model() if hasattr(model, "peft_config") else model
     return {
         "num_examples": len(encoded),
-        "num_cut": sum(item.num_cut > 0 for item in encoded),
+        "num_cut": sum(item.num_truncated > 0 for item in encoded),
         "num_processes": count_processes(),
         "optimizer_steps": steps,
-        "tokens_seen": round(shown / len(encoded) * sum(len(item.ids) for item in encoded)),
+        "tokens_seen": round(seen / len(encoded) * sum(len(item.ids) for item in encoded)),
         "trained_tokens_seen": round(
-            shown / len(encoded) * sum(item.num_targets for item in encoded)
+            seen / len(encoded) * sum(item.num_labels for item in encoded)
         ),
         "parameters": inner.num_parameters(),  # also counts a quantised model's right
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -209,8 +202,6 @@ def make_trainer(
     section: TrainSection,
     arguments: TrainingArguments,
     callbacks: Sequence[TrainerCallback] = (),
-    *,
-    title: str = "",
 ) -> PackingTrainer:
     """The trainer of what ``load_trainable`` gives; each process packs its share of each batch."""
 
@@ -230,7 +221,12 @@ def make_trainer(
         args=arguments,
         train_dataset=list(encoded),
         data_collator=collate,
-        callbacks=[SealCheckpoints(), KeepLog(), ShowProgress(f"Training ({title})"), *callbacks],
+        callbacks=[
+            SealCheckpoints(),
+            KeepLog(),
+            ShowProgress(f"Training ({section.target})"),
+            *callbacks,
+        ],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -21,10 +21,15 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from kot_platypus.errors import ModelError
-from kot_platypus.models.limits import CANNOT, find_max_length, is_out_of_memory
+from kot_platypus.models.limits import (
+    CANNOT,
+    draw_tokens,
+    find_max_length,
+    infinite_error,
+    is_out_of_memory,
+)
 from kot_platypus.train.attention import PACKED, describe_pack
 from kot_platypus.train.encoding import Encoded
-from kot_platypus.train.finite import name_dtype
 from kot_platypus.train.packing import pack_batch
 
 _MAX_SHIFT = 0.2
@@ -79,13 +84,8 @@ def isolate_examples(model: Any, longest: int = 0) -> bool:
         model.set_attn_implementation(name)
         movement = measure_movement(model, longest)
         if movement is not None and not movement.is_finite:
-            raise ModelError(
-                f"the values that {type(model).__name__} computes are not finite in "
-                f"{name_dtype(model)}",
-                expected="numbers",
-                hint="Set model.dtype=bfloat16 or float32; if it is so in float32, its weights are "
-                "damaged.",
-            )
+            what = f"the values that {type(model).__name__} computes are"
+            raise infinite_error(what, model.dtype, setting="model.dtype=")
         if movement is not None and movement.keeps_apart:
             return True
     model.set_attn_implementation(usual)
@@ -132,13 +132,12 @@ def _build_small(config: Any, *, trust_remote_code: bool) -> Any:
 @torch.no_grad()  # type: ignore[untyped-decorator]
 def measure_movement(model: Any, longest: int = 0) -> Movement | None:
     """Run the packs and compare. None when the model takes no packs, or its kernel not this GPU."""
-    config, limit = model.config.get_text_config(), find_max_length(model)
+    limit = find_max_length(model)
     short = min(_LENGTHS[0], limit // 8)
     lengths = (short, min(_LENGTHS[1], limit - 2 * short), short)
-    generator = torch.Generator().manual_seed(0)
     first, middle, last, other, another = (
-        Encoded(tuple(torch.randint(config.vocab_size, (n,), generator=generator).tolist()), 1)
-        for n in (*lengths, short, short)
+        Encoded(tuple(draw_tokens(model, count, seed)), 1)
+        for seed, count in enumerate((*lengths, short, short))
     )
     text = torch.tensor([[*first.ids, *middle.ids, *last.ids]], device=model.device)
     try:

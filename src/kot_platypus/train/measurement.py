@@ -13,12 +13,12 @@ import torch
 
 from kot_platypus.models import build_empty_model
 from kot_platypus.recipe import TrainSection
-from kot_platypus.train.attention import describe_pack
+from kot_platypus.train.attention import Pack, describe_pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.estimate import Lengths, prepare_empty, unwrap
 from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.loss import pack_loss
-from kot_platypus.train.packing import Pack, pack_batch
+from kot_platypus.train.packing import pack_batch
 
 _FIRST_TOKENS = 64
 _TARGET_S = 2.0
@@ -82,7 +82,7 @@ def _build_layer(model: Any, section: TrainSection, device: str, dtype: str) -> 
 def _build_pack(lengths: Lengths, num_tokens: int, device: str) -> Pack:
     """A pack of equal examples of the mean length, cut to ``num_tokens`` when longer."""
     length = max(2, min(round(lengths.mean_tokens), num_tokens))
-    share = lengths.mean_targets / lengths.mean_tokens
+    share = lengths.mean_labels / lengths.mean_tokens
     prompt_len = min(max(1, round(length * (1 - share))), length - 1)
     examples = [Encoded((1,) * length, prompt_len)] * max(1, num_tokens // length)
     (pack,) = pack_batch(examples, len(examples) * length, "example")

@@ -33,6 +33,7 @@ from kot_platypus.models import (
     prepare_model,
     read_training_info,
 )
+from kot_platypus.models.adapters import misfit_error
 from kot_platypus.models.refusals import check_model_files
 from kot_platypus.models.weights import MODEL, list_shards, read_header
 from kot_platypus.progress import console, show_progress
@@ -137,7 +138,7 @@ def _merge_files(base: Path, adapter: Path, folder: Path, *, trust_remote_code: 
                 try:
                     copy_shard(shard, folder / shard.name, here)
                 except FloatingPointError as error:
-                    raise _not_finite(adapter, str(error)) from error
+                    raise _sum_error(adapter, str(error)) from error
                 advance()
     single, index = MODEL.safetensors.single, MODEL.safetensors.index
     if index and shards[0].name != single:  # an index may also name one file alone
@@ -186,7 +187,7 @@ def _build_adapted(base: Path, adapter: Path, trust_remote_code: bool) -> Any:
     try:
         return get_peft_model(model, settings)
     except ValueError as error:
-        raise _does_not_fit(adapter, str(error).splitlines()[0][:200]) from error
+        raise misfit_error(adapter, str(error).splitlines()[0][:200]) from error
 
 
 def _list_adapter_keys(path: str, layer: Any) -> dict[str, str]:
@@ -203,10 +204,10 @@ def _check_fit(adapter: Path, layer: Any, keys: Mapping[str, str], weights: Any)
     present = set(weights.keys())
     for name, key in keys.items():
         if key not in present:
-            raise _does_not_fit(adapter, f"{key} is missing")
+            raise misfit_error(adapter, f"{key} is missing")
         found, wanted = weights.get_slice(key).get_shape(), list(layer.get_parameter(name).shape)
         if found != wanted:
-            raise _does_not_fit(adapter, f"{key} has shape {found}, not {wanted}")
+            raise misfit_error(adapter, f"{key} has shape {found}, not {wanted}")
 
 
 def _find_tensor(path: str, layer: Any, prefix: str, tensors: Mapping[str, Any]) -> str:
@@ -258,7 +259,7 @@ def _merge_in_memory(base: Path, adapter: Path, folder: Path, *, trust_remote_co
     try:
         merged = model.merge_and_unload(safe_merge=True)
     except ValueError as error:  # PEFT's safe merge found infinities or NaNs
-        raise _not_finite(adapter, str(error)) from error
+        raise _sum_error(adapter, str(error)) from error
     if merged.config.get_text_config().tie_word_embeddings and (
         half_tied
         or not torch.equal(
@@ -274,15 +275,7 @@ def _merge_in_memory(base: Path, adapter: Path, folder: Path, *, trust_remote_co
     save_beside(merged.to(dtype=dtype), base, folder, trust_remote_code=trust_remote_code)
 
 
-def _does_not_fit(adapter: Path, reason: str) -> ModelError:
-    return ModelError(
-        f"{adapter} does not fit this base ({reason})",
-        expected="an adapter trained on it",
-        hint="Pass the base it was trained on with --model.",
-    )
-
-
-def _not_finite(adapter: Path, reason: str) -> ModelError:
+def _sum_error(adapter: Path, reason: str) -> ModelError:
     return ModelError(
         f"{adapter} does not merge ({reason})",
         expected="finite weights",

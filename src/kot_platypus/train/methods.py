@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,15 +15,16 @@ from kot_platypus.artifacts import new_folder, write_json
 from kot_platypus.errors import ModelError, RecipeError
 from kot_platypus.methods import METHODS
 from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
-from kot_platypus.processes import ask_main, is_main_process, share_all, spreads_weights
-from kot_platypus.progress import console
+from kot_platypus.models.conversion import link_file
+from kot_platypus.processes import ask_main, share_all, spreads_weights
+from kot_platypus.progress import print_notice
 from kot_platypus.recipe import TrainSection
 from kot_platypus.stages import open_stage
 from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
-from kot_platypus.train.finite import name_dtype, not_finite
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.serving import prepare_serving
+from kot_platypus.train.trainer import overflow_error
 
 
 def load_trainable(
@@ -82,11 +81,10 @@ def _takes_packs(model: Any, longest: int, trust_remote_code: bool) -> bool:
         )
     else:
         answer = all(share_all(isolate_examples(model, longest)))
-    if not answer and is_main_process():
-        console.print(
-            f"[dim]  {type(model).__name__} lets the examples of one pass see each other, so each "
-            "gets a pass of its own: slower, and right[/dim]",
-            soft_wrap=True,
+    if not answer:
+        print_notice(
+            f"{type(model).__name__} lets the examples of one pass see each other, so each gets a "
+            "pass of its own: slower, and right"
         )
     return answer
 
@@ -121,10 +119,11 @@ def make_trainable(model: Any, section: TrainSection) -> Any:
             warnings.simplefilter("ignore")
             adapted = get_peft_model(model, config)
     except ValueError as error:
+        is_dropout = "lora_dropout" in str(error)  # of experts, whose weights are one tensor
         raise ModelError(
             f"no LoRA for {modules} ({str(error).splitlines()[0][:200]})",
             expected="names of the model's linear layers, or all-linear",
-            hint="Set train.lora_target_modules.",
+            hint=f"Set train.{'lora_dropout=0' if is_dropout else 'lora_target_modules'}.",
         ) from error
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
     is_tied = model.config.get_text_config().tie_word_embeddings
@@ -202,7 +201,7 @@ def _require_finite(model: Any, weights: Mapping[str, Tensor] | None) -> None:
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for name, tensor in (weights or trained).items():
         if not tensor.isfinite().all():
-            raise not_finite(f"the trained {name} is", name_dtype(tensor))
+            raise overflow_error(f"the trained {name} is", tensor.dtype)
 
 
 def link_model(trained: Path, out: Path) -> None:
@@ -211,11 +210,4 @@ def link_model(trained: Path, out: Path) -> None:
     with open_stage(out, "merge", config={}, inputs=inputs, whole=True) as stage:
         if not stage.is_done:
             for file in trained.iterdir():
-                _link(file, stage.folder / file.name)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another disk, or one that knows no links
-        shutil.copyfile(source, target)
+                link_file(file, stage.folder / file.name)

@@ -1,4 +1,4 @@
-"""What training will see, before it begins: rows with the learnt part in colour, and totals."""
+"""What training will see, before it begins: rows with the labels in colour, and totals."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from kot_platypus.errors import DataError
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
-from kot_platypus.train.encoding import Encoded, encode_example
-from kot_platypus.train.limits import require_room
+from kot_platypus.train.encoding import Encoded, check_fit, encode_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-SHOWN, LEARNT = "dim", "bold green"
+PROMPT, LABELS = "dim", "bold green"
 
 
 @dataclass(frozen=True)
@@ -30,18 +29,21 @@ class Totals:
 
     rows: int
     dropped: int
-    cut: int
+    truncated: int
     tokens: int
     max_tokens: int
-    learnt: int
+    labels: int
 
     def __str__(self) -> str:
         kept = self.rows - self.dropped
-        lines = [f"{self.rows} rows: {kept} to train on, {self.dropped} dropped, {self.cut} cut"]
+        lines = [
+            f"{self.rows} rows: {kept} to train on, {self.dropped} dropped, "
+            f"{self.truncated} truncated"
+        ]
         if kept:
             lines.append(
                 f"{self.tokens} tokens: mean {self.tokens / kept:.1f} a row, "
-                f"at most {self.max_tokens}; {self.learnt / self.tokens:.1%} trained"
+                f"at most {self.max_tokens}; {self.labels / self.tokens:.1%} labels"
             )
         return "\n".join(lines)
 
@@ -52,6 +54,8 @@ def preview_rows(
     tokenizer: PreTrainedTokenizerBase,
     count: int,
     model: Any = None,
+    *,
+    source: object = "the data",
 ) -> RenderableType:
     """The first ``count`` rows as the model will see them, and the totals of all.
 
@@ -60,17 +64,15 @@ def preview_rows(
     if not rows:
         raise DataError("no rows to show", expected="at least one", hint="Check the file.")
     template = load_template(section.template)
-    encoded = [
-        encode_example(row, template, section.target, tokenizer, section.cutoff_len) for row in rows
-    ]
-    if model is not None and any(encoded):
-        require_room(model, [item for item in encoded if item])
+    encoded = encode_rows(rows, template, section, tokenizer, source=source)
+    if model is not None:
+        check_fit(model, filter(None, encoded))
     parts: list[RenderableType] = []
     for number, (row, item) in enumerate(zip(rows, encoded, strict=True), start=1):
         if number <= count:
             parts += [Rule(f"row {number}"), *_show_row(row, item, tokenizer)]
     settings = f"{template.name}, {section.target}, at most {section.cutoff_len} tokens"
-    legend = Text.assemble(("shown", SHOWN), " · ", ("trained", LEARNT), f" ({settings})")
+    legend = Text.assemble(("prompt", PROMPT), " · ", ("labels", LABELS), f" ({settings})")
     return Group(*parts, Rule(), legend, Text(str(count_rows(encoded))))
 
 
@@ -80,34 +82,34 @@ def count_rows(encoded: Sequence[Encoded | None]) -> Totals:
     return Totals(
         rows=len(encoded),
         dropped=len(encoded) - len(kept),
-        cut=sum(item.num_cut > 0 for item in kept),
+        truncated=sum(item.num_truncated > 0 for item in kept),
         tokens=sum(len(item.ids) for item in kept),
         max_tokens=max((len(item.ids) for item in kept), default=0),
-        learnt=sum(item.num_targets for item in kept),
+        labels=sum(item.num_labels for item in kept),
     )
 
 
 def split_runs(item: Encoded) -> Iterator[tuple[bool, list[int]]]:
-    """The ids in runs of like kind: (whether learnt, ids)."""
-    learnt = set(item.target_positions)
-    for is_learnt, run in groupby(range(len(item.ids)), key=learnt.__contains__):
-        yield is_learnt, [item.ids[i] for i in run]
+    """The ids in runs of like kind: (whether labels, ids)."""
+    labels = set(item.label_positions)
+    for is_label, run in groupby(range(len(item.ids)), key=labels.__contains__):
+        yield is_label, [item.ids[i] for i in run]
 
 
 def _show_row(
     row: Row, item: Encoded | None, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[Text, Text]:
     if item is None:
-        return Text(row.source, style=SHOWN), Text("dropped: nothing is left to learn", "red")
+        return Text(row.source, style=PROMPT), Text("dropped: nothing is left to learn", "red")
     text = Text()  # never markup: a row may hold [brackets]
     ids: list[int] = []
     done = ""
-    for is_learnt, run in split_runs(item):
+    for is_label, run in split_runs(item):
         # Always from the start: Llama 2's tokenizer takes a space off whatever it decodes.
         ids += run
         decoded = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
-        text.append(decoded[len(done) :], style=LEARNT if is_learnt else SHOWN)
+        text.append(decoded[len(done) :], style=LABELS if is_label else PROMPT)
         done = decoded
-    total, learnt = len(item.ids), item.num_targets
-    cut = f", {item.num_cut} cut" if item.num_cut else ""
-    return text, Text(f"{total} tokens: {total - learnt} shown, {learnt} trained{cut}")
+    total, labels = len(item.ids), item.num_labels
+    lost = f", {item.num_truncated} truncated" if item.num_truncated else ""
+    return text, Text(f"{total} tokens: {total - labels} prompt, {labels} labels{lost}")

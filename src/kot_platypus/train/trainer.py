@@ -18,15 +18,14 @@ from torch.utils.data import DataLoader, RandomSampler
 from transformers import (
     Trainer,
     TrainerCallback,
-    TrainerControl,
     TrainerState,
-    TrainingArguments,
 )
 
 from kot_platypus.artifacts import write_lines
+from kot_platypus.errors import ModelError
+from kot_platypus.models.limits import infinite_error
 from kot_platypus.processes import share_all
 from kot_platypus.progress import show_progress
-from kot_platypus.train.finite import name_dtype, not_finite
 
 LIVE_LOG = "log.jsonl"
 
@@ -101,8 +100,8 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
             # The weights are looked at after the step was counted.
             step = self.state.global_step + (what != "weights")
             dtype = "bfloat16" if self.args.bf16 else "float16" if self.args.fp16 else None
-            raise not_finite(
-                f"at step {step} the training's {what} became", dtype or name_dtype(self.model)
+            raise overflow_error(
+                f"at step {step} the training's {what} became", dtype or self.model.dtype
             )
 
     def _share_gradients(self, model: nn.Module, *, when: bool) -> Any:
@@ -131,6 +130,12 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
         return None
 
 
+def overflow_error(what: str, dtype: torch.dtype | str) -> ModelError:
+    """The error of a training that met infinities or NaNs: it would go on to learn nothing."""
+    advice = "Lower train.learning_rate (the last checkpoint is kept)"
+    return infinite_error(what, dtype, advice=advice, setting="model.dtype=")
+
+
 class ShowProgress(TrainerCallback):  # type: ignore[misc]
     """Our progress line in place of the trainer's."""
 
@@ -138,56 +143,36 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]
         self._title = title
         self._stack = ExitStack()
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:
         """Open the line."""
         line = show_progress(self._title, state.max_steps, "steps", done=state.global_step)
         self._advance = self._stack.enter_context(line)
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: object,
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: object) -> None:
         """Bring the line up to date."""
         if logs and "loss" in logs:
             self._advance(1, describe_step(logs))
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: object) -> None:
         """Close the line."""
         self._stack.close()
 
 
 class KeepLog(TrainerCallback):  # type: ignore[misc]
-    """Writes each step's line as it comes, for who wants to watch: ``LIVE_LOG`` in the checkpoints.
+    """Writes each step's line as it comes, to watch a training: ``LIVE_LOG`` in the checkpoints.
 
     Only for watching: the stage's log is written when the training is done, from the trainer's
     state, and then this one goes with the checkpoints.
     """
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:
         """Begin with the steps up to the checkpoint that the training goes on from."""
         self._path = Path(args.output_dir) / LIVE_LOG
         if state.is_world_process_zero:
             past = (entry for entry in state.log_history if "loss" in entry)
             write_lines(self._path, (self._format(entry, state) for entry in past))
 
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: object,
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: object) -> None:
         """Add a step."""
         if state.is_world_process_zero and logs and "loss" in logs:
             with self._path.open("a", encoding="utf-8") as file:
