@@ -71,7 +71,7 @@ def load_results(run: Path) -> RunResults:
         raise RunError(
             f"{run} has no recipe.yaml",
             expected="the folder of a run",
-            hint="Type: kot run demo --out " + str(run),
+            hint="Run: kot run demo --out " + str(run),
         )
     problems = _find(run, "evaluate/*/problems/results.json")
     comparison = run / "evaluate" / "comparison.json"

@@ -110,7 +110,7 @@ def join_words(words: Sequence[str]) -> str:
 
 
 def name_model(name: str) -> str:
-    """A Hub id as it is, a local path without its folders: these are nobody else's business.
+    """A Hub id as it is, a local path without its folders, which stay private.
 
     A folder of the Hub's cache, or of ours, goes by the model's id.
     """
