@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import typer.main
 from typer.testing import CliRunner, Result
 
 from kot_platypus.cli import app
@@ -490,3 +491,23 @@ def test_real_interrupt_ends_with_130_and_no_traceback(recipe, tmp_path):
             process.kill()
     assert process.returncode == 130
     assert stderr == "Stopped. Type the same command again to go on from here.\n"
+
+
+SHORT = {"--out": "-o", "--model": "-m", "--set": "-s", "--limit": "-l", "--tasks": "-t"}
+
+
+def test_the_usual_options_have_a_short_form_that_is_the_same_everywhere():
+    wanting = [
+        f"{' '.join(words)} {parameter.opts}"
+        for words, command in iter_commands(typer.main.get_command(app), ())
+        for parameter in command.params
+        for long, short in SHORT.items()
+        if (long in parameter.opts) != (short in parameter.opts)
+    ]
+    assert wanting == []
+
+
+def iter_commands(command, words):
+    yield words, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from iter_commands(below, (*words, name))

@@ -57,8 +57,8 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_jsonl(path: Path, rows: Iterable[BaseModel]) -> None:
-    """Write one JSON object a line, atomically."""
-    write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))
+    """Write one JSON object a line, atomically, as they are made."""
+    write_lines(path, (row.model_dump_json() + "\n" for row in rows))
 
 
 @contextmanager
@@ -190,14 +190,21 @@ def read_jsonl(path: Path, record: type[R]) -> list[R]:
         try:
             rows.append(record.model_validate_json(line))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the row"
-            raise DataError(
-                f"{path} line {number}: {where}: {first['msg']}",
-                expected=f"a JSON object with the fields {', '.join(record.model_fields)}",
-                hint="Mend that line.",
-            ) from error
+            raise describe_bad_line(path, number, record, error) from error
     return rows
+
+
+def describe_bad_line(
+    path: Path, number: int, record: type[BaseModel], error: ValidationError
+) -> DataError:
+    """What is wrong with a line that is no ``record``."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"])) or "the row"
+    return DataError(
+        f"{path} line {number}: {where}: {first['msg']}",
+        expected=f"a JSON object with the fields {', '.join(record.model_fields)}",
+        hint="Fix that line.",
+    )
 
 
 # --- fingerprints ------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ messages). The format is a row's, not a file's, so that one file may mix them.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -16,7 +17,7 @@ from textwrap import shorten
 from pydantic import ConfigDict, ValidationError
 from pydantic_core import from_json
 
-from kot_platypus.artifacts import read_text
+from kot_platypus.artifacts import read_text, write_lines
 from kot_platypus.errors import DataError
 from kot_platypus.records import Dialogue, Example, Record, Row
 from kot_platypus.tables import is_missing, iter_table
@@ -68,11 +69,16 @@ def iter_values(path: Path) -> Iterator[tuple[str, object]]:
     return read(path)
 
 
+def write_values(path: Path, rows: Iterable[object]) -> None:
+    """Write rows as they stand in their files, a line of JSON each, atomically."""
+    write_lines(path, (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows))
+
+
 def parse_row(values: object, where: str) -> Row:
     """One row from its columns. ``where`` names it in the DataError of a bad one."""
     if not isinstance(values, Mapping):
         raise DataError(
-            f"{where} is {type(values).__name__}", expected="an object", hint="Mend that line."
+            f"{where} is {type(values).__name__}", expected="an object", hint="Fix that line."
         )
     given = {name: value for name, value in values.items() if not is_missing(value)}
     filled = {name for name, value in given.items() if value != ""}
@@ -91,7 +97,7 @@ def parse_row(values: object, where: str) -> Row:
         raise DataError(
             f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}",
             expected=f"the columns {UNDERSTOOD}",
-            hint="Mend that row.",
+            hint="Fix that row.",
         ) from error
     if isinstance(row, _Instruction):
         return Example(
@@ -164,7 +170,7 @@ def _parse_json(text: str, where: str) -> list[object]:
         raise DataError(
             f"{where} is not JSON ({error})",
             expected="one object a line, or a list of objects",
-            hint="Mend that line.",
+            hint="Fix that line.",
         ) from error
     return values
 

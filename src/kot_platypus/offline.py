@@ -1,4 +1,4 @@
-"""What is known of models and data that are not at hand: facts shipped with the recipes."""
+"""What is known of models and data that are not on this machine: facts shipped with the recipes."""
 
 from __future__ import annotations
 

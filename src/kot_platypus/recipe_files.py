@@ -62,7 +62,7 @@ def read_values(folder: Traversable, name: str, keys: tuple[str, ...]) -> tuple[
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(
-            f"{where} is not YAML: {error}", expected="a recipe", hint="Mend that line."
+            f"{where} is not YAML: {error}", expected="a recipe", hint="Fix that line."
         ) from error
     if not isinstance(values, dict):
         raise RecipeError(
@@ -88,7 +88,7 @@ def _read(folder: Traversable, name: str) -> tuple[str, str]:
     raise UsageError(
         f"no recipe {name!r}",
         expected=f"a YAML file or one of {', '.join(names)}",
-        hint=f"Did you mean {close[0]}?" if close else "Type: kot recipes",
+        hint=f"Did you mean {close[0]}?" if close else "Run: kot recipes",
     )
 
 
@@ -104,7 +104,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         section = section.setdefault(parent, {})
         if not isinstance(section, dict):
             raise UsageError(
-                f"--set {key}: {parent} is a value", expected="a section", hint="Type: kot recipes"
+                f"--set {key}: {parent} is a value", expected="a section", hint="Run: kot recipes"
             )
     try:
         section[last] = yaml.safe_load(text)
@@ -126,13 +126,13 @@ def _explain(model: type[Section], error: ValidationError, where: str) -> Recipe
         return RecipeError(
             f"{where} has an unknown key {key!r}",
             expected=f"one of {', '.join(fields)}",
-            hint=f"Did you mean {close[0]!r}?" if close else "Type: kot recipes --show demo",
+            hint=f"Did you mean {close[0]!r}?" if close else "Run: kot recipes --show demo",
         )
     found = f"{key} is {first['input']!r}" if first["type"] != "missing" else f"{key} is missing"
     return RecipeError(
         f"{where}: {found}",
         expected=first["msg"].removeprefix("Input should be ").removeprefix("Value error, "),
-        hint="Mend the recipe, or the --set that changed it.",
+        hint="Fix the recipe, or the --set that changed it.",
     )
 
 

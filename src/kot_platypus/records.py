@@ -182,7 +182,7 @@ class BosReading(Record):
     """Whether it is so much worse without that scores without BOS say little of the model."""
 
     def describe(self, protocol: str) -> str:
-        """One line for whoever reads scores of ``protocol``, which gives no BOS."""
+        """One line for readers of scores of ``protocol``, which gives no BOS."""
         return (
             f"This model reads badly without BOS: {self.nats_without:.1f} against "
             f"{self.nats_with:.1f} nats a token; {protocol} gives none, see polyglot-bos"

@@ -194,7 +194,7 @@ def find_evaluation(folder: Path) -> Path:
     raise DataError(
         f"{folder} {found}",
         expected="what kot eval --out or kot run wrote, finished",
-        hint="Check the path, or type the kot eval or kot run that writes it again.",
+        hint="Check the path, or run again the kot eval or kot run that writes it.",
     )
 
 

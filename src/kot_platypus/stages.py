@@ -2,7 +2,7 @@
 
 ``manifest.json`` is written twice, atomically: when the stage begins (``status: running``) and
 after its last file (``status: done``). Whatever lies between is a partial result that the same
-stage may continue, and nobody else may read.
+stage may continue, and no other stage may read.
 """
 
 from __future__ import annotations

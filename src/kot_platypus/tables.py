@@ -81,7 +81,7 @@ def _iter_cells(
         raise DataError(
             f"{path} line {line} has a quotation mark that does not close its cell ({error})",
             expected="a table whose quotation marks close",
-            hint="Mend that line: a cell with a quotation mark stands in quotation marks, and "
+            hint="Fix that line: a cell with a quotation mark stands in quotation marks, and "
             "those inside it are written twice.",
         ) from error
 
@@ -111,7 +111,7 @@ def _check_cells(cells: list[str], num_columns: int, where: str, delimiter: str)
         raise DataError(
             f"{where} has {len(cells)} cells",
             expected=f"{num_columns}, as in the header",
-            hint=f"Mend that line: cells are separated by {delimiter!r}, and one that holds it "
+            hint=f"Fix that line: cells are separated by {delimiter!r}, and one that holds it "
             "stands in quotation marks.",
         )
     if delimiter == "\t" and any("\t" in c and "\n" in c for c in cells):

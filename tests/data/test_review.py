@@ -25,10 +25,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from typer.testing import CliRunner
 
-from kot_platypus.artifacts import read_jsonl
+from kot_platypus.artifacts import read_jsonl, write_jsonl
 from kot_platypus.cli import app
 from kot_platypus.data.pipeline.checking import check_draft
-from kot_platypus.data.pipeline.drafts import Decision, Draft, Origin, Translation, write_drafts
+from kot_platypus.data.pipeline.drafts import Decision, Draft, Origin, Translation
 from kot_platypus.data.review.server import make_app
 from kot_platypus.data.review.store import ReviewStore, restore_line_ends
 from kot_platypus.errors import DataError, RunError
@@ -51,7 +51,7 @@ def make_draft(number: int, translated: str = "", **texts: str) -> Draft:
 
 
 def write_queue(folder: Path, drafts: list[Draft]) -> Path:
-    write_drafts(folder / "review" / "queue.jsonl", drafts)
+    write_jsonl(folder / "review" / "queue.jsonl", drafts)
     return folder
 
 

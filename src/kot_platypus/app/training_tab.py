@@ -35,8 +35,8 @@ def show_training(page: Page, place: int, state: str) -> tuple[Any, ...]:
     drawn = f"{place} {describe_state(curves)}"
     if drawn == state:
         return html, gr.skip(), gr.skip(), state, timer
-    frame = _make_frame(curves)
-    return html, frame, frame, drawn, timer
+    plot = gr.LinePlot(_make_frame(curves), visible=bool(curves))  # axes alone are no picture
+    return html, plot, plot, drawn, timer
 
 
 def _find_speed(curve: Curve, results: RunResults) -> float | None:
@@ -70,6 +70,7 @@ def build_training(page: Page) -> None:
                 height=300,
                 min_width=320,
                 buttons=[],
+                visible=False,
                 elem_id=f"curve-{column}",
             )
             for column, title in (("loss", "손실 loss"), ("learning_rate", "학습률 learning rate"))

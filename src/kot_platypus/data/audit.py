@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import hash_file, hash_value, read_json, write_json, write_lines
+from kot_platypus.artifacts import hash_file, hash_value, read_json, write_json, write_jsonl
 from kot_platypus.data.checks import KOREAN_CHECK_NAMES, check_korean
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.leaks import check_contamination
@@ -39,7 +39,7 @@ def audit_rows(
         counts: Counter[str] = Counter()
         failing: set[int] = set()
         found = _iter_found(data, counts, failing)
-        write_lines(out / FINDINGS, (each.model_dump_json() + "\n" for each in found))
+        write_jsonl(out / FINDINGS, found)
         duplicates = find_duplicates(data, out / "duplicates")
         report: dict[str, Any] = {
             "rows": duplicates["rows"],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from kot_platypus.data.normal import (
     split_morphemes,
 )
 from kot_platypus.data.windows import Bags, Places, Windows, join_runs
-from kot_platypus.records import Record
 
 NUM_CHARS = 13
 NUM_MORPHEMES = 5
@@ -44,17 +43,15 @@ How = Literal["characters", "morphemes", "reordered", "exact"]
 _SEGMENT = re.compile(r"""[^\n:"“”'‘’「」『』]+""")
 
 
-class Match(Record):
+class Match(NamedTuple):
     """A stretch of a text that is also one of a benchmark's item. Characters count from 0."""
 
     text: int
     """The text's place among those scanned."""
-    start: int
-    end: int
+    span: tuple[int, int]
     item: int
     """The item's place in the index."""
-    item_start: int
-    item_end: int
+    item_span: tuple[int, int]
     how: How
 
 
@@ -112,12 +109,12 @@ class BenchmarkIndex:
         matches = [*self._match_chars(texts, joined, starts), *self._match_short(texts)]
         parts = self._find_parts(texts, joined, starts)
         matches += self._match_morphemes(texts, parts, matches)
-        return sorted(matches, key=lambda match: (match.text, match.start, match.item, match.how))
+        return sorted(matches, key=lambda match: (match.text, match.span[0], match.item, match.how))
 
     def _match_chars(self, texts: Sequence[str], joined: Codes, starts: Places) -> Iterator[Match]:
         for run in join_runs(self._chars.find(joined), starts, NUM_CHARS):
             item = self.items[run.item]
-            yield _make_match(
+            yield Match(
                 run.text,
                 find_span(texts[run.text], run.start, run.end),
                 run.item,
@@ -158,7 +155,7 @@ class BenchmarkIndex:
         codes = [self._encode(morphemes) for morphemes in found]
         joined, starts = join_codes(codes)
         matches = [
-            _make_match(
+            Match(
                 chosen[run.text],
                 _span_morphemes(found[run.text], run.start, run.end),
                 run.item,
@@ -172,7 +169,7 @@ class BenchmarkIndex:
             if (chosen[i], item) not in seen:
                 whole = (0, len(self.items[item].text))
                 span = _span_morphemes(found[i], start, end)
-                matches.append(_make_match(chosen[i], span, item, whole, "reordered"))
+                matches.append(Match(chosen[i], span, item, whole, "reordered"))
         return matches
 
     def _match_short(self, texts: Sequence[str]) -> list[Match]:
@@ -197,23 +194,7 @@ class BenchmarkIndex:
         return matches
 
     def _make_whole(self, text: int, span: tuple[int, int], item: int, how: How) -> Match:
-        return _make_match(text, span, item, (0, len(self.items[item].text)), how)
-
-
-def _make_match(
-    text: int, span: tuple[int, int], item: int, item_span: tuple[int, int], how: How
-) -> Match:
-    start, end = span
-    item_start, item_end = item_span
-    return Match(
-        text=text,
-        start=start,
-        end=end,
-        item=item,
-        item_start=item_start,
-        item_end=item_end,
-        how=how,
-    )
+        return Match(text, span, item, (0, len(self.items[item].text)), how)
 
 
 def _list_forms(morphemes: Iterable[Morpheme]) -> tuple[str, ...]:

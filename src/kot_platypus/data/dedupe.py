@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from kot_platypus.artifacts import (
     read_jsonl,
     write_json,
     write_jsonl,
-    write_lines,
 )
 from kot_platypus.data.duplicates import (
     FLOORS,
@@ -30,7 +28,7 @@ from kot_platypus.data.executors import IN_PROCESS, Executor
 from kot_platypus.data.fields import find_question
 from kot_platypus.data.semantic import OFFLINE, load_encoder
 from kot_platypus.errors import UsageError
-from kot_platypus.formats import iter_rows, iter_values
+from kot_platypus.formats import iter_rows, iter_values, write_values
 from kot_platypus.records import Record
 from kot_platypus.stages import open_stage
 
@@ -78,10 +76,7 @@ def find_duplicates(
         [Cluster(kept=first, dropped=tuple(others)) for first, *others in clusters],
     )
     kept = iter_kept((values for _, values in iter_values(data)), dropped)
-    write_lines(
-        out / "kept.jsonl",
-        (json.dumps(values, ensure_ascii=False, default=str) + "\n" for values in kept),
-    )
+    write_values(out / "kept.jsonl", kept)
     report = {
         "data": data.name,
         "data_sha256": hash_file(data),
@@ -109,7 +104,7 @@ def _save_pairs(
         encode = load_encoder(encoder) if semantic else None
         texts = (find_question(row) for row in iter_rows(data))
         pairs = iter_pairs(texts, kinds, encode=encode, folder=out, executor=executor)
-        write_lines(out / PAIRS, (pair.model_dump_json() + "\n" for pair in pairs))
+        write_jsonl(out / PAIRS, pairs)
 
 
 def _iter_pairs(out: Path) -> Iterator[Pair]:

@@ -14,7 +14,7 @@ def iter_hub(
 ) -> Iterator[tuple[str, object]]:
     """Each row of a data set and its place: of one ``file`` of it, or of its split ``train``.
 
-    Raises DataError when it is not to be had.
+    Raises DataError when it is not available.
     """
     if file is not None:
         return iter_values(_download(name, file, revision))
@@ -22,7 +22,7 @@ def iter_hub(
 
     try:
         dataset = datasets.load_dataset(name, split="train", revision=revision)
-    except Exception as error:  # the hub client raises many kinds; all mean "not to be had"
+    except Exception as error:  # the hub client raises many kinds; all mean "not available"
         raise _explain(name, error) from error
     return ((f"row {i}", values) for i, values in enumerate(dataset, start=1))
 

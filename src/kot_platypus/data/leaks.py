@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import hash_file, hash_value, write_json, write_lines, write_text
+from kot_platypus.artifacts import hash_file, hash_value, write_json, write_jsonl, write_text
 from kot_platypus.data.contamination import (
     NUM_CHARS,
     NUM_MORPHEMES,
@@ -26,7 +26,7 @@ from kot_platypus.data.executors import IN_PROCESS, Executor
 from kot_platypus.data.fields import FieldSpan, join_fields, list_fields, locate
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.errors import DataError
-from kot_platypus.formats import iter_rows, iter_values
+from kot_platypus.formats import iter_rows, iter_values, write_values
 from kot_platypus.records import Record, Row
 from kot_platypus.stages import open_stage
 from kot_platypus.verdicts import Checked, Verdict, write_verdict
@@ -123,10 +123,10 @@ def check_contamination(
             ]
             tally = _Tally()
             leaks = iter_leaks(rows, items, tally, executor)
-            write_lines(out / "leaks.jsonl", (leak.model_dump_json() + "\n" for leak in leaks))
-            write_lines(out / "clean.jsonl", _iter_clean(data, tally.leaked))
+            write_jsonl(out / "leaks.jsonl", leaks)
+            write_values(out / "clean.jsonl", _iter_clean(data, tally.leaked))
             verdict = _judge(data, benchmarks, hashes, tally)
-            write_verdict(out / "clean.jsonl", _acquit(verdict, out / "clean.jsonl"))
+            write_verdict(out / "clean.jsonl", _clear(verdict, out / "clean.jsonl"))
             _write_report(out, data.name, verdict, tally)
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     verdict = Verdict.model_validate(report["verdict"])
@@ -176,21 +176,19 @@ class _Scan:
             item = self._items[match.item]
             leak = Leak(
                 row=match.text,
-                spans=locate(rows[match.text], match.start, match.end),
+                spans=locate(rows[match.text], *match.span),
                 benchmark=item.benchmark,
                 item=item.number,
-                item_start=match.item_start,
-                item_end=match.item_end,
+                item_start=match.item_span[0],
+                item_end=match.item_span[1],
                 how=match.how,
             )
             leaks.append((leak, _show_match(texts[match.text], match, item)))
         return len(rows), leaks
 
 
-def _iter_clean(data: Path, leaked: set[int]) -> Iterator[str]:
-    for row, (_, values) in enumerate(iter_values(data)):
-        if row not in leaked:
-            yield json.dumps(values, ensure_ascii=False, default=str) + "\n"
+def _iter_clean(data: Path, leaked: set[int]) -> Iterator[object]:
+    return (values for row, (_, values) in enumerate(iter_values(data)) if row not in leaked)
 
 
 def _judge(
@@ -213,7 +211,7 @@ def _judge(
     )
 
 
-def _acquit(verdict: Verdict, clean: Path) -> Verdict:
+def _clear(verdict: Verdict, clean: Path) -> Verdict:
     """The verdict on the rows that are left: each was looked at by itself, and nothing found."""
     found_nothing = {"items_found": 0, "rows": 0}
     return verdict.model_copy(
@@ -270,8 +268,8 @@ def _describe_leaks(tally: _Tally) -> str:
 def _show_match(text: str, match: Match, item: Item) -> str:
     return (
         f"{match.how}: {item.benchmark} item {item.number}\n"
-        f"  row   {_mark(text, match.start, match.end)}\n"
-        f"  item  {_mark(item.text, match.item_start, match.item_end)}\n"
+        f"  row   {_mark(text, *match.span)}\n"
+        f"  item  {_mark(item.text, *match.item_span)}\n"
     )
 
 

@@ -34,12 +34,12 @@ def make_problems(
 
     Raises UsageError for an unknown family, DataError when so many different ones do not exist.
     """
-    names = families or tuple(_MAKERS)
+    names = families or tuple(FAMILIES)
     for name in names:
-        if name not in _MAKERS:
+        if name not in FAMILIES:
             raise UsageError(
                 f"no family of problems {name!r}",
-                expected=f"some of {', '.join(_MAKERS)}",
+                expected=f"some of {', '.join(FAMILIES)}",
                 hint="Set data.sources and data.heldout_families.",
             )
     rng = random.Random(f"{seed}/{split}")
@@ -48,7 +48,7 @@ def make_problems(
     while len(problems) < rows:
         family = names[len(problems) % len(names)]
         story = rng.choice(_load_stories()[family][split])
-        problem = _MAKERS[family](rng, story, split)
+        problem = FAMILIES[family][0](rng, story, split)
         verify_problem(problem)
         problems.setdefault(problem.source, problem)
         attempts += 1
@@ -67,7 +67,7 @@ def verify_problem(problem: Example) -> None:
     Every step of the rationale must be true and follow from the one before it, every number or
     deed of the question must be used in its turn, and the last result must be the target.
     """
-    _VERIFIERS[problem.task](problem)
+    FAMILIES[problem.task][1](problem)
 
 
 @cache
@@ -307,19 +307,13 @@ def _demand(holds: bool, problem: Example, reason: str) -> None:
         )
 
 
-_MAKERS: dict[str, Callable[[random.Random, Story, Split], Example]] = {
-    "change": _make_change,
-    "groups": _make_groups,
-    "weekday": _make_weekday,
-    "swap": _make_swap,
-    "switch": _make_switch,
-    "chain": _make_chain,
-}
-_VERIFIERS: dict[str, Callable[[Example], None]] = {
-    "change": _verify_arithmetic,
-    "groups": _verify_arithmetic,
-    "weekday": _verify_weekday,
-    "swap": _verify_swap,
-    "switch": _verify_switch,
-    "chain": _verify_chain,
+Make = Callable[[random.Random, Story, Split], Example]
+Verify = Callable[[Example], None]
+FAMILIES: dict[str, tuple[Make, Verify]] = {
+    "change": (_make_change, _verify_arithmetic),
+    "groups": (_make_groups, _verify_arithmetic),
+    "weekday": (_make_weekday, _verify_weekday),
+    "swap": (_make_swap, _verify_swap),
+    "switch": (_make_switch, _verify_switch),
+    "chain": (_make_chain, _verify_chain),
 }

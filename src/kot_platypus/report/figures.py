@@ -33,7 +33,7 @@ from kot_platypus.report.sentences import (
     select_kobest_pairs,
     write_kobest_sentence,
 )
-from kot_platypus.report.tables import find_kind, list_families
+from kot_platypus.report.tables import find_kind, list_families, list_tasks
 from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceDifference, ChoiceScore
 from kot_platypus.results.wording import (
     MINUS,
@@ -177,18 +177,15 @@ def show_shots(runs: Sequence[Run]) -> Picture | None:
     bases = [model for model in scored if model.who == BASE]
     shown = [model for model in scored if model.is_ours or (model.who == BASE and len(bases) == 1)]
     parts = {model.key: part for model in shown if (part := model.kobest)}
-    kinds: dict[str, tuple[str, str]] = {}
-    for part in parts.values():
-        for task in part.results:
-            kinds.setdefault(task, find_kind(part, task))
-    panels = {
-        task: {
+    panels: dict[str, dict[str, dict[int, ChoiceScore]]] = {}
+    for task in list_tasks(runs):
+        tested = {key: part for key, part in parts.items() if task in part.results}
+        kinds = [find_kind(part, task) for part in tested.values()]
+        panels[task] = {
             key: part.results[task]
-            for key, part in parts.items()
-            if task in part.results and find_kind(part, task) == kind
+            for key, part in tested.items()
+            if find_kind(part, task) == kinds[0]
         }
-        for task, kind in kinds.items()
-    }
     several = {
         task: panel
         for task, panel in panels.items()

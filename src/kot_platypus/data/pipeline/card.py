@@ -110,7 +110,7 @@ def _at(source: DatasetSource) -> str:
 
 
 def _show(options: dict[str, Any]) -> str:
-    """The options that decide a translation. A server's address is nobody's business."""
+    """The options that decide a translation. A server's address is private."""
     shown = [
         f"`{name}` {json.dumps(value, ensure_ascii=False)}"
         for name, value in options.items()

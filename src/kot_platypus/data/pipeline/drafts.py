@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from kot_platypus.artifacts import hash_value, write_lines
+from kot_platypus.artifacts import hash_value
 from kot_platypus.data.checks import Finding
 from kot_platypus.formats import iter_values
 from kot_platypus.records import Example, Record
@@ -65,11 +65,6 @@ class Draft(Record):
 def iter_drafts(path: Path) -> Iterator[Draft]:
     """The drafts in a file, one at a time."""
     return (Draft.model_validate(values) for _, values in iter_values(path))
-
-
-def write_drafts(path: Path, drafts: Iterable[Draft]) -> None:
-    """Write drafts atomically, as they are made."""
-    write_lines(path, (draft.model_dump_json() + "\n" for draft in drafts))
 
 
 class Decision(Record):

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import hash_file, read_jsonl, write_lines, write_text
+from kot_platypus.artifacts import hash_file, read_jsonl, write_jsonl, write_text
 from kot_platypus.data.dataset_recipe import DatasetRecipe
 from kot_platypus.data.dedupe import Cluster
 from kot_platypus.data.leaks import Leak
 from kot_platypus.data.pipeline.card import render_card
 from kot_platypus.data.pipeline.reviewing import DROPPED, Columns, Dropped
 from kot_platypus.data.spool import iter_chunks
-from kot_platypus.formats import iter_values
+from kot_platypus.formats import iter_values, write_values
 from kot_platypus.stages import open_stage
 from kot_platypus.verdicts import Verdict, read_verdict, write_verdict
 
@@ -40,14 +40,12 @@ def write_dataset(
         if stage.is_done:
             return
         verdict = read_verdict(clean)
-        lines = (json.dumps(values, ensure_ascii=False) + "\n" for _, values in iter_values(clean))
-        write_lines(out / JSONL, lines)
+        write_values(out / JSONL, (values for _, values in iter_values(clean)))
         if verdict is not None:
             update = {"data_sha256": hash_file(out / JSONL)}
             write_verdict(out / JSONL, verdict.model_copy(update=update))
         write_parquet(clean, out / PARQUET, recipe.columns)
-        dropped = (each.model_dump_json() + "\n" for each in iter_dropped(parts))
-        write_lines(out / DROPPED, dropped)
+        write_jsonl(out / DROPPED, iter_dropped(parts))
         found = _read_found(parts)
         write_text(out / "README.md", render_card(recipe, facts, verdict, found))
         stage.facts = {"counts": facts["counts"]}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_lines
+from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl, write_lines
 from kot_platypus.data.pipeline.checking import edit_draft, list_passed
 from kot_platypus.data.pipeline.drafts import (
     DECISIONS,
@@ -17,7 +17,6 @@ from kot_platypus.data.pipeline.drafts import (
     Decision,
     Draft,
     iter_drafts,
-    write_drafts,
 )
 from kot_platypus.records import Record
 from kot_platypus.stages import open_stage
@@ -38,7 +37,7 @@ class Dropped(Record):
 
 def list_queue(rows: Path, review: Path) -> Path:
     """Put the drafts that a person should see where ``kot data review`` finds them."""
-    write_drafts(review / QUEUE, (draft for draft in iter_drafts(rows) if draft.needs_review))
+    write_jsonl(review / QUEUE, (draft for draft in iter_drafts(rows) if draft.needs_review))
     return review / QUEUE
 
 
@@ -149,7 +148,7 @@ def make_row(draft: Draft, columns: Columns, edits: list[str]) -> dict[str, Any]
 
 
 def _hide_address(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters without a server's address, which is nobody's business."""
+    """Parameters without a server's address, which is private."""
     return {name: value for name, value in parameters.items() if name != "base_url"}
 
 

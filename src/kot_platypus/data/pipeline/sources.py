@@ -11,7 +11,7 @@ from pathlib import Path
 from kot_platypus.artifacts import hash_file, hash_value, write_jsonl
 from kot_platypus.data.dataset_recipe import DatasetRecipe, DatasetSource
 from kot_platypus.data.hub import iter_hub
-from kot_platypus.data.pipeline.drafts import ROWS, Draft, Origin, write_drafts
+from kot_platypus.data.pipeline.drafts import ROWS, Draft, Origin
 from kot_platypus.errors import DataError
 from kot_platypus.formats import iter_values, parse_row
 from kot_platypus.progress import Advance, show_progress
@@ -71,7 +71,7 @@ def draw_rows(out: Path, recipe: DatasetRecipe) -> Path:
                         tasks.add(row.task)
                         yield make_draft(source, place, row)
 
-        write_drafts(out / ROWS, iter_chosen())
+        write_jsonl(out / ROWS, iter_chosen())
         write_jsonl(out / "unreadable.jsonl", unreadable)
         stage.facts = {
             "counts": {
@@ -131,7 +131,7 @@ def _iter_all(
 def iter_source(
     source: DatasetSource, unreadable: list[Unreadable] | None = None
 ) -> Iterator[tuple[str, Example]]:
-    """Every row of a source and its place there; what is no row goes to ``unreadable``.
+    """Every row of a source and its place there; what cannot be read as one goes to ``unreadable``.
 
     Raises DataError when already the first row is none: then the columns are others.
     """

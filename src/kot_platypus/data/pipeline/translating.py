@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kot_platypus.artifacts import hash_file
+from kot_platypus.artifacts import hash_file, write_jsonl
 from kot_platypus.data.checks import FIELDS, Finding
 from kot_platypus.data.checks.findings import shorten
 from kot_platypus.data.dataset_recipe import TranslateSection
@@ -18,7 +18,6 @@ from kot_platypus.data.pipeline.drafts import (
     Draft,
     Translation,
     iter_drafts,
-    write_drafts,
 )
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.data.translation.ledger import Bill, open_ledger
@@ -138,7 +137,7 @@ def _work_through(
                     yield from work(chunk, translator, translate)
                     advance(len(chunk))
 
-            write_drafts(out / ROWS, iter_done())
+            write_jsonl(out / ROWS, iter_done())
     return out / ROWS
 
 

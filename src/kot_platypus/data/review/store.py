@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from kot_platypus.artifacts import JsonlLog
+from kot_platypus.artifacts import JsonlLog, describe_bad_line
 from kot_platypus.data.checks import FIELDS, Finding
 from kot_platypus.data.pipeline.checking import edit_draft
 from kot_platypus.data.pipeline.drafts import DECISIONS, QUEUE, Decision, Draft
@@ -123,7 +123,7 @@ class ReviewStore:
         try:
             return Draft.model_validate_json(line)
         except ValidationError as error:
-            raise _bad_line(self.folder / QUEUE, line_number, error) from error
+            raise describe_bad_line(self.folder / QUEUE, line_number, Draft, error) from error
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -246,16 +246,6 @@ def _hold(stack: ExitStack, folder: Path) -> None:
         ) from error
 
 
-def _bad_line(path: Path, number: int, error: ValidationError) -> DataError:
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"])) or "the row"
-    return DataError(
-        f"{path} line {number}: {where}: {first['msg']}",
-        expected="a line that kot wrote",
-        hint="Mend that line.",
-    )
-
-
 def _refuse_bad_lines(path: Path) -> None:
     """Raise DataError for a whole line that is no Decision.
 
@@ -269,7 +259,7 @@ def _refuse_bad_lines(path: Path) -> None:
                 try:
                     Decision.model_validate_json(line)
                 except ValidationError as error:
-                    raise _bad_line(path, number, error) from error
+                    raise describe_bad_line(path, number, Decision, error) from error
 
 
 def _apply(texts: Mapping[str, str], edited: Mapping[str, str]) -> dict[str, str]:

@@ -44,7 +44,7 @@ _NEVER_CONNECTED = ("ConnectError", "ConnectTimeout")
 class OpenAICompatible:
     """English to Korean with a chat model. The key is ``$OPENAI_API_KEY``, read when first needed.
 
-    A server of one's own (``base_url``) needs no key.
+    Your own server (``base_url``) needs no key.
 
     Args:
         model: The model's name on the server.
