@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import typer.main
 from typer.testing import CliRunner, Result
 
 from kot_platypus.cli import app
@@ -179,11 +180,14 @@ def test_compare_prints_the_verdict_and_writes_the_figures(tmp_path):
 
 def test_compare_takes_the_trained_model_of_a_run(tmp_path):
     run = tmp_path / "run"
-    tuned = write_evaluation(run / "evaluate" / "cot" / "kobest", {("copa", 0): [0, 1]})
+    write_evaluation(run / "evaluate" / "cot" / "kobest", {("copa", 0): [0, 1]})
     base = write_evaluation(run / "evaluate" / "base" / "kobest", {("copa", 0): [0, 0]})
     out = tmp_path / "ab.json"
     assert kot("compare", run, base, "--out", out).exit_code == 0
-    assert json.loads(out.read_text())["a"]["folder"] == str(tuned)
+    facts = json.loads(out.read_text())
+    assert facts["a"]["folder"] == str(run)
+    (row,) = facts["rows"]  # the base model's macro F1 is 1/3
+    assert row["values"] == {"a": 1.0, "b": pytest.approx(1 / 3)}
 
 
 def test_compare_with_published_figures(tmp_path):
@@ -490,3 +494,23 @@ def test_real_interrupt_ends_with_130_and_no_traceback(recipe, tmp_path):
             process.kill()
     assert process.returncode == 130
     assert stderr == "Stopped. Type the same command again to go on from here.\n"
+
+
+SHORT = {"--out": "-o", "--model": "-m", "--set": "-s", "--limit": "-l", "--tasks": "-t"}
+
+
+def test_the_usual_options_have_a_short_form_that_is_the_same_everywhere():
+    wanting = [
+        f"{' '.join(words)} {parameter.opts}"
+        for words, command in iter_commands(typer.main.get_command(app), ())
+        for parameter in command.params
+        for long, short in SHORT.items()
+        if (long in parameter.opts) != (short in parameter.opts)
+    ]
+    assert wanting == []
+
+
+def iter_commands(command, words):
+    yield words, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from iter_commands(below, (*words, name))

@@ -68,7 +68,7 @@ def test_env_as_json_holds_the_same(cache, monkeypatch):
     assert found["dtype"] == "float32"
     assert found["cache"] == str(cache)
     assert found["cache_bytes"] == sum(measure_cache().values())
-    assert set(found["extras"]) >= {"app", "data", "demo", "translate"}
+    assert set(found["extras"]) >= {"app", "demo", "translate"}
     assert not set(found["extras"]) & {"dev", "docs"}
 
 

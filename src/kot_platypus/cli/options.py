@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe value; repeatable."),
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a recipe value; repeatable."),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. runs/demo.")]
 ModelName = Annotated[

@@ -18,7 +18,9 @@ from kot_platypus.cli.options import example, require_file
 def serve_check(
     folder: Annotated[Path, typer.Argument(metavar="MERGED", help="The merged model's folder.")],
     base_url: Annotated[str, typer.Option(help="Where it is served, e.g. by vLLM.")],
-    model: Annotated[str, typer.Option(help="Its name there; left out: the folder's path.")] = "",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Its name there; left out: the folder's path.")
+    ] = "",
 ) -> None:
     """Check that a server asks a merged model exactly as it was trained to be asked."""
     from kot_platypus.train.serving import check_server
