@@ -180,11 +180,14 @@ def test_compare_prints_the_verdict_and_writes_the_figures(tmp_path):
 
 def test_compare_takes_the_trained_model_of_a_run(tmp_path):
     run = tmp_path / "run"
-    tuned = write_evaluation(run / "evaluate" / "cot" / "kobest", {("copa", 0): [0, 1]})
+    write_evaluation(run / "evaluate" / "cot" / "kobest", {("copa", 0): [0, 1]})
     base = write_evaluation(run / "evaluate" / "base" / "kobest", {("copa", 0): [0, 0]})
     out = tmp_path / "ab.json"
     assert kot("compare", run, base, "--out", out).exit_code == 0
-    assert json.loads(out.read_text())["a"]["folder"] == str(tuned)
+    facts = json.loads(out.read_text())
+    assert facts["a"]["folder"] == str(run)
+    (row,) = facts["rows"]  # the base model's macro F1 is 1/3
+    assert row["values"] == {"a": 1.0, "b": pytest.approx(1 / 3)}
 
 
 def test_compare_with_published_figures(tmp_path):

@@ -192,6 +192,12 @@ def test_two_runs_are_compared_on_their_held_out_problems(tmp_path):
     assert [key.who for key in found.only_b] == ["answer"]
 
 
+def test_worked_examples_before_a_problem_are_the_models_affair_and_said():
+    found = compare_evaluations(FILES / "runs/first", FILES / "runs/first/evaluate/base")
+    (row,) = (row for row in found.rows if row.test == "problems")
+    assert (row.num_fewshot, row.num_fewshot_b) == (0, 1)
+
+
 def test_other_problems_are_left_out_and_the_rest_compared(a, tmp_path):
     runs = [tmp_path / name for name in ("one", "two")]
     for number, run in enumerate(runs):

@@ -105,7 +105,7 @@ def _show_rows(rows: Iterable[ComparedRow]) -> Table:
 def _list_cells(row: ComparedRow) -> list[str]:
     return [
         name_row(row),
-        str(row.num_fewshot),
+        ", ".join(str(n) for n in (row.num_fewshot, row.num_fewshot_b) if n is not None),
         format_count(row.n),
         f"{row.values.a:.3f}",
         f"{row.values.b:.3f}",

@@ -100,6 +100,8 @@ class ComparedRow(PairedTask):
     way: str = ""
     """Of reasoning: direct, cot or cot_scored."""
     protocol: str = ""
+    num_fewshot_b: int | None = None
+    """B's worked examples, where it had another number: of problems that is the model's affair."""
 
     @property
     def verdict(self) -> int:
@@ -240,6 +242,7 @@ def _compare_tests(mine: Evaluated, theirs: Evaluated, found: _Found) -> None:
                 who=mine.who if theirs.who else "",
                 way=place.way,
                 protocol=a.protocol[0] if a.protocol else "",
+                num_fewshot_b=other.num_fewshot if other != place else None,
             )
         )
     found.rows += rows
