@@ -172,8 +172,8 @@ def test_the_stages_take_a_model_that_states_no_length(save, tokenizer, tmp_path
     """`kot eval` and `kot reason` of a BLOOM folder."""
     monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
     section = EvaluateSection(tasks=("copa",), num_fewshot=(1,), limit=4, kobest_dir="mini")
-    subject = TransformersModel(save("bloom"), dtype="float32", device="cpu")
-    evaluate_choices(tmp_path / "choices", subject, section)
+    model = TransformersModel(save("bloom"), dtype="float32", device="cpu")
+    evaluate_choices(tmp_path / "choices", model, section)
     rows = [json.loads(x) for x in (tmp_path / "choices/samples.jsonl").read_text().splitlines()]
     requests: dict[int, list[Request]] = {}
     for request in iter_requests("polyglot", "copa", 1, "mini", 4):
@@ -184,30 +184,30 @@ def test_the_stages_take_a_model_that_states_no_length(save, tokenizer, tmp_path
                 tokenizer(text, add_special_tokens=False)["input_ids"]
                 for text in (request.context, request.continuation)
             )
-            exact = score_exactly(subject.model, context + own, len(context))
+            exact = score_exactly(model.model, context + own, len(context))
             assert logprob == pytest.approx(exact, rel=1e-5, abs=2e-4)
     template = Template(
         name="t", description="", prompt="질문: {source}\n답변:\n", answer="문장: {target}"
     )
     asked, _ = load_choices(load_protocol("polyglot"), "copa", "mini", 2)
-    evaluate_reasoning(tmp_path / "cot", subject, asked, Reasoning(template, max_new_tokens=6))
+    evaluate_reasoning(tmp_path / "cot", model, asked, Reasoning(template, max_new_tokens=6))
     assert len((tmp_path / "cot" / "answers.jsonl").read_text().splitlines()) == 2
-    evaluate_choices(tmp_path / "again", subject, section)  # of kept scores
+    evaluate_choices(tmp_path / "again", model, section)  # of kept scores
     for name in ("choices", "cot", "again"):
         assert json.loads((tmp_path / name / "results.json").read_text())["one_by_one"] is True
 
 
 def test_engine_writes_with_a_model_of_either_kind(save, tokenizer, capsys):
-    subject = TransformersModel(save("lfm2"), dtype="float32", device="cpu")
+    model = TransformersModel(save("lfm2"), dtype="float32", device="cpu")
     settings = Settings(max_new_tokens=6, stop_line="없음")
     prompts = [Prompt(text="나는 밥을"), Prompt(text="하늘은")]
-    texts = dict(subject.generate(prompts, settings))
+    texts = dict(model.generate(prompts, settings))
     assert "lfm2 writes one text at a time here (" in capsys.readouterr().err
     for place, prompt in enumerate(prompts):
         ids = tokenizer(prompt.text)["input_ids"]
         written: list[int] = []
         for _ in range(6):
-            written.append(int(read_logits(subject.model, ids + written, 1)[0].argmax()))
+            written.append(int(read_logits(model.model, ids + written, 1)[0].argmax()))
         assert texts[place].text == tokenizer.decode(written, skip_special_tokens=True)
 
 

@@ -17,7 +17,7 @@ from kot_platypus.models import cache_folder
 
 if TYPE_CHECKING:
     from kot_platypus.data.dataset_recipe import DatasetRecipe
-    from kot_platypus.data.translation.translate import Estimate
+    from kot_platypus.data.translation.translate import TranslationCost
 
 
 def build_or_estimate(
@@ -55,7 +55,7 @@ def build_or_estimate(
     print(*(dataset / name for name in ("README.md", "train.parquet", "dropped.jsonl")), sep="\n")
 
 
-def _describe_estimate(estimate: Estimate | None) -> str:
+def _describe_estimate(estimate: TranslationCost | None) -> str:
     if estimate is None:
         return "Nothing is to be translated: all sources are Korean."
     price = "unknown" if estimate.price is None else f"{estimate.price:,.2f} US dollars"

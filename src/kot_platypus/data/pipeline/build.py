@@ -32,7 +32,7 @@ from kot_platypus.data.pipeline.translating import (
     retry_rows,
     translate_rows,
 )
-from kot_platypus.data.translation.translate import Estimate
+from kot_platypus.data.translation.translate import TranslationCost
 from kot_platypus.errors import RunError
 from kot_platypus.recipe_files import dump
 
@@ -41,7 +41,7 @@ _AFTER_REVIEW = ("dataset", "contamination", "duplicates", "reviewed")
 Benchmarks = Mapping[str, Sequence[str]]
 
 
-def estimate_dataset(out: Path, recipe: DatasetRecipe, account: Account) -> Estimate | None:
+def estimate_dataset(out: Path, recipe: DatasetRecipe, account: Account) -> TranslationCost | None:
     """What the first translation of a recipe's rows would still cost; None where all are Korean.
 
     Draws the rows, and sends nothing.

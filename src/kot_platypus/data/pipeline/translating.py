@@ -22,12 +22,17 @@ from kot_platypus.data.pipeline.drafts import (
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.data.translation.ledger import Bill, open_ledger
 from kot_platypus.data.translation.services import Translator, find_service
-from kot_platypus.data.translation.translate import Estimate, Outcome, estimate, translate_texts
+from kot_platypus.data.translation.translate import (
+    Translated,
+    TranslationCost,
+    estimate,
+    translate_texts,
+)
 from kot_platypus.errors import RecipeError
 from kot_platypus.progress import show_progress
 from kot_platypus.stages import open_stage
 
-Translate = Callable[[list[str]], list[Outcome]]
+Translate = Callable[[list[str]], list[Translated]]
 CHUNK_ROWS = 256
 _PROBLEMS = {
     "lost": "the placeholder of {!r} was lost",
@@ -76,7 +81,7 @@ def make_translator(section: TranslateSection, *, retry: bool = False) -> Transl
     return translator
 
 
-def estimate_rows(rows: Path, section: TranslateSection, account: Account) -> Estimate:
+def estimate_rows(rows: Path, section: TranslateSection, account: Account) -> TranslationCost:
     """What translating the drafts in ``rows`` once would still cost. Nothing is sent."""
     texts = (
         getattr(draft.original, field)
@@ -128,7 +133,7 @@ def _work_through(
             show_progress(title, total, "rows") as advance,
         ):
 
-            def translate(texts: list[str]) -> list[Outcome]:
+            def translate(texts: list[str]) -> list[Translated]:
                 return translate_texts(texts, translator, ledger, budget_chars=account.budget_chars)
 
             def iter_done() -> Iterator[Draft]:
@@ -178,13 +183,13 @@ def retry_drafts(
 
 def _translate_fields(
     wanted: Sequence[tuple[Draft, str]], translate: Translate
-) -> dict[tuple[str, str], Outcome]:
+) -> dict[tuple[str, str], Translated]:
     outcomes = translate([getattr(draft.original, field) for draft, field in wanted])
     keys = [(draft.key, field) for draft, field in wanted]
     return dict(zip(keys, outcomes, strict=True))
 
 
-def _take_better(draft: Draft, outcomes: Mapping[str, Outcome], translator: Translator) -> Draft:
+def _take_better(draft: Draft, outcomes: Mapping[str, Translated], translator: Translator) -> Draft:
     assert draft.translation is not None
     before = count_errors(draft)
     after = count_errors(check_draft(_replace(draft, outcomes, draft.translation)))
@@ -198,7 +203,7 @@ def _take_better(draft: Draft, outcomes: Mapping[str, Outcome], translator: Tran
     return mixed if count_errors(mixed).total() < before.total() else draft
 
 
-def _replace(draft: Draft, outcomes: Mapping[str, Outcome], by: Translation) -> Draft:
+def _replace(draft: Draft, outcomes: Mapping[str, Translated], by: Translation) -> Draft:
     """The draft with other translations, and what shows of them at first sight as findings."""
     kept = [
         each for each in draft.findings if each.check == PROTECTION and each.field not in outcomes

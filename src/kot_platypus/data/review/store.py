@@ -28,7 +28,7 @@ from kot_platypus.locks import lock_folder
 from kot_platypus.records import Record
 
 Action = Literal["accept", "edit", "drop", "undo"]
-Outcome = Literal["stored", "unchanged", "conflict"]
+DecisionState = Literal["stored", "unchanged", "conflict"]
 
 
 class Entry(Record):
@@ -187,7 +187,7 @@ class ReviewStore:
 
     def decide(
         self, number: int, action: Action, texts: Mapping[str, str], *, version: int
-    ) -> Outcome:
+    ) -> DecisionState:
         """Put a decision on disk. Raises OSError when that fails: then nothing was decided.
 
         ``texts`` are an edit's, by field, with any kind of line ends. ``version`` is the one that

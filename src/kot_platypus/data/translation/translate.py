@@ -44,7 +44,7 @@ _POLL_S = 2.0
 _CHUNK_TEXTS = 4096
 
 
-class Outcome(Record):
+class Translated(Record):
     """What became of one text: its translation, what is wrong with it at first sight."""
 
     text: str
@@ -53,7 +53,7 @@ class Outcome(Record):
     """Whether nothing was sent for it this time."""
 
 
-class Estimate(Record):
+class TranslationCost(Record):
     """What is still to be sent, and what that will cost. Nothing is sent to find out."""
 
     texts: int
@@ -65,7 +65,7 @@ class Estimate(Record):
     """Distinct texts whose translation lies in the ledger."""
 
 
-def estimate(texts: Iterable[str], translator: Translator, ledger: Ledger) -> Estimate:
+def estimate(texts: Iterable[str], translator: Translator, ledger: Ledger) -> TranslationCost:
     """What ``translate_texts`` would still send and pay for these texts. Needs no key.
 
     Memory: about 150 bytes for each distinct text.
@@ -75,7 +75,7 @@ def estimate(texts: Iterable[str], translator: Translator, ledger: Ledger) -> Es
     for chunk in iter_chunks(texts, _CHUNK_TEXTS):
         drafts = {
             draft.key: draft
-            for draft in _make_drafts(chunk, translator)
+            for draft in _prepare_texts(chunk, translator)
             if draft.is_sent and draft.key not in seen
         }
         seen.update(drafts)
@@ -85,7 +85,7 @@ def estimate(texts: Iterable[str], translator: Translator, ledger: Ledger) -> Es
             count_characters(draft.xml) for key, draft in drafts.items() if key not in stored
         )
     price = translator.price_per_char
-    return Estimate(
+    return TranslationCost(
         texts=len(seen) - num_stored,
         characters=characters,
         price=None if price is None else price * characters,
@@ -100,7 +100,7 @@ def translate_texts(
     *,
     budget_chars: int | None = None,
     advance: Advance = lambda n=1, note="": None,
-) -> list[Outcome]:
+) -> list[Translated]:
     """The translations of ``texts``, in their order: from the ledger, and the rest by request.
 
     ``budget_chars`` bounds all that the ledger's account ever paid, earlier calls and lost answers
@@ -108,7 +108,7 @@ def translate_texts(
     that would exceed the budget, ServiceError when the service refuses or is silent for good;
     by then all that was answered is stored, and the same call goes on from there.
     """
-    drafts = _make_drafts(texts, translator)
+    drafts = _prepare_texts(texts, translator)
     copies = Counter(draft.key for draft in drafts)
     stored = ledger.find({draft.key for draft in drafts if draft.is_sent})
     missing = {d.key: d.xml for d in drafts if d.is_sent and d.key not in stored}
@@ -125,7 +125,7 @@ def translate_texts(
 
 
 @dataclass(frozen=True)
-class _Draft:
+class _Prepared:
     """A text made ready: the part that is sent, without the white space around it."""
 
     key: str
@@ -139,24 +139,24 @@ class _Draft:
     def xml(self) -> str:
         return self.protected.xml
 
-    def finish(self, answers: dict[str, str], *, cached: bool) -> Outcome:
+    def finish(self, answers: dict[str, str], *, cached: bool) -> Translated:
         """The outcome, once all answers are in."""
         if self.is_too_long:
-            return Outcome(text="", problems=(Problem(kind="too_long"),), cached=True)
+            return Translated(text="", problems=(Problem(kind="too_long"),), cached=True)
         if self.is_sent and self.key not in answers:
-            return Outcome(text="", problems=(Problem(kind="refused"),), cached=False)
+            return Translated(text="", problems=(Problem(kind="refused"),), cached=False)
         # Nothing but pieces is its own translation.
         answer = answers[self.key].strip() if self.is_sent else self.xml
         restored = restore(answer, self.protected.pieces)
         problems = restored.problems
         if self.is_sent and not has_words(answer):
             problems = (*problems, Problem(kind="empty"))
-        return Outcome(
+        return Translated(
             text=f"{self.head}{restored.text}{self.tail}", problems=problems, cached=cached
         )
 
 
-def _make_drafts(texts: Sequence[str], translator: Translator) -> list[_Draft]:
+def _prepare_texts(texts: Sequence[str], translator: Translator) -> list[_Prepared]:
     parameters = translator.parameters
     drafts = []
     for text in texts:
@@ -165,7 +165,7 @@ def _make_drafts(texts: Sequence[str], translator: Translator) -> list[_Draft]:
         protected = protect(core)
         is_too_long = _count_bytes(protected.xml) > translator.limits.max_bytes
         drafts.append(
-            _Draft(
+            _Prepared(
                 key=make_key(protected.xml, translator.id, parameters),
                 head=text[:start],
                 protected=protected,
