@@ -10,8 +10,8 @@ from rich.table import Table
 from kot_platypus.benchmarks import load_benchmarks
 from kot_platypus.cli.options import print_screen
 from kot_platypus.data.executors import open_executor
-from kot_platypus.data.pipeline.build import build_dataset, estimate_dataset
 from kot_platypus.data.pipeline.card import STEPS
+from kot_platypus.data.pipeline.dataset import build_dataset, estimate_dataset
 from kot_platypus.data.pipeline.translating import Account
 from kot_platypus.models import cache_folder
 

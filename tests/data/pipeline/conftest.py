@@ -8,7 +8,7 @@ import pytest
 
 from kot_platypus.data.dataset_recipe import DatasetRecipe
 from kot_platypus.data.executors import InProcess
-from kot_platypus.data.pipeline.build import build_dataset
+from kot_platypus.data.pipeline.dataset import build_dataset
 from kot_platypus.data.pipeline.translating import Account
 from tests.data.deepl_server import KEY, DeepLService, serve_deepl
 from tests.data.pipeline.apples import make_rows, translate, write_keyed

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from kot_platypus.cli import app
 from kot_platypus.data.executors import open_executor
-from kot_platypus.data.pipeline.build import build_dataset
+from kot_platypus.data.pipeline.dataset import build_dataset
 from tests.data.pipeline.apples import make_rows
 from tests.data.pipeline.conftest import BENCHMARK, Builder
-from tests.data.pipeline.test_build import list_files, lose_sentence
+from tests.data.pipeline.test_dataset import list_files, lose_sentence
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import datasets
 import pytest
 
 from kot_platypus.artifacts import JsonlLog, read_jsonl
-from kot_platypus.data.pipeline.build import estimate_dataset
+from kot_platypus.data.pipeline.dataset import estimate_dataset
 from kot_platypus.data.pipeline.drafts import Decision, Draft, iter_drafts
 from kot_platypus.data.pipeline.reviewing import Dropped
 from kot_platypus.errors import BudgetError, RecipeError, RunError
