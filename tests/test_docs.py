@@ -13,7 +13,9 @@ import yaml
 
 from kot_platypus import records
 from kot_platypus.cli import app
+from kot_platypus.data.checks.segments import Text
 from kot_platypus.data.dataset_recipe import DatasetRecipe, load_dataset_recipe
+from kot_platypus.data.translation.services import Translator
 from kot_platypus.evaluate.protocols import list_protocols, load_protocol
 from kot_platypus.formats import read_rows
 from kot_platypus.prompts import load_templates
@@ -146,6 +148,22 @@ def test_rows_of_the_tutorial_are_those_of_its_file():
     assert [row for row in map(json.loads, block.splitlines()) if row not in rows] == []
     assert len(read_rows(path)) == len({row["source"] for row in rows}) == 24
     assert all(row["source"] and row["rationale"] and row["target"] for row in rows)
+
+
+def test_page_on_extending_is_true():
+    """The files it names exist, and its whole programs run."""
+    page = (DOCS / "extending.md").read_text(encoding="utf-8")
+    table = page.partition("| [a task]")[2].partition("## ")[0]
+    named = re.findall(r"`([\w/]+\.(?:py|yaml|jinja)|[\w/]+/[\w/]+)`", table)
+    assert [name for name in named if not (ROOT / "src/kot_platypus" / name).exists()] == []
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.S):
+        if re.match(r"from|import", block):
+            exec(block, names)
+    (finding,) = names["find_lost_question"](Text("Is it?"), Text("그렇다."))
+    assert finding.check == "lost_question"
+    members = {name for name in vars(Translator) if not name.startswith("_")}
+    assert members <= set(dir(names["Glossary"])) | {"parameters"}  # which its __init__ sets
 
 
 def test_recipe_of_the_data_set_tutorial_is_its_file():
