@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -18,24 +18,15 @@ MODULES = {
     path.relative_to(SOURCE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted(SOURCE.rglob("*.py"))
 }
-Walk = Callable[[ast.AST], Iterable[ast.AST]]
 STAGES = ("data", "train", "evaluate", "report", "publication", "app")
 WHO_KNOWS_ALL_STAGES = ("run.py", "cli/", "benchmarks.py")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
 
 
-def walk_code(node: ast.AST) -> Iterator[ast.AST]:
-    """``ast.walk``, but for what only a type checker reads."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
-            yield from walk_code(child)
-
-
-def iter_imports(name: str, walk: Walk = ast.walk) -> Iterator[str]:
+def iter_imports(name: str) -> Iterator[str]:
     """Every module that ``name`` imports, inside functions too, with absolute names."""
-    for node in walk(MODULES[name]):
+    for node in ast.walk(MODULES[name]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -72,7 +63,7 @@ def test_no_module_imports_itself_by_a_detour():
     graph = {
         name: {
             imported if imported in modules else imported.rpartition(".")[0]
-            for imported in iter_imports(path, walk_code)
+            for imported in iter_imports(path)
         }
         for name, path in modules.items()
     }

@@ -14,7 +14,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.decoding import Decoder, TextGenerator
-from kot_platypus.evaluate.generation import Prompt, Settings
+from kot_platypus.evaluate.texts import Prompt, Settings
 from kot_platypus.evaluate.writing import Job
 
 MODELS = ("tiny-llama-ko", "tiny-polyglot-ko")

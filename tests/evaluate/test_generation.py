@@ -7,16 +7,10 @@ from typing import ClassVar
 
 import pytest
 
-from kot_platypus.evaluate.generation import (
-    Generated,
-    Prompt,
-    Settings,
-    TextStore,
-    cut_answer,
-    generate_texts,
-)
+from kot_platypus.evaluate.generation import TextStore, generate_texts
 from kot_platypus.evaluate.keys import make_text_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
+from kot_platypus.evaluate.texts import Generated, Prompt, Settings, cut_answer
 from kot_platypus.records import Message
 
 GREEDY = Settings(max_new_tokens=8, stop_line="정답: ")

@@ -6,10 +6,10 @@ import pytest
 
 from kot_platypus.evaluate import keys
 from kot_platypus.evaluate.beginnings import BOS_KEY
-from kot_platypus.evaluate.encoding import EncodedRequest
-from kot_platypus.evaluate.generation import Prompt, Settings
-from kot_platypus.evaluate.protocols import Encoding, build_questions, load_data, load_protocol
+from kot_platypus.evaluate.encoding import EncodedRequest, Encoding
+from kot_platypus.evaluate.protocols import build_questions, load_data, load_protocol
 from kot_platypus.evaluate.server import OpenAIModel
+from kot_platypus.evaluate.texts import Prompt, Settings
 from kot_platypus.records import Message
 
 QUESTIONS = {

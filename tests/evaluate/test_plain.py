@@ -16,7 +16,6 @@ from lm_eval.models.huggingface import HFLM
 from kot_platypus.errors import ModelError
 from kot_platypus.evaluate.choices import evaluate_choices, iter_requests
 from kot_platypus.evaluate.encoding import EncodedRequest
-from kot_platypus.evaluate.generation import Prompt, Settings
 from kot_platypus.evaluate.lm_eval_model import KotLM
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.plain import read_logits
@@ -24,6 +23,7 @@ from kot_platypus.evaluate.prompting import load_choices
 from kot_platypus.evaluate.protocols import load_protocol
 from kot_platypus.evaluate.reasoning import Reasoning, evaluate_reasoning
 from kot_platypus.evaluate.scoring import Scorer
+from kot_platypus.evaluate.texts import Prompt, Settings
 from kot_platypus.evaluate.writing import Job, PlainDecoder, draw_token
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import EvaluateSection

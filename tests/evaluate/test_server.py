@@ -24,10 +24,10 @@ from kot_platypus.artifacts import read_jsonl, write_jsonl
 from kot_platypus.errors import ServiceError, UsageError
 from kot_platypus.evaluate import server as server_module
 from kot_platypus.evaluate.decoding import TextGenerator
-from kot_platypus.evaluate.generation import Prompt, Settings
 from kot_platypus.evaluate.prompting import Question
 from kot_platypus.evaluate.reasoning import Reasoning, evaluate_reasoning
 from kot_platypus.evaluate.server import OpenAIModel
+from kot_platypus.evaluate.texts import Prompt, Settings
 from kot_platypus.prompts import load_template
 from kot_platypus.records import Example, Message, Outcome, Reply
 

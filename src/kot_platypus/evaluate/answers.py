@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl
-from kot_platypus.evaluate.generation import Settings, generate_texts
+from kot_platypus.evaluate.generation import generate_texts
 from kot_platypus.evaluate.keys import FORMAT
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.prompting import (
@@ -17,6 +17,7 @@ from kot_platypus.evaluate.prompting import (
     complete_output,
     normalise_answer,
 )
+from kot_platypus.evaluate.texts import Settings
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import ReasonSection
 from kot_platypus.records import Answer, Example

@@ -16,15 +16,10 @@ from kot_platypus.artifacts import (
     write_jsonl,
 )
 from kot_platypus.evaluate.beginnings import BOS_KEY, measure_bos, read_bos
+from kot_platypus.evaluate.encoding import Encoding
 from kot_platypus.evaluate.keys import FORMAT, ONE_BY_ONE_KEY
 from kot_platypus.evaluate.model_under_test import TransformersModel
-from kot_platypus.evaluate.protocols import (
-    Encoding,
-    Protocol,
-    build_questions,
-    load_data,
-    load_protocol,
-)
+from kot_platypus.evaluate.protocols import Protocol, build_questions, load_data, load_protocol
 from kot_platypus.evaluate.store import QuestionScores, ScoreStore
 from kot_platypus.evaluate.tasks import TaskData
 from kot_platypus.processes import (

@@ -25,14 +25,7 @@ from transformers.cache_utils import DynamicCache
 
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.forest import count_shared
-from kot_platypus.evaluate.generation import (
-    Generated,
-    Prompt,
-    Settings,
-    cut_answer,
-    make_seed,
-    render_text,
-)
+from kot_platypus.evaluate.keys import make_seed
 from kot_platypus.evaluate.kv_cache import KVCache
 from kot_platypus.evaluate.plain import read_logits, say_plain_way
 from kot_platypus.evaluate.self_check import (
@@ -41,6 +34,7 @@ from kot_platypus.evaluate.self_check import (
     has_longrope,
     measure_margins,
 )
+from kot_platypus.evaluate.texts import Generated, Prompt, Settings, cut_answer, render_text
 from kot_platypus.evaluate.writing import Job, PlainDecoder, draw_token
 from kot_platypus.models.limits import (
     CANNOT,

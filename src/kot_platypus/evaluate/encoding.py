@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.protocols import Encoding
 from kot_platypus.models.tokens import list_closing, list_opening
 from kot_platypus.processes import is_main_process
 from kot_platypus.progress import console
@@ -15,6 +16,23 @@ from kot_platypus.records import Request, ScoringQuestion
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+class Encoding(BaseModel):
+    """How the texts of a request become tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tokenisation: Literal["separate", "joint"]
+    """``separate``: context and continuation are encoded each for itself. ``joint``: together,
+    trailing spaces of the context going to the continuation."""
+    special_tokens: bool | Literal["opening", "bos"]
+    """Those before a context: none, what the tokenizer puts there by default (``true``,
+    ``opening``), or ``bos`` whatever its default is. They are not cut away with the first shots.
+    ``true`` with ``joint`` is lm-eval's to the token: cut away, and with EOS behind each text where
+    the tokenizer closes texts so. A choice has none in any other case."""
+    empty_context: Literal["bos", "eos"]
+    """The token that stands for an empty context."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ import numpy as np
 from kot_platypus.artifacts import hash_value
 
 if TYPE_CHECKING:
-    from kot_platypus.evaluate.encoding import EncodedRequest
-    from kot_platypus.evaluate.generation import Prompt, Settings
-    from kot_platypus.evaluate.protocols import Encoding
+    from kot_platypus.evaluate.encoding import EncodedRequest, Encoding
+    from kot_platypus.evaluate.texts import Prompt, Settings
 
 FORMAT = 2
 """Counts up when tokens or scores are corrected: what was kept before is never found again.
@@ -75,6 +74,11 @@ def make_text_key(prompt: Prompt, settings: Settings) -> str:
             settings.model_dump(exclude=None if drawn else {"temperature", "seed"}),
         ]
     )
+
+
+def make_seed(prompt: Prompt, settings: Settings) -> int:
+    """The seed of one text's draws. No other text, batch or process has a part in it."""
+    return int(make_text_key(prompt, settings), 16)
 
 
 def make_bos_key(texts: Sequence[str]) -> str:

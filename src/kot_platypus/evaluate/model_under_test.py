@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kot_platypus.evaluate.generation import Generated, Prompt, Settings
 from kot_platypus.evaluate.keys import make_model_key
+from kot_platypus.evaluate.texts import Generated, Prompt, Settings
 from kot_platypus.models import (
     fingerprint_model,
     load_model,

@@ -20,9 +20,9 @@ from pydantic import BaseModel, ConfigDict
 
 from kot_platypus.artifacts import hash_value
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.generation import Prompt
 from kot_platypus.evaluate.protocols import Protocol, TaskPrompt, load_data, order_documents
 from kot_platypus.evaluate.tasks import compose
+from kot_platypus.evaluate.texts import Prompt
 from kot_platypus.formats import read_rows
 from kot_platypus.prompts import Template
 from kot_platypus.records import Example, Message

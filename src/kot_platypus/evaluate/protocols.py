@@ -15,13 +15,14 @@ from importlib.resources import files
 from itertools import accumulate, islice
 from pathlib import Path
 from string import Formatter
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError, RecipeError, UsageError
+from kot_platypus.evaluate.encoding import Encoding
 from kot_platypus.evaluate.keys import make_question_key
 from kot_platypus.evaluate.own_tasks import load_own_task
 from kot_platypus.evaluate.tasks import (
@@ -144,21 +145,6 @@ def _list_names(template: str) -> list[str]:
             raise ValueError(f"{{{name}}} in {template!r} is no plain column name")
         names.append(name)
     return list(dict.fromkeys(names))
-
-
-class Encoding(_Part):
-    """How the texts of a request become tokens."""
-
-    tokenisation: Literal["separate", "joint"]
-    """``separate``: context and continuation are encoded each for itself. ``joint``: together,
-    trailing spaces of the context going to the continuation."""
-    special_tokens: bool | Literal["opening", "bos"]
-    """Those before a context: none, what the tokenizer puts there by default (``true``,
-    ``opening``), or ``bos`` whatever its default is. They are not cut away with the first shots.
-    ``true`` with ``joint`` is lm-eval's to the token: cut away, and with EOS behind each text where
-    the tokenizer closes texts so. A choice has none in any other case."""
-    empty_context: Literal["bos", "eos"]
-    """The token that stands for an empty context."""
 
 
 class Protocol(Encoding):

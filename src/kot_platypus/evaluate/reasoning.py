@@ -25,13 +25,9 @@ from kot_platypus.artifacts import (
 from kot_platypus.errors import UsageError
 from kot_platypus.evaluate.changes import write_changes
 from kot_platypus.evaluate.choices import notice_scores, score_runs
+from kot_platypus.evaluate.encoding import Encoding
 from kot_platypus.evaluate.gains import summarise_outcomes
-from kot_platypus.evaluate.generation import (
-    Generated,
-    Settings,
-    generate_texts,
-    render_text,
-)
+from kot_platypus.evaluate.generation import generate_texts
 from kot_platypus.evaluate.keys import FORMAT, make_choices_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest, TransformersModel
 from kot_platypus.evaluate.prompting import (
@@ -45,8 +41,8 @@ from kot_platypus.evaluate.prompting import (
     normalise_answer,
     split_rationale,
 )
-from kot_platypus.evaluate.protocols import Encoding
 from kot_platypus.evaluate.store import ScoreStore
+from kot_platypus.evaluate.texts import Generated, Settings, render_text
 from kot_platypus.processes import is_main_process, share_all
 from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template

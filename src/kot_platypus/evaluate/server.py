@@ -20,9 +20,9 @@ from kot_platypus.api_clients import (
     read_openai_key,
 )
 from kot_platypus.errors import ServiceError
-from kot_platypus.evaluate.generation import Generated, Prompt, Settings, cut_answer, make_seed
-from kot_platypus.evaluate.keys import make_server_key
+from kot_platypus.evaluate.keys import make_seed, make_server_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
+from kot_platypus.evaluate.texts import Generated, Prompt, Settings, cut_answer
 
 _RETRIES = 6
 _SEEDS = 2**31
