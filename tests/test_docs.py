@@ -126,6 +126,8 @@ def exists(words: list[str]) -> bool:
     """Whether a verb and its options do; capitals stand for any, and a recipe for its build."""
     if words[0].isupper():
         return True
+    if words[0].startswith("--"):
+        return words[0] in {name for each in GROUP.params for name in each.opts}
     command = COMMANDS.get((words[0],))
     if hasattr(command, "commands") and len(words) > 1 and not words[1].isupper():
         command = COMMANDS.get(tuple(words[:2]))
