@@ -152,6 +152,17 @@ def test_rows_of_the_tutorial_are_those_of_its_file():
     assert all(row["source"] and row["rationale"] and row["target"] for row in rows)
 
 
+def test_places_in_contributing_exist():
+    package = ROOT / "src" / "kot_platypus"
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("| where is |")[2]
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    places = re.findall(r"`([\w/*]+\.(?:py|yaml))`(?: \(`(\w+)`\))?", "\n".join(rows))
+    assert len(places) >= len(rows)
+    for path, function in places:
+        (file, *_) = package.glob(path)
+        assert f"def {function}" in file.read_text(encoding="utf-8") or not function, path
+
+
 def test_page_on_extending_is_true():
     """The files it names exist, and its whole programs run."""
     page = (DOCS / "extending.md").read_text(encoding="utf-8")
