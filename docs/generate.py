@@ -93,7 +93,7 @@ def render_command(words: tuple[str, ...], command: Any) -> str:
         parts.append(f"```\n{_render_usage(name, parameters)}\n```")
     if parameters:
         rows = "\n".join(_render_parameter(each, context) for each in parameters)
-        parts.append(f"| | | if left out |\n|---|---|---|\n{rows}")
+        parts.append(f"| | | default |\n|---|---|---|\n{rows}")
     if examples := list_examples(command):
         parts.append("For example:\n\n```\n" + "\n".join(examples) + "\n```")
     return "\n\n".join(parts)
@@ -126,7 +126,7 @@ def _render_parameter(parameter: Any, context: Any) -> str:
         form = form.replace(", -", "`, `-")
     default = parameter.default
     if parameter.required:
-        shown = "*needed*"
+        shown = "*required*"
     elif default is None or isinstance(default, bool) or default == "":
         shown = parameter.opts[0] if default is True else ""
     else:
@@ -155,11 +155,11 @@ def render_settings() -> str:
     """A page with every key of both kinds of recipe."""
     parts = [
         "# Settings",
-        "Every key of a recipe. On the command line a key is written with its section: "
+        "Every key of a recipe. On the command line, write a key with its section: "
         "`--set train.learning_rate=2e-5`. Unknown keys are refused, with the nearest known one.",
-        "## Runs\n\n`kot recipes --show demo` writes all of them out.",
+        "## Runs\n\n`kot recipes --show demo` prints all of them.",
         *_render_sections(Recipe, ""),
-        "## Data sets\n\n`kot recipes --show kocot-2000` writes all of them out.",
+        "## Data sets\n\n`kot recipes --show kocot-2000` prints all of them.",
         *_render_sections(DatasetRecipe, ""),
     ]
     return "\n\n".join(parts) + "\n"
@@ -169,7 +169,7 @@ def render_rows() -> str:
     """A page with every kind of row that stages exchange."""
     kinds = [each for each in vars(records).values() if isinstance(each, type)]
     models = [each for each in kinds if issubclass(each, records.Record)][1:]
-    parts = ["# Rows", "What a line of a run's `.jsonl` files holds."]
+    parts = ["# Rows", "The lines of a run's `.jsonl` files."]
     for model in models:
         parts += [f"## {model.__name__}", _describe(model), render_fields(model)]
     return "\n\n".join(parts) + "\n"
@@ -194,7 +194,7 @@ def render_fields(model: type[BaseModel]) -> str:
         f"{_describe_default(field)} | {_escape(texts.get(name, '')).replace(chr(10), ' ')} |"
         for name, field in model.model_fields.items()
     ]
-    return "| key | | if left out | |\n|---|---|---|---|\n" + "\n".join(rows)
+    return "| key | | default | |\n|---|---|---|---|\n" + "\n".join(rows)
 
 
 def _read_field_texts(model: type[BaseModel]) -> dict[str, str]:
@@ -246,7 +246,7 @@ def _describe_bounds(field: FieldInfo) -> str:
 
 def _describe_default(field: FieldInfo) -> str:
     if field.is_required():
-        return "*needed*"
+        return "*required*"
     default = field.get_default(call_default_factory=True)
     if default is PydanticUndefined or isinstance(default, BaseModel):
         return ""
@@ -261,11 +261,11 @@ def render_recipes() -> str:
     """A page with every shipped recipe, word for word."""
     parts = [
         "# Recipes",
-        "What is shipped, as it lies in the package. `kot recipes --show NAME` writes every "
-        "default out too; [settings](settings.md) says what each key means.",
-        "## Of runs\n\nFor `kot run NAME`, `kot train NAME` and `kot data build NAME`.",
+        "The shipped recipes, word for word. `kot recipes --show NAME` also writes out every "
+        "default; [settings](settings.md) says what each key means.",
+        "## Runs\n\nFor `kot run NAME`, `kot train NAME` and `kot data build NAME`.",
         *(_render_recipe(RECIPES / f"{name}.yaml", name) for name in list_recipes()),
-        "## Of data sets\n\nFor `kot data build NAME`.",
+        "## Data sets\n\nFor `kot data build NAME`.",
         *(_render_recipe(DATASETS / f"{name}.yaml", name) for name in list_dataset_recipes()),
     ]
     return "\n\n".join(parts) + "\n"
@@ -279,7 +279,7 @@ def _render_recipe(file: Any, name: str) -> str:
 
 def render_decisions() -> str:
     """A page that lists docs/decisions."""
-    parts = ["# Decisions", "What is hard to undo, and why it was done so."]
+    parts = ["# Decisions", "Choices that are hard to undo, and the reasons for them."]
     lines = []
     for page in sorted((DOCS / "decisions").glob("*.md")):
         number, _, title = page.read_text(encoding="utf-8").splitlines()[0].partition(". ")
