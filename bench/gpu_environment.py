@@ -82,10 +82,11 @@ def describe_device(device: str) -> dict[str, Any]:
     import torch
 
     from kot_platypus.models import resolve_dtype
-    from kot_platypus.train.attention import varlen_attn
+    from kot_platypus.train.attention import find_kernel
     from measuring import describe_processor
 
-    options = list(inspect.signature(varlen_attn).parameters) if varlen_attn else []
+    kernel = find_kernel()
+    options = list(inspect.signature(kernel).parameters) if kernel else []
     found = {
         "device": describe_processor(),
         "dtype auto": resolve_dtype("auto", device, {}),

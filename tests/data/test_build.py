@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -183,15 +182,14 @@ def test_rows_of_several_formats_make_one_training_set(tmp_path):
 
 
 def test_hub_rows_may_have_any_format(monkeypatch):
-    hub = SimpleNamespace(load_dataset=lambda path, split, revision: [CHAT, ALPACA])
-    monkeypatch.setattr("kot_platypus.data.hub.require_extra", lambda *_: hub)
+    monkeypatch.setattr("datasets.load_dataset", lambda path, split, revision: [CHAT, ALPACA])
     rows = load_source(SourceSection(name="hub", path="owner/name"), seed=1)
     assert [row.task for row in rows] == ["chat", "alpaca"]
 
 
 def test_bad_row_of_the_hub_is_named(monkeypatch):
-    hub = SimpleNamespace(load_dataset=lambda path, split, revision: [ALPACA, {"text": "x"}])
-    monkeypatch.setattr("kot_platypus.data.hub.require_extra", lambda *_: hub)
+    rows = [ALPACA, {"text": "x"}]
+    monkeypatch.setattr("datasets.load_dataset", lambda path, split, revision: rows)
     with pytest.raises(DataError, match="owner/name row 2 has the columns text"):
         load_source(SourceSection(name="hub", path="owner/name"), seed=1)
 

@@ -21,7 +21,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 
-def _find_kernel() -> Callable[..., Any] | None:
+def find_kernel() -> Callable[..., Any] | None:
     """PyTorch's kernel for packs, where there is one that knows windows and grouped queries."""
     try:
         from torch.nn.attention.varlen import varlen_attn  # PyTorch 2.10 and newer
@@ -31,7 +31,7 @@ def _find_kernel() -> Callable[..., Any] | None:
     return varlen_attn if {"scale", "window_size", "enable_gqa"} <= set(known) else None
 
 
-_kernel = _find_kernel()
+_kernel = find_kernel()
 _KERNEL_DEVICES, _KERNEL_DTYPES = ("cuda",), (torch.float16, torch.bfloat16)
 
 
