@@ -169,7 +169,7 @@ def test_the_tables_have_upstreams_layout(results: RunResults) -> None:
         "| gemma-3-270m | 0.4812 | 0.5012 |",
         "| **small-run(ours)** | 0.5025 | 0.5225 |",
     ]
-    assert "| **small-run(ours)** | 0.5925 ▲ | 0.6125 ▲ |" in card  # SentiNeg: interval above 0
+    assert "| **small-run(ours)** | 0.5925 ▲ | 0.6125 ▲ |" in card  # SentiNeg: shown
     assert "| learning_rate | `2e-5` |" in card
     assert "| base_model | `google/gemma-3-270m` |" in card
     assert "| lora_target_modules | `all-linear` |" in card

@@ -103,3 +103,14 @@ def test_a_local_base_model_is_named_without_its_path(run_folder: Path) -> None:
     recipe = load_results(run_folder).recipe
     local = recipe.model.model_copy(update={"name": "/home/someone/models/tiny"})
     assert name_base(recipe.model_copy(update={"model": local})) == "tiny"
+
+
+def test_an_interval_alone_shows_nothing_on_kobest(run_folder: Path) -> None:
+    """The demo's SentiNeg: ten questions, +3 to +56 points of F1, but p 0.25 of ten comparisons."""
+    results = load_results(run_folder)
+    pairs = results.comparison.kobest
+    assert all(pair.verdict for pair in pairs if pair.difference.sign > 0)
+    doubtful = [pair.model_copy(update={"p_value": 0.25, "p_holm": 1.0}) for pair in pairs]
+    comparison = results.comparison.model_copy(update={"kobest": tuple(doubtful)})
+    sentence = write_kobest_sentence(results.model_copy(update={"comparison": comparison}))
+    assert sentence.endswith("no difference from the base model is shown.")

@@ -11,12 +11,11 @@ from rich.text import Text
 
 from kot_platypus.results.answers import LM_EVAL, PROBLEMS, REASONING
 from kot_platypus.results.comparison import (
-    ALPHA,
     ComparedPair,
     ComparedRow,
     Key,
 )
-from kot_platypus.results.schema import ALL, AT_ONCE, BASE, TUNED, Sides
+from kot_platypus.results.schema import ALL, ALPHA, AT_ONCE, BASE, TUNED, Sides
 from kot_platypus.results.wording import (
     METRIC_NAMES,
     MINUS,

@@ -156,7 +156,7 @@ def _draw_forest(pairs: Mapping[str, Sequence[ChoiceDifference]], width_in: floa
         for pair in part:
             y = rows[pair.task, pair.num_fewshot]
             at = y + 0.45 * (place - (len(pairs) - 1) / 2)
-            draw_dot(axes, pair.difference, at, key, size=5.5, hollow=pair.difference.sign == 0)
+            draw_dot(axes, pair.difference, at, key, size=5.5, hollow=pair.verdict == 0)
             if is_alone:
                 write_value(axes, y, format_score_difference(pair.difference.value), color=INK)
     label_rows(axes, [(y, f"{name_task(task)} {s}-shot") for (task, s), y in rows.items()])

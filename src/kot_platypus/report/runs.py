@@ -18,6 +18,7 @@ from kot_platypus.results.published import Ours
 from kot_platypus.results.run import RunResults, load_results
 from kot_platypus.results.schema import (
     ALL,
+    ALPHA,
     BASE,
     TUNED,
     ChoiceResults,
@@ -36,8 +37,6 @@ from kot_platypus.results.wording import (
 
 SERIES = tuple(f"run{number}" for number in range(1, 7))
 """The runs of a page that compares several; more could not be told apart."""
-ALPHA = 0.05
-"""One run is called better than another where the corrected p-value is below it."""
 
 
 class Model(NamedTuple):

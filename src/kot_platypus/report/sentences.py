@@ -155,8 +155,8 @@ def _name_in_sentence(recipe: Recipe, who: str) -> str:
 def write_kobest_sentence(results: RunResults) -> str:
     """How many of the KoBEST comparisons with the base model went up, down or nowhere."""
     pairs = select_kobest_pairs(results)
-    up = sum(pair.difference.sign > 0 for pair in pairs)
-    down = sum(pair.difference.sign < 0 for pair in pairs)
+    up = sum(pair.verdict > 0 for pair in pairs)
+    down = sum(pair.verdict < 0 for pair in pairs)
     same = len(pairs) - up - down
     where = f"{name_benchmark(results.recipe)} (macro F1, {_plural(len(pairs), 'comparison')})"
     if same == len(pairs):

@@ -75,7 +75,7 @@ def list_tasks(runs: Sequence[Run]) -> list[str]:
 def tabulate_scores(runs: Sequence[Run]) -> list[ScoreTable]:
     """Macro F1: a table a task, or several where protocol or data differ; a row a model."""
     signs = [
-        (pair.task, (run.key, pair.num_fewshot), pair.difference.sign)
+        (pair.task, (run.key, pair.num_fewshot), pair.verdict)
         for run in runs
         for pair in select_kobest_pairs(run.results)
     ]

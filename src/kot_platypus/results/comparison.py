@@ -103,17 +103,6 @@ class ComparedRow(PairedTask):
     num_fewshot_b: int | None = None
     """B's worked examples, where it had another number: of problems that is the model's affair."""
 
-    @property
-    def verdict(self) -> int:
-        """1 or -1 when A or B is shown to be right more often, else 0."""
-        if self.p_holm >= ALPHA:
-            return 0
-        return 1 if self.right_alone.a > self.right_alone.b else -1
-
-
-ALPHA = 0.05
-"""Differences whose corrected p-value is below it are called shown."""
-
 
 class ComparedPair(Part):
     """What ``kot compare`` found; p-values are corrected for all ``rows``."""

@@ -20,6 +20,8 @@ AT_ONCE = "cot-direct"
 """The tuned model made to answer without a rationale."""
 ALL = "all"
 """The row of a reasoning test that covers every family of problems."""
+ALPHA = 0.05
+"""Differences whose corrected p-value is below it are called shown."""
 RESULTS = "results.json"
 
 P = TypeVar("P", bound=BaseModel)
@@ -248,6 +250,13 @@ class PairedTask(PairedMetric, _Asked):
     effective_shots: Sides | None = None
     p_holm: float
     """Corrected for all rows that it stands among."""
+
+    @property
+    def verdict(self) -> int:
+        """1 or -1 when A or B is shown to be right more often, else 0."""
+        if self.p_holm >= ALPHA:
+            return 0
+        return 1 if self.right_alone.a > self.right_alone.b else -1
 
 
 class ChoiceDifference(PairedTask, _Between):
