@@ -149,7 +149,8 @@ def make_comparison(problems: float = 0.5075, baseline: float = 0.285) -> dict[s
         "kobest": [
             {"a": "cot", "b": "base", "task": task, "num_fewshot": shots, "metric": "macro_f1",
              "n": 100, "values": {"a": 0.5, "b": 0.5}, "identical": False,
-             "difference": estimate(0.0213 * (t - 1), 0.03), "right_alone": {"a": 19 if t > 2 else 9, "b": 1 if t > 2 else 8},
+             "difference": estimate(0.0213 * (t - 1), 0.03),
+             "right_alone": {"a": 19 if t > 2 else 9, "b": 1 if t > 2 else 8},
              "p_value": 0.00004 if t > 2 else 1.0, "p_holm": 0.0004 if t > 2 else 1.0}
             for t, task in enumerate(TASKS) for shots in SHOTS
         ],

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.report.sentences import name_base, write_details, write_headline
+from kot_platypus.report.sentences import (
+    name_base,
+    write_details,
+    write_headline,
+    write_kobest_sentence,
+)
 from kot_platypus.results.run import RunResults, load_results
 from kot_platypus.results.schema import Estimate
 from kot_platypus.results.wording import (
