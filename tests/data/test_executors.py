@@ -174,7 +174,13 @@ def test_stopped_command_leaves_no_workers(tmp_path, how):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, tmp_path / "script.py", tmp_path / "pids"]
     parent = subprocess.Popen(
-        command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+        # The tests may be a background job, which ignores Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_until(lambda: len(list((tmp_path / "pids").iterdir())) == 2)
     workers = [int(path.name) for path in (tmp_path / "pids").iterdir()]

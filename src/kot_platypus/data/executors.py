@@ -159,7 +159,8 @@ _function: Callable[[Any], Any]
 def _begin_worker(function: Callable[[Any], Any]) -> None:
     global _function, is_worker
     _function, is_worker = function, True
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends workers at once, without a word
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a shell's background job
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends workers at once, without a word
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
