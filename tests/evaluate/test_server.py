@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from kot_platypus.api_clients import OPENAI_KEY
 from kot_platypus.artifacts import read_jsonl, write_jsonl
+from kot_platypus.cli import app
 from kot_platypus.errors import ServiceError, UsageError
 from kot_platypus.evaluate import server as server_module
 from kot_platypus.evaluate.decoding import TextGenerator
@@ -341,3 +343,22 @@ def test_real_server_is_examined_and_not_asked_again(real_server, tmp_path, monk
     evaluate_reasoning(tmp_path / "b", OpenAIModel(model, url), QUESTIONS, how)
     for name in ("answers.jsonl", "samples.jsonl", "results.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_options_of_a_local_model_are_refused_for_a_server(tmp_path):
+    command = [
+        "reason",
+        "--model",
+        "m",
+        "--backend",
+        "openai",
+        "--base-url",
+        "http://127.0.0.1:1/v1",
+    ]
+    command += ["--template", "kot", "--out", str(tmp_path / "out"), "--adapter", str(tmp_path)]
+    command += ["--dtype", "float32", "--device", "cpu", "--trust-remote-code"]
+    result = CliRunner().invoke(app, command)
+    names = "--adapter, --dtype, --device, --trust-remote-code"
+    assert result.exit_code == 2
+    assert f"--backend openai with {names};" in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()

@@ -344,6 +344,8 @@ def test_space_that_the_settings_ask_for_in_vain_is_said(
     said = f"add_prefix_space is {asked} in tokenizer_config.json and {file_says} in tokenizer.json"
     is_contradiction = file_says is not None and file_says != asked
     assert (said in capsys.readouterr().err) == is_contradiction
+    load_tokenizer(folder)
+    assert said not in capsys.readouterr().err  # once per process
 
 
 def test_file_is_parsed_once(made, tmp_path, monkeypatch):

@@ -101,6 +101,8 @@ def reason(
     from kot_platypus.processes import is_main_process
 
     _check_backend(backend, base_url, template)
+    if backend == "openai":
+        _refuse_local(adapter, dtype, device, trust_remote_code)
     under_test: ModelUnderTest
     folder = None
     if base_url is not None:
@@ -136,6 +138,22 @@ def _check_backend(backend: str, base_url: str | None, template: str | None) -> 
             "--backend openai without --template",
             expected="the template that the model was trained with, or chat",
             hint="E.g. --template chat for an instruction-tuned model",
+        )
+
+
+def _refuse_local(adapter: Path | None, dtype: str, device: str, trust_remote_code: bool) -> None:
+    """Raise UsageError for an option that only a model loaded here can follow."""
+    given = {
+        "--adapter": adapter is not None,
+        "--dtype": dtype != "auto",
+        "--device": device != "auto",
+        "--trust-remote-code": trust_remote_code,
+    }
+    if names := [name for name, is_given in given.items() if is_given]:
+        raise UsageError(
+            f"--backend openai with {', '.join(names)}",
+            expected="the server to decide these",
+            hint="Leave them out, and set them where the server is started.",
         )
 
 

@@ -9,6 +9,7 @@ it stands, and a few texts are compared afterwards.
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -224,10 +225,15 @@ def _note_contradiction(folder: Path, config: dict[str, Any], described: Tokeniz
     }
     found = {said for said, marks in signs.items() if any(mark in written for mark in marks)}
     if isinstance(asked, bool) and found == {not asked}:
-        print_notice(
+        _print_once(
             f"{folder}: add_prefix_space is {asked} in tokenizer_config.json and {not asked} in "
             "tokenizer.json, which decides"
         )
+
+
+@cache
+def _print_once(text: str) -> None:
+    print_notice(text)  # a command may load one tokenizer several times
 
 
 def _check_tokens(
