@@ -34,14 +34,13 @@ from kot_platypus.recipe import (
     require_reporters,
 )
 from kot_platypus.records import Example
+from kot_platypus.results.schema import AT_ONCE, TUNED
 from kot_platypus.stages import is_untouched
 
 if TYPE_CHECKING:
     from kot_platypus.evaluate.model_under_test import TransformersModel
 
 RECIPE_FILE = "recipe.yaml"
-AT_ONCE = "cot-direct"
-"""The folder of the trained model's answers without a rationale."""
 TARGET_NAMES: dict[Target, str] = {
     "rationale_answer": "rationale + answer",
     "rationale": "rationale only",
@@ -187,7 +186,7 @@ def find_evaluation(folder: Path) -> Path:
     Raises:
         DataError: there are none, or not yet.
     """
-    for candidate in (folder, folder / "evaluate" / "cot" / "kobest"):
+    for candidate in (folder, folder / "evaluate" / TUNED / "kobest"):
         if (candidate / "results.json").is_file():
             return candidate
     found = "has no results.json" if folder.is_dir() else "is no folder"
@@ -237,10 +236,10 @@ def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
                 lambda folder=folder, target=target: _train(recipe, data, folder, target),  # type: ignore[misc]
             )
         )
-    trained, merged = out / "train" / "cot", out / "merged"
+    trained, merged = out / "train" / TUNED, out / "merged"
     title = "Merge adapter and base" if _method(recipe).makes_adapter else "Link the trained model"
     steps.append(Step(title, merged, lambda: _merge(recipe, trained, merged)))
-    steps += _evaluation_steps(recipe, out, "cot", "trained model")
+    steps += _evaluation_steps(recipe, out, TUNED, "trained model")
     if recipe.data.heldout_problems:
         if recipe.train.target != "answer":
             steps.append(_answer_step(recipe, out, AT_ONCE, "trained model, no rationale"))
@@ -254,7 +253,7 @@ def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
 
 def _arm(recipe: Recipe, target: Target) -> str:
     """The folder name of a trained model: the run's own is ``cot``, baselines go by target."""
-    return "cot" if target == recipe.train.target else target
+    return TUNED if target == recipe.train.target else target
 
 
 def _evaluation_steps(recipe: Recipe, out: Path, who: str, label: str) -> list[Step]:
@@ -293,7 +292,7 @@ def _model_under_test(recipe: Recipe, out: Path, who: str) -> TransformersModel:
 
     folder: Path | None = None
     adapter: Path | None = None
-    if who in ("cot", AT_ONCE):
+    if who in (TUNED, AT_ONCE):
         folder = out / "merged"
     elif who != "base":
         trained = out / "train" / who / _method(recipe).result
@@ -370,7 +369,7 @@ def _answer(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
 def _compare(folder: Path) -> None:
     from kot_platypus.results.comparison import compare_models
 
-    compare_models(folder, tuned="cot")
+    compare_models(folder, tuned=TUNED)
 
 
 def _report(out: Path) -> None:
