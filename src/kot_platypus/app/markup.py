@@ -6,10 +6,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from kot_platypus.results.schema import AT_ONCE, BASE, TUNED
-from kot_platypus.results.wording import format_count, name_task
+from kot_platypus.results.templates import load_templates
 
 _NAMES = {
     BASE: "기본 모델",
@@ -38,12 +38,6 @@ def name_model(who: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("kot_platypus.app"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"model": name_model, "number": format_count, "task": name_task}
+    environment = load_templates("kot_platypus.app")
+    environment.filters["model"] = name_model
     return environment

@@ -6,24 +6,17 @@ import base64
 import hashlib
 from collections.abc import Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kot_platypus.report import leaderboard
 from kot_platypus.report.leaderboard import Block
 from kot_platypus.results.schema import SkippedFile
-from kot_platypus.results.wording import format_p
+from kot_platypus.results.templates import load_templates
 
 
 def render_leaderboard(title: str, blocks: Sequence[Block], skipped: Sequence[SkippedFile]) -> str:
     """The page. Without JavaScript it is a plain table; text of the files is escaped."""
-    environment = Environment(
-        loader=PackageLoader("kot_platypus.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = load_templates("kot_platypus.report")
     script = environment.get_template("leaderboard.js.jinja").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.filters |= {
@@ -32,7 +25,6 @@ def render_leaderboard(title: str, blocks: Sequence[Block], skipped: Sequence[Sk
         "bounds": leaderboard.format_bounds,
         "date": leaderboard.name_date,
         "file": leaderboard.name_file,
-        "p_value": format_p,
     }
     return environment.get_template("leaderboard.html.jinja").render(
         title=title,

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from kot_platypus.recipe import Recipe, list_recipes, load_recipe
@@ -29,6 +29,7 @@ from kot_platypus.results import wording
 from kot_platypus.results.published import put_beside
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import ALL, BASE, TUNED
+from kot_platypus.results.templates import load_templates
 
 _KOREAN = re.compile(r"(\S*[가-힣]\S*(?:\s+[^\sA-Za-z]+)*)")
 """A word with Hangul, and those after it without Latin letters."""
@@ -72,25 +73,9 @@ def render_tab_css() -> str:
 
 
 def new_environment() -> Environment:
-    """The templates, with everything escaped and the filters that pages use."""
-    environment = Environment(
-        loader=PackageLoader("kot_platypus.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "count": wording.format_count,
-        "difference": wording.format_score_difference,
-        "interval": wording.format_interval,
-        "ko": mark_korean,
-        "p": wording.format_p,
-        "percent": wording.format_percent,
-        "points": wording.format_points,
-        "score": wording.format_score,
-        "task": wording.name_task,
-    }
+    """The templates of reports; their ``ko`` filter marks Korean words."""
+    environment = load_templates("kot_platypus.report")
+    environment.filters["ko"] = mark_korean
     return environment
 
 
