@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -50,7 +48,10 @@ def read_figures(result: Result) -> dict[str, str]:
         ("coty-platypus-ko-12.8b", 12_893_603_840, 52_428_800, 495),
     ],
 )
-def test_every_shipped_recipe_is_counted_offline(recipe, parameters, trainable, steps):
+def test_every_shipped_recipe_is_counted_offline(
+    recipe, parameters, trainable, steps, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KOT_CACHE", str(tmp_path))
     result = dry_run(recipe)
     assert result.exit_code == 0
     figures = read_figures(result)
@@ -58,7 +59,7 @@ def test_every_shipped_recipe_is_counted_offline(recipe, parameters, trainable, 
     assert figures["trainable parameters"] == f"{trainable:,}"
     assert figures["optimizer steps"] == f"{steps:,}"
     assert {"activations", "optimizer states", "memory", "packs (passes)"} <= figures.keys()
-    assert not (Path(os.environ["KOT_CACHE"]) / "models").exists()  # nothing was prepared
+    assert not (tmp_path / "models").exists()  # nothing was prepared
 
 
 def test_the_recipes_above_are_all_there_are():

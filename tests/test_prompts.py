@@ -17,6 +17,12 @@ def test_kot_template_is_pinned():
     assert KOT.render_shot(EXAMPLE) == "질문: 3+4는?\n답변:\n3+4=7.\n정답: 7개"
 
 
+def test_worked_example_shows_its_input():
+    shot = EXAMPLE.model_copy(update={"source": "요약하세요.", "input": "긴 글"})
+    assert KOT.render_shot(shot).startswith("질문: 요약하세요.\n\n긴 글\n답변:\n")
+    assert KOT.render_turns(shot)[0].content == KOT.render_prompt("요약하세요.", "긴 글")
+
+
 def test_alpaca_template_is_platypus_word_for_word():
     # https://github.com/arielnlee/Platypus, templates/alpaca.json, "prompt_no_input"
     assert load_template("alpaca").render_prompt("Hi") == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def test_new_stage_is_claimed_and_not_done(tmp_path):
     with open_stage(tmp_path / "train", "train", config=CONFIG, inputs=INPUTS) as stage:
         assert not stage.is_done
         assert read_json(tmp_path / "train" / MANIFEST)["status"] == "running"
+
+
+def test_finished_stage_says_when(finished):
+    said = datetime.fromisoformat(read_json(finished / MANIFEST)["finished"])
+    assert abs((datetime.now(UTC) - said).total_seconds()) < 60
 
 
 def test_interrupted_stage_goes_on_with_its_files(tmp_path):

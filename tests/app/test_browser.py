@@ -232,6 +232,9 @@ def test_review_page_works_in_the_data_tab(run, tmp_path):
         frame.get_by_text("나무 11그루는 몇 살입니까?").first.wait_for()
         frame.locator("body").press("a")
         frame.get_by_text("1 / 1").first.wait_for()
+        deadline = time.monotonic() + 30  # the log follows the page, on a busy machine later
+        while not read_log(folder) and time.monotonic() < deadline:
+            time.sleep(0.1)
     assert [decision.action for decision in read_log(folder)] == ["accept"]
 
 

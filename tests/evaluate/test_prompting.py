@@ -164,6 +164,20 @@ def test_task_of_ones_own_is_put_as_its_protocol_words_it(tmp_path):
     assert question.choices == ("서울", "부산")
 
 
+def test_more_choices_than_marks_are_refused(tmp_path):
+    """They would be cut off: the right answer might not be shown."""
+    names = [f"c{i}" for i in range(11)]
+    write_text(tmp_path / "quiz.csv", f"question,{','.join(names)},label\n수는?,{'가,' * 11}0\n")
+    choices = ", ".join(f"' {{{name}}}'" for name in names)
+    write_text(
+        tmp_path / "mine.yaml",
+        "base: lm-eval\ntasks:\n  quiz:\n    context: '질문: {question} 답:'\n"
+        f"    choices: [{choices}]\n    data: {{test: quiz.csv}}\n",
+    )
+    with pytest.raises(DataError, match="a question with 11 choices"):
+        load_choices(load_protocol(str(tmp_path / "mine.yaml")), "quiz")
+
+
 def test_row_without_a_final_answer_is_refused(tmp_path):
     write_jsonl(tmp_path / "rows.jsonl", [SHOT, SHOT.model_copy(update={"target": ""})])
     with pytest.raises(DataError, match="row 2 states no final answer"):

@@ -171,7 +171,7 @@ def requests(
 )
 def compare(
     run_a: Annotated[
-        Path, typer.Argument(metavar="RUN_A", help="A folder of kot eval or kot run.")
+        Path, typer.Argument(metavar="RUN_A", help="A folder of kot run, eval, reason or lm-eval.")
     ],
     run_b: Annotated[
         Path | None,

@@ -110,6 +110,12 @@ def load_choices(
         if prompt:
             source = prompt.render_context(document)
         else:
+            if len(choices) > len(wording.marks):
+                raise DataError(
+                    f"{task}: a question with {len(choices)} choices",
+                    expected=f"at most {len(wording.marks)}, which is how many marks there are",
+                    hint="Score such a task without reasoning: kot eval",
+                )
             pairs = zip(wording.marks, choices, strict=False)
             listed = " ".join(f"({mark}) {text}" for mark, text in pairs)
             values = {"{context}": own.render_context(document).strip(), "{listed}": listed}

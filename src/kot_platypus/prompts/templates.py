@@ -48,7 +48,7 @@ class Template(BaseModel):
     def render_shot(self, example: Example) -> str:
         """A whole worked example: prompt, rationale, answer."""
         answer = self.render_answer(example.target)
-        return f"{self.render_prompt(example.source)}{example.rationale}\n{answer}"
+        return f"{self.render_prompt(example.source, example.input)}{example.rationale}\n{answer}"
 
     def render_turns(self, example: Example) -> tuple[Message, Message]:
         """A whole worked example as what a user says and an assistant answers."""

@@ -217,6 +217,12 @@ def _compare_tests(mine: Evaluated, theirs: Evaluated, found: _Found) -> None:
         _check_protocol(place.task, a, b)
         _check_data(place.task, a, b)
         _check_questions(place, a, b)
+        if a.metric != b.metric:
+            raise DataError(
+                f"{place.task}: {a.metric} in {mine.folder} and {b.metric} in {theirs.folder}",
+                expected="the same metric in both",
+                hint="Score both with the same task files.",
+            )
         metric = _compare_columns(a, b)
         shots = None if a.shots is None or b.shots is None else Sides(a=a.shots, b=b.shots)
         rows.append(

@@ -8,8 +8,8 @@ from itertools import groupby
 from pathlib import Path
 
 from kot_platypus.errors import KotError
-from kot_platypus.results.answers import Column, Evaluated, Place, load_test
-from kot_platypus.results.paired import METRICS, compare_paired, correct_holm
+from kot_platypus.results.answers import LM_EVAL, Column, Evaluated, Place, load_test
+from kot_platypus.results.paired import compare_paired, correct_holm
 from kot_platypus.results.schema import ALL, ScoreRow
 
 
@@ -40,12 +40,19 @@ def _test(a: Column | None, b: Column | None) -> float | None:
 
 def _find_column(folder: Path, row: ScoreRow) -> Column | None:
     """The answers behind a row; None where they are gone, or were of a part of a test."""
-    metric = row.metric if row.metric in METRICS else "acc"
+    metric, _, chosen = row.metric.partition(" (")
     test = _load(folder / row.file, metric)
+    if test is None:
+        return None
     task = ALL if row.task == f"problems: {ALL}" else row.task
+    if test.kind == LM_EVAL and chosen:  # a filter's answers go by its name
+        task = f"{task} ({chosen}"
     places = (Place(name, row.num_fewshot or 0, row.way) for name in (task, f"kobest_{task}"))
-    columns = test.columns if test else {}
-    return next((columns[place] for place in places if place in columns), None)
+    column = next((test.columns[place] for place in places if place in test.columns), None)
+    # In lm-eval's files another metric of the task may be all that says right or wrong.
+    says_right = (metric, "acc") if metric in ("f1", "macro_f1") else (metric,)
+    is_other = test.kind == LM_EVAL and column is not None and column.metric not in says_right
+    return None if is_other else column
 
 
 @lru_cache(maxsize=256)

@@ -91,7 +91,7 @@ def format_interval(estimate: Estimate, kind: str) -> str:
     }[kind]
     low, high = (form(end) for end in estimate.ci95)
     # A dash between signed numbers would read as a minus.
-    is_signed = kind in ("points", "score_difference") or MINUS in low
+    is_signed = kind in ("points", "score_difference") or estimate.ci95[0] < 0
     return f"{low} to {high}" if is_signed else f"{low.rstrip('%')}\N{EN DASH}{high}"
 
 
