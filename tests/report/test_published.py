@@ -139,6 +139,13 @@ def test_nothing_published_is_refused(tmp_path):
         gather_published(folder, "all")
 
 
+def test_sound_results_of_another_kind_are_not_called_damaged():
+    folder = Path(__file__).parents[1] / "results" / "files" / "scores" / "llama-cot"
+    with pytest.raises(DataError, match="holds no multiple-choice scores") as refused:
+        gather_published(folder, "all")
+    assert "Delete" not in str(refused.value)
+
+
 def test_table_shows_value_interval_and_marks(tmp_path):
     folder = write_evaluation(tmp_path / "a", {("copa", 0): MIXED, ("copa", 5): MIXED})
     text = " ".join(render(gather_published(folder, "KoT-platypus2-7B")).split())

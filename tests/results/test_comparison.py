@@ -192,6 +192,13 @@ def test_two_runs_are_compared_on_their_held_out_problems(tmp_path):
     assert [key.who for key in found.only_b] == ["answer"]
 
 
+def test_a_run_made_again_is_compared_and_identical():
+    """``kot run runs/demo/recipe.yaml --out runs/again`` promises the same model."""
+    found = compare_evaluations(FILES / "runs" / "first", FILES / "runs" / "first")
+    assert {row.who for row in found.rows} >= {"cot"}
+    assert all(row.identical and row.p_holm == 1 for row in found.rows)
+
+
 def test_worked_examples_before_a_problem_are_the_models_affair_and_said():
     found = compare_evaluations(FILES / "runs/first", FILES / "runs/first/evaluate/base")
     (row,) = (row for row in found.rows if row.test == "problems")

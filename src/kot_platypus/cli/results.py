@@ -135,7 +135,7 @@ def _find_model(folder: Path) -> Path:
             raise DataError(
                 f"FOLDER: {adapter} is an adapter, not yet a model",
                 expected="a run folder, or a merged model",
-                hint=f"Merge it first: kot merge --adapter {adapter} --out merged",
+                hint=f"Merge it first: kot merge --adapter {adapter} --model BASE --out merged",
             )
     raise DataError(
         f"FOLDER: {folder} holds no model trained by kot",

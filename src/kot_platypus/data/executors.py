@@ -15,7 +15,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
 from functools import lru_cache
@@ -135,7 +135,7 @@ class _Local:
         pool = ProcessPoolExecutor(self._workers, context, _begin_worker, (function,))
         try:
             yield from _iter_ahead(
-                lambda chunk: pool.submit(_work, chunk),
+                lambda chunk: _submit(pool, chunk),
                 lambda future: future.result(),
                 chunks,
                 self._workers,
@@ -150,6 +150,17 @@ class _Local:
             pool.shutdown(cancel_futures=True)
 
 
+def _submit(pool: ProcessPoolExecutor, chunk: Any) -> Future[Any]:
+    """Ctrl-C waits meanwhile, in a worker that starts until it can end without a word."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return pool.submit(_work, chunk)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(_work, chunk)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 is_worker = False
 """Whether this process works for an executor, beside others: one thread is its share."""
 _function: Callable[[Any], Any]
@@ -161,6 +172,8 @@ def _begin_worker(function: Callable[[Any], Any]) -> None:
     _function, is_worker = function, True
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a shell's background job
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends workers at once, without a word
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

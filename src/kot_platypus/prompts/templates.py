@@ -89,7 +89,7 @@ def load_templates() -> dict[str, Template]:
 
 def load_template(name: str) -> Template:
     """One template by name. Raises UsageError naming those that exist."""
-    return _choose(load_templates(), name, "template", hint="Set train.template.")
+    return _choose(load_templates(), name, "template", hint="Set train.template, or --template.")
 
 
 class TranslationPrompt(BaseModel):

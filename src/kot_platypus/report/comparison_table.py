@@ -47,7 +47,8 @@ def comparison_table(pair: ComparedPair) -> RenderableType:
             for name, side in (("A", pair.a), ("B", pair.b))
             if side.bos is not None and side.bos.reads_badly
         ),
-        "95% interval: of the difference (paired bootstrap), uncorrected. p: exact McNemar test on "
+        "95% interval: of the difference (paired bootstrap; Tango's where all differences of an "
+        "accuracy go one way), uncorrected. p: exact McNemar test on "
         f"which answers are right. Holm: p corrected for {_count_rows(pair.rows)}.",
     ]
     return Group(

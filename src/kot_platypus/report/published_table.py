@@ -12,6 +12,7 @@ from rich.text import Text
 from kot_platypus.errors import DataError
 from kot_platypus.report.comparison_table import list_keys
 from kot_platypus.results.comparison import Key
+from kot_platypus.results.files import read_results
 from kot_platypus.results.published import (
     Beside,
     BesideRow,
@@ -21,7 +22,7 @@ from kot_platypus.results.published import (
     put_beside,
     select_models,
 )
-from kot_platypus.results.schema import RESULTS, ChoiceResults, read_part
+from kot_platypus.results.schema import RESULTS, ChoiceResults
 from kot_platypus.results.wording import METRIC_NAMES, name_task
 
 _NO_TEST = (
@@ -45,7 +46,13 @@ def gather_published(folder: Path, models: str) -> FolderBeside:
         UsageError: no such published model.
         DataError: a damaged folder, or none of its tasks and shots was published.
     """
-    part = read_part(folder / RESULTS, ChoiceResults)
+    part = read_results(folder / RESULTS)
+    if not isinstance(part, ChoiceResults):
+        raise DataError(
+            f"{folder} holds no multiple-choice scores of kot",
+            expected="a folder of kot eval: what was published is KoBEST's",
+            hint="Score it: kot eval --num-fewshot 0,5,10,50",
+        )
     beside = put_beside([Ours("ours", True, part)], select_models(models), all_shots=False)
     if not beside.tables:
         raise DataError(

@@ -285,7 +285,7 @@ def _list_reasoning(part: ReasoningResults, source: _Source) -> Iterator[ScoreRo
                         model_key=f"{part.model} {part.dtype} {how}",
                         dtype=part.dtype,
                         protocol=REASONING_PROTOCOL,
-                        fingerprint=part.questions,
+                        fingerprint=hash_value([part.questions, part.template]),
                         data=part.questions,
                         task=make_printable(f"problems: {task}" if is_open else task),
                         num_fewshot=part.num_fewshot,

@@ -27,6 +27,7 @@ from kot_platypus.results.paired import (
     correct_rows,
 )
 from kot_platypus.results.schema import (
+    BASE,
     TUNED,
     ChoiceDifference,
     Comparison,
@@ -193,7 +194,8 @@ def _match_tests(
         for theirs in right:
             if mine.kind != theirs.kind or (all(are_runs) and mine.who != theirs.who):
                 continue
-            if all(are_runs) and mine.model == theirs.model:
+            # Runs share their base: that it equals itself is no comparison.
+            if all(are_runs) and mine.who == BASE and mine.model == theirs.model:
                 found.left_out.append(f"{mine.who}, {_NAMES[mine.kind]}: the same model in A and B")
             else:
                 yield mine, theirs
@@ -260,7 +262,7 @@ def _compare_columns(a: Column, b: Column) -> PairedMetric:
     return PairedMetric(
         **dict(found),
         values=Sides(a=sum(a.correct) / found.n, b=sum(b.correct) / found.n),
-        identical=list(a.said) == list(b.said),
+        identical=list(a.said) == list(b.said) and any(each is not None for each in a.said),
     )
 
 

@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
-from kot_platypus.artifacts import new_folder, write_json
+from kot_platypus.artifacts import new_folder, read_json, write_json
 from kot_platypus.errors import ModelError, RecipeError
 from kot_platypus.methods import METHODS
 from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
@@ -187,6 +187,7 @@ def save_trained(
     with new_folder(out / ("adapter" if is_adapter else "model")) as folder:
         if is_adapter:
             model.save_pretrained(folder, state_dict=weights)
+            _sort_modules(folder / "adapter_config.json")
         else:
             copy_companions(base, folder)
             trust = {"trust_remote_code": trust_remote_code}
@@ -194,6 +195,13 @@ def save_trained(
         write_json(folder / TRAINING_INFO, info.model_dump(include=info.model_fields_set))
         if not is_adapter:
             prepare_serving(folder, trust_remote_code=trust_remote_code)
+
+
+def _sort_modules(file: Path) -> None:
+    """Put ``target_modules`` in order: PEFT writes a set, whose order differs by process."""
+    config = read_json(file)
+    if isinstance(config["target_modules"], list):
+        write_json(file, {**config, "target_modules": sorted(config["target_modules"])})
 
 
 def _require_finite(model: Any, weights: Mapping[str, Tensor] | None) -> None:
