@@ -417,7 +417,7 @@ def test_interruption_says_how_to_go_on(recipe, tmp_path, monkeypatch):
     patch_stage(monkeypatch, KeyboardInterrupt())
     result = kot("data", recipe, "--out", tmp_path / "data")
     assert result.exit_code == 130
-    assert "Type the same command again to go on" in result.stderr
+    assert "Run the same command again to resume" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -493,7 +493,7 @@ def test_real_interrupt_ends_with_130_and_no_traceback(recipe, tmp_path):
         finally:
             process.kill()
     assert process.returncode == 130
-    assert stderr == "Stopped. Type the same command again to go on from here.\n"
+    assert stderr == "Stopped. Run the same command again to resume.\n"
 
 
 SHORT = {"--out": "-o", "--model": "-m", "--set": "-s", "--limit": "-l", "--tasks": "-t"}

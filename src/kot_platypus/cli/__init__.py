@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# Importing a module of verbs adds them to the app, in the order in which the help lists them.
+# Importing a module of verbs adds them to the app. The help lists them in this order, after
+# those that guard.py puts first.
 from kot_platypus.cli import training  # noqa: F401  isort: skip
 from kot_platypus.cli import data  # noqa: F401  isort: skip
 from kot_platypus.cli import review  # noqa: F401  isort: skip

@@ -13,10 +13,10 @@ from typer.exceptions import TyperException
 from kot_platypus.cli.renamed import find_successor
 from kot_platypus.errors import KotError
 
-_STOPPED = "Stopped. Type the same command again to go on from here."
+_STOPPED = "Stopped. Run the same command again to resume."
 _DISK_FULL = (
     "kot: the disk is full; expected room for the run. "
-    "Free some and type the same command again: finished work is kept."
+    "Free some and run the same command again: finished work is kept."
 )
 _FIRST = ("run", "recipes", "data", "train", "merge", "eval", "reason")
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)

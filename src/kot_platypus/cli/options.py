@@ -26,7 +26,7 @@ ProtocolName = Annotated[
     typer.Option("--protocol", help="polyglot, polyglot-bos, ko-harness, lm-eval, or a YAML file."),
 ]
 Out = Annotated[
-    Path, typer.Option("--out", "-o", help="Folder to write; an interrupted one goes on.")
+    Path, typer.Option("--out", "-o", help="Folder to write; an interrupted run resumes.")
 ]
 Adapter = Annotated[Path | None, typer.Option("--adapter", "-a", help="A PEFT adapter.")]
 Dtype = Annotated[

@@ -91,7 +91,7 @@ def train(
     data: TrainingRows = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder to write; an interrupted one goes on."),
+        typer.Option("--out", "-o", help="Folder to write; an interrupted run resumes."),
     ] = None,
     overrides: Sets = None,
     dry_run: Annotated[

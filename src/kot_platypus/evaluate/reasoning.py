@@ -89,7 +89,7 @@ def evaluate_reasoning(
 
     ``answers.jsonl`` (a line a reply), ``samples.jsonl`` (a line a question), ``changes.md`` (the
     questions that reasoning repaired and broke) and ``results.json``. A finished ``out`` is left
-    alone, an interrupted one goes on: texts and scores are kept as they come. Under torchrun every
+    alone, an interrupted one resumes: texts and scores are kept as they come. Under torchrun every
     process calls this and does its share; the main one writes.
 
     Args:
@@ -143,7 +143,7 @@ def evaluate_reasoning(
 
 
 def check_reasoning(how: Reasoning) -> None:
-    """Raise UsageError for what cannot be: before a model is loaded."""
+    """Raise UsageError for impossible settings, before a model is loaded."""
     if not how.template.answer_prefix:
         raise UsageError(
             f"the template {how.template.name!r} marks no answer line",

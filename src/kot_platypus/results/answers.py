@@ -40,7 +40,7 @@ class Column:
     shots: float | None = None
     """How many fitted, on average."""
     protocol: tuple[str, str] | None = None
-    """Name and fingerprint, where two must agree; how a problem is asked is the model's affair."""
+    """Name and fingerprint, where two must agree; how a problem is asked may differ."""
     data: str | None = None
 
 

@@ -246,7 +246,7 @@ def _remark(part: ChoiceResults) -> Iterator[str]:
 
 
 def _list_problems(part: ProblemResults, source: _Source) -> Iterator[ScoreRow]:
-    """How a model is asked for its answer is its own affair: the questions are what is common."""
+    """How a model is asked may differ between models: the questions are what is common."""
     config = source.manifest.get("config") or {}
     how = hash_value([config.get(key) for key in ("template", "max_new_tokens", "at_once")])
     dtype = config.get("dtype", "")
@@ -270,7 +270,7 @@ def _list_problems(part: ProblemResults, source: _Source) -> Iterator[ScoreRow]:
 
 
 def _list_reasoning(part: ReasoningResults, source: _Source) -> Iterator[ScoreRow]:
-    """How a model is made to reason is its own affair, as above: every way stands beside others."""
+    """How a model is made to reason may differ between models, as above."""
     for task, score in part.results.items():
         for way, figures in score.ways.items():
             name = f"{make_printable(part.name) or source.name}, {WAY_NAMES[way]}"

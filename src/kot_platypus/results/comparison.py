@@ -102,7 +102,7 @@ class ComparedRow(PairedTask):
     """Of reasoning: direct, cot or cot_scored."""
     protocol: str = ""
     num_fewshot_b: int | None = None
-    """B's worked examples, where it had another number: of problems that is the model's affair."""
+    """B's worked examples, where it had another number, as it may on problems."""
 
 
 class ComparedPair(Part):
@@ -204,7 +204,7 @@ def _match_tests(
 def _compare_tests(mine: Evaluated, theirs: Evaluated, found: _Found) -> None:
     """Add every place that both have to the rows. Raises DataError where it was not the same."""
     common = [place for place in mine.columns if place in theirs.columns]
-    if mine.kind in (PROBLEMS, REASONING):  # how many worked examples a model got is its own affair
+    if mine.kind in (PROBLEMS, REASONING):  # worked examples may differ in number
         pairs = [
             (p, q)
             for p in mine.columns

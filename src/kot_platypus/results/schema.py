@@ -316,7 +316,7 @@ class ScoreRow(Part):
 
 
 class SkippedFile(Part):
-    """A file that holds no figures that could be read, or none that another has not, and why."""
+    """A file that holds no figures that could be read, or only those of another file, and why."""
 
     file: str
     reason: str

@@ -64,7 +64,7 @@ def format_p(value: float | None) -> str:
 
 
 def format_signed(value: float, decimals: int = 3) -> str:
-    """A difference with its sign, which zero has not: 0.0123 -> ``+0.012``."""
+    """A signed difference, except zero: 0.0123 -> ``+0.012``."""
     text = f"{abs(value):.{decimals}f}"
     if float(text) == 0:
         return text

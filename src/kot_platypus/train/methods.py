@@ -42,7 +42,7 @@ def load_trainable(
     alone) where the model does not keep a pack's examples apart. ``longest`` is the tokens of the
     longest example.
 
-    Raises KotError where the method cannot be.
+    Raises KotError where the method is not supported.
     """
     method = METHODS[section.method]
     if method.quantization and spreads_weights():

@@ -128,7 +128,7 @@ export function showNothing(main, summary, decided) {
     make("p", {}, "터미널에서 같은 ", make("code", {}, "kot data build"),
       " 명령을 다시 입력하면 결정이 데이터에 반영됩니다."),
     make("p", { lang: "en" }, make("small", {},
-      "Type the same kot data build command again: it takes the decisions in.")),
+      "Run the same kot data build command again: it takes the decisions in.")),
   ];
   const filtered = [
     make("h2", {}, "이 조건에 맞는 행이 없습니다 ", english("No row fits these filters")),
