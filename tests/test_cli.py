@@ -393,7 +393,9 @@ def test_chat_with_an_adapter_says_how_to_merge_it(tmp_path):
         (tmp_path / "adapter" / name).write_text("{}")
     for folder in (tmp_path, tmp_path / "adapter"):
         result = kot("chat", folder)
-        assert_one_line(result, 1, f"kot merge --adapter {tmp_path / 'adapter'} --model BASE --out merged")
+        assert_one_line(
+            result, 1, f"kot merge --adapter {tmp_path / 'adapter'} --model BASE --out merged"
+        )
 
 
 def test_unknown_option_is_wrong_usage_without_a_traceback():
