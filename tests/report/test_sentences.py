@@ -76,6 +76,8 @@ def test_headline_of_a_run_that_compared_nothing(run_folder: Path) -> None:
     results = load_results(run_folder)
     alone = RunResults(recipe=results.recipe, problems={"cot": results.problems["cot"]})
     assert "there is nothing to compare it with" in write_headline(alone)
+    tested = RunResults(recipe=results.recipe, problems=results.problems)
+    assert write_headline(tested).endswith("; they were not compared.")
     trained = RunResults(recipe=results.recipe, manifests=results.manifests)
     assert write_headline(trained) == "A model was trained; nothing was compared."
     empty = RunResults(recipe=results.recipe)

@@ -95,6 +95,13 @@ def test_nothing_in_common_is_refused(a, tmp_path):
         compare_evaluations(a, b)
 
 
+def test_an_evaluation_that_is_not_finished_is_refused(a, tmp_path):
+    b = write_evaluation(tmp_path / "b", {("copa", 0): RIGHT})
+    write_json(b / "manifest.json", {"stage": "choices", "status": "running"})
+    with pytest.raises(DataError, match="is not finished"):
+        compare_evaluations(a, b)
+
+
 def test_unknown_metric_is_refused(a):
     with pytest.raises(UsageError, match=r"'f1'.*macro_f1_norm"):
         compare_evaluations(a, a, "f1")

@@ -67,9 +67,11 @@ def write_headline(results: RunResults) -> str:
         return _headline_without_problems(results)
     score = tuned.results[ALL]
     solved = f"{format_percent(score.accuracy.value)} of {format_count(score.n)} held-out problems"
-    if base is None or ALL not in base.results or pair is None:
+    if base is None or ALL not in base.results:
         return f"The tuned model solves {solved}; there is nothing to compare it with."
     before = format_percent(base.results[ALL].accuracy.value)
+    if pair is None:
+        return f"The tuned model solves {solved}, the base model {before}; they were not compared."
     rest = _add_baseline(results)
     if pair.difference.sign == 0:
         return (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from kot_platypus.artifacts import MANIFEST, read_manifest
 from kot_platypus.errors import DataError
 from kot_platypus.records import Answer, BosReading, Outcome, Sample
 from kot_platypus.results.files import find_results, read_results, read_rows
@@ -65,6 +66,12 @@ def load_tests(folder: Path, metric: str) -> list[Evaluated]:
 def load_test(path: Path, who: str, metric: str) -> Evaluated:
     """The answers behind a results file. Raises DataError where they are not there."""
     folder, part = path.parent, read_results(path)
+    if (folder / MANIFEST).is_file() and read_manifest(folder)["status"] != "done":
+        raise DataError(
+            f"{folder} is not finished",
+            expected="a finished evaluation",
+            hint="Run the command that writes it again: it resumes.",
+        )
     if isinstance(part, ChoiceResults):
         columns = _load_choices(folder, part, metric)
         return Evaluated(folder, CHOICES, who, part.model, columns, part.protocol.name, part.bos)
