@@ -47,13 +47,13 @@ def make_inputs(heads: tuple[int, int], head_dim: int, dtype: str) -> list[Tenso
 def kernel_calls(monkeypatch) -> list[int]:
     """How often PyTorch's kernel was called."""
     calls: list[int] = []
-    kernel = attention.varlen_attn
+    kernel = attention._kernel
 
     def count(*args, **kwargs):
         calls.append(1)
         return kernel(*args, **kwargs)
 
-    monkeypatch.setattr(attention, "varlen_attn", count if kernel else None)
+    monkeypatch.setattr(attention, "_kernel", count if kernel else None)
     return calls
 
 
@@ -91,7 +91,7 @@ def test_output_and_gradients_are_masked_attentions(
 
 def needs_kernel(device: str, dtype: str) -> bool:
     """Whether the one kernel is there: PyTorch 2.11 or newer, 16 bits, Ampere or newer."""
-    if device != "cuda" or dtype not in HALVES or attention.varlen_attn is None:
+    if device != "cuda" or dtype not in HALVES or attention._kernel is None:
         return False
     return torch.cuda.get_device_capability() >= (8, 0)
 

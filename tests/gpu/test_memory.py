@@ -70,6 +70,8 @@ def read(groups) -> list[float]:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_pass_that_does_not_fit_is_halved(dtype, device):
+    if device == "cpu" and dtype != "float32":
+        pytest.skip("a CPU computes halves through float32 and its libraries' own buffers")
     model = place(make_model("llama"), dtype, device)
     questions = make_questions(64 if device == "cuda" else 32)
     scorer = Scorer(model, max_batch_tokens=10**6)
