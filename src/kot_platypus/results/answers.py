@@ -65,13 +65,14 @@ def load_tests(folder: Path, metric: str) -> list[Evaluated]:
 
 def load_test(path: Path, who: str, metric: str) -> Evaluated:
     """The answers behind a results file. Raises DataError where they are not there."""
-    folder, part = path.parent, read_results(path)
+    folder = path.parent
     if (folder / MANIFEST).is_file() and read_manifest(folder)["status"] != "done":
         raise DataError(
             f"{folder} is not finished",
             expected="a finished evaluation",
             hint="Run the command that writes it again: it resumes.",
         )
+    part = read_results(path)
     if isinstance(part, ChoiceResults):
         columns = _load_choices(folder, part, metric)
         return Evaluated(folder, CHOICES, who, part.model, columns, part.protocol.name, part.bos)

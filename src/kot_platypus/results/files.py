@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -58,10 +58,19 @@ def _place(who: str) -> tuple[bool, bool, str]:
 
 def read_results(path: Path) -> Results:
     """A results file of any known kind. Raises DataError saying why it is none."""
+    return parse_results(read_facts(path), path)
+
+
+def read_facts(path: Path) -> Any:
+    """The content of a JSON file. Raises DataError where there is none that can be read."""
     try:
-        facts = read_json(path)
+        return read_json(path)
     except RecursionError as error:
         raise _refuse(path, "is nested too deeply") from error
+
+
+def parse_results(facts: Any, path: Path) -> Results:
+    """The content of the file ``path`` as the record that it is, or DataError as above."""
     results = facts.get("results") if isinstance(facts, dict) else None
     if not isinstance(results, dict) or not results:
         raise _refuse(path, "holds no results of kot, lm-eval or ko-lm-evaluation-harness")
