@@ -516,3 +516,10 @@ def iter_commands(command, words):
     yield words, command
     for name, below in getattr(command, "commands", {}).items():
         yield from iter_commands(below, (*words, name))
+
+
+def test_scores_that_are_no_run_are_shown_the_way(tmp_path):
+    (tmp_path / "results.json").write_text("{}")
+    for verb in ("report", "card"):
+        assert_one_line(kot(verb, tmp_path), 1, "scores, of no run", f"kot leaderboard {tmp_path}")
+        assert_one_line(kot(verb, tmp_path / "x"), 1, "has no recipe.yaml", "Check the path")

@@ -12,7 +12,6 @@ from kot_platypus.cli.options import (
     RunFolder,
     TrustRemoteCode,
     example,
-    require_file,
     require_new_file,
 )
 from kot_platypus.errors import DataError, UsageError
@@ -42,9 +41,10 @@ def report(
 ) -> None:
     """Write a run's report.html and model card again, or one page that compares several runs."""
     from kot_platypus.report import write_report, write_runs
+    from kot_platypus.results.run import require_run
 
-    for run in runs:
-        require_file(run / "recipe.yaml", "RUN")
+    for run in runs:  # before matplotlib is loaded
+        require_run(run)
     require_new_file(out)
     if out is not None:
         write_runs(runs, out, published)
@@ -66,7 +66,6 @@ def card(run: RunFolder, published: Published = None) -> None:
     from kot_platypus.results.published import select_models
     from kot_platypus.results.run import load_results
 
-    require_file(run / "recipe.yaml", "RUN")
     models = select_models(published) if published else []
     print(render_card(load_results(run), published=models), end="")
 

@@ -13,6 +13,7 @@ from kot_platypus.recipe import Recipe, load_recipe
 from kot_platypus.records import Answer
 from kot_platypus.results.schema import (
     BASE,
+    RESULTS,
     TUNED,
     ChoiceResults,
     Comparison,
@@ -64,15 +65,24 @@ class RunResults(Part):
         return next((pair for pair in pairs if (pair.a, pair.b) == (a, b)), None)
 
 
-def load_results(run: Path) -> RunResults:
-    """Read a run folder. Raises RunError when it is none, DataError when a file is damaged."""
+def require_run(run: Path) -> Path:
+    """The recipe of a run folder. Raises RunError when it is none."""
     recipe = run / "recipe.yaml"
     if not recipe.is_file():
+        scores = (run / RESULTS).is_file()
         raise RunError(
-            f"{run} has no recipe.yaml",
-            expected="the folder of a run",
-            hint="Run: kot run demo --out " + str(run),
+            f"{run} has no recipe.yaml" + (": it holds scores, of no run" if scores else ""),
+            expected="a folder of kot run",
+            hint=f"Show scores with: kot leaderboard {run}"
+            if scores
+            else f"Check the path, or run: kot run demo --out {run}",
         )
+    return recipe
+
+
+def load_results(run: Path) -> RunResults:
+    """Read a run folder. Raises RunError when it is none, DataError when a file is damaged."""
+    recipe = require_run(run)
     problems = _find(run, "evaluate/*/problems/results.json")
     comparison = run / "evaluate" / "comparison.json"
     return RunResults(
