@@ -75,7 +75,7 @@ def test_an_error_in_korean_is_one_line_in_any_encoding(tmp_path):
     done = start([*KOT, "card", "실험"], tmp_path, "ascii")
     assert done.returncode == 1
     first, second = done.stderr.decode("ascii").splitlines()
-    assert first.startswith("kot: RUN: ??/recipe.yaml does not exist")
+    assert first.startswith("kot: ?? has no recipe.yaml; expected a folder of kot run")
     assert second.startswith("kot: ascii lacks 2 of the characters")
 
 
