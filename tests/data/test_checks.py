@@ -12,12 +12,12 @@ from kot_platypus.data.checks import (
 )
 from kot_platypus.data.checks.answers import agrees, last_sentence
 from kot_platypus.data.checks.completeness import find_lost, split_sentences
-from kot_platypus.data.checks.numerals import (
+from kot_platypus.data.checks.segments import Text
+from kot_platypus.numerals import (
     read_digits,
     read_english_words,
     read_korean_words,
 )
-from kot_platypus.data.checks.segments import Text
 from kot_platypus.records import Example
 
 from .planted import KINDS, load, make_clean, plant

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kot_platypus.data import executors
-from kot_platypus.data.checks.numerals import NATIVE_ONES, NATIVE_TENS
+from kot_platypus.numerals import NATIVE_ONES, NATIVE_TENS
 
 Codes = NDArray[np.uint64]
 

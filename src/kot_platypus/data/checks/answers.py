@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 
 from kot_platypus.data.checks.findings import Findings, shorten
-from kot_platypus.data.checks.numerals import (
+from kot_platypus.numerals import (
     Number,
     read_digits,
     read_english_words,

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from kot_platypus.data.checks.findings import Findings
-from kot_platypus.data.checks.numerals import (
+from kot_platypus.data.checks.segments import Text
+from kot_platypus.numerals import (
     AND_A_HALF,
     Number,
     Strength,
@@ -18,7 +19,6 @@ from kot_platypus.data.checks.numerals import (
     read_english_words,
     read_korean_words,
 )
-from kot_platypus.data.checks.segments import Text
 from kot_platypus.records import Finding
 
 

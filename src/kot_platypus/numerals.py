@@ -12,8 +12,6 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import NamedTuple
 
-from kot_platypus.data.checks.findings import Span
-
 
 class Strength(IntEnum):
     """How surely a number is meant."""
@@ -27,7 +25,7 @@ class Number(NamedTuple):
     """A number in a text: its value, what else it may mean, and where it stands."""
 
     value: Decimal
-    span: Span
+    span: tuple[int, int]
     strength: Strength = Strength.DIGITS
     others: tuple[Decimal, ...] = ()
 
@@ -347,7 +345,7 @@ def read_korean_words(text: str) -> list[Number]:
     return numbers
 
 
-def _possible(values: list[Decimal], span: Span) -> Number:
+def _possible(values: list[Decimal], span: tuple[int, int]) -> Number:
     return Number(values[0], span, Strength.POSSIBLE, tuple(values[1:]))
 
 
