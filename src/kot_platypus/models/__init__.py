@@ -13,7 +13,6 @@ from kot_platypus.models.training_info import (
     TrainingInfo,
     read_template,
     read_training_info,
-    require_template,
 )
 from kot_platypus.models.vocabulary import TOKENIZER_FILES, has_tokenizer
 
@@ -34,7 +33,6 @@ __all__ = [
     "prepare_model",
     "read_template",
     "read_training_info",
-    "require_template",
     "resolve_device",
     "resolve_dtype",
     "resolve_model",
