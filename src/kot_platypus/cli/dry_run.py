@@ -16,8 +16,7 @@ from kot_platypus.records import Row
 
 if TYPE_CHECKING:
     from kot_platypus.recipe import Recipe
-    from kot_platypus.train.estimate import Estimate, Lengths
-    from kot_platypus.train.measurement import Measurement
+    from kot_platypus.train.estimate import Estimate, Lengths, Measurement
 
 _MEMORY_NOTES = {
     "base weights": "held in {held}",
@@ -42,9 +41,13 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
 
     # These load torch, so they come last.
     from kot_platypus.models.limits import CANNOT, is_out_of_memory
-    from kot_platypus.train.estimate import estimate_training, prepare_empty, unwrap
+    from kot_platypus.train.estimate import (
+        estimate_training,
+        measure_pass,
+        prepare_empty,
+        unwrap,
+    )
     from kot_platypus.train.isolation import isolates_in_small
-    from kot_platypus.train.measurement import measure_pass
 
     device = resolve_device(recipe.model.device)
     dtype = resolve_dtype(recipe.model.dtype, device, architecture)

@@ -3,8 +3,12 @@
 from kot_platypus.models.cache import cache_folder
 from kot_platypus.models.conversion import prepare_adapter, prepare_model
 from kot_platypus.models.devices import resolve_device, resolve_dtype
-from kot_platypus.models.embedded import EMBEDDED_MODEL, GEMMA_TERMS
-from kot_platypus.models.finding import find_model, resolve_model
+from kot_platypus.models.finding import (
+    EMBEDDED_MODEL,
+    GEMMA_TERMS,
+    find_model,
+    resolve_model,
+)
 from kot_platypus.models.identity import fingerprint_model
 from kot_platypus.models.loading import build_empty_model, load_model
 from kot_platypus.models.tokens import load_tokenizer

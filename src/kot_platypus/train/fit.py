@@ -35,11 +35,16 @@ from kot_platypus.progress import console, print_notice
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, TrainSection, require_reporters
 from kot_platypus.stages import open_stage
-from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, check_fit, encode_rows, keep_encoded
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
-from kot_platypus.train.trainer import KeepLog, PackingTrainer, ShowProgress
+from kot_platypus.train.trainer import (
+    KeepLog,
+    PackingTrainer,
+    SealCheckpoints,
+    ShowProgress,
+    find_checkpoint,
+)
 from kot_platypus.verdicts import Verdict, read_verdict
 
 # What changes neither the result nor what it means: an interrupted training goes on without it.
