@@ -21,6 +21,7 @@ from kot_platypus.errors import ModelError
 from kot_platypus.models.cache import cache_folder, keep_once
 from kot_platypus.models.weights import (
     ADAPTER,
+    INDEX,
     MODEL,
     Names,
     check_size,
@@ -88,7 +89,7 @@ def _convert_weights(folder: Path, pickles: list[Path], names: Names) -> list[Pa
         with show_status(title):
             _write_weights(folder, pickles, names, part)
 
-    key = hash_value([names.pickle.single, *map(hash_file, pickles)])
+    key = hash_value([names.pickle, *map(hash_file, pickles)])
     return sorted(keep_once(cache_folder() / "weights" / key[:12], write).iterdir())
 
 
@@ -96,9 +97,7 @@ def _write_weights(folder: Path, pickles: list[Path], names: Names, part: Path) 
     promised = read_weight_map(folder, names.pickle)
     where: dict[str, str] = {}
     for file in pickles:
-        stem = file.name.replace(
-            Path(names.pickle.single).stem, Path(names.safetensors.single).stem
-        )
+        stem = file.name.replace(Path(names.pickle).stem, Path(names.safetensors).stem)
         target = Path(stem).with_suffix(".safetensors").name
         for tensor in convert_pickle(file, part / target):
             if tensor in where:
@@ -107,9 +106,9 @@ def _write_weights(folder: Path, pickles: list[Path], names: Names, part: Path) 
     absent = promised.keys() - where.keys()
     if absent:
         raise _index_error(folder, f"no file holds {min(absent)}, which the index names")
-    if names.safetensors.index and promised:
+    if promised:
         index = {"metadata": {}, "weight_map": dict(sorted(where.items()))}
-        write_json(part / names.safetensors.index, index)
+        write_json(part / (names.safetensors + INDEX), index)
 
 
 def _index_error(folder: Path, found: str) -> ModelError:

@@ -23,7 +23,7 @@ from kot_platypus.train.attention import Pack, describe_pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import count_steps
 from kot_platypus.train.isolation import isolate_examples
-from kot_platypus.train.loss import CHUNK_ROWS, pack_loss
+from kot_platypus.train.loss import CHUNK_ROWS, pack_loss, unwrap
 from kot_platypus.train.methods import make_trainable
 from kot_platypus.train.packing import assign_packs, pack_batch
 
@@ -72,11 +72,6 @@ def prepare_empty(model: Any, section: TrainSection, dtype: str) -> Any:
     """
     held = METHODS[section.method].base_dtype(dtype)
     return make_trainable(model.to(getattr(torch, held)), section)
-
-
-def unwrap(model: Any) -> Any:
-    """The transformers model, with or without an adapter in it."""
-    return model.get_base_model() if hasattr(model, "peft_config") else model
 
 
 def estimate_training(model: Any, section: TrainSection, lengths: Lengths) -> Estimate:

@@ -35,13 +35,12 @@ from kot_platypus.models import (
 )
 from kot_platypus.models.adapters import misfit_error
 from kot_platypus.models.refusals import check_model_files
-from kot_platypus.models.weights import MODEL, list_shards, read_header
+from kot_platypus.models.weights import ADAPTER, INDEX, MODEL, list_shards, read_header
 from kot_platypus.progress import console, show_progress
 from kot_platypus.stages import open_stage
 from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
 from kot_platypus.train.serving import prepare_serving
 
-_WEIGHTS = "adapter_model.safetensors"
 FORMAT = 2
 """Counts up when merged folders are written otherwise: an older one is not taken for done."""
 _ROOT = "base_model.model."  # what PEFT puts before a module's own name
@@ -138,7 +137,7 @@ def _merge_files(base: Path, adapter: Path, folder: Path, *, trust_remote_code: 
     shards = list_shards(base, MODEL.safetensors)
     headers = {shard: read_header(shard) for shard in shards}
     tensors = {name: entry for header in headers.values() for name, entry in header.items()}
-    with safe_open(adapter / _WEIGHTS, "pt") as weights:
+    with safe_open(adapter / ADAPTER.safetensors, "pt") as weights:
         changes = _find_changes(base, adapter, tensors, weights, trust_remote_code)
         with show_progress("Merging", len(shards), "files") as advance:
             for shard in shards:
@@ -148,8 +147,8 @@ def _merge_files(base: Path, adapter: Path, folder: Path, *, trust_remote_code: 
                 except FloatingPointError as error:
                     raise _sum_error(adapter, str(error)) from error
                 advance()
-    single, index = MODEL.safetensors.single, MODEL.safetensors.index
-    if index and shards[0].name != single:  # an index may also name one file alone
+    if shards[0].name != MODEL.safetensors:  # an index may also name one file alone
+        index = MODEL.safetensors + INDEX
         shutil.copyfile(base / index, folder / index)
 
 
