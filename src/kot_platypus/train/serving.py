@@ -128,23 +128,17 @@ def write_modelfile(template: Template, stops: Sequence[str] = ()) -> str:
 def check_rendering(tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
     """Raise ModelError unless messages render as training's prompts, in bytes and in tokens."""
     for probe in PROBES:
-        asked = (Message(role="user", content=probe),)
-        text = render_chat(tokenizer, asked, ask=True)
-        expected = find_start(tokenizer) + template.render_prompt(probe)
-        if text != expected:
-            raise ModelError(
-                f"the chat template renders {text!r}",
-                expected=f"{expected!r}, as in training",
-                hint="Ask for plain completions of the prompt instead.",
-            )
-        if tokenizer(text, add_special_tokens=False)["input_ids"] != list_ids(
-            tokenizer, template, probe
-        ):
-            raise ModelError(
-                "the chat template's text has other tokens than training's prompt",
-                expected="the same",
-                hint="Ask for plain completions of the prompt instead.",
-            )
+        text = render_chat(tokenizer, (Message(role="user", content=probe),), ask=True)
+        wanted = find_start(tokenizer) + template.render_prompt(probe)
+        found, expected = f"the chat template renders {text!r}", f"{wanted!r}, as in training"
+        if text == wanted:
+            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+            if ids == list_ids(tokenizer, template, probe):
+                continue
+            found = "the chat template's text has other tokens than training's prompt"
+            expected = "the same"
+        hint = "Ask for plain completions of the prompt instead."
+        raise ModelError(found, expected=expected, hint=hint)
 
 
 def list_ids(tokenizer: PreTrainedTokenizerBase, template: Template, question: str) -> list[int]:
@@ -171,20 +165,20 @@ def check_server(folder: Path, base_url: str, model: str) -> Literal["tokens", "
     how: Literal["tokens", "count"] = "tokens"
     for probe in PROBES:
         asked = {"role": "user", "content": probe}
-        expected = list_ids(tokenizer, template, probe)
-        body = {"model": model, "messages": [asked], "add_generation_prompt": True}
-        reply = _post(f"{root}/tokenize", body)
+        expected: Any = list_ids(tokenizer, template, probe)
+        body: dict[str, Any] = {"model": model, "messages": [asked]}
+        reply = _post(f"{root}/tokenize", {**body, "add_generation_prompt": True})
         if reply is not None:
             found: Any = reply.get("tokens")
         else:
-            how = "count"
-            body = {"model": model, "messages": [asked], "max_tokens": 1, "temperature": 0}
+            how, expected = "count", len(expected)
+            body |= {"max_tokens": 1, "temperature": 0}
             reply = _post(f"{root}/v1/chat/completions", body) or {}
             found = (reply.get("usage") or {}).get("prompt_tokens")
-        if found != (expected if how == "tokens" else len(expected)):
+        if found != expected:
             raise ServiceError(
                 f"the server makes {found} of {probe!r}",
-                expected=f"{expected if how == 'tokens' else len(expected)}, as in training",
+                expected=f"{expected}, as in training",
                 hint="Serve the merged folder with its own chat template.",
             )
     return how
