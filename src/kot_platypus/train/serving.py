@@ -53,7 +53,7 @@ def prepare_serving(folder: Path, *, trust_remote_code: bool = False) -> None:
         return
     add_ends(folder, [tokenizer.eos_token_id])
     write_text(folder / CHAT_TEMPLATE, write_jinja(template, find_start(tokenizer)))
-    write_text(folder / MODELFILE, write_modelfile(template))
+    write_text(folder / MODELFILE, write_modelfile(template.prompt))
     try:
         check_rendering(load_tokenizer(folder, trust_remote_code=trust_remote_code), template)
     except ModelError as error:
@@ -65,13 +65,12 @@ def _prepare_chat(folder: Path, tokenizer: PreTrainedTokenizerBase, template: Te
     ends = find_stop_tokens(tokenizer)
     add_ends(folder, ends)
     mark = "kot-prompt"
-    asked = template.model_copy(update={"prompt": template.prompt.replace("{source}", mark)})
-    text = render_chat(tokenizer, (Message(role="user", content=asked.prompt),), ask=True)
+    question = Message(role="user", content=template.prompt.replace("{source}", mark))
+    text = render_chat(tokenizer, (question,), ask=True)
     if text.count(mark) == 1 and '"""' not in text:
         prompt = text.removeprefix(tokenizer.bos_token or "").replace(mark, "{source}")
         stops = [str(tokenizer.convert_ids_to_tokens(end)) for end in ends]
-        written = write_modelfile(template.model_copy(update={"prompt": prompt}), stops)
-        write_text(folder / MODELFILE, written)
+        write_text(folder / MODELFILE, write_modelfile(prompt, stops))
 
 
 def add_ends(folder: Path, ends: Sequence[int | None]) -> None:
@@ -102,13 +101,13 @@ def write_jinja(template: Template, start: str) -> str:
 
     A system message is refused: training knew none.
     """
-    head, tail = template.prompt.split("{source}")
+    texts = (start, *template.prompt.split("{source}"))
+    start, head, tail = (json.dumps(text, ensure_ascii=False) for text in texts)
     return (
         "{%- for message in messages -%}"
         "{%- if message['role'] == 'user' -%}"
-        f"{{{{- {json.dumps(start, ensure_ascii=False)} if loop.first else '' -}}}}"
-        f"{{{{- {json.dumps(head, ensure_ascii=False)} + message['content'] "
-        f"+ {json.dumps(tail, ensure_ascii=False)} -}}}}"
+        f"{{{{- {start} if loop.first else '' -}}}}"
+        f"{{{{- {head} + message['content'] + {tail} -}}}}"
         "{%- elif message['role'] == 'assistant' -%}"
         "{{- message['content'] + ('' if loop.last else '\\n\\n') -}}"
         "{%- else -%}"
@@ -118,9 +117,9 @@ def write_jinja(template: Template, start: str) -> str:
     )
 
 
-def write_modelfile(template: Template, stops: Sequence[str] = ()) -> str:
+def write_modelfile(prompt: str, stops: Sequence[str] = ()) -> str:
     """What ``ollama create`` makes a model of. Ollama puts BOS before it and ends at EOS."""
-    prompt = template.prompt.replace("{source}", "{{ .Prompt }}")
+    prompt = prompt.replace("{source}", "{{ .Prompt }}")
     lines = "".join(f"PARAMETER stop {json.dumps(stop)}\n" for stop in stops)
     return f'FROM .\nTEMPLATE """{prompt}"""\nPARAMETER temperature 0\n{lines}'
 
