@@ -17,12 +17,13 @@ from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.train.encoding import encode_example
 from kot_platypus.train.estimate import (
     Lengths,
+    Measurement,
     count_activations,
     estimate_training,
+    measure_pass,
     prepare_empty,
 )
 from kot_platypus.train.fit import train_adapter
-from kot_platypus.train.measurement import Measurement, measure_pass
 from kot_platypus.train.methods import make_trainable
 from kot_platypus.train.packing import pack_batch
 

@@ -16,8 +16,7 @@ from kot_platypus.records import Row
 
 if TYPE_CHECKING:
     from kot_platypus.recipe import Recipe
-    from kot_platypus.train.estimate import Estimate, Lengths
-    from kot_platypus.train.measurement import Measurement
+    from kot_platypus.train.estimate import Estimate, Lengths, Measurement
 
 _MEMORY_NOTES = {
     "base weights": "held in {held}",
@@ -42,9 +41,9 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
 
     # These load torch, so they come last.
     from kot_platypus.models.limits import CANNOT, is_out_of_memory
-    from kot_platypus.train.estimate import estimate_training, prepare_empty, unwrap
+    from kot_platypus.train.estimate import estimate_training, measure_pass, prepare_empty
     from kot_platypus.train.isolation import isolates_in_small
-    from kot_platypus.train.measurement import measure_pass
+    from kot_platypus.train.loss import unwrap
 
     device = resolve_device(recipe.model.device)
     dtype = resolve_dtype(recipe.model.dtype, device, architecture)
@@ -155,7 +154,8 @@ def _encode_lengths(
     from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
     from kot_platypus.train.encoding import check_fit, encode_rows, keep_encoded
-    from kot_platypus.train.estimate import Lengths, unwrap
+    from kot_platypus.train.estimate import Lengths
+    from kot_platypus.train.loss import unwrap
 
     section = recipe.train
     template = load_template(section.template)

@@ -162,8 +162,9 @@ def _find_template(name: str | None, trained: Path | None) -> Template:
     from kot_platypus.models import read_template
     from kot_platypus.prompts import load_template
 
-    own = read_template(trained) if name is None and trained is not None else None
-    return own or load_template(name or "kot")
+    if name is None and trained is not None:
+        return read_template(trained, "kot")
+    return load_template(name or "kot")
 
 
 def _read_shots(path: Path | None) -> tuple[Example, ...]:

@@ -3,8 +3,12 @@
 from kot_platypus.models.cache import cache_folder
 from kot_platypus.models.conversion import prepare_adapter, prepare_model
 from kot_platypus.models.devices import resolve_device, resolve_dtype
-from kot_platypus.models.embedded import EMBEDDED_MODEL, GEMMA_TERMS
-from kot_platypus.models.finding import find_model, resolve_model
+from kot_platypus.models.finding import (
+    EMBEDDED_MODEL,
+    GEMMA_TERMS,
+    find_model,
+    resolve_model,
+)
 from kot_platypus.models.identity import fingerprint_model
 from kot_platypus.models.loading import build_empty_model, load_model
 from kot_platypus.models.tokens import load_tokenizer
@@ -13,7 +17,6 @@ from kot_platypus.models.training_info import (
     TrainingInfo,
     read_template,
     read_training_info,
-    require_template,
 )
 from kot_platypus.models.vocabulary import TOKENIZER_FILES, has_tokenizer
 
@@ -34,7 +37,6 @@ __all__ = [
     "prepare_model",
     "read_template",
     "read_training_info",
-    "require_template",
     "resolve_device",
     "resolve_dtype",
     "resolve_model",

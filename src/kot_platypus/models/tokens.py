@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kot_platypus.artifacts import read_json
-from kot_platypus.errors import KotError, ModelError
+from kot_platypus.errors import ModelError
 from kot_platypus.models.pieces import prepare_tokenizer
 from kot_platypus.models.quiet import quieten
-from kot_platypus.models.refusals import load_error
+from kot_platypus.models.refusals import explain_errors
 from kot_platypus.models.vocabulary import check_vocabulary, find_tokenizer
 from kot_platypus.progress import print_notice
 
@@ -54,18 +54,14 @@ def load_tokenizer(
     """
     quieten()
     source = find_tokenizer(folder, adapter)
-    try:
+    with explain_errors(source, "tokenizer"):
         tokenizer = build_tokenizer(
             prepare_tokenizer(source),
             trust_remote_code=trust_remote_code,
             add_bos_token=add_bos_token,
         )
         check_vocabulary(folder, adapter, tokenizer)
-        return tokenizer
-    except KotError:
-        raise
-    except Exception as error:  # a foreign folder, or its code, can provoke any kind
-        raise load_error(source, "tokenizer", error) from error
+    return tokenizer
 
 
 def build_tokenizer(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kot_platypus.artifacts import read_json, write_json, write_text
 from kot_platypus.errors import ModelError, ServiceError
-from kot_platypus.models import load_tokenizer, read_template, require_template
+from kot_platypus.models import load_tokenizer, read_template, read_training_info
 from kot_platypus.models.tokens import encode_text, list_opening
 from kot_platypus.progress import console
 from kot_platypus.prompts import Template, find_stop_tokens, render_chat, render_question
@@ -43,7 +43,7 @@ def prepare_serving(folder: Path, *, trust_remote_code: bool = False) -> None:
     own, the chat template, which is checked: a tokenizer that cannot be asked through messages is
     told of, and gets none. Does nothing for a model of unknown template.
     """
-    template = read_template(folder)
+    template = read_training_info(folder).template
     if template is None:
         return
     tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
@@ -165,7 +165,7 @@ def check_server(folder: Path, base_url: str, model: str) -> Literal["tokens", "
     Raises ServiceError when they differ or nothing answers, DataError when ``folder`` does not say
     how its model was trained.
     """
-    template = require_template(folder)
+    template = read_template(folder)
     tokenizer = load_tokenizer(folder)
     root = base_url.rstrip("/").removesuffix("/v1")
     how: Literal["tokens", "count"] = "tokens"
