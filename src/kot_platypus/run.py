@@ -369,7 +369,7 @@ def _answer(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
 def _compare(folder: Path) -> None:
     from kot_platypus.results.comparison import compare_models
 
-    compare_models(folder, tuned=TUNED)
+    compare_models(folder)
 
 
 def _report(out: Path) -> None:

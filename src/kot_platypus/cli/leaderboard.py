@@ -86,8 +86,7 @@ def _write_file(
     blocks: list[Block],
 ) -> None:
     from kot_platypus.artifacts import write_json, write_text
-    from kot_platypus.report.leaderboard import write_csv
-    from kot_platypus.report.leaderboard_page import render_leaderboard
+    from kot_platypus.report.leaderboard import render_leaderboard, write_csv
 
     rows = [row for block in blocks for row in block.rows]
     if out.suffix.lower() == ".html":

@@ -120,7 +120,7 @@ def reason(
     with hold_folder(out):
         evaluate_reasoning(out, under_test, questions, how, about_data=about)
     if is_main_process():
-        from kot_platypus.report.reasoning_table import gains_table
+        from kot_platypus.report.summary import gains_table
 
         print_screen(gains_table(out))
         print(out / "changes.md", out / "results.json", sep="\n")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from markupsafe import Markup
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +18,7 @@ from rich.text import Text
 from kot_platypus.errors import UsageError
 from kot_platypus.results.collect import REASONING_PROTOCOL
 from kot_platypus.results.schema import RESULTS, ScoreRow, SkippedFile
+from kot_platypus.results.templates import load_templates
 from kot_platypus.results.wording import format_count, format_p, name_task
 
 MAIN_METRICS = ("macro_f1", "f1", "acc", "exact_match")
@@ -248,6 +252,34 @@ def format_bounds(score: ScoreRow) -> str:
     low, high = (f"{end:.3f}" if abs(end) < 100 else f"{end:.3g}" for end in score.ci95)
     mark = ESTIMATED if score.interval == "stderr" else ""
     return f"{mark}{low} to {high}" if low.startswith("-") else f"{mark}{low}\N{EN DASH}{high}"
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+def render_leaderboard(title: str, blocks: Sequence[Block], skipped: Sequence[SkippedFile]) -> str:
+    """The page: it loads nothing, and without JavaScript is a plain table. Text is escaped."""
+    environment = load_templates("kot_platypus.report")
+    script = environment.get_template("leaderboard.js.jinja").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.filters |= {
+        "shots": name_shots,
+        "value": format_value,
+        "bounds": format_bounds,
+        "date": name_date,
+        "file": name_file,
+    }
+    return environment.get_template("leaderboard.html.jinja").render(
+        title=title,
+        blocks=blocks,
+        skipped=skipped,
+        notes=NOTES,
+        protocols=sorted({block.key.protocol for block in blocks}),
+        tasks=sorted({block.key.task for block in blocks}),
+        metrics=sorted({block.key.metric for block in blocks}),
+        script=Markup(script),
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
+    ) + "\n"  # fmt: skip
 
 
 # --- flat rows ---------------------------------------------------------------------------------

@@ -12,10 +12,8 @@ from markupsafe import Markup
 
 from kot_platypus.recipe import Recipe, list_recipes, load_recipe
 from kot_platypus.report import examples, funnel, sentences, tables
-from kot_platypus.report.badges import list_badges
 from kot_platypus.report.canvas import MARKS
 from kot_platypus.report.figures import KOREAN, draw_figures
-from kot_platypus.report.limits import list_limits
 from kot_platypus.report.runs import (
     Run,
     compare_runs,
@@ -110,10 +108,10 @@ def _tell(run: Run) -> dict[str, Any]:
         "base": sentences.name_base(recipe),
         "headline": sentences.write_headline(results),
         "details": sentences.write_details(results),
-        "badges": list_badges(results),
+        "badges": tables.list_badges(results),
         "audit": sentences.describe_audit(results),
         "benchmarks": verdict.benchmarks if verdict else (),
-        "limits": list_limits(results),
+        "limits": sentences.list_limits(results),
         "command": write_command(recipe),
         "eval_command": write_eval_command(recipe),
         "described": describe_recipe(recipe),
@@ -139,7 +137,7 @@ def _collect_results(runs: Sequence[Run]) -> dict[str, Any]:
         "num_between": len(between),
         "scores": tables.tabulate_scores(runs),
         "metrics": tables.list_scores(runs),
-        "metric_names": tables.METRICS,
+        "metric_names": wording.METRIC_NAMES,
         "pairs": tables.list_pairs(runs),
         "protocol": parts[0].protocol if is_alone and parts else None,
     }
@@ -169,7 +167,7 @@ def _line_up_facts(runs: Sequence[Run]) -> dict[str, Any]:
     settings = tables.line_up(runs, lambda found: tables.tabulate_settings(found.recipe))
     evaluation = tables.line_up(runs, lambda found: tables.tabulate_evaluation(found.recipe))
     return {
-        "short": tables.line_up(runs, list_badges),
+        "short": tables.line_up(runs, tables.list_badges),
         "data": tables.line_up(runs, tables.tabulate_data if is_alone else _count_rows),
         "trainings": [name for name, _ in trained],
         "tokens": tables.line_up_columns([column for _, column in trained]),

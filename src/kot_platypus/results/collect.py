@@ -30,18 +30,18 @@ from kot_platypus.results.schema import (
     ScoreRow,
     SkippedFile,
 )
-from kot_platypus.results.wording import WAY_NAMES, format_date, make_printable, name_model
+from kot_platypus.results.wording import (
+    METRIC_NAMES,
+    WAY_NAMES,
+    format_date,
+    make_printable,
+    name_model,
+)
 
 PROBLEMS_PROTOCOL, REASONING_PROTOCOL = "held-out problems", "kot reason"
 _MAX_BYTES = 200 * 2**20
 _EVALUATIONS = ("choices", "answer", "reasoning", "lm-eval")
 """The stages whose result is a RESULTS; one without it is listed as not finished."""
-_INTERVALS: dict[str, Literal["wilson", "bootstrap"]] = {
-    "macro_f1": "bootstrap",
-    "macro_f1_norm": "bootstrap",
-    "acc": "wilson",
-    "acc_norm": "wilson",
-}
 _OTHERS_OF_OURS = ({"problems", "kobest"}, {"scores", "skipped"})
 """The keys of a run's comparison.json and of what ``kot leaderboard`` itself writes."""
 
@@ -216,7 +216,7 @@ def _list_choices(part: ChoiceResults, source: _Source) -> Iterator[ScoreRow]:
     named = "" if source.is_named_by_run else make_printable(part.name)
     for task, by_shots in part.results.items():
         for num_fewshot, score in by_shots.items():
-            for metric, interval in _INTERVALS.items():
+            for metric in METRIC_NAMES:
                 yield source.make_row(
                     model=named or source.name,
                     model_key=f"{part.model} {part.dtype}",
@@ -228,11 +228,15 @@ def _list_choices(part: ChoiceResults, source: _Source) -> Iterator[ScoreRow]:
                     num_fewshot=num_fewshot,
                     metric=metric,
                     **dict(getattr(score, metric)),
-                    interval=interval,
+                    interval=_name_interval(metric),
                     n=score.n,
                     effective_shots=score.effective_shots,
                     remarks=tuple(_remark(part)),
                 )
+
+
+def _name_interval(metric: str) -> Literal["bootstrap", "wilson"]:
+    return "bootstrap" if "f1" in metric else "wilson"
 
 
 def _remark(part: ChoiceResults) -> Iterator[str]:
@@ -288,7 +292,7 @@ def _list_reasoning(part: ReasoningResults, source: _Source) -> Iterator[ScoreRo
                         num_fewshot=part.num_fewshot,
                         metric=metric,
                         **dict(estimate),
-                        interval=_INTERVALS[metric],
+                        interval=_name_interval(metric),
                         n=score.n,
                         way=way,
                     )

@@ -13,6 +13,13 @@ from sklearn.metrics import f1_score
 from kot_platypus.records import Sample
 from kot_platypus.results.schema import ChoiceScore, Estimate
 
+METRICS = {
+    "macro_f1": "pred",
+    "acc": "pred",
+    "acc_norm": "pred_norm",
+    "macro_f1_norm": "pred_norm",
+}
+"""Metric -> the prediction it is computed from."""
 NUM_RESAMPLES = 1000
 UNPARSED = -1
 """The prediction where no answer was stated: never right, and no label to average over."""

@@ -11,7 +11,6 @@ from scipy.optimize import brentq
 from scipy.stats import binomtest
 
 from kot_platypus.errors import DataError
-from kot_platypus.records import Sample
 from kot_platypus.results.metrics import (
     NUM_RESAMPLES,
     UNPARSED,
@@ -20,53 +19,9 @@ from kot_platypus.results.metrics import (
     compute_plain_f1,
     estimate_from,
 )
-from kot_platypus.results.schema import Counts, Estimate, Paired, PairedMetric, PairedTask, Sides
+from kot_platypus.results.schema import Counts, Estimate, Paired, PairedTask
 
 T = TypeVar("T", bound=PairedTask)
-
-METRICS = {
-    "macro_f1": "pred",
-    "acc": "pred",
-    "acc_norm": "pred_norm",
-    "macro_f1_norm": "pred_norm",
-}
-"""Metric -> the prediction it is computed from."""
-
-
-def compare_samples(
-    a: Sequence[Sample], b: Sequence[Sample], metric: str = "macro_f1"
-) -> list[PairedTask]:
-    """Every (task, number of shots) that both have, in a's order, corrected for their number.
-
-    Raises DataError when a and b answered different questions.
-    """
-    groups_a, groups_b = group_samples(a), group_samples(b)
-    rows = []
-    for key in (key for key in groups_a if key in groups_b):
-        group_a, group_b = groups_a[key], groups_b[key]
-        _check_questions(key, group_a, group_b)
-        preds_a, preds_b = (
-            [getattr(sample, METRICS[metric]) for sample in group] for group in (group_a, group_b)
-        )
-        golds = [sample.gold for sample in group_a]
-        found = compare_predictions(golds, preds_a, preds_b, metric)
-        shots = Sides(a=average_shots(group_a), b=average_shots(group_b))
-        rows.append(
-            PairedTask(
-                task=key[0],
-                num_fewshot=key[1],
-                metric=metric,
-                **dict(found),
-                effective_shots=shots,
-                p_holm=found.p_value,
-            )
-        )
-    return correct_rows(rows)
-
-
-def average_shots(samples: Sequence[Sample]) -> float:
-    """How many shots fitted into the prompt in full, on average."""
-    return float(np.mean([sample.effective_shots for sample in samples]))
 
 
 def correct_rows(rows: Sequence[T]) -> list[T]:
@@ -76,35 +31,6 @@ def correct_rows(rows: Sequence[T]) -> list[T]:
         row.model_copy(update={"p_holm": p_holm})
         for row, p_holm in zip(rows, corrected, strict=True)
     ]
-
-
-def group_samples(samples: Sequence[Sample]) -> dict[tuple[str, int], list[Sample]]:
-    """The samples of each (task, number of shots), in the order of their questions."""
-    groups: dict[tuple[str, int], list[Sample]] = {}
-    for sample in sorted(samples, key=lambda sample: sample.doc_id):
-        groups.setdefault((sample.task, sample.num_fewshot), []).append(sample)
-    return dict(sorted(groups.items()))
-
-
-def compare_predictions(
-    golds: ArrayLike, preds_a: ArrayLike, preds_b: ArrayLike, metric: str = "macro_f1"
-) -> PairedMetric:
-    """How much better a's predictions are than b's in one metric, and whether that is chance.
-
-    Raises DataError for different numbers of questions, or none.
-    """
-    gold, a, b = (np.asarray(labels) for labels in (golds, preds_a, preds_b))
-    accuracy = compare_paired(a == gold, b == gold)
-    is_f1 = metric.startswith("macro_f1")
-    measure = compute_plain_f1 if is_f1 else _measure_accuracy
-    return PairedMetric(
-        n=accuracy.n,
-        values=Sides(a=measure(gold, a), b=measure(gold, b)),
-        difference=compare_f1(gold, a, b) if is_f1 else accuracy.difference,
-        identical=bool((a == b).all()),
-        right_alone=accuracy.right_alone,
-        p_value=accuracy.p_value,
-    )
 
 
 def compare_paired(correct_a: ArrayLike, correct_b: ArrayLike, *, seed: int = 42) -> Paired:
@@ -218,26 +144,6 @@ def correct_holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = highest
     return corrected
-
-
-def _measure_accuracy(golds: NDArray[Any], preds: NDArray[Any]) -> float:
-    return float((golds == preds).mean())
-
-
-def _check_questions(key: tuple[str, int], a: Sequence[Sample], b: Sequence[Sample]) -> None:
-    """Refuse to pair answers to different questions, or to the same ones in another order."""
-    task, num_fewshot = key
-    if len(a) != len(b):
-        found = f"A answered {len(a):,} questions and B {len(b):,}"
-    elif [(s.doc_id, s.gold) for s in a] != [(s.doc_id, s.gold) for s in b]:
-        found = "A and B answered different questions"
-    else:
-        return
-    raise DataError(
-        f"{task} at {num_fewshot} shots: {found}",
-        expected="the same questions",
-        hint="Score both with the same --limit, protocol and data.",
-    )
 
 
 def _check_lengths(a: NDArray[Any], b: NDArray[Any]) -> None:

@@ -21,9 +21,9 @@ TASK_NAMES = {
 }
 METRIC_NAMES = {
     "macro_f1": "macro F1",
+    "macro_f1_norm": "macro F1 norm",
     "acc": "accuracy",
     "acc_norm": "accuracy norm",
-    "macro_f1_norm": "macro F1 norm",
 }
 WAY_NAMES = {"direct": "direct", "cot": "reasoned", "cot_scored": "then scored"}
 """The ways in which kot reason answers a question."""
