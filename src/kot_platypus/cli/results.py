@@ -89,7 +89,7 @@ def _compare_pair(run_a: Path, run_b: Path, metric: str | None) -> tuple[Facts, 
 
 
 def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableType]:
-    from kot_platypus.report.published_table import gather_published, published_table
+    from kot_platypus.report.comparison_table import gather_published, published_table
     from kot_platypus.run import find_evaluation
 
     beside = gather_published(find_evaluation(run), models)

@@ -11,14 +11,13 @@ from kot_platypus.models.finding import (
 )
 from kot_platypus.models.identity import fingerprint_model
 from kot_platypus.models.loading import build_empty_model, load_model
-from kot_platypus.models.tokens import load_tokenizer
+from kot_platypus.models.tokens import TOKENIZER_FILES, has_tokenizer, load_tokenizer
 from kot_platypus.models.training_info import (
     TRAINING_INFO,
     TrainingInfo,
     read_template,
     read_training_info,
 )
-from kot_platypus.models.vocabulary import TOKENIZER_FILES, has_tokenizer
 
 __all__ = [
     "EMBEDDED_MODEL",

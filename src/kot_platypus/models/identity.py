@@ -8,7 +8,7 @@ from kot_platypus.artifacts import hash_file, hash_files, hash_value, read_json
 from kot_platypus.models.adapters import require_adapter
 from kot_platypus.models.conversion import prepare_adapter, prepare_model
 from kot_platypus.models.refusals import names_code
-from kot_platypus.models.vocabulary import TOKENIZER_FILES, has_tokenizer
+from kot_platypus.models.tokens import TOKENIZER_FILES, has_tokenizer
 from kot_platypus.models.weights import ADAPTER
 
 _CONTENT = ("*.safetensors", "config.json", "generation_config.json", "*.py", *TOKENIZER_FILES)

@@ -20,7 +20,6 @@ from kot_platypus.artifacts import (
 )
 from kot_platypus.errors import ModelError
 from kot_platypus.models.cache import cache_folder, keep_once
-from kot_platypus.models.weights import check_size
 
 PIECES, TOKENIZER, SETTINGS = "tokenizer.model", "tokenizer.json", "tokenizer_config.json"
 SPECIALS, ADDED = "special_tokens_map.json", "added_tokens.json"
@@ -53,7 +52,6 @@ def prepare_tokenizer(folder: Path) -> Path:
     kind = str(settings.get("tokenizer_class") or "Llama")
     if settings.get("auto_map") or not kind.startswith(_CLASSES):
         return folder  # code or a class that numbers or cuts otherwise; transformers knows how
-    check_size(pieces)
     files = sorted({file for pattern in _FILES for file in folder.glob(pattern)})
 
     def write(part: Path) -> None:

@@ -16,10 +16,9 @@ from kot_platypus.prompts import load_template
 from kot_platypus.recipe import Recipe, SourceSection
 from kot_platypus.report import funnel, sentences, tables
 from kot_platypus.report.page import (
-    describe_recipe,
+    collect_results,
+    describe_run,
     new_environment,
-    write_command,
-    write_eval_command,
 )
 from kot_platypus.report.runs import list_ours, make_run
 from kot_platypus.results import wording
@@ -68,42 +67,32 @@ def render_card(
     environment.filters["code"] = format_code
     environment.filters["cell"] = _write_cell
     recipe = results.recipe
-    runs = [make_run(results)]
-    ours = list_ours(runs)
-    beside = put_beside(ours, published)
-    description, notes = describe_recipe(recipe)
-    return environment.get_template("card.md.jinja").render(
-        metadata=Markup(describe_model(results).to_yaml().rstrip("\n")),
-        recipe=recipe,
-        description=description.rstrip("."),
-        notes_of_recipe=notes,
-        base=tables.name_hub_model(recipe),
-        base_link=find_hub_model(recipe),
-        method=METHODS[recipe.train.method],
-        benchmark=sentences.name_benchmark(recipe),
-        headline=sentences.write_headline(results),
-        details=sentences.write_details(results),
-        settings=tables.tabulate_settings(recipe),
-        scores=tables.tabulate_scores(runs),
-        metrics=tables.list_scores(runs),
-        metric_names=wording.METRIC_NAMES,
-        protocol=next((part.protocol for part in results.kobest.values()), None),
-        problems=tables.list_problems(runs),
-        differences=tables.list_differences(runs),
-        pairs=tables.list_pairs(runs),
-        snippet=fence(_write_snippet(results, prompt), "python"),
-        command=fence(write_command(recipe), "sh"),
-        eval_command=fence(write_eval_command(recipe), "sh"),
-        badges=[Markup(write_badge(name, value)) for name, value in tables.list_badges(results)],
-        beside={table.task: table for table in beside.tables},
-        standings=beside.standings,
-        notes=[note for _, note in beside.notes],
-        lost=funnel.tabulate_losses(results, {m.who: m.name for m in runs[0].models}),
-        data=[describe_source(source) for source in recipe.data.sources],
-        audit=sentences.describe_audit(results),
-        counts=tables.tabulate_data(results),
-        limits=sentences.list_limits(results),
-    ) + "\n"  # fmt: skip
+    run = make_run(results)
+    beside = put_beside(list_ours([run]), published)
+    facts = {**describe_run(run), **collect_results([run])}
+    description, notes = facts["described"]
+    facts |= {
+        "metadata": Markup(describe_model(results).to_yaml().rstrip("\n")),
+        "recipe": recipe,
+        "description": description.rstrip("."),
+        "notes_of_recipe": notes,
+        "base": tables.name_hub_model(recipe),
+        "base_link": find_hub_model(recipe),
+        "method": METHODS[recipe.train.method],
+        "benchmark": sentences.name_benchmark(recipe),
+        "settings": tables.tabulate_settings(recipe),
+        "snippet": fence(_write_snippet(results, prompt), "python"),
+        "command": fence(facts["command"], "sh"),
+        "eval_command": fence(facts["eval_command"], "sh"),
+        "badges": [Markup(write_badge(name, value)) for name, value in facts["badges"]],
+        "beside": {table.task: table for table in beside.tables},
+        "standings": beside.standings,
+        "notes": [note for _, note in beside.notes],
+        "lost": funnel.tabulate_losses(results, {m.who: m.name for m in run.models}),
+        "data": [describe_source(source) for source in recipe.data.sources],
+        "counts": tables.tabulate_data(results),
+    }
+    return environment.get_template("card.md.jinja").render(**facts) + "\n"
 
 
 def describe_source(source: SourceSection) -> tuple[str, str]:

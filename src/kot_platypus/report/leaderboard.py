@@ -106,39 +106,31 @@ def select_scores(
 
     Raises UsageError naming what there is when nothing is left.
     """
+    wanted: dict[str, Sequence[object] | None] = {
+        "protocol": None if protocol is None else [protocol],
+        "task": None if task is None else [task.removeprefix("kobest_")],
+        "num_fewshot": num_fewshot,
+        "metric": None if metric in (None, ALL) else [metric],
+    }
     kept = list(scores)
-    if protocol is not None:
-        kept = _keep("--protocol", protocol, kept, _matches_protocol, lambda s: s.protocol)
-    if task is not None:
-        task = task.removeprefix("kobest_")
-        kept = _keep("--task", task, kept, lambda s, t: s.task == t, lambda s: s.task)
-    if num_fewshot is not None:
-        wanted = ",".join(map(str, num_fewshot))
-        kept = _keep(
-            "--num-fewshot", wanted, kept,
-            lambda s, _: s.num_fewshot in num_fewshot, lambda s: str(s.num_fewshot),
-        )  # fmt: skip
-    if metric not in (None, ALL):
-        assert metric is not None
-        kept = _keep("--metric", metric, kept, lambda s, m: s.metric == m, lambda s: s.metric)
+    for field, values in wanted.items():
+        if values is None:
+            continue
+        known = dict.fromkeys(str(getattr(score, field)) for score in kept)
+        kept = [score for score in kept if _fits(score, field, values)]
+        if known and not kept:
+            raise UsageError(
+                f"--{field.replace('_', '-')} {','.join(map(str, values))!r} leaves no figure",
+                expected=f"one of {', '.join(known)}",
+                hint="Pick one of them.",
+            )
     return kept
 
 
-def _keep(
-    option: str,
-    wanted: str,
-    scores: list[ScoreRow],
-    matches: Callable[[ScoreRow, str], bool],
-    name: Callable[[ScoreRow], str],
-) -> list[ScoreRow]:
-    kept = [score for score in scores if matches(score, wanted)]
-    if scores and not kept:
-        raise UsageError(
-            f"{option} {wanted!r} leaves no figure",
-            expected=f"one of {', '.join(dict.fromkeys(map(name, scores)))}",
-            hint="Pick one of them.",
-        )
-    return kept
+def _fits(score: ScoreRow, field: str, values: Sequence[object]) -> bool:
+    if field == "protocol":
+        return _matches_protocol(score, str(values[0]))
+    return getattr(score, field) in values
 
 
 def _matches_protocol(score: ScoreRow, wanted: str) -> bool:

@@ -41,12 +41,12 @@ def render_page(runs: Sequence[Run], published: Sequence[str] = ()) -> str:
     ours = list_ours(runs)
     beside = put_beside(ours, published) if published else None
     facts = {
-        "runs": [_tell(run) for run in runs],
+        "runs": [describe_run(run) for run in runs],
         "names": [run.name for run in runs],
         "benchmark": ", ".join(_list_benchmarks(runs)),
         "figures": draw_figures(runs),
         "beside": beside if beside and beside.tables else None,
-        **_collect_results(runs),
+        **collect_results(runs),
         **_line_up_facts(runs),
         **_collect_examples(runs),
     }
@@ -96,7 +96,7 @@ def describe_recipe(recipe: Recipe) -> tuple[str, str]:
 # --- what the page says ------------------------------------------------------------------------
 
 
-def _tell(run: Run) -> dict[str, Any]:
+def describe_run(run: Run) -> dict[str, Any]:
     """What the page says of one run by itself."""
     results = run.results
     recipe, verdict = results.recipe, results.contamination
@@ -122,7 +122,7 @@ def _list_benchmarks(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(sentences.name_benchmark(run.results.recipe) for run in runs))
 
 
-def _collect_results(runs: Sequence[Run]) -> dict[str, Any]:
+def collect_results(runs: Sequence[Run]) -> dict[str, Any]:
     """What was measured, and the headline that follows."""
     is_alone = len(runs) == 1
     between = compare_runs(runs)

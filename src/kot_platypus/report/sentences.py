@@ -27,10 +27,11 @@ from kot_platypus.results.wording import (
 )
 
 _TARGETS = {
-    "rationale_answer": "chain of thought",
-    "rationale": "rationale only",
-    "answer": "answers only",
+    "rationale_answer": ("chain of thought", "chains of thought"),
+    "rationale": ("rationale only", "rationales alone"),
+    "answer": ("answers only", "answers alone"),
 }
+"""What a model was trained to write, as a label and in a sentence."""
 
 # --- names -------------------------------------------------------------------------------------
 
@@ -47,7 +48,7 @@ def name_condition(recipe: Recipe, who: str) -> str:
         return "base"
     if who == AT_ONCE:
         return "no rationale"  # short: it labels a row of a picture
-    return _TARGETS.get(recipe.train.target if who == TUNED else who, who)
+    return _TARGETS.get(recipe.train.target if who == TUNED else who, (who,))[0]
 
 
 def name_benchmark(recipe: Recipe) -> str:
@@ -97,7 +98,7 @@ def _add_baseline(results: RunResults) -> str:
     if pair.difference.sign == 0:
         return f"; no difference from {other} is shown"
     relation = "above" if pair.difference.sign > 0 else "below"
-    return f", {_format_distance(pair.difference)} points {relation} {other}"
+    return f", {format_distance(pair.difference)} points {relation} {other}"
 
 
 def _headline_without_problems(results: RunResults) -> str:
@@ -129,15 +130,17 @@ def _describe_difference(recipe: Recipe, pair: Difference) -> str:
     return (
         f"{first}{format_points(pair.difference.value)} points against "
         f"{_name_in_sentence(recipe, pair.b)} (95% interval {interval}, "
-        f"p{NBSP}{_with_relation(pair.p_value)}{shown})"
+        f"p{NBSP}{format_relation(pair.p_value)}{shown})"
     )
 
 
-def _format_distance(difference: Estimate) -> str:
+def format_distance(difference: Estimate) -> str:
+    """How far apart two are, in points without a sign."""
     return format_points(abs(difference.value)).lstrip("+")
 
 
-def _with_relation(p_value: float | None) -> str:
+def format_relation(p_value: float | None) -> str:
+    """What follows ``p``: ``= 0.040`` or ``< 0.001``, unbroken."""
     text = format_p(p_value)
     return (text if text.startswith("<") else f"= {text}").replace(" ", NBSP)
 
@@ -148,12 +151,7 @@ def _name_in_sentence(recipe: Recipe, who: str) -> str:
     if who == AT_ONCE:
         return "the same model made to answer at once"
     target = recipe.train.target if who == TUNED else who
-    known = {
-        "rationale_answer": "training on chains of thought",
-        "rationale": "training on rationales alone",
-        "answer": "training on answers alone",
-    }
-    return known.get(target, f"training on {target}")
+    return f"training on {_TARGETS.get(target, (target,))[-1]}"
 
 
 def write_kobest_sentence(results: RunResults) -> str:

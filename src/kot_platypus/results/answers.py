@@ -16,6 +16,7 @@ from kot_platypus.results.files import find_results, read_results, read_rows
 from kot_platypus.results.lm_eval import LmEvalResults, list_answers
 from kot_platypus.results.metrics import METRICS, UNPARSED
 from kot_platypus.results.schema import ALL, ChoiceResults, ProblemResults, ReasoningResults
+from kot_platypus.results.wording import WAY_NAMES
 
 CHOICES, PROBLEMS, REASONING, LM_EVAL = "choices", "problems", "reasoning", "lm-eval"
 
@@ -124,7 +125,7 @@ def _load_reasoning(folder: Path, part: ReasoningResults) -> dict[Place, Column]
         tasks.setdefault(ALL if outcome.gold is None else outcome.task, []).append(outcome)
     columns = {}
     for task, group in tasks.items():
-        for way in ("direct", "cot", "cot_scored"):
+        for way in WAY_NAMES:
             stated = [getattr(outcome, way) for outcome in group]
             if None in stated:
                 continue

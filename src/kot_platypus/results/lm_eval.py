@@ -74,11 +74,11 @@ class Figure(NamedTuple):
 
 
 class HarnessResults(Part):
-    """What both versions write."""
+    """A file with ``results``, ``versions`` and ``config`` of lm-eval 0.3."""
 
     results: dict[str, dict[str, Any]]
     versions: dict[str, Any] = Field(default_factory=dict)
-    config: _Config = _Config()
+    config: _Config
 
     @property
     def model(self) -> tuple[str, str]:
@@ -97,16 +97,6 @@ class HarnessResults(Part):
 
     def describe(self, figure: Figure, path: Path) -> dict[str, Any]:
         """What is known of a figure of the file ``path``, as the fields of a ``ScoreRow``."""
-        raise NotImplementedError
-
-
-class OldHarnessResults(HarnessResults):
-    """A file with ``results``, ``versions`` and ``config`` of lm-eval 0.3."""
-
-    config: _Config
-
-    def describe(self, figure: Figure, path: Path) -> dict[str, Any]:
-        """What is known of a figure."""
         n = _count_limit(self.config.limit)
         return {
             "protocol": OLD_PROTOCOL.format(version=self.versions.get(figure.task, "?")),
@@ -121,6 +111,7 @@ class OldHarnessResults(HarnessResults):
 class LmEvalResults(HarnessResults):
     """What is read of ``results_*.json``; ``kot`` is what ``kot lm-eval`` adds."""
 
+    config: _Config = _Config()
     configs: dict[str, dict[str, Any]] = Field(default_factory=dict)
     group_subtasks: dict[str, list[str]] = Field(default_factory=dict)
     higher_is_better: dict[str, dict[str, bool | None] | None] = Field(default_factory=dict)

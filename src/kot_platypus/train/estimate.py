@@ -21,7 +21,7 @@ from kot_platypus.models import build_empty_model
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train.attention import Pack, describe_pack
 from kot_platypus.train.encoding import Encoded
-from kot_platypus.train.fit import count_steps
+from kot_platypus.train.fit import count_examples, count_steps
 from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.loss import CHUNK_ROWS, pack_loss, unwrap
 from kot_platypus.train.methods import make_trainable
@@ -87,7 +87,7 @@ def estimate_training(model: Any, section: TrainSection, lengths: Lengths) -> Es
         for start in range(0, per_epoch * batch, batch)
         for pack in assign_packs(lengths.tokens[start : start + batch], section.max_tokens_per_pass)
     ]
-    seen = section.num_epochs * min(per_epoch * batch, len(lengths.tokens))
+    seen = count_examples(len(lengths.tokens), section)
     largest = max(sum(pack) for pack in packs)
     parameters = list(model.parameters())
     return Estimate(

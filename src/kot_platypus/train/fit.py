@@ -168,19 +168,14 @@ def _heed_verdict(data: Path, *, allow_contaminated: bool) -> Verdict | None:
 
 def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, Any]:
     """The manifest's facts. Tokens seen are expected ones where an epoch drops its last batch."""
-    steps = count_steps(len(encoded), section)
-    seen = section.num_epochs * len(encoded)
-    if section.last_batch == "drop":
-        seen = steps * min(section.batch_size, len(encoded))
+    epochs = count_examples(len(encoded), section) / len(encoded)
     return {
         "num_examples": len(encoded),
         "num_cut": sum(item.num_truncated > 0 for item in encoded),
         "num_processes": count_processes(),
-        "optimizer_steps": steps,
-        "tokens_seen": round(seen / len(encoded) * sum(len(item.ids) for item in encoded)),
-        "trained_tokens_seen": round(
-            seen / len(encoded) * sum(item.num_labels for item in encoded)
-        ),
+        "optimizer_steps": count_steps(len(encoded), section),
+        "tokens_seen": round(epochs * sum(len(item.ids) for item in encoded)),
+        "trained_tokens_seen": round(epochs * sum(item.num_labels for item in encoded)),
         "parameters": unwrap(model).num_parameters(),  # also counts a quantised model's right
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
@@ -286,3 +281,9 @@ def count_steps(num_examples: int, section: TrainSection) -> int:
     full = num_examples // batch
     per_epoch = full if section.last_batch == "drop" else math.ceil(num_examples / batch)
     return per_epoch * section.num_epochs
+
+
+def count_examples(num_examples: int, section: TrainSection) -> int:
+    """Examples that the whole training sees: those of its steps, the last of an epoch smaller."""
+    full = count_steps(num_examples, section) * min(section.batch_size, num_examples)
+    return min(full, section.num_epochs * num_examples)
