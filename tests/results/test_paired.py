@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from kot_platypus.errors import DataError
-from kot_platypus.results.paired import (
+from kot_platypus.results.metrics import (
     compare_f1,
     compare_paired,
     correct_holm,

@@ -12,11 +12,7 @@ from rich.text import Text
 
 from kot_platypus.errors import DataError
 from kot_platypus.results.answers import LM_EVAL, PROBLEMS, REASONING
-from kot_platypus.results.comparison import (
-    ComparedPair,
-    ComparedRow,
-    Key,
-)
+from kot_platypus.results.comparison import ComparedPair, ComparedRow, Key
 from kot_platypus.results.files import read_results
 from kot_platypus.results.published import (
     Beside,
@@ -41,6 +37,7 @@ from kot_platypus.results.wording import (
     METRIC_NAMES,
     MINUS,
     WAY_NAMES,
+    count_noun,
     format_count,
     format_p,
     format_signed,
@@ -60,8 +57,11 @@ def comparison_table(pair: ComparedPair) -> RenderableType:
     notes = [
         *_note_intervals(pair.rows),
         *_note_shots(pair.rows),
-        *_note_missing("A", pair.only_a),
-        *_note_missing("B", pair.only_b),
+        *(
+            f"Only in {name}: {list_keys(keys)}."
+            for name, keys in (("A", pair.only_a), ("B", pair.only_b))
+            if keys
+        ),
         *(f"Not compared: {reason}." for reason in pair.left_out),
         *(
             f"{name}: {side.bos.describe(pair.protocol)}."
@@ -69,8 +69,8 @@ def comparison_table(pair: ComparedPair) -> RenderableType:
             if side.bos is not None and side.bos.reads_badly
         ),
         "95% interval: of the difference (paired bootstrap; Tango's where all differences of an "
-        "accuracy go one way), uncorrected. p: exact McNemar test on "
-        f"which answers are right. Holm: p corrected for {_count_rows(pair.rows)}.",
+        "accuracy go one way), uncorrected. p: exact McNemar test on which answers are right. "
+        f"Holm: p corrected for {count_noun(len(pair.rows), 'comparison')}.",
     ]
     return Group(
         *heads,
@@ -155,7 +155,7 @@ def _format_p(value: float) -> str:
 
 def write_verdict(rows: Sequence[ComparedRow]) -> str:
     """Which differences are shown after correction, and which are not, in plain words."""
-    after = f"After Holm's correction for {_count_rows(rows)}"
+    after = f"After Holm's correction for {count_noun(len(rows), 'comparison')}"
     better = [
         f"{name} is right more often than {other} on {list_keys(shown)}"
         for name, other, sign in (("A", "B", 1), ("B", "A", -1))
@@ -174,10 +174,6 @@ def write_verdict(rows: Sequence[ComparedRow]) -> str:
         f"{after}, no difference between A and B is shown.{lucky if alone else ''} "
         "That does not show that they are equal."
     )
-
-
-def _count_rows(rows: Sequence[ComparedRow]) -> str:
-    return "1 comparison" if len(rows) == 1 else f"{len(rows)} comparisons"
 
 
 def list_keys(keys: Iterable[Key | ComparedRow]) -> str:
@@ -211,10 +207,6 @@ def _note_intervals(rows: Iterable[ComparedRow]) -> list[str]:
     is_f1 = any("f1" in row.metric for row in alone)
     why = " Macro F1 can also differ where as many answers are right." if is_f1 else ""
     return [f"Intervals without zero, but uncorrected: {list_keys(alone)}.{why}"]
-
-
-def _note_missing(name: str, keys: Sequence[Key]) -> list[str]:
-    return [f"Only in {name}: {list_keys(keys)}."] if keys else []
 
 
 def _note_shots(rows: Iterable[ComparedRow]) -> list[str]:

@@ -43,7 +43,9 @@ def render_page(runs: Sequence[Run], published: Sequence[str] = ()) -> str:
     facts = {
         "runs": [describe_run(run) for run in runs],
         "names": [run.name for run in runs],
-        "benchmark": ", ".join(_list_benchmarks(runs)),
+        "benchmark": ", ".join(
+            dict.fromkeys(sentences.name_benchmark(run.results.recipe) for run in runs)
+        ),
         "figures": draw_figures(runs),
         "beside": beside if beside and beside.tables else None,
         **collect_results(runs),
@@ -116,10 +118,6 @@ def describe_run(run: Run) -> dict[str, Any]:
         "eval_command": write_eval_command(recipe),
         "described": describe_recipe(recipe),
     }
-
-
-def _list_benchmarks(runs: Sequence[Run]) -> list[str]:
-    return list(dict.fromkeys(sentences.name_benchmark(run.results.recipe) for run in runs))
 
 
 def collect_results(runs: Sequence[Run]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kot_platypus.report.sentences import (
     name_base,
     name_condition,
 )
-from kot_platypus.results.paired import compare_paired, correct_holm
+from kot_platypus.results.metrics import compare_paired, correct_holm
 from kot_platypus.results.published import Ours
 from kot_platypus.results.run import RunResults, load_results
 from kot_platypus.results.schema import (

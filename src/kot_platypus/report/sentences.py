@@ -18,6 +18,7 @@ from kot_platypus.results.schema import (
 )
 from kot_platypus.results.wording import (
     NBSP,
+    count_noun,
     format_count,
     format_interval,
     format_p,
@@ -160,7 +161,7 @@ def write_kobest_sentence(results: RunResults) -> str:
     up = sum(pair.verdict > 0 for pair in pairs)
     down = sum(pair.verdict < 0 for pair in pairs)
     same = len(pairs) - up - down
-    where = f"{name_benchmark(results.recipe)} (macro F1, {_plural(len(pairs), 'comparison')})"
+    where = f"{name_benchmark(results.recipe)} (macro F1, {count_noun(len(pairs), 'comparison')})"
     if same == len(pairs):
         return f"On {where} no difference from the base model is shown."
     counts = [f"{count or 'none'} {verb}" for count, verb in ((up, "rose"), (down, "fell"))]
@@ -179,10 +180,6 @@ def select_kobest_pairs(
     )
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def describe_audit(results: RunResults) -> str:
     """What is known of the training rows: errors, duplicates, text of benchmarks."""
     audit, verdict = results.audit, results.contamination
@@ -190,7 +187,7 @@ def describe_audit(results: RunResults) -> str:
     if audit is not None:
         sentences.append(
             f"Checks of the rows: {audit['rows_with_errors']:,} of {audit['rows']:,} have errors, "
-            f"{_plural(audit['duplicates'], 'duplicate')}."
+            f"{count_noun(audit['duplicates'], 'duplicate')}."
         )
     if verdict is None:
         sentences.append("The training rows were not checked for contamination.")

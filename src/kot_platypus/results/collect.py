@@ -16,7 +16,6 @@ from kot_platypus.results.files import parse_results, read_facts
 from kot_platypus.results.lm_eval import (
     HarnessResults,
     LmEvalResults,
-    name_harness_task,
     name_metric,
 )
 from kot_platypus.results.schema import (
@@ -171,11 +170,12 @@ def _describe_source(folder: Path, path: Path) -> _Source:
         if manifest["status"] != "done" or not path.is_file():
             raise _refuse("not finished yet: the command that writes it was interrupted")
     run = here.parents[2] if here.parent.parent.name == "evaluate" else None
-    if run is not None and (run / "recipe.yaml").is_file():
+    is_named_by_run = run is not None and (run / "recipe.yaml").is_file()
+    if run is not None and is_named_by_run:
         name = _name_in_run(run, here.parent.name)
-        return _Source(folder, path, make_printable(name), True, manifest)
-    name = here.relative_to(folder).as_posix() if here != folder else folder.absolute().name
-    return _Source(folder, path, make_printable(name), False, manifest)
+    else:
+        name = here.relative_to(folder).as_posix() if here != folder else folder.absolute().name
+    return _Source(folder, path, make_printable(name), is_named_by_run, manifest)
 
 
 def _name_in_run(run: Path, who: str) -> str:
@@ -309,7 +309,7 @@ def _list_harness(part: HarnessResults, source: _Source) -> Iterator[ScoreRow]:
             model_key=key,
             dtype=part.dtype,
             data="",
-            task=name_harness_task(figure.task),
+            task=make_printable(figure.task.removeprefix("kobest_")),
             metric=name_metric(figure),
             value=figure.value,
             **part.describe(figure, source.path),

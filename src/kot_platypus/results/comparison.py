@@ -21,8 +21,13 @@ from kot_platypus.results.answers import (
     load_test,
     load_tests,
 )
-from kot_platypus.results.metrics import METRICS, compute_plain_f1
-from kot_platypus.results.paired import compare_f1, compare_paired, correct_rows
+from kot_platypus.results.metrics import (
+    METRICS,
+    compare_f1,
+    compare_paired,
+    compute_plain_f1,
+    correct_rows,
+)
 from kot_platypus.results.schema import (
     BASE,
     RESULTS,
@@ -207,16 +212,13 @@ def _match_tests(
 
 def _compare_tests(mine: Evaluated, theirs: Evaluated, found: _Found) -> None:
     """Add every place that both have to the rows. Raises DataError where it was not the same."""
-    common = [place for place in mine.columns if place in theirs.columns]
-    if mine.kind in (PROBLEMS, REASONING):  # worked examples may differ in number
-        pairs = [
-            (p, q)
-            for p in mine.columns
-            for q in theirs.columns
-            if (p.task, p.way) == (q.task, q.way)
-        ]
-    else:
-        pairs = [(place, place) for place in common]
+    may_differ = mine.kind in (PROBLEMS, REASONING)  # in the number of worked examples
+    pairs = [
+        (p, q)
+        for p in mine.columns
+        for q in theirs.columns
+        if (p.task, p.way) == (q.task, q.way) and (may_differ or p.num_fewshot == q.num_fewshot)
+    ]
     rows = []
     for place, other in pairs:
         a, b = mine.columns[place], theirs.columns[other]

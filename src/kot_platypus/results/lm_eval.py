@@ -97,7 +97,8 @@ class HarnessResults(Part):
 
     def describe(self, figure: Figure, path: Path) -> dict[str, Any]:
         """What is known of a figure of the file ``path``, as the fields of a ``ScoreRow``."""
-        n = _count_limit(self.config.limit)
+        limit = self.config.limit
+        n = int(limit) if limit and limit >= 1 else None  # a share of an unknown number is unknown
         return {
             "protocol": OLD_PROTOCOL.format(version=self.versions.get(figure.task, "?")),
             "fingerprint": "",
@@ -227,16 +228,6 @@ def name_metric(figure: Figure) -> str:
     """``acc``, or ``exact_match (strict-match)``."""
     name = make_printable(figure.metric)
     return name if figure.chosen in ("", "none") else f"{name} ({make_printable(figure.chosen)})"
-
-
-def name_harness_task(task: str) -> str:
-    """lm-eval's ``kobest_copa`` is our ``copa``."""
-    return make_printable(task.removeprefix("kobest_"))
-
-
-def _count_limit(limit: float | None) -> int | None:
-    """How many questions a limit leaves; a share of an unknown number is unknown."""
-    return int(limit) if limit is not None and limit >= 1 else None
 
 
 def _parse_args(config: _Config) -> dict[str, str]:

@@ -103,6 +103,11 @@ def name_task(task: str) -> str:
     return TASK_NAMES.get(task, task)
 
 
+def count_noun(count: int, noun: str) -> str:
+    """``1 comparison``, ``3 comparisons``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def join_words(words: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     *first, last = words
