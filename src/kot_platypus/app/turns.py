@@ -15,7 +15,7 @@ from kot_platypus.app.speaker import Mode, Speaker, load_speaker
 from kot_platypus.artifacts import read_jsonl
 from kot_platypus.errors import KotError, ModelError
 from kot_platypus.models import TRAINING_INFO, find_model, read_template, resolve_model
-from kot_platypus.prompts import Template, load_template
+from kot_platypus.prompts import Template
 from kot_platypus.records import Example
 from kot_platypus.results.schema import BASE, TUNED
 
@@ -85,7 +85,7 @@ def find_speaker(run: Run, who: str) -> Speaker:
     """
     recipe, tuned = run.read().recipe, Path(run.tuned)
     if who == BASE:
-        template = read_template(tuned) or load_template(recipe.train.template)
+        template = read_template(tuned, recipe.train.template)
         return _load(recipe.model.name, recipe.model.revision, template)
     if run.tuned == str(run.folder / "merged") and not (tuned / TRAINING_INFO).is_file():
         raise ModelError(

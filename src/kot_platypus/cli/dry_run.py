@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+from pydantic import BaseModel, ConfigDict
 from rich.console import Group
 from rich.table import Table
 
 from kot_platypus.errors import DataError, ModelError
 from kot_platypus.methods import METHODS
-from kot_platypus.offline import load_known
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
 
 if TYPE_CHECKING:
     from kot_platypus.recipe import Recipe
-    from kot_platypus.train.estimate import Estimate, Lengths
-    from kot_platypus.train.measurement import Measurement
+    from kot_platypus.train.estimate import Estimate, Lengths, Measurement
 
 _MEMORY_NOTES = {
     "base weights": "held in {held}",
@@ -42,9 +44,9 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
 
     # These load torch, so they come last.
     from kot_platypus.models.limits import CANNOT, is_out_of_memory
-    from kot_platypus.train.estimate import estimate_training, prepare_empty, unwrap
+    from kot_platypus.train.estimate import estimate_training, measure_pass, prepare_empty
     from kot_platypus.train.isolation import isolates_in_small
-    from kot_platypus.train.measurement import measure_pass
+    from kot_platypus.train.loss import unwrap
 
     device = resolve_device(recipe.model.device)
     dtype = resolve_dtype(recipe.model.dtype, device, architecture)
@@ -82,6 +84,43 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
 
 
 # --- what is known -----------------------------------------------------------------------------
+
+
+class Architecture(BaseModel):
+    """A model's shape: values of its config.json, and a note on where they come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    note: str
+    config: dict[str, Any]
+
+
+class Known(BaseModel):
+    """The shipped facts and the assumptions in place of those that are not published."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    datasets: dict[str, int]
+    """A dataset's Hub id -> its published number of rows."""
+    tokens_per_row: int
+    """Assumed mean of prompt and response together."""
+    response_share: float
+    """Assumed part of them that is learnt."""
+    models: dict[str, str]
+    """A model's name -> its architecture."""
+    architectures: dict[str, Architecture]
+
+    def find_architecture(self, model: str) -> Architecture | None:
+        """The architecture of a model by its name, or None."""
+        name = self.models.get(model)
+        return self.architectures[name] if name else None
+
+
+@cache
+def load_known() -> Known:
+    """The facts of ``recipes/offline/known.yaml``."""
+    path = files("kot_platypus") / "recipes" / "offline" / "known.yaml"
+    return Known.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def _find_architecture(recipe: Recipe, folder: Path | None) -> tuple[Path | dict[str, Any], str]:
@@ -155,7 +194,8 @@ def _encode_lengths(
     from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
     from kot_platypus.train.encoding import check_fit, encode_rows, keep_encoded
-    from kot_platypus.train.estimate import Lengths, unwrap
+    from kot_platypus.train.estimate import Lengths
+    from kot_platypus.train.loss import unwrap
 
     section = recipe.train
     template = load_template(section.template)
