@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kot_platypus.answers import are_equal, match_answer, read_answer, split_thoughts
+from kot_platypus.answers import are_equal, match_answer, read_answer
 
 PREFIX = "정답: "
 CHOICES = ("서울", "부산", "대구")
@@ -64,6 +64,25 @@ RIGHT = [
     ("답: 2,000,000원", "200만 원"),
     ("정답: 5원", "₩5"),
     ("정답: $5", "5달러"),
+    ("따라서 구하는 값은 \\(77\\)입니다.", "77"),
+    ("정답: _42_", "42"),
+    ("정답: 42 ✅", "42"),
+    ("정답: 이분의 일", "0.5"),
+    ("정답: 영하 5도", "-5"),
+    ("정답: 1.5e3", "1500"),
+    ("참석자는 모두 열두 명입니다.", "12"),
+    ("정답: 42 (43이 아님에 주의하세요.)", "42"),
+    ('{"answer": 42}', "42"),
+    ("더하면 40이고\n∴ 42", "42"),
+    ("48+16=64\n따라서 4월과 5월에 총 64개의 클립을 팔았습니다.", "64"),
+    ("풀이\n결론적으로, 주차장에는 자동차 17대가 있다.", "17"),
+    (r"정답: $\frac{-1}{2}$", r"-\frac{1}{2}"),
+    ("정답: CO₂", "CO2"),
+    ("배를 만든 장군은 **이순신**입니다.", "이순신"),
+    ("정답: 1945-08-15", "1945년 8월 15일"),
+    ("정답: 세 시 삼십 분", "3시 30분"),
+    ("**예**, 고래는 포유류입니다.", "예"),
+    ("아니요. 박쥐는 새가 아니라 포유류입니다.", "아니요"),
 ]
 WRONG = [
     ("정답: 42 또는 43", "42"),
@@ -89,6 +108,12 @@ WRONG = [
     ("정답: 41\n따라서 42", "42"),
     ("정답: -42", "42"),
     ("정답: 4.2", "42"),
+    ("정답: $y = 5$", "x=5"),
+    ("정답: 10", "10!"),
+    ("정답: 예, 하지만 아닐 수도 있다.", "예"),
+    ("정답: 울릉도\n\n### 다음 문제\n동쪽 끝의 섬은?\n\n### 정답\n독도", "독도"),
+    ("더하면 42이다.\n따라서 42 이상이다.", "42"),
+    ("예를 들어 답은 42이다.", "42"),
 ]
 NAMED = [
     ("정답: 1. 서울", 0),
@@ -121,6 +146,8 @@ UNNAMED = [
     "정답: (나)가 아니다",
     "정답: 5번",
     "정답: B와 C",
+    "정답: B. 서울",
+    "정답: 부산 (가)",
 ]
 
 
@@ -158,21 +185,17 @@ def test_strict_is_the_first_answer_line_and_equivalent_the_last_statement():
 
 
 @pytest.mark.parametrize(
-    ("text", "opened", "thoughts", "rest"),
+    ("reply", "opened", "stated"),
     [
-        ("정답: 1", False, "", "정답: 1"),
-        ("<think>a</think>정답: 1", False, "a", "정답: 1"),
-        ("a</THINK>정답: 1", False, "a", "정답: 1"),
-        ("a</think>정답: 1", True, "a", "정답: 1"),
-        ("[THINK]a[/THINK]1", False, "a", "1"),
-        ("<thought>a</thought>b</thought>1", False, "ab", "1"),
-        ("정답: 1", True, "정답: 1", None),
-        ("<reasoning>정답: 1", False, "정답: 1", None),
-        ("<think>a</think>1<think>b", False, "a1b", None),
+        ("<think>정답: 3</think>정답: 1", False, "1"),
+        ("정답: 3</THINK>정답: 1", True, "1"),
+        ("[THINK]정답: 3[/THINK]정답: 1", False, "1"),
+        ("정답: 1", True, None),
+        ("<reasoning>정답: 1", False, None),
     ],
 )
-def test_thoughts_end_at_the_last_closing_tag(text, opened, thoughts, rest):
-    assert split_thoughts(text, opened) == (thoughts, rest)
+def test_answer_is_looked_for_after_the_thoughts(reply, opened, stated):
+    assert read_answer(reply, PREFIX, opened).stated == stated
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,10 @@ from kot_platypus.answers.latex import has_math, needs_math
 from kot_platypus.answers.normal import plain
 from kot_platypus.answers.statements import find_statement
 from kot_platypus.answers.strict import find_answer_line, match_choice, normalise_answer
-from kot_platypus.answers.thoughts import Parts, split_thoughts
+from kot_platypus.thoughts import split_thoughts
 
 __all__ = [
     "Match",
-    "Parts",
     "Reading",
     "are_equal",
     "find_answer_line",
@@ -30,7 +29,6 @@ __all__ = [
     "match_stated_choice",
     "normalise_answer",
     "read_answer",
-    "split_thoughts",
 ]
 
 
@@ -57,7 +55,7 @@ class Match:
 
 def read_answer(reply: str, answer_prefix: str, opened: bool = False) -> Reading:
     """The answer that a reply states after its thoughts. ``opened``: see ``split_thoughts``."""
-    thoughts, rest = split_thoughts(reply, opened)
+    thoughts, rest = split_thoughts(reply, opened=opened)
     if rest is None:
         return Reading(thoughts, None, None)
     return Reading(

@@ -19,6 +19,7 @@ _SIGNED = re.compile(
 )
 _ORDINAL = re.compile(rf"(?P<mark>{'|'.join(_ORDINALS)}) ?번째 ?{_NOUN}?")
 _GLUED = re.compile(r"(?P<mark>[①-⑩]) ?번?")
+_CONTRARY = -1  # a mark beside the text of another choice
 _BETWEEN = re.compile(r"^\s*[:.,)\-–—=]?\s*")
 
 
@@ -42,13 +43,15 @@ def match_stated_choice(
     for cut in list_cuts(plain(answer)):
         place = _match(cut, flat, marks)
         if place is not None:
-            return place
+            return None if place == _CONTRARY else place
     return None
 
 
 def _match(answer: str, choices: Sequence[str], marks: Sequence[str]) -> int | None:
     by_text = _find_text(answer, choices)
     signed = set(_list_signed(answer, choices)) if marks else set()
+    if _CONTRARY in signed:
+        return _CONTRARY
     if len(by_text) > 1 or len(signed) > 1:
         return None
     if by_text and signed and by_text != signed:
@@ -90,5 +93,6 @@ def _agree(found: re.Match[str], text: str, choices: Sequence[str]) -> Iterator[
     place = find_place(mark)
     if place is None or place >= len(choices):
         return
-    if not text.strip() or _find_text(peel(text.strip(" ,")), choices) == {place}:
-        yield place
+    beside = _find_text(peel(text.strip(" ,")), choices) if text.strip() else {place}
+    if beside:
+        yield place if place in beside else _CONTRARY

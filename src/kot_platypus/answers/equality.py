@@ -9,6 +9,7 @@ from functools import lru_cache
 from kot_platypus.answers.latex import are_same_formula
 from kot_platypus.answers.normal import plain
 from kot_platypus.answers.quantities import read_quantity
+from kot_platypus.numerals import read_numeral
 
 _QUOTES = "'\"\u2018\u2019\u201c\u201d「」『』《》〈〉"
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "<": ">", "【": "】"}
@@ -27,6 +28,7 @@ _ENDING = re.compile(
     r"| ?(?:을|를) ?(?:선택합니다|선택하겠습니다|고르겠습니다|고릅니다"
     r"|골라야 합니다|선택한다|고른다)"
     r"| ?(?:이)?라고 ?(?:생각합니다|생각해요|생각한다|할 수 있습니다|할 수 있다|봅니다|본다)"
+    r"| ?(?:이)?(?:랍니다|라네요|란다)"
     r"| ?인 것 ?같(?:습니다|다|아요)"
     r")$"
 )
@@ -41,8 +43,17 @@ _AFTER_CLOSED = {
     "가": False,
     "를": False,
 }
+_VARIABLE = re.compile(r"([A-Za-zα-ω]) ?=")
+_DATE = re.compile(r"(\d{4})(?:년 ?|[-./] ?)(\d{1,2})(?:월 ?|[-./] ?)(\d{1,2})(?:일|\.)?")
+_TIME = re.compile(r"(\d{1,2})(?::|시 ?)(\d{1,2})분?")
+_SAID_TIME = re.compile(r"([가-힣]{1,3}) ?시 ?([가-힣]{1,4}) ?분")
+_YES_TURNED = re.compile(r"아니|아닙|않|틀렸|틀립|하지만|그러나|다만|또는|아마|수도|모르|\?")
+_NO_TURNED = re.compile(
+    r"(?:맞|옳)(?:습|다|아)|그렇습니다|하지만|그러나|다만|또는|아마|수도|모르|\?"
+)
 _POLITE = re.compile(r"([가-힣])(습니다|니다)$")
 _PAREN = re.compile(r"^(?P<head>.*\S) ?\((?P<inner>[^()]*)\)$")
+_DENIED = re.compile(r"^(\S+?)(?:이|가|은|는)? ?(?:아님|아니|아닙)")
 _DOUBT = re.compile(r"아니|않|또는|혹은|아님|\bor\b|\bnot\b|\?|제외|외에|오답|틀|수도")
 
 _POLAR = {
@@ -67,7 +78,13 @@ def peel(text: str) -> str:
     """Without full stop, quotation marks and brackets around the whole."""
     while True:
         before = text
-        text = text.strip().rstrip(".!").strip().strip(_QUOTES).strip("*").strip()
+        text = (
+            re.sub(r"(?<!\d)!+$", "", text.strip().rstrip("."))
+            .strip()
+            .strip(_QUOTES)
+            .strip("*_")
+            .strip()
+        )
         closing = _BRACKETS.get(text[:1])
         if closing and text.endswith(closing) and text.count(text[0]) == 1 and "," not in text:
             text = text[1:-1]
@@ -127,13 +144,27 @@ def _unbend(text: str) -> set[str]:
     return {stem + open_syllable + "다", stem + chr(ord(open_syllable) + 4) + "다"}
 
 
+def read_moment(text: str) -> tuple[int, ...] | None:
+    """A date as (year, month, day) or a time as (hour, minute): 3시 30분, 3:30, 1945. 8. 15."""
+    if found := _DATE.fullmatch(text):
+        return tuple(map(int, found.groups()))
+    if found := _TIME.fullmatch(text):
+        return tuple(map(int, found.groups()))
+    if found := _SAID_TIME.fullmatch(text):
+        hour, minute = map(read_numeral, found.groups())
+        return None if hour is None or minute is None else (int(hour), int(minute))
+    return None
+
+
 def read_polar(text: str) -> bool | None:
-    """Yes or no, in so many words; 예, 맞습니다 too. None: neither, or both."""
-    words = re.split(r"\s*[,.]\s*", peel(text).lower())
-    sides = {
-        _SIDES.get(re.sub(r"(?:입니다|이다|이에요)$", "", key(word))) for word in words if word
-    }
-    return sides.pop() if len(sides) == 1 else None
+    """Yes or no, perhaps with a reason: 예, 맞습니다. None: neither, or both."""
+    words = [word for word in re.split(r"\s*[,.]\s*", peel(text).lower()) if word]
+    sides = [_SIDES.get(re.sub(r"(?:입니다|이다|이에요)$", "", key(word))) for word in words]
+    if not sides or sides[0] is None or (not sides[0]) in sides:
+        return None
+    # The rest is a reason, unless it says the contrary.
+    reason = " ".join(word for word, side in zip(words, sides, strict=True) if side is None)
+    return None if (_YES_TURNED if sides[0] else _NO_TURNED).search(reason) else sides[0]
 
 
 @lru_cache(maxsize=65536)
@@ -151,6 +182,11 @@ def _are_same(one: str, other: str) -> bool:
         return False
     if a == b or _ALIASES.get(a, a) == _ALIASES.get(b, b) or a in _unbend(b) or b in _unbend(a):
         return True
+    names = {found[1] for found in map(_VARIABLE.match, (one, other)) if found}
+    if len(names) == 2:  # x = 5 is not y = 5
+        return False
+    if (moment := read_moment(one)) and moment == read_moment(other):
+        return True
     first = read_quantity(one)
     if first is not None and (second := read_quantity(other)) is not None:
         return first.equals(second)
@@ -166,9 +202,14 @@ def _is_glossed(long: str, short: str) -> bool:
     """Whether ``long`` is ``short`` with an explanation in brackets that does not contradict it."""
     readings = [reading for reading in iter_readings(long) if reading.endswith(")")]
     found = _PAREN.match(readings[0]) if readings else None
-    if not found or _DOUBT.search(found["inner"]):
+    if not found:
         return False
     head, inner = found["head"], found["inner"]
+    denied = _DENIED.match(inner)
+    if denied and not say_same(denied[1], head):
+        return say_same(head, short)
+    if _DOUBT.search(inner):
+        return False
     if re.search(r"\d", inner) and not say_same(inner, head):
         quantity = read_quantity(head)
         if quantity is not None and not re.fullmatch(
@@ -183,7 +224,7 @@ def _is_glossed(long: str, short: str) -> bool:
 # --- what a line says beside the answer --------------------------------------------------------
 
 _CUT = re.compile(
-    r"(?<=[^\s])[.!](?=\s|$)|[,;]?\s*(?=\((?:이유|왜냐|근거|because))"
+    r"(?<=[^\s])(?:\.|(?<!\d)!)(?=\s|$)|[,;]?\s*(?=\((?:이유|왜냐|근거|because))"
     r"|[,;]\s*(?=왜냐|이유|그 이유|because\b|since\b|as\b)"
     r"|\s+(?:because|since)\s|\s-\s(?=왜냐|이유)"
 )
@@ -207,7 +248,7 @@ def list_cuts(line: str) -> list[str]:
         if any(read_quantity(peel(part)) for part in re.split(r"[.,]\s", tail)):
             continue
         cuts.append(line[: found.start()])
-    return [cut for cut in cuts if cut.strip()]
+    return [cut for cut in cuts if cut.strip()] or [""]
 
 
 def are_equal(one: str, other: str) -> bool:

@@ -16,6 +16,11 @@ _ALIKE = (
     | {ord("。"): ".", ord("∶"): ":", ord("⁄"): "/", ord("∕"): "/"}
 )
 _RARE = re.compile("[" + "".join(map(chr, _ALIKE)).replace("-", r"\-").replace("]", r"\]") + "]")
+# Joy, not content; crosses stay, since they deny.
+_EMOJI = re.compile(
+    r"[\U0001F300-\U0001F6AA\U0001F6B0-\U0001FAFF\u2600-\u26FF\u2705\u2714\u2728\u2713]"
+)
+_LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _BOLD = re.compile(r"</?(?:answer|b|strong)>|\*\*(?!\d)|(?<!\d)\*\*|__(?!\w)|(?<!\w)__|`|~~.*?~~")
 _DISPLAY = re.compile(r"(\$\$|\\\[)\s*\n?\s*(.*?)\s*\n?\s*(\$\$|\\\])", re.DOTALL)
 
@@ -38,25 +43,26 @@ def unmark(text: str) -> str:
 
 # --- LaTeX -------------------------------------------------------------------------------------
 
-_GROUP = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
+_GROUP = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
 _BOXED = re.compile(rf"\\(?:boxed|fbox)\s*{_GROUP}|\\boxed\s+([^\s${{}}.,]+)")
 _WORDS = re.compile(rf"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*{_GROUP}")
 _FRACTION = re.compile(
     r"(?P<before>\d)?\s*\\[dtc]?frac\s*(?:\{(?P<above>[^{}]*)\}\s*\{(?P<below>[^{}]*)\}|(?P<a>\d)\s*(?P<b>\d))"
 )
+_ROOT = re.compile(r"\\sqrt\s*(?:\{(\d+|[a-z])\}|(\d|[a-z]))")
+_INDEX = re.compile(r"(?<=[A-Za-z)])_\{?(\d+)\}?")
 _DOLLARS = re.compile(r"\$\$?\s*([^$]+?)\s*\$\$?")
 _SIGNS = [
     (re.compile(pattern), new)
     for pattern, new in (
         (r"\\[()\[\]]", ""),
         (r"(?<=\d)(?:\{,\}|\\,|,\\!)(?=\d{3})", ","),
-        (r"\\(?:[,;:! ]|quad\b|qquad\b|left(?![a-z])|right(?![a-z])|displaystyle\b)|~", " "),
+        (r"(?<!\\)\\(?:[,;:! ]|quad\b|qquad\b|left(?![a-z])|right(?![a-z])|displaystyle\b)|~", " "),
         (r"\\%", "%"),
         (r"\\\$", "$"),
-        (r"\\(?:times|ast)\b", "×"),
-        (r"\\cdot\b", "·"),
-        (r"\\pi\b", "π"),
-        (r"\\sqrt\s*\{(\d+|[a-z])\}|\\sqrt\s*(\d|[a-z])", r"√\1\2"),
+        (r"\\(?:times|ast)(?![A-Za-z])", "×"),
+        (r"\\cdot(?![A-Za-z])", "·"),
+        (r"\\pi(?![A-Za-z])", "π"),
         (r"\^\s*\{?\\circ\}?", "°"),
         (r"\\(?:degree|degrees)\b", "°"),
         (r"\^\{(-?\w)\}", r"^\1"),
@@ -76,11 +82,15 @@ def find_boxed(text: str) -> list[tuple[int, int, str]]:
 def plain(text: str) -> str:
     """An answer of one line without what frames it: LaTeX's dollars, boxes, words and fractions."""
     text = unmark(flatten(text))
+    if not text.isascii():
+        text = _EMOJI.sub("", text).translate(_LOWERED)
     if "\\" in text:
         text = _BOXED.sub(lambda found: found[1] or found[2] or "", text)
         text = _WORDS.sub(lambda found: found[1], text)
+        text = _ROOT.sub(r"√\1\2", text)
         text = _FRACTION.sub(_write_fraction, text)
-    if "$" in text:
+    if "$" in text or "\\" in text:
+        text = _INDEX.sub(r"\1", text)
         text = _DOLLARS.sub(lambda found: found[1], text)
     if "\\" in text or "{" in text or "~" in text:
         for pattern, new in _SIGNS:
@@ -90,6 +100,8 @@ def plain(text: str) -> str:
 
 def _write_fraction(found: re.Match[str]) -> str:
     above, below = found["above"] or found["a"] or "", found["below"] or found["b"] or ""
+    sign = "-" if above.startswith("-") else ""
+    above = above.removeprefix("-")
     parts = [part if re.fullmatch(r"[\w.√π]+", part) else f"({part})" for part in (above, below)]
     before = f"{found['before']} " if found["before"] else ""
-    return before + "/".join(parts)
+    return sign + before + "/".join(parts)

@@ -89,14 +89,16 @@ _FORMS = re.compile(
     rf"|(?P<above>{_PLAIN}) ?/ ?(?P<below>{_PLAIN})"
     rf"|(?P<below2>{_PLAIN}) ?분의 ?(?P<above2>{_PLAIN})"
     rf"|(?P<factor>{_PLAIN}) ?[×x*·] ?10\^(?P<power>-?\d{{1,3}})"
+    rf"|(?P<digits>{_PLAIN})[eE](?P<exponent>[+-]?\d{{1,3}})(?![\w])"
     rf"|(?P<scaled>{_PLAIN} ?{_SCALE}(?: ?{_PLAIN} ?{_SCALE})*(?: ?{_PLAIN})?)"
     r"(?![각짜])"
     rf"|(?P<plain>{_PLAIN})"
 )
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4"}
 _BEFORE = re.compile(r"(?:총|모두|전부|바로|합계|합해서|전체) ?(?=\S)|[A-Za-zα-ω] ?= ?")
-_SIGN = re.compile(r"(?P<minus>-|마이너스|음수|minus|negative) ?|\+")
+_SIGN = re.compile(r"(?P<minus>-|마이너스|음수|영하|minus|negative) ?|\+")
 _MONEY = re.compile(r"(?:US)?(?P<money>[$₩€¥]) ?")
+_WORD_FRACTION = re.compile(r"([가-힣]{1,8}) ?분의 ?([가-힣]{1,8})")
 _HANGUL_HEAD = re.compile(r"[가-힣][가-힣 ]*")
 
 
@@ -162,6 +164,8 @@ def _read_value(text: str) -> tuple[Fraction, str] | None:
         return value + _parse(above) / _parse(below), rest
     if found["factor"]:
         return _parse(found["factor"]) * Fraction(10) ** int(found["power"]), rest
+    if found["digits"]:
+        return _parse(found["digits"]) * Fraction(10) ** int(found["exponent"]), rest
     return _parse(found["plain"]), rest
 
 
@@ -174,6 +178,9 @@ def _read_words(text: str) -> tuple[Fraction, str] | None:
     head = _HANGUL_HEAD.match(text)
     if not head:
         return None
+    if parts := _WORD_FRACTION.fullmatch(text):
+        below, above = (read_numeral(part) for part in parts.groups())
+        return (Fraction(above) / Fraction(below), "") if below and above else None
     for end in range(min(head.end(), 20), 0, -1):
         if _read_unit(text[end:]) is None:
             continue

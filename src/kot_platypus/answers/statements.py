@@ -14,29 +14,37 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from kot_platypus.answers.equality import are_equal
+from kot_platypus.answers.equality import are_equal, read_polar
 from kot_platypus.answers.normal import find_boxed, flatten, unmark
 
+_ASKED = (
+    r"(?:질문|문제|예제|연습 ?문제|명령어|입력|Question|Problem|Q|User|Human|사용자|Instruction)"
+)
 _NEW_QUESTION = re.compile(
-    r"^[ #>*\-]*(?:(?:다음 |새로운? )?(?:질문|문제|예제|연습 ?문제|Question|Problem|Q|User"
-    r"|Human|사용자|Instruction|명령어|입력)\s*\d*\s*[:.)\]]|###\s*(?:질문|문제|명령어|Instruction|입력)|<\|im_start\|>"
-    r"|<\|start_header_id\|>|<start_of_turn>)",
+    rf"^(?:[ #>*\-]*(?:다음 |새로운? )?{_ASKED}\s*\d*\s*[:.)\]]"
+    rf"|#{{1,4}}\s*(?:다음 |새로운? )?{_ASKED}\s*\d*\s*$"
+    r"|<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>)",
     re.MULTILINE | re.IGNORECASE,
 )
 _LABEL = re.compile(
     r"(?<![가-힣A-Za-z'\"‘“「])(?:"
     r"(?P<ko>(?:최종|최종적인) ?(?:정답|답안|답변|답|결과|결론)|모범 ?답안|정답|해답"
     r"|답안|답)(?: ?번호)?"
-    r"(?: ?\((?:final )?answer\))?"
+    r"(?: ?\([^()\n]{1,12}\))?"
     r"|(?P<en>(?:(?:final|correct|right) )?answer(?: choice| option)?|ans)(?![a-z])"
     r")",
     re.IGNORECASE,
 )
 _SHORT_LABEL = re.compile(r"^(?:####[ ]*(?=\S{1,24}[ ]*$)|\[ANSWER\])[ ]*", re.MULTILINE)
+_JSON = re.compile(
+    r"[\"'](?:최종 ?)?(?:정답|답|(?:final_?)?answer)[\"'] ?: ?"
+    r'(?:"([^"\n]+)"|(-?\d[\d.,/]*))[ ]*(?=[,}\n])',
+    re.IGNORECASE,
+)
 _COLON = re.compile(r"\s?[\])】>}]?\s?(?:은|는| is)?\s?(?::=|[:=]|→|->|⇒)[ ]*", re.IGNORECASE)
 _BRACKET = re.compile(r"[\]】>][ ]*(?=\S)")
 _TOPIC = re.compile(
-    r"(?:은|는)(?: |(?=[\d(①-⑩'\"$\\]))\s*(?:바로 |모두 |총 )?|\s+is\s+", re.IGNORECASE
+    r"(?:은|는)(?:요,? | |(?=[\d(①-⑩'\"$\\]))\s*(?:바로 |모두 |총 )?|\s+is\s+", re.IGNORECASE
 )
 _SUBJECT = re.compile(r"(?:이|가) (?=\S{1,40}(?:입니다|이다|이에요|예요|임)\.?\s*$)")
 _ALONE = re.compile(r"[ ]*[\])】>]?[ ]*(?:은|는)?[ ]*(?:다음과 같(?:습니다|다))?[ ]*[:.]?[ ]*$")
@@ -44,14 +52,15 @@ _BARE_AFTER = re.compile(r"[ ]+(?=[^가-힣\s])")
 _INVERSE_BEFORE = re.compile(
     r"(?P<said>\S[^.\n]{0,120}?)(?:이|가) (?:(?:이|그) ?(?:문제|질문)의 )?$"
 )
+_REASON = re.compile(r"^.*(?:므로|니까|때문에|라서|이어서),? ")
 _INVERSE_AFTER = re.compile(
     r"(?:입니다|이다|이에요|임|이 됩니다|이 된다|이라고 할 수 있(?:다|습니다))(?=[.\s]|$)"
 )
 _LINKS = (
-    r"따라서|그러므로|그래서|그러니까|결론적으로|결국|최종적으로|고로|즉|이에 따라|이상에서"
+    r"따라서|그러므로|그래서|그러니까|결론적으로|결국|최종적으로|고로|즉|∴|이에 따라|이상에서"
     r"|therefore|thus|so|hence|in conclusion|finally"
 )
-_LINK = re.compile(rf"(?:^|(?<=[.!?\n] )|(?<=\n))[ ]*(?:{_LINKS})[, ]\s*", re.IGNORECASE)
+_LINK = re.compile(rf"(?:^|(?<=[.!?\n] )|(?<=\n))[ ]*(?:{_LINKS})(?:[, ]|(?<=∴))\s*", re.IGNORECASE)
 _FRONT = re.compile(rf"^(?:[\s#>*\-•∴]|{_LINKS}|[,])*$", re.IGNORECASE)
 _OWNERS = re.compile(r"(?<!\S)(\S+)의 ?$")
 _OWN = re.compile(r"문제|질문|물음|이것|위|식|계산|풀이|보기|최종|나|저|제")
@@ -66,7 +75,7 @@ _NEGATES = re.compile(
     r"(?:이|가|은|는)?\s*(?:아니|아닙|아님|않)|또는|혹은|\bis not\b|\bor\b|\?|수도|이상|이하|미만"
 )
 _BUT = re.compile(
-    r"^(?P<no>.{1,60}?)(?:이|가) ?아니(?:라|고|며|라는)[, ]+(?P<yes>\S.*)$"
+    r"^(?P<no>[^.]{1,60}?)(?:이|가) ?아니(?:라|고|며|라는)[, ]+(?P<yes>\S.*)$"
     r"|^not .{1,60}? but (?P<en>.+)$",
     re.IGNORECASE,
 )
@@ -145,6 +154,12 @@ def _list_statements(text: str, prefix: str) -> list[Statement]:
     if prefix.strip() and not _LABEL.match(prefix.strip()):
         for label in _compile_prefix(prefix).finditer(text):
             found.append(_take_line(text, label.start(), label.end()))
+    found += [
+        Statement(
+            (entry[1] or entry[2]).strip(), entry.start(), _end_of_line(text, entry.end() - 1)
+        )
+        for entry in _JSON.finditer(text)
+    ]
     if "boxed" in text:
         found += _list_boxed(text, found)
     kept = [statement for statement in found if statement.text]
@@ -197,10 +212,10 @@ def _read_label(text: str, start: int, end: int) -> Statement | None:
     for pattern in (_TOPIC, _SUBJECT):
         if topic := pattern.match(text[end:line_end]):
             said = _take_line(text, start, end + topic.end())
-            return said if _is_said(said.text) else None
+            return said._replace(text=said.text.rstrip("!")) if _is_said(said.text) else None
     if inverse := _read_inverse(before, text[end:line_end]):
         return Statement(inverse, line_start, line_end)
-    if front and (bare := _BARE_AFTER.match(text, end)):
+    if _FRONT.match(sentence) and (bare := _BARE_AFTER.match(text, end)):
         return _take_line(text, start, bare.end())
     return None
 
@@ -219,7 +234,7 @@ def _read_inverse(before: str, after: str) -> str | None:
         return None
     sentence = re.split(r"[.!?]\s(?=\S{3})", before)[-1]
     found = _INVERSE_BEFORE.match(_LINK.sub("", sentence.strip(" #>*-") + " "))
-    return found["said"].strip() if found else None
+    return _REASON.sub("", found["said"]).strip() if found else None
 
 
 def _list_boxed(text: str, known: list[Statement]) -> list[Statement]:
@@ -239,29 +254,59 @@ def _list_boxed(text: str, known: list[Statement]) -> list[Statement]:
 # --- no statement ------------------------------------------------------------------------------
 
 
-_TOPIC_CLAUSE = re.compile(r"^[^.\d]{1,40}(?:은|는) (?:모두 |총 |전부 )?(?P<said>[-\d$].*)$")
+_COPULA = r"(?:입니다|이다|이에요|예요|임|[개마리명대]다)"
+_TOPIC_CLAUSE = re.compile(
+    rf"^[^.]{{1,100}}(?:은|는|이) (?:모두 |총 |전부 |현재 )?(?P<said>\S.*{_COPULA})$"
+)
+_IS_CLAUSE = re.compile(
+    r"^(?:the|it|this|that|so)\b[^.]{1,80} (?:is|are) (?P<said>\S[^.]*)$", re.IGNORECASE
+)
+_COUNTED = re.compile(
+    r"(?<![\d.,/])-?\d[\d,./]*(?:[만억천백] ?)?(?: ?[가-힣]{1,3}?)??"
+    r"(?=(?:이|가|을|를|의|입니다|이다|다)(?:[ .]|$))"
+)
+_VAGUE = re.compile(
+    r"이상|이하|보다|약 |대략|미만|초과|아니|않|없|못|수도|까지|부터|각각|씩|중 |번째|또는"
+    r"|혹은|\?|쯤|정도|이내|넘"
+)
 
 
 def _conclude(text: str) -> str | None:
     """The whole of one line; else the last sentence, where it draws a conclusion."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    if len(lines) == 1 and not _LINK.match(lines[0]):
-        return _strip_clause(_prefer(lines[0].lstrip("#> ")) or "")
-    if lines and re.fullmatch(r"\$[^$]+\$\.?", lines[-1]):
+    if not lines or _IF.search(lines[-1]):
+        return None
+    if len(lines) == 1 and not _LINK.search(lines[0]):
+        whole = re.sub(r"^(?:[#>\s]|답변\s?:)+", "", lines[0])
+        return _strip_clause(_prefer(whole) or "")
+    if re.fullmatch(r"\$[^$]+\$\.?", lines[-1]):
         return lines[-1]
-    links = list(_LINK.finditer(lines[-1])) if lines else []
+    links = list(_LINK.finditer(lines[-1]))
     if not links:
         return None
     said = lines[-1][links[-1].end() :]
-    if re.search(r"[.!]\s+\S", said) or _IF.search(said):
+    if re.search(r"[.!]\s+\S", said):
         return None
-    return _strip_clause(said)
+    stripped = _strip_clause(said)
+    return _find_count(said) or stripped if stripped == said else stripped
 
 
 def _strip_clause(said: str) -> str | None:
-    """``남은 사과는 모두 7개입니다`` without its topic, where what follows has a number."""
+    """``남은 사과는 모두 7개입니다`` without its topic."""
     bare = said.rstrip(" .")
-    found = _TOPIC_CLAUSE.match(bare)
-    if found and re.search(r"(?:입니다|이다|이에요|예요|임|개다)$", bare):
-        return found["said"]
-    return said or None
+    if re.search(r"(?<!\d)[.!?]\s", bare) or read_polar(bare) is not None:
+        return said
+    found = _TOPIC_CLAUSE.match(bare) or _IS_CLAUSE.match(bare)
+    return found["said"] if found else said or None
+
+
+def _find_count(sentence: str) -> str | None:
+    """The one number of a concluding sentence, or the one that it calls the total."""
+    if _VAGUE.search(sentence):
+        return None
+    counts = list(_COUNTED.finditer(sentence))
+    totals = [c for c in counts if re.search(r"(?:총|모두|전부|합쳐) $", sentence[: c.start()])]
+    if len(totals) == 1:
+        return totals[0][0]
+    numbers = re.findall(r"\d[\d,./]*", sentence)
+    return counts[0][0] if len(counts) == len(numbers) == 1 else None
