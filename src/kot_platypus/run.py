@@ -20,7 +20,6 @@ from kot_platypus.artifacts import (
 )
 from kot_platypus.benchmarks import KOBEST, load_benchmarks
 from kot_platypus.errors import DataError, RecipeError, RunError, UsageError
-from kot_platypus.locks import lock_folder
 from kot_platypus.methods import METHODS, Method
 from kot_platypus.processes import count_processes
 from kot_platypus.progress import console
@@ -35,7 +34,7 @@ from kot_platypus.recipe import (
 )
 from kot_platypus.records import Example
 from kot_platypus.results.schema import AT_ONCE, TUNED
-from kot_platypus.stages import is_untouched
+from kot_platypus.stages import is_untouched, lock_folder
 
 if TYPE_CHECKING:
     from kot_platypus.evaluate.model_under_test import TransformersModel

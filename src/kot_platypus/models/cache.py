@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kot_platypus.artifacts import new_folder
-from kot_platypus.locks import lock_folder
+from kot_platypus.stages import lock_folder
 
 
 def cache_folder() -> Path:

@@ -15,10 +15,9 @@ from typing import Any
 from kot_platypus.errors import ModelError, require_extra
 from kot_platypus.models.cache import cache_folder, keep_once
 from kot_platypus.models.conversion import prepare_model
-from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import gguf_error, holds_only_gguf
 from kot_platypus.models.weights import COMPANIONS
-from kot_platypus.progress import console, show_status
+from kot_platypus.progress import console, quieten, show_status
 
 EMBEDDED_MODEL = "gemma-3-270m"
 GEMMA_TERMS = "https://ai.google.dev/gemma/terms"

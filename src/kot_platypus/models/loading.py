@@ -13,7 +13,6 @@ from kot_platypus.errors import ModelError, require_extra
 from kot_platypus.models.adapters import load_adapter
 from kot_platypus.models.conversion import prepare_model
 from kot_platypus.models.devices import resolve_device, resolve_dtype
-from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import (
     check_loaded,
     check_model_files,
@@ -21,7 +20,7 @@ from kot_platypus.models.refusals import (
     list_some,
     read_config,
 )
-from kot_platypus.progress import print_notice
+from kot_platypus.progress import print_notice, quieten
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

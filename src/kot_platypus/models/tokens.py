@@ -18,10 +18,9 @@ from kot_platypus.errors import ModelError
 from kot_platypus.models.adapters import count_rows
 from kot_platypus.models.conversion import prepare_adapter
 from kot_platypus.models.pieces import prepare_tokenizer
-from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import explain_errors, list_some, read_config
 from kot_platypus.models.weights import check_size
-from kot_platypus.progress import print_notice
+from kot_platypus.progress import print_notice, quieten
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

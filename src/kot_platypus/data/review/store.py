@@ -24,8 +24,8 @@ from kot_platypus.data.checks import FIELDS, Finding
 from kot_platypus.data.pipeline.checking import edit_draft
 from kot_platypus.data.pipeline.drafts import DECISIONS, QUEUE, Decision, Draft
 from kot_platypus.errors import DataError, RunError
-from kot_platypus.locks import lock_folder
 from kot_platypus.records import Record
+from kot_platypus.stages import lock_folder
 
 Action = Literal["accept", "edit", "drop", "undo"]
 DecisionState = Literal["stored", "unchanged", "conflict"]

@@ -1,0 +1,95 @@
+"""One way of writing what looks alike: Unicode, Markdown and LaTeX around an answer."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_UNSEEN = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad\ufe0e\ufe0f"
+_SPACES = "\u00a0\u2002\u2003\u2005\u2007\u2009\u200a\u202f\u3000\t"
+_MINUS = "\u2212\u2013\u2010\u2011\u2012\ufe63"
+_ALIKE = (
+    dict.fromkeys(map(ord, _UNSEEN))
+    | dict.fromkeys(map(ord, _SPACES), " ")
+    | dict.fromkeys(map(ord, _MINUS), "-")
+    | {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    | {ord("。"): ".", ord("∶"): ":", ord("⁄"): "/", ord("∕"): "/"}
+)
+_RARE = re.compile("[" + "".join(map(chr, _ALIKE)).replace("-", r"\-").replace("]", r"\]") + "]")
+_BOLD = re.compile(r"</?(?:answer|b|strong)>|\*\*(?!\d)|(?<!\d)\*\*|__(?!\w)|(?<!\w)__|`|~~.*?~~")
+_DISPLAY = re.compile(r"(\$\$|\\\[)\s*\n?\s*(.*?)\s*\n?\s*(\$\$|\\\])", re.DOTALL)
+
+
+def flatten(text: str) -> str:
+    """``text`` in NFC, with plain spaces, ASCII for full-width forms and nothing that is unseen."""
+    if text.isascii():
+        return text
+    if not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", text)
+    return text.translate(_ALIKE) if _RARE.search(text) else text
+
+
+def unmark(text: str) -> str:
+    """Flat text without Markdown's emphasis, and with every displayed formula in one line."""
+    if "$$" in text or "\\[" in text:
+        text = _DISPLAY.sub(lambda found: f"$ {' '.join(found[2].split())} $", text)
+    return _BOLD.sub("", text) if re.search(r"[*_`~<]", text) else text
+
+
+# --- LaTeX -------------------------------------------------------------------------------------
+
+_GROUP = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
+_BOXED = re.compile(rf"\\(?:boxed|fbox)\s*{_GROUP}|\\boxed\s+([^\s${{}}.,]+)")
+_WORDS = re.compile(rf"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*{_GROUP}")
+_FRACTION = re.compile(
+    r"(?P<before>\d)?\s*\\[dtc]?frac\s*(?:\{(?P<above>[^{}]*)\}\s*\{(?P<below>[^{}]*)\}|(?P<a>\d)\s*(?P<b>\d))"
+)
+_DOLLARS = re.compile(r"\$\$?\s*([^$]+?)\s*\$\$?")
+_SIGNS = [
+    (re.compile(pattern), new)
+    for pattern, new in (
+        (r"\\[()\[\]]", ""),
+        (r"(?<=\d)(?:\{,\}|\\,|,\\!)(?=\d{3})", ","),
+        (r"\\(?:[,;:! ]|quad\b|qquad\b|left(?![a-z])|right(?![a-z])|displaystyle\b)|~", " "),
+        (r"\\%", "%"),
+        (r"\\\$", "$"),
+        (r"\\(?:times|ast)\b", "×"),
+        (r"\\cdot\b", "·"),
+        (r"\\pi\b", "π"),
+        (r"\\sqrt\s*\{(\d+|[a-z])\}|\\sqrt\s*(\d|[a-z])", r"√\1\2"),
+        (r"\^\s*\{?\\circ\}?", "°"),
+        (r"\\(?:degree|degrees)\b", "°"),
+        (r"\^\{(-?\w)\}", r"^\1"),
+    )
+]
+_RAISED = str.maketrans({"²": "^2", "³": "^3", "⁴": "^4", "⁵": "^5", "⁶": "^6"})
+
+
+def find_boxed(text: str) -> list[tuple[int, int, str]]:
+    r"""Every ``\boxed{...}``: start, end, content."""
+    return [
+        (found.start(), found.end(), found[1] if found[1] is not None else found[2])
+        for found in _BOXED.finditer(text)
+    ]
+
+
+def plain(text: str) -> str:
+    """An answer of one line without what frames it: LaTeX's dollars, boxes, words and fractions."""
+    text = unmark(flatten(text))
+    if "\\" in text:
+        text = _BOXED.sub(lambda found: found[1] or found[2] or "", text)
+        text = _WORDS.sub(lambda found: found[1], text)
+        text = _FRACTION.sub(_write_fraction, text)
+    if "$" in text:
+        text = _DOLLARS.sub(lambda found: found[1], text)
+    if "\\" in text or "{" in text or "~" in text:
+        for pattern, new in _SIGNS:
+            text = pattern.sub(new, text)
+    return " ".join(text.translate(_RAISED).split())
+
+
+def _write_fraction(found: re.Match[str]) -> str:
+    above, below = found["above"] or found["a"] or "", found["below"] or found["b"] or ""
+    parts = [part if re.fullmatch(r"[\w.√π]+", part) else f"({part})" for part in (above, below)]
+    before = f"{found['before']} " if found["before"] else ""
+    return before + "/".join(parts)
