@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from kot_platypus.app.chat_tab import Side, answer, stream_answer
 from kot_platypus.app.data_tab import load_rows, select_rows
 from kot_platypus.app.markup import render
 from kot_platypus.app.page import KobestText
@@ -26,7 +27,6 @@ from kot_platypus.app.results_tab import (
 from kot_platypus.app.runs import open_runs
 from kot_platypus.app.space import hide_paths, write_space
 from kot_platypus.app.training_tab import read_curves, read_log, tabulate_curves
-from kot_platypus.app.turns import Side, answer, stream_answer
 from kot_platypus.artifacts import write_jsonl
 from kot_platypus.cli.pages import find_texts, list_steps, make_views
 from kot_platypus.data.problems import make_problems

@@ -58,13 +58,12 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
         longest = max(lengths.tokens)
         if not isolates_in_small(unwrap(model), longest, trust_remote_code=trust):
             train = train.model_copy(update={"max_tokens_per_pass": 1})
-            recipe = recipe.model_copy(update={"train": train})
     measurement = None
     try:
-        estimate = estimate_training(model, recipe.train, lengths)
+        estimate = estimate_training(model, train, lengths)
         if measure:
             with show_status("Measuring one layer on this device"):
-                measurement = measure_pass(model, recipe.train, lengths, device=device, dtype=dtype)
+                measurement = measure_pass(model, train, lengths, device=device, dtype=dtype)
     except CANNOT as error:
         if is_out_of_memory(error):
             raise
@@ -75,10 +74,10 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
         ) from error
     return Group(
         f"[bold]{recipe.name}[/bold]: {recipe.description}",
-        _tabulate_work(recipe, estimate, lengths, origin, notes),
-        _tabulate_memory(estimate, recipe.train, dtype),
+        _tabulate_work(train, estimate, lengths, f"{recipe.model.name}: {origin}", notes),
+        _tabulate_memory(estimate, train, dtype),
         _describe_time(estimate, measurement, device, dtype),
-        *_describe_surprises(estimate, len(lengths.tokens), recipe.train),
+        *_describe_surprises(estimate, len(lengths.tokens), train),
         "Nothing was trained (--dry-run).",
     )
 
@@ -172,19 +171,16 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
     if all(source.name != "hub" for source in sources):
         rows = [row for part in load_sources(recipe.data, recipe.seed) for row in part]
         return rows, len(rows), "the recipe's rows"
-    count = 0
+    count, published = 0, load_known().datasets
     for i, source in enumerate(sources):
-        published = load_known().datasets.get(source.path or "") if source.name == "hub" else None
-        if source.rows or published:
-            count += source.rows or published or 0
-        elif source.name == "hub":
+        if source.name == "hub" and not source.rows and source.path not in published:
             raise DataError(
                 f"how many rows {source.path} has is not known here",
-                expected=f"--data FILE, or one of {', '.join(load_known().datasets)}",
+                expected=f"--data FILE, or one of {', '.join(published)}",
                 hint="Download the dataset and pass it with --data.",
             )
-        else:
-            count += len(load_source(source, recipe.seed + i))
+        known = source.rows or published.get(source.path or "")
+        count += known or len(load_source(source, recipe.seed + i))
     return [], count, "published"
 
 
@@ -211,39 +207,36 @@ def _encode_lengths(
 
 
 def _tabulate_work(
-    recipe: Recipe, estimate: Estimate, lengths: Lengths, origin: str, notes: tuple[str, str]
+    train: TrainSection, estimate: Estimate, lengths: Lengths, origin: str, notes: tuple[str, str]
 ) -> Table:
-    train = recipe.train
-    share = estimate.trainable_parameters / estimate.parameters
-    mean, labels = lengths.mean_tokens, lengths.mean_labels
-    table = _new_table()
-    table.add_row("parameters", f"{estimate.parameters:,}", f"{recipe.model.name}: {origin}")
-    table.add_row(
-        "trainable parameters",
-        f"{estimate.trainable_parameters:,}",
-        f"{share:.2%}: {_describe_method(train)}",
-    )
-    table.add_row("examples", f"{len(lengths.tokens):,}", notes[0])
-    table.add_row("tokens per example", f"{mean:,.0f}", f"{labels:,.0f} of them labels; {notes[1]}")
-    table.add_row(
-        "optimizer steps",
-        f"{estimate.optimizer_steps:,}",
-        f"num_epochs {train.num_epochs}, batch_size {train.batch_size}, "
-        f"{min(train.warmup_steps, estimate.optimizer_steps)} of them warm-up",
-    )
-    table.add_row("tokens", f"{estimate.tokens:,}", f"{estimate.trained_tokens:,} of them labels")
-    table.add_row(
-        "packs (passes)",
-        f"{estimate.passes:,}",
-        f"{estimate.passes / estimate.optimizer_steps:.1f} a step, {_describe_passes(train)}",
-    )
-    return table
-
-
-def _describe_passes(train: TrainSection) -> str:
+    trainable = estimate.trainable_parameters
+    steps, passes = estimate.optimizer_steps, estimate.passes
+    size = f"at most {train.max_tokens_per_pass:,} tokens"
     if train.max_tokens_per_pass == 1:
-        return "of one example"
-    return f"of at most {train.max_tokens_per_pass:,} tokens"
+        size = "one example"
+    rows = {
+        "parameters": (estimate.parameters, origin),
+        "trainable parameters": (
+            trainable,
+            f"{trainable / estimate.parameters:.2%}: {_describe_method(train)}",
+        ),
+        "examples": (len(lengths.tokens), notes[0]),
+        "tokens per example": (
+            lengths.mean_tokens,
+            f"{lengths.mean_labels:,.0f} of them labels; {notes[1]}",
+        ),
+        "optimizer steps": (
+            steps,
+            f"num_epochs {train.num_epochs}, batch_size {train.batch_size}, "
+            f"{min(train.warmup_steps, steps)} of them warm-up",
+        ),
+        "tokens": (estimate.tokens, f"{estimate.trained_tokens:,} of them labels"),
+        "packs (passes)": (passes, f"{passes / steps:.1f} a step, of {size}"),
+    }
+    table = _new_table()
+    for name, (value, note) in rows.items():
+        table.add_row(name, f"{value:,.0f}", note)
+    return table
 
 
 def _describe_method(train: TrainSection) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from kot_platypus.report.leaderboard import Block
     from kot_platypus.results.schema import SkippedFile
 
-Facts = dict[str, Any]
 Published = Annotated[
     str | None,
     typer.Option(metavar="MODEL", help="Put published figures beside ours: models, or all."),
@@ -61,10 +60,18 @@ def compare(
 ) -> None:
     """Compare two models' scores, or one's with published figures."""
     require_new_file(out)
+    from kot_platypus.report import comparison_table as tables
+    from kot_platypus.results.comparison import compare_evaluations
+    from kot_platypus.results.schema import dump_part
+    from kot_platypus.run import find_evaluation
+
+    screen: RenderableType
     if published is not None and run_b is None and metric is None:
-        facts, screen = _compare_with_published(run_a, published)
+        beside = tables.gather_published(find_evaluation(run_a), published)
+        facts, screen = beside.model_dump(mode="json"), tables.published_table(beside)
     elif published is None and run_b is not None:
-        facts, screen = _compare_pair(run_a, run_b, metric)
+        pair = compare_evaluations(run_a, run_b, metric)
+        facts, screen = dump_part(pair), tables.comparison_table(pair)
     else:
         raise UsageError(
             "one RUN alone" if published is None else "--published with RUN_B or --metric",
@@ -77,23 +84,6 @@ def compare(
 
         write_json(out, facts)
         print(out)
-
-
-def _compare_pair(run_a: Path, run_b: Path, metric: str | None) -> tuple[Facts, RenderableType]:
-    from kot_platypus.report.comparison_table import comparison_table
-    from kot_platypus.results.comparison import compare_evaluations
-    from kot_platypus.results.schema import dump_part
-
-    pair = compare_evaluations(run_a, run_b, metric)
-    return dump_part(pair), comparison_table(pair)
-
-
-def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableType]:
-    from kot_platypus.report.comparison_table import gather_published, published_table
-    from kot_platypus.run import find_evaluation
-
-    beside = gather_published(find_evaluation(run), models)
-    return beside.model_dump(mode="json"), published_table(beside)
 
 
 _SUFFIXES = (".html", ".json", ".csv")

@@ -28,8 +28,8 @@ MAX_SKIPPED = 10
 ESTIMATED = "\N{ALMOST EQUAL TO}"
 NOTES = (
     "A block holds figures of one task, metric, protocol and set of questions, the fewest shots "
-    "first, then the best figure. Nothing is ordered across blocks: figures of different ones say "
-    "nothing about models.",
+    "first, then by --sort, or the best figure if it is left out. Nothing is ordered across "
+    "blocks: figures of different ones say nothing about models.",
     f"Beside each figure its 95% interval: computed from the answers, or ({ESTIMATED}) the figure "
     "\N{PLUS-MINUS SIGN} 1.96 of the standard errors that the file states.",
     "An order is no rank. p: exact McNemar test, on which answers are right, against the best "
