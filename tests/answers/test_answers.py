@@ -78,6 +78,11 @@ RIGHT = [
     ("풀이\n결론적으로, 주차장에는 자동차 17대가 있다.", "17"),
     (r"정답: $\frac{-1}{2}$", r"-\frac{1}{2}"),
     ("정답: CO₂", "CO2"),
+    ("| 정답 | 42 |", "42"),
+    ("정답: 42</s>", "42"),
+    ("정답은 41... 아니, 다시 계산하면 42이다.\n정답: 42", "42"),
+    ("정답: 42\n\n(검산: 42 - 22 = 20, 맞습니다.)", "42"),
+    ("정답: 42\n\n궁금한 점이 있으면 다시 물어보세요.", "42"),
     ("배를 만든 장군은 **이순신**입니다.", "이순신"),
     ("정답: 1945-08-15", "1945년 8월 15일"),
     ("정답: 세 시 삼십 분", "3시 30분"),
@@ -110,6 +115,9 @@ WRONG = [
     ("정답: 4.2", "42"),
     ("정답: $y = 5$", "x=5"),
     ("정답: 10", "10!"),
+    ("정답: 42 m", "42 km"),
+    ("정답: 42\n\n죄송합니다. 다시 생각해 보니 틀렸습니다.", "42"),
+    ("첫째 답은 42, 둘째 답은 43이다.", "42"),
     ("정답: 예, 하지만 아닐 수도 있다.", "예"),
     ("정답: 울릉도\n\n### 다음 문제\n동쪽 끝의 섬은?\n\n### 정답\n독도", "독도"),
     ("더하면 42이다.\n따라서 42 이상이다.", "42"),
@@ -230,6 +238,7 @@ def test_formulas_are_compared_by_the_extra(one, other, equal):
 
 def test_a_reply_that_the_extra_would_read_says_so(monkeypatch):
     monkeypatch.setattr("kot_platypus.answers.has_math", lambda: False)
-    reading = read_answer(r"정답: $x^2+2x+1$", PREFIX)
-    assert match_answer(reading, "(x+1)^2").needs_math or pytest.importorskip("math_verify")
+    monkeypatch.setattr("kot_platypus.answers.latex.has_math", lambda: False)
+    reading = read_answer(r"정답: $x^2+4x+4$", PREFIX)
+    assert match_answer(reading, "(x+2)^2").needs_math
     assert not match_answer(reading, "42개").needs_math

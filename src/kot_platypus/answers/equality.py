@@ -78,13 +78,8 @@ def peel(text: str) -> str:
     """Without full stop, quotation marks and brackets around the whole."""
     while True:
         before = text
-        text = (
-            re.sub(r"(?<!\d)!+$", "", text.strip().rstrip("."))
-            .strip()
-            .strip(_QUOTES)
-            .strip("*_")
-            .strip()
-        )
+        text = re.sub(r"(?<!\d)!+$", "", text.strip().rstrip("."))
+        text = text.strip(" *_|").strip(_QUOTES).strip()
         closing = _BRACKETS.get(text[:1])
         if closing and text.endswith(closing) and text.count(text[0]) == 1 and "," not in text:
             text = text[1:-1]
@@ -260,4 +255,4 @@ def are_equal(one: str, other: str) -> bool:
     mine, theirs = list_cuts(plain(one)), list_cuts(plain(other))
     if any(say_same(a, theirs[0]) for a in mine) or any(say_same(mine[0], b) for b in theirs):
         return True
-    return any(are_same_formula(peel(a), peel(theirs[0])) for a in mine[-1:])
+    return are_same_formula(peel(mine[-1]), peel(theirs[0]))

@@ -7,6 +7,8 @@ import re
 from functools import cache, lru_cache
 from importlib.util import find_spec
 
+from kot_platypus.answers.quantities import read_quantity
+
 _IS_FORMULA = re.compile(r"\\[a-z]+|[√π^]|[a-z]\s*[+\-*/]|\d\s*[a-z]\b|[+\-*/]\s*[a-z]\b")
 # Only what is surely quick: no towers of powers, no factorials, no prose.
 _IS_TOO_MUCH = re.compile(r"\^\S*\^|\^\{?-?\d{3}|!|[가-힣]|\d{30}")
@@ -22,6 +24,8 @@ def has_math() -> bool:
 def needs_math(one: str, other: str) -> bool:
     """Whether only math-verify could tell if two answers are equal."""
     texts = (one, other)
+    if all(map(read_quantity, texts)):  # to it, m and km are variables
+        return False
     return any(map(_IS_FORMULA.search, texts)) and not any(
         len(text) > _MAX_CHARS or _IS_TOO_MUCH.search(text) or not text.strip() for text in texts
     )

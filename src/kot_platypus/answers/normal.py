@@ -21,7 +21,9 @@ _EMOJI = re.compile(
     r"[\U0001F300-\U0001F6AA\U0001F6B0-\U0001FAFF\u2600-\u26FF\u2705\u2714\u2728\u2713]"
 )
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_BOLD = re.compile(r"</?(?:answer|b|strong)>|\*\*(?!\d)|(?<!\d)\*\*|__(?!\w)|(?<!\w)__|`|~~.*?~~")
+_BOLD = re.compile(
+    r"</?(?:answer|b|strong|s)>|<\|(?:im_end|endoftext|eot_id|end)\|>|<(?:eos|end_of_turn)>|\*\*(?!\d)|(?<!\d)\*\*|__(?!\w)|(?<!\w)__|`|~~.*?~~"
+)
 _DISPLAY = re.compile(r"(\$\$|\\\[)\s*\n?\s*(.*?)\s*\n?\s*(\$\$|\\\])", re.DOTALL)
 
 

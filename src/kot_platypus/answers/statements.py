@@ -41,10 +41,11 @@ _JSON = re.compile(
     r'(?:"([^"\n]+)"|(-?\d[\d.,/]*))[ ]*(?=[,}\n])',
     re.IGNORECASE,
 )
-_COLON = re.compile(r"\s?[\])】>}]?\s?(?:은|는| is)?\s?(?::=|[:=]|→|->|⇒)[ ]*", re.IGNORECASE)
+_COLON = re.compile(r"\s?[\])】>}]?\s?(?:은|는| is)?\s?(?::=|[:=|]|→|->|⇒)[ ]*", re.IGNORECASE)
 _BRACKET = re.compile(r"[\]】>][ ]*(?=\S)")
 _TOPIC = re.compile(
-    r"(?:은|는)(?:요,? | |(?=[\d(①-⑩'\"$\\]))\s*(?:바로 |모두 |총 )?|\s+is\s+", re.IGNORECASE
+    r"(?:은|는)(?:요,? | |(?=[\d(①-⑩'\"$\\]))\s*(?:바로 |모두 |총 )?|을 구하면 |\s+is\s+",
+    re.IGNORECASE,
 )
 _SUBJECT = re.compile(r"(?:이|가) (?=\S{1,40}(?:입니다|이다|이에요|예요|임)\.?\s*$)")
 _ALONE = re.compile(r"[ ]*[\])】>]?[ ]*(?:은|는)?[ ]*(?:다음과 같(?:습니다|다))?[ ]*[:.]?[ ]*$")
@@ -86,6 +87,7 @@ _TAKES_BACK = re.compile(
     r"?(?:은|는|이|가)? ?(?:틀|잘못)|(?:계산|풀이)\S* (?:실수|오류)|잘못 (?:계산|읽|풀|이해)",
     re.IGNORECASE,
 )
+_CORRECTS = re.compile(r"아니[,. ]|다시|정정|수정|\bwait\b", re.IGNORECASE)
 _CONFIRMS = re.compile(r"맞(?:다|습|음|아)|같(?:다|습|음)|동일|일치|확인")
 
 
@@ -122,7 +124,8 @@ def _choose(statements: list[Statement], text: str) -> str | None:
             continue
         same_line = "\n" not in text[earlier.start : last.start]
         between = text[min(earlier.end, last.start) : last.start]
-        if (same_line or not between.strip(" \n#>*-•")) and not are_equal(earlier.text, last.text):
+        beside = same_line or not (between.strip(" \n#>*-•") or _CORRECTS.search(earlier.text))
+        if beside and not are_equal(earlier.text, last.text):
             return None
     taken_back = _TAKES_BACK.search(text, last.end)
     if taken_back and not _CONFIRMS.search(text, taken_back.end()):
