@@ -11,8 +11,8 @@ import re
 _NAMES = "think|thinking|thought|reasoning"
 _OPENING = re.compile(rf"\s*[<\[]({_NAMES})[>\]]", re.IGNORECASE)
 _CLOSING = re.compile(rf"[<\[]/({_NAMES})[>\]]", re.IGNORECASE)
-_OPENED = re.compile(rf"<({_NAMES})>\s*\Z", re.IGNORECASE)
-TAG = re.compile(rf"</?({_NAMES})>", re.IGNORECASE)
+_OPENED = re.compile(rf"[<\[]({_NAMES})[>\]]\s*\Z", re.IGNORECASE)
+TAG = re.compile(rf"[<\[]/?({_NAMES})[>\]]", re.IGNORECASE)
 """Any tag around thoughts."""
 
 
@@ -43,4 +43,5 @@ def find_opening(prompt: str) -> str:
 
 def close_thoughts(opening: str) -> str:
     """What closes the thoughts that ``opening`` opened, up to where the answer begins."""
-    return f"\n</{opening.strip()[1:]}\n\n"
+    tag = opening.strip()
+    return f"\n{tag[0]}/{tag[1:]}\n\n"

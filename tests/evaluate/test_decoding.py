@@ -14,7 +14,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.decoding import Decoder, TextGenerator
-from kot_platypus.evaluate.texts import Prompt, Settings
+from kot_platypus.evaluate.texts import Prompt, Sampling, Settings
 from kot_platypus.evaluate.writing import Job
 
 MODELS = ("tiny-llama-ko", "tiny-polyglot-ko")
@@ -189,7 +189,10 @@ def draw(decoder: Decoder, prompts: list[list[int]], seeds: list[int], temperatu
         Job(i, ids, np.random.default_rng(seed))
         for i, (ids, seed) in enumerate(zip(prompts, seeds, strict=True))
     ]
-    done = {job.place: job.written for job in decoder.write(jobs, NEW, temperature)}
+    done = {
+        job.place: job.written
+        for job in decoder.write(jobs, NEW, Sampling(temperature=temperature))
+    }
     return [done[i] for i in range(len(prompts))]
 
 
@@ -217,7 +220,7 @@ def test_draws_have_the_models_probabilities(model):
     decoder, rng, n = Decoder(model, [], max_rows=500), np.random.default_rng(0), 4000
     jobs = [Job(i, ids, rng) for i in range(n)]
     counts = torch.zeros(len(probs))
-    for job in decoder.write(jobs, 1, temperature):
+    for job in decoder.write(jobs, 1, Sampling(temperature=temperature)):
         counts[job.written[0]] += 1
     top = probs.topk(8).indices
     deviation = (probs[top] * (1 - probs[top]) / n).sqrt()

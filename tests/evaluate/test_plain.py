@@ -23,7 +23,7 @@ from kot_platypus.evaluate.prompting import load_choices
 from kot_platypus.evaluate.protocols import load_protocol
 from kot_platypus.evaluate.reasoning import Reasoning, evaluate_reasoning
 from kot_platypus.evaluate.scoring import Scorer
-from kot_platypus.evaluate.texts import Prompt, Settings
+from kot_platypus.evaluate.texts import Prompt, Sampling, Settings
 from kot_platypus.evaluate.writing import Job, PlainDecoder, draw_token
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import EvaluateSection
@@ -124,7 +124,9 @@ def test_stops_draws_and_habits(monkeypatch):
     model.generation_config.do_sample = True
     assert next(PlainDecoder(model, []).write([Job(0, ids)], NEW)).written == free.written
     drawn = next(
-        PlainDecoder(model, []).write([Job(0, ids, np.random.default_rng(3))], NEW, 0.7)
+        PlainDecoder(model, []).write(
+            [Job(0, ids, np.random.default_rng(3))], NEW, Sampling(temperature=0.7)
+        )
     ).written
     draws, expected = np.random.default_rng(3), list[int]()
     for _ in range(NEW):

@@ -34,8 +34,16 @@ from kot_platypus.evaluate.self_check import (
     has_longrope,
     measure_margins,
 )
-from kot_platypus.evaluate.texts import Generated, Prompt, Settings, cut_answer, render_text
-from kot_platypus.evaluate.writing import Job, PlainDecoder, draw_token
+from kot_platypus.evaluate.texts import (
+    GREEDY,
+    Generated,
+    Prompt,
+    Sampling,
+    Settings,
+    cut_answer,
+    render_text,
+)
+from kot_platypus.evaluate.writing import Chooser, Job, PlainDecoder
 from kot_platypus.models.limits import (
     CANNOT,
     check_room,
@@ -46,6 +54,7 @@ from kot_platypus.models.limits import (
 )
 from kot_platypus.models.tokens import encode_text
 from kot_platypus.prompts import find_stop_tokens
+from kot_platypus.thoughts import TAG, find_opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -96,16 +105,17 @@ class Decoder:
         self,
         jobs: Sequence[Job],
         max_new_tokens: int,
-        temperature: float = 0.0,
+        sampling: Sampling = GREEDY,
         is_complete: Callable[[list[int]], bool] = lambda written: False,
     ) -> Iterator[Job]:
         """Yield each job once its text is ``written``, without the token that stopped it."""
+        chooser = Chooser(sampling)
         # Equal prompts stand together and are read once.
         waiting = deque(sorted(jobs, key=lambda job: (-len(job.ids), job.ids)))
         while waiting or self._jobs:
             while waiting and self._make_room(len(waiting), len(waiting[0].ids), max_new_tokens):
                 self._admit(waiting.popleft())
-            tokens = self._choose(self._step(), temperature)
+            tokens = self._choose(self._step(), chooser)
             done = []
             for row, (job, token) in enumerate(zip(self._jobs, tokens, strict=True)):
                 is_stop = token in self._stop_tokens
@@ -177,14 +187,14 @@ class Decoder:
         self._rows.advance()
         return logits
 
-    def _choose(self, logits: torch.Tensor, temperature: float) -> list[int]:
+    def _choose(self, logits: torch.Tensor, chooser: Chooser) -> list[int]:
         highest, tokens = logits.max(-1)
         if not highest.isfinite().all():
             raise infinite_error("a logit is", self.model.dtype)
         chosen: list[int] = tokens.tolist()
         for row, job in enumerate(self._jobs):
-            if job.draws is not None:
-                chosen[row] = draw_token(logits[row], temperature, job.draws)
+            if job.draws is not None or not chooser.is_plain:
+                chosen[row] = chooser.choose(logits[row], job)
         return chosen
 
     def _check(self) -> None:
@@ -260,31 +270,36 @@ class TextGenerator:
         """
         is_chat = any(prompt.messages for prompt in prompts)
         decoder = self._chat_decoder if is_chat else self._decoder
+        texts = [render_text(prompt, self.tokenizer) for prompt in prompts]
+        # One tokenizer and template: all prompts of chats open thoughts, or none does.
+        opening = find_opening(texts[0]) if is_chat else ""
         jobs = [
             Job(
                 place,
-                self._encode(prompt, settings.max_new_tokens),
+                self._encode(text, settings.max_new_tokens, opens=not prompt.messages),
                 np.random.Generator(np.random.SFC64(make_seed(prompt, settings)))
                 if settings.temperature > 0
                 else None,
             )
-            for place, prompt in enumerate(prompts)
+            for place, (text, prompt) in enumerate(zip(texts, prompts, strict=True))
         ]
 
         def is_complete(written: list[int]) -> bool:
             # Only a line break completes a line, and most tokens hold none.
             return self._has_break(written[-1]) and (
-                cut_answer(self._decode(written), settings.stop_line) is not None
+                cut_answer(opening + self._decode(written), settings.stop_line) is not None
             )
 
         try:
-            for job in decoder.write(
-                jobs, settings.max_new_tokens, settings.temperature, is_complete
-            ):
-                yield (
-                    job.place,
-                    Generated(text=self._decode(job.written), num_tokens=len(job.written)),
+            limit = settings.max_new_tokens
+            for job in decoder.write(jobs, limit, settings, is_complete):
+                count = len(job.written)
+                generated = Generated(
+                    text=opening + self._decode(job.written),
+                    num_tokens=count,
+                    truncated=count == limit and not is_complete(job.written),
                 )
+                yield job.place, generated
         finally:
             decoder.forget()
 
@@ -306,10 +321,9 @@ class TextGenerator:
             say_plain_way(self.model, "writes", str(error))
             return PlainDecoder(self.model, stops)
 
-    def _encode(self, prompt: Prompt, max_new_tokens: int) -> list[int]:
-        text = render_text(prompt, self.tokenizer)
+    def _encode(self, text: str, max_new_tokens: int, *, opens: bool) -> list[int]:
         # A chat template writes its own special tokens.
-        ids = encode_text(self.tokenizer, text, opens=not prompt.messages)
+        ids = encode_text(self.tokenizer, text, opens=opens)
         limit = find_max_length(self.model, self.tokenizer) - max_new_tokens
         if len(ids) > limit:
             raise DataError(
@@ -322,7 +336,20 @@ class TextGenerator:
         return ids or [next((token for token in starts if token is not None), 0)]
 
     def _decode(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        """The text without special tokens, save the tags of thoughts, which are some models'."""
+        if not self._tags:
+            return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        kept = [id_ for id_ in ids if id_ in self._tags or id_ not in self._special]
+        return str(self.tokenizer.decode(kept))
+
+    @cached_property
+    def _special(self) -> set[int]:
+        return set(self.tokenizer.all_special_ids)
+
+    @cached_property
+    def _tags(self) -> set[int]:
+        added = self.tokenizer.added_tokens_decoder.items()
+        return {id_ for id_, token in added if token.special and TAG.fullmatch(token.content)}
 
     def _has_break(self, token: int) -> bool:
         if token not in self._breaks:

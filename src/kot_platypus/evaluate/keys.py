@@ -68,12 +68,14 @@ def make_request_key(request: EncodedRequest) -> str:
 def make_text_key(prompt: Prompt, settings: Settings) -> str:
     """The key of a generated text. A greedy text has no seed and no sample."""
     drawn = settings.temperature > 0
-    return hash_value(
-        [
-            prompt.model_dump(exclude=None if drawn else {"sample"}),
-            settings.model_dump(exclude=None if drawn else {"temperature", "seed"}),
-        ]
-    )
+    how = settings.model_dump()
+    asked = prompt.model_dump()
+    if not drawn:
+        asked.pop("sample")
+        for name in ("temperature", "seed", "top_p", "top_k", "min_p"):
+            how.pop(name, None)
+    # Texts of chats were once kept without the thoughts' opening tag.
+    return hash_value([asked, how, *(["thoughts"] if prompt.messages else [])])
 
 
 def make_seed(prompt: Prompt, settings: Settings) -> int:

@@ -26,6 +26,7 @@ from kot_platypus.evaluate.texts import Prompt
 from kot_platypus.formats import read_rows
 from kot_platypus.prompts import Template
 from kot_platypus.records import Example, Message
+from kot_platypus.thoughts import TAG, close_thoughts, split_thoughts
 
 _QUOTES = "'\"\u2018\u2019\u201c\u201d"
 
@@ -149,11 +150,12 @@ def build_prompt(
         told = wording.at_once if way == "instructed" else wording.instruction
         source = f"{source}\n{told.replace('{answer}', template.answer_prefix)}"
     # Without its last space, which belongs to the answer's first token.
-    opening = template.answer_prefix.rstrip() if way == "prefilled" else ""
+    opening = template.no_thoughts + template.answer_prefix.rstrip() if way == "prefilled" else ""
     if template.chat:
         turns = [turn for shot in shots for turn in template.render_turns(shot)]
         asked = Message(role="user", content=template.render_prompt(source))
-        return Prompt(text=opening, messages=(*turns, asked))
+        messages = (*turns, asked)
+        return Prompt(text=opening, messages=messages, enable_thinking=template.enable_thinking)
     prefix = "".join(template.render_shot(shot) + "\n\n" for shot in shots)
     return Prompt(text=prefix + template.render_prompt(source) + opening)
 
@@ -161,16 +163,26 @@ def build_prompt(
 def complete_output(text: str, template: Template, way: Way) -> str:
     """A model's whole reply: with the beginning that it was given."""
     # Tokenizers disagree about the space before an answer's first token.
-    return template.answer_prefix + text.lstrip(" ") if way == "prefilled" else text
+    if way != "prefilled":
+        return text
+    return template.no_thoughts + template.answer_prefix + text.lstrip(" ")
 
 
 def split_rationale(output: str, template: Template) -> str:
-    """What stands before the answer line, ending in a line break; all of it where there is none."""
-    lines = output.splitlines(keepends=True)
+    """What stands before the answer line, ending in a line break; all of it where there is none.
+
+    Thoughts that were not closed are.
+    """
+    thoughts, rest = split_thoughts(output)
+    if rest is None:
+        opening = TAG.search(output)
+        assert opening
+        return output.rstrip() + close_thoughts(opening[0])
+    lines = rest.splitlines(keepends=True)
     place = next(
         (i for i, line in enumerate(lines) if line.startswith(template.answer_prefix)), len(lines)
     )
-    rationale = "".join(lines[:place])
+    rationale = thoughts + "".join(lines[:place])
     return rationale if not rationale or rationale.endswith("\n") else rationale + "\n"
 
 

@@ -49,6 +49,7 @@ from kot_platypus.prompts import Template
 from kot_platypus.records import Example, Judgement, Outcome, Reply, Request, ScoringQuestion
 from kot_platypus.results.schema import dump_part
 from kot_platypus.stages import open_stage
+from kot_platypus.thoughts import find_opening
 
 
 @dataclass(frozen=True)
@@ -243,10 +244,17 @@ def _score_choices(
     posed: dict[int, list[ScoringQuestion]] = {}  # without a rationale, then after each
     for place, (question, mine) in enumerate(zip(questions, replies, strict=True)):
         if question.choices:
-            text = render_text(build_prompt(question, how.template, how.shots), tokenizer)
-            starts = ["", *(split_rationale(reply.output, how.template) for reply in mine)]
+            reasoned, at_once = (
+                render_text(build_prompt(question, how.template, how.shots, way), tokenizer)
+                for way in ("reason", "prefilled")
+            )
             end = how.template.answer_prefix
-            posed[place] = [_pose(question, encoding, text + start + end) for start in starts]
+            contexts = [at_once + end[len(end.rstrip()) :]]
+            opening = find_opening(reasoned)  # which the reply holds too
+            for reply in mine:
+                rationale = split_rationale(reply.output, how.template)
+                contexts.append(reasoned.removesuffix(opening) + rationale + end)
+            posed[place] = [_pose(question, encoding, context) for context in contexts]
     runs = {
         ("at once", 0): [first for first, *_ in posed.values()],
         ("after a rationale", 0): [each for _, *later in posed.values() for each in later],

@@ -22,7 +22,7 @@ from kot_platypus.api_clients import (
 from kot_platypus.errors import ServiceError
 from kot_platypus.evaluate.keys import make_seed, make_server_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
-from kot_platypus.evaluate.texts import Generated, Prompt, Settings, cut_answer
+from kot_platypus.evaluate.texts import GREEDY, Generated, Prompt, Settings, cut_answer
 
 _RETRIES = 6
 _SEEDS = 2**31
@@ -106,26 +106,19 @@ class OpenAIModel(ModelUnderTest):
 
     def _ask(self, client: Any, prompt: Prompt, settings: Settings) -> Generated:
         openai = import_openai()
-        options: dict[str, Any] = {
-            "model": self.name,
-            "max_tokens": settings.max_new_tokens,
-            "temperature": settings.temperature,
-        }
-        if settings.temperature > 0:  # a server that knows seeds repeats its draws
-            options["seed"] = make_seed(prompt, settings) % _SEEDS
-        if not settings.stop_line:
-            options["stop"] = ["\n"]
+        options = {"model": self.name, **_list_options(prompt, settings)}
         try:
             if prompt.messages:
                 # A server's chat cannot be given the beginning of its own reply.
                 assert not prompt.text
                 messages = [message.model_dump() for message in prompt.messages]
                 completion = client.chat.completions.create(messages=messages, **options)
-                text = completion.choices[0].message.content
+                text = _join_thoughts(completion.choices[0].message)
             else:
                 completion = client.completions.create(prompt=prompt.text, **options)
                 text = completion.choices[0].text
             used = completion.usage.completion_tokens
+            is_cut = completion.choices[0].finish_reason == "length"
         except openai.APIStatusError as error:
             failure = _explain(error)
         except openai.APIConnectionError:
@@ -144,9 +137,41 @@ class OpenAIModel(ModelUnderTest):
             text = text or ""
             if not settings.stop_line:
                 text += "\n"  # what the server stopped at
-            return Generated(text=cut_answer(text, settings.stop_line) or text, num_tokens=used)
+            complete = cut_answer(text, settings.stop_line)
+            truncated = is_cut and complete is None
+            return Generated(text=complete or text, num_tokens=used, truncated=truncated)
         # Out here nothing hangs on it: the frames below hold the key.
         raise failure
+
+
+def _list_options(prompt: Prompt, settings: Settings) -> dict[str, Any]:
+    """The request's parameters; ``extra_body`` is what vLLM, SGLang and llama.cpp take beside."""
+    options: dict[str, Any] = {
+        "max_tokens": settings.max_new_tokens,
+        "temperature": settings.temperature,
+    }
+    if settings.temperature > 0:  # a server that knows seeds repeats its draws
+        options["seed"] = make_seed(prompt, settings) % _SEEDS
+    if settings.top_p < 1:
+        options["top_p"] = settings.top_p
+    if not settings.stop_line:
+        options["stop"] = ["\n"]
+    names = ("top_k", "min_p", "repetition_penalty")
+    extra: dict[str, Any] = {
+        name: value for name in names if (value := getattr(settings, name)) != getattr(GREEDY, name)
+    }
+    if prompt.enable_thinking is not None:
+        extra["chat_template_kwargs"] = {"enable_thinking": prompt.enable_thinking}
+    return options | ({"extra_body": extra} if extra else {})
+
+
+def _join_thoughts(message: Any) -> str:
+    """A reply in one text. Servers that part the thoughts from it call them by two names."""
+    said: str = message.content or ""
+    for name in ("reasoning_content", "reasoning"):
+        if thoughts := getattr(message, name, None):
+            return f"<think>\n{thoughts.strip()}\n</think>\n\n{said}"
+    return said
 
 
 def _explain(error: Any) -> ServiceError:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kot_platypus.prompts import render_chat
-from kot_platypus.records import Message, Record
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from kot_platypus.prompts import render_opening
+from kot_platypus.records import Message, Record, drop_defaults
+from kot_platypus.thoughts import split_thoughts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,27 +24,61 @@ class Prompt(Record):
     text: str
     messages: tuple[Message, ...] = ()
     sample: int = 0
+    enable_thinking: bool | None = None
+    """The switch of the chat templates that have one."""
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return drop_defaults(self, write(self), keep=("text", "messages", "sample"))
 
 
-class Settings(Record):
+class Sampling(Record):
+    """How a token is chosen, in transformers' and vLLM's terms and in their order.
+
+    ``temperature`` 0 is greedy. The penalty divides what stands in prompt or text already.
+    """
+
+    temperature: float = Field(0.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0)
+    min_p: float = Field(0.0, ge=0, le=1)
+    repetition_penalty: float = Field(1.0, gt=0)
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        kept = type(self).model_fields.keys() - {"top_p", "top_k", "min_p", "repetition_penalty"}
+        return drop_defaults(self, write(self), keep=kept)
+
+
+GREEDY = Sampling()
+
+
+class Settings(Sampling):
     """What decides a text beside model and prompt.
 
     A text ends after ``max_new_tokens``, at the model's end of text, or once a whole line that
-    begins with ``stop_line`` stands in it (with an empty one: at the first line's end).
-    ``temperature`` 0 is greedy; otherwise ``seed`` and the prompt decide the draws.
+    begins with ``stop_line`` stands in it, after its thoughts (with an empty one: at the first
+    line's end). ``seed`` and the prompt decide the draws.
     """
 
     max_new_tokens: int
     stop_line: str
-    temperature: float = 0.0
     seed: int = 42
 
 
 class Generated(Record):
-    """A text that a model wrote. ``num_tokens`` counts what it generated, end of text apart."""
+    """A text that a model wrote, from its thoughts on, whether or not the prompt opened them.
+
+    ``num_tokens`` counts what it generated, end of text apart; ``truncated``: it was not done.
+    """
 
     text: str
     num_tokens: int
+    truncated: bool = False
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return drop_defaults(self, write(self), keep=("text", "num_tokens"))
 
 
 def render_text(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> str:
@@ -49,12 +86,18 @@ def render_text(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> st
     if not prompt.messages:
         return prompt.text
     assert tokenizer is not None
-    return render_chat(tokenizer, prompt.messages, ask=True) + prompt.text
+    return render_opening(tokenizer, prompt.messages, prompt.text, prompt.enable_thinking)
 
 
 def cut_answer(text: str, stop_line: str) -> str | None:
-    """The text up to the end of its first whole line that begins with ``stop_line``, or None."""
-    start = 0
+    """The text up to the end of its first whole line that begins with ``stop_line``, or None.
+
+    Nothing within the thoughts is such a line.
+    """
+    thoughts, rest = split_thoughts(text)
+    if rest is None:
+        return None
+    start = len(text) - len(rest.lstrip() if thoughts else rest)
     while (end := text.find("\n", start)) >= 0:
         if text.startswith(stop_line, start):
             return text[: end + 1]

@@ -14,12 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig
+from transformers import (
+    GenerationConfig,
+    LogitsProcessorList,
+    MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from kot_platypus.evaluate.plain import read_logits
-from kot_platypus.evaluate.self_check import (
-    measure_margins,
-)
+from kot_platypus.evaluate.self_check import measure_margins
+from kot_platypus.evaluate.texts import GREEDY, Sampling
 from kot_platypus.models.limits import CANNOT, draw_tokens, infinite_error, is_out_of_memory
 
 if TYPE_CHECKING:
@@ -39,6 +46,43 @@ class Job:
     draws: np.random.Generator | None = None
     """Of its own random numbers; None: always the likeliest token."""
     written: list[int] = field(default_factory=list)
+
+
+class Chooser:
+    """Chooses tokens as ``sampling`` says, in transformers' own processors where it is not plain.
+
+    A job with draws of its own is drawn, another takes the likeliest token.
+    """
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._temperature = sampling.temperature
+        self._processors = LogitsProcessorList()
+        if sampling.repetition_penalty != 1:
+            penalty = RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty)
+            self._processors.append(penalty)
+        if sampling.temperature > 0 and (sampling.top_k or sampling.top_p < 1 or sampling.min_p):
+            self._processors.append(TemperatureLogitsWarper(sampling.temperature))
+            self._temperature = 1.0
+            if sampling.top_k:
+                self._processors.append(TopKLogitsWarper(sampling.top_k))
+            if sampling.top_p < 1:
+                self._processors.append(TopPLogitsWarper(sampling.top_p))
+            if sampling.min_p:
+                self._processors.append(MinPLogitsWarper(sampling.min_p))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether logits are taken as they are."""
+        return not self._processors
+
+    def choose(self, logits: torch.Tensor, job: Job) -> int:
+        """The next token of ``job`` from its logits (V,)."""
+        if self._processors:
+            ids = torch.tensor([[*job.ids, *job.written]], device=logits.device)
+            logits = self._processors(ids, logits[None].float())[0]
+        if job.draws is not None:
+            return draw_token(logits, self._temperature, job.draws)
+        return int(logits.argmax())
 
 
 def draw_token(logits: torch.Tensor, temperature: float, draws: np.random.Generator) -> int:
@@ -70,7 +114,7 @@ class PlainDecoder:
         self,
         jobs: Sequence[Job],
         max_new_tokens: int,
-        temperature: float = 0.0,
+        sampling: Sampling = GREEDY,
         is_complete: IsComplete = lambda written: False,
     ) -> Iterator[Job]:
         """Yield each job once its text is ``written``, without the token that stopped it."""
@@ -78,36 +122,35 @@ class PlainDecoder:
         def is_over(job: Job) -> bool:
             return len(job.written) == max_new_tokens or is_complete(job.written)
 
+        chooser = Chooser(sampling)
         for job in jobs:
             if self.has_sound_cache:
-                self._generate(job, max_new_tokens, temperature, is_over)
+                self._generate(job, max_new_tokens, chooser, is_over)
             else:
-                self._read_again(job, temperature, is_over)
+                self._read_again(job, chooser, is_over)
             yield job
 
     def forget(self) -> None:
         """Nothing is kept between texts."""
 
-    def _choose(self, logits: torch.Tensor, job: Job, temperature: float) -> int:
+    def _choose(self, logits: torch.Tensor, job: Job, chooser: Chooser) -> int:
         if not logits.max().isfinite():
             raise infinite_error("a logit is", self.model.dtype)
-        if job.draws is not None:
-            return draw_token(logits, temperature, job.draws)
-        return int(logits.argmax())
+        return chooser.choose(logits, job)
 
-    def _read_again(self, job: Job, temperature: float, is_over: Callable[[Job], bool]) -> None:
+    def _read_again(self, job: Job, chooser: Chooser, is_over: Callable[[Job], bool]) -> None:
         while not job.written or not is_over(job):
             logits = read_logits(self.model, job.ids + job.written, 1)[0]
-            token = self._choose(logits, job, temperature)
+            token = self._choose(logits, job, chooser)
             if token in self._stop_tokens:
                 return
             job.written.append(token)
 
     def _generate(
-        self, job: Job, max_new_tokens: int, temperature: float, is_over: Callable[[Job], bool]
+        self, job: Job, max_new_tokens: int, chooser: Chooser, is_over: Callable[[Job], bool]
     ) -> None:
         def choose(_ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-            token = self._choose(logits[0], job, temperature)
+            token = self._choose(logits[0], job, chooser)
             if token not in self._stop_tokens:
                 job.written.append(token)
             only = torch.full_like(logits, -torch.inf)

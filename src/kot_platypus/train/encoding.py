@@ -158,8 +158,10 @@ def _frame(
         rationale = rationale.strip()
         reply = Message(role="assistant", content=answer, reasoning_content=rationale)
     else:
-        between = "\n" if rationale and answer else ""
-        reply = Message(role="assistant", content=(rationale + between + answer).strip())
+        if answer:
+            before, after = template.frame_rationale(rationale)
+            rationale, answer = before, f"{after}\n{answer}" if before else answer
+        reply = Message(role="assistant", content=(rationale + answer).strip())
     pieces = split_turns((question, reply), tokenizer, enable_thinking=thinking)
     if len(pieces) == 1:
         return None
