@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from kot_platypus.answers import are_equal, match_answer, read_answer
@@ -242,3 +244,10 @@ def test_a_reply_that_the_extra_would_read_says_so(monkeypatch):
     reading = read_answer(r"정답: $x^2+4x+4$", PREFIX)
     assert match_answer(reading, "(x+2)^2").needs_math
     assert not match_answer(reading, "42개").needs_math
+
+
+@pytest.mark.parametrize("unit", ["정답: 42 ", "42. ", "\\[", "1", "~~a", "\\boxed{", "(", "값은 "])
+def test_a_reply_that_loops_takes_no_long_time(unit):
+    started = time.process_time()
+    match_answer(read_answer("정답: " + unit * (6000 // len(unit)), PREFIX), "서울")
+    assert time.process_time() - started < 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 
 from kot_platypus.answers.latex import are_same_formula
 from kot_platypus.answers.normal import plain
@@ -229,13 +230,14 @@ _TAKES_BACK = re.compile(
     r"|\bactually\b|\bmaybe\b|\bperhaps\b|\bor\b|\bcorrection\b|\bnot sure\b|\?",
     re.IGNORECASE,
 )
+_MAX_CUTS = 8
 _CONFIRMS = re.compile(r"맞|같|동일|일치|확인")
 
 
 def list_cuts(line: str) -> list[str]:
     """The line, and its beginnings before an explanation that takes nothing back; longest first."""
     cuts = [line]
-    for found in reversed(list(_CUT.finditer(line))):
+    for found in reversed(list(islice(_CUT.finditer(line), _MAX_CUTS))):
         tail = line[found.end() :]
         retracted = _TAKES_BACK.search(tail)
         if retracted and not (retracted[0].startswith("다시") and _CONFIRMS.search(tail)):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from kot_platypus.numerals import read_numeral, read_sino
 
 PERCENT = "%"
+_MAX_CHARS = 100
 
 
 class Quantity(NamedTuple):
@@ -106,6 +107,8 @@ _HANGUL_HEAD = re.compile(r"[가-힣][가-힣 ]*")
 def read_quantity(text: str) -> Quantity | None:
     """The quantity that ``text``, as ``plain`` leaves it, is from end to end, or None."""
     text = text.strip()
+    if len(text) > _MAX_CHARS:
+        return None
     if "=" in text:
         return _read_equation(text)
     if before := _BEFORE.match(text):
