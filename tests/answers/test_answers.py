@@ -117,6 +117,11 @@ WRONG = [
     ("정답: 4.2", "42"),
     ("정답: $y = 5$", "x=5"),
     ("정답: 10", "10!"),
+    ("정답: 만두", "10002"),
+    ("정답: 이 문제", "2"),
+    ("정답: 42. 43입니다.", "42"),
+    ("42가 정답은 아닙니다.", "42"),
+    ("정답: 고양이를 제외한 동물", "고양이"),
     ("정답: 42 m", "42 km"),
     ("정답: 42\n\n죄송합니다. 다시 생각해 보니 틀렸습니다.", "42"),
     ("첫째 답은 42, 둘째 답은 43이다.", "42"),
@@ -186,6 +191,15 @@ def test_choice_that_is_not_named_is_not_guessed(reply):
 def test_marks_that_were_not_shown_name_nothing(reply):
     match = match_answer(read_answer(reply, PREFIX), "부산", CHOICES)
     assert (match.strict_choice, match.choice) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("reply", "place"),
+    [("정답: 3번", 2), ("정답: ③", 2), ("정답: 3) 2", 2), ("정답: 3", None)],
+)
+def test_number_that_is_a_mark_and_another_choice_is_not_guessed(reply, place):
+    match = match_answer(read_answer(reply, PREFIX), "4", ("4", "3", "2", "1"), "1234")
+    assert match.choice == place
 
 
 def test_strict_is_the_first_answer_line_and_equivalent_the_last_statement():

@@ -80,7 +80,7 @@ def peel(text: str) -> str:
     while True:
         before = text
         text = re.sub(r"(?<!\d)!+$", "", text.strip().rstrip("."))
-        text = text.strip(" *_|").strip(_QUOTES).strip()
+        text = text.strip(" *_|").removeprefix("= ").strip(_QUOTES).strip()
         closing = _BRACKETS.get(text[:1])
         if closing and text.endswith(closing) and text.count(text[0]) == 1 and "," not in text:
             text = text[1:-1]
@@ -242,8 +242,9 @@ def list_cuts(line: str) -> list[str]:
         retracted = _TAKES_BACK.search(tail)
         if retracted and not (retracted[0].startswith("다시") and _CONFIRMS.search(tail)):
             continue
-        if any(read_quantity(peel(part)) for part in re.split(r"[.,]\s", tail)):
-            continue
+        parts = re.split(r"[.,]\s", tail)
+        if any(read_quantity(reading) for part in parts for reading in iter_readings(part)):
+            continue  # another number
         cuts.append(line[: found.start()])
     return [cut for cut in cuts if cut.strip()] or [""]
 
