@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from kot_platypus.answers import are_equal, match_answer, read_answer
@@ -115,6 +117,11 @@ WRONG = [
     ("정답: 4.2", "42"),
     ("정답: $y = 5$", "x=5"),
     ("정답: 10", "10!"),
+    ("정답: 만두", "10002"),
+    ("정답: 이 문제", "2"),
+    ("정답: 42. 43입니다.", "42"),
+    ("42가 정답은 아닙니다.", "42"),
+    ("정답: 고양이를 제외한 동물", "고양이"),
     ("정답: 42 m", "42 km"),
     ("정답: 42\n\n죄송합니다. 다시 생각해 보니 틀렸습니다.", "42"),
     ("첫째 답은 42, 둘째 답은 43이다.", "42"),
@@ -186,6 +193,15 @@ def test_marks_that_were_not_shown_name_nothing(reply):
     assert (match.strict_choice, match.choice) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("reply", "place"),
+    [("정답: 3번", 2), ("정답: ③", 2), ("정답: 3) 2", 2), ("정답: 3", None)],
+)
+def test_number_that_is_a_mark_and_another_choice_is_not_guessed(reply, place):
+    match = match_answer(read_answer(reply, PREFIX), "4", ("4", "3", "2", "1"), "1234")
+    assert match.choice == place
+
+
 def test_strict_is_the_first_answer_line_and_equivalent_the_last_statement():
     reading = read_answer("정답: 42\n아, 다시 더하면 43이다.\n정답: 43\n", PREFIX)
     assert (reading.strict, reading.stated) == ("42", "43")
@@ -242,3 +258,10 @@ def test_a_reply_that_the_extra_would_read_says_so(monkeypatch):
     reading = read_answer(r"정답: $x^2+4x+4$", PREFIX)
     assert match_answer(reading, "(x+2)^2").needs_math
     assert not match_answer(reading, "42개").needs_math
+
+
+@pytest.mark.parametrize("unit", ["정답: 42 ", "42. ", "\\[", "1", "~~a", "\\boxed{", "(", "값은 "])
+def test_a_reply_that_loops_takes_no_long_time(unit):
+    started = time.process_time()
+    match_answer(read_answer("정답: " + unit * (6000 // len(unit)), PREFIX), "서울")
+    assert time.process_time() - started < 2

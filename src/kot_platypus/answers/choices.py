@@ -55,10 +55,12 @@ def _match(answer: str, choices: Sequence[str], marks: Sequence[str]) -> int | N
     if len(by_text) > 1 or len(signed) > 1:
         return None
     if by_text and signed and by_text != signed:
-        # "2" where 2 is a choice's text and the mark of another.
-        bare = re.sub(r"\W", "", peel(answer)).casefold()
-        shown = {re.sub(r"\W|번", "", plain(mark)).casefold() for mark in marks}
-        return None if bare in shown or bare != key(peel(answer)) else by_text.pop()
+        # "2" where 2 is a choice's text and the mark of another; 2번 is the mark alone.
+        said = key(peel(answer))
+        if all(key(peel(choices[place])) != said for place in by_text):
+            return signed.pop()
+        shown = {re.sub(r"\W", "", plain(mark)).casefold() for mark in marks}
+        return None if said in shown else by_text.pop()
     found = by_text | signed
     return found.pop() if len(found) == 1 else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 
 from kot_platypus.answers.latex import are_same_formula
 from kot_platypus.answers.normal import plain
@@ -79,7 +80,7 @@ def peel(text: str) -> str:
     while True:
         before = text
         text = re.sub(r"(?<!\d)!+$", "", text.strip().rstrip("."))
-        text = text.strip(" *_|").strip(_QUOTES).strip()
+        text = text.strip(" *_|").removeprefix("= ").strip(_QUOTES).strip()
         closing = _BRACKETS.get(text[:1])
         if closing and text.endswith(closing) and text.count(text[0]) == 1 and "," not in text:
             text = text[1:-1]
@@ -229,19 +230,21 @@ _TAKES_BACK = re.compile(
     r"|\bactually\b|\bmaybe\b|\bperhaps\b|\bor\b|\bcorrection\b|\bnot sure\b|\?",
     re.IGNORECASE,
 )
+_MAX_CUTS = 8
 _CONFIRMS = re.compile(r"맞|같|동일|일치|확인")
 
 
 def list_cuts(line: str) -> list[str]:
     """The line, and its beginnings before an explanation that takes nothing back; longest first."""
     cuts = [line]
-    for found in reversed(list(_CUT.finditer(line))):
+    for found in reversed(list(islice(_CUT.finditer(line), _MAX_CUTS))):
         tail = line[found.end() :]
         retracted = _TAKES_BACK.search(tail)
         if retracted and not (retracted[0].startswith("다시") and _CONFIRMS.search(tail)):
             continue
-        if any(read_quantity(peel(part)) for part in re.split(r"[.,]\s", tail)):
-            continue
+        parts = re.split(r"[.,]\s", tail)
+        if any(read_quantity(reading) for part in parts for reading in iter_readings(part)):
+            continue  # another number
         cuts.append(line[: found.start()])
     return [cut for cut in cuts if cut.strip()] or [""]
 

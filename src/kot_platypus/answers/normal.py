@@ -21,10 +21,11 @@ _EMOJI = re.compile(
     r"[\U0001F300-\U0001F6AA\U0001F6B0-\U0001FAFF\u2600-\u26FF\u2705\u2714\u2728\u2713]"
 )
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_BOLD = re.compile(
-    r"</?(?:answer|b|strong|s)>|<\|(?:im_end|endoftext|eot_id|end)\|>|<(?:eos|end_of_turn)>|\*\*(?!\d)|(?<!\d)\*\*|__(?!\w)|(?<!\w)__|`|~~.*?~~"
+_MARKUP = re.compile(
+    r"(?=[*_`~<])(?:\*\*(?!\d)|(?<!\d)\*\*|__(?!\w)|(?<!\w)__|`|~~.*?~~"
+    r"|</?(?:answer|b|strong|s)>|<\|(?:im_end|endoftext|eot_id|end)\|>|<(?:eos|end_of_turn)>)"
 )
-_DISPLAY = re.compile(r"(\$\$|\\\[)\s*\n?\s*(.*?)\s*\n?\s*(\$\$|\\\])", re.DOTALL)
+_DISPLAY = re.compile(r"(\$\$|\\\[)\s*(.{0,500}?)\s*(\$\$|\\\])", re.DOTALL)
 
 
 def flatten(text: str) -> str:
@@ -40,7 +41,7 @@ def unmark(text: str) -> str:
     """Flat text without Markdown's emphasis, and with every displayed formula in one line."""
     if "$$" in text or "\\[" in text:
         text = _DISPLAY.sub(lambda found: f"$ {' '.join(found[2].split())} $", text)
-    return _BOLD.sub("", text) if re.search(r"[*_`~<]", text) else text
+    return _MARKUP.sub("", text)
 
 
 # --- LaTeX -------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from kot_platypus.numerals import read_numeral, read_sino
 
 PERCENT = "%"
+_MAX_CHARS = 100
 
 
 class Quantity(NamedTuple):
@@ -106,6 +107,8 @@ _HANGUL_HEAD = re.compile(r"[가-힣][가-힣 ]*")
 def read_quantity(text: str) -> Quantity | None:
     """The quantity that ``text``, as ``plain`` leaves it, is from end to end, or None."""
     text = text.strip()
+    if len(text) > _MAX_CHARS:
+        return None
     if "=" in text:
         return _read_equation(text)
     if before := _BEFORE.match(text):
@@ -184,7 +187,12 @@ def _read_words(text: str) -> tuple[Fraction, str] | None:
     for end in range(min(head.end(), 20), 0, -1):
         if _read_unit(text[end:]) is None:
             continue
-        value = read_numeral(text[:end].strip())
+        numeral = text[:end].strip()
+        # 두 and its like stand before what they count: 만두 is no number; 이 문제 is this question.
+        is_open = numeral[-1] in "한두세네첫석넉너서" and end == len(text)
+        if is_open or text.startswith("이 "):
+            continue
+        value = read_numeral(numeral)
         if value is not None:
             return Fraction(value), text[end:]
     return None
