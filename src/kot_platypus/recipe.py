@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -68,6 +69,9 @@ class TrainSection(Section):
     torch_compile: bool = False
     """Compile the decoder's layers: pays on a GPU, after a minute or so."""
     template: str = "kot"
+    """A shipped template, or a YAML file of your own; its place is that beside the recipe."""
+    enable_thinking: bool | None = None
+    """The switch of chat templates that have one; null leaves it to them."""
     target: Target = "rationale_answer"
     """What the model learns to write after the prompt."""
     baseline_targets: tuple[Target, ...] = ()
@@ -165,7 +169,12 @@ def list_recipes() -> list[str]:
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """Load a shipped recipe by name or any by path. Raises as ``recipe_files.load`` does."""
-    return load(Recipe, RECIPES, name, overrides)
+    recipe = load(Recipe, RECIPES, name, overrides)
+    beside = Path(name).parent / recipe.train.template
+    if Path(name).is_file() and beside.suffix in (".yaml", ".yml") and beside.is_file():
+        train = recipe.train.model_copy(update={"template": str(beside.resolve())})
+        recipe = recipe.model_copy(update={"train": train})
+    return recipe
 
 
 dump_recipe = dump

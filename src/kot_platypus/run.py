@@ -147,7 +147,7 @@ def check_recipe(recipe: Recipe) -> None:
     for task in map(protocol.find_task, recipe.evaluate.tasks):
         if kobest_dir or protocol.tasks[task].data:  # else it is the Hub's
             load_data(protocol, task, kobest_dir)
-    template = load_template(recipe.train.template)
+    template = load_template(recipe.train.template, recipe.train.enable_thinking)
     marked = template.answer_prefix and recipe.train.target != "rationale"
     if recipe.data.heldout_problems and not marked:
         raise RecipeError(
@@ -351,7 +351,7 @@ def _answer(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
         out / "data" / "heldout.jsonl",
         _model_under_test(recipe, out, who),
         folder,
-        load_template(recipe.train.template),
+        load_template(recipe.train.template, recipe.train.enable_thinking),
         recipe.reason,
         shots=shots[: recipe.reason.base_num_fewshot],
         title=who,

@@ -54,7 +54,7 @@ def test_keys_of_texts_are_those_of_before():
         "9bd40c3ae4309b1a92b5d1da76fe2a573ad242f12c22505002357a22be5fca08"
     )
     assert keys.make_text_key(Prompt(text="가", messages=chat, sample=1), drawn) == (
-        "357afe4b06255cbf837545df2ddfb778120801daf0f72fcb5bcd6332e92398d3"
+        "2c4b9e42e8a38365b9db8348d760f393b8bd2135165c75bce6df5251e9ed0aa0"
     )
 
 

@@ -21,6 +21,7 @@ from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.prompting import Question, build_prompt, load_choices
 from kot_platypus.evaluate.protocols import load_protocol
 from kot_platypus.evaluate.reasoning import Reasoning, elect_answer, evaluate_reasoning
+from kot_platypus.evaluate.texts import Sampling
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.records import Judgement, Outcome, Reply
 
@@ -29,7 +30,7 @@ SENTENCE = Template(
     name="t", description="", prompt="질문: {source}\n답변:\n", answer="문장: {target}"
 )
 GREEDY = Reasoning(SENTENCE, max_new_tokens=24)
-DRAWN = Reasoning(SENTENCE, max_new_tokens=24, num_samples=3, temperature=0.7)
+DRAWN = Reasoning(SENTENCE, max_new_tokens=24, num_samples=3, sampling=Sampling(temperature=0.7))
 OPEN = [Question("sum", i, f"{i}+4는?", f"{i + 4}개") for i in range(4)]
 FILES = ("answers.jsonl", "samples.jsonl", "changes.md", "results.json")
 
@@ -106,14 +107,16 @@ def test_more_samples_and_questions_keep_those_there_are(model, questions, tmp_p
         return {(row.task, row.doc_id, row.sample): row.output for row in rows}
 
     evaluate_reasoning(tmp_path / "few", model, questions[:2], DRAWN)
-    more = Reasoning(SENTENCE, max_new_tokens=24, num_samples=4, temperature=0.7)
+    more = Reasoning(SENTENCE, max_new_tokens=24, num_samples=4, sampling=Sampling(temperature=0.7))
     evaluate_reasoning(tmp_path / "more", model, questions, more)
     assert read("few").items() <= read("more").items()
     assert len(read("more")) == 32
 
 
 def test_another_seed_draws_other_replies(model, questions, tmp_path):
-    other = Reasoning(SENTENCE, max_new_tokens=24, num_samples=3, temperature=0.7, seed=1)
+    other = Reasoning(
+        SENTENCE, max_new_tokens=24, num_samples=3, sampling=Sampling(temperature=0.7), seed=1
+    )
     for name, how in (("a", DRAWN), ("b", other)):
         evaluate_reasoning(tmp_path / name, model, questions, how)
     a, b = ((tmp_path / name / "answers.jsonl").read_text() for name in "ab")

@@ -362,3 +362,43 @@ def test_options_of_a_local_model_are_refused_for_a_server(tmp_path):
     assert result.exit_code == 2
     assert f"--backend openai with {names};" in " ".join(result.stderr.split())
     assert not (tmp_path / "out").exists()
+
+
+# --- models that think -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_thoughts_that_a_server_parts_from_the_reply_are_kept(server, name):
+    message = {"role": "assistant", "content": "\n\n정답: 7개", name: "\n정답: 6?\n아니다.\n"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    server.answer = lambda *_: (200, {"choices": [choice], "usage": {"completion_tokens": 9}})
+    asked = Prompt(text="", messages=(Message(role="user", content="3+4는?"),))
+    (text,) = generate(server, [asked])
+    assert text.text == "<think>\n정답: 6?\n아니다.\n</think>\n\n\n\n정답: 7개"
+    assert load_template("chat").parse_answer(text.text) == "7개"
+
+
+def test_reply_that_the_server_cut_is_truncated(server):
+    def cut(request: dict[str, Any], _: int) -> Canned:
+        status, body = say("풀이 중" if request["prompt"] == "가" else "정답: 7\n더")
+        assert isinstance(body, dict)
+        body["choices"][0]["finish_reason"] = "length"
+        return status, body
+
+    server.answer = cut
+    texts = generate(server, [Prompt(text="가"), Prompt(text="나")])
+    assert [text.truncated for text in texts] == [True, False]
+
+
+def test_server_is_told_how_to_sample_and_whether_to_think(server):
+    sampling = {"temperature": 0.6, "top_p": 0.9, "top_k": 20, "repetition_penalty": 1.1}
+    server.answer = lambda *_: say("정답: 7\n")
+    messages = (Message(role="user", content="3+4는?"),)
+    asked = Prompt(text="", messages=messages, enable_thinking=False)
+    generate(server, [asked], SETTINGS.model_copy(update=sampling))
+    (request,) = server.asked
+    assert {name: request[name] for name in sampling} == sampling
+    assert request["chat_template_kwargs"] == {"enable_thinking": False}
+    generate(server, [Prompt(text="가")])
+    plain = server.asked[-1].keys() - {"path"}
+    assert plain == {"model", "prompt", "max_tokens", "temperature"}

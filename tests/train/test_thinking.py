@@ -9,7 +9,7 @@ import pytest
 from kot_platypus.models import load_tokenizer
 from kot_platypus.prompts import Template, load_template, render_opening, render_question
 from kot_platypus.records import Dialogue, Example, Message
-from kot_platypus.train.encoding import encode_example
+from kot_platypus.train.encoding import describe_losses, encode_example
 from kot_platypus.train.preview import split_runs
 
 from . import chat_templates
@@ -164,3 +164,22 @@ def test_cut_thoughts_keep_their_end_and_the_answer(tokenizer):
 def test_answer_alone_has_no_thoughts(tokenizer):
     encoded = encode_example(EXAMPLE, load_template("think"), "answer", tokenizer, 512)
     assert tokenizer.decode(encoded.ids[encoded.prompt_len :]) == "정답: 7개</s>"
+
+
+# --- what training does not see ----------------------------------------------------------------
+
+
+def test_losses_are_counted_and_many_are_a_warning(tokenizer):
+    tokenizer.chat_template = chat_templates.QWEN3_HYBRID
+    row = talk("하나?", say("1", reasoning_content="세자."), "둘?", say("2"))
+    shown = encode_example(row, CHAT, "rationale_answer", tokenizer, 4096)
+    cut = encode_example(EXAMPLE, CHAT, "rationale_answer", tokenizer, 30)
+    whole = encode_example(EXAMPLE, CHAT, "rationale_answer", tokenizer, 4096)
+    assert describe_losses([whole] * 40) == ""
+    few = describe_losses([whole] * 39 + [None])
+    assert few.startswith("Of 40 rows 1 dropped (nothing to learn). To look")
+    many = describe_losses([shown, cut, whole, None])
+    assert many.startswith(
+        "Warning: of 4 rows 1 dropped (nothing to learn), 1 truncated to cutoff_len, "
+        "1 with answers that are only shown."
+    )

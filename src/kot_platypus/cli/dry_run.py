@@ -194,7 +194,7 @@ def _encode_lengths(
     from kot_platypus.train.loss import unwrap
 
     section = recipe.train
-    template = load_template(section.template)
+    template = load_template(section.template, section.enable_thinking)
     tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
     encoded = keep_encoded(encode_rows(rows, template, section, tokenizer, source=source), section)
     check_fit(unwrap(model), encoded)

@@ -51,6 +51,30 @@ Temperature = Annotated[
         help="Left out: 0 (the likeliest reply), or 0.7 for several samples.",
     ),
 ]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", min=0.01, max=1, help="Draw from the likeliest tokens of that share."),
+]
+TopK = Annotated[int | None, typer.Option("--top-k", min=0, help="Draw from that many tokens.")]
+MinP = Annotated[
+    float | None,
+    typer.Option("--min-p", min=0, max=1, help="Draw from tokens of that share of the likeliest."),
+]
+RepetitionPenalty = Annotated[
+    float | None,
+    typer.Option("--repetition-penalty", min=0.01, help="Of tokens that stand there; 1: none."),
+]
+GenerationConfig = Annotated[
+    bool,
+    typer.Option("--generation-config", help="Sample as the model's own generation_config says."),
+]
+EnableThinking = Annotated[
+    bool | None,
+    typer.Option(
+        "--enable-thinking/--disable-thinking",
+        help="The switch of chat templates that have one (Qwen3, EXAONE 4).",
+    ),
+]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Of a reply.")]
 TemplateName = Annotated[
     str | None,
@@ -212,6 +236,12 @@ def reason(
     template: TemplateName = None,
     num_samples: NumSamples = 1,
     temperature: Temperature = None,
+    top_p: TopP = None,
+    top_k: TopK = None,
+    min_p: MinP = None,
+    repetition_penalty: RepetitionPenalty = None,
+    generation_config: GenerationConfig = False,
+    enable_thinking: EnableThinking = None,
     max_new_tokens: MaxNewTokens = 256,
     backend: Backend = "transformers",
     base_url: BaseUrl = None,
@@ -227,11 +257,13 @@ def reason(
     from kot_platypus.evaluate.model_under_test import TransformersModel
     from kot_platypus.evaluate.reasoning import Reasoning, check_reasoning, evaluate_reasoning
     from kot_platypus.evaluate.server import OpenAIModel
+    from kot_platypus.evaluate.texts import Sampling, read_sampling
     from kot_platypus.processes import is_main_process
+    from kot_platypus.prompts import switch_thinking
 
     _check_backend(backend, base_url, template)
     if backend == "openai":
-        _refuse_local(adapter, dtype, device, trust_remote_code)
+        _refuse_local(adapter, dtype, device, trust_remote_code, generation_config)
     under_test: ModelUnderTest
     folder = None
     if base_url is not None:
@@ -241,9 +273,21 @@ def reason(
         held = (folder, adapter, dtype, device, trust_remote_code)
         under_test = TransformersModel(*held, max_rows=num_concurrent)
     chosen, read = _find_template(template, adapter or folder), _read_shots(shots)
-    if temperature is None:
-        temperature = 0.7 if num_samples > 1 else 0.0
-    how = Reasoning(chosen, max_new_tokens, num_samples, temperature, shots=read)
+    if enable_thinking is not None:
+        chosen = switch_thinking(chosen, enable_thinking)
+    sampling = {
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+    }
+    own = read_sampling(folder) if generation_config and folder else {}
+    draws = {"temperature": 0.7} if num_samples > 1 else {}
+    given = {name: value for name, value in sampling.items() if value is not None}
+    how = Reasoning(
+        chosen, max_new_tokens, num_samples, Sampling(**draws | own | given), shots=read
+    )
     check_reasoning(how)
     questions, about = _load_questions(problems, protocol, tasks, limit, kobest_dir)
     with hold_folder(out):
@@ -270,13 +314,16 @@ def _check_backend(backend: str, base_url: str | None, template: str | None) -> 
         )
 
 
-def _refuse_local(adapter: Path | None, dtype: str, device: str, trust_remote_code: bool) -> None:
+def _refuse_local(
+    adapter: Path | None, dtype: str, device: str, trust_remote_code: bool, own_sampling: bool
+) -> None:
     """Raise UsageError for an option that only a model loaded here can follow."""
     given = {
         "--adapter": adapter is not None,
         "--dtype": dtype != "auto",
         "--device": device != "auto",
         "--trust-remote-code": trust_remote_code,
+        "--generation-config": own_sampling,
     }
     if names := [name for name, is_given in given.items() if is_given]:
         raise UsageError(

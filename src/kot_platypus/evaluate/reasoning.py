@@ -42,7 +42,7 @@ from kot_platypus.evaluate.prompting import (
     split_rationale,
 )
 from kot_platypus.evaluate.store import ScoreStore
-from kot_platypus.evaluate.texts import Generated, Settings, render_text
+from kot_platypus.evaluate.texts import GREEDY, Generated, Sampling, Settings, render_text
 from kot_platypus.processes import is_main_process, share_all
 from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
@@ -60,8 +60,7 @@ class Reasoning:
     max_new_tokens: int = 256
     num_samples: int = 1
     """Replies to each question; more than one vote."""
-    temperature: float = 0.0
-    """0: the likeliest reply."""
+    sampling: Sampling = GREEDY
     seed: int = 42
     """Of the samples and of the bootstrap."""
     shots: tuple[Example, ...] = ()
@@ -73,8 +72,8 @@ class Reasoning:
         return Settings(
             max_new_tokens=self.max_new_tokens,
             stop_line=self.template.answer_prefix,
-            temperature=self.temperature,
             seed=self.seed,
+            **self.sampling.model_dump(),
         )
 
 
@@ -151,7 +150,7 @@ def check_reasoning(how: Reasoning) -> None:
             expected="one that does, so that an answer can be read",
             hint="Choose another, e.g. --template kot",
         )
-    if how.num_samples > 1 and how.temperature <= 0:
+    if how.num_samples > 1 and how.sampling.temperature <= 0:
         raise UsageError(
             f"{how.num_samples} samples at temperature 0 are all the same",
             expected="a temperature above 0",

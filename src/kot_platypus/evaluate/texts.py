@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from kot_platypus.artifacts import read_json
 from kot_platypus.prompts import render_opening
 from kot_platypus.records import Message, Record, drop_defaults
 from kot_platypus.thoughts import split_thoughts
@@ -51,6 +53,17 @@ class Sampling(Record):
 
 
 GREEDY = Sampling()
+
+
+def read_sampling(folder: Path) -> dict[str, float]:
+    """What a model's ``generation_config.json`` says of sampling; nothing, if it has none."""
+    path = folder / "generation_config.json"
+    stated = read_json(path) if path.is_file() else {}
+    found = {name: stated[name] for name in Sampling.model_fields if stated.get(name) is not None}
+    if stated.get("do_sample"):
+        return {"temperature": 1.0, **found}
+    penalty = found.get("repetition_penalty")
+    return {} if penalty is None else {"repetition_penalty": penalty}
 
 
 class Settings(Sampling):

@@ -15,6 +15,7 @@ from kot_platypus.prompts.templates import (
     load_templates,
     load_translation_prompt,
     load_translation_prompts,
+    switch_thinking,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "render_opening",
     "render_question",
     "split_turns",
+    "switch_thinking",
 ]

@@ -142,11 +142,28 @@ def load_templates() -> dict[str, Template]:
     return {name: Template(name=name, **fields) for name, fields in _read("templates.yaml")}
 
 
-def load_template(name: str) -> Template:
+def load_template(name: str, enable_thinking: bool | None = None) -> Template:
     """A shipped template by name, or one of your own by its YAML file.
 
-    Raises UsageError naming the templates that exist, or what is wrong in the file.
+    Raises UsageError naming the templates that exist, or what is wrong in the file; or for
+    ``enable_thinking`` where no chat template could heed it.
     """
+    template = _load_template(name)
+    return template if enable_thinking is None else switch_thinking(template, enable_thinking)
+
+
+def switch_thinking(template: Template, enable_thinking: bool) -> Template:
+    """A chat template with its thinking on or off. Raises UsageError for another."""
+    if not template.chat:
+        raise UsageError(
+            f"enable_thinking with the template {template.name!r}",
+            expected="the template chat, whose tokenizer may have that switch",
+            hint="Leave it out, or choose another template, e.g. think or chat.",
+        )
+    return template.model_copy(update={"enable_thinking": enable_thinking})
+
+
+def _load_template(name: str) -> Template:
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         hint = "Set train.template, or --template, to one of them or to a YAML file of your own."

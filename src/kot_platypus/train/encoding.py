@@ -29,6 +29,8 @@ class Encoded:
     """Positions after the prompt that are no labels either: a conversation's later questions."""
     num_truncated: int = 0
     """Tokens that ``cutoff_len`` took."""
+    num_only_shown: int = 0
+    """Answers that are no labels, since the chat template shows them otherwise than written."""
 
     @property
     def label_positions(self) -> list[int]:
@@ -75,6 +77,25 @@ def keep_encoded(encoded: Sequence[Encoded | None], section: TrainSection) -> li
             hint="Look at them with: kot train --preview" if encoded else "The file holds no rows.",
         )
     return kept
+
+
+def describe_losses(encoded: Sequence[Encoded | None]) -> str:
+    """What training will not see of its rows, in one line; empty where it sees all.
+
+    Above a twentieth of the rows it is a warning.
+    """
+    kept = [item for item in encoded if item]
+    counts = {
+        "dropped (nothing to learn)": len(encoded) - len(kept),
+        "truncated to cutoff_len": sum(item.num_truncated > 0 for item in kept),
+        "with answers that are only shown": sum(item.num_only_shown > 0 for item in kept),
+    }
+    found = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    if not found:
+        return ""
+    is_much = sum(counts.values()) > len(encoded) / 20
+    line = f"Of {len(encoded):,} rows {found}. To look at them: kot train --preview"
+    return f"Warning: {line[0].lower()}{line[1:]}" if is_much else line
 
 
 def check_fit(model: Any, encoded: Iterable[Encoded]) -> None:
@@ -199,6 +220,10 @@ def _encode_dialogue(
     pieces = split_turns(
         row.messages, tokenizer, enable_thinking=template.enable_thinking, tools=row.tools
     )
+    answers = sum(
+        turn.role == "assistant" and turn.weight and bool(turn.content.strip() or turn.tool_calls)
+        for turn in row.messages
+    )
     for i, piece in enumerate(_encode_pieces(tokenizer, pieces)):
         if i % 2:
             labels += range(len(ids), len(ids) + len(piece))
@@ -211,7 +236,13 @@ def _encode_dialogue(
     if not labels:
         return None
     masked = frozenset(range(labels[0], stop)).difference(labels)
-    return Encoded(tuple(ids[:stop]), labels[0], masked, num_truncated=len(ids) - stop)
+    return Encoded(
+        tuple(ids[:stop]),
+        labels[0],
+        masked,
+        num_truncated=len(ids) - stop,
+        num_only_shown=answers - len(ends),
+    )
 
 
 def _encode_pieces(

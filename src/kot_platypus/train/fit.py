@@ -12,7 +12,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from kot_platypus.artifacts import hash_file, hash_files, write_text
+from kot_platypus.artifacts import hash_file, hash_files, hash_value, write_text
 from kot_platypus.errors import DataError
 from kot_platypus.formats import read_rows
 from kot_platypus.models import (
@@ -35,7 +35,13 @@ from kot_platypus.progress import console, print_notice
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, TrainSection, require_reporters
 from kot_platypus.stages import open_stage
-from kot_platypus.train.encoding import Encoded, check_fit, encode_rows, keep_encoded
+from kot_platypus.train.encoding import (
+    Encoded,
+    check_fit,
+    describe_losses,
+    encode_rows,
+    keep_encoded,
+)
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
@@ -88,10 +94,12 @@ def train_adapter(
     trust: dict[str, Any] = {"trust_remote_code": model_section.trust_remote_code}
     base_fingerprint = ask_main(lambda: fingerprint_model(base))
     settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
-    template = load_template(section.template)
+    template = load_template(section.template, section.enable_thinking)
     own = {"tokens": READING, **(trust if model_section.trust_remote_code else {})}
     config = {**settings, **own, "seed": seed, "dtype": dtype}
     inputs = {"data": hash_file(data), "base": base_fingerprint}
+    if section.template != template.name:  # a file
+        inputs["template"] = hash_value(template.model_dump())
     if template.chat:
         inputs["chat_template"] = hash_files(base, ("*.jinja",))  # its change is said by name
     with open_stage(out, "train", config=config, inputs=inputs) as stage:
@@ -103,6 +111,8 @@ def train_adapter(
         rows = read_rows(data)
         encoded = encode_rows(rows, template, section, tokenizer, source=data)
         kept = keep_encoded(encoded, section)
+        if lost := describe_losses(encoded):
+            print_notice(lost)
         check_fit(build_empty_model(base, **trust), kept)
         set_seed(seed)
         at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}

@@ -63,7 +63,7 @@ def preview_rows(
     """
     if not rows:
         raise DataError("no rows to show", expected="at least one", hint="Check the file.")
-    template = load_template(section.template)
+    template = load_template(section.template, section.enable_thinking)
     encoded = encode_rows(rows, template, section, tokenizer, source=source)
     if model is not None:
         check_fit(model, filter(None, encoded))
