@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from kot_platypus.app.chat import style_pieces
 from kot_platypus.prompts import load_template
+
+from ..train import chat_templates
 
 KOT = load_template("kot")
 
@@ -79,3 +83,23 @@ def test_a_failing_model_is_heard(speaker, monkeypatch):
     monkeypatch.setattr(speaker.model, "generate", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         list(speaker.stream("3+4는?"))
+
+
+def test_thoughts_are_dim_whatever_they_say():
+    said = "<think>\n정답: 3?\n아니다.\n</think>\n\n정답: 7\n"
+    dim = said.removesuffix("정답: 7\n")
+    assert join_by_style(list(said)) == [(dim, "dim"), ("정답: 7\n", "bold")]
+    assert join_by_style(["<think>\n셋\n</think>\n", "일곱\n"], prefix="") == [
+        ("<think>\n셋\n", "dim"),
+        ("</think>\n일곱\n", ""),
+    ]
+
+
+@pytest.mark.parametrize("mode", ["cot", "direct"])
+def test_model_that_thinks_shows_it_and_closes_it_before_a_direct_answer(speaker, mode):
+    tokenizer = copy.deepcopy(speaker.tokenizer)
+    tokenizer.chat_template = chat_templates.R1
+    thinker = replace(speaker, tokenizer=tokenizer, template=load_template("chat"))
+    text = "".join(thinker.stream("하나?", mode=mode, max_new_tokens=4))
+    assert text.startswith("<think>\n") == (mode == "cot")
+    assert thinker.render("하나?", "direct").endswith("<think>\n\n</think>\n\n정답:")

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from kot_platypus.artifacts import write_json
+from kot_platypus.errors import UsageError
 from kot_platypus.evaluate.decoding import Decoder, TextGenerator
 from kot_platypus.evaluate.prompting import Question, build_prompt, split_rationale
 from kot_platypus.evaluate.texts import (
     Prompt,
     Sampling,
     Settings,
+    choose_sampling,
     cut_answer,
-    read_sampling,
     render_text,
 )
 from kot_platypus.evaluate.writing import Job, PlainDecoder
@@ -129,9 +130,24 @@ def test_repetition_penalty_is_that_of_transformers(tiny, kind):
 
 
 def test_model_says_itself_how_to_sample(tmp_path):
-    assert read_sampling(tmp_path) == {}
+    assert choose_sampling("model", tmp_path) == Sampling()
     stated = {"do_sample": True, "temperature": 0.6, "top_p": 0.95, "top_k": 20, "eos_token_id": 2}
     write_json(tmp_path / "generation_config.json", stated)
-    assert read_sampling(tmp_path) == {"temperature": 0.6, "top_p": 0.95, "top_k": 20}
+    own = Sampling(temperature=0.6, top_p=0.95, top_k=20)
+    assert choose_sampling("model", tmp_path, is_drawn=True) == own
+    assert choose_sampling("model", tmp_path, 1.0).temperature == 1.0
     write_json(tmp_path / "generation_config.json", {"temperature": 0.6, "repetition_penalty": 1.1})
-    assert read_sampling(tmp_path) == {"repetition_penalty": 1.1}  # without do_sample it is greedy
+    greedy = Sampling(repetition_penalty=1.1)  # without do_sample transformers does not draw
+    assert choose_sampling("model", tmp_path) == greedy
+
+
+def test_sampling_in_lm_evals_form():
+    found = choose_sampling("top_p=0.9, top_k=20", is_drawn=True)
+    assert found == Sampling(temperature=0.7, top_p=0.9, top_k=20)
+    for text, said in (
+        ("top_q=1", "top_q: Extra inputs"),
+        ("top_p=2", "top_p: Input should be less"),
+        ("model", "with a server"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            choose_sampling(text)

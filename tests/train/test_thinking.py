@@ -173,7 +173,7 @@ def test_losses_are_counted_and_many_are_a_warning(tokenizer):
     tokenizer.chat_template = chat_templates.QWEN3_HYBRID
     row = talk("하나?", say("1", reasoning_content="세자."), "둘?", say("2"))
     shown = encode_example(row, CHAT, "rationale_answer", tokenizer, 4096)
-    cut = encode_example(EXAMPLE, CHAT, "rationale_answer", tokenizer, 30)
+    cut = encode_example(EXAMPLE, CHAT, "rationale_answer", tokenizer, 45)
     whole = encode_example(EXAMPLE, CHAT, "rationale_answer", tokenizer, 4096)
     assert describe_losses([whole] * 40) == ""
     few = describe_losses([whole] * 39 + [None])

@@ -15,6 +15,7 @@ from kot_platypus.app.markup import name_model
 from kot_platypus.app.speaker import Speaker, load_speaker
 from kot_platypus.errors import UsageError
 from kot_platypus.results.schema import BASE, TUNED
+from kot_platypus.thoughts import split_thoughts
 
 RATIONALE_STYLE, ANSWER_STYLE = "dim", "bold"
 
@@ -77,22 +78,23 @@ def _answer(
 def style_pieces(pieces: Iterable[str], answer_prefix: str) -> Iterator[tuple[str, str]]:
     """Pieces of text with their style: dim up to the line that states the answer, then bold.
 
-    The start of a line is held back until it is clear whether it is that one. Templates that mark
-    no answer have nothing to tell apart.
+    The start of a line is held back until it is clear whether it is that one; no line of the
+    thoughts is. Templates that mark no answer have their thoughts to tell apart.
     """
-    if not answer_prefix:
-        yield from ((piece, "") for piece in pieces)
-        return
-    style, line = RATIONALE_STYLE, ""
+    style, line, said = RATIONALE_STYLE, "", ""
     is_start = True
     for piece in pieces:
         for part in re.split(r"(?<=\n)", piece):  # a text may hold other ends of line
             line += part
-            if is_start and answer_prefix.startswith(line):
+            if is_start and answer_prefix and answer_prefix.startswith(line):
                 continue  # it may still become the answer
             if is_start:
-                style = ANSWER_STYLE if line.startswith(answer_prefix) else RATIONALE_STYLE
+                is_thought = split_thoughts(said + line)[1] is None
+                rest = RATIONALE_STYLE if answer_prefix or is_thought else ""
+                is_answer = answer_prefix and line.startswith(answer_prefix) and not is_thought
+                style = ANSWER_STYLE if is_answer else rest
             yield line, style
+            said += line
             is_start, line = line.endswith("\n"), ""
     if line:
         yield line, style

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Literal
 
 from kot_platypus.models import load_model, load_tokenizer, read_template
 from kot_platypus.models.tokens import encode_text
-from kot_platypus.prompts import Template, find_stop_tokens, render_question
+from kot_platypus.prompts import Template, find_stop_tokens, render_opening
+from kot_platypus.records import Message
+from kot_platypus.thoughts import find_opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -43,6 +46,7 @@ class Speaker:
         tokens = encode_text(self.tokenizer, text, opens=not self.template.chat)
         ids = torch.tensor([tokens], device=self.model.device)
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        opening = find_opening(text) if self.template.chat else ""
         width = len(tokens)
         streamer = TextIteratorStreamer(
             self.tokenizer, skip_prompt=True, timeout=_LONGEST_WAIT_S, skip_special_tokens=True
@@ -51,7 +55,7 @@ class Speaker:
 
         def generate() -> None:
             try:
-                self._generate(inputs, width, mode, max_new_tokens, streamer, stopped)
+                self._generate(inputs, width, opening, mode, max_new_tokens, streamer, stopped)
             except BaseException as error:
                 failures.append(error)
                 streamer.end()
@@ -59,7 +63,7 @@ class Speaker:
         thread = Thread(target=generate, daemon=True)
         thread.start()
         try:
-            yield from (piece for piece in streamer if piece)
+            yield from (piece for piece in chain([opening], streamer) if piece)
         finally:
             stopped.set()
             thread.join()
@@ -68,14 +72,20 @@ class Speaker:
 
     def render(self, question: str, mode: Mode) -> str:
         """What the model is given: the prompt, and of a direct answer how its line begins."""
-        text = render_question(self.template, self.tokenizer, question)
+        template, text = self.template, self.template.render_prompt(question)
         # No space at the end: tokens hold the one before a word.
-        return text + self.template.answer_prefix.rstrip(" ") if mode == "direct" else text
+        begun = template.no_thoughts + template.answer_prefix.rstrip(" ")
+        opening = begun if mode == "direct" else ""
+        if not template.chat:
+            return text + opening
+        asked = [Message(role="user", content=text)]
+        return render_opening(self.tokenizer, asked, opening, template.enable_thinking)
 
     def _generate(
         self,
         inputs: Any,
         width: int,
+        opening: str,
         mode: Mode,
         max_new_tokens: int,
         streamer: Any,
@@ -85,7 +95,8 @@ class Speaker:
 
         def is_over(ids: Any, _scores: Any, **_: Any) -> Any:
             said = self.tokenizer.decode(ids[0, width:], skip_special_tokens=True)
-            done = stopped.is_set() or self.template.is_complete(said, direct=mode == "direct")
+            complete = self.template.is_complete(opening + said, direct=mode == "direct")
+            done = stopped.is_set() or complete
             return torch.tensor([done], device=ids.device)
 
         ends = {"eos_token_id": find_stop_tokens(self.tokenizer)} if self.template.chat else {}

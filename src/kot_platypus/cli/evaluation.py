@@ -51,29 +51,17 @@ Temperature = Annotated[
         help="Left out: 0 (the likeliest reply), or 0.7 for several samples.",
     ),
 ]
-TopP = Annotated[
-    float | None,
-    typer.Option("--top-p", min=0.01, max=1, help="Draw from the likeliest tokens of that share."),
-]
-TopK = Annotated[int | None, typer.Option("--top-k", min=0, help="Draw from that many tokens.")]
-MinP = Annotated[
-    float | None,
-    typer.Option("--min-p", min=0, max=1, help="Draw from tokens of that share of the likeliest."),
-]
-RepetitionPenalty = Annotated[
-    float | None,
-    typer.Option("--repetition-penalty", min=0.01, help="Of tokens that stand there; 1: none."),
-]
-GenerationConfig = Annotated[
-    bool,
-    typer.Option("--generation-config", help="Sample as the model's own generation_config says."),
-]
-EnableThinking = Annotated[
-    bool | None,
+GenKwargs = Annotated[
+    str | None,
     typer.Option(
-        "--enable-thinking/--disable-thinking",
-        help="The switch of chat templates that have one (Qwen3, EXAONE 4).",
+        "--gen-kwargs",
+        help="How tokens are drawn, e.g. top_p=0.95,top_k=20,min_p=0.05,repetition_penalty=1.1; or "
+        "`model`: as its own generation_config says.",
     ),
+]
+Think = Annotated[
+    bool | None,
+    typer.Option("--think/--no-think", help="The switch enable_thinking of a chat template."),
 ]
 MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Of a reply.")]
 TemplateName = Annotated[
@@ -236,12 +224,8 @@ def reason(
     template: TemplateName = None,
     num_samples: NumSamples = 1,
     temperature: Temperature = None,
-    top_p: TopP = None,
-    top_k: TopK = None,
-    min_p: MinP = None,
-    repetition_penalty: RepetitionPenalty = None,
-    generation_config: GenerationConfig = False,
-    enable_thinking: EnableThinking = None,
+    gen_kwargs: GenKwargs = None,
+    think: Think = None,
     max_new_tokens: MaxNewTokens = 256,
     backend: Backend = "transformers",
     base_url: BaseUrl = None,
@@ -257,46 +241,35 @@ def reason(
     from kot_platypus.evaluate.model_under_test import TransformersModel
     from kot_platypus.evaluate.reasoning import Reasoning, check_reasoning, evaluate_reasoning
     from kot_platypus.evaluate.server import OpenAIModel
-    from kot_platypus.evaluate.texts import Sampling, read_sampling
+    from kot_platypus.evaluate.texts import choose_sampling
     from kot_platypus.processes import is_main_process
-    from kot_platypus.prompts import switch_thinking
 
     _check_backend(backend, base_url, template)
-    if backend == "openai":
-        _refuse_local(adapter, dtype, device, trust_remote_code, generation_config)
     under_test: ModelUnderTest
     folder = None
     if base_url is not None:
+        _refuse_local(adapter, dtype, device, trust_remote_code)
         under_test = OpenAIModel(model, base_url, max_requests=num_concurrent)
     else:
         folder = find_model_folder(model, adapter)
         held = (folder, adapter, dtype, device, trust_remote_code)
         under_test = TransformersModel(*held, max_rows=num_concurrent)
-    chosen, read = _find_template(template, adapter or folder), _read_shots(shots)
-    if enable_thinking is not None:
-        chosen = switch_thinking(chosen, enable_thinking)
-    sampling = {
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-    }
-    own = read_sampling(folder) if generation_config and folder else {}
-    draws = {"temperature": 0.7} if num_samples > 1 else {}
-    given = {name: value for name, value in sampling.items() if value is not None}
-    how = Reasoning(
-        chosen, max_new_tokens, num_samples, Sampling(**draws | own | given), shots=read
-    )
+    chosen, read = _find_template(template, adapter or folder, think), _read_shots(shots)
+    sampling = choose_sampling(gen_kwargs, folder, temperature, is_drawn=num_samples > 1)
+    how = Reasoning(chosen, max_new_tokens, num_samples, sampling, shots=read)
     check_reasoning(how)
     questions, about = _load_questions(problems, protocol, tasks, limit, kobest_dir)
     with hold_folder(out):
         evaluate_reasoning(out, under_test, questions, how, about_data=about)
     if is_main_process():
-        from kot_platypus.report.summary import gains_table
+        _print_gains(out)
 
-        print_screen(gains_table(out))
-        print(out / "changes.md", out / "results.json", sep="\n")
+
+def _print_gains(out: Path) -> None:
+    from kot_platypus.report.summary import gains_table
+
+    print_screen(gains_table(out))
+    print(out / "changes.md", out / "results.json", sep="\n")
 
 
 def _check_backend(backend: str, base_url: str | None, template: str | None) -> None:
@@ -314,16 +287,13 @@ def _check_backend(backend: str, base_url: str | None, template: str | None) -> 
         )
 
 
-def _refuse_local(
-    adapter: Path | None, dtype: str, device: str, trust_remote_code: bool, own_sampling: bool
-) -> None:
+def _refuse_local(adapter: Path | None, dtype: str, device: str, trust_remote_code: bool) -> None:
     """Raise UsageError for an option that only a model loaded here can follow."""
     given = {
         "--adapter": adapter is not None,
         "--dtype": dtype != "auto",
         "--device": device != "auto",
         "--trust-remote-code": trust_remote_code,
-        "--generation-config": own_sampling,
     }
     if names := [name for name, is_given in given.items() if is_given]:
         raise UsageError(
@@ -333,14 +303,14 @@ def _refuse_local(
         )
 
 
-def _find_template(name: str | None, trained: Path | None) -> Template:
+def _find_template(name: str | None, trained: Path | None, think: bool | None) -> Template:
     """The one of that name, else the one that the model was trained with, else ``kot``."""
     from kot_platypus.models import read_template
-    from kot_platypus.prompts import load_template
+    from kot_platypus.prompts import load_template, switch_thinking
 
-    if name is None and trained is not None:
-        return read_template(trained, "kot")
-    return load_template(name or "kot")
+    own = read_template(trained, "kot") if name is None and trained is not None else None
+    template = own or load_template(name or "kot")
+    return template if think is None else switch_thinking(template, think)
 
 
 def _read_shots(path: Path | None) -> tuple[Example, ...]:

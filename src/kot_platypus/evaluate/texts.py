@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from kot_platypus.artifacts import read_json
+from kot_platypus.errors import UsageError
 from kot_platypus.prompts import render_opening
 from kot_platypus.records import Message, Record, drop_defaults
 from kot_platypus.thoughts import split_thoughts
@@ -53,6 +54,42 @@ class Sampling(Record):
 
 
 GREEDY = Sampling()
+
+
+def choose_sampling(
+    text: str | None,
+    folder: Path | None = None,
+    temperature: float | None = None,
+    *,
+    is_drawn: bool = False,
+) -> Sampling:
+    """How to sample: ``text`` in lm-eval's form, ``top_p=0.9,top_k=20``; greedily without.
+
+    Or ``model``: as ``folder`` says itself. ``temperature`` comes before both; where nothing says
+    it, what ``is_drawn`` is at 0.7. Raises UsageError.
+    """
+    if text == "model" and folder is None:
+        raise UsageError(
+            "--gen-kwargs model with a server",
+            expected="settings, e.g. temperature=0.6,top_p=0.95",
+            hint="What the server's model says of itself is not known here.",
+        )
+    given: dict[str, Any] = {"temperature": 0.7} if is_drawn else {}
+    if text == "model" and folder is not None:
+        given |= read_sampling(folder)
+    elif text is not None:
+        given |= dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+    if temperature is not None:
+        given["temperature"] = temperature
+    try:
+        return Sampling.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            f"--gen-kwargs: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            expected=f"some of {', '.join(Sampling.model_fields)}, as top_p=0.95,top_k=20",
+            hint="See kot reason --help.",
+        ) from error
 
 
 def read_sampling(folder: Path) -> dict[str, float]:

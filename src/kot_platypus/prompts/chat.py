@@ -194,13 +194,12 @@ def split_turns(
     """
     how: dict[str, Any] = {"enable_thinking": enable_thinking, "tools": tools}
     text = render_chat(tokenizer, messages, **how)
-    special = _special_token(tokenizer)
     pieces: list[str] = []
     done = 0
     for i, message in enumerate(messages):
         if i == 0 or message.role != "assistant" or not message.weight:
             continue
-        thoughts, said = _list_thoughts(message) or ("", message.content)
+        thoughts, said = _list_thoughts(message) or ("", message.content.strip())
         is_last = i == len(messages) - 1
         prompt = render_chat(tokenizer, messages[:i], ask=True, **how)
         start, closing = len(prompt), ""
@@ -209,14 +208,11 @@ def split_turns(
             closing = thoughts + close_thoughts(opening)
         if start <= done or not text.startswith(prompt[:start]):
             continue
-        if message.tool_calls:
-            end, is_closed = _find_call_end(text, message, start, tokenizer), True
-        else:
-            end, is_closed = _find_end(text, said.strip(), start, special)
+        end, is_closed = _find_end(text, message, said, start, tokenizer)
         if end is None or (not closing and thoughts not in text[start:end]):
             continue
         if closing:  # the template shows the answer alone
-            start = text.find(said.strip(), start)
+            start = text.find(said, start)
         pieces += [prompt[done:], closing + text[start:end]]
         done = end
         if not is_closed and is_last and tokenizer.eos_token:
@@ -226,15 +222,18 @@ def split_turns(
 
 
 def _find_end(
-    text: str, said: str, start: int, special: re.Pattern[str]
+    text: str, message: Message, said: str, start: int, tokenizer: PreTrainedTokenizerBase
 ) -> tuple[int | None, bool]:
     """Where the turn that begins at ``start`` ends, and whether a special token ends it.
 
     What was ``said`` need not stand at ``start`` itself: templates put a space or thoughts there.
     None when the turn does not hold it, or nothing was said.
     """
+    if message.tool_calls:
+        return _find_call_end(text, message, start, tokenizer), True
     if not said:
         return None, False
+    special = _special_token(tokenizer)
     first = at = text.find(said, start)
     while at >= 0 and not special.search(text, start, at):  # beyond one lies a later turn
         if closing := special.match(text, at + len(said)):

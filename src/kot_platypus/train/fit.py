@@ -32,7 +32,7 @@ from kot_platypus.processes import (
     spreads_weights,
 )
 from kot_platypus.progress import console, print_notice
-from kot_platypus.prompts import load_template
+from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, TrainSection, require_reporters
 from kot_platypus.stages import open_stage
 from kot_platypus.train.encoding import (
@@ -98,10 +98,7 @@ def train_adapter(
     own = {"tokens": READING, **(trust if model_section.trust_remote_code else {})}
     config = {**settings, **own, "seed": seed, "dtype": dtype}
     inputs = {"data": hash_file(data), "base": base_fingerprint}
-    if section.template != template.name:  # a file
-        inputs["template"] = hash_value(template.model_dump())
-    if template.chat:
-        inputs["chat_template"] = hash_files(base, ("*.jinja",))  # its change is said by name
+    inputs |= _hash_templates(template, section.template, base)
     with open_stage(out, "train", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return
@@ -130,6 +127,16 @@ def train_adapter(
         weights = trainer.gather_weights()
         ask_main(lambda: _save(trainer.model, out, base, info, log, weights=weights, **trust))
         stage.facts = {**facts, "contamination": verdict.model_dump() if verdict else None}
+
+
+def _hash_templates(template: Template, name: str, base: Path) -> dict[str, str]:
+    """The hashes of files that frame rows, so that a change of one is said by name."""
+    hashes = {}
+    if name != template.name:  # a file of the user's
+        hashes["template"] = hash_value(template.model_dump())
+    if template.chat:
+        hashes["chat_template"] = hash_files(base, ("*.jinja",))
+    return hashes
 
 
 def _save(model: Any, out: Path, base: Path, info: TrainingInfo, log: str, **options: Any) -> None:
