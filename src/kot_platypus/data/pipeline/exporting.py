@@ -14,17 +14,13 @@ from kot_platypus.data.dedupe import Cluster
 from kot_platypus.data.leaks import Leak
 from kot_platypus.data.pipeline.card import render_card
 from kot_platypus.data.pipeline.drafts import ROWS
-from kot_platypus.data.pipeline.reviewing import DROPPED, Columns, Dropped
+from kot_platypus.data.pipeline.reviewing import COLUMNS, DROPPED, Columns, Dropped
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.formats import iter_values, write_values
 from kot_platypus.stages import open_stage
 from kot_platypus.verdicts import Verdict, read_verdict, write_verdict
 
 _CHUNK_ROWS = 4096
-_TEXTS: dict[Columns, tuple[str, ...]] = {
-    "kocot": ("source", "rationale", "target", "task", "type"),
-    "alpaca": ("instruction", "input", "output", "data_source"),
-}
 
 
 def write_dataset(out: Path, recipe: DatasetRecipe, clean: Path, facts: dict[str, Any]) -> None:
@@ -102,7 +98,7 @@ def _write_parquet(rows: Path, path: Path, columns: Columns) -> None:
     text, texts = pa.string(), pa.list_(pa.string())
     schema = pa.schema(
         [
-            *((name, text) for name in _TEXTS[columns]),
+            *((name, text) for name in COLUMNS[columns]),
             ("origin", pa.struct([(n, text) for n in ("source", "id", "sha256", "language")])),
             ("translation", pa.struct([(n, text) for n in ("service", "parameters", "retried")])),
             ("checks_passed", texts),

@@ -26,6 +26,11 @@ from kot_platypus.stages import open_stage
 
 DROPPED = "dropped.jsonl"
 Columns = Literal["kocot", "alpaca"]
+COLUMNS: dict[Columns, tuple[str, ...]] = {
+    "kocot": ("source", "rationale", "target", "task", "type"),
+    "alpaca": ("instruction", "input", "output", "data_source"),
+}
+"""The texts of a data set's rows, in their order."""
 Reason = Literal["waiting for review", "dropped in review", "duplicate", "contaminated"]
 _LEFT_OUT: dict[str, Reason] = {"waiting": "waiting for review", "dropped": "dropped in review"}
 
@@ -100,22 +105,13 @@ def _describe(draft: Draft) -> str:
 def _make_row(draft: Draft, columns: Columns, edits: list[str]) -> dict[str, Any]:
     """A row of the data set: its texts, and where they come from and how they came about."""
     row = draft.translated
+    texts: tuple[str, ...]
     if columns == "alpaca":
         answer = f"{row.rationale}\n{row.target}" if row.target else row.rationale
-        texts = {
-            "instruction": row.source,
-            "input": row.input,
-            "output": answer,
-            "data_source": row.task,
-        }
+        texts = (row.source, row.input, answer, row.task)
     else:
-        texts = {
-            "source": f"{row.source}\n\n{row.input}" if row.input else row.source,
-            "rationale": row.rationale,
-            "target": row.target,
-            "task": row.task,
-            "type": row.type,
-        }
+        question = f"{row.source}\n\n{row.input}" if row.input else row.source
+        texts = (question, row.rationale, row.target, row.task, row.type)
     translation = None
     if by := draft.translation:
         translation = {
@@ -126,7 +122,7 @@ def _make_row(draft: Draft, columns: Columns, edits: list[str]) -> dict[str, Any
     checks = KOREAN_CHECK_NAMES if draft.is_korean else (PROTECTION, *CHECK_NAMES)
     failed = {finding.check for finding in draft.errors}
     return {
-        **texts,
+        **dict(zip(COLUMNS[columns], texts, strict=True)),
         "origin": draft.origin.model_dump(),
         "translation": translation,
         "checks_passed": [name for name in checks if name not in failed],
