@@ -21,7 +21,7 @@ BIN    := $(VENV)/bin
 SETUP  := $(VENV)/.setup
 DEV    := $(VENV)/.dev
 DEMO_EXTRAS := app,demo
-DEV_EXTRAS  := $(DEMO_EXTRAS),dev,lm-eval,qlora,ray,translate
+DEV_EXTRAS  := $(DEMO_EXTRAS),dev,lm-eval,math,qlora,ray,translate
 # As many processes as there are processors, at most four; a file's tests stay together, since they
 # share what is made once, and come in the order of their folders.
 PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -16,7 +16,7 @@ import typer.main
 from typer.testing import CliRunner, Result
 
 from kot_platypus.cli import app
-from kot_platypus.cli.renamed import RENAMED
+from kot_platypus.cli.app import RENAMED
 from kot_platypus.prompts import load_template
 
 from .evaluation_builder import write_evaluation
@@ -63,6 +63,13 @@ def strip_styles(text: str) -> str:
 def test_help_lists_every_verb():
     text = strip_styles(kot("--help").stdout)
     assert re.findall(r"^│ ([\w-]+) ", text, re.MULTILINE)[-len(VERBS) :] == list(VERBS)
+
+
+def test_completion_goes_by_the_name_kot_however_it_was_called():
+    command = [sys.executable, "-m", "kot_platypus", "--show-completion", "bash"]
+    asked = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    script = subprocess.run(command, env=asked, capture_output=True, text=True, check=True).stdout
+    assert script.endswith("complete -o default -F _kot_completion kot\n")
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -523,3 +530,8 @@ def test_scores_that_are_no_run_are_shown_the_way(tmp_path):
     for verb in ("report", "card"):
         assert_one_line(kot(verb, tmp_path), 1, "scores, of no run", f"kot leaderboard {tmp_path}")
         assert_one_line(kot(verb, tmp_path / "x"), 1, "has no recipe.yaml", "Check the path")
+
+
+def test_a_folder_in_place_of_rows_is_called_one(tmp_path):
+    result = kot("data", "duplicates", tmp_path, "--out", tmp_path / "out")
+    assert_one_line(result, 1, "FILE", f"{tmp_path} is a folder")

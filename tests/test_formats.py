@@ -188,7 +188,7 @@ def test_missing_column_is_named(tmp_path):
 
 def test_wrong_message_is_named(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", {"messages": [{"role": "user"}]})
-    assert_refused(path, "line 1: messages.0.content: Field required")
+    assert_refused(path, "line 1: messages.0: Value error, a turn without content")
 
 
 @pytest.mark.parametrize("text", ["{", "[1", "[1]", "3", '"a"', "{}", '{"source": "\\ud800"}'])

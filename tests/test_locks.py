@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from kot_platypus.errors import RunError
-from kot_platypus.locks import lock_folder
+from kot_platypus.stages import lock_folder
 
 TRY = """
 import sys
 from pathlib import Path
 from kot_platypus.errors import RunError
-from kot_platypus.locks import lock_folder
+from kot_platypus.stages import lock_folder
 try:
     with lock_folder(Path(sys.argv[1])):
         print("held")
@@ -23,7 +23,7 @@ except RunError as error:
 COUNT = """
 import sys
 from pathlib import Path
-from kot_platypus.locks import lock_folder
+from kot_platypus.stages import lock_folder
 folder = Path(sys.argv[1])
 for _ in range(20):
     with lock_folder(folder, wait=True):
@@ -33,7 +33,7 @@ for _ in range(20):
 HOLD = """
 import sys, time
 from pathlib import Path
-from kot_platypus.locks import lock_folder
+from kot_platypus.stages import lock_folder
 with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

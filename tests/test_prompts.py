@@ -105,7 +105,7 @@ def test_answer_is_parsed_from_its_line_and_never_guessed(output, answer):
 
 
 def test_unknown_template_is_wrong_usage_naming_those_that_exist():
-    with pytest.raises(UsageError, match=r"no template 'kott'.*kot, alpaca-ko"):
+    with pytest.raises(UsageError, match=r"no template 'kott'.*kot, think, alpaca-ko"):
         load_template("kott")
 
 

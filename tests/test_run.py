@@ -6,10 +6,9 @@ import pytest
 
 from kot_platypus.data.build import build_data
 from kot_platypus.errors import KotError, RunError
-from kot_platypus.locks import lock_folder
 from kot_platypus.recipe import dump_recipe, load_recipe
 from kot_platypus.run import RECIPE_FILE, claim_folder, describe_plan, plan_steps, run_recipe
-from kot_platypus.stages import open_stage
+from kot_platypus.stages import lock_folder, open_stage
 
 DEMO = load_recipe("demo")
 NO_PROBLEMS = load_recipe("demo", ["data.heldout_problems=0"])

@@ -90,7 +90,6 @@ def holds_nothing(folder: Path, *, but: str = "") -> bool:
 
 
 def refuse_file(folder: Path) -> None:
-    """Raise RunError when a file is where ``folder``, or one above it, should be."""
     """Raise RunError when a folder, or one that it would lie in, is a file."""
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():

@@ -114,14 +114,14 @@ def _read_scaled(match: re.Match[str]) -> Number:
     value = _parse(match["plain"])
     if match["korean"]:
         # "5만" may be "only 5", "3조각" are three pieces: the bare digits stay possible.
-        return Number(_read_sino(match[0]), match.span(), others=(value,))
+        return Number(read_sino(match[0]), match.span(), others=(value,))
     scaled = value * _SCALES[match["scale"] or match["short"]]
     if match["short"]:
         return Number(value, match.span("plain"), others=(scaled,))
     return Number(scaled, match.span(), others=(value,))
 
 
-def _read_sino(text: str) -> Decimal:
+def read_sino(text: str) -> Decimal:
     """The value of digits and Sino-Korean numerals in places of 10,000: ``1억 2,000만``."""
     total = section = Decimal(0)
     current: Decimal | None = None
@@ -351,7 +351,7 @@ def _possible(values: list[Decimal], span: tuple[int, int]) -> Number:
 
 def _read_run(run: str) -> list[Decimal]:
     """A run's value, and without its last syllable: 오십이다 is "is fifty"."""
-    return [_read_sino(run), *([_read_sino(run[:-1])] if len(run) > 1 else [])]
+    return [read_sino(run), *([read_sino(run[:-1])] if len(run) > 1 else [])]
 
 
 def _read_other(match: re.Match[str]) -> list[Number]:
@@ -362,3 +362,26 @@ def _read_other(match: re.Match[str]) -> list[Number]:
     if match["loose"] in ("반", "절반"):  # "1/2" is two numbers
         numbers.append(_possible([Decimal(1), *values], match.span()))
     return numbers
+
+
+# What a whole numeral is made of: 이백스물다섯, 서른두, 사십이; 이십 점 오 is not read.
+_WHOLE = re.compile(
+    rf"(?P<sino>[영공일이삼사오육륙칠팔구십백천만억조]*?)"
+    rf"(?P<tens>{'|'.join(NATIVE_TENS)})?(?P<ones>{'|'.join(NATIVE_ONES)})?"
+)
+_DIGIT_RUN = re.compile(r"[영공일이삼사오육륙칠팔구]{2,}")
+
+
+def read_numeral(text: str) -> Decimal | None:
+    """The number that a text of Korean syllables is from end to end, else None.
+
+    Native (스물다섯), Sino (이백오십) or both (백스물다섯); not digit by digit (공일공).
+    """
+    bare = text.replace(" ", "").replace("륙", "육")
+    found = _WHOLE.fullmatch(bare)
+    if not bare or not found or _DIGIT_RUN.search(found["sino"]):
+        return None
+    native = NATIVE_TENS.get(found["tens"] or "", 0) + NATIVE_ONES.get(found["ones"] or "", 0)
+    if native and found["sino"] and found["sino"][-1] not in "백천만억조":
+        return None
+    return (read_sino(found["sino"]) if found["sino"] else Decimal(0)) + native

@@ -1,9 +1,15 @@
-"""Progress on the terminal: a bar with an estimate on a screen, a line now and then in a log."""
+"""Our voice on the terminal, the only one: notices, and progress as a bar on a screen or as lines.
+
+The libraries are silenced.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +22,19 @@ console = Console(stderr=True, highlight=False)
 _LOG_INTERVAL_S = 15.0
 
 Advance = Callable[..., None]
+
+# Speaks on import, which peft does: of a package that would make one processor faster.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
+def quieten() -> None:
+    """Silence the libraries' own bars and advice."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # read when tqdm is first imported
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
 
 
 def print_notice(text: str) -> None:

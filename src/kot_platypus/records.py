@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from collections.abc import Container, Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 
 class Record(BaseModel):
@@ -32,22 +40,103 @@ class Example(Record):
 
 
 class Message(Record):
-    """One turn of a dialogue. ``role`` is what the tokenizer's chat template knows it by."""
+    """One turn of a dialogue, in the columns of OpenAI's and Hugging Face's chat data.
+
+    ``role`` is what the tokenizer's chat template knows it by. An assistant's ``reasoning_content``
+    (or ``reasoning``) are its thoughts; a turn of ``weight`` 0 (or ``train: false``) is not learnt.
+    Content in parts is joined if all are text; images and sound are refused.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     role: str
-    content: str
+    content: str = ""
+    reasoning_content: str = ""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+    weight: Literal[0, 1] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        given = {key: value for key, value in values.items() if value is not None}
+        if "reasoning" in given:
+            given.setdefault("reasoning_content", given["reasoning"])
+        if isinstance(trained := given.get("train"), bool):
+            given.setdefault("weight", int(trained))
+        if isinstance(given.get("content"), list):
+            given["content"] = _join_parts(given["content"])
+        if isinstance(given.get("tool_calls"), list | tuple):
+            given["tool_calls"] = [_read_call(call) for call in given["tool_calls"]]
+        spoken = given.keys() & {"content", "reasoning_content", "tool_calls"}
+        if not spoken and "content" not in values:
+            raise ValueError("a turn without content")
+        return given
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Templates ask what is there, so what was not said is left out."""
+        return drop_defaults(self, write(self), keep=("role", "content"))
+
+
+def drop_defaults(
+    record: BaseModel, values: dict[str, Any], *, keep: Container[str]
+) -> dict[str, Any]:
+    """The dumped ``values`` of a record but for fields at their default that are not to be kept.
+
+    A field that came later then leaves the hashes and files of records without it as they were.
+    """
+    fields = type(record).model_fields
+    return {
+        key: value
+        for key, value in values.items()
+        if key in keep or getattr(record, key) != fields[key].default
+    }
+
+
+def _join_parts(parts: list[Any]) -> str:
+    kinds = [part.get("type") if isinstance(part, Mapping) else "text" for part in parts]
+    if other := next((kind for kind in kinds if kind != "text"), None):
+        raise ValueError(f"content with a part of type {other!r}; only text can be learnt")
+    return "".join(part["text"] if isinstance(part, Mapping) else str(part) for part in parts)
+
+
+def _read_call(call: Any) -> Any:
+    """A tool call whose arguments are an object, as templates want them; OpenAI's are its JSON."""
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
+        return call
+    try:
+        return {**call, "function": {**function, "arguments": json.loads(function["arguments"])}}
+    except ValueError as error:
+        raise ValueError("tool_calls whose arguments are not JSON") from error
 
 
 class Dialogue(Record):
-    """A conversation whose every assistant turn is to be learnt."""
+    """A conversation whose every assistant turn is to be learnt, but for those of weight 0."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     messages: tuple[Message, ...]
     task: str = ""
     type: str = ""
+    tools: tuple[dict[str, Any], ...] = ()
+    """What the assistant may call, as ``apply_chat_template`` takes it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, values: Any) -> Any:
+        """Files of tables hold the tools as JSON."""
+        if isinstance(values, Mapping) and isinstance(values.get("tools"), str):
+            return {**values, "tools": json.loads(values["tools"] or "[]")}
+        return values
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return drop_defaults(self, write(self), keep=("messages", "task", "type"))
 
     @property
     def source(self) -> str:

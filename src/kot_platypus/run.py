@@ -20,14 +20,12 @@ from kot_platypus.artifacts import (
 )
 from kot_platypus.benchmarks import KOBEST, load_benchmarks
 from kot_platypus.errors import DataError, RecipeError, RunError, UsageError
-from kot_platypus.locks import lock_folder
 from kot_platypus.methods import METHODS, Method
 from kot_platypus.processes import count_processes
 from kot_platypus.progress import console
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import (
     Recipe,
-    SourceSection,
     Target,
     dump_recipe,
     load_recipe,
@@ -35,7 +33,7 @@ from kot_platypus.recipe import (
 )
 from kot_platypus.records import Example
 from kot_platypus.results.schema import AT_ONCE, TUNED
-from kot_platypus.stages import is_untouched
+from kot_platypus.stages import is_untouched, lock_folder
 
 if TYPE_CHECKING:
     from kot_platypus.evaluate.model_under_test import TransformersModel
@@ -113,11 +111,13 @@ def describe_plan(recipe: Recipe, out: Path) -> str:
     steps = plan_steps(recipe, out)
     check_folder(recipe, out, is_new=is_new_run(steps))
     width = max(len(step.title) for step in steps)
+    rows = (
+        f"{each.rows or 'all'} rows of {each.path or each.name}" for each in recipe.data.sources
+    )
     lines = [
         f"{recipe.name}: {recipe.description}",
         f"model   {recipe.model.name}",
-        f"data    {', '.join(_describe_source(source) for source in recipe.data.sources)}; "
-        f"{recipe.data.heldout_problems} held-out problems",
+        f"data    {', '.join(rows)}; {recipe.data.heldout_problems} held-out problems",
         f"train   {_method(recipe).describe(recipe.train.lora_r)}, "
         f"batch_size {recipe.train.batch_size}, {recipe.train.num_epochs} epochs, "
         f"learning_rate {recipe.train.learning_rate:g}",
@@ -137,10 +137,6 @@ def describe_plan(recipe: Recipe, out: Path) -> str:
 
 def _method(recipe: Recipe) -> Method:
     return METHODS[recipe.train.method]
-
-
-def _describe_source(source: SourceSection) -> str:
-    return f"{source.rows or 'all'} rows of {source.path or source.name}"
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -258,9 +254,7 @@ def _arm(recipe: Recipe, target: Target) -> str:
 
 def _evaluation_steps(recipe: Recipe, out: Path, who: str, label: str) -> list[Step]:
     kobest = out / "evaluate" / who / "kobest"
-    steps = [
-        Step(f"Score KoBEST, {label}", kobest, lambda: _evaluate(recipe, out, who, kobest)),
-    ]
+    steps = [Step(f"Score KoBEST, {label}", kobest, lambda: _evaluate(recipe, out, who, kobest))]
     if recipe.data.heldout_problems:
         steps.append(_answer_step(recipe, out, who, label))
     return steps
@@ -290,8 +284,7 @@ def _model_under_test(recipe: Recipe, out: Path, who: str) -> TransformersModel:
     """The model of ``base``, ``cot`` (merged) or a baseline."""
     from kot_platypus.evaluate.model_under_test import TransformersModel
 
-    folder: Path | None = None
-    adapter: Path | None = None
+    folder = adapter = None
     if who in (TUNED, AT_ONCE):
         folder = out / "merged"
     elif who != "base":
@@ -369,7 +362,7 @@ def _answer(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
 def _compare(folder: Path) -> None:
     from kot_platypus.results.comparison import compare_models
 
-    compare_models(folder, tuned=TUNED)
+    compare_models(folder)
 
 
 def _report(out: Path) -> None:

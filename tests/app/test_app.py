@@ -11,22 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from kot_platypus.app.curves import read_curves, read_log, tabulate_curves
+from kot_platypus.app.chat_tab import Side, answer, stream_answer
+from kot_platypus.app.data_tab import load_rows, select_rows
 from kot_platypus.app.markup import render
-from kot_platypus.app.questions import (
+from kot_platypus.app.page import KobestText
+from kot_platypus.app.results_tab import (
     KOBEST,
     PROBLEMS,
-    KobestText,
     RunModel,
     load_pairs,
     pair_answers,
     pair_samples,
     select_pairs,
 )
-from kot_platypus.app.rows import load_rows, select_rows
 from kot_platypus.app.runs import open_runs
 from kot_platypus.app.space import hide_paths, write_space
-from kot_platypus.app.turns import Side, answer, stream_answer
+from kot_platypus.app.training_tab import read_curves, read_log, tabulate_curves
 from kot_platypus.artifacts import write_jsonl
 from kot_platypus.cli.pages import find_texts, list_steps, make_views
 from kot_platypus.data.problems import make_problems

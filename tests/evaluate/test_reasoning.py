@@ -311,7 +311,7 @@ def test_changes_fence_whatever_was_written():
 def test_table_fits_a_terminal(model, questions, tmp_path):
     from rich.console import Console
 
-    from kot_platypus.report.reasoning_table import gains_table
+    from kot_platypus.report.summary import gains_table
 
     evaluate_reasoning(tmp_path / "out", model, [*questions, *OPEN], DRAWN)
     console = Console(width=80, record=True, file=StringIO())

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from kot_platypus.errors import ModelError
 from kot_platypus.models import cache_folder, fingerprint_model, load_model, resolve_model
-from kot_platypus.models.pickles import convert_pickle
+from kot_platypus.models.conversion import convert_pickle
 from tests.models.folders import save_as_bin
 
 pytestmark = pytest.mark.usefixtures("cache")

@@ -42,7 +42,11 @@ TEXTS = [
     "",
     " ",
     "한 . 두 , 세 ? don 't",
+    "줄\n바꿈\t탭 ㅋㅋ",
+    "½ ② ﬁ",  # what NFKC changes
+    "Great 사과 CASE",
 ]
+SPECIAL_TEXT = "🙂 <s> </s> 긍정"
 SPECIAL = ["<unk>", "<s>", "</s>"]
 
 
@@ -97,11 +101,9 @@ def make_kogpt2() -> Tokenizer:
     return tokenizer
 
 
-def make_unigram() -> Tokenizer:
+def make_unigram(second: normalizers.Normalizer) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.NFKC(), normalizers.Replace(" {2,}", " ")]
-    )
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), second])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(vocab_size=200, special_tokens=SPECIAL, unk_token="<unk>")
@@ -109,10 +111,13 @@ def make_unigram() -> Tokenizer:
     return tokenizer
 
 
-def make_byte_level(*, prefix: bool = False, normalizer=None) -> Tokenizer:
+def make_byte_level(*, prefix: bool = False, digits: bool = False, normalizer=None) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    if digits:
+        parts = [pre_tokenizers.Digits(individual_digits=True), tokenizer.pre_tokenizer]
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
     trainer = trainers.BpeTrainer(
@@ -124,10 +129,9 @@ def make_byte_level(*, prefix: bool = False, normalizer=None) -> Tokenizer:
     return tokenizer
 
 
-def make_wordpiece() -> Tokenizer:
+def make_wordpiece(normalizer, pre_tokenizer) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
-    tokenizer.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizer
     tokenizer.decoder = decoders.WordPiece()
     trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=SPECIAL)
     tokenizer.train_from_iterator(LINES * 3, trainer)
@@ -142,16 +146,23 @@ KINDS = {
     "metaspace split": lambda: make_metaspace("always", split=True),
     "gemma": make_gemma,
     "kogpt2": make_kogpt2,
-    "unigram": make_unigram,
+    "unigram": lambda: make_unigram(normalizers.Replace(" {2,}", " ")),
+    "unigram, lower case": lambda: make_unigram(normalizers.Lowercase()),
     "byte level": make_byte_level,
     "byte level, space": lambda: make_byte_level(prefix=True),
     "byte level, NFKC": lambda: make_byte_level(normalizer=normalizers.NFKC()),
-    "wordpiece": make_wordpiece,
+    "byte level, digits": lambda: make_byte_level(digits=True),
+    "wordpiece": lambda: make_wordpiece(
+        normalizers.BertNormalizer(strip_accents=False, lowercase=True),
+        pre_tokenizers.BertPreTokenizer(),
+    ),
+    "wordpiece, NFKC": lambda: make_wordpiece(normalizers.NFKC(), pre_tokenizers.Whitespace()),
 }
 CLASSES = {
     None: "gpt2",
     "LlamaTokenizer": "llama",
     "LlamaTokenizerFast": "mistral",
+    "CodeLlamaTokenizer": "llama",
     "GPT2Tokenizer": "gpt2",
     "GPTNeoXTokenizerFast": "gpt_neox",
     "GemmaTokenizer": "gemma3_text",
@@ -180,18 +191,45 @@ def write_folder(folder: Path, tokenizer: Tokenizer, settings=None, model=None) 
 @pytest.mark.parametrize("kind", KINDS)
 def test_tokens_and_texts_are_those_of_the_file(kind, name, made, tmp_path):
     settings = None if name is None else {"tokenizer_class": name, "model_max_length": 512}
+    texts = TEXTS
+    if name and kind.partition(",")[0] != "byte level":
+        settings |= {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+        texts = [*TEXTS, SPECIAL_TEXT]
     folder = write_folder(tmp_path, made[kind], settings, {"model_type": CLASSES[name]})
     tokenizer = load_tokenizer(folder)
     file = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    for text in TEXTS:
+    for text in texts:
         ids = file.encode(text, add_special_tokens=False).ids
         assert tokenizer(text, add_special_tokens=False)["input_ids"] == ids, text
         assert tokenizer.decode(ids) == file.decode(ids, skip_special_tokens=False), text
 
 
+@pytest.mark.parametrize("legacy", [None, True, False])
+def test_llama_2_has_a_space_of_its_own_before_every_text(legacy, shared, tmp_path):
+    source = shared / "models" / "tiny-llama2-ko"
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_bytes((source / name).read_bytes())
+    settings = json.loads((source / "tokenizer_config.json").read_text(encoding="utf-8"))
+    settings["legacy"] = legacy
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    tokenizer = load_tokenizer(tmp_path)
+    # transformers 4.33.3 and 4.57.1, SentencePiece
+    assert tokenizer(" 부정", add_special_tokens=False)["input_ids"] == [1281, 356, 1361]
+    assert tokenizer(" 예")["input_ids"] == [1, 1281, 582]
+
+
+def test_saved_and_loaded_again_it_is_the_same(made, tmp_path):
+    tokenizer = load_tokenizer(write_folder(tmp_path / "m", made["prepend"], LLAMA))
+    tokenizer.save_pretrained(tmp_path / "again")
+    again = load_tokenizer(tmp_path / "again")
+    for text in TEXTS:
+        assert again(text)["input_ids"] == tokenizer(text)["input_ids"]
+
+
 # --- special tokens ----------------------------------------------------------------------------
 
 LLAMA = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>"}
+FAST = {**LLAMA, "tokenizer_class": "PreTrainedTokenizerFast"}
 
 
 def with_template(tokenizer: Tokenizer, template: str | None) -> Tokenizer:
@@ -212,14 +250,14 @@ def with_template(tokenizer: Tokenizer, template: str | None) -> Tokenizer:
         ("<s> $A", LLAMA, [1], []),
         ("<s> $A", {**LLAMA, "add_bos_token": False}, [], []),
         ("<s> $A", {**LLAMA, "add_eos_token": True}, [1], [2]),
+        ("<s> $A", {**LLAMA, "add_bos_token": True, "add_eos_token": True}, [1], [2]),
+        ("<s> $A", {**LLAMA, "add_bos_token": False, "add_eos_token": True}, [], [2]),
         ("<s> $A </s>", {**LLAMA, "add_eos_token": False}, [1], []),
-        ("$A </s>", {**LLAMA, "tokenizer_class": "PreTrainedTokenizerFast"}, [], [2]),
-        (
-            "$A",
-            {**LLAMA, "tokenizer_class": "PreTrainedTokenizerFast", "add_bos_token": True},
-            [],
-            [],
-        ),
+        ("$A", FAST, [], []),
+        ("<s> $A", FAST, [1], []),
+        ("$A </s>", FAST, [], [2]),
+        ("<s> $A </s>", FAST, [1], [2]),
+        ("$A", {**FAST, "add_bos_token": True}, [], []),
         # transformers 5 says what it means in the file.
         ("$A", {**LLAMA, "backend": "tokenizers"}, [], []),
         ("<s> $A", {**LLAMA, "backend": "tokenizers"}, [1], []),
@@ -322,6 +360,21 @@ def test_tokens_that_a_file_adds_are_found_in_a_text(made, tmp_path):
     )
 
 
+def test_tokens_that_the_settings_add_are_kept(made, tmp_path):
+    size = made["prepend"].get_vocab_size()
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    added = {
+        str(size + n): {"content": text, "special": True, **flags}
+        for n, text in enumerate(("<|im_start|>", "<|im_end|>"))
+    }
+    settings = {**LLAMA, "added_tokens_decoder": added, "eos_token": "<|im_end|>"}
+    tokenizer = load_tokenizer(write_folder(tmp_path, made["prepend"], settings))
+    ids = tokenizer("긍정<|im_end|>", add_special_tokens=False)["input_ids"]
+    assert ids == [*made["prepend"].encode("긍정", add_special_tokens=False).ids, size + 1]
+    assert tokenizer.eos_token_id == size + 1
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "긍정"
+
+
 @pytest.mark.parametrize(
     ("kind", "file_says"),
     [
@@ -375,7 +428,10 @@ def test_settings_that_change_the_files_tokens_are_refused(made, tmp_path):
         load_tokenizer(folder)
 
 
-def test_class_that_loses_korean_is_refused(made, tmp_path):
+@pytest.mark.parametrize(
+    "settings", [None, {"tokenizer_class": "GPT2Tokenizer", "unk_token": None}]
+)
+def test_class_that_loses_korean_is_refused(settings, made, tmp_path):
     """vocab.json and merges.txt of a ▁ tokenizer, read by GPT-2's class: bytes it does not know."""
     model = json.loads(made["kogpt2"].to_str())["model"]
     vocabulary = {k: v for k, v in model["vocab"].items() if k != "<unk>"}
@@ -383,8 +439,7 @@ def test_class_that_loses_korean_is_refused(made, tmp_path):
     merges = "\n".join(" ".join(pair) for pair in model["merges"])
     (tmp_path / "merges.txt").write_text(f"#version: 0.2\n{merges}\n")
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    (tmp_path / "tokenizer_config.json").write_text(
-        '{"tokenizer_class": "GPT2Tokenizer", "unk_token": null}'
-    )
+    if settings:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     with pytest.raises(ModelError, match=r"makes '.*' of '배송이"):
         load_tokenizer(tmp_path)

@@ -11,23 +11,22 @@ from kot_platypus.models import (
     TrainingInfo,
     read_template,
     read_training_info,
-    require_template,
 )
 from kot_platypus.prompts import load_template
 
 
 def test_a_folder_of_another_program_says_nothing(tmp_path):
     assert read_training_info(tmp_path) == TrainingInfo()
-    assert read_template(tmp_path) is None
+    assert read_template(tmp_path, "alpaca-ko") == load_template("alpaca-ko")
     with pytest.raises(DataError, match="does not say which template"):
-        require_template(tmp_path)
+        read_template(tmp_path)
 
 
 def test_older_files_and_those_to_come_are_read(tmp_path):
     template = load_template("alpaca-ko")
     write_json(tmp_path / TRAINING_INFO, {"template": template.model_dump(), "of tomorrow": 1})
     assert read_training_info(tmp_path) == TrainingInfo(template=template)
-    assert require_template(tmp_path) == template
+    assert read_template(tmp_path) == template
 
 
 def test_a_broken_file_is_named(tmp_path):

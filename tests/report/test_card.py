@@ -14,13 +14,18 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from huggingface_hub.utils import validate_repo_id
 
 from kot_platypus.recipe import Recipe, SourceSection, load_recipe
-from kot_platypus.report.badges import list_badges, write_badge
-from kot_platypus.report.card import describe_source, escape_markdown, fence, render_card
-from kot_platypus.report.limits import list_limits
-from kot_platypus.report.metadata import describe_model
+from kot_platypus.report.card import (
+    describe_model,
+    describe_source,
+    escape_markdown,
+    fence,
+    render_card,
+    write_badge,
+)
 from kot_platypus.report.page import render_page
 from kot_platypus.report.runs import make_run
-from kot_platypus.report.tables import tabulate_machine
+from kot_platypus.report.sentences import list_limits
+from kot_platypus.report.tables import list_badges, tabulate_machine
 from kot_platypus.results.run import RunResults, load_results
 
 from .run_builder import ATTACK, SHOTS, TASKS, write_run

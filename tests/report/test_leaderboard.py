@@ -20,10 +20,10 @@ from kot_platypus.errors import UsageError
 from kot_platypus.report.leaderboard import (
     leaderboard_table,
     make_blocks,
+    render_leaderboard,
     select_scores,
     write_csv,
 )
-from kot_platypus.report.leaderboard_page import render_leaderboard
 from kot_platypus.results.schema import ScoreRow, SkippedFile
 from tests.browser import find_chromium
 from tests.evaluation_builder import write_evaluation

@@ -8,7 +8,7 @@ from rich.console import Console
 
 import kot_platypus.results
 from kot_platypus.errors import DataError, UsageError
-from kot_platypus.report.published_table import FolderBeside, gather_published, published_table
+from kot_platypus.report.comparison_table import FolderBeside, gather_published, published_table
 from kot_platypus.results.published import Figure, list_models, load_figures, select_models
 
 from ..evaluation_builder import write_evaluation

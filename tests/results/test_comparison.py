@@ -13,10 +13,12 @@ from kot_platypus.errors import DataError, UsageError
 from kot_platypus.evaluate.answers import summarise_answers
 from kot_platypus.records import Answer, BosReading
 from kot_platypus.report.comparison_table import comparison_table
-from kot_platypus.results.comparison import compare_evaluations, compare_models
-from kot_platypus.results.schema import dump_part
+from kot_platypus.results.answers import Column, Place
+from kot_platypus.results.comparison import compare_columns, compare_evaluations, compare_models
+from kot_platypus.results.metrics import METRICS
+from kot_platypus.results.schema import Counts, Sides, dump_part
 
-from ..evaluation_builder import make_samples, write_evaluation
+from ..evaluation_builder import write_evaluation
 
 FILES = Path(__file__).parent / "files"
 RIGHT, WRONG = [0, 1] * 5, [1, 0] * 5
@@ -102,6 +104,58 @@ def test_an_evaluation_that_is_not_finished_is_refused(a, tmp_path):
         compare_evaluations(a, b)
 
 
+@pytest.mark.parametrize(
+    ("metric", "a", "b"),
+    [("acc", 0.75, 0.5), ("macro_f1", (2 / 3 + 4 / 5) / 2, 1 / 3)],
+)
+def test_values_and_difference_are_of_the_chosen_metric(metric, a, b, tmp_path):
+    folders = [
+        write_evaluation(tmp_path / name, {("copa", 0): preds})
+        for name, preds in {"a": [0, 1, 1, 1], "b": [0, 0, 0, 0]}.items()
+    ]
+    (row,) = compare_evaluations(*folders, metric).rows
+    assert dict(row.values) == pytest.approx({"a": a, "b": b})
+    assert row.difference.value == pytest.approx(a - b)
+    assert row.right_alone == Counts(a=2, b=1)
+    assert row.p_value == 1
+
+
+def test_predictions_wrong_in_different_ways_are_not_identical():
+    a, b, c = (Column([0, 1, 2], [False, True, True], said) for said in ([1, 0, 1], [2, 0, 1], []))
+    assert compare_columns(Place("copa", 0), a, a).identical
+    assert not compare_columns(Place("copa", 0), a, b).identical
+    assert not compare_columns(Place("copa", 0), c, c).identical  # nothing is known to be said
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_metric_looks_at_its_own_prediction(metric, tmp_path):
+    a, b = (
+        write_evaluation(tmp_path / str(norm), {("copa", 0): RIGHT}, pred_norm=norm)
+        for norm in (0, 1)
+    )
+    (row,) = compare_evaluations(a, b, metric).rows
+    assert row.identical == (not metric.endswith("_norm"))
+
+
+def test_holm_is_over_all_rows_that_both_have(a, tmp_path):  # p = 2 / 2**10 where they meet
+    b = write_evaluation(
+        tmp_path / "b", {("copa", 0): WRONG, ("copa", 5): RIGHT, ("wic", 0): RIGHT}
+    )
+    rows = compare_evaluations(a, b).rows
+    assert [(row.task, row.num_fewshot) for row in rows] == [("copa", 0), ("copa", 5)]
+    assert [row.p_value for row in rows] == pytest.approx([2 / 2**10, 1])
+    assert [row.p_holm for row in rows] == pytest.approx([4 / 2**10, 1])
+
+
+def test_shots_that_fit_are_told_for_each_model(tmp_path):
+    a, b = (
+        write_evaluation(tmp_path / str(n), {("copa", 50): RIGHT}, effective_shots=n)
+        for n in (50, 20)
+    )
+    (row,) = compare_evaluations(a, b).rows
+    assert row.effective_shots == Sides(a=50, b=20)
+
+
 def test_unknown_metric_is_refused(a):
     with pytest.raises(UsageError, match=r"'f1'.*macro_f1_norm"):
         compare_evaluations(a, a, "f1")
@@ -139,10 +193,12 @@ def test_models_are_compared_on_what_both_answered(tmp_path):
     for name, verdicts in right.items():
         rows = [answer(i, verdict) for i, verdict in enumerate(verdicts)]
         write_jsonl(tmp_path / name / "problems" / "answers.jsonl", rows)
+        results = {task: dump_part(score) for task, score in summarise_answers(rows).items()}
+        facts = {"model": name, "num_fewshot": 0, "results": results}
+        write_json(tmp_path / name / "problems" / "results.json", facts)
     for name, preds in {"base": (0, 0, 0, 0), "cot": (0, 1, 0, 1)}.items():
-        rows = make_samples({("copa", 0): preds})
-        write_jsonl(tmp_path / name / "kobest" / "samples.jsonl", rows)
-    compare_models(tmp_path, tuned="cot")
+        write_evaluation(tmp_path / name / "kobest", {("copa", 0): preds})
+    compare_models(tmp_path)
     comparison = json.loads((tmp_path / "comparison.json").read_text())
     differences = {row["b"]: row["difference"]["value"] for row in comparison["problems"]}
     assert differences == {"answer": 0.5, "base": 0.5}

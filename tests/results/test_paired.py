@@ -5,18 +5,13 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from kot_platypus.errors import DataError
-from kot_platypus.results.paired import (
-    METRICS,
+from kot_platypus.results.metrics import (
     compare_f1,
     compare_paired,
-    compare_predictions,
-    compare_samples,
     correct_holm,
     tango_interval,
 )
-from kot_platypus.results.schema import Counts, Sides
-
-from ..evaluation_builder import make_samples
+from kot_platypus.results.schema import Counts
 
 Z2 = 1.959963984540054**2
 
@@ -140,45 +135,3 @@ def test_holm_keeps_the_order_of_the_p_values():
     assert (np.diff(corrected[np.argsort(p_values)]) >= 0).all()
     assert (corrected >= p_values).all()
     assert corrected.min() == pytest.approx(20 * p_values.min())
-
-
-@pytest.mark.parametrize(
-    ("metric", "a", "b"),
-    [("acc", 0.75, 0.5), ("macro_f1", (2 / 3 + 4 / 5) / 2, 1 / 3)],
-)
-def test_values_and_difference_are_of_the_chosen_metric(metric, a, b):
-    result = compare_predictions([0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 0], metric)
-    assert dict(result.values) == pytest.approx({"a": a, "b": b})
-    assert result.difference.value == pytest.approx(a - b)
-    assert result.right_alone == Counts(a=2, b=1)
-    assert result.p_value == 1
-
-
-def test_predictions_wrong_in_different_ways_are_not_identical():
-    assert not compare_predictions([0, 0, 1], [1, 0, 1], [2, 0, 1], "acc").identical
-    assert compare_predictions([0, 0, 1], [1, 0, 1], [1, 0, 1], "acc").identical
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_metric_looks_at_its_own_prediction(metric):
-    a = make_samples({("copa", 0): [0, 1, 0, 1]}, pred_norm=0)
-    b = make_samples({("copa", 0): [0, 1, 0, 1]}, pred_norm=1)
-    (row,) = compare_samples(a, b, metric)
-    assert row.identical == (not metric.endswith("_norm"))
-
-
-def test_holm_is_over_all_rows_that_both_have():
-    right, wrong = [0, 1] * 5, [1, 0] * 5  # p = 2 / 2**10 where they meet
-    a = make_samples({("copa", 0): right, ("copa", 5): right, ("wic", 0): right})
-    b = make_samples({("copa", 0): wrong, ("copa", 5): right, ("boolq", 0): right})
-    rows = compare_samples(a, b)
-    assert [(row.task, row.num_fewshot) for row in rows] == [("copa", 0), ("copa", 5)]
-    assert [row.p_value for row in rows] == pytest.approx([2 / 2**10, 1])
-    assert [row.p_holm for row in rows] == pytest.approx([4 / 2**10, 1])
-
-
-def test_shots_that_fit_are_told_for_each_model():
-    a = make_samples({("copa", 50): [0, 1]}, effective_shots=50)
-    b = make_samples({("copa", 50): [0, 1]}, effective_shots=20)
-    (row,) = compare_samples(a, b)
-    assert row.effective_shots == Sides(a=50, b=20)

@@ -123,9 +123,8 @@ def test_answer_that_the_template_rewrites_is_shown_and_not_learnt(tokenizer):
 
 
 def test_template_that_asks_with_words_its_answers_lack_leaves_nothing_to_learn(tokenizer):
-    """DeepSeek-R1's opens the thinking itself: what follows in training would not in use."""
     tokenizer.chat_template = chat_templates.CHATML.replace(
-        "assistant\n{% endif %}", "assistant\n<think>\n{% endif %}"
+        "assistant\n{% endif %}", "assistant\n곧:\n{% endif %}"
     )
     assert encode(TALK, tokenizer) is None
     assert encode(EXAMPLE, tokenizer) is None

@@ -75,9 +75,10 @@ def test_prompt_tokens_are_those_of_the_prompt_alone(tokenizer):
 def test_ids_are_those_of_the_joint_text_and_eos(tokenizer, name, target):
     """No tokenizer here has a token that spans a line break and a letter."""
     template = load_template(name)
+    rationale = template.rationale.replace("{rationale}", EXAMPLE.rationale)
     response = {
-        "rationale_answer": f"{EXAMPLE.rationale}\n{template.render_answer(EXAMPLE.target)}",
-        "rationale": EXAMPLE.rationale,
+        "rationale_answer": f"{rationale}\n{template.render_answer(EXAMPLE.target)}",
+        "rationale": rationale,
         "answer": template.render_answer(EXAMPLE.target),
     }[target]
     joint = tokenizer(template.render_prompt(EXAMPLE.source) + response)["input_ids"]

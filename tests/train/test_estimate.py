@@ -8,21 +8,22 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from kot_platypus.artifacts import write_jsonl
+from kot_platypus.cli.dry_run import load_known
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import ModelError
 from kot_platypus.models import build_empty_model, load_tokenizer
-from kot_platypus.offline import load_known
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.train.encoding import encode_example
 from kot_platypus.train.estimate import (
     Lengths,
+    Measurement,
     count_activations,
     estimate_training,
+    measure_pass,
     prepare_empty,
 )
 from kot_platypus.train.fit import train_adapter
-from kot_platypus.train.measurement import Measurement, measure_pass
 from kot_platypus.train.methods import make_trainable
 from kot_platypus.train.packing import pack_batch
 

@@ -17,9 +17,9 @@ from kot_platypus.errors import DataError, RunError
 from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, TrainSection
-from kot_platypus.train.checkpoints import find_checkpoint, seal_checkpoint
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.merge import merge_adapter
+from kot_platypus.train.trainer import find_checkpoint, seal_checkpoint
 from kot_platypus.verdicts import Checked, Verdict, write_verdict
 
 from .conftest import StopAfter, write_problems

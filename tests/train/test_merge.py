@@ -25,8 +25,7 @@ from kot_platypus.models import TRAINING_INFO, fingerprint_model, load_model
 from kot_platypus.models.weights import MODEL, list_shards, read_header
 from kot_platypus.train import merge as merge_module
 from kot_platypus.train.companions import read_dtype
-from kot_platypus.train.merge import merge_adapter
-from kot_platypus.train.shards import copy_shard
+from kot_platypus.train.merge import copy_shard, merge_adapter
 
 IDS = torch.arange(3, 43).view(1, -1)
 

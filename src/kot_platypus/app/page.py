@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from kot_platypus.app.markup import render
-from kot_platypus.app.questions import FindTexts
 from kot_platypus.app.runs import Run
 from kot_platypus.errors import KotError
 from kot_platypus.results.run import RunResults
@@ -27,6 +26,17 @@ class ShownStep(NamedTuple):
     title: str
     state: str
     duration: str
+
+
+class KobestText(NamedTuple):
+    """What a KoBEST question asks, without examples, and its choices in label order."""
+
+    context: str
+    choices: tuple[str, ...]
+
+
+FindTexts = Callable[[RunResults], Mapping[tuple[str, int], KobestText]]
+"""The texts of a run's KoBEST questions by task and place; empty where the data is elsewhere."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Literal
 
-from kot_platypus.models import load_model, load_tokenizer, require_template
+from kot_platypus.models import load_model, load_tokenizer, read_template
 from kot_platypus.models.tokens import encode_text
 from kot_platypus.prompts import Template, find_stop_tokens, render_question
 
@@ -107,5 +107,5 @@ def load_speaker(
     return Speaker(
         load_model(model_folder, trust_remote_code=trust_remote_code),
         load_tokenizer(model_folder, trust_remote_code=trust_remote_code),
-        template or require_template(model_folder),
+        template or read_template(model_folder),
     )

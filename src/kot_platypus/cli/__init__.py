@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-# Importing a module of verbs adds them to the app. The help lists them in this order, after
-# those that guard.py puts first.
-from kot_platypus.cli import training  # noqa: F401  isort: skip
-from kot_platypus.cli import data  # noqa: F401  isort: skip
-from kot_platypus.cli import review  # noqa: F401  isort: skip
-from kot_platypus.cli import evaluation  # noqa: F401  isort: skip
-from kot_platypus.cli import reasoning  # noqa: F401  isort: skip
-from kot_platypus.cli import results  # noqa: F401  isort: skip
-from kot_platypus.cli import serving  # noqa: F401  isort: skip
-from kot_platypus.cli import leaderboard  # noqa: F401  isort: skip
-from kot_platypus.cli import pages  # noqa: F401  isort: skip
-from kot_platypus.cli import publishing  # noqa: F401  isort: skip
-from kot_platypus.cli import environment  # noqa: F401  isort: skip
-from kot_platypus.cli.app import app
-from kot_platypus.cli.terminal import replace_unprintable
+# Importing a module of verbs adds them to the app.
+from kot_platypus.cli import (  # noqa: F401
+    data,
+    environment,
+    evaluation,
+    pages,
+    publishing,
+    results,
+    training,
+)
+from kot_platypus.cli.app import app, replace_unprintable
 
 __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, as ``kot`` whatever it was called by: completion goes by that name."""
     with replace_unprintable():
-        app()
+        app(prog_name="kot")

@@ -1,4 +1,4 @@
-"""The verbs that make and check training rows: data build, duplicates, contamination."""
+"""The verbs that make and check training rows: data build, review, check, duplicates, ..."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from kot_platypus.cli.app import app
 from kot_platypus.cli.options import (
     KobestDir,
     Out,
+    RecipeName,
     Sets,
     example,
     hold_folder,
+    print_screen,
     require_file,
     require_one_of,
 )
@@ -24,7 +26,11 @@ from kot_platypus.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.table import Table
+
+    from kot_platypus.data.dataset_recipe import DatasetRecipe
     from kot_platypus.data.duplicates import Kind
+    from kot_platypus.data.translation.translate import TranslationCost
 
 ExecutorName = Annotated[
     str, typer.Option("--executor", help="local, or ray (extra ray; a cluster at $RAY_ADDRESS).")
@@ -64,7 +70,7 @@ app.add_typer(data, name="data")
     )
 )
 def build(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
+    recipe: RecipeName,
     out: Out,
     overrides: Sets = None,
     estimate: Annotated[
@@ -88,13 +94,9 @@ def build(
     from kot_platypus.data.dataset_recipe import is_dataset_recipe, load_dataset_recipe
 
     if is_dataset_recipe(recipe):
-        from kot_platypus.cli.datasets import build_or_estimate
-
-        loaded = load_dataset_recipe(recipe, overrides or ())
+        dataset = load_dataset_recipe(recipe, overrides or ())
         with hold_folder(out):
-            build_or_estimate(
-                loaded, out, estimate=estimate, budget=budget, ledger=ledger, executor=executor
-            )
+            _build_dataset(dataset, out, estimate, budget, ledger, executor)
         return
     if estimate or budget is not None or ledger:
         raise UsageError(
@@ -102,17 +104,97 @@ def build(
             expected="--estimate, --budget and --ledger with the recipe of a data set",
             hint="Leave them out.",
         )
-    _build_for_training(recipe, out, overrides or [])
-
-
-def _build_for_training(recipe: str, out: Path, overrides: list[str]) -> None:
     from kot_platypus.data.build import build_data
     from kot_platypus.recipe import load_recipe
 
-    loaded = load_recipe(recipe, overrides)
+    loaded = load_recipe(recipe, overrides or ())
     with hold_folder(out):
         build_data(out, loaded.data, seed=loaded.seed)
     print(*(out / name for name in ("train.jsonl", "heldout.jsonl", "shots.jsonl")), sep="\n")
+
+
+def _build_dataset(
+    recipe: DatasetRecipe,
+    out: Path,
+    estimate: bool,
+    budget: int | None,
+    ledger: Path | None,
+    executor: str,
+) -> None:
+    from kot_platypus.data.executors import open_executor
+    from kot_platypus.data.pipeline.dataset import build_dataset, estimate_dataset
+    from kot_platypus.data.pipeline.translating import Account
+    from kot_platypus.models import cache_folder
+
+    account = Account(ledger or cache_folder() / "translations", str(out.absolute()), budget)
+    if estimate:
+        print(_describe_estimate(estimate_dataset(out, recipe, account)))
+        return
+
+    def load() -> dict[str, list[str]]:
+        return load_benchmarks(recipe.decontaminate.against, recipe.decontaminate.kobest_dir)
+
+    with open_executor(executor) as workers:
+        counts = build_dataset(out, recipe, account, workers, load)
+    print_screen(_tabulate_steps(counts))
+    if recipe.translate is not None:
+        bill = account.bill()
+        lost = f", of which {bill.lost:,} for answers that never came" if bill.lost else ""
+        print(f"Paid for in all: {bill.total:,} characters{lost}.")
+    if counts.get("waiting"):
+        print(
+            f"{counts['waiting']:,} rows wait for a person: kot data review {out}, "
+            "and then the same command again."
+        )
+    dataset = out / "dataset"
+    print(*(dataset / name for name in ("README.md", "train.parquet", "dropped.jsonl")), sep="\n")
+
+
+def _describe_estimate(estimate: TranslationCost | None) -> str:
+    if estimate is None:
+        return "Nothing is to be translated: all sources are Korean."
+    price = "unknown" if estimate.price is None else f"{estimate.price:,.2f} US dollars"
+    stored = f" {estimate.stored:,} more are paid for already and free." if estimate.stored else ""
+    return (
+        f"To be sent: {estimate.characters:,} characters in {estimate.texts:,} texts.{stored}\n"
+        f"Price: {price}. Rows that fail a check are translated a second time, for more."
+    )
+
+
+def _tabulate_steps(counts: dict[str, int]) -> Table:
+    from rich.table import Table
+
+    from kot_platypus.data.pipeline.card import STEPS
+
+    table = Table(box=None, show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    for key, text in STEPS.items():
+        if key in counts:
+            style = "bold" if key == "written" else ""
+            table.add_row(text.replace("**", ""), f"{counts[key]:,}", style=style)
+    return table
+
+
+@data.command(epilog=example("kot data review data", "kot data review data --port 0 --no-browser"))
+def review(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What kot data build wrote with --out.")
+    ],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0: any that is free.")
+    ] = 8421,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
+    ] = True,
+) -> None:
+    """Accept, edit or drop the rows in which a check found an error, on a page in the browser.
+
+    Each decision is on disk at once; kot data build takes them in when you run it again.
+    """
+    from kot_platypus.data.review.server import serve_review
+
+    serve_review(folder, port, open_browser=browser)
 
 
 @data.command(

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+from pydantic import BaseModel, ConfigDict
 from rich.console import Group
 from rich.table import Table
 
 from kot_platypus.errors import DataError, ModelError
 from kot_platypus.methods import METHODS
-from kot_platypus.offline import load_known
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
 
 if TYPE_CHECKING:
     from kot_platypus.recipe import Recipe
-    from kot_platypus.train.estimate import Estimate, Lengths
-    from kot_platypus.train.measurement import Measurement
+    from kot_platypus.train.estimate import Estimate, Lengths, Measurement
 
 _MEMORY_NOTES = {
     "base weights": "held in {held}",
@@ -42,9 +44,9 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
 
     # These load torch, so they come last.
     from kot_platypus.models.limits import CANNOT, is_out_of_memory
-    from kot_platypus.train.estimate import estimate_training, prepare_empty, unwrap
+    from kot_platypus.train.estimate import estimate_training, measure_pass, prepare_empty
     from kot_platypus.train.isolation import isolates_in_small
-    from kot_platypus.train.measurement import measure_pass
+    from kot_platypus.train.loss import unwrap
 
     device = resolve_device(recipe.model.device)
     dtype = resolve_dtype(recipe.model.dtype, device, architecture)
@@ -56,13 +58,12 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
         longest = max(lengths.tokens)
         if not isolates_in_small(unwrap(model), longest, trust_remote_code=trust):
             train = train.model_copy(update={"max_tokens_per_pass": 1})
-            recipe = recipe.model_copy(update={"train": train})
     measurement = None
     try:
-        estimate = estimate_training(model, recipe.train, lengths)
+        estimate = estimate_training(model, train, lengths)
         if measure:
             with show_status("Measuring one layer on this device"):
-                measurement = measure_pass(model, recipe.train, lengths, device=device, dtype=dtype)
+                measurement = measure_pass(model, train, lengths, device=device, dtype=dtype)
     except CANNOT as error:
         if is_out_of_memory(error):
             raise
@@ -73,15 +74,52 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
         ) from error
     return Group(
         f"[bold]{recipe.name}[/bold]: {recipe.description}",
-        _tabulate_work(recipe, estimate, lengths, origin, notes),
-        _tabulate_memory(estimate, recipe.train, dtype),
+        _tabulate_work(train, estimate, lengths, f"{recipe.model.name}: {origin}", notes),
+        _tabulate_memory(estimate, train, dtype),
         _describe_time(estimate, measurement, device, dtype),
-        *_describe_surprises(estimate, len(lengths.tokens), recipe.train),
+        *_describe_surprises(estimate, len(lengths.tokens), train),
         "Nothing was trained (--dry-run).",
     )
 
 
 # --- what is known -----------------------------------------------------------------------------
+
+
+class Architecture(BaseModel):
+    """A model's shape: values of its config.json, and a note on where they come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    note: str
+    config: dict[str, Any]
+
+
+class Known(BaseModel):
+    """The shipped facts and the assumptions in place of those that are not published."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    datasets: dict[str, int]
+    """A dataset's Hub id -> its published number of rows."""
+    tokens_per_row: int
+    """Assumed mean of prompt and response together."""
+    response_share: float
+    """Assumed part of them that is learnt."""
+    models: dict[str, str]
+    """A model's name -> its architecture."""
+    architectures: dict[str, Architecture]
+
+    def find_architecture(self, model: str) -> Architecture | None:
+        """The architecture of a model by its name, or None."""
+        name = self.models.get(model)
+        return self.architectures[name] if name else None
+
+
+@cache
+def load_known() -> Known:
+    """The facts of ``recipes/offline/known.yaml``."""
+    path = files("kot_platypus") / "recipes" / "offline" / "known.yaml"
+    return Known.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def _find_architecture(recipe: Recipe, folder: Path | None) -> tuple[Path | dict[str, Any], str]:
@@ -133,19 +171,16 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
     if all(source.name != "hub" for source in sources):
         rows = [row for part in load_sources(recipe.data, recipe.seed) for row in part]
         return rows, len(rows), "the recipe's rows"
-    count = 0
+    count, published = 0, load_known().datasets
     for i, source in enumerate(sources):
-        published = load_known().datasets.get(source.path or "") if source.name == "hub" else None
-        if source.rows or published:
-            count += source.rows or published or 0
-        elif source.name == "hub":
+        if source.name == "hub" and not source.rows and source.path not in published:
             raise DataError(
                 f"how many rows {source.path} has is not known here",
-                expected=f"--data FILE, or one of {', '.join(load_known().datasets)}",
+                expected=f"--data FILE, or one of {', '.join(published)}",
                 hint="Download the dataset and pass it with --data.",
             )
-        else:
-            count += len(load_source(source, recipe.seed + i))
+        known = source.rows or published.get(source.path or "")
+        count += known or len(load_source(source, recipe.seed + i))
     return [], count, "published"
 
 
@@ -155,7 +190,8 @@ def _encode_lengths(
     from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
     from kot_platypus.train.encoding import check_fit, encode_rows, keep_encoded
-    from kot_platypus.train.estimate import Lengths, unwrap
+    from kot_platypus.train.estimate import Lengths
+    from kot_platypus.train.loss import unwrap
 
     section = recipe.train
     template = load_template(section.template)
@@ -171,39 +207,36 @@ def _encode_lengths(
 
 
 def _tabulate_work(
-    recipe: Recipe, estimate: Estimate, lengths: Lengths, origin: str, notes: tuple[str, str]
+    train: TrainSection, estimate: Estimate, lengths: Lengths, origin: str, notes: tuple[str, str]
 ) -> Table:
-    train = recipe.train
-    share = estimate.trainable_parameters / estimate.parameters
-    mean, labels = lengths.mean_tokens, lengths.mean_labels
-    table = _new_table()
-    table.add_row("parameters", f"{estimate.parameters:,}", f"{recipe.model.name}: {origin}")
-    table.add_row(
-        "trainable parameters",
-        f"{estimate.trainable_parameters:,}",
-        f"{share:.2%}: {_describe_method(train)}",
-    )
-    table.add_row("examples", f"{len(lengths.tokens):,}", notes[0])
-    table.add_row("tokens per example", f"{mean:,.0f}", f"{labels:,.0f} of them labels; {notes[1]}")
-    table.add_row(
-        "optimizer steps",
-        f"{estimate.optimizer_steps:,}",
-        f"num_epochs {train.num_epochs}, batch_size {train.batch_size}, "
-        f"{min(train.warmup_steps, estimate.optimizer_steps)} of them warm-up",
-    )
-    table.add_row("tokens", f"{estimate.tokens:,}", f"{estimate.trained_tokens:,} of them labels")
-    table.add_row(
-        "packs (passes)",
-        f"{estimate.passes:,}",
-        f"{estimate.passes / estimate.optimizer_steps:.1f} a step, {_describe_passes(train)}",
-    )
-    return table
-
-
-def _describe_passes(train: TrainSection) -> str:
+    trainable = estimate.trainable_parameters
+    steps, passes = estimate.optimizer_steps, estimate.passes
+    size = f"at most {train.max_tokens_per_pass:,} tokens"
     if train.max_tokens_per_pass == 1:
-        return "of one example"
-    return f"of at most {train.max_tokens_per_pass:,} tokens"
+        size = "one example"
+    rows = {
+        "parameters": (estimate.parameters, origin),
+        "trainable parameters": (
+            trainable,
+            f"{trainable / estimate.parameters:.2%}: {_describe_method(train)}",
+        ),
+        "examples": (len(lengths.tokens), notes[0]),
+        "tokens per example": (
+            lengths.mean_tokens,
+            f"{lengths.mean_labels:,.0f} of them labels; {notes[1]}",
+        ),
+        "optimizer steps": (
+            steps,
+            f"num_epochs {train.num_epochs}, batch_size {train.batch_size}, "
+            f"{min(train.warmup_steps, steps)} of them warm-up",
+        ),
+        "tokens": (estimate.tokens, f"{estimate.trained_tokens:,} of them labels"),
+        "packs (passes)": (passes, f"{passes / steps:.1f} a step, of {size}"),
+    }
+    table = _new_table()
+    for name, (value, note) in rows.items():
+        table.add_row(name, f"{value:,.0f}", note)
+    return table
 
 
 def _describe_method(train: TrainSection) -> str:

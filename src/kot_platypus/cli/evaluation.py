@@ -1,9 +1,9 @@
-"""The verbs that measure a model: eval, lm-eval, requests, compare."""
+"""The verbs that measure a model: eval, lm-eval, reason, requests."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -23,16 +23,47 @@ from kot_platypus.cli.options import (
     example,
     find_model_folder,
     hold_folder,
+    parse_counts,
     parse_names,
     print_screen,
-    require_new_file,
 )
 from kot_platypus.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from kot_platypus.evaluate.model_under_test import ModelUnderTest
+    from kot_platypus.evaluate.prompting import Question
+    from kot_platypus.prompts import Template
+    from kot_platypus.records import Example
 
-Facts = dict[str, Any]
+Problems = Annotated[
+    Path | None,
+    typer.Option("--problems", "-p", help="Rows with source and target, instead of tasks."),
+]
+Shots = Annotated[
+    Path | None, typer.Option("--shots", help="Worked examples before each question.")
+]
+NumSamples = Annotated[int, typer.Option("--num-samples", min=1, help="Replies that vote.")]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature",
+        min=0,
+        help="Left out: 0 (the likeliest reply), or 0.7 for several samples.",
+    ),
+]
+MaxNewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Of a reply.")]
+TemplateName = Annotated[
+    str | None,
+    typer.Option("--template", help="Left out: the one that the model was trained with, else kot."),
+]
+Backend = Annotated[
+    Literal["transformers", "openai"],
+    typer.Option("--backend", help="Who generates: transformers here, or a server."),
+]
+BaseUrl = Annotated[str | None, typer.Option("--base-url", help="Of an OpenAI-compatible server.")]
+NumConcurrent = Annotated[
+    int, typer.Option("--num-concurrent", min=1, help="Texts, or requests, under way.")
+]
 
 
 @app.command(
@@ -164,74 +195,144 @@ def requests(
 
 @app.command(
     epilog=example(
-        "kot compare scores/merged scores/base",
-        "kot compare runs/demo runs/demo/evaluate/base/kobest",
-        "kot compare scores/base --published all",
-    ),
+        "kot reason --model merged --tasks copa,wic --out scores/reasoned",
+        "kot reason --model merged --problems mine.jsonl --num-samples 5 --out scores/voted",
+    )
 )
-def compare(
-    run_a: Annotated[
-        Path, typer.Argument(metavar="RUN_A", help="A folder of kot run, eval, reason or lm-eval.")
-    ],
-    run_b: Annotated[
-        Path | None,
-        typer.Argument(metavar="RUN_B", help="Another: same protocol, data, questions."),
-    ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(help="macro_f1 (if left out), acc, acc_norm or macro_f1_norm."),
-    ] = None,
-    published: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help="Instead of RUN_B: published models, or all."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE.json", help="Write the figures as JSON too."),
-    ] = None,
+def reason(
+    out: Out,
+    model: ModelName = "gemma-3-270m",
+    adapter: Adapter = None,
+    problems: Problems = None,
+    protocol: ProtocolName = "polyglot",
+    tasks: Tasks = None,
+    limit: Limit = None,
+    kobest_dir: KobestDir = None,
+    shots: Shots = None,
+    template: TemplateName = None,
+    num_samples: NumSamples = 1,
+    temperature: Temperature = None,
+    max_new_tokens: MaxNewTokens = 256,
+    backend: Backend = "transformers",
+    base_url: BaseUrl = None,
+    num_concurrent: NumConcurrent = 32,
+    dtype: Dtype = "auto",
+    device: Device = "auto",
+    trust_remote_code: TrustRemoteCode = False,
 ) -> None:
-    """Compare two models' scores, or one's with published figures."""
-    require_new_file(out)
-    if published is not None and run_b is None and metric is None:
-        facts, screen = _compare_with_published(run_a, published)
-    elif published is None and run_b is not None:
-        facts, screen = _compare_pair(run_a, run_b, metric)
+    """Answer questions with a chain of thought and without, and show what reasoning gains.
+
+    To share the work: torchrun --nproc-per-node N -m kot_platypus reason ...
+    """
+    from kot_platypus.evaluate.model_under_test import TransformersModel
+    from kot_platypus.evaluate.reasoning import Reasoning, check_reasoning, evaluate_reasoning
+    from kot_platypus.evaluate.server import OpenAIModel
+    from kot_platypus.processes import is_main_process
+
+    _check_backend(backend, base_url, template)
+    if backend == "openai":
+        _refuse_local(adapter, dtype, device, trust_remote_code)
+    under_test: ModelUnderTest
+    folder = None
+    if base_url is not None:
+        under_test = OpenAIModel(model, base_url, max_requests=num_concurrent)
     else:
+        folder = find_model_folder(model, adapter)
+        held = (folder, adapter, dtype, device, trust_remote_code)
+        under_test = TransformersModel(*held, max_rows=num_concurrent)
+    chosen, read = _find_template(template, adapter or folder), _read_shots(shots)
+    if temperature is None:
+        temperature = 0.7 if num_samples > 1 else 0.0
+    how = Reasoning(chosen, max_new_tokens, num_samples, temperature, shots=read)
+    check_reasoning(how)
+    questions, about = _load_questions(problems, protocol, tasks, limit, kobest_dir)
+    with hold_folder(out):
+        evaluate_reasoning(out, under_test, questions, how, about_data=about)
+    if is_main_process():
+        from kot_platypus.report.summary import gains_table
+
+        print_screen(gains_table(out))
+        print(out / "changes.md", out / "results.json", sep="\n")
+
+
+def _check_backend(backend: str, base_url: str | None, template: str | None) -> None:
+    if (backend == "openai") != (base_url is not None):
         raise UsageError(
-            "one RUN alone" if published is None else "--published with RUN_B or --metric",
-            expected="two runs, or one and --published (whose figures have their own metric)",
-            hint="Run: kot compare RUN_A RUN_B, or: kot compare RUN --published all",
+            f"--backend {backend} {'without' if base_url is None else 'with'} --base-url",
+            expected="--backend openai and --base-url together",
+            hint="E.g. --backend openai --base-url http://localhost:8000/v1",
         )
-    print_screen(screen)
-    if out:
-        from kot_platypus.artifacts import write_json
-
-        write_json(out, facts)
-        print(out)
-
-
-def _compare_pair(run_a: Path, run_b: Path, metric: str | None) -> tuple[Facts, RenderableType]:
-    from kot_platypus.report.comparison_table import comparison_table
-    from kot_platypus.results.comparison import compare_evaluations
-    from kot_platypus.results.schema import dump_part
-
-    pair = compare_evaluations(run_a, run_b, metric)
-    return dump_part(pair), comparison_table(pair)
-
-
-def _compare_with_published(run: Path, models: str) -> tuple[Facts, RenderableType]:
-    from kot_platypus.report.published_table import gather_published, published_table
-    from kot_platypus.run import find_evaluation
-
-    beside = gather_published(find_evaluation(run), models)
-    return beside.model_dump(mode="json"), published_table(beside)
-
-
-def parse_counts(option: str, text: str) -> tuple[int, ...]:
-    """Numbers between commas. Raises UsageError for anything else."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() for part in parts):
+    if base_url is not None and template is None:
         raise UsageError(
-            f"{option} {text!r}", expected="numbers like 0,5,10", hint="Separate them by commas."
+            "--backend openai without --template",
+            expected="the template that the model was trained with, or chat",
+            hint="E.g. --template chat for an instruction-tuned model",
         )
-    return tuple(map(int, parts))
+
+
+def _refuse_local(adapter: Path | None, dtype: str, device: str, trust_remote_code: bool) -> None:
+    """Raise UsageError for an option that only a model loaded here can follow."""
+    given = {
+        "--adapter": adapter is not None,
+        "--dtype": dtype != "auto",
+        "--device": device != "auto",
+        "--trust-remote-code": trust_remote_code,
+    }
+    if names := [name for name, is_given in given.items() if is_given]:
+        raise UsageError(
+            f"--backend openai with {', '.join(names)}",
+            expected="the server to decide these",
+            hint="Leave them out, and set them where the server is started.",
+        )
+
+
+def _find_template(name: str | None, trained: Path | None) -> Template:
+    """The one of that name, else the one that the model was trained with, else ``kot``."""
+    from kot_platypus.models import read_template
+    from kot_platypus.prompts import load_template
+
+    if name is None and trained is not None:
+        return read_template(trained, "kot")
+    return load_template(name or "kot")
+
+
+def _read_shots(path: Path | None) -> tuple[Example, ...]:
+    from kot_platypus.formats import read_rows
+    from kot_platypus.records import Example
+
+    rows = read_rows(path) if path else []
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Example) or not row.rationale or not row.target:
+            raise UsageError(
+                f"--shots {path}: row {number} is no worked example",
+                expected="source, rationale and target",
+                hint="Leave it out.",
+            )
+    return tuple(row for row in rows if isinstance(row, Example))
+
+
+def _load_questions(
+    problems: Path | None,
+    protocol: str,
+    tasks: str | None,
+    limit: int | None,
+    kobest_dir: str | None,
+) -> tuple[list[Question], dict[str, Any]]:
+    """What is asked, and what results say of it."""
+    from kot_platypus.evaluate.prompting import load_choices, load_problems
+    from kot_platypus.evaluate.protocols import load_protocol
+
+    if problems is not None:
+        if tasks is not None:
+            raise UsageError(
+                "--problems with --tasks", expected="one of them", hint="Leave one out."
+            )
+        return load_problems(problems, limit), {"limit": limit}
+    loaded = load_protocol(protocol)
+    wanted = parse_names("--tasks", tasks) if tasks else loaded.tasks
+    questions: list[Question] = []
+    data = {}
+    for name in dict.fromkeys(map(loaded.find_task, wanted)):
+        more, data[name] = load_choices(loaded, name, kobest_dir, limit)
+        questions += more
+    return questions, {"data": data, "limit": limit}

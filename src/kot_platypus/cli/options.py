@@ -13,11 +13,11 @@ from kot_platypus.errors import DataError, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+RecipeName = Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")]
 Sets = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a recipe value; repeatable."),
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. runs/demo.")]
 ModelName = Annotated[
     str, typer.Option("--model", "-m", help="gemma-3-270m, a local folder, or a Hub id.")
 ]
@@ -69,8 +69,8 @@ def example(*lines: str) -> str:
 
 def hold_folder(out: Path) -> AbstractContextManager[None]:
     """Hold ``out`` for this command. Of torchrun's processes one does so for all."""
-    from kot_platypus.locks import lock_folder
     from kot_platypus.processes import is_main_process
+    from kot_platypus.stages import lock_folder
 
     return lock_folder(out) if is_main_process() else nullcontext()
 
@@ -86,9 +86,8 @@ def require_one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
 def require_file(path: Path, option: str) -> None:
     """Raise DataError unless the file that an option names exists."""
     if not path.is_file():
-        raise DataError(
-            f"{option}: {path} does not exist", expected="that file", hint="Check the path."
-        )
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise DataError(f"{option}: {path} {found}", expected="a file", hint="Check the path.")
 
 
 def find_model_folder(model: str, adapter: Path | None = None) -> Path:
@@ -109,6 +108,16 @@ def parse_names(option: str, text: str) -> tuple[str, ...]:
             f"{option} {text!r}", expected="at least one name", hint="Separate several by commas."
         )
     return names
+
+
+def parse_counts(option: str, text: str) -> tuple[int, ...]:
+    """Numbers between commas. Raises UsageError for anything else."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise UsageError(
+            f"{option} {text!r}", expected="numbers like 0,5,10", hint="Separate them by commas."
+        )
+    return tuple(map(int, parts))
 
 
 def require_new_file(path: Path | None) -> None:

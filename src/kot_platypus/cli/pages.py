@@ -21,8 +21,7 @@ from kot_platypus.serving import LOOPBACK, listen, serve
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
-    from kot_platypus.app.page import ShownStep, Views
-    from kot_platypus.app.questions import KobestText
+    from kot_platypus.app.page import KobestText, ShownStep, Views
     from kot_platypus.results.run import RunResults
 
 PORT = 7860
@@ -136,7 +135,7 @@ def find_texts(results: RunResults) -> Mapping[tuple[str, int], KobestText]:
 def _read_texts(
     protocol: str, tasks: tuple[str, ...], kobest_dir: str, limit: int | None
 ) -> Mapping[tuple[str, int], KobestText]:
-    from kot_platypus.app.questions import KobestText
+    from kot_platypus.app.page import KobestText
     from kot_platypus.evaluate.protocols import build_questions, load_data, load_protocol
 
     texts = {}

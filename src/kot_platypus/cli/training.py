@@ -1,4 +1,4 @@
-"""The verbs that make a model: run, recipes, train, merge."""
+"""The verbs that make a model: run, recipes, train, merge, serve-check."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from kot_platypus.cli.app import app
 from kot_platypus.cli.options import (
     ModelName,
     Out,
+    RecipeName,
     Sets,
     TrustRemoteCode,
     example,
@@ -20,19 +21,15 @@ from kot_platypus.cli.options import (
     require_file,
 )
 from kot_platypus.errors import UsageError
+from kot_platypus.methods import METHODS
 
 if TYPE_CHECKING:
     from kot_platypus.recipe import Recipe
 
-TrainingRows = Annotated[
-    Path | None,
-    typer.Option("--data", help="Your rows: JSONL, JSON, CSV or Parquet."),
-]
-
 
 @app.command(epilog=example("kot run demo", "kot run demo --set train.num_epochs=2 --out runs/b"))
 def run(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
+    recipe: RecipeName,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="The run folder; left out: runs/RECIPE."),
@@ -50,7 +47,9 @@ def run(
         print(describe_plan(loaded, folder))
         return
     run_recipe(loaded, folder)
-    _print_summary(folder)
+    from kot_platypus.report.summary import summary_table
+
+    print_screen(summary_table(folder))
 
 
 @app.command(epilog=example("kot recipes", "kot recipes --show demo > mine.yaml"))
@@ -87,8 +86,10 @@ def recipes(
     )
 )
 def train(
-    recipe: Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")],
-    data: TrainingRows = None,
+    recipe: RecipeName,
+    data: Annotated[
+        Path | None, typer.Option(help="Your rows: JSONL, JSON, CSV or Parquet.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder to write; an interrupted run resumes."),
@@ -128,7 +129,6 @@ def train(
             expected="--data FILE and --out FOLDER, or --preview, or --dry-run",
             hint="A recipe's own rows: kot data build RECIPE --out data, then data/train.jsonl",
         )
-    from kot_platypus.methods import METHODS
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
 
@@ -176,7 +176,21 @@ def merge(
     print(out)
 
 
-def _print_summary(run: Path) -> None:
-    from kot_platypus.report.summary import summary_table
+@app.command(
+    "serve-check",
+    epilog=example("kot serve-check runs/demo/merged --base-url http://localhost:8000/v1"),
+)
+def serve_check(
+    folder: Annotated[Path, typer.Argument(metavar="MERGED", help="The merged model's folder.")],
+    base_url: Annotated[str, typer.Option(help="Where it is served, e.g. by vLLM.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Its name there; left out: the folder's path.")
+    ] = "",
+) -> None:
+    """Check that a server asks a merged model exactly as it was trained to be asked."""
+    from kot_platypus.train.serving import check_server
 
-    print_screen(summary_table(run))
+    require_file(folder / "config.json", "MERGED")
+    how = check_server(folder, base_url, model or str(folder))
+    what = "every token" if how == "tokens" else "the number of tokens (it does not tell them)"
+    print(f"The server's prompts are those of training: {what}.")

@@ -7,8 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from kot_platypus.records import Judgement, Outcome, Reply
-from kot_platypus.results.metrics import UNPARSED, measure_accuracy, measure_f1
-from kot_platypus.results.paired import compare_f1, compare_paired
+from kot_platypus.results.metrics import (
+    UNPARSED,
+    compare_f1,
+    compare_paired,
+    measure_accuracy,
+    measure_f1,
+)
 from kot_platypus.results.schema import ALL, Gain, PairedEstimate, ReasoningScore, WayScore
 
 WAYS = ("cot", "cot_scored", "direct")

@@ -3,19 +3,21 @@
 from kot_platypus.models.cache import cache_folder
 from kot_platypus.models.conversion import prepare_adapter, prepare_model
 from kot_platypus.models.devices import resolve_device, resolve_dtype
-from kot_platypus.models.embedded import EMBEDDED_MODEL, GEMMA_TERMS
-from kot_platypus.models.finding import find_model, resolve_model
+from kot_platypus.models.finding import (
+    EMBEDDED_MODEL,
+    GEMMA_TERMS,
+    find_model,
+    resolve_model,
+)
 from kot_platypus.models.identity import fingerprint_model
 from kot_platypus.models.loading import build_empty_model, load_model
-from kot_platypus.models.tokens import load_tokenizer
+from kot_platypus.models.tokens import TOKENIZER_FILES, has_tokenizer, load_tokenizer
 from kot_platypus.models.training_info import (
     TRAINING_INFO,
     TrainingInfo,
     read_template,
     read_training_info,
-    require_template,
 )
-from kot_platypus.models.vocabulary import TOKENIZER_FILES, has_tokenizer
 
 __all__ = [
     "EMBEDDED_MODEL",
@@ -34,7 +36,6 @@ __all__ = [
     "prepare_model",
     "read_template",
     "read_training_info",
-    "require_template",
     "resolve_device",
     "resolve_dtype",
     "resolve_model",

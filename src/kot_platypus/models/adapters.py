@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kot_platypus.artifacts import read_json
-from kot_platypus.errors import KotError, ModelError
+from kot_platypus.errors import ModelError
 from kot_platypus.models.conversion import prepare_adapter
-from kot_platypus.models.refusals import list_some, load_error
+from kot_platypus.models.refusals import explain_errors, list_some
 from kot_platypus.models.weights import ADAPTER, read_headers
 from kot_platypus.progress import print_notice
 
@@ -34,18 +34,15 @@ def load_adapter(model: PreTrainedModel, adapter: Path, base: Path) -> Any:
     adapter = prepare_adapter(adapter)
     require_adapter(adapter)
     _note_other_base(adapter, base)
-    try:
+    with explain_errors(adapter, "adapter"):
         _check_kind(adapter)
         rows = count_rows(adapter)
         if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
             model.resize_token_embeddings(rows, mean_resizing=False)
-        adapted, left, missing = _load(model, adapter)
-    except KotError:
-        raise
-    except KeyError as error:  # PEFT looks for a tensor by name
-        raise misfit_error(adapter, f"it lacks {error.args[0]}") from error
-    except Exception as error:
-        raise load_error(adapter, "adapter", error) from error
+        try:
+            adapted, left, missing = _load(model, adapter)
+        except KeyError as error:  # PEFT looks for a tensor by name
+            raise misfit_error(adapter, f"it lacks {error.args[0]}") from error
     if left:
         raise misfit_error(adapter, f"the model has no {list_some(left)}")
     if missing:
@@ -55,10 +52,8 @@ def load_adapter(model: PreTrainedModel, adapter: Path, base: Path) -> Any:
 
 def require_adapter(adapter: Path) -> None:
     """Raise ModelError unless ``adapter`` is a PEFT folder, in either form of its weights."""
-    names = ["adapter_config.json", ADAPTER.safetensors.single]
-    if (adapter / ADAPTER.pickle.single).is_file():
-        names[1] = ADAPTER.pickle.single
-    for name in names:
+    is_pickle = (adapter / ADAPTER.pickle).is_file()
+    for name in ("adapter_config.json", ADAPTER.pickle if is_pickle else ADAPTER.safetensors):
         if not (adapter / name).is_file():
             raise ModelError(
                 f"{adapter} has no {name}", expected="a PEFT adapter folder", hint="Check the path."

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from kot_platypus.artifacts import new_folder
+from kot_platypus.stages import lock_folder
 
 
 def cache_folder() -> Path:
     """Where prepared models are kept: ``$KOT_CACHE``, else ``~/.cache/kot``."""
     return Path(os.environ.get("KOT_CACHE") or Path.home() / ".cache" / "kot")
+
+
+def keep_once(folder: Path, write: Callable[[Path], None]) -> Path:
+    """``folder`` itself; where it is not there yet, ``write`` fills it, in one process alone."""
+    with lock_folder(folder, wait=True):
+        if not folder.is_dir():
+            with new_folder(folder) as part:
+                write(part)
+    return folder
 
 
 @dataclass(frozen=True)

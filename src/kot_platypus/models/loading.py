@@ -5,22 +5,22 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kot_platypus.errors import KotError, ModelError, require_extra
+from kot_platypus.errors import ModelError, require_extra
 from kot_platypus.models.adapters import load_adapter
 from kot_platypus.models.conversion import prepare_model
 from kot_platypus.models.devices import resolve_device, resolve_dtype
-from kot_platypus.models.quiet import quieten
 from kot_platypus.models.refusals import (
     check_loaded,
     check_model_files,
+    explain_errors,
     list_some,
-    load_error,
     read_config,
 )
-from kot_platypus.progress import print_notice
+from kot_platypus.progress import print_notice, quieten
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -50,7 +50,7 @@ def load_model(
     torch_dtype = getattr(torch, resolve_dtype(dtype, device, folder))
     quantized = _quantize_to_4_bits(device, torch_dtype) if in_4_bits else {}
     model: Any
-    try:
+    with explain_errors(folder, "model"):
         model, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch_dtype,
@@ -66,10 +66,6 @@ def load_model(
             _keep_differentiable(model)
         else:
             model = model.to(device)
-    except KotError:
-        raise
-    except Exception as error:  # a foreign folder, or its code, can provoke any kind
-        raise load_error(folder, "model", error) from error
     if not trust_remote_code and "auto_map" in vars(model.config):
         print_notice(
             f"{folder} has code of its own; without --trust-remote-code it is read as "
@@ -106,7 +102,10 @@ def build_empty_model(
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    try:
+    explained = (
+        explain_errors(architecture, "model") if isinstance(architecture, Path) else nullcontext()
+    )
+    with explained:
         if isinstance(architecture, Path):
             read_config(architecture)
             config = AutoConfig.from_pretrained(architecture, trust_remote_code=trust_remote_code)
@@ -116,13 +115,7 @@ def build_empty_model(
             model: PreTrainedModel = AutoModelForCausalLM.from_config(
                 config, trust_remote_code=trust_remote_code
             )
-            return model
-    except KotError:
-        raise
-    except Exception as error:
-        if not isinstance(architecture, Path):
-            raise
-        raise load_error(architecture, "model", error) from error
+    return model
 
 
 def _quantize_to_4_bits(device: str, dtype: Any) -> dict[str, Any]:

@@ -15,14 +15,11 @@ from typing import Any
 from kot_platypus.artifacts import (
     hash_file,
     hash_value,
-    new_folder,
     read_json,
     write_json,
 )
 from kot_platypus.errors import ModelError
-from kot_platypus.locks import lock_folder
-from kot_platypus.models.cache import cache_folder
-from kot_platypus.models.weights import check_size
+from kot_platypus.models.cache import cache_folder, keep_once
 
 PIECES, TOKENIZER, SETTINGS = "tokenizer.model", "tokenizer.json", "tokenizer_config.json"
 SPECIALS, ADDED = "special_tokens_map.json", "added_tokens.json"
@@ -55,21 +52,18 @@ def prepare_tokenizer(folder: Path) -> Path:
     kind = str(settings.get("tokenizer_class") or "Llama")
     if settings.get("auto_map") or not kind.startswith(_CLASSES):
         return folder  # code or a class that numbers or cuts otherwise; transformers knows how
-    check_size(pieces)
     files = sorted({file for pattern in _FILES for file in folder.glob(pattern)})
+
+    def write(part: Path) -> None:
+        made, specials = convert_pieces(pieces, settings)
+        for file in files:
+            shutil.copyfile(file, part / file.name)
+        made.save(str(part / TOKENIZER))
+        # The class says where BOS and EOS are put (``tokens._place_ends``).
+        write_json(part / SETTINGS, {**settings, **specials, "tokenizer_class": "LlamaTokenizer"})
+
     key = hash_value([_FORMAT, {file.name: hash_file(file) for file in files}])
-    whole = cache_folder() / "tokenizers" / key[:12]
-    with lock_folder(whole, wait=True):
-        if not whole.is_dir():
-            made, specials = convert_pieces(pieces, settings)
-            with new_folder(whole) as part:
-                for file in files:
-                    shutil.copyfile(file, part / file.name)
-                made.save(str(part / TOKENIZER))
-                # The class says where BOS and EOS are put (``tokens._place_ends``).
-                named = {**specials, "tokenizer_class": "LlamaTokenizer"}
-                write_json(part / SETTINGS, settings | named)
-    return whole
+    return keep_once(cache_folder() / "tokenizers" / key[:12], write)
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

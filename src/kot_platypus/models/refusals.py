@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import read_json
-from kot_platypus.errors import DataError, ModelError
+from kot_platypus.errors import DataError, KotError, ModelError
 from kot_platypus.models.weights import MODEL, check_size, read_headers
 
 _OTHER_WEIGHTS = (
@@ -24,8 +25,21 @@ _OTHER_WEIGHTS = (
 _FLAG = "Read it, then pass --trust-remote-code (in a recipe model.trust_remote_code: true)."
 
 
-def load_error(folder: Path, what: str, error: Exception) -> ModelError:
-    """The error of a folder whose ``what`` (model, adapter, tokenizer) a library could not load."""
+@contextmanager
+def explain_errors(folder: Path, what: str) -> Iterator[None]:
+    """Have what a foreign folder or its code provokes in the block, of any kind, say what is wrong.
+
+    ``what`` is the model, adapter or tokenizer that is loaded.
+    """
+    try:
+        yield
+    except KotError:
+        raise
+    except Exception as error:
+        raise _load_error(folder, what, error) from error
+
+
+def _load_error(folder: Path, what: str, error: Exception) -> ModelError:
     text = str(error).strip() or type(error).__name__
     if "trust_remote_code" in text or "custom code which must be executed" in text:
         code = ", ".join(sorted(file.name for file in folder.glob("*.py"))) or "code from the Hub"

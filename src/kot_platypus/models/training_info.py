@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kot_platypus.artifacts import read_json
 from kot_platypus.errors import DataError
-from kot_platypus.prompts import Template
+from kot_platypus.prompts import Template, load_template
 
 TRAINING_INFO = "kot.json"
 
@@ -45,18 +45,17 @@ def read_training_info(folder: Path) -> TrainingInfo:
         ) from error
 
 
-def read_template(folder: Path) -> Template | None:
-    """The template that a model was trained with; None where nothing says so."""
-    return read_training_info(folder).template
+def read_template(folder: Path, otherwise: str | None = None) -> Template:
+    """The template that a model was trained with; where nothing says so, that of another name.
 
-
-def require_template(folder: Path) -> Template:
-    """The same. Raises DataError where nothing says so."""
-    template = read_template(folder)
-    if template is None:
-        raise DataError(
-            f"{folder} does not say which template its model was trained with",
-            expected=f"a {TRAINING_INFO} of kot merge or kot train",
-            hint="Name the merged model's folder.",
-        )
-    return template
+    Raises DataError where nothing says so and none is named.
+    """
+    if template := read_training_info(folder).template:
+        return template
+    if otherwise is not None:
+        return load_template(otherwise)
+    raise DataError(
+        f"{folder} does not say which template its model was trained with",
+        expected=f"a {TRAINING_INFO} of kot merge or kot train",
+        hint="Name the merged model's folder.",
+    )

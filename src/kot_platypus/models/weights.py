@@ -11,26 +11,16 @@ from kot_platypus.errors import ModelError
 
 
 @dataclass(frozen=True)
-class Format:
-    """How a format's files are called: one alone, or the index that names several."""
-
-    single: str
-    index: str | None = None
-
-
-@dataclass(frozen=True)
 class Names:
-    """The files of a model, or of an adapter."""
+    """What the one file of weights is called; beside several stands ``INDEX``, with that name."""
 
-    safetensors: Format
-    pickle: Format
+    safetensors: str
+    pickle: str
 
 
-MODEL = Names(
-    Format("model.safetensors", "model.safetensors.index.json"),
-    Format("pytorch_model.bin", "pytorch_model.bin.index.json"),
-)
-ADAPTER = Names(Format("adapter_model.safetensors"), Format("adapter_model.bin"))
+MODEL = Names("model.safetensors", "pytorch_model.bin")
+ADAPTER = Names("adapter_model.safetensors", "adapter_model.bin")
+INDEX = ".index.json"
 
 COMPANIONS = (
     *("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja", "*.py"),
@@ -42,19 +32,19 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 _AGAIN = "Download the model again."
 
 
-def list_shards(folder: Path, names: Format) -> list[Path]:
+def list_shards(folder: Path, single: str) -> list[Path]:
     """The files of one format, in order; none if it has none.
 
     Raises ModelError when its index is damaged or names files that are not there.
     """
-    if (folder / names.single).is_file():
-        return [folder / names.single]
-    shards = [folder / name for name in sorted(set(read_weight_map(folder, names).values()))]
+    if (folder / single).is_file():
+        return [folder / single]
+    shards = [folder / name for name in sorted(set(read_weight_map(folder, single).values()))]
     missing = [shard.name for shard in shards if not shard.is_file()]
     if missing:
         raise ModelError(
             f"{folder} lacks {', '.join(missing[:3])}{', ...' if missing[3:] else ''}",
-            expected=f"the {len(shards)} files that {names.index} names",
+            expected=f"the {len(shards)} files that {single + INDEX} names",
             hint="Download the missing ones.",
         )
     return shards
@@ -63,16 +53,16 @@ def list_shards(folder: Path, names: Format) -> list[Path]:
 def list_companions(folder: Path) -> list[Path]:
     """The files of ``COMPANIONS``, without an index of weights."""
     found = {file for pattern in COMPANIONS for file in folder.glob(pattern) if file.is_file()}
-    return sorted(file for file in found if not file.name.endswith(".index.json"))
+    return sorted(file for file in found if not file.name.endswith(INDEX))
 
 
-def read_weight_map(folder: Path, names: Format) -> dict[str, str]:
+def read_weight_map(folder: Path, single: str) -> dict[str, str]:
     """Tensor -> file, as the index of several files says; empty where there is none.
 
     Raises ModelError when the index is damaged or names files outside ``folder``.
     """
-    path = folder / names.index if names.index else None
-    if path is None or not path.is_file() or (folder / names.single).is_file():
+    path = folder / (single + INDEX)
+    if not path.is_file() or (folder / single).is_file():
         return {}
     check_size(path)
     try:
@@ -90,13 +80,13 @@ def read_weight_map(folder: Path, names: Format) -> dict[str, str]:
     return weight_map
 
 
-def read_headers(folder: Path, names: Format) -> dict[str, Any]:
+def read_headers(folder: Path, single: str) -> dict[str, Any]:
     """Tensor -> dtype, shape and place, of all safetensors files of ``folder``.
 
     Raises ModelError unless each is a safetensors file and as long as its header says.
     """
     headers: dict[str, Any] = {}
-    for shard in list_shards(folder, names):
+    for shard in list_shards(folder, single):
         headers |= read_header(shard)
     return headers
 

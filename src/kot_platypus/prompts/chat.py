@@ -9,20 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
 from kot_platypus.errors import DataError, ModelError
 from kot_platypus.prompts.templates import Template
 from kot_platypus.records import Message
+from kot_platypus.thoughts import TAG, close_thoughts, find_opening, split_thoughts, strip_tags
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_Tools = Sequence[dict[str, Any]]
+
 
 def render_chat(
-    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, ask: bool = False
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    *,
+    ask: bool = False,
+    enable_thinking: bool | None = None,
+    tools: _Tools = (),
 ) -> str:
     """A conversation in the tokenizer's own chat template; to ``ask`` is to open the next answer.
 
@@ -34,9 +42,16 @@ def render_chat(
             expected="one, for the template `chat`",
             hint="Take an instruction-tuned model, or another template: train.template=kot",
         )
-    turns = [message.model_dump() for message in messages]
+    turns = [message.model_dump() for message in _place_thoughts(tokenizer, messages)]
+    switches = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
     try:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask)
+        text = tokenizer.apply_chat_template(
+            turns,
+            tools=list(tools) or None,
+            tokenize=False,
+            add_generation_prompt=ask,
+            **switches,
+        )
     except TemplateError as error:
         start = next((m.content for m in messages if m.role == "user"), "")[:40]
         raise DataError(
@@ -51,8 +66,23 @@ def render_question(template: Template, tokenizer: PreTrainedTokenizerBase, sour
     """What a model reads when it is asked one question, framed by its chat template if need be."""
     text = template.render_prompt(source)
     if template.chat:
-        return render_chat(tokenizer, [Message(role="user", content=text)], ask=True)
+        asked = [Message(role="user", content=text)]
+        return render_chat(tokenizer, asked, ask=True, enable_thinking=template.enable_thinking)
     return text
+
+
+def render_opening(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    opening: str,
+    enable_thinking: bool | None = None,
+) -> str:
+    """A question whose answer begins with ``opening``: thoughts are switched off, or closed."""
+    switch = False if opening else enable_thinking
+    text = render_chat(tokenizer, messages, ask=True, enable_thinking=switch)
+    if opening and (tag := find_opening(text)):
+        text += close_thoughts(tag)
+    return text + opening
 
 
 def find_stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -69,33 +99,127 @@ def find_stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return [end for end in dict.fromkeys(ends) if end is not None]
 
 
-def split_turns(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase) -> list[str]:
+# --- thoughts ----------------------------------------------------------------------------------
+
+
+def has_thoughts(tokenizer: PreTrainedTokenizerBase, enable_thinking: bool | None = None) -> bool:
+    """Whether a rationale belongs into the thoughts of the chat template, and not into the answer.
+
+    Either the template opens thoughts for every answer (R1, EXAONE Deep), or it shows those of
+    ``reasoning_content`` (Qwen3) and they are not switched off.
+    """
+    if enable_thinking is False or not tokenizer.chat_template:
+        return False
+    return _reads_thoughts(tokenizer, tokenizer.chat_template) or _opens_thoughts(
+        tokenizer, enable_thinking
+    )
+
+
+def _opens_thoughts(tokenizer: PreTrainedTokenizerBase, enable_thinking: bool | None) -> bool:
+    asked = [Message(role="user", content="?")]
+    text = render_chat(tokenizer, asked, ask=True, enable_thinking=enable_thinking)
+    return bool(find_opening(text))
+
+
+@lru_cache(maxsize=4)
+def _reads_thoughts(tokenizer: PreTrainedTokenizerBase, chat_template: str) -> bool:
+    """Whether a last turn's ``reasoning_content`` is shown, if only by this very template."""
+    turn = {"role": "assistant", "content": "OK", "reasoning_content": "kot-thoughts"}
+    try:
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": "?"}, turn], chat_template=chat_template, tokenize=False
+        )
+    except TemplateError:
+        return False
+    return "kot-thoughts" in text
+
+
+def _place_thoughts(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
+) -> list[Message]:
+    """Messages with their thoughts where the template looks for them.
+
+    That is ``reasoning_content``, or for one that knows none the beginning of the content.
+    """
+    if not any(_list_thoughts(message) for message in messages):
+        return list(messages)
+    knows = _reads_thoughts(tokenizer, tokenizer.chat_template)
+    placed = []
+    for message in messages:
+        if thoughts := _list_thoughts(message):
+            inside, said = thoughts
+            changes = {"reasoning_content": inside, "content": said}
+            if not knows:
+                whole = f"<think>\n{inside}\n</think>\n\n{said}"
+                changes = {
+                    "reasoning_content": "",
+                    "content": whole if message.reasoning_content else message.content,
+                }
+            message = message.model_copy(update=changes)
+        placed.append(message)
+    return placed
+
+
+def _list_thoughts(message: Message) -> tuple[str, str] | None:
+    """An assistant's thoughts without tags, and what it said; None where it has none."""
+    if message.role != "assistant":
+        return None
+    if message.reasoning_content:
+        return message.reasoning_content.strip(), message.content
+    thoughts, said = split_thoughts(message.content)
+    inside = strip_tags(thoughts)
+    return (inside, said.strip()) if inside and said is not None else None
+
+
+# --- turns -------------------------------------------------------------------------------------
+
+
+def split_turns(
+    messages: Sequence[Message],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    enable_thinking: bool | None = None,
+    tools: _Tools = (),
+) -> list[str]:
     """A rendered conversation in pieces: shown, learnt, shown, learnt, ..., shown.
 
-    Joined, they are the text that ``apply_chat_template`` gives. A learnt piece begins where the
-    template would have the assistant begin and ends with the special token that ends its turn. A
-    template that ends the last turn with none gets EOS for it, or the model would never stop.
+    Joined, they are the text that ``apply_chat_template`` gives, but for a last turn whose thoughts
+    the template opens for the model and leaves out of what was said (R1): there they stand in full,
+    as the model is to write them. A learnt piece begins where the template would have the assistant
+    begin and ends with the special token that ends its turn. A template that ends the last turn
+    with none gets EOS for it, or the model would never stop.
 
-    A turn that the template renders otherwise than it was written (Qwen3 leaves the thinking out of
+    A turn that the template renders otherwise than it was written (Qwen3 leaves the thoughts out of
     all but the last) is only shown: that text is not what the model is to say there.
     """
-    text = render_chat(tokenizer, messages)
+    how: dict[str, Any] = {"enable_thinking": enable_thinking, "tools": tools}
+    text = render_chat(tokenizer, messages, **how)
     special = _special_token(tokenizer)
     pieces: list[str] = []
     done = 0
     for i, message in enumerate(messages):
-        said = message.content.strip()
-        if i == 0 or message.role != "assistant" or not said:
+        if i == 0 or message.role != "assistant" or not message.weight:
             continue
-        start = len(prompt := render_chat(tokenizer, messages[:i], ask=True))
-        if start <= done or not text.startswith(prompt):
+        thoughts, said = _list_thoughts(message) or ("", message.content)
+        is_last = i == len(messages) - 1
+        prompt = render_chat(tokenizer, messages[:i], ask=True, **how)
+        start, closing = len(prompt), ""
+        if is_last and not text.startswith(prompt) and (opening := find_opening(prompt)):
+            start -= len(opening)
+            closing = thoughts + close_thoughts(opening)
+        if start <= done or not text.startswith(prompt[:start]):
             continue
-        end, is_closed = _find_end(text, said, start, special)
-        if end is None:
+        if message.tool_calls:
+            end, is_closed = _find_call_end(text, message, start, tokenizer), True
+        else:
+            end, is_closed = _find_end(text, said.strip(), start, special)
+        if end is None or (not closing and thoughts not in text[start:end]):
             continue
-        pieces += [text[done:start], text[start:end]]
+        if closing:  # the template shows the answer alone
+            start = text.find(said.strip(), start)
+        pieces += [prompt[done:], closing + text[start:end]]
         done = end
-        if not is_closed and i == len(messages) - 1 and tokenizer.eos_token:
+        if not is_closed and is_last and tokenizer.eos_token:
             pieces[-1] += tokenizer.eos_token
             done = len(text)
     return [*pieces, text[done:]]
@@ -106,9 +230,11 @@ def _find_end(
 ) -> tuple[int | None, bool]:
     """Where the turn that begins at ``start`` ends, and whether a special token ends it.
 
-    What was ``said`` need not stand at ``start`` itself: templates put a space or empty thoughts
-    there. None when the turn does not hold it.
+    What was ``said`` need not stand at ``start`` itself: templates put a space or thoughts there.
+    None when the turn does not hold it, or nothing was said.
     """
+    if not said:
+        return None, False
     first = at = text.find(said, start)
     while at >= 0 and not special.search(text, start, at):  # beyond one lies a later turn
         if closing := special.match(text, at + len(said)):
@@ -119,10 +245,21 @@ def _find_end(
     return first + len(said), False
 
 
+def _find_call_end(
+    text: str, message: Message, start: int, tokenizer: PreTrainedTokenizerBase
+) -> int | None:
+    """Where a turn that calls tools ends, if the template shows the calls."""
+    ends = map(str, tokenizer.convert_ids_to_tokens(find_stop_tokens(tokenizer)))
+    places = [at + len(end) for end in ends if (at := text.find(end, start)) >= 0]
+    names = [str((call.get("function") or call).get("name")) for call in message.tool_calls]
+    end = min(places, default=None)
+    return end if end and all(name in text[start:end] for name in names) else None
+
+
 @lru_cache(maxsize=1)
 def _special_token(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str]:
     """Matches any special token and the space before it. Gemma has thousands: hence the cache."""
     added = tokenizer.added_tokens_decoder.values()
     texts = {token.content for token in added if token.special} | set(tokenizer.all_special_tokens)
-    longest_first = sorted(texts, key=len, reverse=True)
+    longest_first = sorted((t for t in texts if not TAG.fullmatch(t)), key=len, reverse=True)
     return re.compile(rf"\s*(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})")

@@ -6,15 +6,32 @@ import re
 from collections.abc import ItemsView, Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from kot_platypus.artifacts import read_text
 from kot_platypus.errors import UsageError
-from kot_platypus.records import Example, Message
+from kot_platypus.records import Example, Message, drop_defaults
+from kot_platypus.thoughts import split_thoughts
 
 T = TypeVar("T")
+_MARKS = {
+    "prompt": ("{source}",),
+    "prompt_input": ("{source}", "{input}"),
+    "rationale": ("{rationale}",),
+    "answer": ("{target}",),
+}
+"""What a template's fields must hold, once."""
 
 
 class Template(BaseModel):
@@ -28,10 +45,28 @@ class Template(BaseModel):
     """Contains ``{source}``. Ends where the response begins, never with a space."""
     prompt_input: str = ""
     """The prompt of a row with an input: contains ``{source}`` and ``{input}``."""
+    rationale: str = "{rationale}"
+    """Contains ``{rationale}``, e.g. between thinking tags. Stands before the answer's line."""
     answer: str
     """Contains ``{target}``. Stands alone on the response's last line."""
     chat: bool = False
     """Whether prompt and response are messages, which the tokenizer's chat template frames."""
+    enable_thinking: bool | None = None
+    """Of chat templates that have this switch; None leaves it to them."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Template:
+        for field, marks in _MARKS.items():
+            text = getattr(self, field)
+            missing = [mark for mark in marks if text.count(mark) != 1]
+            if missing and (text or field != "prompt_input"):
+                raise ValueError(f"{field} with one {missing[0]}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        kept = type(self).model_fields.keys() - {"rationale", "enable_thinking"}
+        return drop_defaults(self, write(self), keep=kept)
 
     def render_prompt(self, source: str, context: str = "") -> str:
         """The text the model is given (``context`` is an Alpaca row's input); in a chat, said."""
@@ -45,10 +80,28 @@ class Template(BaseModel):
         """The response's last line; empty for a row that states no answer apart."""
         return self.answer.replace("{target}", target) if target else ""
 
+    def frame_rationale(self, rationale: str) -> tuple[str, str]:
+        """What comes of a rationale: up to its end, and what closes it. Nothing of an empty one."""
+        if not rationale.strip():
+            return "", ""
+        before, _, after = self.rationale.partition("{rationale}")
+        return before + rationale, after
+
+    def render_rationale(self, rationale: str) -> str:
+        """The response's part before the answer's line."""
+        return "".join(self.frame_rationale(rationale))
+
+    @property
+    def no_thoughts(self) -> str:
+        """What stands before an answer without a rationale: closed, empty thoughts, if any."""
+        before, _, after = self.rationale.partition("{rationale}")
+        return f"{before}{after}\n" if before + after else ""
+
     def render_shot(self, example: Example) -> str:
         """A whole worked example: prompt, rationale, answer."""
         answer = self.render_answer(example.target)
-        return f"{self.render_prompt(example.source, example.input)}{example.rationale}\n{answer}"
+        prompt = self.render_prompt(example.source, example.input)
+        return f"{prompt}{self.render_rationale(example.rationale)}\n{answer}"
 
     def render_turns(self, example: Example) -> tuple[Message, Message]:
         """A whole worked example as what a user says and an assistant answers."""
@@ -73,9 +126,11 @@ class Template(BaseModel):
     def parse_answer(self, output: str) -> str | None:
         """The answer stated in a model's output, or None. Nothing is guessed.
 
-        The first complete answer line counts: what a model writes after it is not its answer.
+        It is looked for after the thoughts only. The first complete answer line counts: what a
+        model writes after it is not its answer.
         """
-        for line in output.splitlines():
+        _, reply = split_thoughts(output)
+        for line in (reply or "").splitlines():
             if self.answer_prefix and line.startswith(self.answer_prefix):
                 return line.removeprefix(self.answer_prefix).strip().rstrip(".") or None
         return None
@@ -88,8 +143,34 @@ def load_templates() -> dict[str, Template]:
 
 
 def load_template(name: str) -> Template:
-    """One template by name. Raises UsageError naming those that exist."""
-    return _choose(load_templates(), name, "template", hint="Set train.template, or --template.")
+    """A shipped template by name, or one of your own by its YAML file.
+
+    Raises UsageError naming the templates that exist, or what is wrong in the file.
+    """
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        hint = "Set train.template, or --template, to one of them or to a YAML file of your own."
+        return _choose(load_templates(), name, "template", hint=hint)
+    if not path.is_file():
+        raise UsageError(
+            f"the template {path} does not exist", expected="a YAML file", hint="Check the path."
+        )
+    try:
+        values = yaml.safe_load(read_text(path, UsageError))
+        if isinstance(values, dict):
+            return Template.model_validate({"name": path.stem, "description": "", **values})
+        wrong = f"it holds {type(values).__name__}"
+    except yaml.YAMLError as error:
+        wrong = f"no YAML ({' '.join(str(error).split())[:120]})"
+    except ValidationError as error:
+        first = error.errors()[0]
+        wrong = " ".join([".".join(map(str, first["loc"])), first["msg"]]).strip()
+    raise UsageError(
+        f"the template {path}: {wrong}",
+        expected="prompt with {source}, answer with {target}; rationale with {rationale} and "
+        "prompt_input with {source} and {input}, if any; each mark once",
+        hint='E.g. rationale: "<think>{rationale}</think>"',
+    )
 
 
 class TranslationPrompt(BaseModel):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from markupsafe import Markup
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +18,7 @@ from rich.text import Text
 from kot_platypus.errors import UsageError
 from kot_platypus.results.collect import REASONING_PROTOCOL
 from kot_platypus.results.schema import RESULTS, ScoreRow, SkippedFile
+from kot_platypus.results.templates import load_templates
 from kot_platypus.results.wording import format_count, format_p, name_task
 
 MAIN_METRICS = ("macro_f1", "f1", "acc", "exact_match")
@@ -24,8 +28,8 @@ MAX_SKIPPED = 10
 ESTIMATED = "\N{ALMOST EQUAL TO}"
 NOTES = (
     "A block holds figures of one task, metric, protocol and set of questions, the fewest shots "
-    "first, then the best figure. Nothing is ordered across blocks: figures of different ones say "
-    "nothing about models.",
+    "first, then by --sort, or the best figure if it is left out. Nothing is ordered across "
+    "blocks: figures of different ones say nothing about models.",
     f"Beside each figure its 95% interval: computed from the answers, or ({ESTIMATED}) the figure "
     "\N{PLUS-MINUS SIGN} 1.96 of the standard errors that the file states.",
     "An order is no rank. p: exact McNemar test, on which answers are right, against the best "
@@ -102,39 +106,31 @@ def select_scores(
 
     Raises UsageError naming what there is when nothing is left.
     """
+    wanted: dict[str, Sequence[object] | None] = {
+        "protocol": None if protocol is None else [protocol],
+        "task": None if task is None else [task.removeprefix("kobest_")],
+        "num_fewshot": num_fewshot,
+        "metric": None if metric in (None, ALL) else [metric],
+    }
     kept = list(scores)
-    if protocol is not None:
-        kept = _keep("--protocol", protocol, kept, _matches_protocol, lambda s: s.protocol)
-    if task is not None:
-        task = task.removeprefix("kobest_")
-        kept = _keep("--task", task, kept, lambda s, t: s.task == t, lambda s: s.task)
-    if num_fewshot is not None:
-        wanted = ",".join(map(str, num_fewshot))
-        kept = _keep(
-            "--num-fewshot", wanted, kept,
-            lambda s, _: s.num_fewshot in num_fewshot, lambda s: str(s.num_fewshot),
-        )  # fmt: skip
-    if metric not in (None, ALL):
-        assert metric is not None
-        kept = _keep("--metric", metric, kept, lambda s, m: s.metric == m, lambda s: s.metric)
+    for field, values in wanted.items():
+        if values is None:
+            continue
+        known = dict.fromkeys(str(getattr(score, field)) for score in kept)
+        kept = [score for score in kept if _fits(score, field, values)]
+        if known and not kept:
+            raise UsageError(
+                f"--{field.replace('_', '-')} {','.join(map(str, values))!r} leaves no figure",
+                expected=f"one of {', '.join(known)}",
+                hint="Pick one of them.",
+            )
     return kept
 
 
-def _keep(
-    option: str,
-    wanted: str,
-    scores: list[ScoreRow],
-    matches: Callable[[ScoreRow, str], bool],
-    name: Callable[[ScoreRow], str],
-) -> list[ScoreRow]:
-    kept = [score for score in scores if matches(score, wanted)]
-    if scores and not kept:
-        raise UsageError(
-            f"{option} {wanted!r} leaves no figure",
-            expected=f"one of {', '.join(dict.fromkeys(map(name, scores)))}",
-            hint="Pick one of them.",
-        )
-    return kept
+def _fits(score: ScoreRow, field: str, values: Sequence[object]) -> bool:
+    if field == "protocol":
+        return _matches_protocol(score, str(values[0]))
+    return getattr(score, field) in values
 
 
 def _matches_protocol(score: ScoreRow, wanted: str) -> bool:
@@ -248,6 +244,34 @@ def format_bounds(score: ScoreRow) -> str:
     low, high = (f"{end:.3f}" if abs(end) < 100 else f"{end:.3g}" for end in score.ci95)
     mark = ESTIMATED if score.interval == "stderr" else ""
     return f"{mark}{low} to {high}" if low.startswith("-") else f"{mark}{low}\N{EN DASH}{high}"
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+def render_leaderboard(title: str, blocks: Sequence[Block], skipped: Sequence[SkippedFile]) -> str:
+    """The page: it loads nothing, and without JavaScript is a plain table. Text is escaped."""
+    environment = load_templates("kot_platypus.report")
+    script = environment.get_template("leaderboard.js.jinja").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.filters |= {
+        "shots": name_shots,
+        "value": format_value,
+        "bounds": format_bounds,
+        "date": name_date,
+        "file": name_file,
+    }
+    return environment.get_template("leaderboard.html.jinja").render(
+        title=title,
+        blocks=blocks,
+        skipped=skipped,
+        notes=NOTES,
+        protocols=sorted({block.key.protocol for block in blocks}),
+        tasks=sorted({block.key.task for block in blocks}),
+        metrics=sorted({block.key.metric for block in blocks}),
+        script=Markup(script),
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
+    ) + "\n"  # fmt: skip
 
 
 # --- flat rows ---------------------------------------------------------------------------------

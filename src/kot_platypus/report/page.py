@@ -12,10 +12,8 @@ from markupsafe import Markup
 
 from kot_platypus.recipe import Recipe, list_recipes, load_recipe
 from kot_platypus.report import examples, funnel, sentences, tables
-from kot_platypus.report.badges import list_badges
 from kot_platypus.report.canvas import MARKS
 from kot_platypus.report.figures import KOREAN, draw_figures
-from kot_platypus.report.limits import list_limits
 from kot_platypus.report.runs import (
     Run,
     compare_runs,
@@ -43,12 +41,14 @@ def render_page(runs: Sequence[Run], published: Sequence[str] = ()) -> str:
     ours = list_ours(runs)
     beside = put_beside(ours, published) if published else None
     facts = {
-        "runs": [_tell(run) for run in runs],
+        "runs": [describe_run(run) for run in runs],
         "names": [run.name for run in runs],
-        "benchmark": ", ".join(_list_benchmarks(runs)),
+        "benchmark": ", ".join(
+            dict.fromkeys(sentences.name_benchmark(run.results.recipe) for run in runs)
+        ),
         "figures": draw_figures(runs),
         "beside": beside if beside and beside.tables else None,
-        **_collect_results(runs),
+        **collect_results(runs),
         **_line_up_facts(runs),
         **_collect_examples(runs),
     }
@@ -98,7 +98,7 @@ def describe_recipe(recipe: Recipe) -> tuple[str, str]:
 # --- what the page says ------------------------------------------------------------------------
 
 
-def _tell(run: Run) -> dict[str, Any]:
+def describe_run(run: Run) -> dict[str, Any]:
     """What the page says of one run by itself."""
     results = run.results
     recipe, verdict = results.recipe, results.contamination
@@ -110,21 +110,17 @@ def _tell(run: Run) -> dict[str, Any]:
         "base": sentences.name_base(recipe),
         "headline": sentences.write_headline(results),
         "details": sentences.write_details(results),
-        "badges": list_badges(results),
+        "badges": tables.list_badges(results),
         "audit": sentences.describe_audit(results),
         "benchmarks": verdict.benchmarks if verdict else (),
-        "limits": list_limits(results),
+        "limits": sentences.list_limits(results),
         "command": write_command(recipe),
         "eval_command": write_eval_command(recipe),
         "described": describe_recipe(recipe),
     }
 
 
-def _list_benchmarks(runs: Sequence[Run]) -> list[str]:
-    return list(dict.fromkeys(sentences.name_benchmark(run.results.recipe) for run in runs))
-
-
-def _collect_results(runs: Sequence[Run]) -> dict[str, Any]:
+def collect_results(runs: Sequence[Run]) -> dict[str, Any]:
     """What was measured, and the headline that follows."""
     is_alone = len(runs) == 1
     between = compare_runs(runs)
@@ -139,7 +135,7 @@ def _collect_results(runs: Sequence[Run]) -> dict[str, Any]:
         "num_between": len(between),
         "scores": tables.tabulate_scores(runs),
         "metrics": tables.list_scores(runs),
-        "metric_names": tables.METRICS,
+        "metric_names": wording.METRIC_NAMES,
         "pairs": tables.list_pairs(runs),
         "protocol": parts[0].protocol if is_alone and parts else None,
     }
@@ -169,7 +165,7 @@ def _line_up_facts(runs: Sequence[Run]) -> dict[str, Any]:
     settings = tables.line_up(runs, lambda found: tables.tabulate_settings(found.recipe))
     evaluation = tables.line_up(runs, lambda found: tables.tabulate_evaluation(found.recipe))
     return {
-        "short": tables.line_up(runs, list_badges),
+        "short": tables.line_up(runs, tables.list_badges),
         "data": tables.line_up(runs, tables.tabulate_data if is_alone else _count_rows),
         "trainings": [name for name, _ in trained],
         "tokens": tables.line_up_columns([column for _, column in trained]),

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 from kot_platypus.errors import UsageError
 from kot_platypus.report.sentences import (
+    format_distance,
+    format_relation,
     name_base,
     name_condition,
 )
-from kot_platypus.results.paired import compare_paired, correct_holm
+from kot_platypus.results.metrics import compare_paired, correct_holm
 from kot_platypus.results.published import Ours
 from kot_platypus.results.run import RunResults, load_results
 from kot_platypus.results.schema import (
@@ -29,9 +31,7 @@ from kot_platypus.results.schema import (
 from kot_platypus.results.wording import (
     NBSP,
     format_count,
-    format_p,
     format_percent,
-    format_points,
     join_words,
 )
 
@@ -236,7 +236,5 @@ def write_headline(runs: Sequence[Run], between: Sequence[RunsDifference] = ()) 
 
 def _describe_win(pair: RunsDifference, best: str) -> str:
     other = pair.b if pair.a == best else pair.a
-    points = format_points(abs(pair.difference.value)).lstrip("+")
-    p_value = format_p(pair.p_holm)
-    relation = p_value if p_value.startswith("<") else f"= {p_value}"
-    return f"{points} points above {other}, p{NBSP}{relation.replace(' ', NBSP)}"
+    points = format_distance(pair.difference)
+    return f"{points} points above {other}, p{NBSP}{format_relation(pair.p_holm)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
@@ -17,18 +18,21 @@ from kot_platypus.results.schema import (
 )
 from kot_platypus.results.wording import (
     NBSP,
+    count_noun,
     format_count,
     format_interval,
     format_p,
     format_percent,
     format_points,
+    name_task,
 )
 
 _TARGETS = {
-    "rationale_answer": "chain of thought",
-    "rationale": "rationale only",
-    "answer": "answers only",
+    "rationale_answer": ("chain of thought", "chains of thought"),
+    "rationale": ("rationale only", "rationales alone"),
+    "answer": ("answers only", "answers alone"),
 }
+"""What a model was trained to write, as a label and in a sentence."""
 
 # --- names -------------------------------------------------------------------------------------
 
@@ -45,7 +49,7 @@ def name_condition(recipe: Recipe, who: str) -> str:
         return "base"
     if who == AT_ONCE:
         return "no rationale"  # short: it labels a row of a picture
-    return _TARGETS.get(recipe.train.target if who == TUNED else who, who)
+    return _TARGETS.get(recipe.train.target if who == TUNED else who, (who,))[0]
 
 
 def name_benchmark(recipe: Recipe) -> str:
@@ -95,7 +99,7 @@ def _add_baseline(results: RunResults) -> str:
     if pair.difference.sign == 0:
         return f"; no difference from {other} is shown"
     relation = "above" if pair.difference.sign > 0 else "below"
-    return f", {_format_distance(pair.difference)} points {relation} {other}"
+    return f", {format_distance(pair.difference)} points {relation} {other}"
 
 
 def _headline_without_problems(results: RunResults) -> str:
@@ -127,15 +131,17 @@ def _describe_difference(recipe: Recipe, pair: Difference) -> str:
     return (
         f"{first}{format_points(pair.difference.value)} points against "
         f"{_name_in_sentence(recipe, pair.b)} (95% interval {interval}, "
-        f"p{NBSP}{_with_relation(pair.p_value)}{shown})"
+        f"p{NBSP}{format_relation(pair.p_value)}{shown})"
     )
 
 
-def _format_distance(difference: Estimate) -> str:
+def format_distance(difference: Estimate) -> str:
+    """How far apart two are, in points without a sign."""
     return format_points(abs(difference.value)).lstrip("+")
 
 
-def _with_relation(p_value: float | None) -> str:
+def format_relation(p_value: float | None) -> str:
+    """What follows ``p``: ``= 0.040`` or ``< 0.001``, unbroken."""
     text = format_p(p_value)
     return (text if text.startswith("<") else f"= {text}").replace(" ", NBSP)
 
@@ -146,12 +152,7 @@ def _name_in_sentence(recipe: Recipe, who: str) -> str:
     if who == AT_ONCE:
         return "the same model made to answer at once"
     target = recipe.train.target if who == TUNED else who
-    known = {
-        "rationale_answer": "training on chains of thought",
-        "rationale": "training on rationales alone",
-        "answer": "training on answers alone",
-    }
-    return known.get(target, f"training on {target}")
+    return f"training on {_TARGETS.get(target, (target,))[-1]}"
 
 
 def write_kobest_sentence(results: RunResults) -> str:
@@ -160,7 +161,7 @@ def write_kobest_sentence(results: RunResults) -> str:
     up = sum(pair.verdict > 0 for pair in pairs)
     down = sum(pair.verdict < 0 for pair in pairs)
     same = len(pairs) - up - down
-    where = f"{name_benchmark(results.recipe)} (macro F1, {_plural(len(pairs), 'comparison')})"
+    where = f"{name_benchmark(results.recipe)} (macro F1, {count_noun(len(pairs), 'comparison')})"
     if same == len(pairs):
         return f"On {where} no difference from the base model is shown."
     counts = [f"{count or 'none'} {verb}" for count, verb in ((up, "rose"), (down, "fell"))]
@@ -179,10 +180,6 @@ def select_kobest_pairs(
     )
 
 
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def describe_audit(results: RunResults) -> str:
     """What is known of the training rows: errors, duplicates, text of benchmarks."""
     audit, verdict = results.audit, results.contamination
@@ -190,10 +187,136 @@ def describe_audit(results: RunResults) -> str:
     if audit is not None:
         sentences.append(
             f"Checks of the rows: {audit['rows_with_errors']:,} of {audit['rows']:,} have errors, "
-            f"{_plural(audit['duplicates'], 'duplicate')}."
+            f"{count_noun(audit['duplicates'], 'duplicate')}."
         )
     if verdict is None:
         sentences.append("The training rows were not checked for contamination.")
     else:
         sentences.append(f"Contamination: {verdict.describe()}.")
     return " ".join(sentences)
+
+
+# --- limits ------------------------------------------------------------------------------------
+
+
+def list_limits(results: RunResults) -> list[str]:
+    """What the figures do not say, the most general first: only what follows from the run's files.
+
+    What was cut or left out stands in a table of its own (``funnel``).
+    """
+    return [
+        *_limit_training(results),
+        *_limit_problems(results),
+        *_limit_kobest(results),
+        *_limit_intervals(results),
+    ]
+
+
+def _limit_training(results: RunResults) -> Iterator[str]:
+    verdict = results.contamination
+    if verdict is not None and not verdict.is_clean:
+        yield (
+            f"The training rows are contaminated: {verdict.describe()}. Scores on these "
+            "benchmarks do not show what the model can do."
+        )
+    if results.losses:
+        yield (
+            f"One training run with one seed ({results.recipe.seed}). The intervals cover the "
+            "choice of questions, not how much another seed would change."
+        )
+    if parameters := results.training.get("parameters"):
+        yield (
+            f"The model has {format_count(parameters / 1e6)} million parameters. "
+            "Nothing here says how larger models would behave."
+        )
+    tokens = results.training.get("tokens_seen", 0)
+    for folder, manifest in results.manifests.items():
+        stage, _, arm = folder.partition("/")
+        if stage == "train" and arm != TUNED and manifest.get("tokens_seen", tokens) < tokens:
+            yield (
+                f"The model trained on {name_condition(results.recipe, arm)} had the same examples "
+                "and optimizer steps. Its responses are shorter, so it saw "
+                f"{format_count(manifest['tokens_seen'])} tokens, the main one "
+                f"{format_count(tokens)}."
+            )
+
+
+def _limit_problems(results: RunResults) -> Iterator[str]:
+    tuned, base = results.problems.get(TUNED), results.problems.get(BASE)
+    if tuned is None or ALL not in tuned.results:
+        return
+    score = tuned.results[ALL]
+    low, high = score.accuracy.ci95
+    yield (
+        f"The reasoning test has {format_count(score.n)} problems; the tuned model's interval is "
+        f"{100 * (high - low):.0f} points wide."
+    )
+    if shared := _list_shared_families(results.recipe):
+        yield (
+            f"The held-out problems are generated, from the families also trained on "
+            f"({', '.join(shared)}), with settings and names that no training problem has. "
+            "They show whether the model learnt to solve these, not whether it reasons elsewhere."
+        )
+    if base is not None and base.num_fewshot != tuned.num_fewshot:
+        yield (
+            f"The base model is shown {base.num_fewshot or 'no'} worked examples in its prompt, "
+            f"because untrained it cannot know the form of an answer; the tuned model is shown "
+            f"{tuned.num_fewshot or 'none'}."
+        )
+    unread = [
+        f"{name_condition(results.recipe, who)} {every.n - every.num_parsed} of {every.n}"
+        for who, part in results.problems.items()
+        if (every := part.results.get(ALL)) is not None and every.num_parsed < every.n
+    ]
+    if unread:
+        yield f"Outputs that state no answer count as wrong: {', '.join(unread)}."
+
+
+def _list_shared_families(recipe: Recipe) -> list[str]:
+    """Families of problems both trained on and tested; a null list means every family."""
+    trained = [source.families for source in recipe.data.sources if source.name == "problems"]
+    if not trained:
+        return []
+    tested = recipe.data.heldout_families
+    known = {family for families in trained for family in families or ()}
+    if any(families is None for families in trained):
+        return sorted(tested) if tested is not None else ["all of them"]
+    return sorted(known if tested is None else known & set(tested))
+
+
+def _limit_kobest(results: RunResults) -> Iterator[str]:
+    evaluate = results.recipe.evaluate
+    if results.kobest and evaluate.kobest_dir == "mini":
+        yield (
+            "The KoBEST scores come from KoT's own small set in KoBEST's format. They cannot be "
+            "compared with scores on KoBEST."
+        )
+    if results.kobest and evaluate.limit is not None:
+        yield (
+            f"KoBEST: at most the first {format_count(evaluate.limit)} questions of each task in "
+            "the protocol's order, not the whole test sets."
+        )
+    for who, scores in results.kobest.items():
+        name, ties = name_condition(results.recipe, who), scores.ties
+        if scores.bos is not None and scores.bos.reads_badly:
+            yield f"KoBEST, {name}: {scores.bos.describe(scores.protocol.name)}."
+        if ties.tied:
+            yield (
+                f"KoBEST, {name}: {format_count(ties.tied)} of {format_count(ties.n)} questions "
+                "end in an exact tie, where the first of the equals counts."
+            )
+
+
+def _limit_intervals(results: RunResults) -> Iterator[str]:
+    pairs = select_kobest_pairs(results)
+    if len(pairs) > 1:
+        yield (
+            f"{len(pairs)} KoBEST comparisons stand side by side, uncorrected: about one interval "
+            "in twenty misses zero by chance alone."
+        )
+    if pairs:
+        widest = max(pairs, key=lambda pair: pair.difference.ci95[1] - pair.difference.ci95[0])
+        yield (
+            f"The widest KoBEST interval ({name_task(widest.task)}, {widest.num_fewshot}-shot) "
+            f"runs from {format_interval(widest.difference, 'score_difference')}."
+        )

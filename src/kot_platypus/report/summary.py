@@ -1,4 +1,4 @@
-"""A run's result on one terminal screen of 80 x 24."""
+"""What a stage or a whole run found, on one terminal screen of 80 x 24."""
 
 from __future__ import annotations
 
@@ -15,11 +15,23 @@ from kot_platypus.report.sentences import (
 )
 from kot_platypus.report.tables import ScoreTable, list_problems, tabulate_scores
 from kot_platypus.results.run import load_results
-from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceResults, read_part
+from kot_platypus.results.schema import (
+    ALL,
+    BASE,
+    RESULTS,
+    TUNED,
+    ChoiceResults,
+    ReasoningResults,
+    ReasoningScore,
+    WayScore,
+    read_part,
+)
 from kot_platypus.results.wording import (
+    WAY_NAMES,
     format_count,
     format_interval,
     format_percent,
+    format_points,
     format_score,
     name_task,
 )
@@ -50,7 +62,7 @@ def summary_table(run: Path) -> RenderableType:
 
 def scores_table(folder: Path) -> RenderableType:
     """What ``kot eval`` found: a line for each task and number of shots."""
-    scores = read_part(folder / "results.json", ChoiceResults)
+    scores = read_part(folder / RESULTS, ChoiceResults)
     table = _new_table(
         f"Protocol {scores.protocol.name}", "shots", "macro F1", "95% interval", "accuracy", "of"
     )
@@ -71,8 +83,43 @@ def scores_table(folder: Path) -> RenderableType:
     return Group(table, Text(note, style="dim")) if lost else table
 
 
-def _new_table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+def gains_table(folder: Path) -> RenderableType:
+    """What ``kot reason`` found, in 80 columns."""
+    found = read_part(folder / RESULTS, ReasoningResults)
+    table = _new_table("", "accuracy", "F1", "change", "95% interval", "unread", "tokens", gap=1)
+    for task, gains in found.results.items():
+        table.add_row(Text(f"{name_task(task)}, {format_count(gains.n)} questions", style="bold"))
+        for name, way in gains.ways.items():
+            table.add_row(*_list_gains(WAY_NAMES[name], way, gains, name))
+        changed = f"  {gains.repaired} repaired, {gains.broken} broken"
+        table.add_row(Text(changed, style="dim"))
+    note = (
+        "change: accuracy against direct, in points; unread: no answer stated; tokens: generated "
+        "for a question"
+    )
+    if found.samples > 1:
+        note += f"; the majority of {found.samples} samples"
+    if found.samples > 1 and all(gains.distinct == 1 for gains in found.results.values()):
+        note += ", which are all the same: what generated them does not draw"
+    return Group(table, Text(note, style="dim"))
+
+
+def _list_gains(title: str, way: WayScore, gains: ReasoningScore, name: str) -> list[Text]:
+    gain = gains.difference.get(name)
+    cells = [
+        f"  {title}",
+        f"{way.accuracy.value:.3f}",
+        f"{way.macro_f1.value:.3f}" if way.macro_f1 else "",
+        format_points(gain.accuracy.value) if gain else "",
+        format_interval(gain.accuracy, "points") if gain else "",
+        format_count(gains.n - way.num_parsed),
+        f"{way.mean_tokens:.1f}",
+    ]
+    return [Text(cell) for cell in cells]
+
+
+def _new_table(*columns: str, gap: int = 2) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
     table.add_column(columns[0], no_wrap=True, overflow="ellipsis")
     for column in columns[1:]:
         table.add_column(column, justify="right", no_wrap=True)

@@ -13,6 +13,7 @@ from kot_platypus.report.sentences import name_base, select_kobest_pairs
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import (
     ALL,
+    TUNED,
     ChoiceDifference,
     ChoiceResults,
     ChoiceScore,
@@ -22,7 +23,6 @@ from kot_platypus.results.schema import (
 from kot_platypus.results.wording import MINUS, format_count, format_seconds
 
 _COMMIT_CHARS = 12
-METRICS = ("macro_f1", "macro_f1_norm", "acc", "acc_norm")
 
 Facts = list[tuple[str, str]]
 """A label and what a run says of it."""
@@ -151,6 +151,24 @@ def list_differences(
 
 
 # --- facts -------------------------------------------------------------------------------------
+
+
+def list_badges(results: RunResults) -> Facts:
+    """A run in a few words: base, training, examples, protocol, contamination."""
+    recipe = results.recipe
+    badges = [("base", name_base(recipe)), ("training", METHODS[recipe.train.method].title)]
+    if "num_examples" in results.training:
+        badges.append(("examples", format_count(results.training["num_examples"])))
+    if TUNED in results.kobest:
+        badges.append(("protocol", results.kobest[TUNED].protocol.name))
+    verdict = results.contamination
+    if verdict is None:
+        found = "not checked"
+    elif verdict.is_clean:
+        found = "none found"
+    else:
+        found = f"{format_count(verdict.leaked_rows)} of {format_count(verdict.rows)} rows"
+    return [*badges, ("contamination", found)]
 
 
 def line_up(runs: Sequence[Run], tabulate: Callable[[RunResults], Facts]) -> Rows:

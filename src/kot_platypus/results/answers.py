@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +14,9 @@ from kot_platypus.errors import DataError
 from kot_platypus.records import Answer, BosReading, Outcome, Sample
 from kot_platypus.results.files import find_results, read_results, read_rows
 from kot_platypus.results.lm_eval import LmEvalResults, list_answers
-from kot_platypus.results.metrics import UNPARSED
-from kot_platypus.results.paired import METRICS, average_shots, group_samples
+from kot_platypus.results.metrics import METRICS, UNPARSED
 from kot_platypus.results.schema import ALL, ChoiceResults, ProblemResults, ReasoningResults
+from kot_platypus.results.wording import WAY_NAMES
 
 CHOICES, PROBLEMS, REASONING, LM_EVAL = "choices", "problems", "reasoning", "lm-eval"
 
@@ -97,9 +99,10 @@ def load_test(path: Path, who: str, metric: str) -> Evaluated:
 
 def _load_choices(folder: Path, part: ChoiceResults, metric: str) -> dict[Place, Column]:
     columns = {}
-    for (task, num_fewshot), samples in group_samples(
-        read_rows(folder / "samples.jsonl", Sample)
-    ).items():
+    rows = read_rows(folder / "samples.jsonl", Sample)
+    rows.sort(key=attrgetter("task", "num_fewshot", "doc_id"))
+    for (task, num_fewshot), group in groupby(rows, key=attrgetter("task", "num_fewshot")):
+        samples = list(group)
         preds = [int(getattr(sample, METRICS[metric])) for sample in samples]
         golds = [sample.gold for sample in samples]
         columns[Place(task, num_fewshot)] = Column(
@@ -108,7 +111,7 @@ def _load_choices(folder: Path, part: ChoiceResults, metric: str) -> dict[Place,
             preds,
             metric=metric,
             golds=golds,
-            shots=average_shots(samples),
+            shots=sum(sample.effective_shots for sample in samples) / len(samples),
             protocol=(part.protocol.name, part.protocol.tasks.get(task, "unknown")),
             data=part.data.get(task, "unknown"),
         )
@@ -122,7 +125,7 @@ def _load_reasoning(folder: Path, part: ReasoningResults) -> dict[Place, Column]
         tasks.setdefault(ALL if outcome.gold is None else outcome.task, []).append(outcome)
     columns = {}
     for task, group in tasks.items():
-        for way in ("direct", "cot", "cot_scored"):
+        for way in WAY_NAMES:
             stated = [getattr(outcome, way) for outcome in group]
             if None in stated:
                 continue

@@ -16,7 +16,6 @@ from kot_platypus.results.files import parse_results, read_facts
 from kot_platypus.results.lm_eval import (
     HarnessResults,
     LmEvalResults,
-    name_harness_task,
     name_metric,
 )
 from kot_platypus.results.schema import (
@@ -30,18 +29,18 @@ from kot_platypus.results.schema import (
     ScoreRow,
     SkippedFile,
 )
-from kot_platypus.results.wording import WAY_NAMES, format_date, make_printable, name_model
+from kot_platypus.results.wording import (
+    METRIC_NAMES,
+    WAY_NAMES,
+    format_date,
+    make_printable,
+    name_model,
+)
 
 PROBLEMS_PROTOCOL, REASONING_PROTOCOL = "held-out problems", "kot reason"
 _MAX_BYTES = 200 * 2**20
 _EVALUATIONS = ("choices", "answer", "reasoning", "lm-eval")
 """The stages whose result is a RESULTS; one without it is listed as not finished."""
-_INTERVALS: dict[str, Literal["wilson", "bootstrap"]] = {
-    "macro_f1": "bootstrap",
-    "macro_f1_norm": "bootstrap",
-    "acc": "wilson",
-    "acc_norm": "wilson",
-}
 _OTHERS_OF_OURS = ({"problems", "kobest"}, {"scores", "skipped"})
 """The keys of a run's comparison.json and of what ``kot leaderboard`` itself writes."""
 
@@ -171,11 +170,12 @@ def _describe_source(folder: Path, path: Path) -> _Source:
         if manifest["status"] != "done" or not path.is_file():
             raise _refuse("not finished yet: the command that writes it was interrupted")
     run = here.parents[2] if here.parent.parent.name == "evaluate" else None
-    if run is not None and (run / "recipe.yaml").is_file():
+    is_named_by_run = run is not None and (run / "recipe.yaml").is_file()
+    if run is not None and is_named_by_run:
         name = _name_in_run(run, here.parent.name)
-        return _Source(folder, path, make_printable(name), True, manifest)
-    name = here.relative_to(folder).as_posix() if here != folder else folder.absolute().name
-    return _Source(folder, path, make_printable(name), False, manifest)
+    else:
+        name = here.relative_to(folder).as_posix() if here != folder else folder.absolute().name
+    return _Source(folder, path, make_printable(name), is_named_by_run, manifest)
 
 
 def _name_in_run(run: Path, who: str) -> str:
@@ -216,7 +216,7 @@ def _list_choices(part: ChoiceResults, source: _Source) -> Iterator[ScoreRow]:
     named = "" if source.is_named_by_run else make_printable(part.name)
     for task, by_shots in part.results.items():
         for num_fewshot, score in by_shots.items():
-            for metric, interval in _INTERVALS.items():
+            for metric in METRIC_NAMES:
                 yield source.make_row(
                     model=named or source.name,
                     model_key=f"{part.model} {part.dtype}",
@@ -228,11 +228,15 @@ def _list_choices(part: ChoiceResults, source: _Source) -> Iterator[ScoreRow]:
                     num_fewshot=num_fewshot,
                     metric=metric,
                     **dict(getattr(score, metric)),
-                    interval=interval,
+                    interval=_name_interval(metric),
                     n=score.n,
                     effective_shots=score.effective_shots,
                     remarks=tuple(_remark(part)),
                 )
+
+
+def _name_interval(metric: str) -> Literal["bootstrap", "wilson"]:
+    return "bootstrap" if "f1" in metric else "wilson"
 
 
 def _remark(part: ChoiceResults) -> Iterator[str]:
@@ -288,7 +292,7 @@ def _list_reasoning(part: ReasoningResults, source: _Source) -> Iterator[ScoreRo
                         num_fewshot=part.num_fewshot,
                         metric=metric,
                         **dict(estimate),
-                        interval=_INTERVALS[metric],
+                        interval=_name_interval(metric),
                         n=score.n,
                         way=way,
                     )
@@ -305,7 +309,7 @@ def _list_harness(part: HarnessResults, source: _Source) -> Iterator[ScoreRow]:
             model_key=key,
             dtype=part.dtype,
             data="",
-            task=name_harness_task(figure.task),
+            task=make_printable(figure.task.removeprefix("kobest_")),
             metric=name_metric(figure),
             value=figure.value,
             **part.describe(figure, source.path),

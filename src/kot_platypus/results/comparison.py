@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kot_platypus.artifacts import read_jsonl
+import numpy as np
+
 from kot_platypus.errors import DataError, UsageError
-from kot_platypus.records import Answer, BosReading, Sample
+from kot_platypus.records import BosReading
 from kot_platypus.results.answers import (
     CHOICES,
     LM_EVAL,
@@ -17,22 +18,23 @@ from kot_platypus.results.answers import (
     Column,
     Evaluated,
     Place,
+    load_test,
     load_tests,
 )
-from kot_platypus.results.paired import (
+from kot_platypus.results.metrics import (
     METRICS,
+    compare_f1,
     compare_paired,
-    compare_predictions,
-    compare_samples,
+    compute_plain_f1,
     correct_rows,
 )
 from kot_platypus.results.schema import (
     BASE,
+    RESULTS,
     TUNED,
     ChoiceDifference,
     Comparison,
     Difference,
-    PairedMetric,
     PairedTask,
     Part,
     Sides,
@@ -47,28 +49,35 @@ _NAMES = {
 }
 
 
-def compare_models(folder: Path, *, tuned: str = TUNED) -> None:
-    """Compare ``folder/<tuned>`` with every other model there; write ``folder/comparison.json``.
+def compare_models(folder: Path) -> None:
+    """Compare the tuned model with every other in ``folder``; write ``folder/comparison.json``.
 
     Problems with all others, in accuracy; KoBEST with those scored on it, in macro F1.
     """
-    others = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name != tuned)
+    others = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name != TUNED)
     problems: list[Difference] = []
     kobest: list[ChoiceDifference] = []
     for other in others:
-        pair = {"a": tuned, "b": other}
-        answers = [folder / name / "problems" / "answers.jsonl" for name in (tuned, other)]
-        if all(path.is_file() for path in answers):
-            a, b = (read_jsonl(path, Answer) for path in answers)
-            found = compare_paired([row.correct for row in a], [row.correct for row in b])
-            problems.append(Difference(**pair, **dict(found)))
-        samples = [folder / name / "kobest" / "samples.jsonl" for name in (tuned, other)]
-        if all(path.is_file() for path in samples):
-            a_rows, b_rows = (read_jsonl(path, Sample) for path in samples)
-            rows = compare_samples(a_rows, b_rows)
-            kobest += [ChoiceDifference(**pair, **dict(row)) for row in rows]
+        pair = {"a": TUNED, "b": other}
+        for mine, theirs in _load_pair(folder, "problems", **pair):
+            sides = (column.correct for test in (mine, theirs) for column in test.columns.values())
+            problems.append(Difference(**pair, **dict(compare_paired(*sides))))
+        for mine, theirs in _load_pair(folder, "kobest", **pair):
+            rows = [
+                compare_columns(place, column, theirs.columns[place])
+                for place, column in mine.columns.items()
+                if place in theirs.columns
+            ]
+            kobest += [ChoiceDifference(**pair, **dict(row)) for row in correct_rows(rows)]
     comparison = Comparison(problems=tuple(problems), kobest=tuple(kobest))
     write_part(folder / "comparison.json", comparison)
+
+
+def _load_pair(folder: Path, test: str, a: str, b: str) -> Iterator[tuple[Evaluated, Evaluated]]:
+    """The answers of two of a run's models; nothing where one was not tested."""
+    paths = [folder / who / test / RESULTS for who in (a, b)]
+    if all(path.is_file() for path in paths):
+        yield load_test(paths[0], a, "macro_f1"), load_test(paths[1], b, "macro_f1")
 
 
 # --- two evaluations, or runs ------------------------------------------------------------------
@@ -203,38 +212,27 @@ def _match_tests(
 
 def _compare_tests(mine: Evaluated, theirs: Evaluated, found: _Found) -> None:
     """Add every place that both have to the rows. Raises DataError where it was not the same."""
-    common = [place for place in mine.columns if place in theirs.columns]
-    if mine.kind in (PROBLEMS, REASONING):  # worked examples may differ in number
-        pairs = [
-            (p, q)
-            for p in mine.columns
-            for q in theirs.columns
-            if (p.task, p.way) == (q.task, q.way)
-        ]
-    else:
-        pairs = [(place, place) for place in common]
+    may_differ = mine.kind in (PROBLEMS, REASONING)  # in the number of worked examples
+    pairs = [
+        (p, q)
+        for p in mine.columns
+        for q in theirs.columns
+        if (p.task, p.way) == (q.task, q.way) and (may_differ or p.num_fewshot == q.num_fewshot)
+    ]
     rows = []
     for place, other in pairs:
         a, b = mine.columns[place], theirs.columns[other]
         _check_protocol(place.task, a, b)
         _check_data(place.task, a, b)
-        _check_questions(place, a, b)
         if a.metric != b.metric:
             raise DataError(
                 f"{place.task}: {a.metric} in {mine.folder} and {b.metric} in {theirs.folder}",
                 expected="the same metric in both",
                 hint="Score both with the same task files.",
             )
-        metric = _compare_columns(a, b)
-        shots = None if a.shots is None or b.shots is None else Sides(a=a.shots, b=b.shots)
         rows.append(
             ComparedRow(
-                task=place.task,
-                num_fewshot=place.num_fewshot,
-                metric=a.metric,
-                **dict(metric),
-                p_holm=metric.p_value,
-                effective_shots=shots,
+                **dict(compare_columns(place, a, b)),
                 test=mine.kind,
                 who=mine.who if theirs.who else "",
                 way=place.way,
@@ -255,14 +253,28 @@ def _list_keys(test: Evaluated, but: Collection[Place] = ()) -> list[Key]:
     ]
 
 
-def _compare_columns(a: Column, b: Column) -> PairedMetric:
-    if a.golds:
-        return compare_predictions(a.golds, a.said, b.said, a.metric)  # type: ignore[arg-type]
+def compare_columns(place: Place, a: Column, b: Column) -> PairedTask:
+    """A minus B on one task. Raises DataError unless both answered the same questions."""
+    _check_questions(place, a, b)
     found = compare_paired(a.correct, b.correct)
-    return PairedMetric(
-        **dict(found),
-        values=Sides(a=sum(a.correct) / found.n, b=sum(b.correct) / found.n),
+    difference = found.difference
+    values = Sides(a=sum(a.correct) / found.n, b=sum(b.correct) / found.n)
+    if a.golds and a.metric.startswith("macro_f1"):
+        golds, said_a, said_b = (np.asarray(labels) for labels in (a.golds, a.said, b.said))
+        difference = compare_f1(golds, said_a, said_b)
+        values = Sides(a=compute_plain_f1(golds, said_a), b=compute_plain_f1(golds, said_b))
+    return PairedTask(
+        task=place.task,
+        num_fewshot=place.num_fewshot,
+        metric=a.metric,
+        n=found.n,
+        values=values,
+        difference=difference,
         identical=list(a.said) == list(b.said) and any(each is not None for each in a.said),
+        right_alone=found.right_alone,
+        p_value=found.p_value,
+        effective_shots=None if a.shots is None or b.shots is None else Sides(a=a.shots, b=b.shots),
+        p_holm=found.p_value,
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from kot_platypus.artifacts import read_json, read_jsonl
 from kot_platypus.errors import DataError
-from kot_platypus.results.lm_eval import LmEvalResults, OldHarnessResults
+from kot_platypus.results.lm_eval import HarnessResults, LmEvalResults
 from kot_platypus.results.schema import (
     RESULTS,
     TUNED,
@@ -21,7 +21,7 @@ from kot_platypus.results.schema import (
 )
 
 R = TypeVar("R", bound=BaseModel)
-Results = ChoiceResults | ProblemResults | ReasoningResults | LmEvalResults | OldHarnessResults
+Results = ChoiceResults | ProblemResults | ReasoningResults | LmEvalResults | HarnessResults
 
 
 def find_results(folder: Path) -> list[tuple[str, Path]]:
@@ -83,7 +83,7 @@ def parse_results(facts: Any, path: Path) -> Results:
         return parse_part(facts, ProblemResults, path)
     if "configs" in facts or any("," in key for value in values for key in value):
         return parse_part(facts, LmEvalResults, path)
-    return parse_part(facts, OldHarnessResults, path)
+    return parse_part(facts, HarnessResults, path)
 
 
 def read_rows(path: Path, kind: type[R]) -> list[R]:

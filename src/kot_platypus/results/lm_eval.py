@@ -74,11 +74,11 @@ class Figure(NamedTuple):
 
 
 class HarnessResults(Part):
-    """What both versions write."""
+    """A file with ``results``, ``versions`` and ``config`` of lm-eval 0.3."""
 
     results: dict[str, dict[str, Any]]
     versions: dict[str, Any] = Field(default_factory=dict)
-    config: _Config = _Config()
+    config: _Config
 
     @property
     def model(self) -> tuple[str, str]:
@@ -97,17 +97,8 @@ class HarnessResults(Part):
 
     def describe(self, figure: Figure, path: Path) -> dict[str, Any]:
         """What is known of a figure of the file ``path``, as the fields of a ``ScoreRow``."""
-        raise NotImplementedError
-
-
-class OldHarnessResults(HarnessResults):
-    """A file with ``results``, ``versions`` and ``config`` of lm-eval 0.3."""
-
-    config: _Config
-
-    def describe(self, figure: Figure, path: Path) -> dict[str, Any]:
-        """What is known of a figure."""
-        n = _count_limit(self.config.limit)
+        limit = self.config.limit
+        n = int(limit) if limit and limit >= 1 else None  # a share of an unknown number is unknown
         return {
             "protocol": OLD_PROTOCOL.format(version=self.versions.get(figure.task, "?")),
             "fingerprint": "",
@@ -121,6 +112,7 @@ class OldHarnessResults(HarnessResults):
 class LmEvalResults(HarnessResults):
     """What is read of ``results_*.json``; ``kot`` is what ``kot lm-eval`` adds."""
 
+    config: _Config = _Config()
     configs: dict[str, dict[str, Any]] = Field(default_factory=dict)
     group_subtasks: dict[str, list[str]] = Field(default_factory=dict)
     higher_is_better: dict[str, dict[str, bool | None] | None] = Field(default_factory=dict)
@@ -236,16 +228,6 @@ def name_metric(figure: Figure) -> str:
     """``acc``, or ``exact_match (strict-match)``."""
     name = make_printable(figure.metric)
     return name if figure.chosen in ("", "none") else f"{name} ({make_printable(figure.chosen)})"
-
-
-def name_harness_task(task: str) -> str:
-    """lm-eval's ``kobest_copa`` is our ``copa``."""
-    return make_printable(task.removeprefix("kobest_"))
-
-
-def _count_limit(limit: float | None) -> int | None:
-    """How many questions a limit leaves; a share of an unknown number is unknown."""
-    return int(limit) if limit is not None and limit >= 1 else None
 
 
 def _parse_args(config: _Config) -> dict[str, str]:

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from string import ascii_lowercase
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from kot_platypus.errors import UsageError
 from kot_platypus.results.schema import ChoiceResults, Estimate, Part
@@ -68,17 +68,7 @@ def load_figures() -> tuple[Figure, ...]:
     """All published figures, in the file's order."""
     text = (files("kot_platypus.results") / "published.json").read_text(encoding="utf-8")
     facts = json.loads(text)
-    return tuple(
-        _mark_figure(
-            row["task"].removeprefix("kobest_"),
-            row["model"],
-            row["hub_id"],
-            row["num_fewshot"],
-            row["f1"],
-            facts["notes"],
-        )
-        for row in facts["rows"]
-    )
+    return tuple(_mark_figure(row, facts["notes"]) for row in facts["rows"])
 
 
 def list_models() -> list[str]:
@@ -119,9 +109,8 @@ def was_cut(task: str, num_fewshot: int) -> bool:
     return num_fewshot == 50 and task in _TASKS_CUT_AT_50
 
 
-def _mark_figure(
-    task: str, model: str, hub_id: str, num_fewshot: int, value: float, notes: Sequence[str]
-) -> Figure:
+def _mark_figure(row: Mapping[str, Any], notes: Sequence[str]) -> Figure:
+    task, model, num_fewshot = row["task"].removeprefix("kobest_"), row["model"], row["num_fewshot"]
     certainty = _PROTOCOLS.get(model, "unknown")
     about_protocol = {"known": notes[_NOTE_KNOWN], "inferred": _INFERRED, "unknown": _UNKNOWN}
     is_norm = task == "hellaswag" and model.startswith("Polyglot-ko")
@@ -135,9 +124,9 @@ def _mark_figure(
     return Figure(
         task=task,
         model=model,
-        hub_id=hub_id,
+        hub_id=row["hub_id"],
         num_fewshot=num_fewshot,
-        value=value,
+        value=row["f1"],
         metric="macro_f1_norm" if is_norm else "macro_f1",
         # The table is headed F1, and the first note takes no other row from it.
         metric_certainty="inferred" if is_norm else "known",

@@ -225,9 +225,12 @@ class Difference(Paired, _Between):
     """Two of a run's models on the held-out problems."""
 
 
-class PairedMetric(Part):
-    """A minus B in one metric, on the same ``n`` questions."""
+class PairedTask(Part):
+    """A minus B in one metric, on the same ``n`` questions of a task at one number of shots."""
 
+    task: str
+    num_fewshot: int
+    metric: str
     n: int
     values: Sides
     difference: Estimate
@@ -236,17 +239,6 @@ class PairedMetric(Part):
     right_alone: Counts
     p_value: float
     """McNemar's, exact: of which answers are right, whatever the metric."""
-
-
-class _Asked(Part):
-    task: str
-    num_fewshot: int
-    metric: str
-
-
-class PairedTask(PairedMetric, _Asked):
-    """A minus B on one task at one number of shots."""
-
     effective_shots: Sides | None = None
     p_holm: float
     """Corrected for all rows that it stands among."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kot_platypus.errors import KotError
 from kot_platypus.results.answers import LM_EVAL, Column, Evaluated, Place, load_test
-from kot_platypus.results.paired import compare_paired, correct_holm
+from kot_platypus.results.metrics import compare_paired, correct_holm
 from kot_platypus.results.schema import ALL, ScoreRow
 
 

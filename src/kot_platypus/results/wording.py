@@ -21,9 +21,9 @@ TASK_NAMES = {
 }
 METRIC_NAMES = {
     "macro_f1": "macro F1",
+    "macro_f1_norm": "macro F1 norm",
     "acc": "accuracy",
     "acc_norm": "accuracy norm",
-    "macro_f1_norm": "macro F1 norm",
 }
 WAY_NAMES = {"direct": "direct", "cot": "reasoned", "cot_scored": "then scored"}
 """The ways in which kot reason answers a question."""
@@ -101,6 +101,11 @@ def format_interval(estimate: Estimate, kind: str) -> str:
 def name_task(task: str) -> str:
     """``copa`` -> ``COPA``."""
     return TASK_NAMES.get(task, task)
+
+
+def count_noun(count: int, noun: str) -> str:
+    """``1 comparison``, ``3 comparisons``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def join_words(words: Sequence[str]) -> str:

@@ -75,19 +75,16 @@ def attend_packed(
     scaling: float | None = None,
     dropout: float = 0.0,
     **others: Any,
-) -> tuple[Tensor, None]:
+) -> Any:
     """Causal attention of each example of a pack to itself; of any other call as SDPA has it.
 
     Shapes: query (1, heads, T, D), key and value (1, heads or fewer, T, D), result (1, T, heads,
     D). ``cu_seq_lens_q`` (examples + 1,) int32 is where each example begins, and T; without it the
     call is no pack. The mask of a pack is not looked at.
     """
+    usual = {"scaling": scaling, "dropout": dropout, **others}
     if cu_seq_lens_q is None:
-        options = {"scaling": scaling, "dropout": dropout, **others}
-        result: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, **options
-        )
-        return result
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **usual)
     # Under autocast RoPE in float32 makes float32 queries of float32 weights, beside values that
     # are not: all three take autocast's dtype, as in transformers' wrappers of flash attention.
     dtype = find_product_dtype(query)
@@ -100,8 +97,7 @@ def attend_packed(
         gqa = query.shape[1] != key.shape[1]
         options = {"scale": scaling, "window_size": window, "enable_gqa": gqa}
         return _kernel(queries, keys, values, *at, **options)[None], None
-    options = {"scaling": scaling, "dropout": dropout, **others}
-    return _attend_each(module, query, key, value, cu_seq_lens_q, sliding_window, options), None
+    return _attend_each(module, query, key, value, cu_seq_lens_q, sliding_window, usual), None
 
 
 def find_product_dtype(tensor: Tensor) -> torch.dtype:

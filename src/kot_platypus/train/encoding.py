@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kot_platypus.errors import DataError
 from kot_platypus.models.limits import check_room
 from kot_platypus.models.tokens import encode_text, list_opening
-from kot_platypus.prompts import Template, split_turns
+from kot_platypus.prompts import Template, has_thoughts, split_turns
 from kot_platypus.recipe import Target, TrainSection
 from kot_platypus.records import Dialogue, Example, Message, Row
 
@@ -99,8 +99,6 @@ def encode_example(
         return _encode_dialogue(row, template, tokenizer, cutoff_len, target)
     rationale = "" if target == "answer" or not row.rationale.strip() else row.rationale
     answer = "" if target == "rationale" else template.render_answer(row.target)
-    if rationale and answer:
-        answer = "\n" + answer
     if not rationale and not answer:
         return None
     if template.chat:
@@ -109,7 +107,10 @@ def encode_example(
             return None
         prompt, steps, closing, rest = _encode_pieces(tokenizer, pieces)
     else:
-        texts = (template.render_prompt(row.source, row.input), rationale, answer)
+        # A row without an answer, such as Alpaca's, is no rationale: its response is one piece.
+        steps_text, after = template.frame_rationale(rationale) if row.target else (rationale, "")
+        ending = after + ("\n" if rationale and answer else "") + answer
+        texts = (template.render_prompt(row.source, row.input), steps_text, ending)
         prompt, steps, closing = _encode_pieces(tokenizer, texts, start=True)
         closing += list_end(tokenizer)
         rest = []
@@ -147,18 +148,27 @@ def _frame(
     answer: str,
     tokenizer: PreTrainedTokenizerBase,
 ) -> tuple[str, str, str, str] | None:
-    """Prompt, rationale, answer with the end of its turn, and what the chat template adds."""
-    response = (rationale + answer).strip()
-    question = template.render_prompt(row.source, row.input)
-    messages = (
-        Message(role="user", content=question),
-        Message(role="assistant", content=response),
-    )
-    pieces = split_turns(messages, tokenizer)
+    """Prompt, rationale, answer with the end of its turn, and what the chat template adds.
+
+    In templates that think, a rationale before an answer is thoughts.
+    """
+    thinking = template.enable_thinking
+    question = Message(role="user", content=template.render_prompt(row.source, row.input))
+    if rationale and answer and has_thoughts(tokenizer, thinking):
+        rationale = rationale.strip()
+        reply = Message(role="assistant", content=answer, reasoning_content=rationale)
+    else:
+        between = "\n" if rationale and answer else ""
+        reply = Message(role="assistant", content=(rationale + between + answer).strip())
+    pieces = split_turns((question, reply), tokenizer, enable_thinking=thinking)
     if len(pieces) == 1:
         return None
     prompt, labels, rest = pieces
-    at = labels.rindex(response) + len(response) - len(answer.rstrip()) if rationale else 0
+    at = 0
+    if rationale:
+        last = rationale.lstrip() if answer else rationale.strip()
+        answer_at = labels.rindex(answer.strip()) if answer else len(labels)
+        at = labels.rindex(last, 0, answer_at) + len(last)
     return prompt, labels[:at], labels[at:], rest
 
 
@@ -184,7 +194,10 @@ def _encode_dialogue(
     ids: Ids = []
     labels: Ids = []
     ends = []
-    for i, piece in enumerate(_encode_pieces(tokenizer, split_turns(row.messages, tokenizer))):
+    pieces = split_turns(
+        row.messages, tokenizer, enable_thinking=template.enable_thinking, tools=row.tools
+    )
+    for i, piece in enumerate(_encode_pieces(tokenizer, pieces)):
         if i % 2:
             labels += range(len(ids), len(ids) + len(piece))
             ends.append(len(ids) + len(piece))

@@ -1,10 +1,13 @@
-"""What a training will take, counted before it begins on a model without weights."""
+"""What a training will take: memory, counted on a model without weights, and time, measured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from unittest.mock import patch
 
@@ -14,14 +17,20 @@ from transformers import AttentionInterface
 from transformers.integrations import moe
 
 from kot_platypus.methods import METHODS
+from kot_platypus.models import build_empty_model
 from kot_platypus.recipe import TrainSection
-from kot_platypus.train.fit import count_steps
-from kot_platypus.train.loss import CHUNK_ROWS
+from kot_platypus.train.attention import Pack, describe_pack
+from kot_platypus.train.encoding import Encoded
+from kot_platypus.train.fit import count_examples, count_steps
+from kot_platypus.train.isolation import isolate_examples
+from kot_platypus.train.loss import CHUNK_ROWS, pack_loss, unwrap
 from kot_platypus.train.methods import make_trainable
-from kot_platypus.train.packing import assign_packs
+from kot_platypus.train.packing import assign_packs, pack_batch
 
 _ADAM_STATES = 2
 _COUNTING_ATTENTION = "kot_counting"
+_FIRST_TOKENS = 64
+_TARGET_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,11 +74,6 @@ def prepare_empty(model: Any, section: TrainSection, dtype: str) -> Any:
     return make_trainable(model.to(getattr(torch, held)), section)
 
 
-def unwrap(model: Any) -> Any:
-    """The transformers model, with or without an adapter in it."""
-    return model.get_base_model() if hasattr(model, "peft_config") else model
-
-
 def estimate_training(model: Any, section: TrainSection, lengths: Lengths) -> Estimate:
     """Count what training ``model`` (of ``prepare_empty``) on examples of these lengths takes.
 
@@ -83,7 +87,7 @@ def estimate_training(model: Any, section: TrainSection, lengths: Lengths) -> Es
         for start in range(0, per_epoch * batch, batch)
         for pack in assign_packs(lengths.tokens[start : start + batch], section.max_tokens_per_pass)
     ]
-    seen = section.num_epochs * min(per_epoch * batch, len(lengths.tokens))
+    seen = count_examples(len(lengths.tokens), section)
     largest = max(sum(pack) for pack in packs)
     parameters = list(model.parameters())
     return Estimate(
@@ -217,3 +221,91 @@ class _Attention(torch.autograd.Function):  # type: ignore[misc]
         output = torch.empty_like(query)
         ctx.save_for_backward(query, key, value, output)
         return output
+
+
+# --- time: one decoder layer, forward and backward, for a few seconds -----------------------------
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Seconds of one layer and of the output layer with its loss, for a pass of ``num_tokens``."""
+
+    num_tokens: int
+    layer_s: float
+    head_s: float
+    num_layers: int
+
+    def extrapolate(self, tokens: int) -> float:
+        """Seconds for ``tokens`` through all layers, in proportion."""
+        return tokens / self.num_tokens * (self.num_layers * self.layer_s + self.head_s)
+
+
+def measure_pass(
+    model: Any, section: TrainSection, lengths: Lengths, *, device: str, dtype: str
+) -> Measurement:
+    """Time one layer of ``model``'s architecture, forward and backward, adapter included.
+
+    Its weights are constants: the time of a matrix product does not depend on the numbers. A short
+    pass decides how long the measured one may be.
+    """
+    layer = _build_layer(model, section, device, dtype)
+    most = max(section.max_tokens_per_pass, round(lengths.mean_tokens))
+    first = _build_pack(lengths, min(_FIRST_TOKENS, most), device)
+    _run_layer(layer, first)  # what is only done once is done now
+    rate = len(first.input_ids[0]) / _time(lambda: _run_layer(layer, first), device)
+    limit = max(_FIRST_TOKENS, int(rate * _TARGET_S))
+    pack = _build_pack(lengths, min(limit, most), device)
+    layer_s = _time(lambda: _run_layer(layer, pack), device)
+    whole_s = _time(lambda: pack_loss(layer, pack).backward(), device)
+    return Measurement(
+        num_tokens=len(pack.input_ids[0]),
+        layer_s=layer_s,
+        head_s=max(whole_s - layer_s, 0.0),
+        num_layers=unwrap(model).config.num_hidden_layers,
+    )
+
+
+def _build_layer(model: Any, section: TrainSection, device: str, dtype: str) -> Any:
+    config = deepcopy(unwrap(model).config)
+    config.num_hidden_layers = 1
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:1]
+    layer = prepare_empty(build_empty_model(config.to_dict()), section, dtype)
+    layer = layer.to_empty(device=torch.device(device)).train()
+    for tensor in chain(layer.parameters(), layer.buffers()):
+        if tensor.is_floating_point():
+            tensor.data.fill_(0.01)
+    isolate_examples(unwrap(layer))
+    # All layers but the first have to pass a gradient on.
+    layer.enable_input_require_grads()
+    return layer
+
+
+def _build_pack(lengths: Lengths, num_tokens: int, device: str) -> Pack:
+    """A pack of equal examples of the mean length, cut to ``num_tokens`` when longer."""
+    length = max(2, min(round(lengths.mean_tokens), num_tokens))
+    share = lengths.mean_labels / lengths.mean_tokens
+    prompt_len = min(max(1, round(length * (1 - share))), length - 1)
+    examples = [Encoded((1,) * length, prompt_len)] * max(1, num_tokens // length)
+    (pack,) = pack_batch(examples, len(examples) * length, "example")
+    return pack.to(torch.device(device))
+
+
+def _run_layer(model: Any, pack: Pack) -> None:
+    inner = unwrap(model)
+    output = inner.base_model(**describe_pack(inner.config, pack))
+    output.last_hidden_state.sum().backward()
+
+
+def _time(action: Callable[[], None], device: str) -> float:
+    """Seconds of one call, waiting for the device."""
+    _wait(device)
+    started = time.perf_counter()
+    action()
+    _wait(device)
+    return time.perf_counter() - started
+
+
+def _wait(device: str) -> None:
+    if device != "cpu":
+        getattr(torch, device).synchronize()

@@ -32,14 +32,20 @@ from kot_platypus.processes import (
     spreads_weights,
 )
 from kot_platypus.progress import console, print_notice
-from kot_platypus.prompts import Template, load_template
+from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, TrainSection, require_reporters
 from kot_platypus.stages import open_stage
-from kot_platypus.train.checkpoints import SealCheckpoints, find_checkpoint
 from kot_platypus.train.encoding import Encoded, check_fit, encode_rows, keep_encoded
+from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
-from kot_platypus.train.trainer import KeepLog, PackingTrainer, ShowProgress
+from kot_platypus.train.trainer import (
+    KeepLog,
+    PackingTrainer,
+    SealCheckpoints,
+    ShowProgress,
+    find_checkpoint,
+)
 from kot_platypus.verdicts import Verdict, read_verdict
 
 # What changes neither the result nor what it means: an interrupted training goes on without it.
@@ -71,19 +77,11 @@ def train_adapter(
     ``method: full`` writes ``out/model`` instead of an adapter. A finished ``out`` is left alone;
     an interrupted one goes on from its last intact checkpoint with the same result, bit for bit on
     one CPU. Under torchrun every process calls this and computes its share of each step; the
-    main one writes.
+    main one writes, on a disk that all machines see.
 
-    Args:
-        data: The examples.
-        base: A model folder.
-        out: The stage's folder; on several machines on a disk that all of them see.
-        section: How to train.
-        model_section: Which device and dtype; its name is not looked at.
-        seed: Of the order of examples, fresh adapter weights and dropout.
-        callbacks: Further callbacks of HF's Trainer.
-
-    Raises:
-        KotError: anything wrong with the rows, model, settings or folder.
+    Of ``model_section`` device and dtype are taken, not its name. ``seed`` is that of the order of
+    examples, of fresh adapter weights and of dropout. Raises KotError for anything wrong with the
+    rows, model, settings or folder.
     """
     device = resolve_device(model_section.device)
     dtype = resolve_dtype(model_section.dtype, device, base)
@@ -93,7 +91,9 @@ def train_adapter(
     template = load_template(section.template)
     own = {"tokens": READING, **(trust if model_section.trust_remote_code else {})}
     config = {**settings, **own, "seed": seed, "dtype": dtype}
-    inputs = {"data": hash_file(data), "base": base_fingerprint, **_hash_chat(template, base)}
+    inputs = {"data": hash_file(data), "base": base_fingerprint}
+    if template.chat:
+        inputs["chat_template"] = hash_files(base, ("*.jinja",))  # its change is said by name
     with open_stage(out, "train", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return
@@ -123,9 +123,12 @@ def train_adapter(
 
 
 def _save(model: Any, out: Path, base: Path, info: TrainingInfo, log: str, **options: Any) -> None:
+    """Write what a finished training leaves; of its checkpoints only TensorBoard's files stay."""
     save_trained(model, out, base, info, **options)
     write_text(out / "log.jsonl", log)
-    _remove_checkpoints(out / _CHECKPOINTS)
+    if (events := out / _CHECKPOINTS / _EVENTS).is_dir():
+        shutil.copytree(events, out / _EVENTS, dirs_exist_ok=True)
+    shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
 
 
 def _prepare(
@@ -148,13 +151,6 @@ def _prepare(
     return make_trainer(model, encoded, passes, arguments, callbacks), max_tokens > 1
 
 
-def _remove_checkpoints(checkpoints: Path) -> None:
-    """Remove what a finished training needs no more; TensorBoard's files stay, beside it."""
-    if (events := checkpoints / _EVENTS).is_dir():
-        shutil.copytree(events, checkpoints.with_name(_EVENTS), dirs_exist_ok=True)
-    shutil.rmtree(checkpoints, ignore_errors=True)
-
-
 def _heed_verdict(data: Path, *, allow_contaminated: bool) -> Verdict | None:
     """What a check for contamination said of ``data``. Raises DataError for rows of benchmarks."""
     verdict = read_verdict(data)
@@ -170,28 +166,17 @@ def _heed_verdict(data: Path, *, allow_contaminated: bool) -> Verdict | None:
     return verdict
 
 
-def _hash_chat(template: Template, base: Path) -> dict[str, str]:
-    """The hash of the chat template's file, if it is used, so that its change is said by name."""
-    return {"chat_template": hash_files(base, ("*.jinja",))} if template.chat else {}
-
-
 def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, Any]:
     """The manifest's facts. Tokens seen are expected ones where an epoch drops its last batch."""
-    steps = count_steps(len(encoded), section)
-    seen = section.num_epochs * len(encoded)
-    if section.last_batch == "drop":
-        seen = steps * min(section.batch_size, len(encoded))
-    inner = model.get_base_model() if hasattr(model, "peft_config") else model
+    epochs = count_examples(len(encoded), section) / len(encoded)
     return {
         "num_examples": len(encoded),
         "num_cut": sum(item.num_truncated > 0 for item in encoded),
         "num_processes": count_processes(),
-        "optimizer_steps": steps,
-        "tokens_seen": round(seen / len(encoded) * sum(len(item.ids) for item in encoded)),
-        "trained_tokens_seen": round(
-            seen / len(encoded) * sum(item.num_labels for item in encoded)
-        ),
-        "parameters": inner.num_parameters(),  # also counts a quantised model's right
+        "optimizer_steps": count_steps(len(encoded), section),
+        "tokens_seen": round(epochs * sum(len(item.ids) for item in encoded)),
+        "trained_tokens_seen": round(epochs * sum(item.num_labels for item in encoded)),
+        "parameters": unwrap(model).num_parameters(),  # also counts a quantised model's right
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
 
@@ -296,3 +281,9 @@ def count_steps(num_examples: int, section: TrainSection) -> int:
     full = num_examples // batch
     per_epoch = full if section.last_batch == "drop" else math.ceil(num_examples / batch)
     return per_epoch * section.num_epochs
+
+
+def count_examples(num_examples: int, section: TrainSection) -> int:
+    """Examples that the whole training sees: those of its steps, the last of an epoch smaller."""
+    full = count_steps(num_examples, section) * min(section.batch_size, num_examples)
+    return min(full, section.num_epochs * num_examples)

@@ -224,29 +224,18 @@ def _tells_its_masks(model: Any) -> bool:
     agrees: list[bool] = []
 
     def attend(
-        module: Any,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attention_mask: Tensor | None,
-        *,
-        sliding_window: int | None = None,
-        **others: Any,
-    ) -> tuple[Tensor, None]:
-        seen = min(sliding_window or _FAR, _FAR)
+        module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+    ) -> Any:
+        seen = min(options.pop("sliding_window", None) or _FAR, _FAR)
         expected = torch.arange(_FAR) >= _FAR - seen
-        row = torch.empty(0) if attention_mask is None else attention_mask.reshape(-1).cpu()
+        row = torch.empty(0) if mask is None else mask.reshape(-1).cpu()
         agrees.append(torch.equal(row, expected))
-        options = {"is_causal": True, **others}
-        result: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, None, **options
-        )
-        return result
+        options = {"is_causal": True, **options}
+        return sdpa_attention_forward(module, query, key, value, None, **options)
 
-    def make_mask(**arguments: Any) -> Tensor:
+    def make_mask(**arguments: Any) -> Any:
         far = {"q_length": 1, "kv_length": _FAR, "q_offset": _FAR - 1, "kv_offset": 0}
-        mask: Tensor = sdpa_mask(**{**arguments, **far, "allow_is_causal_skip": False})
-        return mask
+        return sdpa_mask(**{**arguments, **far, "allow_is_causal_skip": False})
 
     AttentionInterface.register(_PROBE, attend)
     AttentionMaskInterface.register(_PROBE, make_mask)

@@ -51,9 +51,14 @@ def accept_packs(model: nn.Module) -> None:
     model.forward = forward
 
 
+def unwrap(model: Any) -> Any:
+    """The transformers model, with or without an adapter in it."""
+    return model.get_base_model() if hasattr(model, "peft_config") else model
+
+
 def pack_loss(model: nn.Module, pack: Pack) -> Tensor:
     """The sum over a pack's targets of weight x cross-entropy (nats), a scalar with gradient."""
-    inner: Any = model.get_base_model() if hasattr(model, "peft_config") else model
+    inner = unwrap(model)
     head = inner.get_output_embeddings()
     changes_logits = any(getattr(inner.config, name, None) for name in _LOGIT_CHANGES)
     is_elsewhere = hasattr(head.weight, "ds_id")  # DeepSpeed ZeRO-3 brings it when it is called

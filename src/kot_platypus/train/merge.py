@@ -8,7 +8,7 @@ on the meta device and holds no weights.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +35,25 @@ from kot_platypus.models import (
 )
 from kot_platypus.models.adapters import misfit_error
 from kot_platypus.models.refusals import check_model_files
-from kot_platypus.models.weights import MODEL, list_shards, read_header
+from kot_platypus.models.weights import ADAPTER, INDEX, MODEL, list_shards, read_header
 from kot_platypus.progress import console, show_progress
 from kot_platypus.stages import open_stage
 from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
 from kot_platypus.train.serving import prepare_serving
-from kot_platypus.train.shards import DTYPES, Change, copy_shard
 
-_WEIGHTS = "adapter_model.safetensors"
 FORMAT = 2
 """Counts up when merged folders are written otherwise: an older one is not taken for done."""
 _ROOT = "base_model.model."  # what PEFT puts before a module's own name
 _MORE_THAN_LORA = ("lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters")
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
+"""The floating point types that a weight can be changed in, by their name in the format."""
+_Change = Callable[[Tensor], Tensor]
 
 
 class _InMemoryError(Exception):
@@ -130,7 +137,7 @@ def _merge_files(base: Path, adapter: Path, folder: Path, *, trust_remote_code: 
     shards = list_shards(base, MODEL.safetensors)
     headers = {shard: read_header(shard) for shard in shards}
     tensors = {name: entry for header in headers.values() for name, entry in header.items()}
-    with safe_open(adapter / _WEIGHTS, "pt") as weights:
+    with safe_open(adapter / ADAPTER.safetensors, "pt") as weights:
         changes = _find_changes(base, adapter, tensors, weights, trust_remote_code)
         with show_progress("Merging", len(shards), "files") as advance:
             for shard in shards:
@@ -140,14 +147,14 @@ def _merge_files(base: Path, adapter: Path, folder: Path, *, trust_remote_code: 
                 except FloatingPointError as error:
                     raise _sum_error(adapter, str(error)) from error
                 advance()
-    single, index = MODEL.safetensors.single, MODEL.safetensors.index
-    if index and shards[0].name != single:  # an index may also name one file alone
+    if shards[0].name != MODEL.safetensors:  # an index may also name one file alone
+        index = MODEL.safetensors + INDEX
         shutil.copyfile(base / index, folder / index)
 
 
 def _find_changes(
     base: Path, adapter: Path, tensors: Mapping[str, Any], weights: Any, trust_remote_code: bool
-) -> dict[str, Change]:
+) -> dict[str, _Change]:
     """Base tensor -> what merging does to it, for every layer of the adapter, each exactly once.
 
     Raises _InMemoryError when that is not all there is to do.
@@ -158,7 +165,7 @@ def _find_changes(
     if not inner.config.get_text_config().tie_word_embeddings:
         tied = set()
     left = set(weights.keys())
-    changes: dict[str, Change] = {}
+    changes: dict[str, _Change] = {}
     for path, layer in model.named_modules():
         if not isinstance(layer, LoraLayer):
             continue
@@ -221,12 +228,12 @@ def _find_tensor(path: str, layer: Any, prefix: str, tensors: Mapping[str, Any])
         raise _InMemoryError(f"the base's files have other names than its model ({names[0]})")
     name = found.pop()
     entry, shape = tensors[name], list(layer.get_base_layer().weight.shape)
-    if entry["shape"] != shape or entry["dtype"] not in DTYPES:
+    if entry["shape"] != shape or entry["dtype"] not in _DTYPES:
         raise _InMemoryError(f"{name} is {entry['dtype']} {entry['shape']} in the base's files")
     return name
 
 
-def _make_change(name: str, layer: Any, keys: Mapping[str, str], weights: Any) -> Change:
+def _make_change(name: str, layer: Any, keys: Mapping[str, str], weights: Any) -> _Change:
     """What merging does to one weight: PEFT's own sum, in float32, rounded once."""
 
     def change(weight: Tensor) -> Tensor:
@@ -243,6 +250,29 @@ def _make_change(name: str, layer: Any, keys: Mapping[str, str], weights: Any) -
         return merged
 
     return change
+
+
+def copy_shard(source: Path, target: Path, changes: Mapping[str, _Change]) -> None:
+    """Copy a safetensors file; some of its tensors become a function of themselves.
+
+    Names, shapes and dtypes stay, so the header and every other byte do too, and no more than one
+    tensor is ever in memory. A change must keep shape and dtype.
+    """
+    header = read_header(source)
+    shutil.copyfile(source, target)
+    with source.open("rb") as old, target.open("r+b") as new:
+        start = 8 + int.from_bytes(old.read(8), "little")  # the header's length, and the header
+        for name, change in changes.items():
+            entry = header[name]
+            begin, end = entry["data_offsets"]
+            content = bytearray(end - begin)
+            old.seek(start + begin)
+            old.readinto(content)
+            weight = torch.frombuffer(content, dtype=_DTYPES[entry["dtype"]]).view(entry["shape"])
+            changed = change(weight)
+            assert (changed.dtype, changed.shape) == (weight.dtype, weight.shape)
+            new.seek(start + begin)
+            new.write(changed.contiguous().view(torch.uint8).numpy())
 
 
 # --- in memory ---------------------------------------------------------------------------------

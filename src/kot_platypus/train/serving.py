@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kot_platypus.artifacts import read_json, write_json, write_text
 from kot_platypus.errors import ModelError, ServiceError
-from kot_platypus.models import load_tokenizer, read_template, require_template
+from kot_platypus.models import load_tokenizer, read_template, read_training_info
 from kot_platypus.models.tokens import encode_text, list_opening
 from kot_platypus.progress import console
 from kot_platypus.prompts import Template, find_stop_tokens, render_chat, render_question
@@ -43,7 +43,7 @@ def prepare_serving(folder: Path, *, trust_remote_code: bool = False) -> None:
     own, the chat template, which is checked: a tokenizer that cannot be asked through messages is
     told of, and gets none. Does nothing for a model of unknown template.
     """
-    template = read_template(folder)
+    template = read_training_info(folder).template
     if template is None:
         return
     tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
@@ -53,7 +53,7 @@ def prepare_serving(folder: Path, *, trust_remote_code: bool = False) -> None:
         return
     add_ends(folder, [tokenizer.eos_token_id])
     write_text(folder / CHAT_TEMPLATE, write_jinja(template, find_start(tokenizer)))
-    write_text(folder / MODELFILE, write_modelfile(template))
+    write_text(folder / MODELFILE, write_modelfile(template.prompt))
     try:
         check_rendering(load_tokenizer(folder, trust_remote_code=trust_remote_code), template)
     except ModelError as error:
@@ -65,13 +65,12 @@ def _prepare_chat(folder: Path, tokenizer: PreTrainedTokenizerBase, template: Te
     ends = find_stop_tokens(tokenizer)
     add_ends(folder, ends)
     mark = "kot-prompt"
-    asked = template.model_copy(update={"prompt": template.prompt.replace("{source}", mark)})
-    text = render_chat(tokenizer, (Message(role="user", content=asked.prompt),), ask=True)
+    question = Message(role="user", content=template.prompt.replace("{source}", mark))
+    text = render_chat(tokenizer, (question,), ask=True)
     if text.count(mark) == 1 and '"""' not in text:
         prompt = text.removeprefix(tokenizer.bos_token or "").replace(mark, "{source}")
         stops = [str(tokenizer.convert_ids_to_tokens(end)) for end in ends]
-        written = write_modelfile(template.model_copy(update={"prompt": prompt}), stops)
-        write_text(folder / MODELFILE, written)
+        write_text(folder / MODELFILE, write_modelfile(prompt, stops))
 
 
 def add_ends(folder: Path, ends: Sequence[int | None]) -> None:
@@ -102,13 +101,13 @@ def write_jinja(template: Template, start: str) -> str:
 
     A system message is refused: training knew none.
     """
-    head, tail = template.prompt.split("{source}")
+    texts = (start, *template.prompt.split("{source}"))
+    start, head, tail = (json.dumps(text, ensure_ascii=False) for text in texts)
     return (
         "{%- for message in messages -%}"
         "{%- if message['role'] == 'user' -%}"
-        f"{{{{- {json.dumps(start, ensure_ascii=False)} if loop.first else '' -}}}}"
-        f"{{{{- {json.dumps(head, ensure_ascii=False)} + message['content'] "
-        f"+ {json.dumps(tail, ensure_ascii=False)} -}}}}"
+        f"{{{{- {start} if loop.first else '' -}}}}"
+        f"{{{{- {head} + message['content'] + {tail} -}}}}"
         "{%- elif message['role'] == 'assistant' -%}"
         "{{- message['content'] + ('' if loop.last else '\\n\\n') -}}"
         "{%- else -%}"
@@ -118,9 +117,9 @@ def write_jinja(template: Template, start: str) -> str:
     )
 
 
-def write_modelfile(template: Template, stops: Sequence[str] = ()) -> str:
+def write_modelfile(prompt: str, stops: Sequence[str] = ()) -> str:
     """What ``ollama create`` makes a model of. Ollama puts BOS before it and ends at EOS."""
-    prompt = template.prompt.replace("{source}", "{{ .Prompt }}")
+    prompt = prompt.replace("{source}", "{{ .Prompt }}")
     lines = "".join(f"PARAMETER stop {json.dumps(stop)}\n" for stop in stops)
     return f'FROM .\nTEMPLATE """{prompt}"""\nPARAMETER temperature 0\n{lines}'
 
@@ -128,23 +127,17 @@ def write_modelfile(template: Template, stops: Sequence[str] = ()) -> str:
 def check_rendering(tokenizer: PreTrainedTokenizerBase, template: Template) -> None:
     """Raise ModelError unless messages render as training's prompts, in bytes and in tokens."""
     for probe in PROBES:
-        asked = (Message(role="user", content=probe),)
-        text = render_chat(tokenizer, asked, ask=True)
-        expected = find_start(tokenizer) + template.render_prompt(probe)
-        if text != expected:
-            raise ModelError(
-                f"the chat template renders {text!r}",
-                expected=f"{expected!r}, as in training",
-                hint="Ask for plain completions of the prompt instead.",
-            )
-        if tokenizer(text, add_special_tokens=False)["input_ids"] != list_ids(
-            tokenizer, template, probe
-        ):
-            raise ModelError(
-                "the chat template's text has other tokens than training's prompt",
-                expected="the same",
-                hint="Ask for plain completions of the prompt instead.",
-            )
+        text = render_chat(tokenizer, (Message(role="user", content=probe),), ask=True)
+        wanted = find_start(tokenizer) + template.render_prompt(probe)
+        found, expected = f"the chat template renders {text!r}", f"{wanted!r}, as in training"
+        if text == wanted:
+            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+            if ids == list_ids(tokenizer, template, probe):
+                continue
+            found = "the chat template's text has other tokens than training's prompt"
+            expected = "the same"
+        hint = "Ask for plain completions of the prompt instead."
+        raise ModelError(found, expected=expected, hint=hint)
 
 
 def list_ids(tokenizer: PreTrainedTokenizerBase, template: Template, question: str) -> list[int]:
@@ -165,26 +158,26 @@ def check_server(folder: Path, base_url: str, model: str) -> Literal["tokens", "
     Raises ServiceError when they differ or nothing answers, DataError when ``folder`` does not say
     how its model was trained.
     """
-    template = require_template(folder)
+    template = read_template(folder)
     tokenizer = load_tokenizer(folder)
     root = base_url.rstrip("/").removesuffix("/v1")
     how: Literal["tokens", "count"] = "tokens"
     for probe in PROBES:
         asked = {"role": "user", "content": probe}
-        expected = list_ids(tokenizer, template, probe)
-        body = {"model": model, "messages": [asked], "add_generation_prompt": True}
-        reply = _post(f"{root}/tokenize", body)
+        expected: Any = list_ids(tokenizer, template, probe)
+        body: dict[str, Any] = {"model": model, "messages": [asked]}
+        reply = _post(f"{root}/tokenize", {**body, "add_generation_prompt": True})
         if reply is not None:
             found: Any = reply.get("tokens")
         else:
-            how = "count"
-            body = {"model": model, "messages": [asked], "max_tokens": 1, "temperature": 0}
+            how, expected = "count", len(expected)
+            body |= {"max_tokens": 1, "temperature": 0}
             reply = _post(f"{root}/v1/chat/completions", body) or {}
             found = (reply.get("usage") or {}).get("prompt_tokens")
-        if found != (expected if how == "tokens" else len(expected)):
+        if found != expected:
             raise ServiceError(
                 f"the server makes {found} of {probe!r}",
-                expected=f"{expected if how == 'tokens' else len(expected)}, as in training",
+                expected=f"{expected}, as in training",
                 hint="Serve the merged folder with its own chat template.",
             )
     return how

@@ -18,7 +18,7 @@ from typing import Any
 
 from kot_platypus.artifacts import hash_value
 from kot_platypus.errors import RunError
-from kot_platypus.locks import lock_folder
+from kot_platypus.stages import lock_folder
 
 FILE = "translations.sqlite"
 _FORMAT = 1

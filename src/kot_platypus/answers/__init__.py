@@ -1,0 +1,84 @@
+"""Which final answer a reply states, and whether it is the right one.
+
+In two senses. **Strict**: the template's answer line, word for word. **Equivalent**: the last
+statement of an answer, in any of the forms that people and models use, that means the same.
+Neither guesses: what is hedged, denied, doubled or still within the thoughts is no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kot_platypus.answers.choices import match_stated_choice
+from kot_platypus.answers.equality import are_equal
+from kot_platypus.answers.latex import has_math, needs_math
+from kot_platypus.answers.normal import plain
+from kot_platypus.answers.statements import find_statement
+from kot_platypus.answers.strict import find_answer_line, match_choice, normalise_answer
+from kot_platypus.thoughts import split_thoughts
+
+__all__ = [
+    "Match",
+    "Reading",
+    "are_equal",
+    "find_answer_line",
+    "has_math",
+    "match_answer",
+    "match_choice",
+    "match_stated_choice",
+    "normalise_answer",
+    "read_answer",
+]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reply states, in the strict sense and in the equivalent one; None: nothing."""
+
+    thoughts: str
+    strict: str | None
+    stated: str | None
+
+
+@dataclass(frozen=True)
+class Match:
+    """Whether a reading is right, in both senses, and of choices which one it names."""
+
+    strict: bool
+    equivalent: bool
+    strict_choice: int | None = None
+    choice: int | None = None
+    needs_math: bool = False
+    """Not equal in plain form, and the extra ``math``, which could tell, is not installed."""
+
+
+def read_answer(reply: str, answer_prefix: str, opened: bool = False) -> Reading:
+    """The answer that a reply states after its thoughts. ``opened``: see ``split_thoughts``."""
+    thoughts, rest = split_thoughts(reply, opened=opened)
+    if rest is None:
+        return Reading(thoughts, None, None)
+    return Reading(
+        thoughts, find_answer_line(rest, answer_prefix), find_statement(rest, answer_prefix)
+    )
+
+
+def match_answer(
+    reading: Reading, target: str, choices: Sequence[str] = (), marks: Sequence[str] = ()
+) -> Match:
+    """Whether a reading states ``target``; with ``choices``, which of them, ``target`` being one.
+
+    ``marks`` are those that stood before the choices where the model read them.
+    """
+    said, stated = reading.strict, reading.stated
+    if choices:
+        strict = match_choice(said, choices, marks)
+        place = None if stated is None else match_stated_choice(stated, choices, marks)
+        gold = list(choices).index(target)
+        return Match(strict == gold, place == gold, strict, place)
+    is_strict = said is not None and normalise_answer(said) == normalise_answer(target)
+    is_equal = stated is not None and are_equal(stated, target)
+    is_open = stated is not None and not is_equal and not has_math()
+    return Match(
+        is_strict, is_equal, needs_math=is_open and needs_math(plain(stated or ""), plain(target))
+    )

@@ -1,0 +1,100 @@
+"""Which choice an answer names: by its text, by a mark that was shown, or by both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from kot_platypus.answers.equality import iter_readings, key, list_cuts, peel, say_same
+from kot_platypus.answers.normal import plain
+
+_FAMILIES = ("가나다라마바사아자차", "ABCDEFGHIJ", "ㄱㄴㄷㄹㅁㅂㅅㅇㅈㅊ", "①②③④⑤⑥⑦⑧⑨⑩")
+_ORDINALS = ("첫", "두", "세", "네", "다섯", "여섯", "일곱", "여덟", "아홉", "열")
+_NOUN = r"(?:보기|선택지|선지|옵션|항목|option|choice|answer)"
+_ONE = r"(?:10|[1-9]|[가나다라마바사아자차]|[A-J]|[ㄱ-ㅎ]|[①-⑩])"
+_SIGNED = re.compile(
+    rf"(?:{_NOUN} ?)?(?:\((?P<mark>{_ONE})\)|\[(?P<mark2>{_ONE})\]"
+    rf"|(?P<mark3>{_ONE})(?![가-힣A-Za-z\d])[.):]?|(?P<mark4>{_ONE})(?=번)) ?번? ?{_NOUN}?",
+    re.IGNORECASE,
+)
+_ORDINAL = re.compile(rf"(?P<mark>{'|'.join(_ORDINALS)}) ?번째 ?{_NOUN}?")
+_GLUED = re.compile(r"(?P<mark>[①-⑩]) ?번?")
+_CONTRARY = -1  # a mark beside the text of another choice
+_BETWEEN = re.compile(r"^\s*[:.,)\-–—=]?\s*")
+
+
+def find_place(mark: str) -> int | None:
+    """The place of a mark, from 0: 나, B, ㄴ, ② and 2 are 1."""
+    if mark.isdecimal():
+        return int(mark) - 1
+    if mark in _ORDINALS:
+        return _ORDINALS.index(mark)
+    return next((f.index(mark.upper()) for f in _FAMILIES if mark.upper() in f), None)
+
+
+def match_stated_choice(
+    answer: str, choices: Sequence[str], marks: Sequence[str] = ()
+) -> int | None:
+    """The one choice that an answer states in any of the ways people write it, or None.
+
+    ``marks`` are those that the model was shown, as (가) or A.; without them only text counts.
+    """
+    flat = [plain(choice) for choice in choices]
+    for cut in list_cuts(plain(answer)):
+        place = _match(cut, flat, marks)
+        if place is not None:
+            return None if place == _CONTRARY else place
+    return None
+
+
+def _match(answer: str, choices: Sequence[str], marks: Sequence[str]) -> int | None:
+    by_text = _find_text(answer, choices)
+    signed = set(_list_signed(answer, choices)) if marks else set()
+    if _CONTRARY in signed:
+        return _CONTRARY
+    if len(by_text) > 1 or len(signed) > 1:
+        return None
+    if by_text and signed and by_text != signed:
+        # "2" where 2 is a choice's text and the mark of another; 2번 is the mark alone.
+        said = key(peel(answer))
+        if all(key(peel(choices[place])) != said for place in by_text):
+            return signed.pop()
+        shown = {re.sub(r"\W", "", plain(mark)).casefold() for mark in marks}
+        return None if said in shown else by_text.pop()
+    found = by_text | signed
+    return found.pop() if len(found) == 1 else None
+
+
+def _find_text(answer: str, choices: Sequence[str]) -> set[int]:
+    """The choices whose text this is: exactly, or else in another form."""
+    said = {key(reading) for reading in iter_readings(answer)}
+    exact = {place for place, choice in enumerate(choices) if key(peel(choice)) in said}
+    return exact or {place for place, choice in enumerate(choices) if say_same(answer, choice)}
+
+
+def _list_signed(answer: str, choices: Sequence[str]) -> Iterator[int]:
+    """The places that are named by a mark, with nothing else or with that choice's own text."""
+    for reading in iter_readings(answer):
+        for pattern in (_SIGNED, _GLUED, _ORDINAL):
+            if found := pattern.match(reading):
+                text = _BETWEEN.sub("", reading[found.end() :])
+                yield from _agree(found, text, choices)
+        for found in _SIGNED.finditer(reading):
+            if (
+                found.start()
+                and found.end() == len(reading)
+                and reading[found.start()] in "([①②③④⑤⑥⑦⑧⑨⑩"
+            ):
+                yield from _agree(found, reading[: found.start()], choices)
+        if found := re.search(rf"\((?:{_SIGNED.pattern})\)$", reading, re.IGNORECASE):
+            yield from _agree(found, reading[: found.start()], choices)
+
+
+def _agree(found: re.Match[str], text: str, choices: Sequence[str]) -> Iterator[int]:
+    mark = next((value for value in found.groupdict().values() if value), "")
+    place = find_place(mark)
+    if place is None or place >= len(choices):
+        return
+    beside = _find_text(peel(text.strip(" ,")), choices) if text.strip() else {place}
+    if beside:
+        yield place if place in beside else _CONTRARY

@@ -1,0 +1,49 @@
+"""Formulas compared by math-verify, the extra ``math``. Without it, only plain forms are equal."""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import cache, lru_cache
+from importlib.util import find_spec
+
+from kot_platypus.answers.quantities import read_quantity
+
+_IS_FORMULA = re.compile(r"\\[a-z]+|[√π^]|[a-z]\s*[+\-*/]|\d\s*[a-z]\b|[+\-*/]\s*[a-z]\b")
+# Only what is surely quick: no towers of powers, no factorials, no prose.
+_IS_TOO_MUCH = re.compile(r"\^\S*\^|\^\{?-?\d{3}|!|[가-힣]|\d{30}")
+_MAX_CHARS = 120
+
+
+@cache
+def has_math() -> bool:
+    """Whether the extra ``math`` is installed."""
+    return find_spec("math_verify") is not None
+
+
+def needs_math(one: str, other: str) -> bool:
+    """Whether only math-verify could tell if two answers are equal."""
+    texts = (one, other)
+    if all(map(read_quantity, texts)):  # to it, m and km are variables
+        return False
+    return any(map(_IS_FORMULA.search, texts)) and not any(
+        len(text) > _MAX_CHARS or _IS_TOO_MUCH.search(text) or not text.strip() for text in texts
+    )
+
+
+@lru_cache(maxsize=16384)
+def are_same_formula(one: str, other: str) -> bool:
+    """Whether math-verify finds two formulas equal; False where it is not installed."""
+    if not needs_math(one, other) or not has_math():
+        return False
+    from math_verify import LatexExtractionConfig, parse, verify
+
+    settings = [LatexExtractionConfig()]
+    # Its own time limits are signals, which work in the main thread alone; it warns without them.
+    logging.getLogger("math_verify").setLevel(logging.ERROR)
+    sides = [
+        parse(f"${text.replace('√', chr(92) + 'sqrt ')}$".replace("π", "\\pi "), settings,
+              fallback_mode="no_fallback", parsing_timeout=None)
+        for text in (one, other)
+    ]  # fmt: skip
+    return all(sides) and bool(verify(*sides, float_rounding=12, timeout_seconds=None))
