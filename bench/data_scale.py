@@ -34,8 +34,7 @@ from kot_platypus.data.contamination import join_cells
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.executors import EXECUTORS, Executor, open_executor
 from kot_platypus.data.leaks import check_contamination
-from kot_platypus.data.pipeline.checking import check_rows
-from kot_platypus.data.pipeline.drafts import Draft, Origin
+from kot_platypus.data.pipeline.drafts import Draft, Origin, check_rows
 from kot_platypus.records import Example
 
 SEED = 7

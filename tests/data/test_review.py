@@ -27,8 +27,13 @@ from typer.testing import CliRunner
 
 from kot_platypus.artifacts import read_jsonl, write_jsonl
 from kot_platypus.cli import app
-from kot_platypus.data.pipeline.checking import check_draft
-from kot_platypus.data.pipeline.drafts import Decision, Draft, Origin, Translation
+from kot_platypus.data.pipeline.drafts import (
+    Decision,
+    Draft,
+    Origin,
+    Translation,
+    check_draft,
+)
 from kot_platypus.data.review.server import make_app
 from kot_platypus.data.review.store import ReviewStore, restore_line_ends
 from kot_platypus.errors import DataError, RunError

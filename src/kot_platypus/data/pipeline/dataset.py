@@ -21,15 +21,13 @@ from kot_platypus.data.duplicates import Kind
 from kot_platypus.data.executors import Executor
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.data.pipeline.card import STEPS
-from kot_platypus.data.pipeline.checking import check_rows
-from kot_platypus.data.pipeline.drafts import iter_drafts
+from kot_platypus.data.pipeline.drafts import check_rows, iter_drafts
 from kot_platypus.data.pipeline.exporting import write_dataset
 from kot_platypus.data.pipeline.reviewing import review_rows
 from kot_platypus.data.pipeline.sources import draw_rows
 from kot_platypus.data.pipeline.translating import (
     Account,
     estimate_rows,
-    retry_rows,
     translate_rows,
 )
 from kot_platypus.data.translation.translate import TranslationCost
@@ -66,19 +64,18 @@ def build_dataset(
     holds something else, BudgetError and ServiceError from the translation.
     """
     _claim(out, recipe)
-    drawn = draw_rows(out / "drawn", recipe)
-    counts = read_manifest(out / "drawn")["counts"]
-    total = counts["rows"]
-    rows = first = drawn
+    rows = draw_rows(out / "drawn", recipe)
+    total = read_manifest(out / "drawn")["counts"]["rows"]
     if recipe.translate is not None:
-        rows = translate_rows(rows, out / "translated", recipe.translate, account, total)
-    rows = first = check_rows(rows, out / "checked", executor, total)
+        rows = translate_rows(
+            rows, out / "translated", "translate", recipe.translate, account, total
+        )
+    rows = checked = check_rows(rows, out / "checked", executor, total)
     if recipe.translate is not None and recipe.translate.retry:
-        rows = retry_rows(rows, out / "retried", recipe.translate, account, total)
-    reviewed = _review(out, rows, recipe)
-    clean, parts = _clean(out, reviewed, recipe, load_benchmarks, executor)
-    facts = _gather_facts(out, counts, first, rows, parts)
-    write_dataset(out / "dataset", recipe, clean, parts, facts)
+        rows = translate_rows(rows, out / "retried", "retry", recipe.translate, account, total)
+    clean = _clean(out, _review(out, rows, recipe), recipe, load_benchmarks, executor)
+    facts = _gather_facts(out, checked, rows, recipe)
+    write_dataset(out, recipe, clean, facts)
     return dict(facts["counts"])
 
 
@@ -118,9 +115,8 @@ def _clean(
     recipe: DatasetRecipe,
     load_benchmarks: Callable[[], Benchmarks],
     executor: Executor,
-) -> tuple[Path, dict[str, Path]]:
-    """Leave out duplicates and text of benchmarks. Returns the rows and the steps' folders."""
-    parts = {"review": rows.parent, "duplicates": out / "duplicates"}
+) -> Path:
+    """Leave out duplicates and text of benchmarks. Returns the file of the rows that stay."""
     dedupe = recipe.dedupe
     thresholds: dict[Kind, float] = {
         "exact": 1.0,
@@ -129,33 +125,31 @@ def _clean(
     }
     find_duplicates(
         rows,
-        parts["duplicates"],
+        out / "duplicates",
         dedupe.kinds,
         thresholds,
         encoder=dedupe.encoder,
         executor=executor,
     )
-    clean = parts["duplicates"] / "kept.jsonl"
-    if recipe.decontaminate.against:
-        parts["contamination"] = out / "contamination"
-        check_contamination(clean, parts["contamination"], load_benchmarks(), executor=executor)
-        clean = parts["contamination"] / "clean.jsonl"
-    return clean, parts
+    kept = out / "duplicates" / "kept.jsonl"
+    if not recipe.decontaminate.against:
+        return kept
+    check_contamination(kept, out / "contamination", load_benchmarks(), executor=executor)
+    return out / "contamination" / "clean.jsonl"
 
 
-def _gather_facts(
-    out: Path, drawn: Mapping[str, int], first: Path, last: Path, parts: Mapping[str, Path]
-) -> dict[str, Any]:
+def _gather_facts(out: Path, first: Path, last: Path, recipe: DatasetRecipe) -> dict[str, Any]:
     """The counts of all steps, and in how many rows each check found an error at first and last."""
-    duplicates = read_json(parts["duplicates"] / "report.json")
+    drawn = read_manifest(out / "drawn")["counts"]
+    duplicates = read_json(out / "duplicates" / "report.json")
     counts = {"available": drawn["available"], "drawn": drawn["rows"]}
     if drawn["unreadable"]:
         counts["unreadable"] = drawn["unreadable"]
     counts |= read_manifest(out / "reviewed")["counts"]
     counts["duplicates"] = duplicates["dropped"]
     counts["written"] = duplicates["kept"]
-    if "contamination" in parts:
-        verdict = read_json(parts["contamination"] / "report.json")["verdict"]
+    if recipe.decontaminate.against:
+        verdict = read_json(out / "contamination" / "report.json")["verdict"]
         counts["contaminated"] = verdict["leaked_rows"]
         counts["written"] -= verdict["leaked_rows"]
     before = _count_failing(first)
@@ -166,7 +160,6 @@ def _gather_facts(
 
 def _count_failing(rows: Path) -> Counter[str]:
     """In how many drafts each check found an error."""
-    failing: Counter[str] = Counter()
-    for draft in iter_drafts(rows):
-        failing.update({each.check for each in draft.findings if each.severity == "error"})
-    return failing
+    return Counter(
+        check for draft in iter_drafts(rows) for check in {each.check for each in draft.errors}
+    )

@@ -1,22 +1,30 @@
-"""A row on its way from a source into a data set, and what a person decided about it."""
+"""A row on its way from a source into a data set: its texts, what is found in them, decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from kot_platypus.artifacts import hash_value
-from kot_platypus.data.checks import Finding
+from kot_platypus.artifacts import hash_file, hash_value, write_lines
+from kot_platypus.data.checks import CHECK_NAMES, Finding, check_korean, check_row
+from kot_platypus.data.executors import Executor
+from kot_platypus.data.spool import iter_chunks
 from kot_platypus.formats import iter_values
+from kot_platypus.progress import Advance, show_progress
 from kot_platypus.records import Example, Record
+from kot_platypus.stages import open_stage
 
 ROWS = "rows.jsonl"
 """In a step's folder: the Drafts as they are after it."""
 QUEUE, DECISIONS = "queue.jsonl", "decisions.jsonl"
 """In the folder ``review``: the Drafts that a person should see, and what was decided."""
+PROTECTION = "protection"
+"""The check that a service did not damage what was protected, which translating makes itself."""
+_CHUNK_ROWS = 256
 
 
 class Origin(Record):
@@ -57,14 +65,14 @@ class Draft(Record):
         return hash_value([part.model_dump() for part in parts])
 
     @property
-    def needs_review(self) -> bool:
-        """Whether a check found an error."""
-        return any(finding.severity == "error" for finding in self.findings)
+    def is_korean(self) -> bool:
+        """Whether there is nothing to translate."""
+        return self.origin.language == "ko"
 
-
-def iter_drafts(path: Path) -> Iterator[Draft]:
-    """The drafts in a file, one at a time."""
-    return (Draft.model_validate(values) for _, values in iter_values(path))
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings for which a person must see it."""
+        return [finding for finding in self.findings if finding.severity == "error"]
 
 
 class Decision(Record):
@@ -77,3 +85,51 @@ class Decision(Record):
     """Of ``edit``: the changed texts by the field's name (source, input, rationale, target)."""
     decided_at: str
     """ISO 8601, UTC."""
+
+
+def iter_drafts(path: Path) -> Iterator[Draft]:
+    """The drafts in a file, one at a time."""
+    return (Draft.model_validate(values) for _, values in iter_values(path))
+
+
+# --- checked -----------------------------------------------------------------------------------
+
+
+def check_rows(rows: Path, out: Path, executor: Executor, total: int) -> Path:
+    """Write the drafts in ``rows`` with what the checks find in them. Returns the file."""
+    inputs = {"rows": hash_file(rows)}
+    with open_stage(out, "check", config={"checks": CHECK_NAMES}, inputs=inputs) as stage:
+        if stage.is_done:
+            return out / ROWS
+        with rows.open(encoding="utf-8") as file, show_progress("Checking", total, "rows") as step:
+            checked = executor.map(_check_lines, iter_chunks(file, _CHUNK_ROWS))
+            write_lines(out / ROWS, _count(chain.from_iterable(checked), step))
+    return out / ROWS
+
+
+def _count(lines: Iterable[str], advance: Advance) -> Iterator[str]:
+    for line in lines:
+        yield line
+        advance()
+
+
+def _check_lines(lines: list[str]) -> list[str]:
+    drafts = map(Draft.model_validate_json, lines)
+    return [check_draft(draft).model_dump_json() + "\n" for draft in drafts]
+
+
+def check_draft(draft: Draft) -> Draft:
+    """The draft with all findings; what is known of its protected pieces stays."""
+    known = [finding for finding in draft.findings if finding.check == PROTECTION]
+    if draft.is_korean:
+        found = check_korean(draft.translated)
+    else:
+        found = check_row(draft.original, draft.translated)
+    return draft.model_copy(update={"findings": (*known, *found)})
+
+
+def edit_draft(draft: Draft, fields: Mapping[str, str]) -> Draft:
+    """The draft with a person's texts in some fields, checked anew."""
+    kept = tuple(each for each in draft.findings if each.field not in fields)
+    edited = draft.translated.model_copy(update=dict(fields))
+    return check_draft(draft.model_copy(update={"translated": edited, "findings": kept}))

@@ -8,21 +8,29 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl, write_lines
-from kot_platypus.data.pipeline.checking import edit_draft, list_passed
+from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl
+from kot_platypus.data.checks import CHECK_NAMES, KOREAN_CHECK_NAMES
 from kot_platypus.data.pipeline.drafts import (
     DECISIONS,
+    PROTECTION,
     QUEUE,
     ROWS,
     Decision,
     Draft,
+    edit_draft,
     iter_drafts,
 )
+from kot_platypus.formats import write_values
 from kot_platypus.records import Record
 from kot_platypus.stages import open_stage
 
 DROPPED = "dropped.jsonl"
 Columns = Literal["kocot", "alpaca"]
+COLUMNS: dict[Columns, tuple[str, ...]] = {
+    "kocot": ("source", "rationale", "target", "task", "type"),
+    "alpaca": ("instruction", "input", "output", "data_source"),
+}
+"""The texts of a data set's rows, in their order."""
 Reason = Literal["waiting for review", "dropped in review", "duplicate", "contaminated"]
 _LEFT_OUT: dict[str, Reason] = {"waiting": "waiting for review", "dropped": "dropped in review"}
 
@@ -35,66 +43,48 @@ class Dropped(Record):
     row: dict[str, Any]
 
 
-def list_queue(rows: Path, review: Path) -> Path:
-    """Put the drafts that a person should see where ``kot data review`` finds them."""
-    write_jsonl(review / QUEUE, (draft for draft in iter_drafts(rows) if draft.needs_review))
-    return review / QUEUE
-
-
-def read_decisions(review: Path) -> dict[str, Decision]:
-    """What was decided so far, by the draft's key."""
-    decisions: dict[str, Decision] = {}
-    if (review / DECISIONS).is_file():
-        for decision in read_jsonl(review / DECISIONS, Decision):
-            decisions[decision.key] = decision
-    return {key: each for key, each in decisions.items() if each.action != "undo"}
-
-
 def review_rows(rows: Path, review: Path, out: Path, columns: Columns) -> Path:
     """Write the rows that passed or were let through, in their last form. Returns the file.
 
     What waits for a decision goes into the queue in ``review``. Raises RunError where ``out`` holds
     what was made of other decisions.
     """
-    decisions = read_decisions(review)
+    decisions = _read_decisions(review)
     made = {key: each.model_dump(exclude={"decided_at"}) for key, each in decisions.items()}
     inputs = {"rows": hash_file(rows), "decisions": hash_value(made)}
     with open_stage(out, "review", config={"columns": columns}, inputs=inputs) as stage:
-        if not stage.is_done:
-            list_queue(rows, review)
-            stage.facts = {"counts": _apply_decisions(rows, out, decisions, columns)}
+        if stage.is_done:
+            return out / ROWS
+        write_jsonl(review / QUEUE, (draft for draft in iter_drafts(rows) if draft.errors))
+        counts: Counter[str] = Counter()
+
+        def iter_judged(*, left_out: bool) -> Iterator[tuple[str, Draft, dict[str, Any]]]:
+            for draft in iter_drafts(rows):
+                verdict, final, edits = _judge(draft, decisions.get(draft.key))
+                if (verdict in _LEFT_OUT) == left_out:
+                    counts[verdict] += 1
+                    yield verdict, final, _make_row(final, columns, edits)
+
+        write_values(out / ROWS, (row for _, _, row in iter_judged(left_out=False)))
+        dropped = (
+            Dropped(reason=_LEFT_OUT[verdict], detail=_describe(final), row=row)
+            for verdict, final, row in iter_judged(left_out=True)
+        )
+        write_jsonl(out / DROPPED, dropped)
+        stage.facts = {"counts": dict(counts)}
     return out / ROWS
 
 
-def _apply_decisions(
-    rows: Path, out: Path, decisions: Mapping[str, Decision], columns: Columns
-) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-
-    def iter_lines() -> Iterator[str]:
-        for draft in iter_drafts(rows):
-            verdict, final, edits = judge(draft, decisions.get(draft.key))
-            counts[verdict] += 1
-            if verdict not in _LEFT_OUT:
-                row = make_row(final, columns, edits)
-                yield json.dumps(row, ensure_ascii=False) + "\n"
-
-    def iter_dropped() -> Iterator[str]:
-        for draft in iter_drafts(rows):
-            verdict, final, edits = judge(draft, decisions.get(draft.key))
-            if reason := _LEFT_OUT.get(verdict):
-                row = make_row(final, columns, edits)
-                yield Dropped(reason=reason, detail=_describe(final), row=row).model_dump_json()
-                yield "\n"
-
-    write_lines(out / ROWS, iter_lines())
-    write_lines(out / DROPPED, iter_dropped())
-    return dict(counts)
+def _read_decisions(review: Path) -> dict[str, Decision]:
+    """What was decided so far, by the draft's key."""
+    path = review / DECISIONS
+    decisions = {each.key: each for each in read_jsonl(path, Decision)} if path.is_file() else {}
+    return {key: each for key, each in decisions.items() if each.action != "undo"}
 
 
-def judge(draft: Draft, decision: Decision | None) -> tuple[str, Draft, list[str]]:
+def _judge(draft: Draft, decision: Decision | None) -> tuple[str, Draft, list[str]]:
     """What becomes of a draft, its last form, and what people did to it."""
-    if not draft.needs_review:
+    if not draft.errors:
         mended = draft.translation is not None and draft.translation.retried
         return ("mended" if mended else "passed"), draft, []
     if decision is None:
@@ -104,45 +94,38 @@ def judge(draft: Draft, decision: Decision | None) -> tuple[str, Draft, list[str
     if decision.action == "edit":
         edits = [f"edited: {', '.join(sorted(decision.fields))}"]
         return "edited", edit_draft(draft, decision.fields), edits
-    failed = sorted({each.check for each in draft.findings if each.severity == "error"})
+    failed = sorted({each.check for each in draft.errors})
     return "accepted", draft, [f"accepted: {', '.join(failed)}"]
 
 
 def _describe(draft: Draft) -> str:
-    errors = [each for each in draft.findings if each.severity == "error"]
-    return "; ".join(f"{each.field} {each.check}: {each.detail}" for each in errors)
+    return "; ".join(f"{each.field} {each.check}: {each.detail}" for each in draft.errors)
 
 
-def make_row(draft: Draft, columns: Columns, edits: list[str]) -> dict[str, Any]:
+def _make_row(draft: Draft, columns: Columns, edits: list[str]) -> dict[str, Any]:
     """A row of the data set: its texts, and where they come from and how they came about."""
-    row, origin, by = draft.translated, draft.origin, draft.translation
+    row = draft.translated
+    texts: tuple[str, ...]
     if columns == "alpaca":
         answer = f"{row.rationale}\n{row.target}" if row.target else row.rationale
-        texts = {
-            "instruction": row.source,
-            "input": row.input,
-            "output": answer,
-            "data_source": row.task,
-        }
+        texts = (row.source, row.input, answer, row.task)
     else:
-        texts = {
-            "source": f"{row.source}\n\n{row.input}" if row.input else row.source,
-            "rationale": row.rationale,
-            "target": row.target,
-            "task": row.task,
-            "type": row.type,
-        }
-    return {
-        **texts,
-        "origin": origin.model_dump(),
-        "translation": None
-        if by is None
-        else {
+        question = f"{row.source}\n\n{row.input}" if row.input else row.source
+        texts = (question, row.rationale, row.target, row.task, row.type)
+    translation = None
+    if by := draft.translation:
+        translation = {
             "service": by.service,
             "parameters": _dump(_hide_address(by.parameters)),
             "retried": _dump({name: _hide_address(each) for name, each in by.retried.items()}),
-        },
-        "checks_passed": list_passed(draft),
+        }
+    checks = KOREAN_CHECK_NAMES if draft.is_korean else (PROTECTION, *CHECK_NAMES)
+    failed = {finding.check for finding in draft.errors}
+    return {
+        **dict(zip(COLUMNS[columns], texts, strict=True)),
+        "origin": draft.origin.model_dump(),
+        "translation": translation,
+        "checks_passed": [name for name in checks if name not in failed],
         "edits": edits,
     }
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from kot_platypus.artifacts import hash_file, write_jsonl
 from kot_platypus.data.checks import FIELDS, Finding
 from kot_platypus.data.checks.findings import shorten
 from kot_platypus.data.dataset_recipe import TranslateSection
-from kot_platypus.data.pipeline.checking import PROTECTION, check_draft, count_errors
 from kot_platypus.data.pipeline.drafts import (
+    PROTECTION,
     ROWS,
     Draft,
     Translation,
+    check_draft,
     iter_drafts,
 )
 from kot_platypus.data.spool import iter_chunks
@@ -32,8 +34,8 @@ from kot_platypus.errors import RecipeError
 from kot_platypus.progress import show_progress
 from kot_platypus.stages import open_stage
 
-Translate = Callable[[list[str]], list[Translated]]
-CHUNK_ROWS = 256
+Step = Literal["translate", "retry"]
+_CHUNK_ROWS = 256
 _PROBLEMS = {
     "lost": "the placeholder of {!r} was lost",
     "repeated": "the placeholder of {!r} was repeated",
@@ -86,7 +88,7 @@ def estimate_rows(rows: Path, section: TranslateSection, account: Account) -> Tr
     texts = (
         getattr(draft.original, field)
         for draft in iter_drafts(rows)
-        if draft.origin.language != "ko"
+        if not draft.is_korean
         for field in FIELDS
     )
     with open_ledger(account.folder, account.name) as ledger:
@@ -94,35 +96,15 @@ def estimate_rows(rows: Path, section: TranslateSection, account: Account) -> Tr
 
 
 def translate_rows(
-    rows: Path, out: Path, section: TranslateSection, account: Account, total: int
+    rows: Path, out: Path, step: Step, section: TranslateSection, account: Account, total: int
 ) -> Path:
     """Translate the drafts in ``rows`` that are not Korean. Returns the file.
 
-    Every answer is in the ledger as soon as it comes. Raises BudgetError and ServiceError; the same
-    call then goes on from there.
+    The step ``retry`` translates anew, with other parameters, the fields in which a check found an
+    error, and takes what has fewer. Every answer is in the ledger as soon as it comes. Raises
+    BudgetError and ServiceError; the same call then goes on from there.
     """
-    return _work_through(rows, out, "translate", make_translator(section), account, total)
-
-
-def retry_rows(
-    rows: Path, out: Path, section: TranslateSection, account: Account, total: int
-) -> Path:
-    """Translate anew, with other parameters, the fields in which a check found an error.
-
-    A second translation is taken where it has fewer errors. Returns the file; raises as above.
-    """
-    translator = make_translator(section, retry=True)
-    return _work_through(rows, out, "retry", translator, account, total)
-
-
-def _work_through(
-    rows: Path,
-    out: Path,
-    step: Literal["translate", "retry"],
-    translator: Translator,
-    account: Account,
-    total: int,
-) -> Path:
+    translator = make_translator(section, retry=step == "retry")
     config = {"service": translator.id, "parameters": dict(translator.parameters)}
     title = f"Translating ({translator.id})" if step == "translate" else "Trying failed rows again"
     with open_stage(out, step, config=config, inputs={"rows": hash_file(rows)}) as stage:
@@ -137,70 +119,64 @@ def _work_through(
                 return translate_texts(texts, translator, ledger, budget_chars=account.budget_chars)
 
             def iter_done() -> Iterator[Draft]:
-                work = translate_drafts if step == "translate" else retry_drafts
-                for chunk in iter_chunks(iter_drafts(rows), CHUNK_ROWS):
-                    yield from work(chunk, translator, translate)
+                for chunk in iter_chunks(iter_drafts(rows), _CHUNK_ROWS):
+                    yield from _translate_drafts(chunk, step, translator, translate)
                     advance(len(chunk))
 
             write_jsonl(out / ROWS, iter_done())
     return out / ROWS
 
 
-def translate_drafts(
-    drafts: Sequence[Draft], translator: Translator, translate: Translate
-) -> list[Draft]:
-    """The drafts, those in other languages translated field by field."""
-    foreign = [draft for draft in drafts if draft.origin.language != "ko"]
-    wanted = [(draft, field) for draft in foreign for field in FIELDS]
-    done = _translate_fields(wanted, translate)
+def _translate_drafts(
+    drafts: Sequence[Draft],
+    step: Step,
+    translator: Translator,
+    translate: Callable[[list[str]], list[Translated]],
+) -> Iterator[Draft]:
+    """The drafts, each with the translations of the fields that a step is for."""
+    chosen = [_choose_fields(draft, step) for draft in drafts]
+    texts = [
+        getattr(draft.original, field)
+        for draft, fields in zip(drafts, chosen, strict=True)
+        for field in fields
+    ]
+    done = iter(translate(texts))
     by = Translation(service=translator.id, parameters=dict(translator.parameters))
-    return [
-        _replace(draft, {field: done[draft.key, field] for field in FIELDS}, by)
-        if draft.origin.language != "ko"
-        else draft
-        for draft in drafts
-    ]
+    for draft, fields in zip(drafts, chosen, strict=True):
+        outcomes = {field: next(done) for field in fields}
+        if not outcomes:
+            yield draft
+        elif step == "translate":
+            yield _replace(draft, outcomes, by)
+        else:
+            yield _take_better(draft, outcomes, by.parameters)
 
 
-def retry_drafts(
-    drafts: Sequence[Draft], translator: Translator, translate: Translate
-) -> list[Draft]:
-    """The drafts, with the second translation of each field that it made better."""
-    failing = {
-        draft.key: [field for field in FIELDS if count_errors(draft)[field]]
-        for draft in drafts
-        if draft.translation is not None
-    }
-    wanted = [(draft, field) for draft in drafts for field in failing.get(draft.key, ())]
-    done = _translate_fields(wanted, translate)
-    return [
-        _take_better(draft, {field: done[draft.key, field] for field in fields}, translator)
-        if (fields := failing.get(draft.key))
-        else draft
-        for draft in drafts
-    ]
+def _choose_fields(draft: Draft, step: Step) -> Sequence[str]:
+    if draft.is_korean:
+        return ()
+    return FIELDS if step == "translate" else [f for f in FIELDS if _count_errors(draft)[f]]
 
 
-def _translate_fields(
-    wanted: Sequence[tuple[Draft, str]], translate: Translate
-) -> dict[tuple[str, str], Translated]:
-    outcomes = translate([getattr(draft.original, field) for draft, field in wanted])
-    keys = [(draft.key, field) for draft, field in wanted]
-    return dict(zip(keys, outcomes, strict=True))
+def _count_errors(draft: Draft) -> Counter[str]:
+    """How many errors there are in each field."""
+    return Counter(finding.field for finding in draft.errors)
 
 
-def _take_better(draft: Draft, outcomes: Mapping[str, Translated], translator: Translator) -> Draft:
+def _take_better(
+    draft: Draft, outcomes: Mapping[str, Translated], parameters: Mapping[str, Any]
+) -> Draft:
+    """The draft, with the second translation of each field that it made better."""
     assert draft.translation is not None
-    before = count_errors(draft)
-    after = count_errors(check_draft(_replace(draft, outcomes, draft.translation)))
+    first, before = draft.translation, _count_errors(draft)
+    after = _count_errors(check_draft(_replace(draft, outcomes, first)))
     better = {field: each for field, each in outcomes.items() if after[field] < before[field]}
-    first = draft.translation.parameters
     other = {
-        name: value for name, value in translator.parameters.items() if first.get(name) != value
+        name: value for name, value in parameters.items() if first.parameters.get(name) != value
     }
-    by = draft.translation.model_copy(update={"retried": dict.fromkeys(better, other)})
+    by = first.model_copy(update={"retried": dict.fromkeys(better, other)})
     mixed = check_draft(_replace(draft, better, by))
-    return mixed if count_errors(mixed).total() < before.total() else draft
+    return mixed if _count_errors(mixed).total() < before.total() else draft
 
 
 def _replace(draft: Draft, outcomes: Mapping[str, Translated], by: Translation) -> Draft:
@@ -220,10 +196,7 @@ def _replace(draft: Draft, outcomes: Mapping[str, Translated], by: Translation) 
         if getattr(draft.original, field)
     ]
     texts = {field: outcome.text for field, outcome in outcomes.items()}
-    return Draft(
-        origin=draft.origin,
-        original=draft.original,
-        translated=draft.translated.model_copy(update=texts),
-        translation=by,
-        findings=(*kept, *new),
+    translated = draft.translated.model_copy(update=texts)
+    return draft.model_copy(
+        update={"translated": translated, "translation": by, "findings": (*kept, *new)}
     )

@@ -21,8 +21,7 @@ from pydantic import ValidationError
 
 from kot_platypus.artifacts import JsonlLog, describe_bad_line
 from kot_platypus.data.checks import FIELDS, Finding
-from kot_platypus.data.pipeline.checking import edit_draft
-from kot_platypus.data.pipeline.drafts import DECISIONS, QUEUE, Decision, Draft
+from kot_platypus.data.pipeline.drafts import DECISIONS, QUEUE, Decision, Draft, edit_draft
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.records import Record
 from kot_platypus.stages import lock_folder
