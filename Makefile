@@ -4,6 +4,7 @@
 # make dev    also what tests, linters and every extra need
 # make lint   check format, style and types; make format puts right what it can
 # make test-slow   the longer tests
+# make test-gpu-rehearsal   the GPU's tests on the CPU
 # make docs   build the documentation's site: open site/index.html
 # make gpu-check   on a machine with a CUDA GPU: everything that only a GPU can tell, in one log
 #
@@ -33,7 +34,7 @@ $(shell rm -f $(SETUP))
 endif
 endif
 
-.PHONY: setup dev demo test test-slow gpu-check lint format docs clean help
+.PHONY: setup dev demo test test-slow test-gpu-rehearsal gpu-check lint format docs clean help
 
 setup: $(SETUP)
 
@@ -47,6 +48,10 @@ test: $(DEV)
 
 test-slow: $(DEV)
 	$(PYTEST) -m slow
+
+# The GPU's tests on the CPU, so that no change elsewhere breaks them unnoticed.
+test-gpu-rehearsal: $(DEV)
+	KOT_GPU_TEST_DEVICE=cpu $(PYTEST) -m gpu $(addprefix tests/gpu/test_,attention.py scoring.py generation.py training.py)
 
 # Installs nothing: with .venv if there is one, else with the Python that has PyTorch.
 gpu-check:
