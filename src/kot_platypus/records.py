@@ -202,7 +202,11 @@ class Sample(Record):
 
 
 class Answer(Record):
-    """One generated answer: a line of ``answers.jsonl``. ``answer`` is None when unparsed."""
+    """One generated answer: a line of ``answers.jsonl``. ``answer`` is None when unparsed.
+
+    ``correct`` is so word for word, ``equivalent`` in what it means (None: not asked, as before);
+    a ``truncated`` output was not done.
+    """
 
     doc_id: int
     task: str
@@ -211,6 +215,8 @@ class Answer(Record):
     output: str
     answer: str | None
     correct: bool
+    equivalent: bool | None = None
+    truncated: bool = False
     num_tokens: int
 
 
@@ -218,8 +224,9 @@ class Reply(Record):
     """One reply of a model that reasoned: a line of ``answers.jsonl`` of ``kot reason``.
 
     ``answer`` is what its answer line states, None when it has none; ``choice`` the choice which
-    that is, None when it is none of them. ``logprobs`` (nats, in label order) are those of the
-    choices after its rationale, where they were scored.
+    that is, None when it is none of them. ``stated`` is the answer in whatever form it was given,
+    and ``stated_choice`` the choice that this means. ``logprobs`` (nats, in label order) are those
+    of the choices after its rationale, where they were scored. A ``truncated`` one was not done.
     """
 
     task: str
@@ -230,19 +237,26 @@ class Reply(Record):
     choice: int | None
     num_tokens: int
     logprobs: tuple[float, ...] | None = None
+    stated: str | None = None
+    stated_choice: int | None = None
+    truncated: bool = False
 
 
 class Judgement(Record):
     """What one way of answering came to for one question.
 
     ``answer`` is None when nothing was stated, ``choice`` is None then and for open questions.
-    ``num_tokens`` were generated for it.
+    ``correct`` is so word for word, ``equivalent`` in what it means; None where choices were
+    scored, or in files of before. ``num_tokens`` were generated for it, ``num_truncated`` of the
+    replies were not done.
     """
 
     answer: str | None
     choice: int | None
     correct: bool
     num_tokens: int
+    equivalent: bool | None = None
+    num_truncated: int = 0
 
 
 class Outcome(Record):

@@ -54,6 +54,23 @@ def test_other_answer_is_wrong(output):
     assert not judged.correct
 
 
+@pytest.mark.parametrize(
+    ("output", "equivalent"),
+    [
+        ("정답: 7", True),
+        ("따라서 답은 일곱 개입니다.", True),
+        ("<think>\n정답: 8개?\n</think>\n\n**정답:** 7개", True),
+        ("정답: 8개", False),
+        ("정답: 7개 또는 8개", False),
+        ("<think>\n정답: 7개", False),
+    ],
+)
+def test_answer_that_means_the_right_one_is_equivalent(output, equivalent):
+    judged = judge_output(0, PROBLEM, output, KOT, 9)
+    assert judged.equivalent is equivalent
+    assert not judged.correct
+
+
 @pytest.mark.parametrize("output", ["", "7개", "3+4=7개.", "정답:", "답: 7개"])
 def test_output_without_an_answer_line_is_wrong_and_counted_as_unparsed(output):
     judged = judge_output(0, PROBLEM, output, KOT, 9)
@@ -71,6 +88,7 @@ def test_judgement_keeps_the_problem_and_the_whole_output():
         output=output,
         answer="7개",
         correct=True,
+        equivalent=True,
         num_tokens=9,
     )
 

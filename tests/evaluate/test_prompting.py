@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kot_platypus.answers import match_choice
 from kot_platypus.artifacts import write_jsonl, write_text
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.prompting import (
@@ -12,7 +13,6 @@ from kot_platypus.evaluate.prompting import (
     complete_output,
     load_choices,
     load_problems,
-    match_choice,
     split_rationale,
 )
 from kot_platypus.evaluate.protocols import build_questions, load_data, load_protocol
@@ -35,7 +35,7 @@ SHOT = Example(source="1+1은?", target="2개", rationale="1+1=2.")
     ],
 )  # fmt: skip
 def test_choice_is_stated_by_its_text_or_its_mark(said):
-    assert match_choice(said, TWO) == 1
+    assert match_choice(said, TWO, ("가", "나")) == 1
 
 
 @pytest.mark.parametrize(
@@ -53,11 +53,16 @@ def test_choice_is_stated_by_its_text_or_its_mark(said):
     ],
 )
 def test_what_is_no_choice_is_not_guessed(said):
+    assert match_choice(said, TWO, ("가", "나")) is None
+
+
+@pytest.mark.parametrize("said", ["나", "(나)", "②", "2번", "(나) 배관이 터졌다."])
+def test_mark_that_was_not_shown_is_no_answer(said):
     assert match_choice(said, TWO) is None
 
 
 def test_text_comes_before_mark():
-    assert match_choice("2", ("2", "1")) == 0
+    assert match_choice("2", ("2", "1"), ("가", "나")) == 0
 
 
 def test_choices_that_read_alike_cannot_be_told_apart():
@@ -136,6 +141,9 @@ def test_every_kobest_task_is_put_with_its_choices(task):
         assert question.target == question.choices[question.gold]
         assert match_choice(question.target, question.choices) == question.gold
         assert "{" not in question.source
+        assert question.marks == ("가", "나", "다", "라")[: len(question.choices)] or (
+            task in ("boolq", "sentineg", "wic") and question.marks == ()
+        )
         assert task == "sentineg" or all(choice in question.source for choice in question.choices)
 
 

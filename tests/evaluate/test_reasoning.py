@@ -20,7 +20,12 @@ from kot_platypus.evaluate.gains import summarise_outcomes
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.prompting import Question, build_prompt, load_choices
 from kot_platypus.evaluate.protocols import load_protocol
-from kot_platypus.evaluate.reasoning import Reasoning, elect_answer, evaluate_reasoning
+from kot_platypus.evaluate.reasoning import (
+    Reasoning,
+    elect_answer,
+    elect_meaning,
+    evaluate_reasoning,
+)
 from kot_platypus.evaluate.texts import Sampling
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.records import Judgement, Outcome, Reply
@@ -323,3 +328,41 @@ def test_table_fits_a_terminal(model, questions, tmp_path):
     assert "COPA, 4 questions" in text
     assert "…" not in text
     assert json.loads((tmp_path / "out" / "results.json").read_text())["samples"] == 3
+
+
+# --- several replies ---------------------------------------------------------------------------
+
+
+def reply_to(doc_id: int, sample: int, text: str) -> Reply:
+    return Reply(
+        task="", doc_id=doc_id, sample=sample, output=f"{doc_id}{sample}{text}", answer=None,
+        choice=None, num_tokens=1, stated=text,
+    )  # fmt: skip
+
+
+def test_replies_that_mean_the_same_vote_together():
+    question = Question("", 0, "3+4는?", "7")
+    replies = [reply_to(0, k, text) for k, text in enumerate(["8", "7개", "일곱", "8.5"])]
+    assert elect_meaning(question, replies).stated == "7개"
+    assert elect_answer(question, replies) is None  # no answer line
+
+
+def test_one_reply_and_any_of_k_by_hand():
+    """Right replies: 3 of 4, 0 of 4, 1 of 4; any of 2: 1 - C(1,2)/6, 0, 1 - C(3,2)/6."""
+    judged = Judgement(answer=None, choice=None, correct=False, num_tokens=4, equivalent=True)
+    outcomes, replies = [], []
+    for doc_id, right in enumerate((3, 0, 1)):
+        outcomes.append(
+            Outcome(
+                task="", doc_id=doc_id, source="?", target="7", gold=None, cot=judged,
+                cot_scored=None, direct=judged,
+            )
+        )  # fmt: skip
+        replies += [reply_to(doc_id, k, "7" if k < right else "8") for k in range(4)]
+    found = summarise_outcomes(outcomes, replies)["all"].samples
+    assert found.num_samples == 4
+    assert found.equivalent.value == pytest.approx(4 / 12)
+    assert found.accuracy.value == 0  # none has an answer line
+    assert found.pass_at_equivalent == pytest.approx({1: 4 / 12, 2: (1 + 0 + 0.5) / 3, 4: 2 / 3})
+    low, high = found.equivalent.ci95
+    assert 0 <= low < 4 / 12 < high <= 0.75

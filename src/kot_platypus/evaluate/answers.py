@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kot_platypus.answers import match_answer, read_answer
 from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl
 from kot_platypus.evaluate.generation import generate_texts
 from kot_platypus.evaluate.keys import FORMAT
@@ -15,7 +16,6 @@ from kot_platypus.evaluate.prompting import (
     Way,
     build_prompt,
     complete_output,
-    normalise_answer,
 )
 from kot_platypus.evaluate.texts import Settings
 from kot_platypus.prompts import Template
@@ -68,7 +68,12 @@ def answer_problems(
         texts = generate_texts(model, prompts, settings, title=f"Answering ({title})")
         answers = [
             judge_output(
-                i, row, complete_output(text.text, template, way), template, text.num_tokens
+                i,
+                row,
+                complete_output(text.text, template, way),
+                template,
+                text.num_tokens,
+                truncated=text.truncated,
             )
             for i, (row, text) in enumerate(zip(rows, texts, strict=True))
         ]
@@ -78,18 +83,27 @@ def answer_problems(
 
 
 def judge_output(
-    doc_id: int, problem: Example, output: str, template: Template, num_tokens: int
+    doc_id: int,
+    problem: Example,
+    output: str,
+    template: Template,
+    num_tokens: int,
+    *,
+    truncated: bool = False,
 ) -> Answer:
-    """The Answer record of one output: exact match of the stated answer, spaces apart."""
-    answer = template.parse_answer(output)
+    """The Answer record of one output: the stated answer word for word, and what it means."""
+    reading = read_answer(output, template.answer_prefix)
+    match = match_answer(reading, problem.target)
     return Answer(
         doc_id=doc_id,
         task=problem.task,
         source=problem.source,
         target=problem.target,
         output=output,
-        answer=answer,
-        correct=answer is not None and normalise_answer(answer) == normalise_answer(problem.target),
+        answer=reading.strict,
+        correct=match.strict,
+        equivalent=match.equivalent,
+        truncated=truncated,
         num_tokens=num_tokens,
     )
 
@@ -103,9 +117,15 @@ def summarise_answers(answers: Sequence[Answer]) -> dict[str, ProblemScore]:
 
 
 def _summarise(answers: Sequence[Answer]) -> ProblemScore:
-    correct, n = [answer.correct for answer in answers], len(answers)
+    n, right = len(answers), [True] * len(answers)
+    more: dict[str, Any] = {}  # of which results of before say nothing
+    if all(answer.equivalent is not None for answer in answers):
+        more["equivalent"] = measure_accuracy(right, [bool(each.equivalent) for each in answers])
+    if truncated := sum(answer.truncated for answer in answers):
+        more["num_truncated"] = truncated
     return ProblemScore(
-        accuracy=measure_accuracy([True] * n, correct),
+        accuracy=measure_accuracy(right, [answer.correct for answer in answers]),
+        **more,
         n=n,
         num_parsed=sum(answer.answer is not None for answer in answers),
         mean_tokens=sum(answer.num_tokens for answer in answers) / n,

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import comb
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from kot_platypus.answers import are_equal, normalise_answer
+from kot_platypus.evaluate.prompting import Question
 from kot_platypus.records import Judgement, Outcome, Reply
 from kot_platypus.results.metrics import (
     UNPARSED,
@@ -13,8 +18,16 @@ from kot_platypus.results.metrics import (
     compare_paired,
     measure_accuracy,
     measure_f1,
+    measure_shares,
 )
-from kot_platypus.results.schema import ALL, Gain, PairedEstimate, ReasoningScore, WayScore
+from kot_platypus.results.schema import (
+    ALL,
+    Gain,
+    PairedEstimate,
+    ReasoningScore,
+    SampleScore,
+    WayScore,
+)
 
 WAYS = ("cot", "cot_scored", "direct")
 
@@ -28,21 +41,73 @@ def group_outcomes(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return {ALL: list(outcomes), **tasks} if is_open and len(tasks) > 1 else tasks
 
 
+def is_right(asked: Question | Outcome, reply: Reply) -> bool:
+    """Whether a reply states the right answer word for word."""
+    if asked.gold is not None:
+        return reply.choice == asked.gold
+    return reply.answer is not None and (
+        normalise_answer(reply.answer) == normalise_answer(asked.target)
+    )
+
+
+def means_right(asked: Question | Outcome, reply: Reply) -> bool:
+    """Whether what a reply states means the right answer."""
+    if asked.gold is not None:
+        return reply.stated_choice == asked.gold
+    return reply.stated is not None and are_equal(reply.stated, asked.target)
+
+
 def summarise_outcomes(
     outcomes: Sequence[Outcome], attempts: Sequence[Reply] = (), *, seed: int = 42
 ) -> dict[str, ReasoningScore]:
     """For each task: every way's figures, reasoning minus direct, and what changed."""
-    replies: dict[tuple[str, int], set[str]] = {}
+    replies: dict[tuple[str, int], list[Reply]] = {}
     for attempt in attempts:
-        replies.setdefault((attempt.task, attempt.doc_id), set()).add(attempt.output)
-    found = {}
-    for task, group in group_outcomes(outcomes).items():
-        counts = [len(replies.get((each.task, each.doc_id), ())) for each in group]
-        found[task] = _summarise(group, sum(counts) / len(counts), seed)
-    return found
+        replies.setdefault((attempt.task, attempt.doc_id), []).append(attempt)
+    return {
+        task: _summarise(group, [replies.get((each.task, each.doc_id), []) for each in group], seed)
+        for task, group in group_outcomes(outcomes).items()
+    }
 
 
-def _summarise(outcomes: Sequence[Outcome], distinct: float, seed: int) -> ReasoningScore:
+def summarise_samples(
+    outcomes: Sequence[Outcome], replies: Sequence[Sequence[Reply]], *, seed: int = 42
+) -> SampleScore:
+    """What single replies are worth; every question has as many. Intervals count questions."""
+    num_samples = len(replies[0])
+    counts = {
+        judge: np.array(
+            [
+                sum(judge(asked, reply) for reply in mine)
+                for asked, mine in zip(outcomes, replies, strict=True)
+            ]
+        )
+        for judge in (is_right, means_right)
+    }
+    tries = sorted({2**power for power in range(num_samples.bit_length())} | {num_samples})
+    tries = [k for k in tries if k <= num_samples]
+    literal, meant = counts[is_right], counts[means_right]
+    return SampleScore(
+        num_samples=num_samples,
+        accuracy=measure_shares(literal / num_samples, seed=seed),
+        equivalent=measure_shares(meant / num_samples, seed=seed),
+        pass_at={k: compute_pass_at(literal, num_samples, k) for k in tries},
+        pass_at_equivalent={k: compute_pass_at(meant, num_samples, k) for k in tries},
+    )
+
+
+def compute_pass_at(correct: NDArray[np.int64], num_samples: int, k: int) -> float:
+    """The chance that one of k replies is right, of ``correct`` (questions,) among the samples.
+
+    The unbiased estimator of Chen et al. 2021, arXiv 2107.03374.
+    """
+    missed = [comb(num_samples - int(count), k) / comb(num_samples, k) for count in correct]
+    return 1 - sum(missed) / len(missed)
+
+
+def _summarise(
+    outcomes: Sequence[Outcome], replies: Sequence[Sequence[Reply]], seed: int
+) -> ReasoningScore:
     ways: dict[str, list[Judgement]] = {}
     for way in WAYS:
         verdicts = [getattr(outcome, way) for outcome in outcomes]
@@ -52,6 +117,10 @@ def _summarise(outcomes: Sequence[Outcome], distinct: float, seed: int) -> Reaso
     golds = [outcome.gold for outcome in outcomes if outcome.gold is not None]
     golds = golds if len(golds) == len(outcomes) else []
     changed = compare_paired([v.correct for v in ways["cot"]], [v.correct for v in direct])
+    distinct = sum(len({reply.output for reply in mine}) for mine in replies) / len(replies)
+    several = {}
+    if len(replies[0]) > 1 and all(v.equivalent is not None for v in ways["cot"]):
+        several["samples"] = summarise_samples(outcomes, replies, seed=seed)
     return ReasoningScore(
         n=len(outcomes),
         **{way: _measure(golds, verdicts, seed) for way, verdicts in ways.items()},
@@ -63,6 +132,7 @@ def _summarise(outcomes: Sequence[Outcome], distinct: float, seed: int) -> Reaso
         repaired=changed.right_alone.a,
         broken=changed.right_alone.b,
         distinct=distinct,
+        **several,
     )
 
 
@@ -72,8 +142,15 @@ def _measure(golds: Sequence[int], verdicts: Sequence[Judgement], seed: int) -> 
     tokens = [verdict.num_tokens for verdict in verdicts]
     f1 = {"macro_f1": measure_f1(golds, _list_labels(verdicts), seed=seed)} if golds else {}
     stated = [v.choice if golds else v.answer for v in verdicts]
+    meant = [v.equivalent for v in verdicts if v.equivalent is not None]
+    right = np.ones(len(correct), bool)
+    known = len(meant) == len(verdicts)
+    more: dict[str, Any] = {"equivalent": measure_accuracy(right, meant)} if known else {}
+    if truncated := sum(verdict.num_truncated for verdict in verdicts):
+        more["num_truncated"] = truncated
     return WayScore(
-        accuracy=measure_accuracy(np.ones(len(correct), bool), correct),
+        accuracy=measure_accuracy(right, correct),
+        **more,
         **f1,
         num_parsed=sum(value is not None for value in stated),
         num_tokens=sum(tokens),

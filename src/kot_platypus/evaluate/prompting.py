@@ -28,8 +28,6 @@ from kot_platypus.prompts import Template
 from kot_platypus.records import Example, Message
 from kot_platypus.thoughts import TAG, close_thoughts, split_thoughts
 
-_QUOTES = "'\"\u2018\u2019\u201c\u201d"
-
 Way = Literal["reason", "prefilled", "instructed"]
 """``reason`` first; or answer at once: the reply is ``prefilled`` with the beginning of the answer
 line, or the model is ``instructed`` to answer so."""
@@ -47,6 +45,8 @@ class Question:
     gold: int | None = None
     needs_instruction: bool = False
     """Whether the question needs to say how to answer; a chat's always does."""
+    marks: tuple[str, ...] = ()
+    """The marks that the source shows before its choices, if it does: (나) for the second."""
 
 
 class _Wording(BaseModel):
@@ -57,7 +57,6 @@ class _Wording(BaseModel):
     instruction: str
     at_once: str
     marks: tuple[str, ...]
-    aliases: dict[str, tuple[str, ...]]
     own: str
     tasks: dict[str, TaskPrompt]
 
@@ -122,9 +121,10 @@ def load_choices(
             values = {"{context}": own.render_context(document).strip(), "{listed}": listed}
             source = re.sub(r"\{\w+\}", lambda mark: values[mark[0]], wording.own)  # noqa: B023
         gold = document["label"]
-        questions.append(
-            Question(task, doc_id, source, choices[gold], choices, gold, needs_instruction=True)
-        )
+        marks = wording.marks[: len(choices)]
+        if not all(f"({mark})" in source for mark in marks):
+            marks = ()  # the choices are words of the question, 예/아니요
+        questions.append(Question(task, doc_id, source, choices[gold], choices, gold, True, marks))
     return questions, data.content_hash
 
 
@@ -184,38 +184,3 @@ def split_rationale(output: str, template: Template) -> str:
     )
     rationale = thoughts + "".join(lines[:place])
     return rationale if not rationale or rationale.endswith("\n") else rationale + "\n"
-
-
-# --- what the model answered -------------------------------------------------------------------
-
-
-def normalise_answer(text: str) -> str:
-    """An answer as it is compared: without spaces, quotation marks around it and a full stop."""
-    return "".join(text.split()).strip(_QUOTES).rstrip(".").strip(_QUOTES)
-
-
-def match_choice(answer: str | None, choices: Sequence[str]) -> int | None:
-    """The choice that an answer states: by its text, its mark, or both. None: none, or several.
-
-    Marks of the second choice: (나), 나, 나., ②, 2, (2), 2번.
-    """
-    if answer is None:
-        return None
-    said = normalise_answer(answer)
-    aliases = load_wording().aliases
-    texts = [{normalise_answer(t) for t in (c, *aliases.get(c, ()))} for c in choices]
-    signs = [_list_marks(place) for place in range(len(choices))]
-    marked = [s | {a + b for a in s for b in t} for s, t in zip(signs, texts, strict=True)]
-    for forms in (texts, marked):  # where "2" is a choice's text it is no mark
-        found = [place for place, form in enumerate(forms) if said in form]
-        if found:
-            return found[0] if len(found) == 1 else None
-    return None
-
-
-def _list_marks(place: int) -> set[str]:
-    """The ways to name a choice by its place, as ``normalise_answer`` leaves them."""
-    marks = load_wording().marks
-    names = [str(place + 1), *marks[place : place + 1]]
-    signs = {form.format(name) for name in names for form in ("({})", "{}", "{})", "{}번")}
-    return signs | {chr(0x2460 + place)}

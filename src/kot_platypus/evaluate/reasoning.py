@@ -8,13 +8,21 @@ answers generated.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from kot_platypus.answers import (
+    are_equal,
+    match_choice,
+    match_stated_choice,
+    normalise_answer,
+    read_answer,
+)
 from kot_platypus.artifacts import (
     describe_machine,
     hash_value,
@@ -26,7 +34,7 @@ from kot_platypus.errors import UsageError
 from kot_platypus.evaluate.changes import write_changes
 from kot_platypus.evaluate.choices import notice_scores, score_runs
 from kot_platypus.evaluate.encoding import Encoding
-from kot_platypus.evaluate.gains import summarise_outcomes
+from kot_platypus.evaluate.gains import is_right, means_right, summarise_outcomes
 from kot_platypus.evaluate.generation import generate_texts
 from kot_platypus.evaluate.keys import FORMAT, make_choices_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest, TransformersModel
@@ -37,8 +45,6 @@ from kot_platypus.evaluate.prompting import (
     complete_output,
     hash_questions,
     leave_out,
-    match_choice,
-    normalise_answer,
     split_rationale,
 )
 from kot_platypus.evaluate.store import ScoreStore
@@ -50,6 +56,8 @@ from kot_platypus.records import Example, Judgement, Outcome, Reply, Request, Sc
 from kot_platypus.results.schema import dump_part
 from kot_platypus.stages import open_stage
 from kot_platypus.thoughts import find_opening
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -193,15 +201,20 @@ def _reason(
 
 
 def _read_reply(question: Question, sample: int, text: Generated, template: Template) -> Reply:
-    answer = template.parse_answer(text.text)
+    reading = read_answer(text.text, template.answer_prefix)
+    choices, marks = question.choices, question.marks
+    stated = reading.stated
     return Reply(
         task=question.task,
         doc_id=question.doc_id,
         sample=sample,
         output=text.text,
-        answer=answer,
-        choice=match_choice(answer, question.choices),
+        answer=reading.strict,
+        choice=match_choice(reading.strict, choices, marks),
         num_tokens=text.num_tokens,
+        stated=stated,
+        stated_choice=match_stated_choice(stated, choices, marks) if stated and choices else None,
+        truncated=text.truncated,
     )
 
 
@@ -220,7 +233,7 @@ def _answer_at_once(
     for place, text in zip(places, texts, strict=True):
         whole = text.model_copy(update={"text": complete_output(text.text, how.template, way)})
         reply = _read_reply(questions[place], 0, whole, how.template)
-        verdicts[place] = _judge(questions[place], reply.answer, reply.choice, text.num_tokens)
+        verdicts[place] = _judge_replies(questions[place], [reply])
     return verdicts
 
 
@@ -294,8 +307,6 @@ def _pose(question: Question, encoding: Encoding, context: str) -> ScoringQuesti
 def _conclude(question: Question, replies: Sequence[Reply], direct: Judgement) -> Outcome:
     """The majority's answer, and the likeliest choice over all rationales."""
     num_tokens = sum(reply.num_tokens for reply in replies)
-    elected = elect_answer(question, replies)
-    answer, choice = (elected.answer, elected.choice) if elected else (None, None)
     logprobs = [reply.logprobs for reply in replies if reply.logprobs is not None]
     return Outcome(
         task=question.task,
@@ -303,9 +314,23 @@ def _conclude(question: Question, replies: Sequence[Reply], direct: Judgement) -
         source=question.source,
         target=question.target,
         gold=question.gold,
-        cot=_judge(question, answer, choice, num_tokens),
+        cot=_judge_replies(question, replies),
         cot_scored=_judge_scores(question, logprobs, num_tokens) if logprobs else None,
         direct=direct,
+    )
+
+
+def _judge_replies(question: Question, replies: Sequence[Reply]) -> Judgement:
+    """What most of the replies state, word for word and, in another election, in what they mean."""
+    literal, meant = elect_answer(question, replies), elect_meaning(question, replies)
+    answer, choice = (literal.answer, literal.choice) if literal else (None, None)
+    return Judgement(
+        answer=answer,
+        choice=choice,
+        correct=literal is not None and is_right(question, literal),
+        num_tokens=sum(reply.num_tokens for reply in replies),
+        equivalent=meant is not None and means_right(question, meant),
+        num_truncated=sum(reply.truncated for reply in replies),
     )
 
 
@@ -314,25 +339,35 @@ def elect_answer(question: Question, replies: Sequence[Reply]) -> Reply | None:
 
     What states nothing, or none of the choices, has no vote; of equals the earliest wins.
     """
-    votes: dict[str | int, list[Reply]] = {}
-    for reply in replies:
-        if question.choices and reply.choice is not None:
-            votes.setdefault(reply.choice, []).append(reply)
-        elif not question.choices and reply.answer is not None:
-            votes.setdefault(normalise_answer(reply.answer), []).append(reply)
-    return max(votes.values(), key=len)[0] if votes else None
-
-
-def _judge(
-    question: Question, answer: str | None, choice: int | None, num_tokens: int
-) -> Judgement:
     if question.choices:
-        correct = choice is not None and choice == question.gold
-    else:
-        correct = answer is not None and (
-            normalise_answer(answer) == normalise_answer(question.target)
-        )
-    return Judgement(answer=answer, choice=choice, correct=correct, num_tokens=num_tokens)
+        return _elect(replies, lambda reply: reply.choice)
+    return _elect(replies, lambda reply: reply.answer and normalise_answer(reply.answer))
+
+
+def elect_meaning(question: Question, replies: Sequence[Reply]) -> Reply | None:
+    """The same, where answers that mean the same are the same."""
+    if question.choices:
+        return _elect(replies, lambda reply: reply.stated_choice)
+    return _elect(replies, lambda reply: reply.stated, are_equal)
+
+
+def _elect(
+    replies: Sequence[Reply],
+    read: Callable[[Reply], T | None],
+    is_same: Callable[[T, T], bool] = operator.eq,
+) -> Reply | None:
+    votes: list[tuple[T, list[Reply]]] = []
+    for reply in replies:
+        said = read(reply)
+        if said is None:
+            continue
+        for first, supporters in votes:
+            if is_same(first, said):
+                supporters.append(reply)
+                break
+        else:
+            votes.append((said, [reply]))
+    return max((supporters for _, supporters in votes), key=len)[0] if votes else None
 
 
 def _judge_scores(
@@ -343,4 +378,9 @@ def _judge_scores(
     shares = np.exp(values - values.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     choice = int(shares.mean(axis=0).argmax())  # the first of equals
-    return _judge(question, question.choices[choice], choice, num_tokens)
+    return Judgement(
+        answer=question.choices[choice],
+        choice=choice,
+        correct=choice == question.gold,
+        num_tokens=num_tokens,
+    )

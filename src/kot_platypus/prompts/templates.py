@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from kot_platypus.answers import find_answer_line
 from kot_platypus.artifacts import read_text
 from kot_platypus.errors import UsageError
 from kot_platypus.records import Example, Message, drop_defaults
@@ -130,10 +131,7 @@ class Template(BaseModel):
         model writes after it is not its answer.
         """
         _, reply = split_thoughts(output)
-        for line in (reply or "").splitlines():
-            if self.answer_prefix and line.startswith(self.answer_prefix):
-                return line.removeprefix(self.answer_prefix).strip().rstrip(".") or None
-        return None
+        return find_answer_line(reply or "", self.answer_prefix)
 
 
 @cache

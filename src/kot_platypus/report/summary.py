@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -83,25 +84,44 @@ def scores_table(folder: Path) -> RenderableType:
     return Group(table, Text(note, style="dim")) if lost else table
 
 
+_GAINS = {
+    "": 13, "strict": 6, "equiv.": 6, "F1": 5, "change": 6, "95% interval": 16, "unread": 6,
+    "cut": 4, "tokens": 7,
+}  # fmt: skip
+"""The columns of ``gains_table`` and their widths, which fill a terminal's 80."""
+
+
 def gains_table(folder: Path) -> RenderableType:
     """What ``kot reason`` found, in 80 columns."""
     found = read_part(folder / RESULTS, ReasoningResults)
-    table = _new_table("", "accuracy", "F1", "change", "95% interval", "unread", "tokens", gap=1)
+    lines: list[RenderableType] = []
     for task, gains in found.results.items():
-        table.add_row(Text(f"{name_task(task)}, {format_count(gains.n)} questions", style="bold"))
+        lines.append(Text(f"{name_task(task)}, {format_count(gains.n)} questions", style="bold"))
+        table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+        for name, width in _GAINS.items():
+            table.add_column(name, justify="right" if name else "left", width=width, no_wrap=True)
         for name, way in gains.ways.items():
             table.add_row(*_list_gains(WAY_NAMES[name], way, gains, name))
-        changed = f"  {gains.repaired} repaired, {gains.broken} broken"
-        table.add_row(Text(changed, style="dim"))
+        lines.append(table)
+        lines += (Text(f"  {line}", style="dim") for line in _describe_gains(gains))
     note = (
-        "change: accuracy against direct, in points; unread: no answer stated; tokens: generated "
-        "for a question"
+        "strict: the answer line says it word for word; equiv.: what is stated, in any form, means "
+        "it; change: strict against direct, in points; unread: no answer line; cut: not done at "
+        "--max-new-tokens; tokens: generated for a question"
     )
     if found.samples > 1:
-        note += f"; the majority of {found.samples} samples"
+        note += f"; reasoned: the majority of {found.samples} replies"
     if found.samples > 1 and all(gains.distinct == 1 for gains in found.results.values()):
         note += ", which are all the same: what generated them does not draw"
-    return Group(table, Text(note, style="dim"))
+    return Group(*lines, Text(note, style="dim"))
+
+
+def _describe_gains(gains: ReasoningScore) -> Iterator[str]:
+    yield f"{gains.repaired} repaired, {gains.broken} broken"
+    if samples := gains.samples:
+        one = f"one reply {samples.accuracy.value:.3f} ({samples.equivalent.value:.3f} equiv.)"
+        any_of = (f"any of {k} {value:.3f}" for k, value in samples.pass_at.items() if k > 1)
+        yield ", ".join([one, *any_of])
 
 
 def _list_gains(title: str, way: WayScore, gains: ReasoningScore, name: str) -> list[Text]:
@@ -109,10 +129,12 @@ def _list_gains(title: str, way: WayScore, gains: ReasoningScore, name: str) -> 
     cells = [
         f"  {title}",
         f"{way.accuracy.value:.3f}",
+        f"{way.equivalent.value:.3f}" if way.equivalent else "",
         f"{way.macro_f1.value:.3f}" if way.macro_f1 else "",
         format_points(gain.accuracy.value) if gain else "",
         format_interval(gain.accuracy, "points") if gain else "",
         format_count(gains.n - way.num_parsed),
+        format_count(way.num_truncated),
         f"{way.mean_tokens:.1f}",
     ]
     return [Text(cell) for cell in cells]

@@ -76,6 +76,15 @@ def measure_f1(golds: ArrayLike, preds: ArrayLike, *, seed: int = 42) -> Estimat
     return estimate_from(value, resampled)
 
 
+def measure_shares(shares: NDArray[np.float64], *, seed: int = 42) -> Estimate:
+    """The mean of a share for each question (n,), with a bootstrap interval over the questions."""
+    value, n = float(shares.mean()), shares.size
+    if np.ptp(shares) == 0:  # every resample is the same
+        return Estimate(value=value, ci95=wilson_interval(round(value * n), n))
+    draws = np.random.default_rng(seed).integers(n, size=(NUM_RESAMPLES, n))
+    return estimate_from(value, shares[draws].mean(axis=1))
+
+
 def estimate_from(value: float, resampled: NDArray[np.float64]) -> Estimate:
     """A figure with the interval that holds 95 % of its bootstrap resamples."""
     low, high = np.percentile(resampled, [2.5, 97.5])

@@ -107,8 +107,12 @@ class ProblemScore(Part):
     """One model's figures on the held-out problems, or on one family of them."""
 
     accuracy: Estimate
+    """Of answers that are right word for word."""
+    equivalent: Estimate | None = None
+    """Of answers that mean the right one. Results of before lack it."""
     n: int
     num_parsed: int
+    num_truncated: int = 0
     mean_tokens: float
 
 
@@ -124,9 +128,14 @@ class WayScore(Part):
     """One way of answering a task's questions."""
 
     accuracy: Estimate
+    """Of answers that are right word for word."""
+    equivalent: Estimate | None = None
+    """Of answers that mean the right one; where choices are scored there is none."""
     macro_f1: Estimate | None = None
     """Of choices only."""
     num_parsed: int
+    num_truncated: int = 0
+    """Replies that were not done at ``max_new_tokens``."""
     num_tokens: int = 0
     mean_tokens: float
 
@@ -155,6 +164,20 @@ class Gain(Part):
     macro_f1: Estimate | None = None
 
 
+class SampleScore(Part):
+    """What single replies are worth, of several to each question; word for word and in meaning.
+
+    ``pass_at`` is the chance that at least one of k replies is right.
+    """
+
+    num_samples: int
+    accuracy: Estimate
+    """The mean over replies; its interval counts questions, not replies."""
+    equivalent: Estimate
+    pass_at: dict[int, float]
+    pass_at_equivalent: dict[int, float]
+
+
 class ReasoningScore(Part):
     """One task's questions: every way of answering them, and what reasoning changed."""
 
@@ -168,6 +191,8 @@ class ReasoningScore(Part):
     broken: int
     distinct: float
     """Different replies a question got, on average."""
+    samples: SampleScore | None = None
+    """Of several replies to each question."""
 
     @property
     def ways(self) -> dict[str, WayScore]:
