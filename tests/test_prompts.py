@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from pydantic import ValidationError
 
@@ -143,3 +145,40 @@ def test_answer_in_a_chat_stops_at_the_end_of_its_turn_and_at_eos(shared, closin
 )
 def test_an_answer_is_complete_when_its_line_is_closed(output, direct, complete):
     assert load_template("kot").is_complete(output, direct=direct) is complete
+
+
+# --- templates of one's own --------------------------------------------------------------------
+
+
+def test_own_template_is_read_from_its_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        'prompt: "Q {source}\\n"\nrationale: "[{rationale}]"\nanswer: "A {target}"\n', "utf-8"
+    )
+    shot = load_template(str(path)).render_shot(Example(source="가", target="나", rationale="다"))
+    assert shot == "Q 가\n[다]\nA 나"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('prompt: "{source}"', "answer Field required"),
+        ('prompt: "?"\nanswer: "{target}"', "prompt with one {source}"),
+        ('prompt: "{source}"\nanswer: "{target}"\nratoinale: ""', "ratoinale Extra inputs"),
+        ("- 1", "it holds list"),
+        ("prompt: [", "no YAML"),
+    ],
+)
+def test_wrong_template_file_says_what_is_wrong(tmp_path, text, said):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(UsageError, match=re.escape(said)):
+        load_template(str(path))
+
+
+def test_missing_template_file_and_a_switch_without_a_chat_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="does not exist"):
+        load_template(str(tmp_path / "no.yaml"))
+    with pytest.raises(UsageError, match="enable_thinking with the template 'kot'"):
+        load_template("kot", True)
+    assert load_template("chat", False).enable_thinking is False

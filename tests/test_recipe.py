@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from kot_platypus.errors import KotError, RecipeError, UsageError
-from kot_platypus.recipe import dump_recipe, list_recipes, load_recipe
+from kot_platypus.recipe import dump_recipe, list_recipes, load_recipe, replace_data
 
 SMALL = """
 name: small
@@ -175,3 +177,22 @@ def test_missing_recipe_file_is_a_recipe_error():
 def test_recipe_that_is_no_file_is_wrong_usage(name):
     with pytest.raises(UsageError, match="no recipe"):
         load_recipe(name)
+
+
+def test_own_rows_take_the_place_of_the_recipes():
+    demo = load_recipe("demo")
+    mine = replace_data(demo, Path("mine.jsonl"), None)
+    assert [source.path for source in mine.data.sources] == ["mine.jsonl"]
+    assert not mine.data.has_problems
+    tested = replace_data(demo, None, Path("test.jsonl"))
+    assert tested.data.sources == demo.data.sources
+    assert (tested.data.heldout, tested.data.heldout_problems) == ("test.jsonl", 0)
+    assert replace_data(demo, None, None) == demo
+
+
+def test_template_of_ones_own_is_found_beside_the_recipe(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(dump_recipe(load_recipe("demo", ["train.template=own.yaml"])), "utf-8")
+    assert load_recipe(str(path)).train.template == "own.yaml"
+    (tmp_path / "own.yaml").write_text('prompt: "{source}\\n"\nanswer: "{target}"\n', "utf-8")
+    assert load_recipe(str(path)).train.template == str(tmp_path / "own.yaml")

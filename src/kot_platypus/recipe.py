@@ -47,12 +47,25 @@ class SourceSection(Section):
 
 
 class DataSection(Section):
-    """What the model learns from, and the generated problems it is tested on."""
+    """What the model learns from, and the problems it is tested on."""
 
     sources: tuple[SourceSection, ...] = Field(min_length=1)
+    heldout: str | None = None
+    """A file of your own problems for the reasoning test: rows with source and target."""
     heldout_problems: int = Field(0, ge=0)
     """How many generated problems to keep for the reasoning test (unseen settings and names)."""
     heldout_families: tuple[str, ...] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> DataSection:
+        if self.heldout and self.heldout_problems:
+            raise ValueError("either `heldout`, a file, or `heldout_problems` that are generated")
+        return self
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether there is a reasoning test on held-out problems."""
+        return bool(self.heldout or self.heldout_problems)
 
 
 Target = Literal["rationale_answer", "rationale", "answer"]
@@ -149,6 +162,20 @@ class Recipe(Section):
     train: TrainSection
     evaluate: EvaluateSection = EvaluateSection()
     reason: ReasonSection = ReasonSection()
+
+
+def replace_data(recipe: Recipe, data: Path | None, heldout: Path | None) -> Recipe:
+    """A recipe with rows and held-out problems of your own in place of its own.
+
+    Its generated problems are of the families that it trains on, so other rows drop them too.
+    """
+    section = recipe.data.model_dump()
+    if data is not None:
+        section["sources"] = [{"name": "file", "path": str(data)}]
+    if data is not None or heldout is not None:
+        own = str(heldout) if heldout is not None else None
+        section |= {"heldout": own, "heldout_problems": 0, "heldout_families": None}
+    return recipe.model_copy(update={"data": DataSection.model_validate(section)})
 
 
 def require_reporters(section: TrainSection) -> None:

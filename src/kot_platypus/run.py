@@ -117,7 +117,8 @@ def describe_plan(recipe: Recipe, out: Path) -> str:
     lines = [
         f"{recipe.name}: {recipe.description}",
         f"model   {recipe.model.name}",
-        f"data    {', '.join(rows)}; {recipe.data.heldout_problems} held-out problems",
+        f"data    {', '.join(rows)}; {recipe.data.heldout or recipe.data.heldout_problems} "
+        "held-out problems",
         f"train   {_method(recipe).describe(recipe.train.lora_r)}, "
         f"batch_size {recipe.train.batch_size}, {recipe.train.num_epochs} epochs, "
         f"learning_rate {recipe.train.learning_rate:g}",
@@ -149,19 +150,19 @@ def check_recipe(recipe: Recipe) -> None:
             load_data(protocol, task, kobest_dir)
     template = load_template(recipe.train.template, recipe.train.enable_thinking)
     marked = template.answer_prefix and recipe.train.target != "rationale"
-    if recipe.data.heldout_problems and not marked:
+    if recipe.data.has_problems and not marked:
         raise RecipeError(
             f"template {template.name!r} with target {recipe.train.target!r} does not mark the "
             "answer, so none could be read",
-            expected="an answer line, or data.heldout_problems 0",
+            expected="an answer line, or no held-out problems",
             hint="Set train.template=kot and train.target=rationale_answer.",
         )
-    for source in recipe.data.sources:
-        if source.name == "file" and not Path(source.path or "").is_file():
+    files = {s.path or "": "data.sources" for s in recipe.data.sources if s.name == "file"}
+    files |= {recipe.data.heldout: "data.heldout"} if recipe.data.heldout else {}
+    for path, key in files.items():
+        if not Path(path).is_file():
             raise DataError(
-                f"{source.path} does not exist",
-                expected="a file of rows",
-                hint="Check data.sources.",
+                f"{path} does not exist", expected="a file of rows", hint=f"Check {key}."
             )
     require_reporters(recipe.train)
 
@@ -236,7 +237,7 @@ def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
     title = "Merge adapter and base" if _method(recipe).makes_adapter else "Link the trained model"
     steps.append(Step(title, merged, lambda: _merge(recipe, trained, merged)))
     steps += _evaluation_steps(recipe, out, TUNED, "trained model")
-    if recipe.data.heldout_problems:
+    if recipe.data.has_problems:
         if recipe.train.target != "answer":
             steps.append(_answer_step(recipe, out, AT_ONCE, "trained model, no rationale"))
         for target in recipe.train.baseline_targets:
@@ -255,7 +256,7 @@ def _arm(recipe: Recipe, target: Target) -> str:
 def _evaluation_steps(recipe: Recipe, out: Path, who: str, label: str) -> list[Step]:
     kobest = out / "evaluate" / who / "kobest"
     steps = [Step(f"Score KoBEST, {label}", kobest, lambda: _evaluate(recipe, out, who, kobest))]
-    if recipe.data.heldout_problems:
+    if recipe.data.has_problems:
         steps.append(_answer_step(recipe, out, who, label))
     return steps
 

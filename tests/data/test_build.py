@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from kot_platypus.artifacts import read_json, read_jsonl, write_jsonl
 from kot_platypus.data.build import build_data, draw_evenly, load_source
@@ -244,3 +245,39 @@ def test_hub_source_without_the_hub_is_an_error_with_a_remedy(monkeypatch):
     with pytest.raises(DataError, match="no-one/nothing") as raised:
         load_source(SourceSection(name="hub", path="no-one/nothing"), seed=1)
     assert raised.value.hint
+
+
+# --- problems of one's own ---------------------------------------------------------------------
+
+
+def build_own(folder: Path, heldout: list[Example]) -> Path:
+    write_jsonl(folder / "train.jsonl", make_rows(a=12))
+    write_jsonl(folder / "test.jsonl", heldout)
+    source = SourceSection(name="file", path=str(folder / "train.jsonl"))
+    section = DataSection(sources=(source,), heldout=str(folder / "test.jsonl"))
+    build_data(folder / "data", section, seed=1)
+    return folder / "data"
+
+
+def test_own_heldout_rows_are_kept_in_order_and_shots_are_training_rows(tmp_path):
+    mine = [Example(source=f"새 문제 {i}?", target=str(i), task="own") for i in range(3)]
+    folder = build_own(tmp_path, mine)
+    assert read_rows(folder, "heldout.jsonl") == mine
+    shots = read_rows(folder, "shots.jsonl")
+    assert len(shots) == 8
+    assert set(shots) <= set(read_rows(folder, "train.jsonl"))
+
+
+def test_own_heldout_row_among_the_training_rows_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"1 held-out questions.*'a 3\?'.*Take them out"):
+        build_own(tmp_path, [make_rows(a=4)[3]])
+
+
+def test_own_heldout_row_without_an_answer_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"test\.jsonl row 1 states no final answer"):
+        build_own(tmp_path, [Example(source="새 문제?", target="")])
+
+
+def test_generated_problems_beside_ones_own_are_refused():
+    with pytest.raises(ValidationError, match="either `heldout`"):
+        DataSection(sources=(PROBLEMS,), heldout="a.jsonl", heldout_problems=3)

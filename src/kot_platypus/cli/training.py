@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from kot_platypus.recipe import Recipe
 
 
-@app.command(epilog=example("kot run demo", "kot run demo --set train.num_epochs=2 --out runs/b"))
+@app.command(
+    epilog=example(
+        "kot run demo",
+        "kot run demo --set train.num_epochs=2 --out runs/b",
+        "kot run demo --data mine.jsonl --heldout test.jsonl --out runs/mine",
+    )
+)
 def run(
     recipe: RecipeName,
     out: Annotated[
@@ -35,13 +41,21 @@ def run(
         typer.Option("--out", "-o", help="The run folder; left out: runs/RECIPE."),
     ] = None,
     overrides: Sets = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", "-d", help="Rows to train on in place of the recipe's."),
+    ] = None,
+    heldout: Annotated[
+        Path | None,
+        typer.Option("--heldout", help="Your own problems for the reasoning test."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Print what would happen; do nothing.")] = False,
 ) -> None:
     """Do a recipe from data to report; the same command goes on where it was stopped."""
-    from kot_platypus.recipe import load_recipe
+    from kot_platypus.recipe import load_recipe, replace_data
     from kot_platypus.run import describe_plan, run_recipe
 
-    loaded = load_recipe(recipe, overrides or ())
+    loaded = replace_data(load_recipe(recipe, overrides or ()), data, heldout)
     folder = out or Path("runs") / loaded.name
     if dry_run:
         print(describe_plan(loaded, folder))

@@ -33,20 +33,24 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
         for source in section.sources
         if source.name == "file" and source.path and Path(source.path).is_file()
     }
+    if section.heldout and Path(section.heldout).is_file():
+        inputs["heldout"] = hash_file(Path(section.heldout))
     config = {**section.model_dump(mode="json"), "seed": seed}
     with open_stage(out, "data", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return
         by_source = load_sources(section, seed)
         train = mix_rows(by_source, seed)
-        heldout = make_problems(section.heldout_problems, seed, "heldout", section.heldout_families)
-        shots = make_problems(NUM_SHOTS, seed, "train", section.heldout_families)
+        heldout, shots = load_heldout(section, train, seed)
         leaked = {example.source for example in train} & {problem.source for problem in heldout}
         if leaked:
             raise DataError(
-                f"{len(leaked)} held-out questions stand in the training rows",
+                f"{len(leaked)} held-out questions stand in the training rows, e.g. "
+                f"{min(leaked)[:40]!r}",
                 expected="none",
-                hint="Change the seed or the sources.",
+                hint="Take them out of one of the two files."
+                if section.heldout
+                else "Change the seed or the sources.",
             )
         write_jsonl(out / TRAIN, train)
         write_jsonl(out / HELDOUT, heldout)
@@ -64,6 +68,33 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
                 "by_task": dict(sorted(Counter(example.task for example in train).items())),
             }
         }
+
+
+def load_heldout(
+    section: DataSection, train: Sequence[Row], seed: int
+) -> tuple[list[Example], list[Example]]:
+    """The held-out problems, and worked examples for a base model that knows no answer line.
+
+    Beside a file of your own the examples are training rows. Raises DataError for a row without
+    source and target.
+    """
+    families = section.heldout_families
+    if section.heldout is None:
+        heldout = make_problems(section.heldout_problems, seed, "heldout", families)
+        return list(heldout), list(make_problems(NUM_SHOTS, seed, "train", families))
+    own: list[Example] = []
+    for number, row in enumerate(read_rows(Path(section.heldout)), start=1):
+        if not isinstance(row, Example) or not row.source.strip() or not row.target.strip():
+            raise DataError(
+                f"{section.heldout} row {number} states no final answer",
+                expected="a source and a target",
+                hint="Leave the row out, or give its answer as `target`.",
+            )
+        own.append(row)
+    if not own:
+        raise DataError(f"{section.heldout} is empty", expected="problems", hint="Check the path.")
+    shown = [row for row in train if isinstance(row, Example) and row.rationale and row.target]
+    return own, shown[:NUM_SHOTS]
 
 
 def load_sources(section: DataSection, seed: int) -> list[Sequence[Row]]:

@@ -191,7 +191,8 @@ def _list_problems(results: RunResults) -> Iterator[Any]:
             task_type="text-generation",
             task_name="Korean reasoning",
             dataset_type="local",
-            dataset_name="KoT's generated problems, held out"
+            dataset_name=("Problems" if results.recipe.data.heldout else "KoT's generated problems")
+            + ", held out"
             + ("" if family == ALL else f": {family}"),
             dataset_config=family,
             dataset_split="heldout",
