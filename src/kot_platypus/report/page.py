@@ -130,6 +130,7 @@ def collect_results(runs: Sequence[Run]) -> dict[str, Any]:
         if is_alone
         else write_headline(runs, between),
         "problems": tables.list_problems(runs),
+        "guesses": sentences.describe_guesses(runs[0].results) if is_alone else "",
         "own_problems": any(run.results.recipe.data.heldout for run in runs),
         "same_problems": is_alone or share_problems(runs),
         "differences": tables.list_differences(runs, between),

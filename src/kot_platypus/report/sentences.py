@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
+from kot_platypus.results.guesses import CHANCE, Guess, guess_problems
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import (
     ALL,
@@ -270,6 +271,23 @@ def _limit_problems(results: RunResults) -> Iterator[str]:
     ]
     if unread:
         yield f"Outputs that state no answer count as wrong: {', '.join(unread)}."
+
+
+def list_guesses(results: RunResults) -> list[Guess]:
+    """What guessing scores on a run's held-out problems; nothing where none were answered."""
+    answers = next(iter(results.answers.values()), ())
+    return guess_problems(answers) if answers else []
+
+
+def describe_guesses(results: RunResults) -> str:
+    """What guessing would score on the held-out problems, in one sentence; empty without them."""
+    said = [
+        f"{format_percent(guess.accuracy)} by chance (one of the answers that a question mentions)"
+        if guess.name == CHANCE
+        else f"{format_percent(guess.accuracy)} by the best of four simple rules ({guess.name})"
+        for guess in list_guesses(results)
+    ]
+    return f"Without reasoning: {', '.join(said)}." if said else ""
 
 
 def _list_shared_families(recipe: Recipe) -> list[str]:

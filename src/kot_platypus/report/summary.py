@@ -11,10 +11,12 @@ from rich.text import Text
 
 from kot_platypus.report.runs import Run, make_run
 from kot_platypus.report.sentences import (
+    list_guesses,
     name_benchmark,
     write_headline,
 )
 from kot_platypus.report.tables import ScoreTable, list_problems, tabulate_scores
+from kot_platypus.results.guesses import CHANCE
 from kot_platypus.results.run import load_results
 from kot_platypus.results.schema import (
     ALL,
@@ -158,6 +160,9 @@ def _show_problems(run: Run) -> Table:
                 format_count(score.n),
             )
             table.add_row(Text(model.name), *cells, style="bold" if model.is_ours else "")
+    for guess in list_guesses(run.results):
+        name = guess.name if guess.name == CHANCE else f"rule: {guess.name}"
+        table.add_row(Text(name), format_percent(guess.accuracy), style="dim")
     return table
 
 
