@@ -9,6 +9,7 @@ from kot_platypus.cli import (  # noqa: F401
     evaluation,
     pages,
     publishing,
+    rationales,
     results,
     training,
 )

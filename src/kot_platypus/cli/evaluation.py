@@ -32,6 +32,7 @@ from kot_platypus.errors import UsageError
 if TYPE_CHECKING:
     from kot_platypus.evaluate.model_under_test import ModelUnderTest
     from kot_platypus.evaluate.prompting import Question
+    from kot_platypus.evaluate.reasoning import Reasoning
     from kot_platypus.prompts import Template
     from kot_platypus.records import Example
 
@@ -238,26 +239,13 @@ def reason(
 
     To share the work: torchrun --nproc-per-node N -m kot_platypus reason ...
     """
-    from kot_platypus.evaluate.model_under_test import TransformersModel
-    from kot_platypus.evaluate.reasoning import Reasoning, check_reasoning, evaluate_reasoning
-    from kot_platypus.evaluate.server import OpenAIModel
-    from kot_platypus.evaluate.texts import choose_sampling
+    from kot_platypus.evaluate.reasoning import evaluate_reasoning
     from kot_platypus.processes import is_main_process
 
-    _check_backend(backend, base_url, template)
-    under_test: ModelUnderTest
-    folder = None
-    if base_url is not None:
-        _refuse_local(adapter, dtype, device, trust_remote_code)
-        under_test = OpenAIModel(model, base_url, max_requests=num_concurrent)
-    else:
-        folder = find_model_folder(model, adapter)
-        held = (folder, adapter, dtype, device, trust_remote_code)
-        under_test = TransformersModel(*held, max_rows=num_concurrent)
-    chosen, read = _find_template(template, adapter or folder, think), _read_shots(shots)
-    sampling = choose_sampling(gen_kwargs, folder, temperature, is_drawn=num_samples > 1)
-    how = Reasoning(chosen, max_new_tokens, num_samples, sampling, shots=read)
-    check_reasoning(how)
+    held = (adapter, dtype, device, trust_remote_code)
+    under_test, folder = open_model(model, backend, base_url, template, num_concurrent, *held)
+    asked = (template, adapter or folder, think, shots)
+    how = choose_how(*asked, max_new_tokens, num_samples, temperature, gen_kwargs, folder)
     questions, about = _load_questions(problems, protocol, tasks, limit, kobest_dir)
     with hold_folder(out):
         evaluate_reasoning(out, under_test, questions, how, about_data=about)
@@ -270,6 +258,52 @@ def _print_gains(out: Path) -> None:
 
     print_screen(gains_table(out))
     print(out / "changes.md", out / "results.json", sep="\n")
+
+
+def open_model(
+    name: str,
+    backend: str,
+    base_url: str | None,
+    template: str | None,
+    num_concurrent: int,
+    adapter: Path | None,
+    dtype: str,
+    device: str,
+    trust_remote_code: bool,
+) -> tuple[ModelUnderTest, Path | None]:
+    """The model of these options, and its folder if it is one of this machine's."""
+    from kot_platypus.evaluate.model_under_test import TransformersModel
+    from kot_platypus.evaluate.server import OpenAIModel
+
+    _check_backend(backend, base_url, template)
+    if base_url is not None:
+        _refuse_local(adapter, dtype, device, trust_remote_code)
+        return OpenAIModel(name, base_url, max_requests=num_concurrent), None
+    folder = find_model_folder(name, adapter)
+    held = (folder, adapter, dtype, device, trust_remote_code)
+    return TransformersModel(*held, max_rows=num_concurrent), folder
+
+
+def choose_how(
+    template: str | None,
+    trained: Path | None,
+    think: bool | None,
+    shots: Path | None,
+    max_new_tokens: int,
+    num_samples: int,
+    temperature: float | None,
+    gen_kwargs: str | None,
+    folder: Path | None,
+) -> Reasoning:
+    """How these options have a model reason. Raises UsageError for impossible ones."""
+    from kot_platypus.evaluate.reasoning import Reasoning, check_reasoning
+    from kot_platypus.evaluate.texts import choose_sampling
+
+    chosen, read = _find_template(template, trained, think), _read_shots(shots)
+    sampling = choose_sampling(gen_kwargs, folder, temperature, is_drawn=num_samples > 1)
+    how = Reasoning(chosen, max_new_tokens, num_samples, sampling, shots=read)
+    check_reasoning(how)
+    return how
 
 
 def _check_backend(backend: str, base_url: str | None, template: str | None) -> None:

@@ -170,7 +170,7 @@ def _examine(
     model: ModelUnderTest, questions: Sequence[Question], how: Reasoning
 ) -> tuple[list[Reply], list[Outcome], dict[str, Any]]:
     """All replies, question by question, what they came to, and what to say of the scores."""
-    replies = _reason(model, questions, how)
+    replies = draw_replies(model, questions, how)
     direct: dict[int, Judgement] = {}
     noticed: dict[str, Any] = {}
     if isinstance(model, TransformersModel):
@@ -187,14 +187,18 @@ def _examine(
 # --- asking ------------------------------------------------------------------------------------
 
 
-def _reason(
-    model: ModelUnderTest, questions: Sequence[Question], how: Reasoning
+def draw_replies(
+    model: ModelUnderTest,
+    questions: Sequence[Question],
+    how: Reasoning,
+    *,
+    title: str = "Reasoning",
 ) -> list[list[Reply]]:
-    """``how.num_samples`` replies to each question."""
+    """``how.num_samples`` replies to each question, read. Under torchrun all processes call it."""
     samples = range(how.num_samples)
     prompts = [build_prompt(question, how.template, how.shots) for question in questions]
     drawn = [prompt.model_copy(update={"sample": k}) for prompt in prompts for k in samples]
-    texts = iter(generate_texts(model, drawn, how.settings, title="Reasoning"))
+    texts = iter(generate_texts(model, drawn, how.settings, title=title))
     return [
         [_read_reply(each, k, next(texts), how.template) for k in samples] for each in questions
     ]

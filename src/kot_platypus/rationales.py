@@ -1,0 +1,295 @@
+"""Rationales for questions with known answers: sampled from any model, kept where they hold.
+
+A teacher reasons several times over each question. Kept is what ends in the right answer and passes
+the checks of Korean rows; how often it did is the question's difficulty. A question that it never
+solves may be asked again with its answer as a hint (STaR, Zelikman et al. 2022, arXiv 2203.14465).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from kot_platypus.artifacts import hash_value, write_jsonl, write_text
+from kot_platypus.data.checks import check_korean
+from kot_platypus.evaluate.gains import means_right
+from kot_platypus.evaluate.model_under_test import ModelUnderTest
+from kot_platypus.evaluate.prompting import Question, hash_questions, split_rationale
+from kot_platypus.evaluate.reasoning import Reasoning, draw_replies
+from kot_platypus.processes import is_main_process, share_all
+from kot_platypus.prompts import Template
+from kot_platypus.records import Example, Record, Reply
+from kot_platypus.stages import open_stage
+from kot_platypus.thoughts import split_thoughts, strip_tags
+
+TRAIN, DROPPED, CARD = "train.jsonl", "dropped.jsonl", "README.md"
+Keep = Literal["shortest", "diverse", "all"]
+_HINT = (
+    "{source}\n\n(정답은 '{target}'입니다. 정답을 미리 알았다는 말 없이, 문제에서 출발하여 이 답에 "
+    "이르는 풀이를 쓰세요.)"
+)
+"""The question with its answer. (The answer is ...; without saying so, write how to get there.)"""
+_TELLS = re.compile(
+    r"미리|힌트|(?:주어진|알려진|제시된) (?:정답|답)|정답은 '|정답이 .{1,20}(?:라고|이라고)"
+)
+"""What gives away that the answer was known."""
+_LETTER = re.compile(r"[가-힣A-Za-z]")
+_GIVEN = ", given the answer"
+
+
+class Taught(Example):
+    """A row of a teacher's: KoCoT's columns, and where the rationale is from."""
+
+    pass_rate: float
+    """The share of the question's replies that were right, without a hint."""
+    origin: str
+    """The teacher; ``, given the answer`` where it was."""
+
+
+class Dropped(Record):
+    """A reply that was not kept, and why."""
+
+    doc_id: int
+    sample: int
+    given_answer: bool
+    reason: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which replies become rows."""
+
+    keep: Keep = "shortest"
+    """Of a question's right replies: the shortest, those that differ most, or all."""
+    max_per_question: int = 1
+    """For ``diverse`` and ``all``."""
+    min_korean: float = 0.5
+    """The least share of Korean among a rationale's letters."""
+    min_pass_rate: float = 0.0
+    max_pass_rate: float = 1.0
+    """Questions outside are left out: too hard, or with nothing to learn."""
+    rationalize: bool = False
+    """Ask again with the answer as a hint where no reply was right."""
+    min_chars: int = 10
+    """Of a rationale."""
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A reply, the rationale in it, and what is wrong with it; empty where nothing is."""
+
+    reply: Reply
+    rationale: str
+    is_right: bool
+    fault: str
+    given_answer: bool
+
+
+def write_rationales(
+    out: Path,
+    model: ModelUnderTest,
+    questions: Sequence[Question],
+    how: Reasoning,
+    selection: Selection,
+) -> None:
+    """Write ``train.jsonl`` (``Taught``), ``dropped.jsonl`` and a card into ``out``.
+
+    A finished ``out`` is left alone, an interrupted one resumes: texts are kept as they come, and
+    nothing is asked twice. Under torchrun every process does its share.
+
+    Raises KotError for anything wrong with the model, the server or the folder.
+    """
+    share_all(None)
+    config = {
+        **how.settings.model_dump(),
+        "samples": how.num_samples,
+        "template": how.template.model_dump(),
+        "selection": asdict(selection),
+        **{name: value for name, value in model.about.items() if name != "model"},
+    }
+    shots = hash_value([shot.model_dump() for shot in how.shots])
+    inputs = {"model": model.identity, "questions": hash_questions(questions), "shots": shots}
+    with open_stage(out, "rationales", config=config, inputs=inputs) as stage:
+        if stage.is_done:
+            return
+        attempts = _attempt(model, questions, how, selection)
+        rates = [sum(each.is_right for each in mine) / len(mine) for mine in attempts]
+        if selection.rationalize:
+            unsolved = [i for i, mine in enumerate(attempts) if all(each.fault for each in mine)]
+            hinted = [_give_answer(questions[i]) for i in unsolved]
+            again = _attempt(model, hinted, how, selection, given_answer=True)
+            for place, mine in zip(unsolved, again, strict=True):
+                attempts[place] += mine
+        if not is_main_process():
+            return
+        rows: list[Taught] = []
+        dropped: list[Dropped] = []
+        for question, rate, mine in zip(questions, rates, attempts, strict=True):
+            kept, lost = _select(question, rate, mine, selection)
+            rows += (_make_row(question, attempt, rate, model.name) for attempt in kept)
+            dropped += lost
+        write_jsonl(out / TRAIN, rows)
+        write_jsonl(out / DROPPED, dropped)
+        stage.facts = {
+            "teacher": model.name,
+            "questions": len(questions),
+            "solved": sum(rate > 0 for rate in rates),
+            "pass_rate": round(sum(rates) / len(rates), 4),
+            "rows": len(rows),
+            "given_answer": sum(row.origin.endswith(_GIVEN) for row in rows),
+            "dropped": dict(Counter(each.reason for each in dropped).most_common()),
+        }
+        write_text(out / CARD, write_card(stage.facts))
+
+
+def describe_cost(
+    questions: Sequence[Question], how: Reasoning, price_per_million: float | None
+) -> str:
+    """How much a teacher is asked for at most, in one line, before anything is asked."""
+    texts = len(questions) * how.num_samples
+    tokens = texts * how.max_new_tokens
+    cost = ""
+    if price_per_million is not None:
+        cost = f", {tokens * price_per_million / 1e6:,.2f} for the output at {price_per_million:g}"
+    return (
+        f"{len(questions):,} questions x {how.num_samples} replies: at most {tokens:,} tokens "
+        f"written{cost}"
+    )
+
+
+# --- asking and judging ------------------------------------------------------------------------
+
+
+def _give_answer(question: Question) -> Question:
+    hinted = _HINT.format(source=question.source, target=question.target)
+    return replace(question, source=hinted)
+
+
+def _attempt(
+    model: ModelUnderTest,
+    questions: Sequence[Question],
+    how: Reasoning,
+    selection: Selection,
+    *,
+    given_answer: bool = False,
+) -> list[list[_Attempt]]:
+    if not questions:
+        return []
+    title = "Teacher, given the answers" if given_answer else "Teacher"
+    replies = draw_replies(model, questions, how, title=title)
+    return [
+        [_judge(question, reply, how, selection, given_answer=given_answer) for reply in mine]
+        for question, mine in zip(questions, replies, strict=True)
+    ]
+
+
+def _judge(
+    question: Question, reply: Reply, how: Reasoning, selection: Selection, *, given_answer: bool
+) -> _Attempt:
+    rationale = find_rationale(reply.output, how.template)
+    is_right = means_right(question, reply)
+    fault = ""
+    if not is_right:
+        fault = "cut off" if reply.truncated else "wrong answer"
+    elif given_answer and _TELLS.search(rationale):
+        fault = "tells that the answer was known"
+    else:
+        fault = _find_fault(rationale, question.target, selection)
+    return _Attempt(reply, rationale, is_right, fault, given_answer)
+
+
+def find_rationale(output: str, template: Template) -> str:
+    """The rationale of a reply: its thoughts, or else what stands before its answer line."""
+    thoughts, _ = split_thoughts(output)
+    return strip_tags(thoughts or split_rationale(output, template))
+
+
+def _find_fault(rationale: str, target: str, selection: Selection) -> str:
+    letters = _LETTER.findall(rationale)
+    korean = sum("가" <= letter <= "힣" for letter in letters)
+    if len(rationale) < selection.min_chars:
+        return "too short"
+    if korean < selection.min_korean * len(letters):
+        return "not Korean enough"
+    findings = check_korean(Example(source="", rationale=rationale, target=target))
+    return next((f"check: {each.check}" for each in findings if each.severity == "error"), "")
+
+
+# --- choosing ----------------------------------------------------------------------------------
+
+
+def _select(
+    question: Question, rate: float, attempts: Sequence[_Attempt], selection: Selection
+) -> tuple[list[_Attempt], list[Dropped]]:
+    """A question's attempts that become rows, and the others with their reasons."""
+    sound = [each for each in attempts if not each.fault]
+    is_asked = selection.min_pass_rate <= rate <= selection.max_pass_rate
+    kept = _choose(sound, selection) if is_asked else []
+    passed = "not chosen" if is_asked else "pass rate"
+    lost = [
+        Dropped(
+            doc_id=question.doc_id,
+            sample=each.reply.sample,
+            given_answer=each.given_answer,
+            reason=each.fault or passed,
+            output=each.reply.output,
+        )
+        for each in attempts
+        if each not in kept
+    ]
+    return kept, lost
+
+
+def _choose(sound: Sequence[_Attempt], selection: Selection) -> list[_Attempt]:
+    """The shortest; ``all`` in their order; ``diverse`` always the next that is most unlike."""
+    own = {each.rationale: each for each in reversed(sound)}  # the first of equals
+    left = sorted(own.values(), key=lambda each: (len(each.rationale), each.reply.sample))
+    if selection.keep == "shortest":
+        return left[:1]
+    if selection.keep == "all":
+        return sorted(left[: selection.max_per_question], key=lambda each: each.reply.sample)
+    chosen = left[:1]
+    while left and len(chosen) < min(selection.max_per_question, len(own)):
+        rest = [each for each in left if each not in chosen]
+        chosen.append(max(rest, key=lambda each: min(_differ(each, one) for one in chosen)))
+    return chosen
+
+
+def _differ(one: _Attempt, other: _Attempt) -> float:
+    """1 - the Jaccard similarity of two rationales' words."""
+    a, b = set(one.rationale.split()), set(other.rationale.split())
+    return 1 - len(a & b) / len(a | b)
+
+
+def _make_row(question: Question, attempt: _Attempt, rate: float, teacher: str) -> Taught:
+    return Taught(
+        source=question.source,
+        target=question.target,
+        rationale=attempt.rationale,
+        task=question.task,
+        pass_rate=rate,
+        origin=teacher + (_GIVEN if attempt.given_answer else ""),
+    )
+
+
+def write_card(facts: Mapping[str, Any]) -> str:
+    """What the rows are and what became of the replies, in Markdown."""
+    lost = "\n".join(f"| {reason} | {count:,} |" for reason, count in facts["dropped"].items())
+    return f"""# Rationales of {facts["teacher"]}
+
+{facts["rows"]:,} rows with a rationale that ends in the right answer, of {facts["questions"]:,}
+questions. {facts["solved"]:,} questions were solved at least once; {facts["pass_rate"]:.1%} of the
+replies were right. {facts["given_answer"]:,} rows are by a teacher that was given the answer.
+
+| replies not kept | |
+|---|---|
+{lost}
+
+`train.jsonl`: source, target, rationale, task, pass_rate (the question's difficulty), origin.
+`dropped.jsonl`: every other reply and why. The settings stand in `manifest.json`.
+"""
