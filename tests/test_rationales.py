@@ -20,6 +20,7 @@ from kot_platypus.rationales import (
     Selection,
     Taught,
     describe_cost,
+    describe_result,
     find_rationale,
     write_rationales,
 )
@@ -159,6 +160,18 @@ def test_nothing_is_asked_twice_and_other_settings_want_another_folder(tmp_path)
     assert elsewhere.asked == []  # the texts are kept
     with pytest.raises(RunError, match=r"another run: config\.selection\.keep"):
         teach(tmp_path / "out", said, 2, keep="all")
+
+
+def test_result_is_said_and_nothing_kept_is_a_warning(tmp_path):
+    teach(tmp_path / "a", {"사과": [f"{SHORT}\n정답: 7개", DUNNO]}, 2)
+    assert describe_result(read_manifest(tmp_path / "a")) == (
+        "1 rows of 1 questions; 50.0% of the replies were right"
+    )
+    teach(tmp_path / "b", {"사과": [DUNNO]}, 1)
+    assert describe_result(read_manifest(tmp_path / "b")) == (
+        "Warning: 0 rows of 1 questions; 0.0% of the replies were right, and none was kept "
+        "(mostly: wrong answer). See dropped.jsonl"
+    )
 
 
 def test_cost_is_said_before():

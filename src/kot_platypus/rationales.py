@@ -162,6 +162,17 @@ def describe_cost(
     )
 
 
+def describe_result(facts: Mapping[str, Any]) -> str:
+    """What came of it, in one line; where nothing was kept, what to try."""
+    told = f"{facts['rows']:,} rows of {facts['questions']:,} questions; " + (
+        f"{facts['pass_rate']:.1%} of the replies were right"
+    )
+    if facts["rows"]:
+        return told
+    most = next(iter(facts["dropped"]), "nothing was asked")
+    return f"Warning: {told}, and none was kept (mostly: {most}). See {DROPPED}"
+
+
 # --- asking and judging ------------------------------------------------------------------------
 
 

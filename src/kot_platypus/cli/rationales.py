@@ -97,10 +97,16 @@ def reason(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Have a model write rationales for questions with answers; keep only what holds."""
+    from kot_platypus.artifacts import read_manifest
     from kot_platypus.evaluate.prompting import load_problems
     from kot_platypus.processes import is_main_process
     from kot_platypus.progress import print_notice
-    from kot_platypus.rationales import Selection, describe_cost, write_rationales
+    from kot_platypus.rationales import (
+        Selection,
+        describe_cost,
+        describe_result,
+        write_rationales,
+    )
 
     require_file(file, "FILE")
     held = (adapter, dtype, device, trust_remote_code)
@@ -116,6 +122,7 @@ def reason(
         write_rationales(out, teacher, questions, how, selection)
         if is_main_process() and against:
             _check_against(out, against, kobest_dir)
+    print_notice(describe_result(read_manifest(out)))
     print(*(out / name for name in ("README.md", "train.jsonl", "dropped.jsonl")), sep="\n")
 
 
