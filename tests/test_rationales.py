@@ -167,7 +167,7 @@ def test_result_is_said_and_nothing_kept_is_a_warning(tmp_path):
     assert describe_result(read_manifest(tmp_path / "a")) == (
         "1 rows of 1 questions; 50.0% of the replies were right"
     )
-    teach(tmp_path / "b", {"사과": [DUNNO]}, 1)
+    teach(tmp_path / "b", {"귤": [DUNNO]}, 1)
     assert describe_result(read_manifest(tmp_path / "b")) == (
         "Warning: 0 rows of 1 questions; 0.0% of the replies were right, and none was kept "
         "(mostly: wrong answer). See dropped.jsonl"

@@ -35,6 +35,7 @@ from kot_platypus.cli.options import (
     hold_folder,
     require_file,
 )
+from kot_platypus.progress import print_notice
 
 NumReplies = Annotated[int, typer.Option("--num-samples", min=1, help="Replies to each question.")]
 KeepName = Annotated[
@@ -97,16 +98,9 @@ def reason(
     trust_remote_code: TrustRemoteCode = False,
 ) -> None:
     """Have a model write rationales for questions with answers; keep only what holds."""
-    from kot_platypus.artifacts import read_manifest
     from kot_platypus.evaluate.prompting import load_problems
     from kot_platypus.processes import is_main_process
-    from kot_platypus.progress import print_notice
-    from kot_platypus.rationales import (
-        Selection,
-        describe_cost,
-        describe_result,
-        write_rationales,
-    )
+    from kot_platypus.rationales import Selection, describe_cost, write_rationales
 
     require_file(file, "FILE")
     held = (adapter, dtype, device, trust_remote_code)
@@ -122,6 +116,13 @@ def reason(
         write_rationales(out, teacher, questions, how, selection)
         if is_main_process() and against:
             _check_against(out, against, kobest_dir)
+    _print_result(out)
+
+
+def _print_result(out: Path) -> None:
+    from kot_platypus.artifacts import read_manifest
+    from kot_platypus.rationales import describe_result
+
     print_notice(describe_result(read_manifest(out)))
     print(*(out / name for name in ("README.md", "train.jsonl", "dropped.jsonl")), sep="\n")
 
