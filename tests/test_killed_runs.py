@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kot_platypus.artifacts import hash_file
+from tests.killing import draw_times, run_with_kills
 
 RECIPE = """
 name: tiny
@@ -65,19 +65,11 @@ def test_kills_at_random_moments_end_in_the_result_of_an_uninterrupted_run(
     subprocess.run(command(recipe, whole), check=True, env=own_cache(whole))
     duration_s = time.monotonic() - started
 
-    rng = random.Random(7)
-    kills = 0
-    while kills < num_kills:
-        with subprocess.Popen(command(recipe, killed), env=own_cache(killed)) as process:
-            try:
-                # Start-up takes a third; the rest of the time lies anywhere in the work.
-                process.wait(timeout=rng.uniform(0.15, 0.6) * duration_s)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                kills += 1
-                continue
-        assert process.returncode == 0
-        break
+    # Start-up takes a third; the rest of the time lies anywhere in the work.
+    moments = draw_times(7, 0.15 * duration_s, 0.6 * duration_s)
+    kills = run_with_kills(
+        command(recipe, killed), moments, env=own_cache(killed), at_most=num_kills
+    )
     subprocess.run(command(recipe, killed), check=True, env=own_cache(killed))
     assert kills >= 3, "the run ended before it could be killed often enough to mean anything"
     assert results(killed) == results(whole)

@@ -32,6 +32,7 @@ from kot_platypus.evaluate.server import OpenAIModel
 from kot_platypus.evaluate.texts import Prompt, Settings
 from kot_platypus.prompts import load_template
 from kot_platypus.records import Example, Message, Outcome, Reply
+from tests.killing import kill_when
 
 SETTINGS = Settings(max_new_tokens=30, stop_line="정답: ")
 Canned = tuple[int, dict[str, Any] | bytes | None]
@@ -266,9 +267,7 @@ def test_killed_command_asks_nothing_twice(server, tmp_path):
     command += ["--num-concurrent", "1", "--problems", str(problems)]
     command += ["--out", str(tmp_path / "out")]
     environment = {**os.environ, "KOT_CACHE": str(tmp_path / "cache")}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        assert half_way.wait(60)
-        process.kill()
+    kill_when(half_way.is_set, command, env=environment)
     answered = [request["prompt"] for request in server.asked[:7]]
     server.asked.clear()
     server.answer = lambda request, _: say(f"생각\n정답: {len(request['prompt'])}개\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from kot_platypus.cli import app
 from kot_platypus.errors import ServiceError
 from kot_platypus.publication.plan import plan_dataset, plan_model, read_upload
 from kot_platypus.publication.upload import upload_plan
+from tests.killing import kill_when
 from tests.publication.hub_server import TOKEN, FakeHub
 
 TO = "minsu/model"
@@ -86,9 +86,7 @@ def test_a_killed_upload_goes_on_where_it_was(run: Path, hub: FakeHub) -> None:
     }
     command = [sys.executable, "-m", "kot_platypus", "publish", str(run), "--to", TO]
     hub.stall_from = 2
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert hub.stalled.wait(60)
-        process.send_signal(signal.SIGKILL)
+    kill_when(hub.stalled.is_set, command, env=environment)
     hub.release.set()
     assert len(hub.objects) == 1
     assert hub.repositories[TO].commits == []

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +19,7 @@ from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.merge import merge_adapter
 from kot_platypus.train.trainer import find_checkpoint, seal_checkpoint
 from kot_platypus.verdicts import Checked, Verdict, write_verdict
+from tests.killing import kill_when
 
 from .conftest import StopAfter, write_problems
 
@@ -146,13 +145,7 @@ def test_killed_and_restarted_training_ends_in_the_same_adapter_bit_for_bit(
 ):
     out = tmp_path / "killed"
     command = [sys.executable, "-c", TRAIN, str(data), str(base), str(out)]
-    with subprocess.Popen(command) as process:
-        deadline = time.monotonic() + 240
-        while not list(out.glob("checkpoints/checkpoint-*/sealed.json")):
-            assert process.poll() is None, "training ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.kill()
+    kill_when(lambda: list(out.glob("checkpoints/checkpoint-*/sealed.json")), command)
     assert not (out / "adapter").exists()
     train_adapter(data, base, out, SECTION, MODEL)
     assert adapter_hash(out) == adapter_hash(trained)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from kot_platypus.artifacts import hash_file
 from kot_platypus.data.translation.ledger import Bill, open_ledger
 from tests.data.deepl_server import DeepLService, serve_deepl
 from tests.data.pipeline.apples import make_rows, translate, write_keyed
+from tests.killing import draw_times, run_with_kills
 
 NUM_KILLS = 20
 LATENCY_S = 0.2
@@ -57,10 +57,9 @@ def write_recipe(folder: Path, url: str) -> Path:
     return path
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def command(folder: Path) -> list[str]:
     arguments = [folder / "apples.yaml", "--out", folder / "out", "--ledger", folder / "ledger"]
-    command = [sys.executable, "-m", "kot_platypus", "data", "build", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    return [sys.executable, "-m", "kot_platypus", "data", "build", *map(str, arguments)]
 
 
 def read_result(folder: Path) -> tuple[dict[str, str], Bill]:
@@ -70,21 +69,6 @@ def read_result(folder: Path) -> tuple[dict[str, str], Bill]:
     with open_ledger(folder / "ledger", account) as ledger:
         bill = ledger.bill()
     return {file.name: hash_file(file) for file in files if file.name != "manifest.json"}, bill
-
-
-def build_with_kills(folder: Path, rng: random.Random, longest_s: float) -> int:
-    """Build a data set that is killed again and again until it is done. How often it was."""
-    kills = 0
-    while True:
-        with start(folder) as process:
-            try:
-                process.wait(timeout=rng.uniform(0.2, 1) * longest_s)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                kills += 1
-                continue
-        assert process.returncode == 0
-        return kills
 
 
 @pytest.mark.slow
@@ -99,14 +83,14 @@ def test_kills_at_random_moments_end_in_the_data_set_and_the_bill_of_an_uninterr
         spoil_some(service)
         recipe = write_recipe(whole, url).read_text(encoding="utf-8")
         started = time.monotonic()
-        with start(whole) as process:
-            assert process.wait() == 0
+        subprocess.run(command(whole), check=True, stdout=subprocess.DEVNULL)
         duration_s = time.monotonic() - started
         expected, whole_bill = read_result(whole)
         assert whole_bill == Bill(answered=service.bill, lost=0, in_doubt=0)
         assert "waiting for review" in (whole / "out/dataset/dropped.jsonl").read_text()
 
-        rng, kills, lost = random.Random(5), 0, 0
+        moments = draw_times(5, 0.2 * 0.7 * duration_s, 0.7 * duration_s)
+        kills = lost = 0
         while kills < NUM_KILLS:
             folder = tmp_path / f"killed-{kills}"
             folder.mkdir()
@@ -114,7 +98,7 @@ def test_kills_at_random_moments_end_in_the_data_set_and_the_bill_of_an_uninterr
             write_recipe(folder, url).write_text(
                 recipe.replace(str(whole), str(folder)), encoding="utf-8"
             )
-            kills += build_with_kills(folder, rng, 0.7 * duration_s)
+            kills += run_with_kills(command(folder), moments)
             result, bill = read_result(folder)
             assert result == expected
             paid_in_vain = service.bill - whole_bill.answered
