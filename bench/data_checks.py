@@ -2,7 +2,7 @@
 
     python bench/data_checks.py
 
-The planted set is tests/data/planted: 2,000 good rows and 250 errors of each of KOpen-platypus's
+The planted set is tests/checks/planted: 2,000 good rows and 250 errors of each of KOpen-platypus's
 five kinds, in a development part and a held-out part whose templates are others.
 """
 
@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.data.planted import CODE, KINDS, LEFT, MATH, MIXED, NUMBER, Row, make_clean, plant
+from tests.checks.planted import CODE, KINDS, LEFT, MATH, MIXED, NUMBER, Row, make_clean, plant
 
-from kot_platypus.data.checks import check_translation
+from kot_platypus.checks import check_translation
 
 MEANT = {
     CODE: {"code_only"},

@@ -2,7 +2,7 @@
 
     python bench/data_scale.py --rows 1000000 --kobest-dir DIR
 
-Rows are random sentences of the planted set (tests/data/planted) with their English originals, so
+Rows are random sentences of the planted set (tests/checks/planted) with their English originals, so
 that no template fills a bucket. A quarter quotes a sentence of KoBEST's train split, which makes
 the contamination check look closer; one in a hundred quotes an item of its dev or test split; 2 %
 are copies and 5 % copies without one word. The same command makes the same rows.
@@ -26,8 +26,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.data.planted import make_clean
-from tests.data.planted.material import Pair, join, join_korean
+from tests.checks.planted import make_clean
+from tests.checks.planted.material import Pair, join, join_korean
 
 from kot_platypus.artifacts import write_lines
 from kot_platypus.data.contamination import join_cells

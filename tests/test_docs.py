@@ -12,8 +12,8 @@ import typer.main
 import yaml
 
 from kot_platypus import records
+from kot_platypus.checks.segments import Text
 from kot_platypus.cli import app
-from kot_platypus.data.checks.segments import Text
 from kot_platypus.data.dataset_recipe import DatasetRecipe, load_dataset_recipe
 from kot_platypus.data.translation.services import Translator
 from kot_platypus.evaluate.protocols import list_protocols, load_protocol

@@ -53,7 +53,7 @@ def test_no_stage_imports_another_and_only_run_and_cli_know_them():
 
 
 def name_module(path: str) -> str:
-    """``data/checks/__init__.py`` to ``kot_platypus.data.checks``."""
+    """``data/review/__init__.py`` to ``kot_platypus.data.review``."""
     parts = ("kot_platypus", *Path(path).with_suffix("").parts)
     return ".".join(parts).removesuffix(".__init__")
 

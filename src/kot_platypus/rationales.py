@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kot_platypus.artifacts import hash_value, write_jsonl, write_text
-from kot_platypus.data.checks import check_korean
-from kot_platypus.evaluate.gains import means_right
+from kot_platypus.checks import check_korean
+from kot_platypus.checks.rationales import measure_korean
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
-from kot_platypus.evaluate.prompting import Question, hash_questions, split_rationale
+from kot_platypus.evaluate.prompting import Question, find_rationale, hash_questions
 from kot_platypus.evaluate.reasoning import Reasoning, draw_replies
+from kot_platypus.evaluate.replies import means_right
 from kot_platypus.processes import is_main_process, share_all
-from kot_platypus.prompts import Template
 from kot_platypus.records import Example, Record, Reply
 from kot_platypus.stages import open_stage
-from kot_platypus.thoughts import split_thoughts, strip_tags
 
 TRAIN, DROPPED, CARD = "train.jsonl", "dropped.jsonl", "README.md"
 Keep = Literal["shortest", "diverse", "all"]
@@ -37,7 +36,6 @@ _TELLS = re.compile(
     r"미리|힌트|(?:주어진|알려진|제시된) (?:정답|답)|정답은 '|정답이 .{1,20}(?:라고|이라고)"
 )
 """What gives away that the answer was known."""
-_LETTER = re.compile(r"[가-힣A-Za-z]")
 _GIVEN = ", given the answer"
 
 
@@ -214,18 +212,10 @@ def _judge(
     return _Attempt(reply, rationale, is_right, fault, given_answer)
 
 
-def find_rationale(output: str, template: Template) -> str:
-    """The rationale of a reply: its thoughts, or else what stands before its answer line."""
-    thoughts, _ = split_thoughts(output)
-    return strip_tags(thoughts or split_rationale(output, template))
-
-
 def _find_fault(rationale: str, target: str, selection: Selection) -> str:
-    letters = _LETTER.findall(rationale)
-    korean = sum("가" <= letter <= "힣" for letter in letters)
     if len(rationale) < selection.min_chars:
         return "too short"
-    if korean < selection.min_korean * len(letters):
+    if measure_korean(rationale) < selection.min_korean:
         return "not Korean enough"
     findings = check_korean(Example(source="", rationale=rationale, target=target))
     return next((f"check: {each.check}" for each in findings if each.severity == "error"), "")
@@ -280,6 +270,7 @@ def _differ(one: _Attempt, other: _Attempt) -> float:
 def _make_row(question: Question, attempt: _Attempt, rate: float, teacher: str) -> Taught:
     return Taught(
         source=question.source,
+        input=question.context,
         target=question.target,
         rationale=attempt.rationale,
         task=question.task,

@@ -201,11 +201,22 @@ class Sample(Record):
         return self.pred == self.gold
 
 
+class Rationale(Record):
+    """What the checks say of the rationale of one reply."""
+
+    korean: float
+    """The share of Hangul among its letters."""
+    loops: bool
+    contradicts: bool
+    """Whether its last sentence says something else than the answer after it."""
+
+
 class Answer(Record):
     """One generated answer: a line of ``answers.jsonl``. ``answer`` is None when unparsed.
 
     ``correct`` is so word for word, ``equivalent`` in what it means (None: not asked, as before);
-    a ``truncated`` output was not done.
+    a ``truncated`` output was not done. ``rationale`` is None where nothing stands before the
+    answer, or in files of before.
     """
 
     doc_id: int
@@ -218,6 +229,7 @@ class Answer(Record):
     equivalent: bool | None = None
     truncated: bool = False
     num_tokens: int
+    rationale: Rationale | None = None
 
 
 class Reply(Record):
@@ -227,6 +239,7 @@ class Reply(Record):
     that is, None when it is none of them. ``stated`` is the answer in whatever form it was given,
     and ``stated_choice`` the choice that this means. ``logprobs`` (nats, in label order) are those
     of the choices after its rationale, where they were scored. A ``truncated`` one was not done.
+    ``rationale`` is as in ``Answer``.
     """
 
     task: str
@@ -240,6 +253,7 @@ class Reply(Record):
     stated: str | None = None
     stated_choice: int | None = None
     truncated: bool = False
+    rationale: Rationale | None = None
 
 
 class Judgement(Record):

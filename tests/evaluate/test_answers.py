@@ -14,7 +14,7 @@ from kot_platypus.evaluate.decoding import TextGenerator
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, ReasonSection
-from kot_platypus.records import Answer, Example
+from kot_platypus.records import Answer, Example, Rationale
 from kot_platypus.results.schema import dump_part
 
 KOT = load_template("kot")
@@ -90,6 +90,7 @@ def test_judgement_keeps_the_problem_and_the_whole_output():
         correct=True,
         equivalent=True,
         num_tokens=9,
+        rationale=Rationale(korean=1, loops=False, contradicts=False),
     )
 
 

@@ -191,3 +191,13 @@ def test_row_without_a_final_answer_is_refused(tmp_path):
     with pytest.raises(DataError, match="row 2 states no final answer"):
         load_problems(tmp_path / "rows.jsonl")
     assert [q.target for q in load_problems(tmp_path / "rows.jsonl", 1)] == ["2개"]
+
+
+def test_input_stands_where_the_template_has_a_place_for_it(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    write_jsonl(path, [Example(source="요약하라.", input="긴 글", target="글")])
+    (question,) = load_problems(path)
+    assert build_prompt(question, load_template("alpaca-ko")).text.count("### 입력:\n긴 글\n") == 1
+    assert "요약하라.\n\n긴 글\n" in build_prompt(question, KOT).text
+    (turn,) = build_prompt(question, CHAT).messages
+    assert turn.content.startswith("요약하라.\n\n긴 글\n")  # and then how to answer

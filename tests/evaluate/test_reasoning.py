@@ -16,19 +16,16 @@ from kot_platypus.artifacts import read_json, read_jsonl
 from kot_platypus.errors import RunError, UsageError
 from kot_platypus.evaluate.changes import write_changes
 from kot_platypus.evaluate.decoding import TextGenerator
-from kot_platypus.evaluate.gains import summarise_outcomes
+from kot_platypus.evaluate.gains import summarise_outcomes, summarise_rationales
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.prompting import Question, build_prompt, load_choices
 from kot_platypus.evaluate.protocols import load_protocol
-from kot_platypus.evaluate.reasoning import (
-    Reasoning,
-    elect_answer,
-    elect_meaning,
-    evaluate_reasoning,
-)
+from kot_platypus.evaluate.reasoning import Reasoning, evaluate_reasoning
+from kot_platypus.evaluate.replies import elect_answer, elect_meaning
 from kot_platypus.evaluate.texts import Sampling
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.records import Judgement, Outcome, Reply
+from kot_platypus.records import Judgement, Outcome, Rationale, Reply
+from kot_platypus.results.schema import Rationales
 
 # What the tiny models write begins with a line "문장: ...", so they always state an "answer".
 SENTENCE = Template(
@@ -366,3 +363,15 @@ def test_one_reply_and_any_of_k_by_hand():
     assert found.pass_at_equivalent == pytest.approx({1: 4 / 12, 2: (1 + 0 + 0.5) / 3, 4: 2 / 3})
     low, high = found.equivalent.ci95
     assert 0 <= low < 4 / 12 < high <= 0.75
+
+
+def test_rationales_are_summed_over_the_replies_that_have_one():
+    replies = [reply_to(0, k, "7") for k in range(3)]
+    found = [Rationale(korean=0.5, loops=True, contradicts=False),
+             Rationale(korean=1.0, loops=True, contradicts=True), None]  # fmt: skip
+    replies = [
+        reply.model_copy(update={"rationale": each})
+        for reply, each in zip(replies, found, strict=True)
+    ]
+    assert summarise_rationales(replies) == Rationales(n=2, korean=0.75, loops=2, contradictions=1)
+    assert summarise_rationales(replies[2:]) is None

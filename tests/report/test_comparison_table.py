@@ -7,6 +7,7 @@ from rich.console import Console
 
 from kot_platypus.report.comparison_table import comparison_table, write_verdict
 from kot_platypus.results.comparison import ComparedPair, ComparedRow
+from kot_platypus.results.schema import Rationales
 
 
 def make_row(task: str = "copa", num_fewshot: int = 0, **changes: Any) -> dict[str, Any]:
@@ -150,3 +151,11 @@ def test_ways_of_reasoning_stand_under_their_task():
     assert "COPA, with and without reasoning: accuracy" in text
     for name in ("direct", "reasoned", "then scored"):
         assert any(line.startswith(f"{name} ") for line in text.splitlines())
+
+
+def test_worth_of_rationales_is_told_of_both_sides():
+    found = [Rationales(n=n, korean=0.5, loops=n - 1, contradictions=1) for n in (4, 2)]
+    row = make_row(test="reasoning", metric="acc", way="cot", rationales=tuple(found))
+    text = " ".join(render(make_facts(row)).split())
+    assert "A: 4 rationales: 50.0% Korean letters, 3 loop, 1 ends in another answer." in text
+    assert "B: 2 rationales: 50.0% Korean letters, 1 loops, 1 ends in another answer." in text

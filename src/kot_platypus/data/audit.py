@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_file, hash_value, read_json, write_json, write_jsonl
-from kot_platypus.data.checks import KOREAN_CHECK_NAMES, check_korean
+from kot_platypus.checks import KOREAN_CHECK_NAMES, check_korean
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.formats import iter_rows

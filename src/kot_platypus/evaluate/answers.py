@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.answers import match_answer, read_answer
 from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl
+from kot_platypus.evaluate.gains import summarise_rationales
 from kot_platypus.evaluate.generation import generate_texts
 from kot_platypus.evaluate.keys import FORMAT
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.prompting import (
-    Question,
     Way,
     build_prompt,
     complete_output,
+    pose_row,
 )
-from kot_platypus.evaluate.texts import Settings
+from kot_platypus.evaluate.replies import is_right, means_right, read_reply
+from kot_platypus.evaluate.texts import Generated, Settings
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import ReasonSection
 from kot_platypus.records import Answer, Example
@@ -61,7 +62,7 @@ def answer_problems(
             return
         rows = read_jsonl(problems, Example)
         way: Way = "prefilled" if at_once else "reason"
-        asked = [Question(row.task, i, row.source, row.target) for i, row in enumerate(rows)]
+        asked = [pose_row(row, i) for i, row in enumerate(rows)]
         prompts = [build_prompt(question, template, shots, way) for question in asked]
         stop_line = "" if at_once else template.answer_prefix
         settings = Settings(max_new_tokens=section.max_new_tokens, stop_line=stop_line)
@@ -92,19 +93,21 @@ def judge_output(
     truncated: bool = False,
 ) -> Answer:
     """The Answer record of one output: the stated answer word for word, and what it means."""
-    reading = read_answer(output, template.answer_prefix)
-    match = match_answer(reading, problem.target)
+    question = pose_row(problem, doc_id)
+    text = Generated(text=output, num_tokens=num_tokens, truncated=truncated)
+    reply = read_reply(question, 0, text, template)
     return Answer(
         doc_id=doc_id,
         task=problem.task,
-        source=problem.source,
+        source=question.text,
         target=problem.target,
         output=output,
-        answer=reading.strict,
-        correct=match.strict,
-        equivalent=match.equivalent,
+        answer=reply.answer,
+        correct=is_right(question, reply),
+        equivalent=means_right(question, reply),
         truncated=truncated,
         num_tokens=num_tokens,
+        rationale=reply.rationale,
     )
 
 
@@ -123,6 +126,8 @@ def _summarise(answers: Sequence[Answer]) -> ProblemScore:
         more["equivalent"] = measure_accuracy(right, [bool(each.equivalent) for each in answers])
     if truncated := sum(answer.truncated for answer in answers):
         more["num_truncated"] = truncated
+    if rationales := summarise_rationales(answers):
+        more["rationales"] = rationales
     return ProblemScore(
         accuracy=measure_accuracy(right, [answer.correct for answer in answers]),
         **more,

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kot_platypus.answers import are_equal, normalise_answer
-from kot_platypus.evaluate.prompting import Question
-from kot_platypus.records import Judgement, Outcome, Reply
+from kot_platypus.evaluate.replies import is_right, means_right
+from kot_platypus.records import Answer, Judgement, Outcome, Reply
 from kot_platypus.results.metrics import (
     UNPARSED,
     compare_f1,
@@ -24,6 +23,7 @@ from kot_platypus.results.schema import (
     ALL,
     Gain,
     PairedEstimate,
+    Rationales,
     ReasoningScore,
     SampleScore,
     WayScore,
@@ -39,22 +39,6 @@ def group_outcomes(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
         tasks.setdefault(outcome.task or ALL, []).append(outcome)
     is_open = any(outcome.gold is None for outcome in outcomes)
     return {ALL: list(outcomes), **tasks} if is_open and len(tasks) > 1 else tasks
-
-
-def is_right(asked: Question | Outcome, reply: Reply) -> bool:
-    """Whether a reply states the right answer word for word."""
-    if asked.gold is not None:
-        return reply.choice == asked.gold
-    return reply.answer is not None and (
-        normalise_answer(reply.answer) == normalise_answer(asked.target)
-    )
-
-
-def means_right(asked: Question | Outcome, reply: Reply) -> bool:
-    """Whether what a reply states means the right answer."""
-    if asked.gold is not None:
-        return reply.stated_choice == asked.gold
-    return reply.stated is not None and are_equal(reply.stated, asked.target)
 
 
 def summarise_outcomes(
@@ -121,9 +105,12 @@ def _summarise(
     several = {}
     if len(replies[0]) > 1 and all(v.equivalent is not None for v in ways["cot"]):
         several["samples"] = summarise_samples(outcomes, replies, seed=seed)
+    scores = {way: _measure(golds, verdicts, seed) for way, verdicts in ways.items()}
+    if rationales := summarise_rationales([reply for mine in replies for reply in mine]):
+        scores["cot"] = scores["cot"].model_copy(update={"rationales": rationales})
     return ReasoningScore(
         n=len(outcomes),
-        **{way: _measure(golds, verdicts, seed) for way, verdicts in ways.items()},
+        **scores,
         difference={
             way: _compare(golds, verdicts, direct, seed)
             for way, verdicts in ways.items()
@@ -133,6 +120,19 @@ def _summarise(
         broken=changed.right_alone.b,
         distinct=distinct,
         **several,
+    )
+
+
+def summarise_rationales(replies: Sequence[Reply | Answer]) -> Rationales | None:
+    """What the rationales of a way's replies are worth; None where there are none."""
+    found = [reply.rationale for reply in replies if reply.rationale is not None]
+    if not found:
+        return None
+    return Rationales(
+        n=len(found),
+        korean=sum(each.korean for each in found) / len(found),
+        loops=sum(each.loops for each in found),
+        contradictions=sum(each.contradicts for each in found),
     )
 
 

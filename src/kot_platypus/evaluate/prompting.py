@@ -26,7 +26,7 @@ from kot_platypus.evaluate.texts import Prompt
 from kot_platypus.formats import read_rows
 from kot_platypus.prompts import Template
 from kot_platypus.records import Example, Message
-from kot_platypus.thoughts import TAG, close_thoughts, split_thoughts
+from kot_platypus.thoughts import TAG, close_thoughts, split_thoughts, strip_tags
 
 Way = Literal["reason", "prefilled", "instructed"]
 """``reason`` first; or answer at once: the reply is ``prefilled`` with the beginning of the answer
@@ -47,6 +47,13 @@ class Question:
     """Whether the question needs to say how to answer; a chat's always does."""
     marks: tuple[str, ...] = ()
     """The marks that the source shows before its choices, if it does: (나) for the second."""
+    context: str = ""
+    """A row's input, for which some templates have a place of its own."""
+
+    @property
+    def text(self) -> str:
+        """All that is asked, in one text."""
+        return f"{self.source}\n\n{self.context}" if self.context else self.source
 
 
 class _Wording(BaseModel):
@@ -81,20 +88,21 @@ def load_problems(path: Path, limit: int | None = None) -> list[Question]:
                 expected="a source and a target",
                 hint="Leave the row out, or give its answer as `target`.",
             )
-        questions.append(Question(row.task, doc_id, _join_input(row), row.target))
+        questions.append(pose_row(row, doc_id))
     if not questions:
         raise DataError(f"{path} holds no rows", expected="questions", hint="Check --problems.")
     return questions
 
 
-def _join_input(row: Example) -> str:
-    return f"{row.source}\n\n{row.input}" if row.input else row.source
+def pose_row(row: Example, doc_id: int) -> Question:
+    """A row as an open question."""
+    return Question(row.task, doc_id, row.source, row.target, context=row.input)
 
 
 def leave_out(question: Question, shots: Sequence[Example]) -> list[Example]:
     """The worked examples but the question itself, which would show its answer."""
-    own = compose(" ".join(question.source.split()))
-    return [shot for shot in shots if compose(" ".join(_join_input(shot).split())) != own]
+    own = compose(" ".join(question.text.split()))
+    return [shot for shot in shots if compose(" ".join(pose_row(shot, 0).text.split())) != own]
 
 
 def load_choices(
@@ -130,7 +138,7 @@ def load_choices(
 
 def hash_questions(questions: Iterable[Question]) -> str:
     """SHA-256 of all that is asked and of the right answers."""
-    return hash_value([[q.task, q.source, q.target, list(q.choices), q.gold] for q in questions])
+    return hash_value([[q.task, q.text, q.target, list(q.choices), q.gold] for q in questions])
 
 
 # --- what the model is given -------------------------------------------------------------------
@@ -144,7 +152,9 @@ def build_prompt(
     The question itself is left out of the examples. In the template `chat` the examples are
     earlier turns of the conversation.
     """
-    source, shots = question.source, leave_out(question, shots)
+    source, context, shots = question.source, question.context, leave_out(question, shots)
+    if not template.prompt_input:
+        source, context = question.text, ""
     if question.needs_instruction or template.chat:
         wording = load_wording()
         told = wording.at_once if way == "instructed" else wording.instruction
@@ -153,11 +163,11 @@ def build_prompt(
     opening = template.no_thoughts + template.answer_prefix.rstrip() if way == "prefilled" else ""
     if template.chat:
         turns = [turn for shot in shots for turn in template.render_turns(shot)]
-        asked = Message(role="user", content=template.render_prompt(source))
+        asked = Message(role="user", content=template.render_prompt(source, context))
         messages = (*turns, asked)
         return Prompt(text=opening, messages=messages, enable_thinking=template.enable_thinking)
     prefix = "".join(template.render_shot(shot) + "\n\n" for shot in shots)
-    return Prompt(text=prefix + template.render_prompt(source) + opening)
+    return Prompt(text=prefix + template.render_prompt(source, context) + opening)
 
 
 def complete_output(text: str, template: Template, way: Way) -> str:
@@ -166,6 +176,12 @@ def complete_output(text: str, template: Template, way: Way) -> str:
     if way != "prefilled":
         return text
     return template.no_thoughts + template.answer_prefix + text.lstrip(" ")
+
+
+def find_rationale(output: str, template: Template) -> str:
+    """The rationale of a reply: its thoughts, or else what stands before its answer line."""
+    thoughts, _ = split_thoughts(output)
+    return strip_tags(thoughts or split_rationale(output, template))
 
 
 def split_rationale(output: str, template: Template) -> str:

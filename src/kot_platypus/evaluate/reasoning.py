@@ -8,21 +8,13 @@ answers generated.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from kot_platypus.answers import (
-    are_equal,
-    match_choice,
-    match_stated_choice,
-    normalise_answer,
-    read_answer,
-)
 from kot_platypus.artifacts import (
     describe_machine,
     hash_value,
@@ -34,7 +26,7 @@ from kot_platypus.errors import UsageError
 from kot_platypus.evaluate.changes import write_changes
 from kot_platypus.evaluate.choices import notice_scores, score_runs
 from kot_platypus.evaluate.encoding import Encoding
-from kot_platypus.evaluate.gains import is_right, means_right, summarise_outcomes
+from kot_platypus.evaluate.gains import summarise_outcomes
 from kot_platypus.evaluate.generation import generate_texts
 from kot_platypus.evaluate.keys import FORMAT, make_choices_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest, TransformersModel
@@ -47,8 +39,15 @@ from kot_platypus.evaluate.prompting import (
     leave_out,
     split_rationale,
 )
+from kot_platypus.evaluate.replies import (
+    elect_answer,
+    elect_meaning,
+    is_right,
+    means_right,
+    read_reply,
+)
 from kot_platypus.evaluate.store import ScoreStore
-from kot_platypus.evaluate.texts import GREEDY, Generated, Sampling, Settings, render_text
+from kot_platypus.evaluate.texts import GREEDY, Sampling, Settings, render_text
 from kot_platypus.processes import is_main_process, share_all
 from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
@@ -56,8 +55,6 @@ from kot_platypus.records import Example, Judgement, Outcome, Reply, Request, Sc
 from kot_platypus.results.schema import dump_part
 from kot_platypus.stages import open_stage
 from kot_platypus.thoughts import find_opening
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -199,27 +196,7 @@ def draw_replies(
     prompts = [build_prompt(question, how.template, how.shots) for question in questions]
     drawn = [prompt.model_copy(update={"sample": k}) for prompt in prompts for k in samples]
     texts = iter(generate_texts(model, drawn, how.settings, title=title))
-    return [
-        [_read_reply(each, k, next(texts), how.template) for k in samples] for each in questions
-    ]
-
-
-def _read_reply(question: Question, sample: int, text: Generated, template: Template) -> Reply:
-    reading = read_answer(text.text, template.answer_prefix)
-    choices, marks = question.choices, question.marks
-    stated = reading.stated
-    return Reply(
-        task=question.task,
-        doc_id=question.doc_id,
-        sample=sample,
-        output=text.text,
-        answer=reading.strict,
-        choice=match_choice(reading.strict, choices, marks),
-        num_tokens=text.num_tokens,
-        stated=stated,
-        stated_choice=match_stated_choice(stated, choices, marks) if stated and choices else None,
-        truncated=text.truncated,
-    )
+    return [[read_reply(each, k, next(texts), how.template) for k in samples] for each in questions]
 
 
 def _answer_at_once(
@@ -236,7 +213,7 @@ def _answer_at_once(
     verdicts = {}
     for place, text in zip(places, texts, strict=True):
         whole = text.model_copy(update={"text": complete_output(text.text, how.template, way)})
-        reply = _read_reply(questions[place], 0, whole, how.template)
+        reply = read_reply(questions[place], 0, whole, how.template)
         verdicts[place] = _judge_replies(questions[place], [reply])
     return verdicts
 
@@ -315,7 +292,7 @@ def _conclude(question: Question, replies: Sequence[Reply], direct: Judgement) -
     return Outcome(
         task=question.task,
         doc_id=question.doc_id,
-        source=question.source,
+        source=question.text,
         target=question.target,
         gold=question.gold,
         cot=_judge_replies(question, replies),
@@ -336,42 +313,6 @@ def _judge_replies(question: Question, replies: Sequence[Reply]) -> Judgement:
         equivalent=meant is not None and means_right(question, meant),
         num_truncated=sum(reply.truncated for reply in replies),
     )
-
-
-def elect_answer(question: Question, replies: Sequence[Reply]) -> Reply | None:
-    """The first reply with the answer that most state. None when none states one.
-
-    What states nothing, or none of the choices, has no vote; of equals the earliest wins.
-    """
-    if question.choices:
-        return _elect(replies, lambda reply: reply.choice)
-    return _elect(replies, lambda reply: reply.answer and normalise_answer(reply.answer))
-
-
-def elect_meaning(question: Question, replies: Sequence[Reply]) -> Reply | None:
-    """The same, where answers that mean the same are the same."""
-    if question.choices:
-        return _elect(replies, lambda reply: reply.stated_choice)
-    return _elect(replies, lambda reply: reply.stated, are_equal)
-
-
-def _elect(
-    replies: Sequence[Reply],
-    read: Callable[[Reply], T | None],
-    is_same: Callable[[T, T], bool] = operator.eq,
-) -> Reply | None:
-    votes: list[tuple[T, list[Reply]]] = []
-    for reply in replies:
-        said = read(reply)
-        if said is None:
-            continue
-        for first, supporters in votes:
-            if is_same(first, said):
-                supporters.append(reply)
-                break
-        else:
-            votes.append((said, [reply]))
-    return max((supporters for _, supporters in votes), key=len)[0] if votes else None
 
 
 def _judge_scores(

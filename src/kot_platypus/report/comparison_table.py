@@ -38,6 +38,7 @@ from kot_platypus.results.wording import (
     MINUS,
     WAY_NAMES,
     count_noun,
+    describe_rationales,
     format_count,
     format_p,
     format_signed,
@@ -57,6 +58,7 @@ def comparison_table(pair: ComparedPair) -> RenderableType:
     notes = [
         *_note_intervals(pair.rows),
         *_note_shots(pair.rows),
+        *_note_rationales(pair.rows),
         *(
             f"Only in {name}: {list_keys(keys)}."
             for name, keys in (("A", pair.only_a), ("B", pair.only_b))
@@ -217,6 +219,16 @@ def _note_shots(rows: Iterable[ComparedRow]) -> list[str]:
         if (shots := row.effective_shots) and min(shots.a, shots.b) < row.num_fewshot - 0.05
     ]
     return [f"Shots that fit, on average: {'; '.join(truncated)}."] if truncated else []
+
+
+def _note_rationales(rows: Iterable[ComparedRow]) -> list[str]:
+    """What the rationales of either side are worth, where they were checked."""
+    return [
+        f"{list_keys([row])}, {name}: {describe_rationales(found)}."
+        for row in rows
+        for name, found in zip("AB", row.rationales, strict=True)
+        if found
+    ]
 
 
 def _format_shots(shots: Sides) -> str:

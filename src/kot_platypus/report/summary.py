@@ -31,6 +31,7 @@ from kot_platypus.results.schema import (
 )
 from kot_platypus.results.wording import (
     WAY_NAMES,
+    describe_rationales,
     format_count,
     format_interval,
     format_percent,
@@ -120,6 +121,8 @@ def gains_table(folder: Path) -> RenderableType:
 
 def _describe_gains(gains: ReasoningScore) -> Iterator[str]:
     yield f"{gains.repaired} repaired, {gains.broken} broken"
+    if rationales := gains.cot.rationales:
+        yield describe_rationales(rationales)
     if samples := gains.samples:
         one = f"one reply {samples.accuracy.value:.3f} ({samples.equivalent.value:.3f} equiv.)"
         any_of = (f"any of {k} {value:.3f}" for k, value in samples.pass_at.items() if k > 1)

@@ -15,7 +15,13 @@ from kot_platypus.records import Answer, BosReading, Outcome, Sample
 from kot_platypus.results.files import find_results, read_results, read_rows
 from kot_platypus.results.lm_eval import LmEvalResults, list_answers
 from kot_platypus.results.metrics import METRICS, UNPARSED
-from kot_platypus.results.schema import ALL, ChoiceResults, ProblemResults, ReasoningResults
+from kot_platypus.results.schema import (
+    ALL,
+    ChoiceResults,
+    ProblemResults,
+    Rationales,
+    ReasoningResults,
+)
 from kot_platypus.results.wording import WAY_NAMES
 
 CHOICES, PROBLEMS, REASONING, LM_EVAL = "choices", "problems", "reasoning", "lm-eval"
@@ -45,6 +51,7 @@ class Column:
     protocol: tuple[str, str] | None = None
     """Name and fingerprint, where two must agree; how a problem is asked may differ."""
     data: str | None = None
+    rationales: Rationales | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,7 @@ def load_test(path: Path, who: str, metric: str) -> Evaluated:
             [(row.doc_id, row.source, row.target) for row in rows],
             [row.correct for row in rows],
             [row.answer for row in rows],
+            rationales=part.results[ALL].rationales if ALL in part.results else None,
         )
         return Evaluated(folder, PROBLEMS, who, part.model, {Place(ALL, part.num_fewshot): column})
     if isinstance(part, ReasoningResults):
@@ -136,6 +144,9 @@ def _load_reasoning(folder: Path, part: ReasoningResults) -> dict[Place, Column]
                     each.answer if task == ALL else UNPARSED if each.choice is None else each.choice
                     for each in stated
                 ],
+                rationales=part.results[task].ways[way].rationales
+                if task in part.results
+                else None,
             )
     return columns
 

@@ -37,6 +37,7 @@ from kot_platypus.results.schema import (
     Difference,
     PairedTask,
     Part,
+    Rationales,
     Sides,
     write_part,
 )
@@ -112,6 +113,7 @@ class ComparedRow(PairedTask):
     protocol: str = ""
     num_fewshot_b: int | None = None
     """B's worked examples, where it had another number, as it may on problems."""
+    rationales: tuple[Rationales | None, Rationales | None] = (None, None)
 
 
 class ComparedPair(Part):
@@ -230,6 +232,7 @@ def _compare_tests(mine: Evaluated, theirs: Evaluated, found: _Found) -> None:
                 expected="the same metric in both",
                 hint="Score both with the same task files.",
             )
+        said = (a.rationales, b.rationales)
         rows.append(
             ComparedRow(
                 **dict(compare_columns(place, a, b)),
@@ -238,6 +241,7 @@ def _compare_tests(mine: Evaluated, theirs: Evaluated, found: _Found) -> None:
                 way=place.way,
                 protocol=a.protocol[0] if a.protocol else "",
                 num_fewshot_b=other.num_fewshot if other != place else None,
+                **({"rationales": said} if any(said) else {}),
             )
         )
     found.rows += rows

@@ -103,8 +103,17 @@ class ChoiceResults(Part):
 # --- reasoning ---------------------------------------------------------------------------------
 
 
+class Rationales(Part):
+    """What the checks say of ``n`` rationales: the mean share of Hangul, and how many go wrong."""
+
+    n: int
+    korean: float
+    loops: int
+    contradictions: int
+
+
 class ProblemScore(Part):
-    """One model's figures on the held-out problems, or on one family of them."""
+    """One model's figures on the held-out problems, or on one family; truncated: not done."""
 
     accuracy: Estimate
     """Of answers that are right word for word."""
@@ -114,6 +123,7 @@ class ProblemScore(Part):
     num_parsed: int
     num_truncated: int = 0
     mean_tokens: float
+    rationales: Rationales | None = None
 
 
 class ProblemResults(Part):
@@ -125,19 +135,18 @@ class ProblemResults(Part):
 
 
 class WayScore(Part):
-    """One way of answering a task's questions."""
+    """One way of answering a task's questions; macro F1 of choices only."""
 
     accuracy: Estimate
     """Of answers that are right word for word."""
     equivalent: Estimate | None = None
     """Of answers that mean the right one; where choices are scored there is none."""
     macro_f1: Estimate | None = None
-    """Of choices only."""
     num_parsed: int
     num_truncated: int = 0
-    """Replies that were not done at ``max_new_tokens``."""
     num_tokens: int = 0
     mean_tokens: float
+    rationales: Rationales | None = None
 
 
 class Counts(Part):

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path, PurePath
 
 from kot_platypus.models import EMBEDDED_MODEL
-from kot_platypus.results.schema import Estimate
+from kot_platypus.results.schema import Estimate, Rationales
 
 MINUS, NBSP = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
 TASK_NAMES = {
@@ -142,3 +142,13 @@ def make_printable(text: object) -> str:
 def format_date(when: datetime) -> str:
     """A time in UTC to the minute, which sorts as text."""
     return when.strftime("%Y-%m-%d %H:%M")
+
+
+def describe_rationales(found: Rationales) -> str:
+    """``64 rationales: 98.2% Korean letters, 3 loop, 1 ends in another answer``."""
+    ends = "ends" if found.contradictions == 1 else "end"
+    loop = "loops" if found.loops == 1 else "loop"
+    return (
+        f"{count_noun(found.n, 'rationale')}: {format_percent(found.korean)} Korean letters, "
+        f"{found.loops} {loop}, {found.contradictions} {ends} in another answer"
+    )

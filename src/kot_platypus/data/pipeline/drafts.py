@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kot_platypus.artifacts import hash_file, hash_value, write_lines
-from kot_platypus.data.checks import CHECK_NAMES, Finding, check_korean, check_row
+from kot_platypus.checks import CHECK_NAMES, Finding, check_korean, check_row
 from kot_platypus.data.executors import Executor
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.formats import iter_values

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl
-from kot_platypus.data.checks import CHECK_NAMES, KOREAN_CHECK_NAMES
+from kot_platypus.checks import CHECK_NAMES, KOREAN_CHECK_NAMES
 from kot_platypus.data.pipeline.drafts import (
     DECISIONS,
     PROTECTION,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kot_platypus.artifacts import hash_file, write_jsonl
-from kot_platypus.data.checks import FIELDS, Finding
-from kot_platypus.data.checks.findings import shorten
+from kot_platypus.checks import FIELDS, Finding
+from kot_platypus.checks.findings import shorten
 from kot_platypus.data.dataset_recipe import TranslateSection
 from kot_platypus.data.pipeline.drafts import (
     PROTECTION,

@@ -20,7 +20,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from kot_platypus.artifacts import JsonlLog, describe_bad_line
-from kot_platypus.data.checks import FIELDS, Finding
+from kot_platypus.checks import FIELDS, Finding
 from kot_platypus.data.pipeline.drafts import DECISIONS, QUEUE, Decision, Draft, edit_draft
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.records import Record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
-from kot_platypus.data.checks.findings import Span
+from kot_platypus.checks.findings import Span
 
 BLANK = "\ufffc"  # stands, once per character, for what is not prose: every place stays the same
 

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kot_platypus.data.checks.answers import agrees, find_answer_mismatch, make_mismatch
-from kot_platypus.data.checks.completeness import find_cut_off
-from kot_platypus.data.checks.findings import Findings, Span
-from kot_platypus.data.checks.language import (
+from kot_platypus.checks.answers import agrees, find_answer_mismatch, make_mismatch
+from kot_platypus.checks.completeness import find_cut_off
+from kot_platypus.checks.findings import Findings, Span
+from kot_platypus.checks.language import (
     find_mixed_language,
     find_repetition,
     find_untranslated,
 )
-from kot_platypus.data.checks.numbers import find_numbers
-from kot_platypus.data.checks.segments import Text
-from kot_platypus.data.checks.structure import (
+from kot_platypus.checks.numbers import find_numbers
+from kot_platypus.checks.segments import Text
+from kot_platypus.checks.structure import (
     find_code_mixed,
     find_code_only,
     find_placeholder,
 )
-from kot_platypus.data.checks.symbols import find_math_symbols
+from kot_platypus.checks.symbols import find_math_symbols
 from kot_platypus.records import Example, Finding, Severity
 
 CHECKS: dict[str, Callable[[Text, Text], Findings]] = {

@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from typing import Literal, NamedTuple
 
-from kot_platypus.data.checks.findings import Findings, shorten
-from kot_platypus.data.checks.segments import Text
+from kot_platypus.checks.findings import Findings, shorten
+from kot_platypus.checks.segments import Text
 from kot_platypus.records import Finding
 
 Words = Literal["extra", "all", "bind"]

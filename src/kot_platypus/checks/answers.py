@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from kot_platypus.data.checks.findings import Findings, shorten
+from kot_platypus.checks.findings import Findings, shorten
 from kot_platypus.numerals import (
     Number,
     read_digits,

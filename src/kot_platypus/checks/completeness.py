@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 
-from kot_platypus.data.checks.findings import Findings
-from kot_platypus.data.checks.segments import BLANK, Text
+from kot_platypus.checks.findings import Findings
+from kot_platypus.checks.segments import BLANK, Text
 from kot_platypus.records import Finding
 
 # Syllables of Korean for a letter of English. In the development part of the planted set the median

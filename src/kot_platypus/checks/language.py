@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from kot_platypus.data.checks.findings import Findings, Span, shorten
-from kot_platypus.data.checks.segments import Text
+from kot_platypus.checks.findings import Findings, Span, shorten
+from kot_platypus.checks.segments import Text
 from kot_platypus.records import Finding
 
 # --- untranslated ------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from kot_platypus.data.checks.findings import Findings
-from kot_platypus.data.checks.segments import Text
+from kot_platypus.checks.findings import Findings
+from kot_platypus.checks.segments import Text
 from kot_platypus.numerals import (
     AND_A_HALF,
     Number,

@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from itertools import pairwise
 
-from kot_platypus.data.checks.findings import Findings, Span, shorten
-from kot_platypus.data.checks.segments import PLACEHOLDER, Text
+from kot_platypus.checks.findings import Findings, Span, shorten
+from kot_platypus.checks.segments import PLACEHOLDER, Text
 from kot_platypus.records import Finding
 
 _FEWEST_WORDS = 4  # a source with fewer words of prose may well become code alone

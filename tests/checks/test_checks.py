@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from kot_platypus.data.build import load_korean_cot
-from kot_platypus.data.checks import (
+from kot_platypus.checks import (
     CHECK_NAMES,
     CHECKS,
     Finding,
     check_row,
     check_translation,
 )
-from kot_platypus.data.checks.answers import agrees, last_sentence
-from kot_platypus.data.checks.completeness import find_lost, split_sentences
-from kot_platypus.data.checks.segments import Text
+from kot_platypus.checks.answers import agrees, last_sentence
+from kot_platypus.checks.completeness import find_lost, split_sentences
+from kot_platypus.checks.segments import Text
+from kot_platypus.data.build import load_korean_cot
 from kot_platypus.numerals import (
     read_digits,
     read_english_words,
