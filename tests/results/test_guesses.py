@@ -30,6 +30,11 @@ def test_sums_have_no_chance_and_the_best_constant_is_a_rule():
     assert guess_problems(problems) == [Guess("always 7", pytest.approx(2 / 6))]
 
 
+def test_very_many_different_answers_are_no_list():
+    problems = [ask(f"{n}번 문은 {n}이다. 몇 번인가?", str(n)) for n in range(1000, 1300)]
+    assert guess_problems(problems) == [Guess("always 1000", pytest.approx(1 / 300))]
+
+
 def test_families_are_guessed_apart():
     problems = [ask("갑이나 을?", "을", "a"), ask("병이나 정?", "정", "b")] * 3
     chance, rule = guess_problems(problems)

@@ -11,6 +11,8 @@ _MOST_MENTIONED = 0.9
 anything: sums are not guessed from a list."""
 
 
+_MOST_ANSWERS = 200
+"""More different answers in a family are no list to guess from, and long to look for."""
 CHANCE = "chance"
 
 
@@ -48,7 +50,8 @@ def guess_problems(problems: Sequence[Posed]) -> list[Guess]:
     for family in families.values():
         answers = Counter(problem.target for problem in family)
         constant = answers.most_common(1)[0][0]
-        mentioned = [[a for a in answers if a in problem.source] for problem in family]
+        listed = answers if len(answers) <= _MOST_ANSWERS else ()
+        mentioned = [[a for a in listed if a in problem.source] for problem in family]
         known = sum(p.target in some for p, some in zip(family, mentioned, strict=True))
         is_listed = is_listed and known >= _MOST_MENTIONED * len(family)
         for problem, some in zip(family, mentioned, strict=True):
