@@ -281,3 +281,8 @@ def test_own_heldout_row_without_an_answer_is_refused(tmp_path):
 def test_generated_problems_beside_ones_own_are_refused():
     with pytest.raises(ValidationError, match="either `heldout`"):
         DataSection(sources=(PROBLEMS,), heldout="a.jsonl", heldout_problems=3)
+
+
+def test_own_heldout_row_may_ask_the_same_of_another_input(tmp_path):
+    asked = [row.model_copy(update={"input": "다른 글"}) for row in make_rows(a=4)]
+    assert read_rows(build_own(tmp_path, asked), "heldout.jsonl") == asked

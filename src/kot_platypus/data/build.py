@@ -42,11 +42,11 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
         by_source = load_sources(section, seed)
         train = mix_rows(by_source, seed)
         heldout, shots = load_heldout(section, train, seed)
-        leaked = {example.source for example in train} & {problem.source for problem in heldout}
+        leaked = set(map(_ask, train)) & set(map(_ask, heldout))
         if leaked:
             raise DataError(
                 f"{len(leaked)} held-out questions stand in the training rows, e.g. "
-                f"{min(leaked)[:40]!r}",
+                f"{min(leaked)[0][:40]!r}",
                 expected="none",
                 hint="Take them out of one of the two files."
                 if section.heldout
@@ -68,6 +68,11 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
                 "by_task": dict(sorted(Counter(example.task for example in train).items())),
             }
         }
+
+
+def _ask(row: Row) -> tuple[str, str]:
+    """What a row asks: the same instruction about another input is another question."""
+    return row.source.strip(), row.input.strip() if isinstance(row, Example) else ""
 
 
 def load_heldout(
