@@ -49,9 +49,12 @@ test: $(DEV)
 test-slow: $(DEV)
 	$(PYTEST) -m slow
 
-# The GPU's tests on the CPU, so that no change elsewhere breaks them unnoticed.
+# The GPU's tests on the CPU, so that no change elsewhere breaks them unnoticed; without two that a
+# CPU cannot run.
 test-gpu-rehearsal: $(DEV)
-	KOT_GPU_TEST_DEVICE=cpu $(PYTEST) -m gpu $(addprefix tests/gpu/test_,attention.py scoring.py generation.py training.py)
+	KOT_GPU_TEST_DEVICE=cpu $(PYTEST) -m gpu $(addprefix tests/gpu/test_,attention.py scoring.py generation.py training.py) \
+	  --deselect tests/gpu/test_generation.py::test_memory_of_the_cache_is_given_back \
+	  --deselect tests/gpu/test_training.py::test_compiled_layers_change_no_loss
 
 # Installs nothing: with .venv if there is one, else with the Python that has PyTorch.
 gpu-check:
