@@ -193,3 +193,13 @@ def test_cost_is_said_before():
 )
 def test_rationale_of_a_reply(output, rationale):
     assert find_rationale(output, KOT) == rationale
+
+
+def test_no_hint_is_given_where_its_row_would_be_left_out(tmp_path):
+    how = Reasoning(KOT, 64, 2, Sampling(temperature=0.7))
+    for least, asked in ((0.0, 4), (0.5, 2)):
+        teacher = Teacher({"귤": [DUNNO, DUNNO + str(least)]})
+        teacher.key = f"teacher-{least}"  # finds no texts of the other
+        selection = Selection(rationalize=True, min_pass_rate=least)
+        write_rationales(tmp_path / str(least), teacher, QUESTIONS[1:], how, selection)
+        assert len(teacher.asked) == asked

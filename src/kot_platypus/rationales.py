@@ -76,6 +76,10 @@ class Selection:
     min_chars: int = 10
     """Of a rationale."""
 
+    def takes(self, pass_rate: float) -> bool:
+        """Whether a question of that difficulty may have rows; another is not asked again."""
+        return self.min_pass_rate <= pass_rate <= self.max_pass_rate
+
 
 @dataclass(frozen=True)
 class _Attempt:
@@ -118,11 +122,7 @@ def write_rationales(
         attempts = _attempt(model, questions, how, selection)
         rates = [sum(each.is_right for each in mine) / len(mine) for mine in attempts]
         if selection.rationalize:
-            unsolved = [i for i, mine in enumerate(attempts) if all(each.fault for each in mine)]
-            hinted = [_give_answer(questions[i]) for i in unsolved]
-            again = _attempt(model, hinted, how, selection, given_answer=True)
-            for place, mine in zip(unsolved, again, strict=True):
-                attempts[place] += mine
+            _attempt_again(attempts, rates, model, questions, how, selection)
         if not is_main_process():
             return
         rows: list[Taught] = []
@@ -197,6 +197,26 @@ def _attempt(
     ]
 
 
+def _attempt_again(
+    attempts: list[list[_Attempt]],
+    rates: Sequence[float],
+    model: ModelUnderTest,
+    questions: Sequence[Question],
+    how: Reasoning,
+    selection: Selection,
+) -> None:
+    """Add replies to hinted questions where none was sound, if a row could come of them."""
+    unsolved = [
+        place
+        for place, mine in enumerate(attempts)
+        if selection.takes(rates[place]) and all(each.fault for each in mine)
+    ]
+    hinted = [_give_answer(questions[place]) for place in unsolved]
+    again = _attempt(model, hinted, how, selection, given_answer=True)
+    for place, mine in zip(unsolved, again, strict=True):
+        attempts[place] += mine
+
+
 def _judge(
     question: Question, reply: Reply, how: Reasoning, selection: Selection, *, given_answer: bool
 ) -> _Attempt:
@@ -229,7 +249,7 @@ def _select(
 ) -> tuple[list[_Attempt], list[Dropped]]:
     """A question's attempts that become rows, and the others with their reasons."""
     sound = [each for each in attempts if not each.fault]
-    is_asked = selection.min_pass_rate <= rate <= selection.max_pass_rate
+    is_asked = selection.takes(rate)
     kept = _choose(sound, selection) if is_asked else []
     passed = "not chosen" if is_asked else "pass rate"
     lost = [
