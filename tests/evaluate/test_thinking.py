@@ -147,6 +147,9 @@ def test_sampling_in_lm_evals_form():
     for text, said in (
         ("top_q=1", "top_q: Extra inputs"),
         ("top_p=2", "top_p: Input should be less"),
+        ("top_p:0.9", "top_p:0.9: no setting"),
+        ("modle", "modle: no setting"),
+        ("top_k=20,", "ending in a comma: no setting"),
         ("model", "with a server"),
     ):
         with pytest.raises(UsageError, match=said):

@@ -68,17 +68,17 @@ def choose_sampling(
     Or ``model``: as ``folder`` says itself. ``temperature`` comes before both; where nothing says
     it, what ``is_drawn`` is at 0.7. Raises UsageError.
     """
-    if text == "model" and folder is None:
-        raise UsageError(
-            "--gen-kwargs model with a server",
-            expected="settings, e.g. temperature=0.6,top_p=0.95",
-            hint="What the server's model says of itself is not known here.",
-        )
     given: dict[str, Any] = {"temperature": 0.7} if is_drawn else {}
-    if text == "model" and folder is not None:
+    if text == "model":
+        if folder is None:
+            raise UsageError(
+                "--gen-kwargs model with a server",
+                expected="settings, e.g. temperature=0.6,top_p=0.95",
+                hint="What the server's model says of itself is not known here.",
+            )
         given |= read_sampling(folder)
     elif text is not None:
-        given |= dict(part.strip().split("=", 1) for part in text.split(",") if "=" in part)
+        given |= _parse_settings(text)
     if temperature is not None:
         given["temperature"] = temperature
     try:
@@ -90,6 +90,20 @@ def choose_sampling(
             expected=f"some of {', '.join(Sampling.model_fields)}, as top_p=0.95,top_k=20",
             hint="See kot reason --help.",
         ) from error
+
+
+def _parse_settings(text: str) -> dict[str, str]:
+    settings = {}
+    for part in text.split(","):
+        name, separator, value = part.strip().partition("=")
+        if not separator:
+            raise UsageError(
+                f"--gen-kwargs {part.strip() or 'ending in a comma'}: no setting",
+                expected="settings, e.g. top_p=0.95,top_k=20, or `model`",
+                hint="See kot reason --help.",
+            )
+        settings[name.strip()] = value
+    return settings
 
 
 def read_sampling(folder: Path) -> dict[str, float]:
