@@ -114,6 +114,20 @@ def test_an_answer_that_is_begun_stands_after_closed_thoughts(tokenizer, style):
     assert text.count(f"<{name}>") == text.count(f"</{name}>") == 1
 
 
+def test_thoughts_of_earlier_turns_are_not_shown_where_the_template_opens_them(tokenizer, style):
+    """As served: a reasoning parser takes them out, and the template knows no tags but its own."""
+    row = talk("하나?", say("1", reasoning_content="세자."), "둘?", say("2"))
+    shown = "".join(text for learnt, text in split(row, tokenizer) if not learnt)
+    plain = "".join(
+        text
+        for learnt, text in split(talk("하나?", say("1"), "둘?", say("2")), tokenizer)
+        if not learnt
+    )
+    assert "세자." not in shown
+    if style in ("r1", "exaone-deep"):
+        assert shown == plain
+
+
 # --- what else a turn holds --------------------------------------------------------------------
 
 

@@ -110,12 +110,18 @@ def has_thoughts(tokenizer: PreTrainedTokenizerBase, enable_thinking: bool | Non
     """
     if enable_thinking is False or not tokenizer.chat_template:
         return False
-    return _reads_thoughts(tokenizer, tokenizer.chat_template) or _opens_thoughts(
-        tokenizer, enable_thinking
+    template = tokenizer.chat_template
+    return _reads_thoughts(tokenizer, template) or _opens_thoughts(
+        tokenizer, template, enable_thinking
     )
 
 
-def _opens_thoughts(tokenizer: PreTrainedTokenizerBase, enable_thinking: bool | None) -> bool:
+# Asked of every row: what a template does is found out once.
+@lru_cache(maxsize=4)
+def _opens_thoughts(
+    tokenizer: PreTrainedTokenizerBase, chat_template: str, enable_thinking: bool | None
+) -> bool:
+    """Whether an answer begins within thoughts. ``chat_template`` is the tokenizer's."""
     asked = [Message(role="user", content="?")]
     text = render_chat(tokenizer, asked, ask=True, enable_thinking=enable_thinking)
     return bool(find_opening(text))
@@ -139,23 +145,23 @@ def _place_thoughts(
 ) -> list[Message]:
     """Messages with their thoughts where the template looks for them.
 
-    That is ``reasoning_content``, or for one that knows none the beginning of the content.
+    That is ``reasoning_content``, or for one that knows none the beginning of the content. One that
+    opens thoughts without knowing any gets what was said alone, as from a server that parts them.
     """
-    if not any(_list_thoughts(message) for message in messages):
-        return list(messages)
-    knows = _reads_thoughts(tokenizer, tokenizer.chat_template)
+    template = tokenizer.chat_template
     placed = []
     for message in messages:
-        if thoughts := _list_thoughts(message):
-            inside, said = thoughts
-            changes = {"reasoning_content": inside, "content": said}
-            if not knows:
-                whole = f"<think>\n{inside}\n</think>\n\n{said}"
-                changes = {
-                    "reasoning_content": "",
-                    "content": whole if message.reasoning_content else message.content,
-                }
-            message = message.model_copy(update=changes)
+        if found := _list_thoughts(message):
+            inside, said = found
+            if _reads_thoughts(tokenizer, template):
+                content = said
+            elif _opens_thoughts(tokenizer, template, None):
+                inside, content = "", said
+            else:
+                given = bool(message.reasoning_content)
+                content = f"<think>\n{inside}\n</think>\n\n{said}" if given else message.content
+                inside = ""
+            message = message.model_copy(update={"reasoning_content": inside, "content": content})
         placed.append(message)
     return placed
 
