@@ -24,6 +24,7 @@ from kot_platypus.rationales import (
     find_rationale,
     write_rationales,
 )
+from kot_platypus.records import Example
 
 KOT = load_template("kot")
 QUESTIONS = [
@@ -180,6 +181,10 @@ def test_cost_is_said_before():
         "2 questions x 4 replies: at most 800 tokens written"
     )
     assert describe_cost(QUESTIONS, how, 500.0).endswith(", 0.40 for the output at 500")
+    assert describe_cost(QUESTIONS, how, 500.0, rationalize=True) == (
+        "2 questions x 4 replies, and again with the answers: at most 1,600 tokens written, 0.80 "
+        "for the output at 500"
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,3 +208,22 @@ def test_no_hint_is_given_where_its_row_would_be_left_out(tmp_path):
         selection = Selection(rationalize=True, min_pass_rate=least)
         write_rationales(tmp_path / str(least), teacher, QUESTIONS[1:], how, selection)
         assert len(teacher.asked) == asked
+
+
+def test_hinted_question_is_not_shown_itself_as_a_worked_example(tmp_path):
+    """Its rationale would be copied from the row, and called the teacher's."""
+    own = Example(source=QUESTIONS[0].source, target="7개", rationale="손으로 쓴 풀이.")
+    teacher = Teacher({"사과": [DUNNO, DUNNO]})
+    how = Reasoning(KOT, 64, 2, Sampling(temperature=0.7), shots=(own,))
+    write_rationales(tmp_path / "out", teacher, QUESTIONS[:1], how, Selection(rationalize=True))
+    assert len(teacher.asked) == 4
+    assert sum("정답은 '7개'입니다" in prompt for prompt in teacher.asked) == 2
+    assert not any("손으로 쓴 풀이" in prompt for prompt in teacher.asked)
+
+
+def test_hint_follows_the_input_of_a_row(tmp_path):
+    question = Question("", 0, "합은?", "7개", context="사과 3개와 배 4개")
+    teacher = Teacher({"사과": [DUNNO, DUNNO]})
+    how = Reasoning(KOT, 64, 2, Sampling(temperature=0.7))
+    write_rationales(tmp_path / "out", teacher, [question], how, Selection(rationalize=True))
+    assert teacher.asked[-1].startswith("질문: 합은?\n\n사과 3개와 배 4개\n\n(정답은 '7개'입니다")

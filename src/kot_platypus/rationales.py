@@ -28,10 +28,10 @@ from kot_platypus.stages import open_stage
 TRAIN, DROPPED, CARD = "train.jsonl", "dropped.jsonl", "README.md"
 Keep = Literal["shortest", "diverse", "all"]
 _HINT = (
-    "{source}\n\n(정답은 '{target}'입니다. 정답을 미리 알았다는 말 없이, 문제에서 출발하여 이 답에 "
+    "(정답은 '{target}'입니다. 정답을 미리 알았다는 말 없이, 문제에서 출발하여 이 답에 "
     "이르는 풀이를 쓰세요.)"
 )
-"""The question with its answer. (The answer is ...; without saying so, write how to get there.)"""
+"""Follows the question. (The answer is ...; without saying so, write how to get there.)"""
 _TELLS = re.compile(
     r"미리|힌트|(?:주어진|알려진|제시된) (?:정답|답)|정답은 '|정답이 .{1,20}(?:라고|이라고)"
 )
@@ -146,17 +146,25 @@ def write_rationales(
 
 
 def describe_cost(
-    questions: Sequence[Question], how: Reasoning, price_per_million: float | None
+    questions: Sequence[Question],
+    how: Reasoning,
+    price_per_million: float | None,
+    *,
+    rationalize: bool = False,
 ) -> str:
-    """How much a teacher is asked for at most, in one line, before anything is asked."""
-    texts = len(questions) * how.num_samples
+    """How much a teacher is asked for at most, in one line, before anything is asked.
+
+    To ``rationalize`` may ask everything again.
+    """
+    texts = len(questions) * how.num_samples * (2 if rationalize else 1)
     tokens = texts * how.max_new_tokens
     cost = ""
     if price_per_million is not None:
         cost = f", {tokens * price_per_million / 1e6:,.2f} for the output at {price_per_million:g}"
+    again = ", and again with the answers" if rationalize else ""
     return (
-        f"{len(questions):,} questions x {how.num_samples} replies: at most {tokens:,} tokens "
-        f"written{cost}"
+        f"{len(questions):,} questions x {how.num_samples} replies{again}: at most {tokens:,} "
+        f"tokens written{cost}"
     )
 
 
@@ -172,11 +180,6 @@ def describe_result(facts: Mapping[str, Any]) -> str:
 
 
 # --- asking and judging ------------------------------------------------------------------------
-
-
-def _give_answer(question: Question) -> Question:
-    hinted = _HINT.format(source=question.source, target=question.target)
-    return replace(question, source=hinted)
 
 
 def _attempt(
@@ -211,7 +214,10 @@ def _attempt_again(
         for place, mine in enumerate(attempts)
         if selection.takes(rates[place]) and all(each.fault for each in mine)
     ]
-    hinted = [_give_answer(questions[place]) for place in unsolved]
+    hinted = [
+        replace(questions[place], hint=_HINT.format(target=questions[place].target))
+        for place in unsolved
+    ]
     again = _attempt(model, hinted, how, selection, given_answer=True)
     for place, mine in zip(unsolved, again, strict=True):
         attempts[place] += mine

@@ -111,7 +111,7 @@ def reason(
     selection = Selection(
         keep, max_per_question, min_korean, min_pass_rate, max_pass_rate, rationalize
     )
-    print_notice(describe_cost(questions, how, price))
+    print_notice(describe_cost(questions, how, price, rationalize=rationalize))
     with hold_folder(out):
         write_rationales(out, teacher, questions, how, selection)
         if is_main_process() and against:

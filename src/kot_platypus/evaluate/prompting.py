@@ -49,6 +49,8 @@ class Question:
     """The marks that the source shows before its choices, if it does: (나) for the second."""
     context: str = ""
     """A row's input, for which some templates have a place of its own."""
+    hint: str = ""
+    """What a teacher is told beside the question; the question stays what it is."""
 
     @property
     def text(self) -> str:
@@ -155,6 +157,8 @@ def build_prompt(
     source, context, shots = question.source, question.context, leave_out(question, shots)
     if not template.prompt_input:
         source, context = question.text, ""
+    if question.hint:
+        source = f"{source}\n\n{question.hint}"
     if question.needs_instruction or template.chat:
         wording = load_wording()
         told = wording.at_once if way == "instructed" else wording.instruction
