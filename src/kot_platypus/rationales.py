@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from kot_platypus.artifacts import hash_value, write_jsonl, write_text
+from kot_platypus.artifacts import write_jsonl, write_text
 from kot_platypus.checks import check_korean
 from kot_platypus.checks.rationales import measure_korean
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
-from kot_platypus.evaluate.prompting import Question, find_rationale, hash_questions
-from kot_platypus.evaluate.reasoning import Reasoning, draw_replies
+from kot_platypus.evaluate.prompting import Question, find_rationale
+from kot_platypus.evaluate.reasoning import Reasoning, draw_replies, identify_replies
 from kot_platypus.evaluate.replies import means_right
 from kot_platypus.processes import is_main_process, share_all
 from kot_platypus.records import Example, Record, Reply
@@ -107,15 +107,8 @@ def write_rationales(
     Raises KotError for anything wrong with the model, the server or the folder.
     """
     share_all(None)
-    config = {
-        **how.settings.model_dump(),
-        "samples": how.num_samples,
-        "template": how.template.model_dump(),
-        "selection": asdict(selection),
-        **{name: value for name, value in model.about.items() if name != "model"},
-    }
-    shots = hash_value([shot.model_dump() for shot in how.shots])
-    inputs = {"model": model.identity, "questions": hash_questions(questions), "shots": shots}
+    config, inputs = identify_replies(model, questions, how)
+    config["selection"] = asdict(selection)
     with open_stage(out, "rationales", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return

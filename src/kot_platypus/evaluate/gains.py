@@ -54,7 +54,7 @@ def summarise_outcomes(
     }
 
 
-def summarise_samples(
+def summarise_replies(
     outcomes: Sequence[Outcome], replies: Sequence[Sequence[Reply]], *, seed: int = 42
 ) -> SampleScore:
     """What single replies are worth; every question has as many. Intervals count questions."""
@@ -69,7 +69,6 @@ def summarise_samples(
         for judge in (is_right, means_right)
     }
     tries = sorted({2**power for power in range(num_samples.bit_length())} | {num_samples})
-    tries = [k for k in tries if k <= num_samples]
     literal, meant = counts[is_right], counts[means_right]
     return SampleScore(
         num_samples=num_samples,
@@ -104,7 +103,7 @@ def _summarise(
     distinct = sum(len({reply.output for reply in mine}) for mine in replies) / len(replies)
     several = {}
     if len(replies[0]) > 1 and all(v.equivalent is not None for v in ways["cot"]):
-        several["samples"] = summarise_samples(outcomes, replies, seed=seed)
+        several["samples"] = summarise_replies(outcomes, replies, seed=seed)
     scores = {way: _measure(golds, verdicts, seed) for way, verdicts in ways.items()}
     if rationales := summarise_rationales([reply for mine in replies for reply in mine]):
         scores["cot"] = scores["cot"].model_copy(update={"rationales": rationales})

@@ -110,11 +110,31 @@ def evaluate_reasoning(
     """
     check_reasoning(how)
     share_all(None)  # several processes meet before each takes its GPU
-    about: dict[str, Any] = {
-        **model.about,
-        "questions": hash_questions(questions),
-        **(about_data or {}),
-    }
+    config, inputs = identify_replies(model, questions, how)
+    about = {**model.about, "questions": inputs["questions"], **(about_data or {})}
+    with open_stage(out, "reasoning", config=config, inputs=inputs) as stage:
+        if stage.is_done:
+            return
+        examined = _examine(model, questions, how)
+        if not is_main_process():
+            return
+        replies, outcomes, noticed = examined
+        write_jsonl(out / "answers.jsonl", replies)
+        write_jsonl(out / "samples.jsonl", outcomes)
+        write_text(out / "changes.md", write_changes(outcomes, replies))
+        facts = {"name": model.name, **about, **config, "versions": describe_machine()}
+        scores = summarise_outcomes(outcomes, replies, seed=how.seed)
+        results = {task: dump_part(score) for task, score in scores.items()}
+        write_json(out / "results.json", {**facts, **noticed, "results": results})
+
+
+def identify_replies(
+    model: ModelUnderTest, questions: Sequence[Question], how: Reasoning
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What decides the replies, as a stage's config and inputs.
+
+    Says of questions that are worked examples too that they are asked without themselves.
+    """
     config = {
         **how.settings.model_dump(),
         "samples": how.num_samples,
@@ -130,21 +150,11 @@ def evaluate_reasoning(
             "are asked without themselves"
         )
     shots = hash_value([shot.model_dump() for shot in how.shots])
-    inputs = {"model": model.identity, "questions": about["questions"], "shots": shots}
-    with open_stage(out, "reasoning", config=config, inputs=inputs) as stage:
-        if stage.is_done:
-            return
-        examined = _examine(model, questions, how)
-        if not is_main_process():
-            return
-        replies, outcomes, noticed = examined
-        write_jsonl(out / "answers.jsonl", replies)
-        write_jsonl(out / "samples.jsonl", outcomes)
-        write_text(out / "changes.md", write_changes(outcomes, replies))
-        facts = {"name": model.name, **about, **config, "versions": describe_machine()}
-        scores = summarise_outcomes(outcomes, replies, seed=how.seed)
-        results = {task: dump_part(score) for task, score in scores.items()}
-        write_json(out / "results.json", {**facts, **noticed, "results": results})
+    return config, {
+        "model": model.identity,
+        "questions": hash_questions(questions),
+        "shots": shots,
+    }
 
 
 def check_reasoning(how: Reasoning) -> None:
