@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kot_platypus.answers import are_equal, match_answer, read_answer
+from kot_platypus.answers import are_equal, latex, match_answer, read_answer
 
 PREFIX = "정답: "
 CHOICES = ("서울", "부산", "대구")
@@ -258,6 +258,18 @@ def test_a_reply_that_the_extra_would_read_says_so(monkeypatch):
     reading = read_answer(r"정답: $x^2+4x+4$", PREFIX)
     assert match_answer(reading, "(x+2)^2").needs_math
     assert not match_answer(reading, "42개").needs_math
+
+
+def test_what_only_the_extra_could_compare_is_said_once(monkeypatch, capsys):
+    monkeypatch.setattr("kot_platypus.answers.latex.has_math", lambda: False)
+    latex.are_same_formula.cache_clear()
+    latex._say_what_is_missing.cache_clear()
+    assert not are_equal("(x+1)^2", "x^2+2x+1")
+    assert not are_equal("(x+2)^2", "x^2+4x+4")
+    assert not are_equal("7", "8")
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("pip install 'kot-platypus[math]'") == 1
+    latex.are_same_formula.cache_clear()
 
 
 @pytest.mark.parametrize("unit", ["정답: 42 ", "42. ", "\\[", "1", "~~a", "\\boxed{", "(", "값은 "])

@@ -27,8 +27,11 @@ __all__ = [
     "match_answer",
     "match_choice",
     "match_stated_choice",
+    "means",
+    "name_choices",
     "normalise_answer",
     "read_answer",
+    "says",
 ]
 
 
@@ -70,15 +73,34 @@ def match_answer(
 
     ``marks`` are those that stood before the choices where the model read them.
     """
-    said, stated = reading.strict, reading.stated
     if choices:
-        strict = match_choice(said, choices, marks)
-        place = None if stated is None else match_stated_choice(stated, choices, marks)
+        literal, meant = name_choices(reading, choices, marks)
         gold = list(choices).index(target)
-        return Match(strict == gold, place == gold, strict, place)
-    is_strict = said is not None and normalise_answer(said) == normalise_answer(target)
-    is_equal = stated is not None and are_equal(stated, target)
+        return Match(literal == gold, meant == gold, literal, meant)
+    stated = reading.stated
+    is_equal = means(stated, target)
     is_open = stated is not None and not is_equal and not has_math()
     return Match(
-        is_strict, is_equal, needs_math=is_open and needs_math(plain(stated or ""), plain(target))
+        says(reading.strict, target),
+        is_equal,
+        needs_math=is_open and needs_math(plain(stated or ""), plain(target)),
     )
+
+
+def name_choices(
+    reading: Reading, choices: Sequence[str], marks: Sequence[str] = ()
+) -> tuple[int | None, int | None]:
+    """The places of the choices that a reading names word for word, and in what it means."""
+    stated = reading.stated
+    literal = match_choice(reading.strict, choices, marks)
+    return literal, None if stated is None else match_stated_choice(stated, choices, marks)
+
+
+def says(said: str | None, target: str) -> bool:
+    """Whether an answer line is ``target`` word for word."""
+    return said is not None and normalise_answer(said) == normalise_answer(target)
+
+
+def means(stated: str | None, target: str) -> bool:
+    """Whether a statement means ``target``."""
+    return stated is not None and are_equal(stated, target)

@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from importlib.util import find_spec
 
 from kot_platypus.answers.quantities import read_quantity
+from kot_platypus.progress import print_notice
 
 _IS_FORMULA = re.compile(r"\\[a-z]+|[√π^]|[a-z]\s*[+\-*/]|\d\s*[a-z]\b|[+\-*/]\s*[a-z]\b")
 # Only what is surely quick: no towers of powers, no factorials, no prose.
@@ -31,10 +32,22 @@ def needs_math(one: str, other: str) -> bool:
     )
 
 
+@cache
+def _say_what_is_missing() -> None:
+    """Once, since all that is not told apart is counted as different."""
+    print_notice(
+        "Formulas of other forms count as different: the extra `math`, which compares them, is not "
+        "installed. Run: pip install 'kot-platypus[math]'"
+    )
+
+
 @lru_cache(maxsize=16384)
 def are_same_formula(one: str, other: str) -> bool:
-    """Whether math-verify finds two formulas equal; False where it is not installed."""
-    if not needs_math(one, other) or not has_math():
+    """Whether math-verify finds two formulas equal; False, said once, where it is not installed."""
+    if not needs_math(one, other):
+        return False
+    if not has_math():
+        _say_what_is_missing()
         return False
     from math_verify import LatexExtractionConfig, parse, verify
 

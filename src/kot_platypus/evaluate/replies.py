@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from kot_platypus.answers import (
     are_equal,
-    match_choice,
-    match_stated_choice,
+    means,
+    name_choices,
     normalise_answer,
     read_answer,
+    says,
 )
 from kot_platypus.checks.rationales import examine_rationale
 from kot_platypus.evaluate.prompting import Question, find_rationale
@@ -20,15 +21,14 @@ from kot_platypus.prompts import Template
 from kot_platypus.records import Outcome, Reply
 
 T = TypeVar("T")
+_NEITHER = (None, None)
 
 
 def read_reply(question: Question, sample: int, text: Generated, template: Template) -> Reply:
     """What a reply states, and what its rationale is worth."""
     reading = read_answer(text.text, template.answer_prefix)
-    choices, marks = question.choices, question.marks
-    stated = reading.stated
-    choice = match_choice(reading.strict, choices, marks)
-    stated_choice = match_stated_choice(stated, choices, marks) if stated and choices else None
+    choices, stated = question.choices, reading.stated
+    choice, stated_choice = name_choices(reading, choices, question.marks) if choices else _NEITHER
     place = stated_choice if choice is None else choice
     return Reply(
         task=question.task,
@@ -53,16 +53,14 @@ def is_right(asked: Question | Outcome, reply: Reply) -> bool:
     """Whether a reply states the right answer word for word."""
     if asked.gold is not None:
         return reply.choice == asked.gold
-    return reply.answer is not None and (
-        normalise_answer(reply.answer) == normalise_answer(asked.target)
-    )
+    return says(reply.answer, asked.target)
 
 
 def means_right(asked: Question | Outcome, reply: Reply) -> bool:
     """Whether what a reply states means the right answer."""
     if asked.gold is not None:
         return reply.stated_choice == asked.gold
-    return reply.stated is not None and are_equal(reply.stated, asked.target)
+    return means(reply.stated, asked.target)
 
 
 def elect_answer(question: Question, replies: Sequence[Reply]) -> Reply | None:
