@@ -54,6 +54,25 @@ def iter_rows(path: Path) -> Iterator[Row]:
     return (parse_row(values, f"{path} {place}") for place, values in iter_values(path))
 
 
+def read_problems(path: Path, limit: int | None = None) -> list[Example]:
+    """The first rows of a file of questions whose answers are known.
+
+    Raises DataError for a row without source and target, and where there is none.
+    """
+    problems: list[Example] = []
+    for number, row in enumerate(read_rows(path)[:limit], start=1):
+        if not isinstance(row, Example) or not row.source.strip() or not row.target.strip():
+            raise DataError(
+                f"{path} row {number} states no final answer",
+                expected="a source and a target",
+                hint="Leave the row out, or give its answer as `target`.",
+            )
+        problems.append(row)
+    if not problems:
+        raise DataError(f"{path} holds no rows", expected="questions", hint="Check the path.")
+    return problems
+
+
 def iter_values(path: Path) -> Iterator[tuple[str, object]]:
     """Each row as it stands in its file, whatever its columns, and the place, ``line 3``."""
     read = _READERS.get(path.suffix.lower())

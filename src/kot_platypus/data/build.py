@@ -12,7 +12,7 @@ from kot_platypus.artifacts import hash_file, read_jsonl, write_jsonl
 from kot_platypus.data.hub import iter_hub
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import DataError
-from kot_platypus.formats import parse_row, read_rows
+from kot_platypus.formats import parse_row, read_problems, read_rows
 from kot_platypus.recipe import DataSection, SourceSection
 from kot_platypus.records import Example, Row
 from kot_platypus.stages import open_stage
@@ -87,19 +87,8 @@ def load_heldout(
     if section.heldout is None:
         heldout = make_problems(section.heldout_problems, seed, "heldout", families)
         return list(heldout), list(make_problems(NUM_SHOTS, seed, "train", families))
-    own: list[Example] = []
-    for number, row in enumerate(read_rows(Path(section.heldout)), start=1):
-        if not isinstance(row, Example) or not row.source.strip() or not row.target.strip():
-            raise DataError(
-                f"{section.heldout} row {number} states no final answer",
-                expected="a source and a target",
-                hint="Leave the row out, or give its answer as `target`.",
-            )
-        own.append(row)
-    if not own:
-        raise DataError(f"{section.heldout} is empty", expected="problems", hint="Check the path.")
     shown = [row for row in train if isinstance(row, Example) and row.rationale and row.target]
-    return own, shown[:NUM_SHOTS]
+    return read_problems(Path(section.heldout)), shown[:NUM_SHOTS]
 
 
 def load_sources(section: DataSection, seed: int) -> list[Sequence[Row]]:

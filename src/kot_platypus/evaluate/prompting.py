@@ -23,7 +23,7 @@ from kot_platypus.errors import DataError
 from kot_platypus.evaluate.protocols import Protocol, TaskPrompt, load_data, order_documents
 from kot_platypus.evaluate.tasks import compose
 from kot_platypus.evaluate.texts import Prompt
-from kot_platypus.formats import read_rows
+from kot_platypus.formats import read_problems
 from kot_platypus.prompts import Template
 from kot_platypus.records import Example, Message
 from kot_platypus.thoughts import TAG, close_thoughts, split_thoughts, strip_tags
@@ -82,18 +82,7 @@ def load_wording() -> _Wording:
 
 def load_problems(path: Path, limit: int | None = None) -> list[Question]:
     """The rows of a file as questions. Raises DataError for a row without source and target."""
-    questions = []
-    for doc_id, row in enumerate(read_rows(path)[:limit]):
-        if not isinstance(row, Example) or not row.source.strip() or not row.target.strip():
-            raise DataError(
-                f"{path} row {doc_id + 1} states no final answer",
-                expected="a source and a target",
-                hint="Leave the row out, or give its answer as `target`.",
-            )
-        questions.append(pose_row(row, doc_id))
-    if not questions:
-        raise DataError(f"{path} holds no rows", expected="questions", hint="Check --problems.")
-    return questions
+    return [pose_row(row, doc_id) for doc_id, row in enumerate(read_problems(path, limit))]
 
 
 def pose_row(row: Example, doc_id: int) -> Question:
