@@ -505,6 +505,16 @@ def test_real_interrupt_ends_with_130_and_no_traceback(recipe, tmp_path):
     assert stderr == "Stopped. Run the same command again to resume.\n"
 
 
+def test_run_on_own_rows_says_that_the_recipes_test_is_left_out(tmp_path):
+    rows = tmp_path / "mine.jsonl"
+    rows.write_text('{"source": "3+4는?", "target": "7", "rationale": "더한다."}\n', "utf-8")
+    plan = ["run", "demo", "--dry-run", "--data", str(rows)]
+    assert "No reasoning test" in kot(*plan).stderr
+    tested = kot(*plan, "--heldout", str(rows))
+    assert "No reasoning test" not in tested.stderr
+    assert f"{rows} held-out problems" in tested.stdout
+
+
 SHORT = {"--out": "-o", "--model": "-m", "--set": "-s", "--limit": "-l", "--tasks": "-t"}
 
 

@@ -316,3 +316,17 @@ def test_card_and_report_say_that_a_model_reads_badly_without_bos(tmp_path: Path
     assert len(found) == 1
     assert "polyglot gives none, see polyglot-bos" in found[0]
     assert any("7 of 100 questions end in an exact tie" in limit for limit in limits)
+
+
+def test_problems_of_ones_own_are_never_called_generated(tmp_path):
+    """Also where the training rows are generated."""
+    write_run(tmp_path / "run")
+    path = tmp_path / "run" / "recipe.yaml"
+    recipe = path.read_text("utf-8").replace("heldout_problems: 400", "heldout_problems: 0")
+    path.write_text(recipe.replace("heldout: null", "heldout: mine.jsonl"), "utf-8")
+    results = load_results(tmp_path / "run")
+    assert results.recipe.data.heldout == "mine.jsonl"
+    said = " ".join([*list_limits(results), render_page([make_run(results)]), render_card(results)])
+    assert "generated, from the families" not in said
+    assert "Generated Korean problems" not in said
+    assert "Share of held-out problems solved" in said

@@ -22,6 +22,7 @@ from kot_platypus.cli.options import (
 )
 from kot_platypus.errors import UsageError
 from kot_platypus.methods import METHODS
+from kot_platypus.progress import print_notice
 
 if TYPE_CHECKING:
     from kot_platypus.recipe import Recipe
@@ -55,7 +56,10 @@ def run(
     from kot_platypus.recipe import load_recipe, replace_data
     from kot_platypus.run import describe_plan, run_recipe
 
-    loaded = replace_data(load_recipe(recipe, overrides or ()), data, heldout)
+    given = load_recipe(recipe, overrides or ())
+    loaded = replace_data(given, data, heldout)
+    if given.data.has_problems and not loaded.data.has_problems:
+        print_notice("No reasoning test: the recipe's is of its own rows. Name yours: --heldout")
     folder = out or Path("runs") / loaded.name
     if dry_run:
         print(describe_plan(loaded, folder))

@@ -293,7 +293,7 @@ def describe_guesses(results: RunResults) -> str:
 def _list_shared_families(recipe: Recipe) -> list[str]:
     """Families of problems both trained on and tested; a null list means every family."""
     trained = [source.families for source in recipe.data.sources if source.name == "problems"]
-    if not trained:
+    if not trained or recipe.data.heldout:  # tested on problems of the user's own
         return []
     tested = recipe.data.heldout_families
     known = {family for families in trained for family in families or ()}
