@@ -508,7 +508,7 @@ def test_real_interrupt_ends_with_130_and_no_traceback(recipe, tmp_path):
 def test_run_on_own_rows_says_that_the_recipes_test_is_left_out(tmp_path):
     rows = tmp_path / "mine.jsonl"
     rows.write_text('{"source": "3+4는?", "target": "7", "rationale": "더한다."}\n', "utf-8")
-    plan = ["run", "demo", "--dry-run", "--data", str(rows)]
+    plan = ["run", "demo", "--dry-run", "--data", str(rows), "--out", str(tmp_path / "run")]
     assert "No reasoning test" in kot(*plan).stderr
     tested = kot(*plan, "--heldout", str(rows))
     assert "No reasoning test" not in tested.stderr
