@@ -64,6 +64,13 @@ def test_interrupted_stage_goes_on_with_its_files(tmp_path):
         assert (stage.folder / "partial.jsonl").is_file()
 
 
+def test_half_written_files_of_a_killed_try_are_gone_when_it_is_taken_up(tmp_path):
+    kill_midway(tmp_path, "rows.jsonl", "more/rows.jsonl", "rows.jsonl.part", "tmpab1.part/texts")
+    with open_stage(tmp_path, "train", config=CONFIG, inputs=INPUTS):
+        left = {path.name for path in tmp_path.rglob("*")}
+    assert left == {MANIFEST, "rows.jsonl", "more"}
+
+
 @pytest.mark.parametrize("error", [DataError("x", expected="y", hint="z"), KeyboardInterrupt()])
 def test_block_that_fails_leaves_its_files_and_is_not_done(tmp_path, error):
     def fail() -> None:

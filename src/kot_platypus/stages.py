@@ -8,6 +8,7 @@ stage may continue, and no other stage may read.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -43,7 +44,12 @@ class Stage:
         """What else the manifest tells of the result."""
 
     def claim(self) -> None:
-        """Write the manifest of a stage that runs."""
+        """Remove what a killed try left half-written and write the manifest of a running stage."""
+        for part in list(self.folder.rglob("*.part")):
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink(missing_ok=True)
         manifest = {**self._identity, "status": "running", "machine": describe_machine()}
         write_json(self.folder / MANIFEST, manifest)
 
