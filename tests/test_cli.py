@@ -445,13 +445,12 @@ def test_full_disk_is_one_line_that_says_what_is_kept(recipe, tmp_path, monkeypa
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
-def test_really_full_device_is_one_line_and_leaves_no_result(recipe, tmp_path):
-    kot("data", recipe, "--out", tmp_path / "data")
-    (tmp_path / "data" / "train.jsonl").unlink()
-    (tmp_path / "data" / "train.jsonl.part").symlink_to("/dev/full")
-    result = kot("data", recipe, "--out", tmp_path / "data")
+def test_really_full_device_is_one_line_and_leaves_no_result(tmp_path):
+    run = write_evaluation(tmp_path / "a", {("copa", 0): [0, 1]})
+    (tmp_path / "aa.json.part").symlink_to("/dev/full")
+    result = kot("compare", run, run, "--out", tmp_path / "aa.json")
     assert_one_line(result, 1, "disk is full")
-    assert not (tmp_path / "data" / "train.jsonl").exists()
+    assert not (tmp_path / "aa.json").exists()
 
 
 BUG = """
