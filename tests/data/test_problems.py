@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from importlib.resources import files
@@ -23,6 +24,43 @@ ROWS = 500
 def problems() -> dict[tuple[str, str], list[Example]]:
     """500 problems of each family and split: only to be read."""
     return {(f, s): make_problems(ROWS, 42, s, (f,)) for f in FAMILIES for s in SPLITS}
+
+
+REWORDED = [family for family in FAMILIES if "reworded" in STORIES[family]]
+
+
+@pytest.fixture(scope="module", params=REWORDED)
+def reworded(request) -> list[Example]:
+    return make_problems(200, 42, "heldout", (f"{request.param}-reworded",))
+
+
+def test_reworded_problems_are_proved_by_their_text_and_say_what_they_are(reworded):
+    for problem in reworded:
+        verify_problem(problem)
+    assert {problem.task.partition("-")[2] for problem in reworded} == {"reworded"}
+    assert len({problem.source for problem in reworded}) == 200
+
+
+def test_a_reworded_problem_of_another_answer_is_rejected(reworded):
+    for one, other in itertools.pairwise(reworded[:50]):
+        if one.target != other.target:
+            with pytest.raises(DataError):
+                verify_problem(one.model_copy(update={"target": other.target}))
+
+
+@pytest.mark.parametrize("family", REWORDED)
+def test_reworded_stories_share_no_sentence_with_the_others(family):
+    def list_sentences(split: str) -> set[str]:
+        words = ("open", "link", "close", "ask", "does", "leaves", "swap")
+        return {story[word] for story in STORIES[family][split] for word in words if word in story}
+
+    assert REWORDED
+    assert not list_sentences("reworded") & (list_sentences("train") | list_sentences("heldout"))
+
+
+def test_nothing_reworded_is_trained_on():
+    with pytest.raises(UsageError, match="no family of problems 'chain-reworded' to train on"):
+        make_problems(4, 42, "train", ("chain-reworded",))
 
 
 each_family = pytest.mark.parametrize("family", FAMILIES)
@@ -95,6 +133,7 @@ def test_no_rows_are_no_problems():
     assert make_problems(0, 1, "heldout") == []
 
 
+@pytest.mark.slow
 def test_more_rows_than_there_are_problems_is_a_data_error():
     # 2 stories, 7 days, 14 first and 8 second changes make 1,568.
     with pytest.raises(DataError, match="different problems of weekday"):
@@ -102,7 +141,7 @@ def test_more_rows_than_there_are_problems_is_a_data_error():
 
 
 def test_unknown_family_is_wrong_usage_naming_those_that_exist():
-    with pytest.raises(UsageError, match=r"no family of problems 'chnge'.*weekday"):
+    with pytest.raises(UsageError, match=r"no family of problems 'chnge' to train on.*weekday"):
         make_problems(1, 1, "train", ("change", "chnge"))
 
 

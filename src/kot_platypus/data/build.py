@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kot_platypus.artifacts import hash_file, read_jsonl, write_jsonl
 from kot_platypus.data.hub import iter_hub
-from kot_platypus.data.problems import make_problems
+from kot_platypus.data.problems import REWORDED, make_problems
 from kot_platypus.errors import DataError
 from kot_platypus.formats import parse_row, read_problems, read_rows
 from kot_platypus.recipe import DataSection, SourceSection
@@ -86,9 +86,10 @@ def load_heldout(
     families = section.heldout_families
     if section.heldout is None:
         heldout = make_problems(section.heldout_problems, seed, "heldout", families)
-        return list(heldout), list(make_problems(NUM_SHOTS, seed, "train", families))
-    shown = [row for row in train if isinstance(row, Example) and row.rationale and row.target]
-    return read_problems(Path(section.heldout)), shown[:NUM_SHOTS]
+        shown = families and tuple(dict.fromkeys(each.removesuffix(REWORDED) for each in families))
+        return list(heldout), list(make_problems(NUM_SHOTS, seed, "train", shown))
+    examples = [row for row in train if isinstance(row, Example) and row.rationale and row.target]
+    return read_problems(Path(section.heldout)), examples[:NUM_SHOTS]
 
 
 def load_sources(section: DataSection, seed: int) -> list[Sequence[Row]]:

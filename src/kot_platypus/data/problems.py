@@ -1,7 +1,8 @@
 """Reasoning problems whose rationale and answer are computed, then verified from the text alone.
 
 Held-out problems have settings, names or things, and ranges of numbers or lengths, that no training
-problem has, so a right answer is not remembered. Stories are data: ``prompts/problems.yaml``.
+problem has, so a right answer is not remembered. A family's ``-reworded`` problems say the same in
+other sentences, and are held-out. Stories are data: ``prompts/problems.yaml``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ Split = Literal["train", "heldout"]
 Story = dict[str, Any]
 
 WEEKDAYS = ("월요일", "화요일", "수요일", "목요일", "금요일", "토요일", "일요일")
+REWORDED = "-reworded"
 _EQUATION = re.compile(r"(\d+)([-+×])(\d+)=(\d+)")
 _DIVISION = re.compile(r"(\d+)÷7의 나머지는 (\d)")
 
@@ -35,20 +37,24 @@ def make_problems(
     Raises UsageError for an unknown family, DataError when so many different ones do not exist.
     """
     names = families or tuple(FAMILIES)
+    known = list(FAMILIES)
+    if split == "heldout":
+        known += [name + REWORDED for name in FAMILIES if REWORDED[1:] in _load_stories()[name]]
     for name in names:
-        if name not in FAMILIES:
+        if name not in known:
             raise UsageError(
-                f"no family of problems {name!r}",
-                expected=f"some of {', '.join(FAMILIES)}",
+                f"no family of problems {name!r}" + (" to train on" if split == "train" else ""),
+                expected=f"some of {', '.join(known)}",
                 hint="Set data.sources and data.heldout_families.",
             )
     rng = random.Random(f"{seed}/{split}")
     problems: dict[str, Example] = {}
     attempts = 0
     while len(problems) < rows:
-        family = names[len(problems) % len(names)]
-        story = rng.choice(_load_stories()[family][split])
-        problem = FAMILIES[family][0](rng, story, split)
+        name = names[len(problems) % len(names)]
+        family, _, wording = name.partition("-")
+        story = rng.choice(_load_stories()[family][wording or split])
+        problem = FAMILIES[family][0](rng, story, split).model_copy(update={"task": name})
         verify_problem(problem)
         problems.setdefault(problem.source, problem)
         attempts += 1
@@ -67,13 +73,13 @@ def verify_problem(problem: Example) -> None:
     Every step of the rationale must be true and follow from the one before it, every number or
     deed of the question must be used in its turn, and the last result must be the target.
     """
-    FAMILIES[problem.task][1](problem)
+    FAMILIES[problem.task.removesuffix(REWORDED)][1](problem)
 
 
 @cache
-def _load_stories() -> dict[str, dict[Split, list[Story]]]:
+def _load_stories() -> dict[str, dict[str, list[Story]]]:
     text = (files("kot_platypus.prompts") / "problems.yaml").read_text(encoding="utf-8")
-    stories: dict[str, dict[Split, list[Story]]] = yaml.safe_load(text)
+    stories: dict[str, dict[str, list[Story]]] = yaml.safe_load(text)
     return stories
 
 
@@ -257,7 +263,7 @@ def _verify_swap(problem: Example) -> None:
     opening, *sentences = problem.source.split(". ")
     held = dict(re.findall(r"(\S\S)는 (\S+?)(?=,|[을를] )", opening))
     states = []
-    for pair in (re.match(r"(\S+)와 (\S+)가", sentence) for sentence in sentences[:-1]):
+    for pair in (re.search(r"(\S+)와 (\S+)가 ", sentence) for sentence in sentences[:-1]):
         _demand(pair is not None, problem, "a sentence is no exchange")
         assert pair is not None
         held |= {pair[1]: held[pair[2]], pair[2]: held[pair[1]]}
@@ -284,10 +290,13 @@ def _verify_switch(problem: Example) -> None:
 
 
 def _verify_chain(problem: Example) -> None:
-    words = r"(\S+) (?:쪽지에는|다음은) (\S+?)(?=,|이다\.|이?라고)"
+    words = (
+        r"(\S+?)(?: 쪽지에는| 다음은|에 들렀으면| 바로 뒤에는|에서 출발하면) "
+        r"(\S+?)(?=,|이다\.|이?라고|이?라는)"
+    )
     follows = dict(re.findall(words, problem.source))
     question = problem.source.split(". ")[-1]
-    place, hops = question.partition("부터 ")[0], re.search(r"(\d)번", question)
+    place, hops = re.split("부터 |에서 ", question)[0], re.search(r"(\d)번", question)
     _demand(hops is not None, problem, "no number of steps")
     assert hops is not None
     steps = []
