@@ -204,7 +204,7 @@ def test_compare_with_published_figures(tmp_path):
     assert "0.7517" in result.stdout
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_chat_takes_a_run_or_its_merged_model(shared, tmp_path, monkeypatch, dtype):
     monkeypatch.setenv("KOT_DTYPE", dtype)
@@ -323,6 +323,7 @@ def test_former_and_misspelt_options_are_one_line(arguments, named):
     assert_one_line(kot(*arguments), 2, *named)
 
 
+@pytest.mark.slow
 def test_every_option_that_a_former_one_names_exists():
     for command, options in RENAMED.items():
         for successor in options.values():

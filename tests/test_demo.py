@@ -44,7 +44,7 @@ def run_gemma(_: Path, out: Path, dtype: str) -> None:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(run_tiny, id="tiny"),
+        pytest.param(run_tiny, id="tiny", marks=pytest.mark.slow),
         pytest.param(run_gemma, id="gemma", marks=[pytest.mark.slow, pytest.mark.timeout(900)]),
     ],
 )

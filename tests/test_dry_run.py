@@ -35,7 +35,7 @@ def read_figures(result: Result) -> dict[str, str]:
     return {line[0]: line[1] for line in lines if len(line) > 1}
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(7)
 @pytest.mark.parametrize(
     ("recipe", "parameters", "trainable", "steps"),
     [

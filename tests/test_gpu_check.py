@@ -71,6 +71,7 @@ def count(folder: Path, name: str) -> int:
 # --- the runner --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_in_any_way_ends_no_other_and_all_is_told(steps, tmp_path):
     assert not check(steps, tmp_path)
     last = Log(tmp_path / "out").find_last("k")
@@ -174,7 +175,7 @@ def test_the_log_names_no_home(tmp_path):
 # --- the steps ---------------------------------------------------------------------------------
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", gpu_step.MEASUREMENTS)
 def test_each_measurement_in_small_and_its_table(name, monkeypatch):

@@ -47,10 +47,12 @@ def run_pytest(folder: Path, ci: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_skipped_on_a_developers_machine(tmp_path):
     assert "3 skipped, 1 xfailed" in run_pytest(tmp_path, ci="")
 
 
+@pytest.mark.slow
 def test_what_is_missing_has_failed_under_ci(tmp_path):
     told = run_pytest(tmp_path, ci="true")
     assert "1 xfailed, 3 errors" in told
@@ -80,6 +82,7 @@ def test_of_many_cases(a, b): ...
 """
 
 
+@pytest.mark.slow
 def test_one_case_in_n_is_quick_and_the_others_are_slow(tmp_path):
     (tmp_path / "test_many.py").write_text(QUICK)
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)

@@ -190,6 +190,7 @@ def test_steps_are_those_of_the_run_and_their_state(run):
     assert steps["Check the data"].state == "to do"
 
 
+@pytest.mark.slow
 def test_results_are_the_reports_tables_and_pictures_with_korean_names(run):
     results = load_results(run)
     html = make_views().show_results(results)

@@ -175,6 +175,7 @@ def test_blocks_of_any_size_give_all_pairs(monkeypatch, block_rows):
     assert {(j, i) for i, j, _ in found} == expected
 
 
+@pytest.mark.slow
 def test_offline_encoder_finds_an_edited_copy():
     vectors = load_encoder()([SHIP, SHIP_EDITED, BAKER])
     assert vectors[0] @ vectors[1] > 0.8 > 0.5 > vectors[0] @ vectors[2]

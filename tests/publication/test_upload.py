@@ -33,6 +33,7 @@ def test_everything_goes_up_in_one_private_commit(run: Path, hub: FakeHub) -> No
     assert len(hub.puts) == 2  # the weights; the rest are regular files
 
 
+@pytest.mark.slow
 def test_the_same_again_sends_and_commits_nothing(run: Path, hub: FakeHub) -> None:
     plan = plan_model(run)
     upload_plan(plan, TO, public=False, endpoint=hub.address)

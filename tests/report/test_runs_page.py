@@ -156,6 +156,7 @@ def test_more_runs_than_can_be_told_apart_are_refused(finished_run: Path) -> Non
         load_runs([finished_run] * 7)
 
 
+@pytest.mark.slow
 def test_one_run_and_out_is_the_runs_own_page(finished_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     write_runs([finished_run], out)

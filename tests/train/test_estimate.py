@@ -56,7 +56,7 @@ def test_shipped_architecture_has_the_published_parameters(model, parameters):
     assert {p.device.type for p in built.parameters()} == {"meta"}
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("last_batch", ["drop", "keep"])
 def test_estimate_is_what_a_training_then_reports(llama, tmp_path, last_batch):
     section = SECTION.model_copy(update={"last_batch": last_batch, "num_epochs": 2})

@@ -66,6 +66,7 @@ def test_training_lowers_the_loss_and_counts_what_it_did(trained):
     assert not (trained / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_who_watches_sees_each_step_once_also_after_a_restart(data, base, tmp_path):
     out = tmp_path / "watched"
     for steps in (6, 9):  # the second training goes on from the checkpoint at step 4 or 6

@@ -131,7 +131,7 @@ def test_bfloat16_products_stay_near_the_gradient_of_float32(any_model, batch, m
 # --- training ----------------------------------------------------------------------------------
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @both_dtypes
 def test_full_training_writes_a_plain_model_whose_every_weight_has_learnt(
     data, base, tmp_path, model
@@ -163,7 +163,7 @@ def test_linked_model_is_the_trained_one_and_says_so(base, tmp_path):
     assert json.loads((tmp_path / "merged" / "manifest.json").read_text())["status"] == "done"
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @both_dtypes
 def test_dora_trains_and_merges(data, base, tmp_path, model):
     out = tmp_path / "dora"
@@ -181,6 +181,7 @@ def test_dora_trains_and_merges(data, base, tmp_path, model):
         torch.testing.assert_close(merged(ids).logits, tuned(ids).logits, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_float32_adapters(data, base, tmp_path):
     train_adapter(data, base, tmp_path / "a", SECTION, HALF)
     train_adapter(data, base, tmp_path / "b", SECTION, MODEL)
@@ -189,7 +190,7 @@ def test_bfloat16_trains_float32_adapters(data, base, tmp_path):
     assert losses != exact
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @both_dtypes
 def test_qlora_trains_beside_a_base_in_four_bits(data, base, tmp_path, model):
     facts = {}
@@ -296,6 +297,7 @@ def test_reporter_that_is_not_installed_is_refused_in_one_line(data, base, tmp_p
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_the_losses(data, base, tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -307,6 +309,7 @@ def test_tensorboard_gets_the_losses(data, base, tmp_path, monkeypatch):
     assert found == pytest.approx(read_log(tmp_path / "x"), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_tensorboards_files_outlive_the_checkpoints_beside_which_it_writes(
     data, base, tmp_path, monkeypatch
 ):

@@ -76,6 +76,7 @@ def test_half_precision_that_overflows_names_the_dtype(data, base, tmp_path):
         assert_no_result(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_the_last_good_checkpoint_is_kept_and_gone_on_from(data, base, tmp_path):
     model = ModelSection(device="cpu", dtype="float32")
     train_adapter(data, base, tmp_path / "whole", SECTION, model)
@@ -90,6 +91,7 @@ def test_the_last_good_checkpoint_is_kept_and_gone_on_from(data, base, tmp_path)
     assert hash_file(out / file) == hash_file(tmp_path / "whole" / file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [4, 7], ids=["at a checkpoint", "at the end"])
 def test_weights_that_are_no_numbers_are_never_saved(data, base, tmp_path, steps):
     model = ModelSection(device="cpu", dtype="float32")

@@ -238,6 +238,7 @@ def test_lost_request_that_was_not_billed_is_sent_again_for_free(
     assert "were paid" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_request_that_is_billed_after_it_was_given_up_is_seen(server, service, ledger):
     service.faults.append(Fault(wait_before_billing_s=1.5 * TIMEOUT_S))
     deepl = make_deepl(server[0], timeout_s=TIMEOUT_S, settle_s=1.2 * TIMEOUT_S)
@@ -331,6 +332,7 @@ def test_service_out_of_reach_is_an_error_with_a_remedy(ledger):
     assert ledger.bill().total == 0
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("seed", range(4))
 def test_bill_is_exact_whatever_goes_wrong(server, service, deepl, tmp_path, seed):
     """A random storm of faults; the work is begun again after every error that ends it."""
