@@ -7,7 +7,14 @@ import pytest
 from kot_platypus.data.build import build_data
 from kot_platypus.errors import KotError, RunError
 from kot_platypus.recipe import dump_recipe, load_recipe
-from kot_platypus.run import RECIPE_FILE, claim_folder, describe_plan, plan_steps, run_recipe
+from kot_platypus.run import (
+    RECIPE_FILE,
+    claim_folder,
+    describe_plan,
+    list_arms,
+    plan_steps,
+    run_recipe,
+)
 from kot_platypus.stages import lock_folder, open_stage
 
 DEMO = load_recipe("demo")
@@ -22,6 +29,42 @@ def list_folders(recipe, out: Path = Path("runs/x")) -> list[str]:
 
 
 # --- the plan ----------------------------------------------------------------------------------
+
+
+def test_other_seeds_train_and_solve_problems_alone():
+    seeds = load_recipe("demo", ["seeds=[7, 8, 9]", "reason.at_once=false", "reason.kobest=false"])
+    one = seeds.model_copy(update={"seeds": (7,)})
+    more = [folder for folder in list_folders(seeds) if folder not in list_folders(one)]
+    assert more == [
+        "train/cot-seed8",
+        "train/cot-seed9",
+        "evaluate/cot-seed8/problems",
+        "evaluate/cot-seed9/problems",
+    ]
+    assert [arm.seed for arm in list_arms(seeds)][:3] == [7, 8, 9]
+
+
+def test_without_seeds_the_training_has_that_of_the_run():
+    recipe = load_recipe("demo", ["seed=5", "seeds=[]"])
+    assert {arm.seed for arm in list_arms(recipe)} == {5}
+
+
+@pytest.mark.parametrize(
+    ("override", "found"),
+    [
+        (["seeds=[1, 1]"], "`seeds` that differ"),
+        (["seeds=[1, 2]", "data.heldout_problems=0"], "several are compared on held-out problems"),
+    ],
+)
+def test_seeds_that_say_nothing_are_refused(override, found):
+    with pytest.raises(KotError, match=found):
+        load_recipe("demo", override)
+
+
+def test_kobest_is_answered_with_a_rationale_before_the_problems():
+    recipe = load_recipe("demo", ["reason.kobest=true", "reason.at_once=false"])
+    base = [folder for folder in list_folders(recipe) if folder.startswith("evaluate/base")]
+    assert base == [f"evaluate/base/{test}" for test in ("kobest", "reasoning", "problems")]
 
 
 def test_demo_goes_from_data_to_the_models_answers():

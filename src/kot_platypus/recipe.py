@@ -68,7 +68,8 @@ class DataSection(Section):
         return bool(self.heldout or self.heldout_problems)
 
 
-Target = Literal["rationale_answer", "rationale", "answer"]
+Target = Literal["rationale_answer", "rationale", "answer", "shuffled_rationale"]
+"""``shuffled_rationale``: a control. Another row's rationale, and the row's own answer."""
 LossWeighting = Literal["example", "token"]
 
 
@@ -147,6 +148,11 @@ class ReasonSection(Section):
     batch_size: int = Field(32, ge=1)
     base_num_fewshot: int = Field(3, ge=0, le=8)
     """Worked examples shown to the untrained base model, which cannot know the answer format."""
+    at_once: bool = True
+    """Also make the trained model answer without a rationale."""
+    kobest: bool = False
+    """Also answer KoBEST's questions with a rationale, beside direct answers: those that
+    ``evaluate`` chooses, without worked examples."""
 
 
 class Recipe(Section):
@@ -157,11 +163,28 @@ class Recipe(Section):
     notes: str = ""
     """What is published of this recipe and what is assumed."""
     seed: int = Field(42, ge=0, lt=2**32)
+    """Of the data, of the shots, and of the training where ``seeds`` names none."""
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = ()
+    """Of the training on the main target: one for each, the first the run's own model. What it is
+    compared with is trained at the first."""
     model: ModelSection = ModelSection()
     data: DataSection
     train: TrainSection
     evaluate: EvaluateSection = EvaluateSection()
     reason: ReasonSection = ReasonSection()
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("`seeds` that differ")
+        if len(self.seeds) > 1 and not self.data.has_problems:
+            raise ValueError("one seed: several are compared on held-out problems alone")
+        return self
+
+    @property
+    def training_seeds(self) -> tuple[int, ...]:
+        """One for each training on the main target."""
+        return self.seeds or (self.seed,)
 
 
 def replace_data(recipe: Recipe, data: Path | None, heldout: Path | None) -> Recipe:

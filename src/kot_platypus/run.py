@@ -8,17 +8,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
+from kot_platypus import run_stages
 from kot_platypus.artifacts import (
     MANIFEST,
     holds_nothing,
-    read_jsonl,
     read_manifest,
     write_text,
 )
-from kot_platypus.benchmarks import KOBEST, load_benchmarks
 from kot_platypus.errors import DataError, RecipeError, RunError, UsageError
 from kot_platypus.methods import METHODS, Method
 from kot_platypus.processes import count_processes
@@ -31,19 +31,39 @@ from kot_platypus.recipe import (
     load_recipe,
     require_reporters,
 )
-from kot_platypus.records import Example
-from kot_platypus.results.schema import AT_ONCE, TUNED
+from kot_platypus.results.schema import AT_ONCE, BASE, SEED, TUNED
 from kot_platypus.stages import is_untouched, lock_folder
-
-if TYPE_CHECKING:
-    from kot_platypus.evaluate.model_under_test import TransformersModel
 
 RECIPE_FILE = "recipe.yaml"
 TARGET_NAMES: dict[Target, str] = {
     "rationale_answer": "rationale + answer",
     "rationale": "rationale only",
     "answer": "answer only",
+    "shuffled_rationale": "shuffled rationale + answer",
 }
+
+
+class Arm(NamedTuple):
+    """A model that a run trains: its folder's name, what it learns to write, and the seed."""
+
+    name: str
+    target: Target
+    seed: int
+
+
+def list_arms(recipe: Recipe) -> list[Arm]:
+    """The run's own model, the same at other seeds, and those trained on other targets."""
+    target, (seed, *others) = recipe.train.target, recipe.training_seeds
+    return [
+        Arm(TUNED, target, seed),
+        *(Arm(f"{SEED}{other}", target, other) for other in others),
+        *(Arm(other, other, seed) for other in recipe.train.baseline_targets),
+    ]
+
+
+def name_arm(name: str, target: Target, seed: int) -> str:
+    """What an arm is trained on, in words."""
+    return TARGET_NAMES[target] + (f", seed {seed}" if name.startswith(SEED) else "")
 
 
 @dataclass(frozen=True)
@@ -216,157 +236,44 @@ def check_folder(recipe: Recipe, out: Path, *, is_new: bool) -> None:
 
 def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
     """Every step of a run in order. Building the plan loads no model and no torch."""
-    data = out / "data"
+    data, audit, trained, merged = out / "data", out / "audit", out / "train", out / "merged"
     steps = [
-        Step("Get the base model", None, lambda: _get_base(recipe)),
-        Step("Build the data", data, lambda: _build_data(recipe, data)),
-        Step("Check the data", out / "audit", lambda: _audit(recipe, data, out / "audit")),
-        *_evaluation_steps(recipe, out, "base", "base model"),
+        Step("Get the base model", None, partial(run_stages.get_base, recipe)),
+        Step("Build the data", data, partial(run_stages.build_data, recipe, data)),
+        Step("Check the data", audit, partial(run_stages.audit, recipe, data, audit)),
+        *_evaluation_steps(recipe, out, BASE, "base model"),
     ]
-    targets = [recipe.train.target, *recipe.train.baseline_targets]
-    for target in targets:
-        folder = out / "train" / _arm(recipe, target)
-        steps.append(
-            Step(
-                f"Train on {TARGET_NAMES[target]}",
-                folder,
-                lambda folder=folder, target=target: _train(recipe, data, folder, target),  # type: ignore[misc]
-            )
-        )
-    trained, merged = out / "train" / TUNED, out / "merged"
+    arms = list_arms(recipe)
+    for name, target, seed in arms:
+        train = partial(run_stages.train, recipe, data, trained / name, target, seed)
+        steps.append(Step(f"Train on {name_arm(name, target, seed)}", trained / name, train))
     title = "Merge adapter and base" if _method(recipe).makes_adapter else "Link the trained model"
-    steps.append(Step(title, merged, lambda: _merge(recipe, trained, merged)))
-    steps += _evaluation_steps(recipe, out, TUNED, "trained model")
+    merge = partial(run_stages.merge, recipe, trained / TUNED, merged)
+    steps += [Step(title, merged, merge), *_evaluation_steps(recipe, out, TUNED, "trained model")]
     if recipe.data.has_problems:
-        if recipe.train.target != "answer":
+        if recipe.reason.at_once and recipe.train.target != "answer":
             steps.append(_answer_step(recipe, out, AT_ONCE, "trained model, no rationale"))
-        for target in recipe.train.baseline_targets:
-            arm = _arm(recipe, target)
-            steps.append(_answer_step(recipe, out, arm, f"model trained on {TARGET_NAMES[target]}"))
-    steps.append(Step("Compare the models", None, lambda: _compare(out / "evaluate")))
-    steps.append(Step("Write report and model card", None, lambda: _report(out)))
+        for arm in arms[1:]:
+            label = f"model trained on {name_arm(*arm)}"
+            steps.append(_answer_step(recipe, out, arm.name, label))
+    compare = partial(run_stages.compare, recipe, out / "evaluate")
+    steps.append(Step("Compare the models", None, compare))
+    steps.append(Step("Write report and model card", None, partial(run_stages.report, out)))
     return steps
 
 
-def _arm(recipe: Recipe, target: Target) -> str:
-    """The folder name of a trained model: the run's own is ``cot``, baselines go by target."""
-    return TUNED if target == recipe.train.target else target
-
-
 def _evaluation_steps(recipe: Recipe, out: Path, who: str, label: str) -> list[Step]:
-    kobest = out / "evaluate" / who / "kobest"
-    steps = [Step(f"Score KoBEST, {label}", kobest, lambda: _evaluate(recipe, out, who, kobest))]
-    if recipe.data.has_problems:
-        steps.append(_answer_step(recipe, out, who, label))
+    folder = out / "evaluate" / who
+    kobest, reasoning = folder / "kobest", folder / "reasoning"
+    score = partial(run_stages.score_kobest, recipe, out, who, kobest)
+    reason = partial(run_stages.reason_on_kobest, recipe, out, who, reasoning)
+    steps = [Step(f"Score KoBEST, {label}", kobest, score)]
+    steps += [Step(f"Reason on KoBEST, {label}", reasoning, reason)] if recipe.reason.kobest else []
+    steps += [_answer_step(recipe, out, who, label)] if recipe.data.has_problems else []
     return steps
 
 
 def _answer_step(recipe: Recipe, out: Path, who: str, label: str) -> Step:
     folder = out / "evaluate" / who / "problems"
-    return Step(
-        f"Solve held-out problems, {label}", folder, lambda: _answer(recipe, out, who, folder)
-    )
-
-
-# --- the stages, each imported when its turn comes ---------------------------------------------
-
-
-def _base(recipe: Recipe) -> Path:
-    from kot_platypus.models import resolve_model
-
-    return resolve_model(recipe.model.name, recipe.model.revision)
-
-
-def _get_base(recipe: Recipe) -> None:
-    console.print(f"  {_base(recipe)}", soft_wrap=True)
-
-
-def _model_under_test(recipe: Recipe, out: Path, who: str) -> TransformersModel:
-    """The model of ``base``, ``cot`` (merged) or a baseline."""
-    from kot_platypus.evaluate.model_under_test import TransformersModel
-
-    folder = adapter = None
-    if who in (TUNED, AT_ONCE):
-        folder = out / "merged"
-    elif who != "base":
-        trained = out / "train" / who / _method(recipe).result
-        folder, adapter = (None, trained) if _method(recipe).makes_adapter else (trained, None)
-    return TransformersModel.from_section(
-        folder or _base(recipe), adapter, recipe.model, max_rows=recipe.reason.batch_size
-    )
-
-
-def _build_data(recipe: Recipe, folder: Path) -> None:
-    from kot_platypus.data.build import build_data
-
-    build_data(folder, recipe.data, seed=recipe.seed)
-
-
-def _audit(recipe: Recipe, data: Path, folder: Path) -> None:
-    from kot_platypus.data.audit import audit_rows, describe_audit
-    from kot_platypus.verdicts import read_verdict
-
-    rows = data / "train.jsonl"
-    report = audit_rows(rows, folder, load_benchmarks([KOBEST], recipe.evaluate.kobest_dir))
-    verdict = read_verdict(rows)
-    found = f"; {verdict.describe()}" if verdict else ""
-    console.print(f"  {describe_audit(report)}{found}", soft_wrap=True)
-
-
-def _train(recipe: Recipe, data: Path, folder: Path, target: Target) -> None:
-    from kot_platypus.train.fit import train_adapter
-
-    train_adapter(
-        data / "train.jsonl",
-        _base(recipe),
-        folder,
-        recipe.train.model_copy(update={"target": target}),
-        recipe.model,
-        seed=recipe.seed,
-    )
-
-
-def _merge(recipe: Recipe, trained: Path, folder: Path) -> None:
-    from kot_platypus.train.merge import merge_adapter
-    from kot_platypus.train.methods import link_model
-
-    trained /= _method(recipe).result
-    if _method(recipe).makes_adapter:
-        trust = recipe.model.trust_remote_code
-        merge_adapter(_base(recipe), trained, folder, trust_remote_code=trust)
-    else:
-        link_model(trained, folder)
-
-
-def _evaluate(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
-    from kot_platypus.evaluate.choices import evaluate_choices
-
-    evaluate_choices(folder, _model_under_test(recipe, out, who), recipe.evaluate, seed=recipe.seed)
-
-
-def _answer(recipe: Recipe, out: Path, who: str, folder: Path) -> None:
-    from kot_platypus.evaluate.answers import answer_problems
-
-    shots = read_jsonl(out / "data" / "shots.jsonl", Example) if who == "base" else []
-    answer_problems(
-        out / "data" / "heldout.jsonl",
-        _model_under_test(recipe, out, who),
-        folder,
-        load_template(recipe.train.template, recipe.train.enable_thinking),
-        recipe.reason,
-        shots=shots[: recipe.reason.base_num_fewshot],
-        title=who,
-        at_once=who == AT_ONCE,
-    )
-
-
-def _compare(folder: Path) -> None:
-    from kot_platypus.results.comparison import compare_models
-
-    compare_models(folder)
-
-
-def _report(out: Path) -> None:
-    from kot_platypus.report import write_report
-
-    write_report(out)
+    answer = partial(run_stages.answer, recipe, out, who, folder)
+    return Step(f"Solve held-out problems, {label}", folder, answer)

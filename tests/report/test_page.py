@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from kot_platypus.report.runs import make_run
 from kot_platypus.results.run import load_results
 
 from .run_builder import ATTACK, write
+
+SCORES = Path(__file__).parents[1] / "results" / "files" / "scores"
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -129,6 +132,34 @@ def test_examples_follow_the_stated_rule(run_folder: Path) -> None:
     assert all(len(problem.attempts) == 3 for problem in shown)
 
 
+def test_seeds_and_kobest_with_a_rationale_are_shown(run_folder: Path) -> None:
+    evaluate = run_folder / "evaluate"
+    shutil.copytree(evaluate / "cot" / "problems", evaluate / "cot-seed43" / "problems")
+    compared = json.loads((evaluate / "comparison.json").read_text())
+    mean = {"value": 0.612, "ci95": [0.55, 0.67]}
+    gain = {"b": "base", "n": 400, "difference": {"value": 0.507, "ci95": [0.44, 0.57]}}
+    gain["p_value"] = 0.002
+    compared["seeds"] = {
+        "accuracy": {"42": 0.61, "43": 0.614}, "mean": mean, "differences": [gain],
+    }  # fmt: skip
+    (evaluate / "comparison.json").write_text(json.dumps(compared))
+    for who in ("base", "cot"):
+        shutil.copytree(SCORES / "llama-cot", evaluate / who / "reasoning")
+    results = load_results(run_folder)
+    page = render_page([make_run(results)])
+    parse(page)
+    assert "chain of thought, seed 43" in page
+    assert "mean of 2 seeds − base" in page
+    assert "Trained at 2 seeds (61.0%, 61.4% solved), 61.2% on average" in page
+    assert ">+50.7<" in page
+    assert ">44.0 to +57.0<" in page or "+44.0 to +57.0" in page
+    (section,) = re.findall(r'<section aria-labelledby="rationales">.*?</section>', page, re.S)
+    score = results.reasoning["cot"].results["copa"]
+    for value in (score.direct.accuracy.value, score.cot.accuracy.value):
+        assert f">{100 * value:.1f}%<" in section
+    assert all(len(shown.attempts) == 3 for shown in choose_problems(results))
+
+
 def test_what_the_rationale_changed_is_counted_and_shown(run_folder: Path) -> None:
     assert choose_changes(load_results(run_folder)) is None
     folder = run_folder / "evaluate" / "cot-direct" / "problems"
@@ -182,6 +213,7 @@ def test_absent_parts_are_left_out(
     parse(page)
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(run_folder: Path) -> None:
     write_report(run_folder)
     first = [(run_folder / name).read_bytes() for name in ("report.html", "README.md")]

@@ -198,7 +198,7 @@ def test_models_are_compared_on_what_both_answered(tmp_path):
         write_json(tmp_path / name / "problems" / "results.json", facts)
     for name, preds in {"base": (0, 0, 0, 0), "cot": (0, 1, 0, 1)}.items():
         write_evaluation(tmp_path / name / "kobest", {("copa", 0): preds})
-    compare_models(tmp_path)
+    compare_models(tmp_path, 42)
     comparison = json.loads((tmp_path / "comparison.json").read_text())
     differences = {row["b"]: row["difference"]["value"] for row in comparison["problems"]}
     assert differences == {"answer": 0.5, "base": 0.5}
@@ -253,6 +253,23 @@ def test_two_runs_are_compared_on_their_held_out_problems(tmp_path):
     assert row.p_value == row.p_holm == pytest.approx(0.0768, abs=1e-4)
     assert found.left_out == ("base, held-out problems: the same model in A and B",)
     assert [key.who for key in found.only_b] == ["answer"]
+
+
+def test_seeds_are_compared_together_and_each_is_kept(tmp_path):
+    folder = tmp_path / "evaluate"
+    write_answers(tmp_path, "cot", [True, True, True, False], "aa")
+    write_answers(tmp_path, "cot-seed8", [True, True, False, False], "bb")
+    write_answers(tmp_path, "base", [False, False, False, True], "cc")
+    compare_models(folder, 7)
+    comparison = json.loads((folder / "comparison.json").read_text())
+    assert [pair["b"] for pair in comparison["problems"]] == ["base"]
+    seeds = comparison["seeds"]
+    assert seeds["accuracy"] == {"7": 0.75, "8": 0.5}
+    assert seeds["mean"]["value"] == 0.625
+    (base,) = seeds["differences"]
+    assert (base["b"], base["n"], base["difference"]["value"]) == ("base", 4, 0.375)
+    # Of the 16 choices of signs of 2, 2, 1 and -2 halves, 10 give a sum as far from 0 as 3.
+    assert base["p_value"] == 10 / 16
 
 
 def test_a_run_made_again_is_compared_and_identical():

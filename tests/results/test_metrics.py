@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -8,6 +10,8 @@ from sklearn.metrics import f1_score
 from kot_platypus.records import Sample
 from kot_platypus.results.metrics import (
     UNPARSED,
+    compare_paired,
+    compare_seeds,
     compute_macro_f1,
     count_pairs,
     measure_accuracy,
@@ -104,3 +108,43 @@ def test_summary_keeps_both_predictions_apart():
     assert summary.macro_f1_norm.value == pytest.approx(0.4)
     assert summary.n == 3
     assert summary.effective_shots == 1.0
+
+
+# --- several seeds -----------------------------------------------------------------------------
+
+
+def test_one_seed_is_mcnemars_exact_test():
+    rng = np.random.default_rng(3)
+    for n in (5, 24, 60):
+        a, b = rng.random((2, n)) < [[0.7], [0.4]]
+        difference, p_value = compare_seeds([a], b)
+        expected = compare_paired(a, b)
+        assert p_value == pytest.approx(expected.p_value)
+        assert difference.value == pytest.approx(expected.difference.value)
+
+
+def test_p_value_of_seeds_counts_all_signs():
+    a = np.array([[1, 1, 0, 1, 0, 1, 1], [1, 0, 0, 1, 1, 1, 1], [1, 1, 0, 1, 1, 1, 0]], bool)
+    b = np.array([0, 1, 0, 0, 0, 1, 1], bool)
+    means = a.mean(axis=0) - b
+    signs = np.array(list(itertools.product([-1, 1], repeat=means.size)))
+    far = np.abs(signs @ means) >= abs(means.sum()) - 1e-9
+    difference, p_value = compare_seeds(a, b)
+    assert p_value == pytest.approx(far.mean())
+    assert difference.value == pytest.approx(means.mean())
+
+
+def test_interval_of_seeds_covers_questions_and_seeds():
+    """The variance of a mean over both is about the sum of that over each."""
+    rng = np.random.default_rng(0)
+    rates = np.array([0.9, 0.7, 0.5, 0.8, 0.6])
+    hits = rng.random((5, 400)) < rates[:, None]
+    mean, p_value = compare_seeds(hits)
+    each = hits.mean(axis=1)
+    expected = 1.96 * (each.var() / 5 + hits.mean(axis=0).var() / 400) ** 0.5
+    low, high = mean.ci95
+    assert (high - low) / 2 == pytest.approx(expected, rel=0.15)
+    assert (mean.value, p_value) == (pytest.approx(hits.mean()), 1.0)
+    alike, _ = compare_seeds(np.repeat(hits[:1], 3, axis=0))
+    one, _ = compare_seeds(hits[:1])
+    assert np.diff(alike.ci95) == pytest.approx(np.diff(one.ci95), rel=0.1)

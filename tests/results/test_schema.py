@@ -82,7 +82,7 @@ def test_a_runs_models_are_compared_into_the_same_bytes(run: str, tmp_path: Path
     before = (folder / "comparison.json").read_bytes()
     shutil.copytree(folder, tmp_path / "evaluate")
     (tmp_path / "evaluate" / "comparison.json").unlink()
-    compare_models(tmp_path / "evaluate")
+    compare_models(tmp_path / "evaluate", 42)
     assert (tmp_path / "evaluate" / "comparison.json").read_bytes() == before
     write_part(tmp_path / "again.json", read_part(folder / "comparison.json", Comparison))
     assert (tmp_path / "again.json").read_bytes() == before

@@ -11,8 +11,9 @@ from transformers import PreTrainedTokenizerFast
 
 from kot_platypus.models import load_tokenizer
 from kot_platypus.prompts import load_template, load_templates
+from kot_platypus.recipe import load_recipe
 from kot_platypus.records import Example
-from kot_platypus.train.encoding import encode_example
+from kot_platypus.train.encoding import encode_example, encode_rows, shuffle_rationales
 
 ALPACA = Example(source="옮겨라", input="Hello", rationale="안녕하세요.", target="")
 EXAMPLE = Example(source="사과 3개와 배 4개는 모두 몇 개인가?", rationale="3+4=7개.", target="7개")
@@ -162,3 +163,39 @@ def test_no_cutoff_leaves_an_example_with_nothing_to_learn(tokenizer, target):
         item is None or 0 < item.num_labels <= len(item.ids) <= length
         for item, length in zip(each, lengths, strict=True)
     )
+
+
+# --- shuffled rationales -----------------------------------------------------------------------
+
+ROWS = [
+    Example(source=f"q{i}", rationale=f"r{i}" if i != 4 else "", target=f"a{i}", task=task)
+    for i, task in enumerate(["chain"] * 6 + ["sum"] * 2 + ["alone", "lonely"])
+]
+
+
+def test_every_row_has_the_rationale_of_another_of_its_task_and_its_own_answer():
+    shuffled = shuffle_rationales(ROWS)
+    assert [(row.source, row.target, row.task) for row in shuffled] == [
+        (row.source, row.target, row.task) for row in ROWS
+    ]
+    assert all(
+        a.rationale != b.rationale for a, b in zip(ROWS, shuffled, strict=True) if a.rationale
+    )
+    by_task = [
+        [sorted(row.rationale for row in rows if row.task == task) for task in ("chain", "sum")]
+        for rows in (ROWS, shuffled)
+    ]
+    assert by_task[0] == by_task[1]
+    assert [row.rationale for row in shuffled[8:]] == ["r9", "r8"]  # alone in their tasks
+
+
+def test_what_has_no_rationale_to_exchange_stays_as_it_is():
+    assert shuffle_rationales([ALPACA, EXAMPLE]) == [ALPACA, EXAMPLE]
+    assert shuffle_rationales(ROWS)[4] == ROWS[4]
+
+
+def test_shuffled_rationales_are_learnt_as_rationales_are(tokenizer):
+    section = load_recipe("demo", ["train.target=shuffled_rationale"]).train
+    encoded = encode_rows(ROWS[:2], TEMPLATE, section, tokenizer, source="rows")
+    learnt = [decode(tokenizer, item.ids[item.prompt_len :]) for item in encoded if item]
+    assert learnt == [f"r{1 - i}\n정답: a{i}{tokenizer.eos_token}" for i in (0, 1)]

@@ -18,6 +18,7 @@ _NAMES = {
     "answer": "정답만 학습",
     "rationale": "풀이만 학습",
     "rationale_answer": "풀이와 정답 학습",
+    "shuffled_rationale": "뒤섞은 풀이 학습",
 }
 
 

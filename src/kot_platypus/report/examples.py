@@ -7,7 +7,7 @@ from typing import NamedTuple
 from kot_platypus.records import Answer
 from kot_platypus.report.sentences import name_condition
 from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import AT_ONCE, TUNED
+from kot_platypus.results.schema import AT_ONCE, SEED, TUNED
 
 NUM_DIFFERING, NUM_FAILED = 4, 2
 NUM_CHANGED = 3
@@ -56,7 +56,9 @@ def describe_rule(results: RunResults) -> str:
 def choose_problems(results: RunResults) -> list[ShownProblem]:
     """The problems that ``describe_rule`` describes."""
     by_model = {
-        who: {answer.doc_id: answer for answer in rows} for who, rows in results.answers.items()
+        who: {answer.doc_id: answer for answer in rows}
+        for who, rows in results.answers.items()
+        if not who.startswith(SEED)
     }
     if TUNED not in by_model:
         return []

@@ -22,6 +22,7 @@ from kot_platypus.results.schema import (
     ALL,
     ALPHA,
     BASE,
+    SEED,
     TUNED,
     ChoiceResults,
     Difference,
@@ -114,11 +115,12 @@ def make_run(results: RunResults, name_model: Callable[[str], str] | None = None
     recipe = results.recipe
 
     def name(who: str) -> tuple[str, str, str]:
+        key = TUNED if who.startswith(SEED) else who
         if name_model:
-            return who, name_model(who), name_model(who)
+            return key, name_model(who), name_model(who)
         condition = name_condition(recipe, who)
         full_names = {BASE: name_base(recipe), TUNED: recipe.name}
-        return who, condition, full_names.get(who, f"{recipe.name}, {condition}")
+        return key, condition, full_names.get(who, f"{recipe.name}, {condition}")
 
     return Run(TUNED, recipe.name, results, _list_models(results, name))
 
@@ -154,8 +156,12 @@ def _list_models(
 
 
 def list_pictured(runs: Sequence[Run]) -> list[Model]:
-    """The models that have a series of their own: all of a run alone, else the tuned ones."""
-    return [model for run in runs for model in run.models if len(runs) == 1 or model.is_ours]
+    """The models that have a series of their own: all of a run alone, else the tuned ones.
+
+    Of a training at several seeds it is the first.
+    """
+    models = [model for run in runs for model in run.models if not model.who.startswith(SEED)]
+    return [model for model in models if len(runs) == 1 or model.is_ours]
 
 
 def list_scored(runs: Sequence[Run]) -> list[Model]:

@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
+from kot_platypus.records import Answer
 from kot_platypus.results.guesses import CHANCE, Guess, guess_problems
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import (
     ALL,
     AT_ONCE,
     BASE,
+    SEED,
     TUNED,
     ChoiceDifference,
     Difference,
     Estimate,
+    Seeds,
 )
 from kot_platypus.results.wording import (
     NBSP,
@@ -32,6 +35,7 @@ _TARGETS = {
     "rationale_answer": ("chain of thought", "chains of thought"),
     "rationale": ("rationale only", "rationales alone"),
     "answer": ("answers only", "answers alone"),
+    "shuffled_rationale": ("shuffled rationales", "shuffled rationales"),
 }
 """What a model was trained to write, as a label and in a sentence."""
 
@@ -50,6 +54,8 @@ def name_condition(recipe: Recipe, who: str) -> str:
         return "base"
     if who == AT_ONCE:
         return "no rationale"  # short: it labels a row of a picture
+    if who.startswith(SEED):
+        return f"{name_condition(recipe, TUNED)}, seed {who.removeprefix(SEED)}"
     return _TARGETS.get(recipe.train.target if who == TUNED else who, (who,))[0]
 
 
@@ -119,9 +125,28 @@ def write_details(results: RunResults) -> list[str]:
         parts = "; ".join(_describe_difference(results.recipe, pair) for pair in pairs)
         same = f"the same {format_count(pairs[0].n)} problems"
         lines.append(f"Compared pair by pair on {same}: {parts}.")
+    if seeds := results.comparison.seeds:
+        lines.append(_describe_seeds(results.recipe, seeds))
     if results.comparison.kobest and TUNED in results.problems:
         lines.append(write_kobest_sentence(results))
     return lines
+
+
+def _describe_seeds(recipe: Recipe, seeds: Seeds) -> str:
+    """What the main training solves at every seed, and their mean against the others."""
+    each = ", ".join(map(format_percent, seeds.accuracy.values()))
+    said = (
+        f"{format_points(pair.difference.value)} points against "
+        f"{_name_in_sentence(recipe, pair.b)} ({format_interval(pair.difference, 'points')}, "
+        f"p{NBSP}{format_relation(pair.p_value)})"
+        for pair in seeds.differences
+        if pair.b != AT_ONCE
+    )
+    return (
+        f"Trained at {count_noun(len(seeds.accuracy), 'seed')} ({each} solved), "
+        f"{format_percent(seeds.mean.value)} on average: {'; '.join(said)}. "
+        "These intervals cover the choice of seeds too."
+    )
 
 
 def _describe_difference(recipe: Recipe, pair: Difference) -> str:
@@ -220,10 +245,16 @@ def _limit_training(results: RunResults) -> Iterator[str]:
             f"The training rows are contaminated: {verdict.describe()}. Scores on these "
             "benchmarks do not show what the model can do."
         )
-    if results.losses:
+    seeds = results.recipe.training_seeds
+    if results.losses and len(seeds) == 1:
         yield (
-            f"One training run with one seed ({results.recipe.seed}). The intervals cover the "
+            f"One training run with one seed ({seeds[0]}). The intervals cover the "
             "choice of questions, not how much another seed would change."
+        )
+    if results.losses and len(seeds) > 1:
+        yield (
+            f"What is not named by its seed was trained at one ({seeds[0]}), the controls too. "
+            f"Only figures of {len(seeds)} seeds say how much another would change."
         )
     if parameters := results.training.get("parameters"):
         yield (
@@ -287,7 +318,17 @@ def describe_guesses(results: RunResults) -> str:
         else f"{format_percent(guess.accuracy)} by the best of four simple rules ({guess.name})"
         for guess in list_guesses(results)
     ]
-    return f"Without reasoning: {', '.join(said)}." if said else ""
+    families: dict[str, list[Answer]] = {}
+    for answer in next(iter(results.answers.values()), ()):
+        families.setdefault(answer.task, []).append(answer)
+    chances = [
+        f"{family} {format_percent(guess.accuracy)}"
+        for family, rows in families.items()
+        for guess in guess_problems(rows)
+        if guess.name == CHANCE
+    ]
+    by_family = f" Chance by family: {', '.join(chances)}." if len(families) > 1 and chances else ""
+    return f"Without reasoning: {', '.join(said)}.{by_family}" if said else ""
 
 
 def _list_shared_families(recipe: Recipe) -> list[str]:

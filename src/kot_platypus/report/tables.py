@@ -19,6 +19,8 @@ from kot_platypus.results.schema import (
     ChoiceScore,
     Difference,
     ProblemScore,
+    ReasoningScore,
+    SeedsDifference,
 )
 from kot_platypus.results.wording import MINUS, format_count, format_seconds
 
@@ -147,6 +149,33 @@ def list_differences(
     return [
         (f"{names.get(pair.a, pair.a)} {MINUS} {names.get(pair.b, pair.b)}", pair)
         for names, pair in every
+    ]
+
+
+def list_seeds(run: Run) -> list[tuple[str, SeedsDifference]]:
+    """The mean of a run's main trainings minus each of its other models, on the problems."""
+    seeds = run.results.comparison.seeds
+    if seeds is None:
+        return []
+    names = {model.who: model.name for model in run.models}
+    mean = f"mean of {len(seeds.accuracy)} seeds"
+    return [(f"{mean} {MINUS} {names.get(pair.b, pair.b)}", pair) for pair in seeds.differences]
+
+
+# --- KoBEST with a rationale -------------------------------------------------------------------
+
+
+def list_reasoning(runs: Sequence[Run]) -> list[tuple[str, Model, ReasoningScore]]:
+    """What reasoning changed on each task of KoBEST, task by task."""
+    tasks = dict.fromkeys(
+        task for run in runs for part in run.results.reasoning.values() for task in part.results
+    )
+    return [
+        (task, model, score)
+        for task in tasks
+        for run in runs
+        for model in run.models
+        if (part := run.results.reasoning.get(model.who)) and (score := part.results.get(task))
     ]
 
 

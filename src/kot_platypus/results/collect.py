@@ -26,9 +26,8 @@ from kot_platypus.results.schema import (
     ChoiceResults,
     ProblemResults,
     ReasoningResults,
-    ScoreRow,
-    SkippedFile,
 )
+from kot_platypus.results.score_rows import ScoreRow, SkippedFile
 from kot_platypus.results.wording import (
     METRIC_NAMES,
     WAY_NAMES,

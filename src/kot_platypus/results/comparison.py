@@ -25,12 +25,14 @@ from kot_platypus.results.metrics import (
     METRICS,
     compare_f1,
     compare_paired,
+    compare_seeds,
     compute_plain_f1,
     correct_rows,
 )
 from kot_platypus.results.schema import (
     BASE,
     RESULTS,
+    SEED,
     TUNED,
     ChoiceDifference,
     Comparison,
@@ -38,6 +40,8 @@ from kot_platypus.results.schema import (
     PairedTask,
     Part,
     Rationales,
+    Seeds,
+    SeedsDifference,
     Sides,
     write_part,
 )
@@ -50,12 +54,14 @@ _NAMES = {
 }
 
 
-def compare_models(folder: Path) -> None:
+def compare_models(folder: Path, seed: int) -> None:
     """Compare the tuned model with every other in ``folder``; write ``folder/comparison.json``.
 
-    Problems with all others, in accuracy; KoBEST with those scored on it, in macro F1.
+    Problems with all others, in accuracy; KoBEST with those scored on it, in macro F1. ``seed`` is
+    that of the tuned model, beside which those of other seeds may stand.
     """
-    others = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name != TUNED)
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name != TUNED)
+    others = [name for name in names if not name.startswith(SEED)]
     problems: list[Difference] = []
     kobest: list[ChoiceDifference] = []
     for other in others:
@@ -70,8 +76,36 @@ def compare_models(folder: Path) -> None:
                 if place in theirs.columns
             ]
             kobest += [ChoiceDifference(**pair, **dict(row)) for row in correct_rows(rows)]
-    comparison = Comparison(problems=tuple(problems), kobest=tuple(kobest))
+    found = {"seeds": _compare_seeds(folder, seed, names)} if len(others) < len(names) else {}
+    comparison = Comparison(problems=tuple(problems), kobest=tuple(kobest), **found)
     write_part(folder / "comparison.json", comparison)
+
+
+def _compare_seeds(folder: Path, seed: int, names: Sequence[str]) -> Seeds:
+    """The tuned models of all seeds, together against every other model."""
+    right = {
+        name: [
+            hit
+            for column in load_test(path, name, "acc").columns.values()
+            for hit in column.correct
+        ]
+        for name in (TUNED, *names)
+        if (path := folder / name / "problems" / RESULTS).is_file()
+    }
+    tuned = {seed: right.pop(TUNED)}
+    tuned |= {
+        int(name.removeprefix(SEED)): right.pop(name) for name in names if name.startswith(SEED)
+    }
+    differences = []
+    for name, other in right.items():
+        difference, p_value = compare_seeds(list(tuned.values()), other)
+        facts = {"n": len(other), "difference": difference, "p_value": p_value}
+        differences.append(SeedsDifference(b=name, **facts))
+    return Seeds(
+        accuracy={seed: sum(hits) / len(hits) for seed, hits in tuned.items()},
+        mean=compare_seeds(list(tuned.values()))[0],
+        differences=tuple(differences),
+    )
 
 
 def _load_pair(folder: Path, test: str, a: str, b: str) -> Iterator[tuple[Evaluated, Evaluated]]:

@@ -187,6 +187,47 @@ def compare_paired(correct_a: ArrayLike, correct_b: ArrayLike, *, seed: int = 42
     )
 
 
+def compare_seeds(
+    correct: ArrayLike, other: ArrayLike | None = None, *, seed: int = 42
+) -> tuple[Estimate, float]:
+    """How much more often one training at S seeds is right than another model; its p-value.
+
+    The interval is a bootstrap's over seeds and questions, each drawn with replacement. The test is
+    Fisher's randomisation test of the questions' mean differences, exact: the share of all 2^n
+    choices of their signs that give a sum as far from 0. Of one seed it is McNemar's exact test.
+
+    Args:
+        correct: Whether each seed's model was right, bool (S, n).
+        other: The same of the other model, bool (n,). None: the seeds alone, without a test.
+        seed: Of the bootstrap.
+    """
+    hits = np.atleast_2d(np.asarray(correct, bool)).astype(np.int64)
+    rivals = np.zeros(hits.shape[1], np.int64) if other is None else np.asarray(other, np.int64)
+    _check_lengths(hits[0], rivals)
+    seeds, n = hits.shape
+    rng = np.random.default_rng(seed)
+    means = np.empty(NUM_RESAMPLES)
+    for draw in range(NUM_RESAMPLES):
+        asked = rng.integers(n, size=n)
+        drawn = hits[rng.integers(seeds, size=seeds)]
+        means[draw] = drawn[:, asked].mean() - rivals[asked].mean()
+    sums = hits.sum(axis=0) - seeds * rivals
+    estimate = estimate_from(float(sums.mean()) / seeds, means)
+    return estimate, 1.0 if other is None else _flip_signs(sums)
+
+
+def _flip_signs(values: NDArray[np.int64]) -> float:
+    """The share of all choices of signs whose sum is as far from 0 as that of ``values``."""
+    shares = np.ones(1)
+    for size in np.abs(values[values != 0]):  # of sums from -k to k
+        grown = np.zeros(shares.size + 2 * size)
+        grown[: shares.size] += shares / 2
+        grown[2 * size :] += shares / 2
+        shares = grown
+    sums = np.abs(np.arange(shares.size) - shares.size // 2)
+    return float(min(1.0, shares[sums >= abs(int(values.sum()))].sum()))
+
+
 def tango_interval(only_a: int, only_b: int, n: int) -> tuple[float, float]:
     """The 95 % score interval of a difference of paired proportions, (only_a - only_b) / n.
 

@@ -21,6 +21,7 @@ from kot_platypus.results.schema import (
     LogLine,
     Part,
     ProblemResults,
+    ReasoningResults,
     read_part,
 )
 from kot_platypus.verdicts import Verdict
@@ -36,6 +37,8 @@ class RunResults(Part):
     problems: dict[str, ProblemResults] = Field(default_factory=dict)
     answers: dict[str, tuple[Answer, ...]] = Field(default_factory=dict)
     kobest: dict[str, ChoiceResults] = Field(default_factory=dict)
+    reasoning: dict[str, ReasoningResults] = Field(default_factory=dict)
+    """KoBEST with a rationale and without."""
     comparison: Comparison = Comparison()
 
     @property
@@ -101,12 +104,17 @@ def load_results(run: Path) -> RunResults:
             path.parts[-3]: read_part(path, ChoiceResults)
             for path in _find(run, "evaluate/*/kobest/results.json")
         },
+        reasoning={
+            path.parts[-3]: read_part(path, ReasoningResults)
+            for path in _find(run, "evaluate/*/reasoning/results.json")
+        },
         comparison=read_part(comparison, Comparison) if comparison.exists() else Comparison(),
     )
 
 
 def _load_manifests(run: Path) -> dict[str, dict[str, Any]]:
-    folders = ("data", "audit", "train/*", "merged", "evaluate/*/kobest", "evaluate/*/problems")
+    tests = (f"evaluate/*/{test}" for test in ("kobest", "reasoning", "problems"))
+    folders = ("data", "audit", "train/*", "merged", *tests)
     files = [file for folder in folders for file in _find(run, f"{folder}/{MANIFEST}")]
     return {file.parent.relative_to(run).as_posix(): read_manifest(file.parent) for file in files}
 

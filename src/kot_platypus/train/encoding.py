@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,8 +55,11 @@ def encode_rows(
 ) -> list[Encoded | None]:
     """Every row, or None where nothing is left to learn.
 
-    Raises DataError naming ``source`` and the row that the template cannot show.
+    With the target ``shuffled_rationale`` rows exchange their rationales first. Raises DataError
+    naming ``source`` and the row that the template cannot show.
     """
+    if section.target == "shuffled_rationale":
+        rows = shuffle_rationales(rows)
     encoded = []
     for number, row in enumerate(rows, start=1):
         try:
@@ -136,6 +141,30 @@ def encode_example(
         closing += list_end(tokenizer)
         rest = []
     return _fit(prompt, steps, closing, rest, cutoff_len, keep_closing=bool(answer))
+
+
+def shuffle_rationales(rows: Sequence[Row]) -> list[Row]:
+    """Every row with the rationale of another of its task: as many tokens, none of them reasons.
+
+    The same for the same rows, whatever the training's seed. Rows that are alone in their task
+    exchange theirs with each other.
+    """
+    examples = {
+        place: row
+        for place, row in enumerate(rows)
+        if isinstance(row, Example) and row.rationale.strip() and row.target
+    }
+    sizes = Counter(row.task for row in examples.values())
+    groups: dict[str, list[int]] = {}
+    for place, row in examples.items():
+        groups.setdefault(row.task if sizes[row.task] > 1 else "", []).append(place)
+    shuffled = list(rows)
+    for group in groups.values():
+        random.Random(0).shuffle(group)
+        for place, other in zip(group, [*group[1:], *group[:1]], strict=True):
+            rationale = {"rationale": examples[other].rationale}
+            shuffled[place] = examples[place].model_copy(update=rationale)
+    return shuffled
 
 
 def list_end(tokenizer: PreTrainedTokenizerBase) -> Ids:
