@@ -17,6 +17,8 @@ from typing import Any, Literal
 from kot_platypus.artifacts import write_jsonl, write_text
 from kot_platypus.checks import check_korean
 from kot_platypus.checks.rationales import measure_korean
+from kot_platypus.data.problems import is_generated, verify_problem
+from kot_platypus.errors import DataError, UsageError
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
 from kot_platypus.evaluate.prompting import Question, find_rationale
 from kot_platypus.evaluate.reasoning import Reasoning, draw_replies, identify_replies
@@ -75,6 +77,8 @@ class Selection:
     """Ask again with the answer as a hint where no reply was right."""
     min_chars: int = 10
     """Of a rationale."""
+    verify_steps: bool = False
+    """Of generated problems: take only rationales whose every step holds."""
 
     def takes(self, pass_rate: float) -> bool:
         """Whether a question of that difficulty may have rows; another is not asked again."""
@@ -107,6 +111,13 @@ def write_rationales(
     Raises KotError for anything wrong with the model, the server or the folder.
     """
     share_all(None)
+    are_generated = bool(questions) and all(is_generated(each.task) for each in questions)
+    if selection.verify_steps and not are_generated:
+        raise UsageError(
+            "verify_steps with questions that are not generated",
+            expected="problems that kot generated, whose steps can be proved",
+            hint="Leave it out.",
+        )
     config, inputs = identify_replies(model, questions, how)
     config["selection"] = asdict(selection)
     with open_stage(out, "rationales", config=config, inputs=inputs) as stage:
@@ -135,6 +146,8 @@ def write_rationales(
             "given_answer": sum(row.origin.endswith(_GIVEN) for row in rows),
             "dropped": dict(Counter(each.reason for each in dropped).most_common()),
         }
+        if are_generated:
+            stage.facts["proved"] = sum(map(_prove, rows))
         write_text(out / CARD, write_card(stage.facts))
 
 
@@ -166,6 +179,8 @@ def describe_result(facts: Mapping[str, Any]) -> str:
     told = f"{facts['rows']:,} rows of {facts['questions']:,} questions; " + (
         f"{facts['pass_rate']:.1%} of the replies were right"
     )
+    if facts["rows"] and "proved" in facts:
+        told += f"; the steps of {facts['proved']:,} rows hold"
     if facts["rows"]:
         return told
     most = next(iter(facts["dropped"]), "nothing was asked")
@@ -227,17 +242,32 @@ def _judge(
     elif given_answer and _TELLS.search(rationale):
         fault = "tells that the answer was known"
     else:
-        fault = _find_fault(rationale, question.target, selection)
+        fault = _find_fault(rationale, question, selection)
     return _Attempt(reply, rationale, is_right, fault, given_answer)
 
 
-def _find_fault(rationale: str, target: str, selection: Selection) -> str:
+def _find_fault(rationale: str, question: Question, selection: Selection) -> str:
     if len(rationale) < selection.min_chars:
         return "too short"
     if measure_korean(rationale) < selection.min_korean:
         return "not Korean enough"
-    findings = check_korean(Example(source="", rationale=rationale, target=target))
-    return next((f"check: {each.check}" for each in findings if each.severity == "error"), "")
+    findings = check_korean(Example(source="", rationale=rationale, target=question.target))
+    for each in findings:
+        if each.severity == "error":
+            return f"check: {each.check}"
+    facts = {"source": question.source, "target": question.target, "task": question.task}
+    if selection.verify_steps and not _prove(Example(rationale=rationale, **facts)):
+        return "a step does not hold"
+    return ""
+
+
+def _prove(problem: Example) -> bool:
+    """Whether every step of a generated problem's rationale holds."""
+    try:
+        verify_problem(problem)
+    except DataError:
+        return False
+    return True
 
 
 # --- choosing ----------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ class DataSection(Section):
     """What the model learns from, and the problems it is tested on."""
 
     sources: tuple[SourceSection, ...] = Field(min_length=1)
+    questions: tuple[SourceSection, ...] = ()
+    """Rows of which only question and answer are used: what ``self_taught`` reasons over."""
     heldout: str | None = None
     """A file of your own problems for the reasoning test: rows with source and target."""
     heldout_problems: int = Field(0, ge=0)
@@ -155,6 +157,29 @@ class ReasonSection(Section):
     ``evaluate`` chooses, without worked examples."""
 
 
+class SelfTaughtSection(Section):
+    """Rounds of self-teaching, as STaR's (Zelikman et al. 2022, arXiv 2203.14465).
+
+    A model trained on the data samples rationales for ``data.questions``; what holds is trained on
+    beside the data, from the base, and that model samples next.
+    """
+
+    rounds: int = Field(3, ge=1)
+    num_samples: int = Field(4, ge=1)
+    """Replies to each question."""
+    temperature: float = Field(0.8, gt=0)
+    keep: Literal["shortest", "diverse", "all"] = "shortest"
+    """Of a question's right replies."""
+    max_per_question: int = Field(1, ge=1)
+    min_pass_rate: float = Field(0.0, ge=0, le=1)
+    """The least share of right replies: above chance, or what is kept was guessed."""
+    max_pass_rate: float = Field(1.0, ge=0, le=1)
+    rationalize: bool = False
+    """Ask again with the answer as a hint where nothing held."""
+    verify_steps: bool = False
+    """Of generated problems: keep only rationales whose every step holds."""
+
+
 class Recipe(Section):
     """Everything that decides a run. Two equal recipes give equal results on one machine."""
 
@@ -172,6 +197,8 @@ class Recipe(Section):
     train: TrainSection
     evaluate: EvaluateSection = EvaluateSection()
     reason: ReasonSection = ReasonSection()
+    self_taught: SelfTaughtSection | None = None
+    """Learn from the model's own rationales too."""
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
@@ -179,6 +206,12 @@ class Recipe(Section):
             raise ValueError("`seeds` that differ")
         if len(self.seeds) > 1 and not self.data.has_problems:
             raise ValueError("one seed: several are compared on held-out problems alone")
+        if self.self_taught and (len(self.seeds) > 1 or not self.data.has_problems):
+            raise ValueError("`self_taught` with one seed and with held-out problems")
+        if self.self_taught and self.train.target != "rationale_answer":
+            raise ValueError("`self_taught` with train.target rationale_answer")
+        if bool(self.self_taught) != bool(self.data.questions):
+            raise ValueError("`self_taught` and `data.questions` together")
         return self
 
     @property

@@ -31,10 +31,11 @@ from kot_platypus.recipe import (
     load_recipe,
     require_reporters,
 )
-from kot_platypus.results.schema import AT_ONCE, BASE, SEED, TUNED
+from kot_platypus.results.schema import AT_ONCE, BASE, ROUND, ROUNDS, SEED, TUNED
 from kot_platypus.stages import is_untouched, lock_folder
 
 RECIPE_FILE = "recipe.yaml"
+DATA = "data/train.jsonl"
 TARGET_NAMES: dict[Target, str] = {
     "rationale_answer": "rationale + answer",
     "rationale": "rationale only",
@@ -44,9 +45,10 @@ TARGET_NAMES: dict[Target, str] = {
 
 
 class Arm(NamedTuple):
-    """A model that a run trains: its folder's name, what it learns to write, and the seed."""
+    """A model that a run trains: its folder's name, its rows, what it learns to write, the seed."""
 
     name: str
+    rows: str
     target: Target
     seed: int
 
@@ -54,16 +56,26 @@ class Arm(NamedTuple):
 def list_arms(recipe: Recipe) -> list[Arm]:
     """The run's own model, the same at other seeds, and those trained on other targets."""
     target, (seed, *others) = recipe.train.target, recipe.training_seeds
+    rounds = recipe.self_taught.rounds if recipe.self_taught else 0
+    names = [*(f"{ROUND}{number}" for number in range(rounds)), TUNED]
+    rows = [DATA, *(f"{ROUNDS}{number}.jsonl" for number in range(1, rounds + 1))]
     return [
-        Arm(TUNED, target, seed),
-        *(Arm(f"{SEED}{other}", target, other) for other in others),
-        *(Arm(other, other, seed) for other in recipe.train.baseline_targets),
+        *(Arm(*named, target, seed) for named in zip(names, rows, strict=True)),
+        *(Arm(f"{SEED}{other}", DATA, target, other) for other in others),
+        *(Arm(other, DATA, other, seed) for other in recipe.train.baseline_targets),
     ]
 
 
-def name_arm(name: str, target: Target, seed: int) -> str:
+def name_round(arm: Arm) -> str:
+    """``round 1`` of an arm that learns from what the one before it wrote."""
+    return Path(arm.rows).stem.replace("-", " ")
+
+
+def name_arm(arm: Arm) -> str:
     """What an arm is trained on, in words."""
-    return TARGET_NAMES[target] + (f", seed {seed}" if name.startswith(SEED) else "")
+    if arm.rows != DATA:
+        return f"its own rationales, {name_round(arm)}"
+    return TARGET_NAMES[arm.target] + (f", seed {arm.seed}" if arm.name.startswith(SEED) else "")
 
 
 @dataclass(frozen=True)
@@ -134,10 +146,11 @@ def describe_plan(recipe: Recipe, out: Path) -> str:
     rows = (
         f"{each.rows or 'all'} rows of {each.path or each.name}" for each in recipe.data.sources
     )
+    asked = f"; {recipe.self_taught.rounds} rounds of self-teaching" if recipe.self_taught else ""
     lines = [
         f"{recipe.name}: {recipe.description}",
         f"model   {recipe.model.name}",
-        f"data    {', '.join(rows)}; {recipe.data.heldout or recipe.data.heldout_problems} "
+        f"data    {', '.join(rows)}{asked}; {recipe.data.heldout or recipe.data.heldout_problems} "
         "held-out problems",
         f"train   {_method(recipe).describe(recipe.train.lora_r)}, "
         f"batch_size {recipe.train.batch_size}, {recipe.train.num_epochs} epochs, "
@@ -243,19 +256,26 @@ def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
         Step("Check the data", audit, partial(run_stages.audit, recipe, data, audit)),
         *_evaluation_steps(recipe, out, BASE, "base model"),
     ]
-    arms = list_arms(recipe)
-    for name, target, seed in arms:
-        train = partial(run_stages.train, recipe, data, trained / name, target, seed)
-        steps.append(Step(f"Train on {name_arm(name, target, seed)}", trained / name, train))
+    arms, teacher = list_arms(recipe), BASE
+    for arm in arms:
+        rows, folder = out / arm.rows, trained / arm.name
+        if arm.rows != DATA:
+            teach = partial(run_stages.teach, recipe, out, teacher, rows)
+            title = f"Reason over the questions, {name_round(arm)}"
+            steps.append(Step(title, rows.with_suffix(""), teach))
+        teacher = arm.name
+        train = partial(run_stages.train, recipe, rows, folder, arm.target, arm.seed)
+        steps.append(Step(f"Train on {name_arm(arm)}", folder, train))
     title = "Merge adapter and base" if _method(recipe).makes_adapter else "Link the trained model"
     merge = partial(run_stages.merge, recipe, trained / TUNED, merged)
     steps += [Step(title, merged, merge), *_evaluation_steps(recipe, out, TUNED, "trained model")]
     if recipe.data.has_problems:
         if recipe.reason.at_once and recipe.train.target != "answer":
             steps.append(_answer_step(recipe, out, AT_ONCE, "trained model, no rationale"))
-        for arm in arms[1:]:
-            label = f"model trained on {name_arm(*arm)}"
-            steps.append(_answer_step(recipe, out, arm.name, label))
+        for arm in arms:
+            if arm.name != TUNED:
+                label = f"model trained on {name_arm(arm)}"
+                steps.append(_answer_step(recipe, out, arm.name, label))
     compare = partial(run_stages.compare, recipe, out / "evaluate")
     steps.append(Step("Compare the models", None, compare))
     steps.append(Step("Write report and model card", None, partial(run_stages.report, out)))

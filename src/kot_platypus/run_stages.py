@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kot_platypus.artifacts import read_jsonl
+from kot_platypus.artifacts import read_jsonl, read_manifest, write_jsonl
 from kot_platypus.benchmarks import KOBEST, load_benchmarks
+from kot_platypus.errors import DataError
 from kot_platypus.methods import METHODS
 from kot_platypus.progress import console
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import Recipe, Target
 from kot_platypus.records import Example
-from kot_platypus.results.schema import AT_ONCE, BASE, TUNED
+from kot_platypus.results.schema import AT_ONCE, BASE, ROUND, TUNED
 
 if TYPE_CHECKING:
     from kot_platypus.evaluate.model_under_test import TransformersModel
@@ -65,18 +66,54 @@ def audit(recipe: Recipe, data: Path, folder: Path) -> None:
     console.print(f"  {describe_audit(report)}{found}", soft_wrap=True)
 
 
-def train(recipe: Recipe, data: Path, folder: Path, target: Target, seed: int) -> None:
-    """One training on ``data``."""
+def train(recipe: Recipe, rows: Path, folder: Path, target: Target, seed: int) -> None:
+    """One training on ``rows``."""
     from kot_platypus.train.fit import train_adapter
 
     train_adapter(
-        data / "train.jsonl",
+        rows,
         find_base(recipe),
         folder,
         recipe.train.model_copy(update={"target": target}),
         recipe.model,
         seed=seed,
     )
+
+
+def teach(recipe: Recipe, out: Path, teacher: str, rows: Path) -> None:
+    """What ``teacher`` writes about the questions, as far as it holds, and the data: ``rows``.
+
+    Raises DataError where nothing does.
+    """
+    from kot_platypus.evaluate.prompting import load_problems
+    from kot_platypus.evaluate.reasoning import Reasoning
+    from kot_platypus.evaluate.texts import Sampling
+    from kot_platypus.formats import read_rows
+    from kot_platypus.rationales import Selection, describe_result, write_rationales
+
+    section = recipe.self_taught
+    assert section is not None
+    folder = rows.with_suffix("")
+    how = Reasoning(
+        load_template(recipe.train.template, recipe.train.enable_thinking),
+        recipe.reason.max_new_tokens,
+        section.num_samples,
+        Sampling(temperature=section.temperature),
+        seed=recipe.seed + int(folder.name.removeprefix(ROUND)),
+    )
+    chosen = section.model_dump(exclude={"rounds", "num_samples", "temperature"})
+    questions = load_problems(out / "data" / "questions.jsonl")
+    write_rationales(folder, open_model(recipe, out, teacher), questions, how, Selection(**chosen))
+    facts = read_manifest(folder)
+    console.print(f"  {describe_result(facts)}", soft_wrap=True)
+    if not facts["rows"]:
+        raise DataError(
+            f"{folder.name} of self-teaching kept nothing to learn from",
+            expected="at least one rationale that holds",
+            hint="Ask for more num_samples, easier questions, or self_taught.rationalize=true.",
+        )
+    given = read_rows(out / "data" / "train.jsonl")
+    write_jsonl(rows, [*given, *read_rows(folder / "train.jsonl")])
 
 
 def merge(recipe: Recipe, trained: Path, folder: Path) -> None:

@@ -169,7 +169,7 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
         return rows, len(rows), str(data)
     sources = recipe.data.sources
     if all(source.name != "hub" for source in sources):
-        rows = [row for part in load_sources(recipe.data, recipe.seed) for row in part]
+        rows = [row for part in load_sources(recipe.data.sources, recipe.seed) for row in part]
         return rows, len(rows), "the recipe's rows"
     count, published = 0, load_known().datasets
     for i, source in enumerate(sources):

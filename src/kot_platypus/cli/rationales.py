@@ -55,6 +55,10 @@ MaxPassRate = Annotated[
 Rationalize = Annotated[
     bool, typer.Option("--rationalize", help="Ask the unsolved again, given the answer.")
 ]
+VerifySteps = Annotated[
+    bool,
+    typer.Option("--verify-steps", help="Of generated problems: only where every step holds."),
+]
 Price = Annotated[
     float | None, typer.Option("--price", help="Of a million output tokens, to estimate the bill.")
 ]
@@ -87,6 +91,7 @@ def reason(
     min_pass_rate: MinPassRate = 0.0,
     max_pass_rate: MaxPassRate = 1.0,
     rationalize: Rationalize = False,
+    verify_steps: VerifySteps = False,
     against: Against = None,
     kobest_dir: KobestDir = None,
     price: Price = None,
@@ -109,7 +114,13 @@ def reason(
     how = choose_how(*asked, max_new_tokens, num_samples, temperature, gen_kwargs, folder)
     questions = load_problems(file, limit)
     selection = Selection(
-        keep, max_per_question, min_korean, min_pass_rate, max_pass_rate, rationalize
+        keep,
+        max_per_question,
+        min_korean,
+        min_pass_rate,
+        max_pass_rate,
+        rationalize,
+        verify_steps=verify_steps,
     )
     print_notice(describe_cost(questions, how, price, rationalize=rationalize))
     with hold_folder(out):

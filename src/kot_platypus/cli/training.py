@@ -167,7 +167,9 @@ def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:
 
     section = recipe.model
     rows = (
-        read_rows(data) if data else mix_rows(load_sources(recipe.data, recipe.seed), recipe.seed)
+        read_rows(data)
+        if data
+        else mix_rows(load_sources(recipe.data.sources, recipe.seed), recipe.seed)
     )
     base = resolve_model(section.name, section.revision, weights=False)
     trust = section.trust_remote_code

@@ -19,6 +19,7 @@ from kot_platypus.stages import open_stage
 
 KOREAN_COT = Path(str(files("kot_platypus") / "data" / "sets" / "korean_cot"))
 TRAIN, HELDOUT, SHOTS = "train.jsonl", "heldout.jsonl", "shots.jsonl"
+QUESTIONS = "questions.jsonl"
 NUM_SHOTS = 8
 
 
@@ -30,19 +31,22 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
     """
     inputs = {
         source.path: hash_file(Path(source.path))
-        for source in section.sources
+        for source in (*section.sources, *section.questions)
         if source.name == "file" and source.path and Path(source.path).is_file()
     }
     if section.heldout and Path(section.heldout).is_file():
         inputs["heldout"] = hash_file(Path(section.heldout))
     config = {**section.model_dump(mode="json"), "seed": seed}
+    if not section.questions:  # as before there were any
+        del config["questions"]
     with open_stage(out, "data", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return
-        by_source = load_sources(section, seed)
+        by_source = load_sources(section.sources, seed)
         train = mix_rows(by_source, seed)
         heldout, shots = load_heldout(section, train, seed)
-        leaked = set(map(_ask, train)) & set(map(_ask, heldout))
+        questions = load_questions(section, train, seed)
+        leaked = set(map(_ask, [*train, *questions])) & set(map(_ask, heldout))
         if leaked:
             raise DataError(
                 f"{len(leaked)} held-out questions stand in the training rows, e.g. "
@@ -55,6 +59,8 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
         write_jsonl(out / TRAIN, train)
         write_jsonl(out / HELDOUT, heldout)
         write_jsonl(out / SHOTS, shots)
+        if questions:
+            write_jsonl(out / QUESTIONS, questions)
         counts = Counter(
             source.name
             for source, rows in zip(section.sources, by_source, strict=True)
@@ -68,6 +74,23 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
                 "by_task": dict(sorted(Counter(example.task for example in train).items())),
             }
         }
+
+
+def load_questions(section: DataSection, train: Sequence[Row], seed: int) -> list[Example]:
+    """The rows of ``questions`` without their rationales, but for those that are trained on.
+
+    Raises DataError for a row without source and target.
+    """
+    rows = mix_rows(load_sources(section.questions, seed + len(section.sources)), seed)
+    known = set(map(_ask, train))
+    if bad := next((row for row in rows if not isinstance(row, Example) or not row.target), None):
+        raise DataError(
+            f"data.questions: a row without an answer: {bad.source[:40]!r}",
+            expected="source and target",
+            hint="Leave that row out.",
+        )
+    examples = (row for row in rows if isinstance(row, Example))
+    return [row.model_copy(update={"rationale": ""}) for row in examples if _ask(row) not in known]
 
 
 def _ask(row: Row) -> tuple[str, str]:
@@ -92,9 +115,9 @@ def load_heldout(
     return read_problems(Path(section.heldout)), examples[:NUM_SHOTS]
 
 
-def load_sources(section: DataSection, seed: int) -> list[Sequence[Row]]:
+def load_sources(sources: Sequence[SourceSection], seed: int) -> list[Sequence[Row]]:
     """The rows of a recipe's sources, source by source."""
-    return [load_source(source, seed + i) for i, source in enumerate(section.sources)]
+    return [load_source(source, seed + i) for i, source in enumerate(sources)]
 
 
 def mix_rows(by_source: Sequence[Sequence[Row]], seed: int) -> list[Row]:

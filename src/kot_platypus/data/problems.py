@@ -67,6 +67,11 @@ def make_problems(
     return list(problems.values())
 
 
+def is_generated(task: str) -> bool:
+    """Whether ``task`` names a family of these problems."""
+    return task.removesuffix(REWORDED) in FAMILIES
+
+
 def verify_problem(problem: Example) -> None:
     """Check a problem from its text alone; raise DataError when anything does not hold.
 

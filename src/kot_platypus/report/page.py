@@ -134,6 +134,7 @@ def collect_results(runs: Sequence[Run]) -> dict[str, Any]:
         "own_problems": any(run.results.recipe.data.heldout for run in runs),
         "same_problems": is_alone or share_problems(runs),
         "differences": tables.list_differences(runs, between),
+        "rounds": tables.list_rounds(runs[0]) if is_alone else [],
         "seeds": tables.list_seeds(runs[0]) if is_alone else [],
         "reasoning": tables.list_reasoning(runs),
         "num_between": len(between),

@@ -13,6 +13,7 @@ from kot_platypus.results.schema import (
     ALL,
     AT_ONCE,
     BASE,
+    ROUND,
     SEED,
     TUNED,
     ChoiceDifference,
@@ -54,6 +55,12 @@ def name_condition(recipe: Recipe, who: str) -> str:
         return "base"
     if who == AT_ONCE:
         return "no rationale"  # short: it labels a row of a picture
+    if who == f"{ROUND}0":
+        return "given rows"
+    if who.startswith(ROUND):
+        return f"round {who.removeprefix(ROUND)}"
+    if who == TUNED and recipe.self_taught:
+        return f"round {recipe.self_taught.rounds}"
     if who.startswith(SEED):
         return f"{name_condition(recipe, TUNED)}, seed {who.removeprefix(SEED)}"
     return _TARGETS.get(recipe.train.target if who == TUNED else who, (who,))[0]
@@ -177,6 +184,8 @@ def _name_in_sentence(recipe: Recipe, who: str) -> str:
         return "the base model"
     if who == AT_ONCE:
         return "the same model made to answer at once"
+    if who.startswith(ROUND):
+        return "training on the given rows" if who == f"{ROUND}0" else name_condition(recipe, who)
     target = recipe.train.target if who == TUNED else who
     return f"training on {_TARGETS.get(target, (target,))[-1]}"
 

@@ -13,11 +13,14 @@ from kot_platypus.report.sentences import name_base, select_kobest_pairs
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import (
     ALL,
+    ROUND,
+    ROUNDS,
     TUNED,
     ChoiceDifference,
     ChoiceResults,
     ChoiceScore,
     Difference,
+    Estimate,
     ProblemScore,
     ReasoningScore,
     SeedsDifference,
@@ -160,6 +163,37 @@ def list_seeds(run: Run) -> list[tuple[str, SeedsDifference]]:
     names = {model.who: model.name for model in run.models}
     mean = f"mean of {len(seeds.accuracy)} seeds"
     return [(f"{mean} {MINUS} {names.get(pair.b, pair.b)}", pair) for pair in seeds.differences]
+
+
+class Round(NamedTuple):
+    """A round of self-teaching: what the model before it wrote, and what came of learning it."""
+
+    name: str
+    teacher: str
+    sampled: dict[str, Any]
+    """Questions, pass rate, rows kept; for generated problems, rows whose steps hold."""
+    solved: Estimate | None
+    """Held-out problems, after it."""
+
+
+def list_rounds(run: Run) -> list[Round]:
+    """The rounds of a run that taught itself, in their order."""
+    sampled = {
+        int(folder.removeprefix(ROUNDS)): manifest
+        for folder, manifest in run.results.manifests.items()
+        if folder.startswith(ROUNDS) and manifest.get("status") == "done"
+    }
+    models = {model.who: model for model in run.models}
+    rounds, teacher = [], models.get(f"{ROUND}0")
+    for number in sorted(sampled):
+        who = TUNED if number == max(sampled) else f"{ROUND}{number}"
+        model = models.get(who)
+        score = model.problems.results.get(ALL) if model and model.problems else None
+        name = model.name if model else str(number)
+        before = teacher.name if teacher else ""
+        rounds.append(Round(name, before, sampled[number], score.accuracy if score else None))
+        teacher = model
+    return rounds
 
 
 # --- KoBEST with a rationale -------------------------------------------------------------------

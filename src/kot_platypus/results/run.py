@@ -14,6 +14,7 @@ from kot_platypus.records import Answer
 from kot_platypus.results.schema import (
     BASE,
     RESULTS,
+    ROUNDS,
     TUNED,
     ChoiceResults,
     Comparison,
@@ -114,7 +115,7 @@ def load_results(run: Path) -> RunResults:
 
 def _load_manifests(run: Path) -> dict[str, dict[str, Any]]:
     tests = (f"evaluate/*/{test}" for test in ("kobest", "reasoning", "problems"))
-    folders = ("data", "audit", "train/*", "merged", *tests)
+    folders = ("data", "audit", f"{ROUNDS}*", "train/*", "merged", *tests)
     files = [file for folder in folders for file in _find(run, f"{folder}/{MANIFEST}")]
     return {file.parent.relative_to(run).as_posix(): read_manifest(file.parent) for file in files}
 

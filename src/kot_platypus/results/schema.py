@@ -20,6 +20,9 @@ AT_ONCE = "cot-direct"
 """The tuned model made to answer without a rationale."""
 SEED = f"{TUNED}-seed"
 """Before a seed: the same training at another one."""
+ROUND, ROUNDS = "round-", "rounds/round-"
+"""Before a number: what an earlier round of self-teaching trained, 0 being the data alone; what a
+round sampled."""
 ALL = "all"
 """The row of a reasoning test that covers every family of problems."""
 ALPHA = 0.05
