@@ -259,3 +259,48 @@ def test_a_missing_include_path_is_one_line(run, tmp_path):
 def test_without_the_extra_it_is_one_line(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     assert_one_line(run(), "'lm_eval' is not installed", "kot-platypus[lm-eval]")
+
+
+# --- how texts are generated -------------------------------------------------------------------
+
+
+def generate(run, out, *arguments):
+    done = run("--tasks", "answer", "--out", out, *arguments)
+    assert done.exit_code == 0, done.output
+    return read_samples(out, "answer")
+
+
+def test_settings_of_generation_take_the_place_of_the_tasks_own(run, tiny, tmp_path):
+    plain = [s["resps"][0][0] for s in generate(run, tmp_path / "plain")]
+    longer = generate(run, tmp_path / "longer", "--gen-kwargs", "max_gen_toks=9")
+    for short, sample in zip(plain, longer, strict=True):
+        assert sample["arguments"][0][1]["max_gen_toks"] == 9
+        assert sample["resps"][0][0].startswith(short)
+    assert any(len(s["resps"][0][0]) > len(p) for p, s in zip(plain, longer, strict=True))
+    refused = run("--tasks", "answer", "--out", tmp_path / "longer")
+    assert_one_line(refused, "gen_kwargs")
+
+
+@pytest.mark.parametrize("given", ["tempratur=0.6", "top_p", "top_p="])
+def test_what_is_no_setting_of_generation_is_refused(run, given):
+    done = run("--gen-kwargs", given)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"kot: --gen-kwargs {given}; expected NAME=VALUE")
+
+
+def test_a_system_instruction_stands_before_each_question(run, tmp_path):
+    said = "한국어로 답하세요."
+    for sample in generate(run, tmp_path / "out", "--system-instruction", said):
+        assert sample["arguments"][0][0].startswith(said)
+
+
+def test_only_what_follows_the_thoughts_is_an_answer(run, tmp_path):
+    long = ("--gen-kwargs", "max_gen_toks=12")
+    texts = [s["resps"][0][0] for s in generate(run, tmp_path / "all", *long)]
+    text = max(texts, key=len)
+    end = text[len(text) // 2]
+    cut = generate(run, tmp_path / "cut", *long, "--think-end-token", end)
+    found = [sample["resps"][0][0] for sample in cut]
+    assert any(end in text for text in texts)
+    assert not any(end in text for text in found)
+    assert found[texts.index(text)] != text

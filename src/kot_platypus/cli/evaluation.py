@@ -163,6 +163,16 @@ def lm_eval(
     apply_chat_template: Annotated[
         bool, typer.Option("--apply-chat-template", help="Ask in the model's chat template.")
     ] = False,
+    system_instruction: Annotated[
+        str | None, typer.Option(help="A system message before each question.")
+    ] = None,
+    gen_kwargs: Annotated[
+        str | None,
+        typer.Option(help="In place of the tasks' settings: temperature=0.6,do_sample=true"),
+    ] = None,
+    think_end_token: Annotated[
+        str | None, typer.Option(help="What ends thoughts, </think>: only what follows is read.")
+    ] = None,
     batch_tokens: BatchTokens = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Texts generated at a time.")] = 8,
     dtype: Dtype = "auto",
@@ -180,7 +190,8 @@ def lm_eval(
     from kot_platypus.processes import is_main_process
 
     names = parse_names("--tasks", tasks)
-    selection = Selection(names, num_fewshot, limit, apply_chat_template, include_path)
+    chosen = (gen_kwargs, system_instruction, think_end_token)
+    selection = Selection(names, num_fewshot, limit, apply_chat_template, include_path, *chosen)
     with hold_folder(out):
         folder = find_model_folder(model, adapter)
         held = TransformersModel(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kot_platypus.artifacts import MANIFEST, describe_machine, write_json, write_text
-from kot_platypus.errors import DataError, ModelError, require_extra
+from kot_platypus.errors import DataError, ModelError, UsageError, require_extra
 from kot_platypus.evaluate.keys import FORMAT
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.store import RequestStore
@@ -47,6 +47,11 @@ class Selection:
     apply_chat_template: bool = False
     include_path: Path | None = None
     """A folder with your own tasks."""
+    gen_kwargs: str | None = None
+    """Settings of generation in place of the tasks' own: ``temperature=0.6,top_p=0.95``."""
+    system_instruction: str | None = None
+    think_end_token: str | None = None
+    """What ends a model's thoughts: answers are looked for behind it."""
 
 
 def run_lm_eval(
@@ -92,6 +97,7 @@ def run_lm_eval(
             max_batch_tokens=max_batch_tokens,
             batch_size=model.max_rows,
             store=RequestStore(model.key),
+            think_end_token=selection.think_end_token,
         )
         results = _run_tasks(lm, manager, tasks, selection)
         if results is not None and is_main_process():
@@ -108,7 +114,8 @@ def run_lm_eval(
 def _open_stage(
     out: Path, selection: Selection, model: TransformersModel
 ) -> AbstractContextManager[Stage]:
-    asked = asdict(selection)
+    later = ("gen_kwargs", "system_instruction", "think_end_token")
+    asked = {k: v for k, v in asdict(selection).items() if v is not None or k not in later}
     folder = asked.pop("include_path")
     versions = {"lm_eval": version("lm_eval"), "format": FORMAT}
     config = {**asked, "dtype": model.resolved_dtype, **versions}
@@ -128,10 +135,28 @@ def _require_files(selection: Selection) -> None:
             expected="one with task files of lm-eval",
             hint="Check --include-path.",
         )
+    if selection.gen_kwargs:
+        _check_gen_kwargs(selection.gen_kwargs)
     for name in selection.tasks:
         if name.endswith((".yaml", ".yml")) and not Path(name).is_file():
             raise DataError(
                 f"{name} does not exist", expected="that task's file", hint="Check --tasks."
+            )
+
+
+def _check_gen_kwargs(text: str) -> None:
+    """Raise UsageError unless this is ``name=value,...`` with names that generation knows."""
+    from transformers import GenerationConfig
+
+    known = {*GenerationConfig().to_dict(), "until", "max_gen_toks", "do_sample"}
+    for part in filter(None, text.split(",")):
+        name, separator, value = part.strip().partition("=")
+        if name not in known or not separator or not value:
+            close = get_close_matches(name, known, 1)
+            raise UsageError(
+                f"--gen-kwargs {part.strip()}",
+                expected="NAME=VALUE,... with transformers' names",
+                hint=f"{close[0]}=..." if close and close[0] != name else "E.g. top_p=0.95",
             )
 
 
@@ -237,6 +262,8 @@ def _run_tasks(
             num_fewshot=selection.num_fewshot,
             limit=selection.limit,
             apply_chat_template=selection.apply_chat_template,
+            gen_kwargs=selection.gen_kwargs,
+            system_instruction=selection.system_instruction,
         )
     return results
 
