@@ -20,7 +20,8 @@ from kot_platypus.run import plan_steps, run_recipe
 DTYPES = ("float32", "bfloat16")
 SMALL = (
     "data.sources=[{name: problems, rows: 8, families: [chain]}, {name: korean-cot, rows: 4}]",
-    "data.heldout_problems=4",
+    "data.heldout_problems=8",
+    "seeds=[1, 2]",
     "evaluate.limit=2",
     "reason.max_new_tokens=16",
     "model.device=cpu",
@@ -69,7 +70,8 @@ def test_demo_computes_in_the_dtype_asked_for_and_ends_in_a_report(runs, dtype):
     assert {step.state for step in stages} == {"done"}
     configs = [read_json(step.folder / "manifest.json")["config"] for step in stages]
     computed = [config["dtype"] for config in configs if "dtype" in config]
-    assert computed == [dtype] * 8  # two trainings, two of KoBEST, four of the problems
+    # Four trainings, of KoBEST two scored and two reasoned, five of the problems.
+    assert computed == [dtype] * 13
     assert [(run / name).is_file() for name in ("report.html", "README.md")] == [True, True]
 
 
@@ -77,7 +79,7 @@ def test_demo_computes_in_the_dtype_asked_for_and_ends_in_a_report(runs, dtype):
 def test_every_loss_of_the_demo_is_a_number(runs, dtype):
     logs = [path.read_text().splitlines() for path in runs[dtype].rglob("train/*/log.jsonl")]
     losses = [json.loads(line)["loss"] for log in logs for line in log]
-    assert len(losses) == 2 * 3
+    assert len(losses) == 4 * 3
     assert all(0 < loss < 20 for loss in losses)
 
 

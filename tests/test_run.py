@@ -18,14 +18,23 @@ from kot_platypus.run import (
 from kot_platypus.stages import lock_folder, open_stage
 
 DEMO = load_recipe("demo")
+ONE_SEED = load_recipe("demo", ["seeds=[]"])
 NO_PROBLEMS = load_recipe("demo", ["data.heldout_problems=0"])
 NO_BASELINE = load_recipe("demo", ["train.baseline_targets=[]"])
-ANSWER_ONLY = load_recipe("demo", ["train.target=answer", "train.baseline_targets=[rationale]"])
+ANSWER_ONLY = load_recipe(
+    "demo", ["seeds=[]", "train.target=answer", "train.baseline_targets=[rationale]"]
+)
 
 
 def list_folders(recipe, out: Path = Path("runs/x")) -> list[str]:
     steps = plan_steps(recipe, out)
     return [step.folder.relative_to(out).as_posix() for step in steps if step.folder]
+
+
+SELF_TAUGHT = (
+    "self_taught.rounds=2",
+    "data.questions=[{name: problems, rows: 8, families: [chain]}]",
+)
 
 
 # --- the plan ----------------------------------------------------------------------------------
@@ -49,11 +58,36 @@ def test_without_seeds_the_training_has_that_of_the_run():
     assert {arm.seed for arm in list_arms(recipe)} == {5}
 
 
+def test_without_problems_to_compare_them_on_one_seed_is_trained():
+    assert [arm.name for arm in list_arms(NO_PROBLEMS) if arm.target == "rationale_answer"] == [
+        "cot"
+    ]
+
+
+def test_each_round_is_taught_by_the_one_before_it():
+    recipe = load_recipe("demo", ["seeds=[]", "train.baseline_targets=[]", *SELF_TAUGHT])
+    folders = list_folders(recipe)
+    assert [each for each in folders if each.startswith(("train", "rounds"))] == [
+        "train/round-0",
+        "rounds/round-1",
+        "train/round-1",
+        "rounds/round-2",
+        "train/cot",
+    ]
+    assert [each for each in folders if "round" in each and each.endswith("problems")] == [
+        "evaluate/round-0/problems",
+        "evaluate/round-1/problems",
+    ]
+
+
 @pytest.mark.parametrize(
     ("override", "found"),
     [
         (["seeds=[1, 1]"], "`seeds` that differ"),
-        (["seeds=[1, 2]", "data.heldout_problems=0"], "several are compared on held-out problems"),
+        (
+            ["seeds=[1, 2]", "train.baseline_targets=[]", *SELF_TAUGHT],
+            "`self_taught` with one seed",
+        ),
     ],
 )
 def test_seeds_that_say_nothing_are_refused(override, found):
@@ -72,14 +106,21 @@ def test_demo_goes_from_data_to_the_models_answers():
         "data",
         "audit",
         "evaluate/base/kobest",
+        "evaluate/base/reasoning",
         "evaluate/base/problems",
         "train/cot",
+        "train/cot-seed2",
+        "train/cot-seed3",
         "train/answer",
+        "train/shuffled_rationale",
         "merged",
         "evaluate/cot/kobest",
+        "evaluate/cot/reasoning",
         "evaluate/cot/problems",
-        "evaluate/cot-direct/problems",
+        "evaluate/cot-seed2/problems",
+        "evaluate/cot-seed3/problems",
         "evaluate/answer/problems",
+        "evaluate/shuffled_rationale/problems",
     ]
 
 
@@ -90,13 +131,14 @@ def test_every_run_ends_with_comparison_and_report():
 
 def test_no_heldout_problems_means_none_are_solved():
     assert list_folders(NO_PROBLEMS) == [
-        folder for folder in list_folders(DEMO) if not folder.endswith("/problems")
+        folder for folder in list_folders(ONE_SEED) if not folder.endswith("/problems")
     ]
 
 
 def test_no_baseline_means_one_adapter():
+    others = ("answer", "shuffled_rationale")
     assert list_folders(NO_BASELINE) == [
-        folder for folder in list_folders(DEMO) if "answer" not in folder
+        folder for folder in list_folders(DEMO) if not set(folder.split("/")) & set(others)
     ]
 
 

@@ -204,10 +204,8 @@ class Recipe(Section):
     def _check(self) -> Recipe:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("`seeds` that differ")
-        if len(self.seeds) > 1 and not self.data.has_problems:
-            raise ValueError("one seed: several are compared on held-out problems alone")
-        if self.self_taught and (len(self.seeds) > 1 or not self.data.has_problems):
-            raise ValueError("`self_taught` with one seed and with held-out problems")
+        if self.self_taught and len(self.seeds) > 1:
+            raise ValueError("`self_taught` with one seed")
         if self.self_taught and self.train.target != "rationale_answer":
             raise ValueError("`self_taught` with train.target rationale_answer")
         if bool(self.self_taught) != bool(self.data.questions):
@@ -216,8 +214,9 @@ class Recipe(Section):
 
     @property
     def training_seeds(self) -> tuple[int, ...]:
-        """One for each training on the main target."""
-        return self.seeds or (self.seed,)
+        """One for each training on the main target; without held-out problems the first alone."""
+        seeds = self.seeds or (self.seed,)
+        return seeds if self.data.has_problems else seeds[:1]
 
 
 def replace_data(recipe: Recipe, data: Path | None, heldout: Path | None) -> Recipe:

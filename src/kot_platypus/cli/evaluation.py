@@ -1,4 +1,4 @@
-"""The verbs that measure a model: eval, lm-eval, reason, requests."""
+"""The verbs that measure a model: eval, reason, requests."""
 
 from __future__ import annotations
 
@@ -129,77 +129,6 @@ def evaluate(
 
         print_screen(scores_table(out))
         print(out / "results.json")
-
-
-@app.command(
-    "lm-eval",
-    epilog=example(
-        "kot lm-eval --model merged --tasks kmmlu,haerae --out scores/merged",
-        "kot lm-eval --include-path my_tasks --tasks mine --num-fewshot 5 --out scores/mine",
-    ),
-)
-def lm_eval(
-    out: Out,
-    tasks: Annotated[
-        str,
-        typer.Option("--tasks", "-t", help="Comma-separated: tasks, groups, kmmlu_*, or files."),
-    ],
-    model: ModelName = "gemma-3-270m",
-    adapter: Adapter = None,
-    num_fewshot: Annotated[
-        int | None,
-        typer.Option(
-            "--num-fewshot",
-            "-n",
-            min=0,
-            help="Shots before each question; left out: what a task says.",
-        ),
-    ] = None,
-    limit: Limit = None,
-    include_path: Annotated[
-        Path | None,
-        typer.Option(help="A folder with task files of your own."),
-    ] = None,
-    apply_chat_template: Annotated[
-        bool, typer.Option("--apply-chat-template", help="Ask in the model's chat template.")
-    ] = False,
-    system_instruction: Annotated[
-        str | None, typer.Option(help="A system message before each question.")
-    ] = None,
-    gen_kwargs: Annotated[
-        str | None,
-        typer.Option(help="In place of the tasks' settings: temperature=0.6,do_sample=true"),
-    ] = None,
-    think_end_token: Annotated[
-        str | None, typer.Option(help="What ends thoughts, </think>: only what follows is read.")
-    ] = None,
-    batch_tokens: BatchTokens = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts generated at a time.")] = 8,
-    dtype: Dtype = "auto",
-    device: Device = "auto",
-    trust_remote_code: TrustRemoteCode = False,
-) -> None:
-    """Score a model on any task of lm-eval: KMMLU, HAE-RAE, CLIcK, HRM8K, ...
-
-    An interrupted run keeps its scores; texts are generated again. Needs the extra lm-eval.
-
-    To share the work: torchrun --nproc-per-node N -m kot_platypus lm-eval ...
-    """
-    from kot_platypus.evaluate.lm_eval_run import Selection, run_lm_eval
-    from kot_platypus.evaluate.model_under_test import TransformersModel
-    from kot_platypus.processes import is_main_process
-
-    names = parse_names("--tasks", tasks)
-    chosen = (gen_kwargs, system_instruction, think_end_token)
-    selection = Selection(names, num_fewshot, limit, apply_chat_template, include_path, *chosen)
-    with hold_folder(out):
-        folder = find_model_folder(model, adapter)
-        held = TransformersModel(
-            folder, adapter, dtype, device, trust_remote_code, max_rows=batch_size
-        )
-        run_lm_eval(out, held, selection, max_batch_tokens=batch_tokens)
-    if is_main_process():
-        print((out / "table.md").read_text(encoding="utf-8"), out / "results.json", sep="\n")
 
 
 @app.command(epilog=example("kot requests --task copa --num-fewshot 5 --kobest-dir mini"))

@@ -113,15 +113,8 @@ def reason(
     asked = (template, adapter or folder, think, shots)
     how = choose_how(*asked, max_new_tokens, num_samples, temperature, gen_kwargs, folder)
     questions = load_problems(file, limit)
-    selection = Selection(
-        keep,
-        max_per_question,
-        min_korean,
-        min_pass_rate,
-        max_pass_rate,
-        rationalize,
-        verify_steps=verify_steps,
-    )
+    chosen = (keep, max_per_question, min_korean, min_pass_rate, max_pass_rate, rationalize)
+    selection = Selection(*chosen, verify_steps=verify_steps)
     print_notice(describe_cost(questions, how, price, rationalize=rationalize))
     with hold_folder(out):
         write_rationales(out, teacher, questions, how, selection)
