@@ -103,12 +103,12 @@ def write_headline(results: RunResults) -> str:
 
 
 def _add_baseline(results: RunResults) -> str:
-    """A clause on the fairer comparison: the same training on other targets."""
+    """A clause on the fairest comparison: the best of the trainings on other targets or rows."""
     pairs = results.comparison.problems
-    others = (BASE, AT_ONCE)
-    pair = next((pair for pair in pairs if pair.a == TUNED and pair.b not in others), None)
-    if pair is None:
+    others = [pair for pair in pairs if pair.a == TUNED and pair.b not in (BASE, AT_ONCE)]
+    if not others:
         return ""
+    pair = min(others, key=lambda pair: pair.difference.value)
     other = _name_in_sentence(results.recipe, pair.b)
     if pair.difference.sign == 0:
         return f"; no difference from {other} is shown"
@@ -293,10 +293,19 @@ def _limit_problems(results: RunResults) -> Iterator[str]:
         f"{100 * (high - low):.0f} points wide."
     )
     if shared := _list_shared_families(results.recipe):
+        others = [task for task in tuned.results if task not in (ALL, *shared)]
+        reworded = [task for task in others if task.endswith("-reworded")]
+        unseen = [task for task in others if task not in reworded and shared != ["all of them"]]
+        elsewhere = [
+            f"{said} {', '.join(tasks)}"
+            for said, tasks in (("in other words", reworded), ("of kinds never trained on", unseen))
+            if tasks
+        ]
         yield (
             f"The held-out problems are generated, from the families also trained on "
             f"({', '.join(shared)}), with settings and names that no training problem has. "
-            "They show whether the model learnt to solve these, not whether it reasons elsewhere."
+            "They show whether the model learnt to solve these, not whether it reasons elsewhere"
+            + (f"; that is what the others are for: {'; '.join(elsewhere)}." if elsewhere else ".")
         )
     if base is not None and base.num_fewshot != tuned.num_fewshot:
         yield (
