@@ -15,12 +15,11 @@ from kot_platypus.evaluate.reasoning import Reasoning
 from kot_platypus.evaluate.texts import Generated, Prompt, Sampling, Settings
 from kot_platypus.formats import read_rows
 from kot_platypus.prompts import load_template
+from kot_platypus.rationale_card import describe_result
 from kot_platypus.rationales import (
     Dropped,
     Selection,
     Taught,
-    describe_cost,
-    describe_result,
     find_rationale,
     write_rationales,
 )
@@ -175,16 +174,42 @@ def test_result_is_said_and_nothing_kept_is_a_warning(tmp_path):
     )
 
 
-def test_cost_is_said_before():
-    how = Reasoning(KOT, 100, 4, Sampling(temperature=0.7))
-    assert describe_cost(QUESTIONS, how, None) == (
-        "2 questions x 4 replies: at most 800 tokens written"
+def test_text_of_a_benchmark_is_neither_asked_nor_kept(tmp_path):
+    """Neither a question nor a rationale."""
+    quoted = "어제 장터에서 사과 장수가 배 네 개를 덤으로 주었다는 이야기"
+    replies = [f"{quoted}이다. {SHORT}\n정답: 7개", f"{LONG}\n정답: 7개"]
+    teacher = Teacher({"사과": replies})
+    how = Reasoning(KOT, 64, 2, Sampling(temperature=0.7))
+    items = {"test.csv": [QUESTIONS[1].source, quoted]}
+    out = tmp_path / "out"
+    selection = Selection(keep="all", max_per_question=2)
+    write_rationales(out, teacher, QUESTIONS, how, selection, benchmarks=items)
+    assert len(teacher.asked) == 2  # the other question stands in the benchmark
+    assert [row.rationale for row in read_jsonl(out / "train.jsonl", Taught)] == [LONG]
+    dropped = read_jsonl(out / "dropped.jsonl", Dropped)
+    assert [(each.doc_id, each.output, each.reason) for each in dropped] == [
+        (1, "", "text of a benchmark"),
+        (0, replies[0], "text of a benchmark"),
+    ]
+    assert "No row holds text of test.csv (2 items)." in (out / "README.md").read_text("utf-8")
+    with pytest.raises(RunError, match=r"against test\.csv"):
+        write_rationales(out, teacher, QUESTIONS, how, selection)
+
+
+def test_chance_is_said_where_there_is_a_list_to_guess_from(tmp_path):
+    asked = [
+        Question("copa", i, f"사과 {i} (가) 온다 (나) 간다", "간다", ("온다", "간다"), 1)
+        for i in range(2)
+    ]
+    teacher = Teacher({"사과": ["사과를 보고 생각하면 간다.\n정답: 간다"]})
+    out = tmp_path / "out"
+    write_rationales(out, teacher, asked, Reasoning(KOT, 64), Selection(), source="kobest/copa")
+    assert describe_result(read_manifest(out)) == (
+        "2 rows of 2 questions; 100.0% of the replies were right (chance: 50.0%)"
     )
-    assert describe_cost(QUESTIONS, how, 500.0).endswith(", 0.40 for the output at 500")
-    assert describe_cost(QUESTIONS, how, 500.0, rationalize=True) == (
-        "2 questions x 4 replies, and again with the answers: at most 1,600 tokens written, 0.80 "
-        "for the output at 500"
-    )
+    card = (out / "README.md").read_text("utf-8")
+    assert "of kobest/copa's train split (CC BY-SA 4.0)" in card
+    assert "Not compared with any benchmark." in card
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,10 @@ class ServiceError(KotError):
     """A service that refuses a request or cannot be reached. What it did before is kept."""
 
 
+class RefusedError(ServiceError):
+    """A service that answered, but not with what was asked for: nothing is paid for that."""
+
+
 class BudgetError(KotError):
     """Work stopped before it would cost more than was allowed. What was paid for is kept."""
 

@@ -59,18 +59,22 @@ def read_problems(path: Path, limit: int | None = None) -> list[Example]:
 
     Raises DataError for a row without source and target, and where there is none.
     """
-    problems: list[Example] = []
-    for number, row in enumerate(read_rows(path)[:limit], start=1):
-        if not isinstance(row, Example) or not row.source.strip() or not row.target.strip():
-            raise DataError(
-                f"{path} row {number} states no final answer",
-                expected="a source and a target",
-                hint="Leave the row out, or give its answer as `target`.",
-            )
-        problems.append(row)
+    rows = enumerate(read_rows(path)[:limit], start=1)
+    problems = [require_problem(row, f"{path} row {number}") for number, row in rows]
     if not problems:
         raise DataError(f"{path} holds no rows", expected="questions", hint="Check the path.")
     return problems
+
+
+def require_problem(row: Row, where: str) -> Example:
+    """The row, if it has a question and its answer. Raises DataError otherwise."""
+    if not isinstance(row, Example) or not row.source.strip() or not row.target.strip():
+        raise DataError(
+            f"{where} states no final answer",
+            expected="a source and a target",
+            hint="Leave the row out, or give its answer as `target`.",
+        )
+    return row
 
 
 def iter_values(path: Path) -> Iterator[tuple[str, object]]:

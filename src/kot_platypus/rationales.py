@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
-from kot_platypus.artifacts import write_jsonl, write_text
+from kot_platypus.artifacts import hash_value, write_jsonl, write_text
 from kot_platypus.checks import check_korean
 from kot_platypus.checks.rationales import measure_korean
+from kot_platypus.data.leaks import find_leaked_rows
 from kot_platypus.data.problems import is_generated, verify_problem
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
@@ -24,7 +25,11 @@ from kot_platypus.evaluate.prompting import Question, find_rationale
 from kot_platypus.evaluate.reasoning import Reasoning, draw_replies, identify_replies
 from kot_platypus.evaluate.replies import means_right
 from kot_platypus.processes import is_main_process, share_all
+from kot_platypus.progress import print_notice
+from kot_platypus.rationale_card import write_card
+from kot_platypus.rationale_costs import describe_cost
 from kot_platypus.records import Example, Record, Reply
+from kot_platypus.results.guesses import CHANCE, guess_problems
 from kot_platypus.stages import open_stage
 
 TRAIN, DROPPED, CARD = "train.jsonl", "dropped.jsonl", "README.md"
@@ -39,6 +44,7 @@ _TELLS = re.compile(
 )
 """What gives away that the answer was known."""
 _GIVEN = ", given the answer"
+_LEAK = "text of a benchmark"
 
 
 class Taught(Example):
@@ -102,36 +108,41 @@ def write_rationales(
     questions: Sequence[Question],
     how: Reasoning,
     selection: Selection,
+    *,
+    benchmarks: Mapping[str, Sequence[str]] | None = None,
+    source: str = "",
 ) -> None:
     """Write ``train.jsonl`` (``Taught``), ``dropped.jsonl`` and a card into ``out``.
 
     A finished ``out`` is left alone, an interrupted one resumes: texts are kept as they come, and
-    nothing is asked twice. Under torchrun every process does its share.
+    nothing is asked twice. Under torchrun every process does its share. Text of ``benchmarks``
+    (name to items) is neither asked nor kept. The card says that the questions are of ``source``.
 
-    Raises KotError for anything wrong with the model, the server or the folder.
+    Raises BudgetError where the model is a ``Meter`` at its end, KotError for anything wrong with
+    the model, the server or the folder.
     """
     share_all(None)
     are_generated = bool(questions) and all(is_generated(each.task) for each in questions)
     if selection.verify_steps and not are_generated:
-        raise UsageError(
-            "verify_steps with questions that are not generated",
-            expected="problems that kot generated, whose steps can be proved",
-            hint="Leave it out.",
-        )
+        _refuse_to_verify()
     config, inputs = identify_replies(model, questions, how)
     config["selection"] = asdict(selection)
+    against = benchmarks or {}
+    inputs |= {f"against {name}": hash_value(list(texts)) for name, texts in against.items()}
     with open_stage(out, "rationales", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return
-        attempts = _attempt(model, questions, how, selection)
+        asked, dropped = _leave_out_leaks(questions, against)
+        print_notice(describe_cost(model, asked, how, rationalize=selection.rationalize))
+        attempts = _attempt(model, asked, how, selection)
         rates = [sum(each.is_right for each in mine) / len(mine) for mine in attempts]
         if selection.rationalize:
-            _attempt_again(attempts, rates, model, questions, how, selection)
+            _attempt_again(attempts, rates, model, asked, how, selection)
         if not is_main_process():
             return
         rows: list[Taught] = []
-        dropped: list[Dropped] = []
-        for question, rate, mine in zip(questions, rates, attempts, strict=True):
+        _mark_leaks(asked, attempts, against)
+        for question, rate, mine in zip(asked, rates, attempts, strict=True):
             kept, lost = _select(question, rate, mine, selection)
             rows += (_make_row(question, attempt, rate, model.name) for attempt in kept)
             dropped += lost
@@ -139,52 +150,35 @@ def write_rationales(
         write_jsonl(out / DROPPED, dropped)
         stage.facts = {
             "teacher": model.name,
+            "source": source,
+            "against": {name: len(texts) for name, texts in against.items()},
             "questions": len(questions),
-            "solved": sum(rate > 0 for rate in rates),
-            "pass_rate": round(sum(rates) / len(rates), 4),
-            "rows": len(rows),
-            "given_answer": sum(row.origin.endswith(_GIVEN) for row in rows),
-            "dropped": dict(Counter(each.reason for each in dropped).most_common()),
+            "chance": _find_chance(asked),
+            **_count(rates, rows, dropped),
         }
         if are_generated:
             stage.facts["proved"] = sum(map(_prove, rows))
         write_text(out / CARD, write_card(stage.facts))
 
 
-def describe_cost(
-    questions: Sequence[Question],
-    how: Reasoning,
-    price_per_million: float | None,
-    *,
-    rationalize: bool = False,
-) -> str:
-    """How much a teacher is asked for at most, in one line, before anything is asked.
-
-    To ``rationalize`` may ask everything again.
-    """
-    texts = len(questions) * how.num_samples * (2 if rationalize else 1)
-    tokens = texts * how.max_new_tokens
-    cost = ""
-    if price_per_million is not None:
-        cost = f", {tokens * price_per_million / 1e6:,.2f} for the output at {price_per_million:g}"
-    again = ", and again with the answers" if rationalize else ""
-    return (
-        f"{len(questions):,} questions x {how.num_samples} replies{again}: at most {tokens:,} "
-        f"tokens written{cost}"
+def _refuse_to_verify() -> NoReturn:
+    raise UsageError(
+        "verify_steps with questions that are not generated",
+        expected="problems that kot generated, whose steps can be proved",
+        hint="Leave it out.",
     )
 
 
-def describe_result(facts: Mapping[str, Any]) -> str:
-    """What came of it, in one line; where nothing was kept, what to try."""
-    told = f"{facts['rows']:,} rows of {facts['questions']:,} questions; " + (
-        f"{facts['pass_rate']:.1%} of the replies were right"
-    )
-    if facts["rows"] and "proved" in facts:
-        told += f"; the steps of {facts['proved']:,} rows hold"
-    if facts["rows"]:
-        return told
-    most = next(iter(facts["dropped"]), "nothing was asked")
-    return f"Warning: {told}, and none was kept (mostly: {most}). See {DROPPED}"
+def _count(
+    rates: Sequence[float], rows: Sequence[Taught], dropped: Sequence[Dropped]
+) -> dict[str, Any]:
+    return {
+        "solved": sum(rate > 0 for rate in rates),
+        "pass_rate": round(sum(rates) / max(len(rates), 1), 4),
+        "rows": len(rows),
+        "given_answer": sum(row.origin.endswith(_GIVEN) for row in rows),
+        "dropped": dict(Counter(each.reason for each in dropped).most_common()),
+    }
 
 
 # --- asking and judging ------------------------------------------------------------------------
@@ -265,9 +259,53 @@ def _prove(problem: Example) -> bool:
     """Whether every step of a generated problem's rationale holds."""
     try:
         verify_problem(problem)
-    except DataError:
+    except (DataError, ValueError):  # a number of thousands of digits is no int
         return False
     return True
+
+
+def _find_chance(questions: Sequence[Question]) -> float | None:
+    """How often a guess is right; None where there is no list to guess from."""
+    listed = [1 / len(each.choices) for each in questions if each.choices]
+    if listed:
+        return sum(listed) / len(listed) if len(listed) == len(questions) else None
+    guesses = dict(guess_problems(questions))
+    return round(guesses[CHANCE], 4) if CHANCE in guesses else None
+
+
+# --- benchmarks --------------------------------------------------------------------------------
+
+
+def _leave_out_leaks(
+    questions: Sequence[Question], benchmarks: Mapping[str, Sequence[str]]
+) -> tuple[list[Question], list[Dropped]]:
+    """The questions without text of a benchmark, and the others as what is not even asked."""
+    rows = [Example(source=each.text, target=each.target) for each in questions]
+    leaked = find_leaked_rows(rows, benchmarks)
+    dropped = [
+        Dropped(doc_id=each.doc_id, sample=0, given_answer=False, reason=_LEAK, output="")
+        for place, each in enumerate(questions)
+        if place in leaked
+    ]
+    return [each for place, each in enumerate(questions) if place not in leaked], dropped
+
+
+def _mark_leaks(
+    questions: Sequence[Question],
+    attempts: Sequence[list[_Attempt]],
+    benchmarks: Mapping[str, Sequence[str]],
+) -> None:
+    """Give sound attempts with text of a benchmark that fault."""
+    sound = [
+        (question, mine, i)
+        for question, mine in zip(questions, attempts, strict=True)
+        for i, attempt in enumerate(mine)
+        if not attempt.fault
+    ]
+    rows = [_make_row(question, mine[i], 0, "") for question, mine, i in sound]
+    for place in find_leaked_rows(rows, benchmarks):
+        _, mine, i = sound[place]
+        mine[i] = replace(mine[i], fault=_LEAK)
 
 
 # --- choosing ----------------------------------------------------------------------------------
@@ -326,21 +364,3 @@ def _make_row(question: Question, attempt: _Attempt, rate: float, teacher: str) 
         pass_rate=rate,
         origin=teacher + (_GIVEN if attempt.given_answer else ""),
     )
-
-
-def write_card(facts: Mapping[str, Any]) -> str:
-    """What the rows are and what became of the replies, in Markdown."""
-    lost = "\n".join(f"| {reason} | {count:,} |" for reason, count in facts["dropped"].items())
-    return f"""# Rationales of {facts["teacher"]}
-
-{facts["rows"]:,} rows with a rationale that ends in the right answer, of {facts["questions"]:,}
-questions. {facts["solved"]:,} questions were solved at least once; {facts["pass_rate"]:.1%} of the
-replies were right. {facts["given_answer"]:,} rows are by a teacher that was given the answer.
-
-| replies not kept | |
-|---|---|
-{lost}
-
-`train.jsonl`: source, target, rationale, task, pass_rate (the question's difficulty), origin.
-`dropped.jsonl`: every other reply and why. The settings stand in `manifest.json`.
-"""

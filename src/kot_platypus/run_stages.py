@@ -89,7 +89,8 @@ def teach(recipe: Recipe, out: Path, teacher: str, rows: Path) -> None:
     from kot_platypus.evaluate.reasoning import Reasoning
     from kot_platypus.evaluate.texts import Sampling
     from kot_platypus.formats import read_rows
-    from kot_platypus.rationales import Selection, describe_result, write_rationales
+    from kot_platypus.rationale_card import describe_result
+    from kot_platypus.rationales import Selection, write_rationales
 
     section = recipe.self_taught
     assert section is not None

@@ -116,13 +116,8 @@ def check_contamination(
     with open_stage(out, "contamination", config=config, inputs=inputs) as stage:
         if not stage.is_done:
             rows = iter_rows(data)
-            items = [
-                Item(name, i, text)
-                for name, texts in benchmarks.items()
-                for i, text in enumerate(texts)
-            ]
             tally = _Tally()
-            leaks = iter_leaks(rows, items, tally, executor)
+            leaks = iter_leaks(rows, _list_items(benchmarks), tally, executor)
             write_jsonl(out / "leaks.jsonl", leaks)
             write_values(out / "clean.jsonl", _iter_clean(data, tally.leaked))
             verdict = _judge(data, benchmarks, hashes, tally)
@@ -132,6 +127,18 @@ def check_contamination(
     verdict = Verdict.model_validate(report["verdict"])
     write_verdict(data, verdict)
     return verdict
+
+
+def find_leaked_rows(rows: Iterable[Row], benchmarks: Mapping[str, Sequence[str]]) -> set[int]:
+    """The places of those ``rows`` that hold text of a benchmark (name to texts)."""
+    items = _list_items(benchmarks)
+    return {leak.row for leak in iter_leaks(rows, items)} if items else set()
+
+
+def _list_items(benchmarks: Mapping[str, Sequence[str]]) -> list[Item]:
+    return [
+        Item(name, i, text) for name, texts in benchmarks.items() for i, text in enumerate(texts)
+    ]
 
 
 def iter_leaks(

@@ -97,14 +97,19 @@ def leave_out(question: Question, shots: Sequence[Example]) -> list[Example]:
 
 
 def load_choices(
-    protocol: Protocol, task: str, kobest_dir: str | None = None, limit: int | None = None
+    protocol: Protocol,
+    task: str,
+    kobest_dir: str | None = None,
+    limit: int | None = None,
+    split: Literal["train", "test"] = "test",
 ) -> tuple[list[Question], str]:
     """A choice task's questions in the protocol's order, and the hash of its documents."""
     data = load_data(protocol, task, kobest_dir)
     wording, own = load_wording(), protocol.tasks[task]
     prompt = wording.tasks.get(task) if own.data is None else None
+    documents = order_documents(protocol, data)[0] if split == "test" else data.train
     questions = []
-    for doc_id, document in enumerate(order_documents(protocol, data)[0][:limit]):
+    for doc_id, document in enumerate(documents[:limit]):
         choices = tuple(text.strip() for text in (prompt or own).render_choices(document))
         if prompt:
             source = prompt.render_context(document)

@@ -47,7 +47,7 @@ from kot_platypus.evaluate.replies import (
     read_reply,
 )
 from kot_platypus.evaluate.store import ScoreStore
-from kot_platypus.evaluate.texts import GREEDY, Sampling, Settings, render_text
+from kot_platypus.evaluate.texts import GREEDY, Prompt, Sampling, Settings, render_text
 from kot_platypus.processes import is_main_process, share_all
 from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
@@ -203,10 +203,16 @@ def draw_replies(
 ) -> list[list[Reply]]:
     """``how.num_samples`` replies to each question, read. Under torchrun all processes call it."""
     samples = range(how.num_samples)
-    prompts = [build_prompt(question, how.template, how.shots) for question in questions]
-    drawn = [prompt.model_copy(update={"sample": k}) for prompt in prompts for k in samples]
+    drawn = build_prompts(questions, how)
     texts = iter(generate_texts(model, drawn, how.settings, title=title))
     return [[read_reply(each, k, next(texts), how.template) for k in samples] for each in questions]
+
+
+def build_prompts(questions: Sequence[Question], how: Reasoning) -> list[Prompt]:
+    """``how.num_samples`` prompts for each question, question by question."""
+    prompts = (build_prompt(question, how.template, how.shots) for question in questions)
+    samples = range(how.num_samples)
+    return [prompt.model_copy(update={"sample": k}) for prompt in prompts for k in samples]
 
 
 def _answer_at_once(

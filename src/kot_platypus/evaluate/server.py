@@ -6,7 +6,7 @@ tried again by the official client (429, 5xx, broken connections), with growing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any
@@ -19,7 +19,7 @@ from kot_platypus.api_clients import (
     open_openai,
     read_openai_key,
 )
-from kot_platypus.errors import ServiceError
+from kot_platypus.errors import RefusedError, ServiceError
 from kot_platypus.evaluate.keys import make_seed, make_server_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
 from kot_platypus.evaluate.texts import GREEDY, Generated, Prompt, Settings, cut_answer
@@ -75,9 +75,9 @@ class OpenAIModel(ModelUnderTest):
         }
 
     def generate(
-        self, prompts: Sequence[Prompt], settings: Settings
+        self, prompts: Iterable[Prompt], settings: Settings
     ) -> Iterator[tuple[int, Generated]]:
-        """Yield each prompt's place and its text as they come.
+        """Yield each prompt's place and its text as they come. A prompt is taken when it is sent.
 
         Raises ServiceError when the server refuses a request or cannot be reached. What came
         before has been yielded; what is under way is waited for, and yielded too.
@@ -120,7 +120,7 @@ class OpenAIModel(ModelUnderTest):
             used = completion.usage.completion_tokens
             is_cut = completion.choices[0].finish_reason == "length"
         except openai.APIStatusError as error:
-            failure = _explain(error)
+            failure: ServiceError = _explain(error)
         except openai.APIConnectionError:
             failure = ServiceError(
                 f"the server at {self.base_url} does not answer",
@@ -139,7 +139,12 @@ class OpenAIModel(ModelUnderTest):
                 text += "\n"  # what the server stopped at
             complete = cut_answer(text, settings.stop_line)
             truncated = is_cut and complete is None
-            return Generated(text=complete or text, num_tokens=used, truncated=truncated)
+            return Generated(
+                text=complete or text,
+                num_tokens=used,
+                truncated=truncated,
+                num_prompt_tokens=getattr(completion.usage, "prompt_tokens", None) or 0,
+            )
         # Out here nothing hangs on it: the frames below hold the key.
         raise failure
 
@@ -174,9 +179,9 @@ def _join_thoughts(message: Any) -> str:
     return said
 
 
-def _explain(error: Any) -> ServiceError:
+def _explain(error: Any) -> RefusedError:
     told = describe_refusal(error, read_openai_key())
-    return ServiceError(
+    return RefusedError(
         f"the server refused ({told})",
         expected="a request that it accepts",
         hint=f"Check the model's name and {OPENAI_KEY}. All answers so far are kept.",

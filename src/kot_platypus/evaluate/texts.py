@@ -134,11 +134,13 @@ class Generated(Record):
     """A text that a model wrote, from its thoughts on, whether or not the prompt opened them.
 
     ``num_tokens`` counts what it generated, end of text apart; ``truncated``: it was not done.
+    ``num_prompt_tokens`` is what a server says that it read; 0 where nothing is said.
     """
 
     text: str
     num_tokens: int
     truncated: bool = False
+    num_prompt_tokens: int = 0
 
     @model_serializer(mode="wrap")
     def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
