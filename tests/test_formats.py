@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -265,3 +266,10 @@ def test_rows_come_before_the_file_is_read_to_its_end(tmp_path, name):
     assert next(rows).source == "가"
     with pytest.raises(DataError, match="line"):
         next(rows)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_pipe_is_named_as_one(tmp_path):
+    os.mkfifo(tmp_path / "rows.jsonl")
+    with pytest.raises(DataError, match="is a pipe or a device; expected a file of rows"):
+        read_rows(tmp_path / "rows.jsonl")

@@ -86,3 +86,17 @@ def test_file_in_the_place_of_a_folder_is_refused_and_kept(tmp_path, below):
     with pytest.raises(RunError, match=r"thesis\.txt is a file"), lock_folder(folder):
         pass
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_folder_behind_a_link_to_nothing_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for folder in (tmp_path / "link", tmp_path / "link" / "run"):
+        with pytest.raises(RunError, match="link is a link to nothing"), lock_folder(folder):
+            pass
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc")
+def test_folder_where_nothing_can_be_written_is_not_called_in_use():
+    told = "nothing can be written into /proc"
+    with pytest.raises(RunError, match=told), lock_folder(Path("/proc/kot")):
+        pass

@@ -89,9 +89,22 @@ def holds_nothing(folder: Path, *, but: str = "") -> bool:
     )
 
 
+def describe_no_file(path: Path) -> str:
+    """What a path is that is no file, for an error."""
+    if path.is_dir():
+        return "is a folder"
+    return "is a pipe or a device" if path.exists() else "does not exist"
+
+
 def refuse_file(folder: Path) -> None:
-    """Raise RunError when a folder, or one that it would lie in, is a file."""
+    """Raise RunError when a folder, or one that it would lie in, is a file or a broken link."""
     for path in (folder, *folder.parents):
+        if path.is_symlink() and not path.exists():
+            raise RunError(
+                f"{path} is a link to nothing",
+                expected="a folder",
+                hint="Remove the link, or choose another folder with --out.",
+            )
         if path.exists() and not path.is_dir():
             raise RunError(
                 f"{path} is a file", expected="a folder", hint="Choose another folder with --out."
@@ -176,7 +189,7 @@ def read_json(path: Path) -> Any:
 def read_jsonl(path: Path, record: type[R]) -> list[R]:
     """The rows of a JSONL file. Raises DataError naming the first bad line."""
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
+        found = describe_no_file(path)
         raise DataError(
             f"{path} {found}", expected="a JSONL file", hint="Check the path's spelling."
         )

@@ -17,7 +17,7 @@ from textwrap import shorten
 from pydantic import ConfigDict, ValidationError
 from pydantic_core import from_json
 
-from kot_platypus.artifacts import read_text, write_lines
+from kot_platypus.artifacts import describe_no_file, read_text, write_lines
 from kot_platypus.errors import DataError
 from kot_platypus.records import Dialogue, Example, Record, Row
 from kot_platypus.tables import is_missing, iter_table
@@ -87,7 +87,7 @@ def iter_values(path: Path) -> Iterator[tuple[str, object]]:
             hint="Convert or rename it.",
         )
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
+        found = describe_no_file(path)
         raise DataError(f"{path} {found}", expected="a file of rows", hint="Check the path.")
     return read(path)
 

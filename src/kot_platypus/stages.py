@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -206,8 +207,22 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
                 with suppress(OSError):
                     path.unlink()
     except filelock.Timeout as error:
+        _require_writable(folder.parent)
         raise RunError(
             f"another kot process is working in {folder}",
             expected="one process per folder",
             hint="Wait for it to end, or choose another folder with --out.",
+        ) from error
+
+
+def _require_writable(folder: Path) -> None:
+    """Raise RunError where no file can be made, which to filelock is a lock that another holds."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RunError(
+            f"nothing can be written into {folder} ({error.strerror})",
+            expected="a folder that may be written",
+            hint="Choose another folder with --out.",
         ) from error

@@ -86,7 +86,9 @@ def require_one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
 def require_file(path: Path, option: str) -> None:
     """Raise DataError unless the file that an option names exists."""
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
+        from kot_platypus.artifacts import describe_no_file
+
+        found = describe_no_file(path)
         raise DataError(f"{option}: {path} {found}", expected="a file", hint="Check the path.")
 
 
