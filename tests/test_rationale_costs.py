@@ -109,7 +109,7 @@ def test_bill_is_what_the_server_counted(tmp_path, solver, url):
 
 def test_budget_is_used_up_and_never_exceeded(tmp_path, solver, url):
     """A request may cost more than it does: those under way are waited for, then others go out."""
-    budget = 5.5 * COST / 1e6  # of which the last reply's bound needs four
+    budget = 5.5 * COST / 1e6  # of one reply at most 1,051 millionths are asked for
     with pytest.raises(BudgetError, match=r"no more than the budget of 0\.0018 US dollars"):
         ask(tmp_path / "out", url, range(9), budget)
     assert 1 < len(solver.asked) <= 5

@@ -264,6 +264,14 @@ def test_two_processes_write_the_samples_of_one(finished, tiny, tmp_path):
 # --- the rest ----------------------------------------------------------------------------------
 
 
+def test_scores_of_another_device_want_another_folder(finished, tiny):
+    """They round differently, as those of another dtype do."""
+    model = make_model(tiny)
+    model.resolved_device = "cuda"
+    with pytest.raises(RunError, match=r"config\.device"):
+        evaluate_choices(finished, model, SECTION)
+
+
 @pytest.mark.slow
 def test_a_finished_run_loads_nothing(finished, tiny):
     program = (

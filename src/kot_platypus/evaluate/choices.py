@@ -52,7 +52,7 @@ def evaluate_choices(
 
     Args:
         out: The stage's folder.
-        model: The model under test. Its dtype is part of the stage's identity once resolved.
+        model: The model under test. Its dtype and device, once resolved, decide identity.
         section: Which protocol, tasks, shots and data.
         seed: Of the bootstrap intervals. What decides the questions is the protocol's own seed.
 
@@ -63,9 +63,9 @@ def evaluate_choices(
     protocol = load_protocol(section.protocol)
     names = dict.fromkeys(map(protocol.find_task, section.tasks))
     tasks = [load_data(protocol, name, section.kobest_dir) for name in names]
-    dtype = model.resolved_dtype
     about = _describe(protocol, tasks, model)
-    with _open_stage(out, section, about, dtype=dtype, seed=seed) as stage:
+    computed = {"dtype": model.resolved_dtype, "device": model.resolved_device}
+    with _open_stage(out, section, about, **computed, seed=seed) as stage:
         if stage.is_done:
             return
         runs = build_runs(protocol, tasks, section.num_fewshot, section.limit)
@@ -76,9 +76,14 @@ def evaluate_choices(
         if is_main_process():
             samples = make_samples(runs, store.known)
             write_jsonl(out / "samples.jsonl", samples)
-            computed = {"dtype": dtype, "device": model.resolved_device, "limit": section.limit}
             noticed = _notice(protocol, runs, store)
-            facts = {**about, **computed, **noticed, "versions": describe_machine()}
+            facts = {
+                **about,
+                **computed,
+                "limit": section.limit,
+                **noticed,
+                "versions": describe_machine(),
+            }
             results = ChoiceResults(**facts, results=summarise_runs(samples, seed=seed))
             write_part(out / "results.json", results)
 
