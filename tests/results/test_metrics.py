@@ -134,6 +134,13 @@ def test_p_value_of_seeds_counts_all_signs():
     assert difference.value == pytest.approx(means.mean())
 
 
+def test_seeds_that_answer_as_the_other_model_does_are_not_surely_equal():
+    right = np.array([1, 0, 1, 1, 0], bool)
+    difference, p_value = compare_seeds([right, right], right)
+    assert (difference, p_value) == (compare_paired(right, right).difference, 1.0)
+    assert difference.ci95[0] < 0 < difference.ci95[1]
+
+
 def test_interval_of_seeds_covers_questions_and_seeds():
     """The variance of a mean over both is about the sum of that over each."""
     rng = np.random.default_rng(0)

@@ -152,7 +152,8 @@ def _describe_seeds(recipe: Recipe, seeds: Seeds) -> str:
     return (
         f"Trained at {count_noun(len(seeds.accuracy), 'seed')} ({each} solved), "
         f"{format_percent(seeds.mean.value)} on average: {'; '.join(said)}. "
-        "These intervals cover the choice of seeds too."
+        "These intervals cover the choice of seeds too, roughly, since there are few; p that of "
+        "problems alone."
     )
 
 
