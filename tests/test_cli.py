@@ -466,6 +466,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_bug_keeps_its_traceback():
     done = subprocess.run([sys.executable, "-c", BUG], capture_output=True, text=True, check=False)
     assert done.returncode == 1

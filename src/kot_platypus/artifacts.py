@@ -249,8 +249,12 @@ def hash_files(folder: Path, patterns: Iterable[str] = ("*",)) -> str:
 # --- manifests ---------------------------------------------------------------------------------
 
 
+@cache
 def describe_machine() -> dict[str, Any]:
-    """What a figure was made with: package versions, platform, cores, source commit."""
+    """What a figure was made with: package versions, platform, cores, source commit.
+
+    Read once: what this process has loaded stays what it was.
+    """
     versions = {}
     for package in ("kot-platypus", "torch", "transformers", "peft", "accelerate"):
         try:

@@ -28,7 +28,7 @@ def test_the_second_copy_makes_the_goldens_requests(shared, load_real):
         assert hashlib.sha256("".join(lines).encode()).hexdigest() == golden["sha256"], golden
 
 
-@pytest.mark.one_in(7)
+@pytest.mark.one_in(11)
 @each_protocol
 @each_task
 @pytest.mark.parametrize("num_fewshot", [0, 1, 10])
@@ -39,7 +39,7 @@ def test_requests_of_every_combination(protocol, task, num_fewshot, load_real):
     assert requests == originals.list_requests(protocol, task, data, num_fewshot)
 
 
-@pytest.mark.one_in(7)
+@pytest.mark.one_in(11)
 @each_protocol
 @each_task
 @pytest.mark.parametrize("name", ["tiny-llama-ko", "tiny-polyglot-ko"])

@@ -63,7 +63,7 @@ def read_all(folder: Path) -> dict[str, bytes]:
 # --- the stage ---------------------------------------------------------------------------------
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(4)
 @in_both_dtypes
 @pytest.mark.parametrize("how", [GREEDY, DRAWN], ids=["greedy", "samples"])
 def test_killed_run_ends_with_the_same_bytes(how, model, questions, tmp_path, monkeypatch):

@@ -42,14 +42,20 @@ def base(shared: Path) -> Path:
     return shared / "models" / "tiny-llama-ko"
 
 
-def write_problems(folder: Path) -> Path:
-    write_jsonl(folder / "train.jsonl", make_problems(30, 1, "train", ("change",)))
+def write_problems(folder: Path, num_rows: int = 30) -> Path:
+    write_jsonl(folder / "train.jsonl", make_problems(num_rows, 1, "train", ("change",)))
     return folder / "train.jsonl"
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return write_problems(tmp_path)
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """Rows for two steps, where how much is learnt is not the question."""
+    return write_problems(tmp_path, 8)
 
 
 @pytest.fixture(params=ARCHITECTURES)

@@ -122,19 +122,19 @@ def test_contaminated_rows_are_refused_and_nothing_is_claimed(data, base, tmp_pa
 
 
 @pytest.mark.parametrize("leaked_rows", [0, 2])
-def test_verdict_on_the_rows_goes_into_the_manifest(data, base, tmp_path, leaked_rows):
-    verdict = write_finding(data, leaked_rows)
+def test_verdict_on_the_rows_goes_into_the_manifest(few, base, tmp_path, leaked_rows):
+    verdict = write_finding(few, leaked_rows)
     section = UNSAVED.model_copy(update={"allow_contaminated": leaked_rows > 0, "num_epochs": 1})
-    train_adapter(data, base, tmp_path / "out", section, MODEL)
+    train_adapter(few, base, tmp_path / "out", section, MODEL)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert Verdict.model_validate(manifest["contamination"]) == verdict
     assert "allow_contaminated" not in manifest["config"]
 
 
-def test_rows_that_changed_since_are_unchecked(data, base, tmp_path, capsys):
-    write_finding(data, 2)
-    write_jsonl(data, make_problems(30, 2, "train", ("change",)))
-    train_adapter(data, base, tmp_path / "out", UNSAVED, MODEL)
+def test_rows_that_changed_since_are_unchecked(few, base, tmp_path, capsys):
+    write_finding(few, 2)
+    write_jsonl(few, make_problems(8, 2, "train", ("change",)))
+    train_adapter(few, base, tmp_path / "out", UNSAVED, MODEL)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["contamination"] is None
     assert "was not checked for contamination" in " ".join(capsys.readouterr().err.split())
@@ -153,14 +153,15 @@ def test_killed_and_restarted_training_ends_in_the_same_adapter_bit_for_bit(
     assert (out / "log.jsonl").read_text() == (trained / "log.jsonl").read_text()
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(
     ("step", "last_batch", "model"),
     [
-        pytest.param(4, "keep", HALF, marks=pytest.mark.slow),
         (7, "drop", MODEL),
-        pytest.param(8, "drop", MODEL, marks=pytest.mark.slow),
-        pytest.param(8, "drop", HALF, marks=pytest.mark.slow),
-        pytest.param(11, "keep", MODEL, marks=pytest.mark.slow),
+        (8, "drop", MODEL),
+        (8, "drop", HALF),
+        (11, "keep", MODEL),
+        (4, "keep", HALF),
     ],
 )
 def test_interrupted_anywhere_and_saved_more_often_it_goes_on_to_the_same_adapter(
@@ -207,7 +208,7 @@ def test_the_newest_intact_checkpoint_is_used(tmp_path):
     assert find_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [MODEL, HALF], ids=lambda model: model.dtype)
 def test_merged_model_equals_base_with_adapter(data, base, tmp_path, model):
     trained = tmp_path / "trained"

@@ -57,6 +57,7 @@ def test_model_called_with_a_pack_is_its_loss_and_answers_all_else_as_before(any
         assert torch.equal(any_model(input_ids=ids).logits, logits)
 
 
+@pytest.mark.one_in(2)
 def test_embeddings_that_are_the_head_too_get_both_gradients(any_model, batch):
     """With all weights trained the loss adds the head's gradient to that of the embeddings."""
     any_model.config.tie_word_embeddings = True
@@ -87,6 +88,7 @@ class CountSaved:
         self._hooks.__exit__(*error)
 
 
+@pytest.mark.one_in(2)
 def test_gradient_checkpointing_keeps_less_and_changes_no_gradient(any_model, batch):
     any_model.train()
     _, expected = reference(any_model, batch, "example")
@@ -181,10 +183,9 @@ def test_dora_trains_and_merges(data, base, tmp_path, model):
         torch.testing.assert_close(merged(ids).logits, tuned(ids).logits, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.slow
-def test_bfloat16_trains_float32_adapters(data, base, tmp_path):
-    train_adapter(data, base, tmp_path / "a", SECTION, HALF)
-    train_adapter(data, base, tmp_path / "b", SECTION, MODEL)
+def test_bfloat16_trains_float32_adapters(few, base, tmp_path):
+    train_adapter(few, base, tmp_path / "a", SECTION, HALF)
+    train_adapter(few, base, tmp_path / "b", SECTION, MODEL)
     losses, exact = read_log(tmp_path / "a"), read_log(tmp_path / "b")
     assert losses == pytest.approx(exact, rel=0.02)
     assert losses != exact
@@ -192,10 +193,10 @@ def test_bfloat16_trains_float32_adapters(data, base, tmp_path):
 
 @pytest.mark.slow
 @both_dtypes
-def test_qlora_trains_beside_a_base_in_four_bits(data, base, tmp_path, model):
+def test_qlora_trains_beside_a_base_in_four_bits(few, base, tmp_path, model):
     facts = {}
     for method in ("lora", "qlora"):
-        train_adapter(data, base, tmp_path / method, section(method=method), model)
+        train_adapter(few, base, tmp_path / method, section(method=method), model)
         facts[method] = json.loads((tmp_path / method / "manifest.json").read_text())
     exact, found = read_log(tmp_path / "lora"), read_log(tmp_path / "qlora")
     assert found != exact
@@ -298,11 +299,11 @@ def test_reporter_that_is_not_installed_is_refused_in_one_line(data, base, tmp_p
 
 
 @pytest.mark.slow
-def test_tensorboard_gets_the_losses(data, base, tmp_path, monkeypatch):
+def test_tensorboard_gets_the_losses(few, base, tmp_path, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "logs"))
-    train_adapter(data, base, tmp_path / "x", section(report_to=("tensorboard",)), MODEL)
+    train_adapter(few, base, tmp_path / "x", section(report_to=("tensorboard",)), MODEL)
     events = EventAccumulator(str(tmp_path / "logs"))
     events.Reload()
     found = [event.value for event in events.Scalars("train/loss")]
@@ -311,10 +312,10 @@ def test_tensorboard_gets_the_losses(data, base, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_tensorboards_files_outlive_the_checkpoints_beside_which_it_writes(
-    data, base, tmp_path, monkeypatch
+    few, base, tmp_path, monkeypatch
 ):
     monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
     out = tmp_path / "x"
-    train_adapter(data, base, out, section(report_to=("tensorboard",)), MODEL)
+    train_adapter(few, base, out, section(report_to=("tensorboard",)), MODEL)
     assert len(list(out.glob("runs/*/events.out.tfevents.*"))) == 1
     assert not (out / "checkpoints").exists()
