@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 
-from kot_platypus.checks.findings import Findings
+from kot_platypus.checks.findings import Findings, make_finding
 from kot_platypus.checks.segments import BLANK, Text
-from kot_platypus.records import Finding
 
 # Syllables of Korean for a letter of English. In the development part of the planted set the median
 # is 0.44 and 98 of 100 texts of 40 letters and more lie between 0.37 and 0.53. Outside of the first
@@ -15,6 +15,8 @@ from kot_platypus.records import Finding
 SYLLABLES_PER_LETTER = 0.44
 FEWEST_SYLLABLES, FEW_SYLLABLES, MOST_SYLLABLES = 0.22, 0.42, 1.0
 _SHORTEST = 40  # letters of source below which length says nothing
+
+_cut = partial(make_finding, "cut_off")
 
 # --- sentences ---------------------------------------------------------------------------------
 
@@ -169,7 +171,7 @@ def _check_end(source: Text, translation: Text) -> Findings:
         yield _cut(
             f"ends in the middle: ...{text[-10:]}",
             is_error=is_sentence,
-            span=(max(0, len(text) - 10), len(text)),
+            translation_spans=[(max(0, len(text) - 10), len(text))],
         )
     elif is_sentence and last not in "다요까죠":
         yield _cut("ends without a full stop", is_error=False)
@@ -187,12 +189,3 @@ def _check_brackets(source: Text, translation: Text) -> Findings:
             yield _cut(f"{abs(unpaired)} unpaired {opening}{closing}")
     if translation.prose.count('"') % 2 and source.prose.count('"') % 2 == 0:
         yield _cut('a quote " without its partner')
-
-
-def _cut(detail: str, *, is_error: bool = True, span: tuple[int, int] | None = None) -> Finding:
-    return Finding(
-        check="cut_off",
-        severity="error" if is_error else "warning",
-        detail=detail,
-        translation_spans=(span,) if span else (),
-    )

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kot_platypus.records import Finding
 
 Span = tuple[int, int]
 Findings = Iterator[Finding]
+
+
+def make_finding(
+    check: str,
+    detail: str,
+    source_spans: Iterable[Span] = (),
+    translation_spans: Iterable[Span] = (),
+    *,
+    is_error: bool = True,
+) -> Finding:
+    """An error, or a warning, of a text."""
+    return Finding(
+        check=check,
+        severity="error" if is_error else "warning",
+        detail=detail,
+        source_spans=tuple(source_spans),
+        translation_spans=tuple(translation_spans),
+    )
 
 
 def shorten(text: str, max_chars: int = 60) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import partial
 
-from kot_platypus.checks.findings import Findings, Span, shorten
+from kot_platypus.checks.findings import Findings, make_finding, shorten
 from kot_platypus.checks.segments import Text
-from kot_platypus.records import Finding
 
 # --- untranslated ------------------------------------------------------------------------------
 
@@ -32,6 +32,9 @@ _UNITS_AND_NAMES = frozenset(_UNITS_LIST.split())
 _FEWEST_WORDS = 4  # lower-case words between two pieces of Korean that are no name any more
 
 
+_left = partial(make_finding, "untranslated")
+
+
 def find_untranslated(source: Text, translation: Text) -> Findings:
     """The translation is Korean throughout.
 
@@ -46,7 +49,8 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
         lower = _list_words(translation.prose)
         if lower:
             is_error = len(words) >= 3 and len(lower) >= 2
-            yield _left("nothing is Korean", [(0, len(translation.raw))], is_error=is_error)
+            whole = [(0, len(translation.raw))]
+            yield _left("nothing is Korean", (), whole, is_error=is_error)
         return
     prose = translation.prose
     if not _QUOTES.isdisjoint(prose):
@@ -60,9 +64,10 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
             kept.append(stretch.span())
     if passages:
         detail = f"left in English: {shorten(prose[slice(*passages[0])])}"
-        yield _left(detail, passages, is_error=True)
+        yield _left(detail, (), passages)
     elif kept:
-        yield _left(f"English words: {shorten(prose[slice(*kept[0])])}", kept, is_error=False)
+        detail = f"English words: {shorten(prose[slice(*kept[0])])}"
+        yield _left(detail, (), kept, is_error=False)
 
 
 _QUOTES = frozenset("\"“'‘«「『《")
@@ -81,15 +86,6 @@ def _is_passage(stretch: str, words: list[str]) -> bool:
         return True
     is_sentence = stretch.rstrip()[-1:] in (".", "?", "!") and len(stretch.split()) > 2
     return is_sentence and len(words) > 1
-
-
-def _left(detail: str, spans: list[Span], *, is_error: bool) -> Finding:
-    return Finding(
-        check="untranslated",
-        severity="error" if is_error else "warning",
-        detail=detail,
-        translation_spans=tuple(spans),
-    )
 
 
 # --- other scripts -----------------------------------------------------------------------------
@@ -125,12 +121,8 @@ def find_mixed_language(source: Text, translation: Text) -> Findings:
         is_gloss = name.startswith("Chinese") and not pattern.search(
             _GLOSS.sub("", translation.raw)
         )
-        yield Finding(
-            check="mixed_language",
-            severity="warning" if is_gloss else "error",
-            detail=f"{name}: {shorten(translation.cut(spans[0]), 20)}",
-            translation_spans=tuple(spans),
-        )
+        detail = f"{name}: {shorten(translation.cut(spans[0]), 20)}"
+        yield make_finding("mixed_language", detail, (), spans, is_error=not is_gloss)
 
 
 # --- repetition --------------------------------------------------------------------------------
@@ -159,12 +151,8 @@ def find_repetition(source: Text, translation: Text) -> Findings:
     if match is None and longest > 7:
         match = _STUTTER.search(translation.prose)
     if match and _LOOP.search(source.raw) is None and _STUTTER.search(source.raw) is None:
-        yield Finding(
-            check="repetition",
-            severity="error",
-            detail=f"again and again: {shorten(match[1])}",
-            translation_spans=(match.span(),),
-        )
+        detail = f"again and again: {shorten(match[1])}"
+        yield make_finding("repetition", detail, (), [match.span()])
 
 
 def _count_again(text: str) -> int:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from kot_platypus.checks.findings import Findings
+from kot_platypus.checks.findings import Findings, make_finding
 from kot_platypus.checks.segments import Text
 from kot_platypus.numerals import (
     AND_A_HALF,
@@ -192,12 +192,8 @@ def _report(source: Text, translation: Text, missing: list[Number], extra: list[
         parts.append("missing: " + ", ".join(source.cut(n.span).strip() for n in missing[:5]))
     if extra:
         parts.append("not in the source: " + ", ".join(translation.cut(n.span) for n in extra[:5]))
-    return Finding(
-        check="numbers",
-        severity="error",
-        detail="; ".join(parts),
-        source_spans=tuple(number.span for number in missing),
-        translation_spans=tuple(number.span for number in extra),
+    return make_finding(
+        "numbers", "; ".join(parts), (each.span for each in missing), (each.span for each in extra)
     )
 
 
@@ -223,30 +219,15 @@ def _find_percent(source: Text, translation: Text) -> Findings:
     found = [match.span() for match in _KOREAN_PERCENT.finditer(translation.raw)]
     parts = len(re.findall(r"half|quarter", source.raw))  # which may come as 50 %
     if len(found) < len(wanted) or len(found) > len(wanted) + parts:
-        yield Finding(
-            check="numbers",
-            severity="error",
-            detail=f"{len(wanted)} percent signs became {len(found)}",
-            source_spans=tuple(wanted),
-            translation_spans=tuple(found),
-        )
+        detail = f"{len(wanted)} percent signs became {len(found)}"
+        yield make_finding("numbers", detail, wanted, found)
 
 
 def _find_minus(source: Text, translation: Text) -> Findings:
     minus = [match.span() for match in _MINUS.finditer(source.raw)]
     new = [match.span() for match in _MINUS.finditer(translation.raw)]
-    if len(minus) > len(new):
-        if len(minus) > len(_KOREAN_MINUS.findall(translation.raw)):
-            yield _report_minus(minus, new)
-    elif len(new) > len(minus) and len(new) > len(_SAID_MINUS.findall(source.raw.lower())):
-        yield _report_minus(minus, new)
-
-
-def _report_minus(minus: list[tuple[int, int]], new: list[tuple[int, int]]) -> Finding:
-    return Finding(
-        check="numbers",
-        severity="error",
-        detail=f"{len(minus)} negative numbers became {len(new)}",
-        source_spans=tuple(minus),
-        translation_spans=tuple(new),
-    )
+    said = len(_SAID_MINUS.findall(source.raw.lower()))
+    is_lost = len(minus) > max(len(new), len(_KOREAN_MINUS.findall(translation.raw)))
+    if is_lost or len(new) > max(len(minus), said):
+        detail = f"{len(minus)} negative numbers became {len(new)}"
+        yield make_finding("numbers", detail, minus, new)

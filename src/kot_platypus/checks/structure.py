@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import partial
 from itertools import pairwise
 
-from kot_platypus.checks.findings import Findings, Span, shorten
+from kot_platypus.checks.findings import Findings, Span, make_finding, shorten
 from kot_platypus.checks.segments import PLACEHOLDER, Text
-from kot_platypus.records import Finding
 
 _FEWEST_WORDS = 4  # a source with fewer words of prose may well become code alone
+
+_mixed = partial(make_finding, "code_mixed")
 
 # --- placeholders ------------------------------------------------------------------------------
 
@@ -31,13 +33,8 @@ def find_placeholder(source: Text, translation: Text) -> Findings:
         *(f"{name} unknown" for name in found if name not in wanted),
     ]
     if parts or wanted != found:
-        yield Finding(
-            check="placeholder",
-            severity="error",
-            detail="placeholders: " + ", ".join(parts[:5] or ["other numbers of them"]),
-            source_spans=tuple(source.placeholders),
-            translation_spans=tuple(translation.placeholders),
-        )
+        detail = "placeholders: " + ", ".join(parts[:5] or ["other numbers of them"])
+        yield make_finding("placeholder", detail, source.placeholders, translation.placeholders)
 
 
 def _read_ids(text: Text) -> list[str]:
@@ -61,12 +58,8 @@ def find_code_only(source: Text, translation: Text) -> Findings:
         return
     prose = translation.num_hangul + sum(map(len, translation.words))
     if prose < 0.4 * num_words:  # Korean takes some two to three syllables for an English word
-        yield Finding(
-            check="code_only",
-            severity="error",
-            detail=f"{num_words} words of explanation became code with {prose} letters beside it",
-            translation_spans=tuple(translation.blocks + translation.code_lines),
-        )
+        detail = f"{num_words} words of explanation became code with {prose} letters beside it"
+        yield make_finding("code_only", detail, (), translation.blocks + translation.code_lines)
 
 
 def find_code_mixed(source: Text, translation: Text) -> Findings:
@@ -191,15 +184,3 @@ def _compare_inline(source: Text, translation: Text) -> Findings:
         [*(f"{shorten(x, 30)} lost" for x in lost[:3]), *(f"{shorten(x, 30)} new" for x in new[:3])]
     )
     yield _mixed(detail, source.inline, translation.inline, is_error=not harmless)
-
-
-def _mixed(
-    detail: str, source_spans: list[Span], translation_spans: list[Span], *, is_error: bool = True
-) -> Finding:
-    return Finding(
-        check="code_mixed",
-        severity="error" if is_error else "warning",
-        detail=detail,
-        source_spans=tuple(source_spans),
-        translation_spans=tuple(translation_spans),
-    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import partial
 from typing import Literal, NamedTuple
 
-from kot_platypus.checks.findings import Findings, shorten
+from kot_platypus.checks.findings import Findings, make_finding, shorten
 from kot_platypus.checks.segments import Text
-from kot_platypus.records import Finding
 
+_broken = partial(make_finding, "math_symbols")
 Words = Literal["extra", "all", "bind"]
 
 
@@ -109,14 +110,10 @@ def _compare_formulas(source: Text, translation: Text) -> Findings:
         return  # Korean repeats a subject where English says "it"
     parts = [f"lost: {shorten(formula, 40)}" for formula in lost][:2]
     parts += [f"new: {shorten(formula, 40)}" for formula in new][:2]
-    yield Finding(
-        check="math_symbols",
-        severity="error",
-        detail="formulas differ; " + "; ".join(parts),
-        source_spans=tuple(s for s in source.math if _normalise(source.cut(s)) in lost),
-        translation_spans=tuple(
-            s for s in translation.math if _normalise(translation.cut(s)) in new
-        ),
+    yield _broken(
+        "formulas differ; " + "; ".join(parts),
+        (span for span in source.math if _normalise(source.cut(span)) in lost),
+        (span for span in translation.math if _normalise(translation.cut(span)) in new),
     )
 
 
@@ -154,7 +151,7 @@ def _compare_signs(source: Text, translation: Text) -> Findings:
         present.add("^")
     if not present:
         return
-    for char in present & _BARE:
+    for char in sorted(present & _BARE):
         if left.count(char) != right.count(char):
             yield _broken(f"{char}: {left.count(char)} became {right.count(char)}")
     names = [name for name, sign in _SIGNS.items() if not present.isdisjoint(sign.marks)]
@@ -165,13 +162,7 @@ def _compare_signs(source: Text, translation: Text) -> Findings:
         found = [match.span() for match in sign.spellings.finditer(right)]
         gaps[name] = len(wanted) - len(found)
         if (gaps[name] or sign.words == "bind") and not _is_said(sign, gaps[name], left, right):
-            yield Finding(
-                check="math_symbols",
-                severity="error",
-                detail=f"{name}: {len(wanted)} became {len(found)}",
-                source_spans=tuple(wanted),
-                translation_spans=tuple(found),
-            )
+            yield _broken(f"{name}: {len(wanted)} became {len(found)}", wanted, found)
             return
     # Words may excuse a sign's loss, others another's gain; both at once is a change.
     lost_signs = [name for name in _EXCLUSIVE if gaps.get(name, 0) > 0]
@@ -190,7 +181,3 @@ def _is_said(sign: Sign, gap: int, left: str, right: str) -> bool:
 
 
 _EXCLUSIVE = ("=", "≠", "<", ">", "≤", "≥", "+", "×", "±")
-
-
-def _broken(detail: str) -> Finding:
-    return Finding(check="math_symbols", severity="error", detail=detail)

@@ -20,7 +20,6 @@ from kot_platypus.data.duplicates import (
     Pair,
     cluster,
     count_kinds,
-    iter_kept,
     iter_pairs,
     list_dropped,
 )
@@ -75,7 +74,7 @@ def find_duplicates(
         out / "clusters.jsonl",
         [Cluster(kept=first, dropped=tuple(others)) for first, *others in clusters],
     )
-    kept = iter_kept((values for _, values in iter_values(data)), dropped)
+    kept = (values for row, (_, values) in enumerate(iter_values(data)) if row not in dropped)
     write_values(out / "kept.jsonl", kept)
     report = {
         "data": data.name,

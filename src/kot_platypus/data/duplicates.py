@@ -245,8 +245,3 @@ def count_kinds(pairs: Iterable[Pair]) -> dict[str, int]:
     """How many pairs there are of each kind."""
     counts = Counter(pair.kind for pair in pairs)
     return {kind: counts[kind] for kind in KINDS if counts[kind]}
-
-
-def iter_kept(values: Iterable[Any], dropped: set[int]) -> Iterator[Any]:
-    """The rows that stay, in their order."""
-    return (value for row, value in enumerate(values) if row not in dropped)

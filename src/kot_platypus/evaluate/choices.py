@@ -26,7 +26,7 @@ from kot_platypus.processes import (
     is_main_process,
     share_all,
 )
-from kot_platypus.progress import console
+from kot_platypus.progress import print_notice
 from kot_platypus.recipe import EvaluateSection
 from kot_platypus.records import Request, Sample, ScoringQuestion
 from kot_platypus.results.metrics import count_ties, summarise_samples
@@ -112,7 +112,7 @@ def _notice(protocol: Protocol, runs: Runs, store: ScoreStore) -> dict[str, Any]
         return noticed
     bos = read_bos(store.known.get(BOS_KEY))
     if bos is not None and bos.reads_badly:
-        console.print(f"  {bos.describe(protocol.name)}", style="dim", soft_wrap=True)
+        print_notice(bos.describe(protocol.name))
     return {**noticed, "bos": bos}
 
 
@@ -130,11 +130,9 @@ def notice_ties(scores: Sequence[QuestionScores]) -> Ties:
     """
     tied, same = count_ties(s.logprobs for s in scores), sum(s.has_equal_requests for s in scores)
     if tied or same:
-        console.print(
-            f"  {tied} of {len(scores)} questions end in an exact tie, where the first of the "
-            f"equals counts; in {same} several choices are the same tokens",
-            style="dim",
-            soft_wrap=True,
+        print_notice(
+            f"{tied} of {len(scores)} questions end in an exact tie, where the first of the "
+            f"equals counts; in {same} several choices are the same tokens"
         )
     return Ties(tied=tied, same_tokens=same, n=len(scores))
 

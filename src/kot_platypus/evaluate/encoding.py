@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kot_platypus.errors import DataError
 from kot_platypus.models.tokens import list_closing, list_opening
-from kot_platypus.processes import is_main_process
-from kot_platypus.progress import console
+from kot_platypus.progress import print_notice
 from kot_platypus.records import Request, ScoringQuestion
 
 if TYPE_CHECKING:
@@ -95,12 +94,10 @@ def encode_question(
 
 def warn_of_eos(tokenizer: PreTrainedTokenizerBase) -> None:
     """Say of a tokenizer that closes texts what lm-eval's tokens are then: faithful, and no use."""
-    if list_closing(tokenizer) and is_main_process():
-        console.print(
-            "  This tokenizer puts EOS behind every text, and lm-eval scores that EOS as each "
-            'choice\'s end or in its place: set "add_eos_token" to false, or see polyglot-bos',
-            style="dim",
-            soft_wrap=True,
+    if list_closing(tokenizer):
+        print_notice(
+            "This tokenizer puts EOS behind every text, and lm-eval scores that EOS as each "
+            'choice\'s end or in its place: set "add_eos_token" to false, or see polyglot-bos'
         )
 
 

@@ -16,8 +16,7 @@ import torch
 from kot_platypus.errors import ModelError
 from kot_platypus.evaluate.encoding import EncodedRequest
 from kot_platypus.models.limits import CANNOT, infinite_error, is_out_of_memory
-from kot_platypus.processes import is_main_process
-from kot_platypus.progress import console
+from kot_platypus.progress import print_notice
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,10 +24,8 @@ if TYPE_CHECKING:
 
 def say_plain_way(model: PreTrainedModel, does: str, why: str) -> None:
     """One dim line: the model ``does`` (reads, writes) one text at a time, and why."""
-    if is_main_process():
-        kind, why = model.config.model_type, textwrap.shorten(why, 100, placeholder="...")
-        said = f"  {kind} {does} one text at a time here ({why}): slower, the same scores"
-        console.print(said, style="dim", markup=False, soft_wrap=True)
+    kind, why = model.config.model_type, textwrap.shorten(why, 100, placeholder="...")
+    print_notice(f"{kind} {does} one text at a time here ({why}): slower, the same scores")
 
 
 def read_logits(model: PreTrainedModel, ids: Sequence[int], num_last: int | None = None) -> Any:
