@@ -27,13 +27,14 @@ from kot_platypus.report.canvas import (
     render_figure,
     write_value,
 )
+from kot_platypus.report.families import UNTRAINED, tabulate_families
 from kot_platypus.report.funnel import Bar, list_funnel
 from kot_platypus.report.runs import Model, Run, list_pictured, list_scored, share_problems
 from kot_platypus.report.sentences import (
     select_kobest_pairs,
     write_kobest_sentence,
 )
-from kot_platypus.report.tables import find_kind, list_families, list_tasks
+from kot_platypus.report.tables import find_kind, list_tasks
 from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceDifference, ChoiceScore
 from kot_platypus.results.wording import (
     MINUS,
@@ -84,7 +85,8 @@ def show_problems(runs: Sequence[Run]) -> Picture | None:
     models = [model for model in list_pictured(runs) if model.is_tested]
     if not models or (len(runs) > 1 and not share_problems(runs)):
         return None
-    families = list_families([run.results for run in runs]) if len(runs) == 1 else [ALL]
+    rows = tabulate_families(runs[0]) if len(runs) == 1 else []
+    families = {row.name: ", untrained" * (row.kind == UNTRAINED) for row in rows}
     values = ((m.name, format_percent(_find_accuracy(m, ALL).value)) for m in models)
     return Picture(_join(values), partial(_draw_accuracies, models, families))
 
@@ -98,8 +100,11 @@ def _join(values: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values)
 
 
-def _draw_accuracies(models: Sequence[Model], families: Sequence[str], width_in: float) -> Figure:
-    rows = len(models) + (1.25 * (len(families) - 1) + 0.6 if len(families) > 1 else 0)
+def _draw_accuracies(
+    models: Sequence[Model], families: Mapping[str, str], width_in: float
+) -> Figure:
+    """``families``: what a row's label says after the family's name."""
+    rows = len(models) + (1.25 * len(families) + 0.6 if families else 0)
     figure, axes = new_axes(width_in, rows, right_in=0.55, bottom_in=0.27)
     labels: list[tuple[float, str]] = []
     for row, model in enumerate(models):
@@ -108,15 +113,15 @@ def _draw_accuracies(models: Sequence[Model], families: Sequence[str], width_in:
         labels.append((row, model.name))
         text = format_percent(accuracy.value)
         write_value(axes, row, text, color=find_colour(model.key), weight="bold")
-    for number, family in enumerate(families[1:]):
+    for number, (family, remark) in enumerate(families.items()):
         middle = len(models) + 0.6 + 1.25 * number
-        labels.append((middle, family))
+        labels.append((middle, family + remark))
         for place, model in enumerate(models):
             accuracy = _find_accuracy(model, family)
             if accuracy is not None:
                 offset = 0.28 * (place - (len(models) - 1) / 2)
                 draw_dot(axes, accuracy, middle + offset, model.key, size=4)
-    if len(families) > 1:
+    if families:
         axes.axhline(len(models) - 0.25, color=RULE, linewidth=0.8)
     label_rows(axes, labels)
     axes.set_ylim(rows - 0.4, -0.6)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from kot_platypus.recipe import Recipe, list_recipes, load_recipe
 from kot_platypus.report import examples, funnel, sentences, tables
 from kot_platypus.report.canvas import MARKS
+from kot_platypus.report.families import describe_kinds, list_solvers, tabulate_families
 from kot_platypus.report.figures import KOREAN, draw_figures
 from kot_platypus.report.runs import (
     Run,
@@ -109,7 +110,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "models": run.models,
         "base": sentences.name_base(recipe),
         "headline": sentences.write_headline(results),
-        "details": sentences.write_details(results),
+        "details": [*filter(None, [describe_kinds(results)]), *sentences.write_details(results)],
         "badges": tables.list_badges(results),
         "audit": sentences.describe_audit(results),
         "benchmarks": verdict.benchmarks if verdict else (),
@@ -131,6 +132,8 @@ def collect_results(runs: Sequence[Run]) -> dict[str, Any]:
         else write_headline(runs, between),
         "problems": tables.list_problems(runs),
         "guesses": sentences.describe_guesses(runs[0].results) if is_alone else "",
+        "families": tabulate_families(runs[0]) if is_alone else [],
+        "solvers": list_solvers(runs[0]) if is_alone else [],
         "own_problems": any(run.results.recipe.data.heldout for run in runs),
         "same_problems": is_alone or share_problems(runs),
         "differences": tables.list_differences(runs, between),

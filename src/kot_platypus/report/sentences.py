@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
-from kot_platypus.records import Answer
 from kot_platypus.results.guesses import CHANCE, Guess, guess_problems
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import (
@@ -337,17 +336,7 @@ def describe_guesses(results: RunResults) -> str:
         else f"{format_percent(guess.accuracy)} by the best of four simple rules ({guess.name})"
         for guess in list_guesses(results)
     ]
-    families: dict[str, list[Answer]] = {}
-    for answer in next(iter(results.answers.values()), ()):
-        families.setdefault(answer.task, []).append(answer)
-    chances = [
-        f"{family} {format_percent(guess.accuracy)}"
-        for family, rows in families.items()
-        for guess in guess_problems(rows)
-        if guess.name == CHANCE
-    ]
-    by_family = f" Chance by family: {', '.join(chances)}." if len(families) > 1 and chances else ""
-    return f"Without reasoning: {', '.join(said)}.{by_family}" if said else ""
+    return f"Without reasoning: {', '.join(said)}." if said else ""
 
 
 def _list_shared_families(recipe: Recipe) -> list[str]:
