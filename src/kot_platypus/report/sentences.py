@@ -293,19 +293,10 @@ def _limit_problems(results: RunResults) -> Iterator[str]:
         f"{100 * (high - low):.0f} points wide."
     )
     if shared := _list_shared_families(results.recipe):
-        others = [task for task in tuned.results if task not in (ALL, *shared)]
-        reworded = [task for task in others if task.endswith("-reworded")]
-        unseen = [task for task in others if task not in reworded and shared != ["all of them"]]
-        elsewhere = [
-            f"{said} {', '.join(tasks)}"
-            for said, tasks in (("in other words", reworded), ("of kinds never trained on", unseen))
-            if tasks
-        ]
         yield (
             f"The held-out problems are generated, from the families also trained on "
             f"({', '.join(shared)}), with settings and names that no training problem has. "
-            "They show whether the model learnt to solve these, not whether it reasons elsewhere"
-            + (f"; that is what the others are for: {'; '.join(elsewhere)}." if elsewhere else ".")
+            "They show whether the model learnt to solve these, not whether it reasons elsewhere."
         )
     if base is not None and base.num_fewshot != tuned.num_fewshot:
         yield (
