@@ -195,7 +195,9 @@ def test_what_has_no_rationale_to_exchange_stays_as_it_is():
 
 
 def test_shuffled_rationales_are_learnt_as_rationales_are(tokenizer):
-    section = load_recipe("demo", ["train.target=shuffled_rationale"]).train
+    section = load_recipe("self-taught", []).train.model_copy(
+        update={"target": "shuffled_rationale"}
+    )
     encoded = encode_rows(ROWS[:2], TEMPLATE, section, tokenizer, source="rows")
     learnt = [decode(tokenizer, item.ids[item.prompt_len :]) for item in encoded if item]
     assert learnt == [f"r{1 - i}\n정답: a{i}{tokenizer.eos_token}" for i in (0, 1)]
