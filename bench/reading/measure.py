@@ -1,6 +1,6 @@
 """How often the reader of final answers errs on replies that people planted.
 
-    python bench/reading/measure.py bench/reading/planted_a.jsonl
+    python bench/reading/measure.py bench/reading/planted_?.jsonl
 
 A row: id, kind, target, choices and labels (or null), reply, right (whether a person who reads the
 reply finds the target stated), shape, why. A set's author has not seen the reader.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.answers import has_math, match_answer, read_answer
+from kot_platypus.results.metrics import wilson_interval
 
 PREFIX = "정답: "
 
@@ -31,12 +32,21 @@ def judge(row: dict[str, Any]) -> tuple[bool, bool, str | None]:
     return match.strict, match.equivalent, reading.stated
 
 
+def write_share(hits: int, total: int) -> str:
+    """A share with its Wilson interval of 95 %: 98.9% (97.4-99.5)."""
+    low, high = wilson_interval(hits, total)
+    return f"{hits / max(1, total):.1%} ({100 * low:.1f}-{100 * high:.1f})"
+
+
 def print_rates(name: str, rows: list[dict[str, Any]], told: dict[str, tuple[bool, bool]]) -> None:
-    right = [row["id"] for row in rows if row["right"]]
-    wrong = [row["id"] for row in rows if not row["right"]]
-    cells = [name, str(len(right))]
-    cells += [f"{sum(told[i][sense] for i in right)}" for sense in (0, 1)]
-    cells += [str(len(wrong)), *(f"{sum(told[i][sense] for i in wrong)}" for sense in (0, 1))]
+    """A line: the shares of right replies read and of wrong ones accepted, in both senses."""
+    cells = [name]
+    for is_right in (True, False):
+        ids = [row["id"] for row in rows if row["right"] is is_right]
+        cells += [
+            str(len(ids)),
+            *(write_share(sum(told[i][s] for i in ids), len(ids)) for s in (0, 1)),
+        ]
     print("| " + " | ".join(cells) + " |")
 
 
@@ -50,41 +60,35 @@ def print_misjudged(row: dict[str, Any], stated: str | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("planted", type=Path, help="JSON lines")
+    parser.add_argument("planted", type=Path, nargs="+", help="JSON lines")
+    parser.add_argument("--groups", action="store_true", help="a line for each kind and shape too")
     parser.add_argument("--quiet", action="store_true", help="no list of the misjudged")
     options = parser.parse_args()
-    lines = options.planted.read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines if line.strip()]
-    started = time.process_time()
-    verdicts = {row["id"]: judge(row) for row in rows}
-    seconds = time.process_time() - started
-    told = {i: (strict, equal) for i, (strict, equal, _) in verdicts.items()}
-
-    print("| rows | right | strict | equivalent | wrong | strict accepts | equivalent accepts |")
+    print("| rows | right | strict read | read | wrong | strict accepted | accepted |")
     print("|---|---|---|---|---|---|---|")
-    print_rates("all", rows, told)
-    for field in ("kind", "shape"):
-        groups = defaultdict(list)
-        for row in rows:
-            groups[row[field]].append(row)
-        for name, group in sorted(groups.items()):
-            print_rates(f"{field}: {name}", group, told)
-    right = [row for row in rows if row["right"]]
-    wrong = [row for row in rows if not row["right"]]
-    for sense, name in enumerate(("strict", "equivalent")):
-        missed = sum(not told[row["id"]][sense] for row in right)
-        accepted = sum(told[row["id"]][sense] for row in wrong)
-        print(
-            f"\n{name}: {1 - missed / max(1, len(right)):.1%} of {len(right)} right replies read, "
-            f"{accepted / max(1, len(wrong)):.1%} of {len(wrong)} wrong ones accepted."
-        )
+    misjudged, seconds, count = [], 0.0, 0
+    for path in options.planted:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines if line.strip()]
+        started = time.process_time()
+        verdicts = {row["id"]: judge(row) for row in rows}
+        seconds, count = seconds + time.process_time() - started, count + len(rows)
+        told = {i: (strict, equal) for i, (strict, equal, _) in verdicts.items()}
+        print_rates(path.stem, rows, told)
+        for field in ("kind", "shape") if options.groups else ():
+            groups = defaultdict(list)
+            for row in rows:
+                groups[row[field]].append(row)
+            for name, group in sorted(groups.items()):
+                print_rates(f"{field}: {name}", group, told)
+        misjudged += [
+            (row, verdicts[row["id"]][2]) for row in rows if told[row["id"]][1] != row["right"]
+        ]
     extra = "with" if has_math() else "without"
-    print(f"\n{seconds / len(rows) * 1e6:.0f} µs a reply, {extra} math-verify.")
+    print(f"\n{seconds / count * 1e6:.0f} µs a reply, {extra} math-verify.")
     if not options.quiet:
-        for row in rows:
-            _, equal, stated = verdicts[row["id"]]
-            if equal != row["right"]:
-                print_misjudged(row, stated)
+        for row, stated in misjudged:
+            print_misjudged(row, stated)
 
 
 if __name__ == "__main__":

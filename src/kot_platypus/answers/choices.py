@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from kot_platypus.answers.equality import iter_readings, key, list_cuts, peel, say_same
+from kot_platypus.answers.endings import iter_readings, key, peel
+from kot_platypus.answers.equality import list_cuts, say_same
 from kot_platypus.answers.normal import plain
 
 _FAMILIES = ("가나다라마바사아자차", "ABCDEFGHIJ", "ㄱㄴㄷㄹㅁㅂㅅㅇㅈㅊ", "①②③④⑤⑥⑦⑧⑨⑩")
@@ -20,7 +21,7 @@ _SIGNED = re.compile(
 _ORDINAL = re.compile(rf"(?P<mark>{'|'.join(_ORDINALS)}) ?번째 ?{_NOUN}?")
 _GLUED = re.compile(r"(?P<mark>[①-⑩]) ?번?")
 _CONTRARY = -1  # a mark beside the text of another choice
-_BETWEEN = re.compile(r"^\s*[:.,)\-–—=]?\s*")
+_BETWEEN = re.compile(r"^\s*(?:인(?= ))?[:.,)\-–—=]?\s*")
 
 
 def find_place(mark: str) -> int | None:
@@ -40,6 +41,9 @@ def match_stated_choice(
     ``marks`` are those that the model was shown, as (가) or A.; without them only text counts.
     """
     flat = [plain(choice) for choice in choices]
+    sentences = re.split(r"(?<=[.!])\s+", plain(answer))
+    if len(set().union(*(_find_text(said, flat) for said in sentences))) > 1:
+        return None
     for cut in list_cuts(plain(answer)):
         place = _match(cut, flat, marks)
         if place is not None:

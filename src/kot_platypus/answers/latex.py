@@ -41,6 +41,14 @@ def _say_what_is_missing() -> None:
     )
 
 
+def _write(text: str) -> str:
+    """A plain formula as LaTeX, where a root or a power of several digits has braces."""
+    text = re.sub(r"\^(-?\d{2,}|-\w)", r"^{\1}", text)
+    text = re.sub(r"(?<![\\A-Za-z])(sin|cos|tan|log|ln)(?![A-Za-z])", r"\\\1", text)
+    text = re.sub(r"√ ?(?:(\d+|[a-z])|\(([^()]*)\))", lambda f: rf"\sqrt{{{f[1] or f[2]}}}", text)
+    return text.replace("√", r"\sqrt ").replace("π", r"\pi ").replace("∞", r"\infty ")
+
+
 @lru_cache(maxsize=16384)
 def are_same_formula(one: str, other: str) -> bool:
     """Whether math-verify finds two formulas equal; False, said once, where it is not installed."""
@@ -55,7 +63,7 @@ def are_same_formula(one: str, other: str) -> bool:
     # Its own time limits are signals, which work in the main thread alone; it warns without them.
     logging.getLogger("math_verify").setLevel(logging.ERROR)
     sides = [
-        parse(f"${text.replace('√', chr(92) + 'sqrt ')}$".replace("π", "\\pi "), settings,
+        parse(f"${_write(text)}$", settings,
               fallback_mode="no_fallback", parsing_timeout=None)
         for text in (one, other)
     ]  # fmt: skip

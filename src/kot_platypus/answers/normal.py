@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_UNSEEN = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad\ufe0e\ufe0f"
+_UNSEEN = "\u20e3\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad\ufe0e\ufe0f"
 _SPACES = "\u00a0\u2002\u2003\u2005\u2007\u2009\u200a\u202f\u3000\t"
 _MINUS = "\u2212\u2013\u2010\u2011\u2012\ufe63"
 _ALIKE = (
@@ -21,6 +21,7 @@ _EMOJI = re.compile(
     r"[\U0001F300-\U0001F6AA\U0001F6B0-\U0001FAFF\u2600-\u26FF\u2705\u2714\u2728\u2713]"
 )
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_FENCE = re.compile(r"^```\w*[ ]*$\n?", re.MULTILINE)
 _MARKUP = re.compile(
     r"(?=[*_`~<])(?:\*\*(?!\d)|(?<!\d)\*\*|__(?!\w)|(?<!\w)__|`|~~.*?~~"
     r"|</?(?:answer|b|strong|s)>|<\|(?:im_end|endoftext|eot_id|end)\|>|<(?:eos|end_of_turn)>)"
@@ -41,7 +42,7 @@ def unmark(text: str) -> str:
     """Flat text without Markdown's emphasis, and with every displayed formula in one line."""
     if "$$" in text or "\\[" in text:
         text = _DISPLAY.sub(lambda found: f"$ {' '.join(found[2].split())} $", text)
-    return _MARKUP.sub("", text)
+    return _MARKUP.sub("", _FENCE.sub("", text))
 
 
 # --- LaTeX -------------------------------------------------------------------------------------
@@ -53,7 +54,7 @@ _FRACTION = re.compile(
     r"(?P<before>\d)?\s*\\[dtc]?frac\s*(?:\{(?P<above>[^{}]*)\}\s*\{(?P<below>[^{}]*)\}|(?P<a>\d)\s*(?P<b>\d))"
 )
 _ROOT = re.compile(r"\\sqrt\s*(?:\{(\d+|[a-z])\}|(\d|[a-z]))")
-_INDEX = re.compile(r"(?<=[A-Za-z)])_\{?(\d+)\}?")
+_INDEX = re.compile(r"(?<!\\log)(?<!\\lg)(?<=[A-Za-z)])_\{?(\d+)\}?")
 _DOLLARS = re.compile(r"\$\$?\s*([^$]+?)\s*\$\$?")
 _SIGNS = [
     (re.compile(pattern), new)
@@ -66,12 +67,18 @@ _SIGNS = [
         (r"\\(?:times|ast)(?![A-Za-z])", "×"),
         (r"\\cdot(?![A-Za-z])", "·"),
         (r"\\pi(?![A-Za-z])", "π"),
+        (r"\\therefore(?![A-Za-z]) ?", ""),
+        (r"\\leq?(?![A-Za-z])", "≤"),
+        (r"\\geq?(?![A-Za-z])", "≥"),
+        (r"\\pm(?![A-Za-z])", "±"),
+        (r"\\(?=[{}])", ""),
         (r"\^\s*\{?\\circ\}?", "°"),
         (r"\\(?:degree|degrees)\b", "°"),
-        (r"\^\{(-?\w)\}", r"^\1"),
+        (r"\^\{(-?\d+|-?\w)\}(?!\d)", r"^\1"),
     )
 ]
-_RAISED = str.maketrans({"²": "^2", "³": "^3", "⁴": "^4", "⁵": "^5", "⁶": "^6"})
+_RAISED = re.compile(r"[⁻⁰¹²³⁴-⁹]+")
+_RAISED_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 
 def find_boxed(text: str) -> list[tuple[int, int, str]]:
@@ -86,7 +93,7 @@ def plain(text: str) -> str:
     """An answer of one line without what frames it: LaTeX's dollars, boxes, words and fractions."""
     text = unmark(flatten(text))
     if not text.isascii():
-        text = _EMOJI.sub("", text).translate(_LOWERED)
+        text = re.sub(r"(?<!\\)log(?=[₀-₉])", r"\\log_", _EMOJI.sub("", text)).translate(_LOWERED)
     if "\\" in text:
         text = _BOXED.sub(lambda found: found[1] or found[2] or "", text)
         text = _WORDS.sub(lambda found: found[1], text)
@@ -98,7 +105,12 @@ def plain(text: str) -> str:
     if "\\" in text or "{" in text or "~" in text:
         for pattern, new in _SIGNS:
             text = pattern.sub(new, text)
-    return " ".join(text.translate(_RAISED).split())
+    if not text.isascii():
+        text = _RAISED.sub(lambda found: "^" + found[0].translate(_RAISED_DIGITS), text)
+        text = re.sub(r"\s*[ㅋㅎㅠㅜ]{2,}$", "", text)
+        text = re.sub(r"(?<=\d)파이(?![가-힣])", "π", text)
+        text = re.sub(r"(?<![가-힣])루트 ?(?=[\d(a-z])", "√", text.replace("\\infty", "∞"))
+    return " ".join(text.replace("\\infty", "∞").split())
 
 
 def _write_fraction(found: re.Match[str]) -> str:
@@ -107,4 +119,6 @@ def _write_fraction(found: re.Match[str]) -> str:
     above = above.removeprefix("-")
     parts = [part if re.fullmatch(r"[\w.√π]+", part) else f"({part})" for part in (above, below)]
     before = f"{found['before']} " if found["before"] else ""
-    return sign + before + "/".join(parts)
+    value = sign + before + "/".join(parts)
+    follows = found.string[found.end() : found.end() + 3].strip()
+    return f"({value})" if re.match(r"\\?pi|[a-zπ√]", follows) else value

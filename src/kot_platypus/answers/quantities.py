@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
-from kot_platypus.numerals import read_numeral, read_sino
+from kot_platypus.numerals import Strength, read_english_words, read_numeral, read_sino
 
 PERCENT = "%"
 _MAX_CHARS = 100
@@ -19,12 +19,20 @@ class Quantity(NamedTuple):
     value: Fraction
     unit: str = ""
 
+    def is_percent_of(self, other: Quantity) -> bool:
+        """Whether this is in percent what the other is as a bare number: 60% and 3/5."""
+        units = (self.unit, other.unit)
+        return units == (PERCENT, "") and self.value == 100 * other.value
+
     def equals(self, other: Quantity) -> bool:
         """Whether both say the same. A unit may be left out, but not percent, nor differ."""
-        if self.value != other.value:
-            return False
         units = {self.unit, other.unit}
-        return len(units) == 1 or ("" in units and PERCENT not in units)
+        if len(units) == 1 or ("" in units and PERCENT not in units):
+            return self.value == other.value
+        mine, theirs = _DIMENSIONS.get(self.unit), _DIMENSIONS.get(other.unit)
+        if not mine or not theirs or mine[0] != theirs[0]:
+            return False
+        return self.value * mine[1] == other.value * theirs[1]
 
 
 # Units that are written in several ways, by the name that all of them get.
@@ -60,9 +68,22 @@ _SAME = {
     "cm^3": "세제곱센티미터 ㎤ cm3 cc",
     "도": "° deg degree degrees",
     "°C": "℃ 섭씨",
-    "km/h": "시속 kph",
+    "rad": "라디안 radian radians",
+    "km/h": "시속 kph km/시",
     "m/s": "초속",
 }
+# What is converted exactly: in each line, by how many of the line's first unit the others are.
+_SCALES = (
+    {"초": 1, "분": 60, "시간": 3600, "일": 86400, "주": 604800},
+    {"개월": 1, "년": 12},
+    {"mm": 1, "cm": 10, "m": 1000, "km": 1000000},
+    {"mg": 1, "g": 1000, "kg": 1000000, "t": 1000000000},
+    {"mL": 1, "cm^3": 1, "L": 1000, "m^3": 1000000},
+    {"cm^2": 1, "m^2": 10000, "km^2": 10000000000},
+    {"m/s": 18, "km/h": 5},
+)
+_DIMENSIONS = {unit: (line, n) for line, scale in enumerate(_SCALES) for unit, n in scale.items()}
+_SPEEDS = {("시속", "km"): "km/h", ("초속", "m"): "m/s"}
 _COUNTERS = (
     "개 마리 장 권 자루 송이 대 채 그루 켤레 벌 쌍 배 곳 군데 가지 차례 번 회 잔 병 조각 컵 "
     "판 줄 칸 쪽 면 변 자리 모둠 팀 층 학기 걸음 바퀴 상자 봉지 통 묶음 점 등 위 호 호선 반 "
@@ -81,7 +102,7 @@ _UNITS = (
 # A plural of English says what is counted; these say how much, or that it is another number.
 _NO_UNITS = {"less", "others", "hundreds", "thousands", "millions", "billions", "halves"}
 
-_PLAIN = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+_PLAIN = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?: \d{3}){2,}|\d+(?:\.\d+)?|\.\d+)"
 _SCALE = r"(?:[십백천]?[만억조]|[십백천])"
 _FORMS = re.compile(
     rf"(?P<whole>\d+)(?: ?과 ?| )(?P<top>\d+) ?/ ?(?P<bottom>\d+)"
@@ -96,10 +117,24 @@ _FORMS = re.compile(
     rf"|(?P<plain>{_PLAIN})"
 )
 _VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4"}
-_BEFORE = re.compile(r"(?:총|모두|전부|바로|합계|합해서|전체) ?(?=\S)|[A-Za-zα-ω] ?= ?")
+_BEFORE = re.compile(
+    r"만 ?(?=\d{1,3} ?(?:세|살)$)|(?:총|모두|전부|바로|합계|합해서|전체) ?(?=\S)|[A-Za-zα-ω] ?= ?"
+)
 _SIGN = re.compile(r"(?P<minus>-|마이너스|음수|영하|minus|negative) ?|\+")
 _MONEY = re.compile(r"(?:US)?(?P<money>[$₩€¥]) ?")
 _WORD_FRACTION = re.compile(r"([가-힣]{1,8}) ?분의 ?([가-힣]{1,8})")
+_WORD_DECIMAL = re.compile(r"([영공일이삼사오육칠팔구십백천만]+) ?점 ?([영공일이삼사오육칠팔구]+)")
+_DIGIT_NAMES = str.maketrans("영공일이삼사오육칠팔구", "00123456789")
+_ENGLISH = re.compile(r"[A-Za-z]+(?:[ -][A-Za-z]+)*")
+_ENGLISH_PARTS = {
+    "half": 2,
+    "third": 3,
+    "quarter": 4,
+    "fourth": 4,
+    "fifth": 5,
+    "sixth": 6,
+    "tenth": 10,
+}
 _HANGUL_HEAD = re.compile(r"[가-힣][가-힣 ]*")
 
 
@@ -107,10 +142,21 @@ _HANGUL_HEAD = re.compile(r"[가-힣][가-힣 ]*")
 def read_quantity(text: str) -> Quantity | None:
     """The quantity that ``text``, as ``plain`` leaves it, is from end to end, or None."""
     text = text.strip()
-    if len(text) > _MAX_CHARS:
-        return None
-    if "=" in text:
+    if "=" in text and len(text) <= _MAX_CHARS:
         return _read_equation(text)
+    if text.startswith(("시속 ", "초속 ")):
+        return _read_speed(text)
+    return _read_signed(text) if len(text) <= _MAX_CHARS else None
+
+
+def _read_speed(text: str) -> Quantity | None:
+    """시속 60km is 60 km/h."""
+    speed = read_quantity(text[3:])
+    per = speed and _SPEEDS.get((text[:2], speed.unit))
+    return speed._replace(unit=per) if speed and per else None
+
+
+def _read_signed(text: str) -> Quantity | None:
     if before := _BEFORE.match(text):
         text = text[before.end() :]
     sign, unit = 1, ""
@@ -127,9 +173,31 @@ def read_quantity(text: str) -> Quantity | None:
         return None
     value, rest = read
     named = _read_unit(rest)
-    if named is None or (named and unit and named != unit):
+    if named is None:
+        joined = _join(value, rest)
+        return joined and joined._replace(value=sign * joined.value)
+    if named and unit and named != unit:
         return None
     return Quantity(sign * value, named or unit)
+
+
+def _join(value: Fraction, rest: str) -> Quantity | None:
+    """What falls into two units of one kind, the larger first: 1시간 30분, 2m 5cm, 1시간 반."""
+    for found in re.finditer(r"(?<=\S) ?(?=\d|반$|[가-힣])", rest):
+        unit, tail = _read_unit(rest[: found.start()]), rest[found.end() :]
+        if not unit or unit not in _DIMENSIONS:
+            continue
+        line, size = _DIMENSIONS[unit]
+        if tail == "반":
+            return Quantity(value + Fraction(1, 2), unit)
+        second = read_quantity(tail)
+        if second is None or second.unit not in _DIMENSIONS or second.value < 0:
+            return None
+        other, smaller = _DIMENSIONS[second.unit]
+        whole = value * size + second.value * smaller
+        is_one = other == line and smaller < size and second.value * smaller < size
+        return Quantity(whole / smaller, second.unit) if is_one else None
+    return None
 
 
 def _read_equation(text: str) -> Quantity | None:
@@ -137,6 +205,8 @@ def _read_equation(text: str) -> Quantity | None:
     sides = text.split("=")
     if not all(side.strip() for side in sides):
         return None
+    if any(re.search(r",\s|[,·]\s*[a-z]$|또는|\bor\b", side) for side in sides):
+        return None  # x = 1, x = 4
     last = read_quantity(sides[-1])
     first = (read_quantity(side) for side in sides[:-1])
     if last is None or any(side and not side.equals(last) for side in first):
@@ -173,19 +243,23 @@ def _read_value(text: str) -> tuple[Fraction, str] | None:
 
 
 def _parse(plain: str) -> Fraction:
-    return Fraction(plain.replace(",", ""))
+    return Fraction(re.sub("[, ]", "", plain))
 
 
 def _read_words(text: str) -> tuple[Fraction, str] | None:
     """A Korean numeral at the beginning; the longest whose rest is a unit."""
+    if english := _ENGLISH.match(text):
+        return _read_english(english[0], text[english.end() :])
     head = _HANGUL_HEAD.match(text)
     if not head:
         return None
+    if decimal := _WORD_DECIMAL.fullmatch(text):
+        return _read_decimal(*decimal.groups())
     if parts := _WORD_FRACTION.fullmatch(text):
         below, above = (read_numeral(part) for part in parts.groups())
         return (Fraction(above) / Fraction(below), "") if below and above else None
     for end in range(min(head.end(), 20), 0, -1):
-        if _read_unit(text[end:]) is None:
+        if _read_unit(text[end:]) is None and _join(Fraction(1), text[end:]) is None:
             continue
         numeral = text[:end].strip()
         # 두 and its like stand before what they count: 만두 is no number; 이 문제 is this question.
@@ -196,6 +270,26 @@ def _read_words(text: str) -> tuple[Fraction, str] | None:
         if value is not None:
             return Fraction(value), text[end:]
     return None
+
+
+def _read_english(words: str, rest: str) -> tuple[Fraction, str] | None:
+    """seven, twenty-one students, one third: a numeral and what is left of the text."""
+    numbers = read_english_words(words)
+    if not numbers or numbers[0].span[0] or numbers[0].strength < Strength.POSSIBLE:
+        return None
+    value, end = Fraction(numbers[0].value), numbers[0].span[1]
+    tail = re.sub(r"s$", "", words[end:].strip(" -").lower())
+    if not rest and tail in _ENGLISH_PARTS:
+        return value / _ENGLISH_PARTS[tail], ""
+    return value, words[end:] + rest
+
+
+def _read_decimal(whole: str, digits: str) -> tuple[Fraction, str] | None:
+    """삼점일사 is 3.14."""
+    value = read_numeral(whole.replace("공", "영"))
+    if value is None:
+        return None
+    return Fraction(f"{value}.{digits.translate(_DIGIT_NAMES)}"), ""
 
 
 def _read_unit(text: str) -> str | None:

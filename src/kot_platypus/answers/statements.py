@@ -14,6 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
+from kot_platypus.answers.endings import find_ending
 from kot_platypus.answers.equality import are_equal, read_polar
 from kot_platypus.answers.normal import find_boxed, flatten, unmark
 
@@ -21,18 +22,26 @@ _ASKED = (
     r"(?:질문|문제|예제|연습 ?문제|명령어|입력|Question|Problem|Q|User|Human|사용자|Instruction)"
 )
 _NEW_QUESTION = re.compile(
-    rf"^(?:[ #>*\-]*(?:다음 |새로운? )?{_ASKED}\s*\d*\s*[:.)\]]"
+    rf"^(?:[ #>*\-\[]*(?:다음 |새로운? )?{_ASKED}\s*\d*\s*[:.)\]]"
     rf"|#{{1,4}}\s*(?:다음 |새로운? )?{_ASKED}\s*\d*\s*$"
+    r"|[ #>*]*(?:문제|예제) ?\d+[ ]*$"
+    r"|.{3,200}(?:[은는]|(?:무엇|얼마|몇|누구|어디|언제|어느|어떤)[^.?\n]{0,60})\?[ ]*$"
+    r"|.{3,200}(?:고르|구하|쓰|답하|설명하|계산하)(?:시오|세요|십시오|여라)\.?[ ]*$"
     r"|<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>)",
     re.MULTILINE | re.IGNORECASE,
 )
 # A first look at one letter makes this five times as fast.
 _LABEL = re.compile(
-    r"(?=[최모정해답aAfFcCrR])(?<![가-힣A-Za-z'\"‘“「])(?i:"
+    r"(?=[최모정해답수선aAfFcCrR])(?<![가-힣A-Za-z'\"‘“「])(?i:"
     r"(?:최종(?:적인)? ?(?:정답|답안|답변|답|결과|결론)|모범 ?답안|정답|해답|답안|답)(?: ?번호)?"
     r"(?: ?\([^()\n]{1,12}\))?"
+    r"|(?:정정|수정)(?:된|한)?(?: ?(?:정답|답안|답))?(?=\s?:)|선택(?=\s?:)"
     r"|(?:(?:(?:final|correct|right) )?answer(?: choice| option)?|ans)(?![a-z])"
     r")"
+)
+_BULLETS = re.compile(r"\s*(?:^[ ]*[-*•] \S.{0,40}(?:\n|\Z)){2,}", re.MULTILINE)
+_HEADING = re.compile(
+    r"^(?:#{1,4} *|\*\*)?답변(?:\*\*)?:?[ ]*\n+(?=.{1,30}(?:\n\n|\n*\Z))", re.MULTILINE
 )
 _SHORT_LABEL = re.compile(r"^(?:####[ ]*(?=\S{1,24}[ ]*$)|\[ANSWER\])[ ]*", re.MULTILINE)
 _JSON = re.compile(
@@ -40,11 +49,16 @@ _JSON = re.compile(
     r'(?:"([^"\n]+)"|(-?\d[\d.,/]*))[ ]*(?=[,}\n])',
     re.IGNORECASE,
 )
-_COLON = re.compile(r"\s?[\])】>}]?\s?(?:은|는| is)?\s?(?::=|[:=|]|→|->|⇒)[ ]*", re.IGNORECASE)
+_COLON = re.compile(
+    r"\s?[\])】>}]?\s?(?:은|는| is)?\s?(?::=|[:=|]|→|->|⇒|-(?= \S))[ ]*", re.IGNORECASE
+)
 _BRACKET = re.compile(r"[\]】>][ ]*(?=\S)")
 _TOPIC = re.compile(
     r"(?:은|는)(?:요,? | |(?=[\d(①-⑩'\"$\\]))\s*(?:바로 |모두 |총 )?|을 구하면 |\s+is\s+",
     re.IGNORECASE,
+)
+_CHANGED = re.compile(
+    r"(?:을|를) (?P<said>\S.{0,60}?)(?:으로|로) (?:정정|수정|변경|바로잡|바꾸|바꿉|고치|고칩)"
 )
 _SUBJECT = re.compile(r"(?:이|가) (?=\S{1,40}(?:입니다|이다|이에요|예요|임)\.?\s*$)")
 _ALONE = re.compile(r"[ ]*[\])】>]?[ ]*(?:은|는)?[ ]*(?:다음과 같(?:습니다|다))?[ ]*[:.]?[ ]*$")
@@ -57,7 +71,8 @@ _INVERSE_AFTER = re.compile(
     r"(?:입니다|이다|이에요|임|이 됩니다|이 된다|이라고 할 수 있(?:다|습니다))(?=[.\s]|$)"
 )
 _LINKS = (
-    r"따라서|그러므로|그래서|그러니까|결론적으로|결국|최종적으로|고로|즉|∴|이에 따라|이상에서"
+    r"따라서|그러므로|그래서|그러니까|결론적으로|결국|최종적으로|결과적으로|고로|즉|∴"
+    r"|이에 따라|이상에서"
     r"|therefore|thus|so|hence|in conclusion|finally"
 )
 _LINK = re.compile(rf"(?:^|(?<=[.!?\n] )|(?<=\n))[ ]*(?:{_LINKS})(?:[, ]|(?<=∴))\s*", re.IGNORECASE)
@@ -79,15 +94,21 @@ _BUT = re.compile(
     r"|^not .{1,60}? but (?P<en>.+)$",
     re.IGNORECASE,
 )
+_SIGHS = r"(?:[(.…~\s]|(?:아|앗|음|어|흠|이런)[,.!~…\s])*"
 _TAKES_BACK = re.compile(
-    r"(?:^|[.!?]\s|\n)\s*[(]?(?:아니[,.!]|아니다|아니야|잠깐|잠시만|어라|앗|정정|수정(?:합니다|하면)|wait\b"
-    r"|actually\b|hmm\b|correction\b)|다시 (?:생각해|계산해|풀어) ?(?:보니|보면)"
-    r"|(?:위|앞)(?:의|에서)? ?(?:답|정답|계산)\S* "
-    r"?(?:은|는|이|가)? ?(?:틀|잘못)|(?:계산|풀이)\S* (?:실수|오류)|잘못 (?:계산|읽|풀|이해)",
+    rf"(?:^|[.!?…]\s?|\n)\s*{_SIGHS}(?:아니[,.!]|아니다|아니야|잠깐|잠시만|어라|앗|죄송|정정"
+    r"|수정(?:합니다|하면)|wait\b|actually\b|hmm\b|correction\b)"
+    r"|다시 (?:(?:생각|계산|검토|확인)해 ?|풀어 ?|읽어 ?|세어 ?|한번 )?(?:보니|보면)"
+    r"|(?:이건|이것은|이 답은|제 답은|내 답은|방금 답은) ?\S*(?: 틀| 잘못|틀렸)"
+    r"|(?:위|앞)(?:의|에서)? ?(?:답|정답|계산)\S* ?(?:은|는|이|가)? ?(?:틀|잘못)"
+    r"|(?:계산|풀이)\S* (?:실수|오류)|잘못 (?:계산|읽|풀|이해)(?!하기 쉽|하는 경우)",
     re.IGNORECASE,
 )
 _CORRECTS = re.compile(r"아니[,. ]|다시|정정|수정|\bwait\b", re.IGNORECASE)
-_CONFIRMS = re.compile(r"맞(?:다|습|음|아)|같(?:다|습|음)|동일|일치|확인")
+_CONFIRMS = re.compile(
+    r"(?:(?<![이가] )|(?:답|풀이|계산|값|결과|것|게)[이가] )맞(?:다|습|음|아)"
+    r"|같(?:다|습|음)|동일|일치|확인(?!해 ?보)"
+)
 
 _MAX_CHARS = 1000  # of an answer, and of a line before its label
 
@@ -125,13 +146,21 @@ def _choose(statements: list[Statement], text: str) -> str | None:
             continue
         same_line = "\n" not in text[earlier.start : last.start]
         between = text[min(earlier.end, last.start) : last.start]
-        beside = same_line or not (between.strip(" \n#>*-•") or _CORRECTS.search(earlier.text))
+        corrected = _CORRECTS.search(earlier.text) or _CORRECTS.match(text, last.start)
+        beside = same_line or not (between.strip(" \n#>*-•") or corrected)
         if beside and not are_equal(earlier.text, last.text):
             return None
     taken_back = _TAKES_BACK.search(text, last.end)
-    if taken_back and not _CONFIRMS.search(text, taken_back.end()):
+    if taken_back and not _confirms(text[taken_back.start() :], last.text):
         return None
     return _prefer(last.text)
+
+
+def _confirms(tail: str, answer: str) -> bool:
+    """Whether a second look ends with the same answer."""
+    if re.search(r"틀렸|틀립|잘못|실수|오류", tail):
+        return False
+    return bool(_CONFIRMS.search(tail) or re.search(re.escape(answer) + r"[이가] 맞", tail))
 
 
 def _repeats(earlier: str, last: str) -> bool:
@@ -141,6 +170,8 @@ def _repeats(earlier: str, last: str) -> bool:
 
 def _prefer(text: str) -> str | None:
     """What a line states that first says what the answer is not."""
+    if read_polar(text) is not None:  # 아니요, 고래는 어류가 아니라 포유류다
+        return text.strip()
     found = _BUT.match(text.strip())
     return (found["yes"] or found["en"]) if found else text.strip() or None
 
@@ -154,7 +185,8 @@ def _list_statements(text: str, prefix: str) -> list[Statement]:
         for label in _LABEL.finditer(text)
         if (statement := _read_label(text, label.start(), label.end()))
     ]
-    found += [_take_line(text, label.start(), label.end()) for label in _SHORT_LABEL.finditer(text)]
+    for pattern in (_SHORT_LABEL, _HEADING):
+        found += [_take_line(text, label.start(), label.end()) for label in pattern.finditer(text)]
     if prefix.strip() and not _LABEL.match(prefix.strip()):
         for label in _compile_prefix(prefix).finditer(text):
             found.append(_take_line(text, label.start(), label.end()))
@@ -183,6 +215,9 @@ def _take_line(text: str, start: int, at: int) -> Statement:
             end = _end_of_line(text, end + 1)
         if _LABEL.search(text, at, end):
             return Statement("", start, end)
+        if bullets := _BULLETS.match(text, at):
+            items = [line.strip(" -*•") for line in bullets[0].split("\n") if line.strip()]
+            return Statement(", ".join(items), start, bullets.end())
     return Statement(_until_next(text[at : min(end, at + _MAX_CHARS)]).strip(), start, end)
 
 
@@ -213,6 +248,8 @@ def _read_label(text: str, start: int, end: int) -> Statement | None:
     if front and (bracket := _BRACKET.match(text, end)):
         return _take_line(text, start, bracket.end())
     line_end = _end_of_line(text, end)
+    if changed := _CHANGED.match(text, end, line_end):
+        return Statement(changed["said"], start, line_end)
     for pattern in (_TOPIC, _SUBJECT):
         if topic := pattern.match(text[end:line_end]):
             said = _take_line(text, start, end + topic.end())
@@ -238,7 +275,8 @@ def _read_inverse(before: str, after: str) -> str | None:
         return None
     sentence = re.split(r"[.!?]\s(?=\S{3})", before)[-1]
     found = _INVERSE_BEFORE.match(_LINK.sub("", sentence.strip(" #>*-") + " "))
-    return _REASON.sub("", found["said"]).strip() if found else None
+    said = _REASON.sub("", found["said"]).strip() if found else ""
+    return re.sub(r"^(?:남은|나머지|바로) ", "", said) or None
 
 
 def _list_boxed(text: str, known: list[Statement]) -> list[Statement]:
@@ -258,12 +296,23 @@ def _list_boxed(text: str, known: list[Statement]) -> list[Statement]:
 # --- no statement ------------------------------------------------------------------------------
 
 
-_COPULA = r"(?:입니다|이다|이에요|예요|임|[개마리명대]다)"
-_TOPIC_CLAUSE = re.compile(
-    rf"^[^.]{{1,100}}(?:은|는|이) (?:모두 |총 |전부 |현재 )?(?P<said>\S.*{_COPULA})$"
+_PIVOT = re.compile(
+    r"(?:은|(?<!또)는|이|을|를|(?:[하르풀빼누]|되|으로)면) (?:바로 |모두 |총 |전부 |현재 )?(?=\S)"
+)
+_OPEN_FRONT = re.compile(r"아니면|또는|혹은|거나|만약|만일|않으면|아니라면|라고 (?:생각|알)|줄 알")
+_QUOTED = re.compile(
+    r"['\"‘“「『<《〈](?P<said>[^'\"‘“”’」』>》〉]+)['\"’”」』>》〉](?P<end>[^'\"]*)$"
+)
+_MOMENT = re.compile(
+    r"(?:(?:\d{4}년 )?\d{1,2}월 \d{1,2}일|(?:오전 |오후 )?\d{1,2}시(?: \d{1,2}분| 반)?)(?=에 )"
 )
 _IS_CLAUSE = re.compile(
-    r"^(?:the|it|this|that|so)\b[^.]{1,80} (?:is|are) (?P<said>\S[^.]*)$", re.IGNORECASE
+    r"^(?:the|it|this|that|so)\b[^.]{1,80} (?:is|are|was|were|equals|takes|costs) (?P<said>\S.*)$",
+    re.IGNORECASE,
+)
+_IS_RIGHT = re.compile(
+    r"^(?:option|choice) (?P<said>\S{1,5}) is (?:the )?correct(?: answer| one| choice)?$",
+    re.IGNORECASE,
 )
 _COUNTED = re.compile(
     r"(?<![\d.,/])-?\d[\d,./]*(?:[만억천백] ?)?(?: ?[가-힣]{1,3}?)??"
@@ -300,8 +349,26 @@ def _strip_clause(said: str) -> str | None:
     bare = said.rstrip(" .")
     if re.search(r"(?<!\d)[.!?]\s", bare) or read_polar(bare) is not None:
         return said
-    found = _TOPIC_CLAUSE.match(bare) or _IS_CLAUSE.match(bare)
-    return found["said"] if found else said or None
+    if (found := _QUOTED.search(bare)) and find_ending("가" + found["end"]) == 1:
+        return found["said"]
+    if found := _IS_RIGHT.match(bare) or _IS_CLAUSE.match(bare):
+        return found["said"]
+    bare = _REASON.sub("", bare)
+    if moment := _find_moment(bare):
+        return moment
+    for pivot in reversed(list(_PIVOT.finditer(bare))):
+        clause = bare[pivot.end() :]
+        if find_ending(clause):
+            return bare if _OPEN_FRONT.search(bare, 0, pivot.start()) else clause
+    return bare if bare != said.rstrip(" .") and find_ending(bare) else said or None
+
+
+def _find_moment(sentence: str) -> str | None:
+    """The one date or time of a sentence that has no other number: 3시 30분에 끝난다."""
+    found = _MOMENT.search(sentence)
+    if not found or _VAGUE.search(sentence):
+        return None
+    return None if re.search(r"\d", sentence.replace(found[0], "", 1)) else found[0]
 
 
 def _find_count(sentence: str) -> str | None:
