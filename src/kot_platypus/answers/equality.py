@@ -27,10 +27,10 @@ _TITLES = (
 )
 _RANKS = rf"(?:\S+ )*\S*(?:{_TITLES}|왕|임금|{_PEN_NAMES}|수도|장수|소설가|과학자|학자)"
 _TITLED = re.compile(
-    rf"(?P<name>[가-힣]{{2,}})(?: (?:{_TITLES}|작용|현상)|님| ?씨|(?:특별|광역|특별자치)시)"
+    rf"(?P<name>[가-힣]{{2,}}?)(?: (?:{_TITLES}|작용|현상)|님| ?씨|(?:특별|광역|특별자치)?시)"
 )
 _ENTITLED = re.compile(
-    rf"{_RANKS},? (?P<name>[가-힣]{{2,}})|\S+의 [<《〈「『](?P<title>[^<>]+)[>》〉」』]"
+    rf"{_RANKS},? (?P<name>[가-힣]{{2,}})|\S+의 [<《〈「『](?P<title>[^<>》〉」』]+)[>》〉」』]?"
 )
 _POLITE = re.compile(r"([가-힣])(습니다|니다)$")
 _PAREN = re.compile(r"^(?P<head>.*\S) ?\((?P<inner>[^()]*)\)$")

@@ -105,7 +105,7 @@ _NO_UNITS = {"less", "others", "hundreds", "thousands", "millions", "billions", 
 _PLAIN = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?: \d{3}){2,}|\d+(?:\.\d+)?|\.\d+)"
 _SCALE = r"(?:[십백천]?[만억조]|[십백천])"
 _FORMS = re.compile(
-    rf"(?P<whole>\d+)(?: ?과 ?| )(?P<top>\d+) ?/ ?(?P<bottom>\d+)"
+    rf"(?P<whole>\d+)(?: ?[과와] ?| )(?P<top>\d+) ?/ ?(?P<bottom>\d+)"
     rf"|(?P<whole2>\d+) ?과 ?(?P<bottom2>\d+) ?분의 ?(?P<top2>\d+)"
     rf"|(?P<whole3>\d*) ?(?P<vulgar>[½⅓⅔¼¾])"
     rf"|(?P<above>{_PLAIN}) ?/ ?(?P<below>{_PLAIN})"

@@ -98,6 +98,9 @@ _SIGHS = r"(?:[(.…~\s]|(?:아|앗|음|어|흠|이런)[,.!~…\s])*"
 _TAKES_BACK = re.compile(
     rf"(?:^|[.!?…]\s?|\n)\s*{_SIGHS}(?:아니[,.!]|아니다|아니야|잠깐|잠시만|어라|앗|죄송|정정"
     r"|수정(?:합니다|하면)|wait\b|actually\b|hmm\b|correction\b)"
+    r"|(?:^|\n)\s*(?:아|앗|어|음|이런|흠)[,!.…~]+ |(?:제|내)가 (?:틀|잘못|실수)"
+    r"|(?:검산|대입|확인)[^.\n]{0,30}(?:맞|일치하|성립하|같)지 않"
+    r"|다시 (?:계산|풀|세|생각|확인|검토)\S*면"
     r"|다시 (?:(?:생각|계산|검토|확인)해 ?|풀어 ?|읽어 ?|세어 ?|한번 )?(?:보니|보면)"
     r"|(?:이건|이것은|이 답은|제 답은|내 답은|방금 답은) ?\S*(?: 틀| 잘못|틀렸)"
     r"|(?:위|앞)(?:의|에서)? ?(?:답|정답|계산)\S* ?(?:은|는|이|가)? ?(?:틀|잘못)"
@@ -276,7 +279,7 @@ def _read_inverse(before: str, after: str) -> str | None:
     sentence = re.split(r"[.!?]\s(?=\S{3})", before)[-1]
     found = _INVERSE_BEFORE.match(_LINK.sub("", sentence.strip(" #>*-") + " "))
     said = _REASON.sub("", found["said"]).strip() if found else ""
-    return re.sub(r"^(?:남은|나머지|바로) ", "", said) or None
+    return re.sub(r"^(?:남은|나머지|바로|(?:제|내) 생각에는?) ", "", said) or None
 
 
 def _list_boxed(text: str, known: list[Statement]) -> list[Statement]:
@@ -299,6 +302,8 @@ def _list_boxed(text: str, known: list[Statement]) -> list[Statement]:
 _PIVOT = re.compile(
     r"(?:은|(?<!또)는|이|을|를|(?:[하르풀빼누]|되|으로)면) (?:바로 |모두 |총 |전부 |현재 )?(?=\S)"
 )
+_TRUTH = re.compile(r"(?:맞|옳|틀[리렸립])\S*$")
+_FITS_BEST = re.compile(r"(?:적절|알맞|타당|자연스|적합|올바르)\S*$")
 _OPEN_FRONT = re.compile(r"아니면|또는|혹은|거나|만약|만일|않으면|아니라면|라고 (?:생각|알)|줄 알")
 _QUOTED = re.compile(
     r"['\"‘“「『<《〈](?P<said>[^'\"‘“”’」』>》〉]+)['\"’”」』>》〉](?P<end>[^'\"]*)$"
@@ -358,7 +363,9 @@ def _strip_clause(said: str) -> str | None:
         return moment
     for pivot in reversed(list(_PIVOT.finditer(bare))):
         clause = bare[pivot.end() :]
-        if find_ending(clause):
+        if _FITS_BEST.search(clause) and pivot[0][0] not in "은는":
+            continue  # 물을 마셨다가 더 자연스럽다: the object belongs to the choice
+        if find_ending(clause) or (pivot[0][0] in "은는" and _TRUTH.match(clause)):
             return bare if _OPEN_FRONT.search(bare, 0, pivot.start()) else clause
     return bare if bare != said.rstrip(" .") and find_ending(bare) else said or None
 
