@@ -39,7 +39,7 @@ def read_figures(result: Result) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("recipe", "parameters", "trainable", "steps"),
     [
-        ("demo", 268_098_176, 3_796_992, 20),
+        ("demo", 268_098_176, 3_796_992, 27),
         ("self-taught", 268_098_176, 3_796_992, 6),
         ("cot-llama2-7b", 6_855_856_128, 23_199_744, 495),
         ("ko-platypus2-7b", 6_855_856_128, 23_199_744, 1557),
@@ -94,7 +94,7 @@ def test_rows_with_nothing_to_learn_are_one_line(shared, tmp_path):
 
 def test_no_more_steps_are_warm_up_than_there_are():
     text = " ".join(dry_run("demo", "--set", "train.warmup_steps=1000").stdout.split())
-    assert "optimizer steps 20 num_epochs 1, batch_size 4, 20 of them warm-up" in text
+    assert "optimizer steps 27 num_epochs 1, batch_size 4, 27 of them warm-up" in text
 
 
 def test_time_comes_with_what_was_measured(shared, monkeypatch):

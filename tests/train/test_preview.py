@@ -156,7 +156,7 @@ def test_command_previews_a_file_without_the_models_weights(base, tmp_path):
 def test_command_previews_the_recipes_own_sources(base):
     result = kot_train("--preview", "--rows", 1, "--set", f"model.name={base}")
     assert result.exit_code == 0, result.output
-    assert "80 rows: 80 to train on" in result.stdout
+    assert "108 rows: 108 to train on" in result.stdout
 
 
 def test_template_chat_without_one_is_one_line(base):
