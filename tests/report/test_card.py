@@ -27,6 +27,7 @@ from kot_platypus.report.runs import make_run
 from kot_platypus.report.sentences import list_limits
 from kot_platypus.report.tables import list_badges, tabulate_machine
 from kot_platypus.results.run import RunResults, load_results
+from kot_platypus.results.schema import Rationales
 
 from .run_builder import ATTACK, SHOTS, TASKS, write_run
 
@@ -330,3 +331,16 @@ def test_problems_of_ones_own_are_never_called_generated(tmp_path):
     assert "generated, from the families" not in said
     assert "Generated Korean problems" not in said
     assert "Share of held-out problems solved" in said
+
+
+def test_what_the_checks_say_of_rationales_stands_beside_the_scores(results: RunResults) -> None:
+    assert "Contradicts" not in render_card(results)
+    part = results.problems["cot"]
+    score = part.results["all"].model_copy(
+        update={"rationales": Rationales(n=391, korean=0.875, loops=7, contradictions=2)}
+    )
+    changed = part.model_copy(update={"results": {**part.results, "all": score}})
+    card = render_card(results.model_copy(update={"problems": results.problems | {"cot": changed}}))
+    rows = [line for line in card.splitlines() if line.startswith("| All |")]
+    assert [row.split(" | ")[-3:] for row in rows if "**" in row] == [["87.5%", "7", "2 |"]]
+    assert {row.count("|") for row in rows} == {11}

@@ -307,6 +307,12 @@ def test_a_run_beside_an_evaluation_is_its_trained_model(tmp_path):
         assert value == facts["results"][task]["0"]["macro_f1"]["value"]
 
 
+def test_a_metric_that_nothing_has_is_refused():
+    a, b = (FILES / "scores" / f"{name}-cot" for name in ("llama", "polyglot"))
+    with pytest.raises(UsageError, match=r"--metric acc_norm, and nothing in .* that has it"):
+        compare_evaluations(a, b, "acc_norm")
+
+
 def test_reasoned_evaluations_are_compared_way_by_way():
     a, b = (FILES / "scores" / f"{name}-cot" for name in ("llama", "polyglot"))
     found = compare_evaluations(a, b)

@@ -183,7 +183,7 @@ def compare_evaluations(a: Path, b: Path, metric: str | None = None) -> Compared
             in accuracy.
 
     Raises:
-        UsageError: no such metric.
+        UsageError: no such metric, or nothing that has it.
         DataError: another protocol, other data or other questions, or nothing in common.
     """
     if metric is not None and metric not in METRICS:
@@ -192,6 +192,12 @@ def compare_evaluations(a: Path, b: Path, metric: str | None = None) -> Compared
         )
     chosen = metric or "macro_f1"
     left, right = load_tests(a, chosen), load_tests(b, chosen)
+    if metric is not None and not any(test.kind in (CHOICES, LM_EVAL) for test in left + right):
+        raise UsageError(
+            f"--metric {metric}, and nothing in {a} or {b} that has it",
+            expected="scores of choices: all else is compared in accuracy",
+            hint="Leave out --metric.",
+        )
     found, refused = _Found(), []
     for mine, theirs in _match_tests(left, right, found):
         try:
