@@ -15,8 +15,10 @@ import pytest
 import typer.main
 from typer.testing import CliRunner, Result
 
+from kot_platypus.artifacts import read_manifest, write_jsonl
 from kot_platypus.cli import app
 from kot_platypus.cli.app import RENAMED
+from kot_platypus.data.problems import make_problems
 from kot_platypus.prompts import load_template
 
 from .evaluation_builder import write_evaluation
@@ -546,3 +548,15 @@ def test_scores_that_are_no_run_are_shown_the_way(tmp_path):
 def test_a_folder_in_place_of_rows_is_called_one(tmp_path):
     result = kot("data", "duplicates", tmp_path, "--out", tmp_path / "out")
     assert_one_line(result, 1, "FILE", f"{tmp_path} is a folder")
+
+
+@pytest.mark.slow
+def test_train_alone_has_the_seed_that_a_run_trains_its_model_at(shared, tmp_path):
+    data = tmp_path / "rows.jsonl"
+    write_jsonl(data, make_problems(2, 1, "train", ("chain",)))
+    settings = ["train.batch_size=2", f"model.name={shared / 'models' / 'tiny-llama-ko'}"]
+    settings += ["seeds=[7, 8]", "model.dtype=float32", "model.device=cpu"]
+    chosen = [word for setting in settings for word in ("--set", setting)]
+    result = kot("train", "demo", "--data", data, "--out", tmp_path / "out", *chosen)
+    assert result.exit_code == 0, result.output
+    assert read_manifest(tmp_path / "out")["config"]["seed"] == 7

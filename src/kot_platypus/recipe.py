@@ -154,7 +154,7 @@ class ReasonSection(Section):
     """Also make the trained model answer without a rationale."""
     kobest: bool = False
     """Also answer KoBEST's questions with a rationale, beside direct answers: those that
-    ``evaluate`` chooses, without worked examples."""
+    ``evaluate`` chooses. The base model sees its worked examples before them."""
 
 
 class SelfTaughtSection(Section):

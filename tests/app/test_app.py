@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from kot_platypus.app.results_tab import (
 )
 from kot_platypus.app.runs import open_runs
 from kot_platypus.app.space import hide_paths, write_space
-from kot_platypus.app.training_tab import read_curves, read_log, tabulate_curves
+from kot_platypus.app.training_tab import choose_colours, read_curves, read_log, tabulate_curves
 from kot_platypus.artifacts import write_jsonl
 from kot_platypus.cli.pages import find_texts, list_steps, make_views
 from kot_platypus.data.problems import make_problems
@@ -181,6 +182,17 @@ def test_running_training_is_told_from_a_finished_one(run):
     assert curves["cot"].age_s is None
     table = tabulate_curves([curves["more"]], {"more": "그 밖"})
     assert table == {"step": [1], "loss": [2.5], "learning_rate": [None], "model": ["그 밖"]}
+
+
+def test_every_training_has_a_name_and_a_colour_of_its_own(run):
+    for who in ("cot-seed2", "round-1", "shuffled_rationale"):
+        shutil.copytree(run / "train" / "cot", run / "train" / who)
+    colours = choose_colours(read_curves(run))
+    assert set(colours) == {
+        *("학습한 모델", "학습한 모델, 시드 2", "1회차 학습", "뒤섞은 풀이 학습", "정답만 학습"),
+    }
+    assert len(set(colours.values())) == 5
+    assert next(iter(colours)) == "학습한 모델"
 
 
 def test_steps_are_those_of_the_run_and_their_state(run):

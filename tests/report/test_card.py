@@ -344,3 +344,10 @@ def test_what_the_checks_say_of_rationales_stands_beside_the_scores(results: Run
     rows = [line for line in card.splitlines() if line.startswith("| All |")]
     assert [row.split(" | ")[-3:] for row in rows if "**" in row] == [["87.5%", "7", "2 |"]]
     assert {row.count("|") for row in rows} == {11}
+
+
+def test_settings_tell_the_seeds_of_the_training_from_that_of_the_data(results: RunResults) -> None:
+    assert "| seed | `42` |" in render_card(results)
+    card = render_card(change_recipe(results, seeds=(1, 2, 3)))
+    assert "| seed | `1, 2, 3` |" in card
+    assert "seed | `42` |" in card

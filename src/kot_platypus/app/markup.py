@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from kot_platypus.results.schema import AT_ONCE, BASE, TUNED
+from kot_platypus.results.schema import AT_ONCE, BASE, ROUND, SEED, TUNED
 from kot_platypus.results.templates import load_templates
 
 _NAMES = {
@@ -34,6 +34,10 @@ def read_css() -> str:
 
 def name_model(who: str) -> str:
     """A model of a run by its folder's name, as people read it."""
+    if who.startswith(SEED):
+        return f"{_NAMES[TUNED]}, 시드 {who.removeprefix(SEED)}"
+    if who.startswith(ROUND):
+        return f"{who.removeprefix(ROUND)}회차 학습"
     return _NAMES.get(who, who)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from kot_platypus.results.schema import TUNED, LogLine
 
 REFRESH_S = 2.0
 # The style sheet's, between those of light and dark: a plot cannot change with the page.
-_COLOURS = {name_model(TUNED): "#3a86c8", name_model("answer"): "#cf7433"}
+_COLOURS = ("#3a86c8", "#cf7433", "#8d63c4", "#2a9180", "#c4527c", "#948415")
 
 _LIVE = "checkpoints/log.jsonl"
 
@@ -73,6 +74,12 @@ def tabulate_curves(curves: Sequence[Curve], names: dict[str, str]) -> dict[str,
     }
 
 
+def choose_colours(curves: Sequence[Curve]) -> dict[str, str]:
+    """A colour for the name of each model; the trained one's is always the first."""
+    names = sorted((curve.who for curve in curves), key=lambda who: who != TUNED)
+    return dict(zip(map(name_model, names), cycle(_COLOURS), strict=False))
+
+
 def describe_state(curves: Sequence[Curve]) -> str:
     """Changes whenever there is something new to draw."""
     return json.dumps([(curve.who, len(curve.lines), curve.age_s is None) for curve in curves])
@@ -96,7 +103,9 @@ def show_training(page: Page, place: int, state: str) -> tuple[Any, ...]:
     drawn = f"{place} {describe_state(curves)}"
     if drawn == state:
         return html, gr.skip(), gr.skip(), state, timer
-    plot = gr.LinePlot(_make_frame(curves), visible=bool(curves))  # axes alone are no picture
+    # Axes alone are no picture.
+    colours = choose_colours(curves)
+    plot = gr.LinePlot(_make_frame(curves), color_map=colours, visible=bool(curves))
     return html, plot, plot, drawn, timer
 
 
@@ -126,7 +135,6 @@ def build_training(page: Page) -> None:
                 x_title="단계 step",
                 y_title=" ",
                 color_title=" ",
-                color_map=_COLOURS,
                 title=title,
                 height=300,
                 min_width=320,

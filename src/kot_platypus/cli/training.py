@@ -154,7 +154,7 @@ def train(
         base = resolve_model(loaded.model.name, loaded.model.revision)
         from kot_platypus.train.fit import train_adapter  # loads torch, so it comes last
 
-        train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.seed)
+        train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.training_seeds[0])
     if is_main_process():
         print(out / METHODS[loaded.train.method].result)
 

@@ -260,7 +260,9 @@ def tabulate_settings(recipe: Recipe) -> Facts:
     if recipe.train.baseline_targets:
         values["baseline_targets"] = ", ".join(recipe.train.baseline_targets)
     rows = [(key, value) for key, value in values.items() if key not in hidden and value]
-    return [*rows, ("seed", str(recipe.seed)), ("base_model", name_hub_model(recipe))]
+    seeds = [("seed", ", ".join(map(str, recipe.training_seeds)))]
+    seeds += [("data_seed", str(recipe.seed))] if recipe.seeds else []
+    return [*rows, *seeds, ("base_model", name_hub_model(recipe))]
 
 
 def tabulate_evaluation(recipe: Recipe) -> Facts:
