@@ -94,6 +94,15 @@ def test_a_round_learns_from_the_given_rows_and_from_what_held(out, recipe, monk
     assert 0 < proved < 8
 
 
+def test_a_kill_before_the_rows_are_written_changes_none(out, recipe, monkeypatch):
+    teach(out, recipe, monkeypatch)
+    rows = out / "rounds" / "round-1.jsonl"
+    expected = rows.read_bytes()
+    rows.unlink()
+    teach(out, recipe, monkeypatch, is_right=False)  # nothing is asked again
+    assert rows.read_bytes() == expected
+
+
 def test_only_rationales_whose_every_step_holds_are_kept_on_demand(out, recipe, monkeypatch):
     section = recipe.self_taught.model_copy(update={"verify_steps": True})
     teach(out, recipe.model_copy(update={"self_taught": section}), monkeypatch)

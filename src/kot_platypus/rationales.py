@@ -29,7 +29,7 @@ from kot_platypus.progress import print_notice
 from kot_platypus.rationale_card import write_card
 from kot_platypus.rationale_costs import describe_cost
 from kot_platypus.records import Example, Record, Reply
-from kot_platypus.results.guesses import CHANCE, guess_problems
+from kot_platypus.results.guesses import find_chance
 from kot_platypus.stages import open_stage
 
 TRAIN, DROPPED, CARD = "train.jsonl", "dropped.jsonl", "README.md"
@@ -269,8 +269,8 @@ def _find_chance(questions: Sequence[Question]) -> float | None:
     listed = [1 / len(each.choices) for each in questions if each.choices]
     if listed:
         return sum(listed) / len(listed) if len(listed) == len(questions) else None
-    guesses = dict(guess_problems(questions))
-    return round(guesses[CHANCE], 4) if CHANCE in guesses else None
+    chance = find_chance(questions)
+    return None if chance is None else round(chance, 4)
 
 
 # --- benchmarks --------------------------------------------------------------------------------

@@ -46,6 +46,10 @@ class SourceSection(Section):
         return self
 
 
+REWORDED = "-reworded"
+"""Ends the name of a family whose problems say in other sentences what its stories say."""
+
+
 class DataSection(Section):
     """What the model learns from, and the problems it is tested on."""
 
@@ -68,6 +72,11 @@ class DataSection(Section):
     def has_problems(self) -> bool:
         """Whether there is a reasoning test on held-out problems."""
         return bool(self.heldout or self.heldout_problems)
+
+    def trains_on(self, family: str) -> bool:
+        """Whether a family of generated problems is among the sources."""
+        generated = (source for source in self.sources if source.name == "problems")
+        return any(each.families is None or family in each.families for each in generated)
 
 
 Target = Literal["rationale_answer", "rationale", "answer", "shuffled_rationale"]

@@ -256,14 +256,13 @@ def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
         Step("Check the data", audit, partial(run_stages.audit, recipe, data, audit)),
         *_evaluation_steps(recipe, out, BASE, "base model"),
     ]
-    arms, teacher = list_arms(recipe), BASE
-    for arm in arms:
+    arms = list_arms(recipe)
+    for before, arm in zip([arms[0], *arms], arms, strict=False):
         rows, folder = out / arm.rows, trained / arm.name
         if arm.rows != DATA:
-            teach = partial(run_stages.teach, recipe, out, teacher, rows)
+            teach = partial(run_stages.teach, recipe, out, before.name, rows)
             title = f"Reason over the questions, {name_round(arm)}"
             steps.append(Step(title, rows.with_suffix(""), teach))
-        teacher = arm.name
         train = partial(run_stages.train, recipe, rows, folder, arm.target, arm.seed)
         steps.append(Step(f"Train on {name_arm(arm)}", folder, train))
     title = "Merge adapter and base" if _method(recipe).makes_adapter else "Link the trained model"

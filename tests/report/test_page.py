@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from kot_platypus.errors import DataError, RunError
+from kot_platypus.recipe import SelfTaughtSection
 from kot_platypus.report import write_report
 from kot_platypus.report.examples import choose_changes, choose_problems
 from kot_platypus.report.page import render_page
 from kot_platypus.report.runs import make_run
 from kot_platypus.results.run import load_results
 
-from .run_builder import ATTACK, write
+from .run_builder import ATTACK, manifest, write
 
 SCORES = Path(__file__).parents[1] / "results" / "files" / "scores"
 
@@ -158,6 +159,32 @@ def test_seeds_and_kobest_with_a_rationale_are_shown(run_folder: Path) -> None:
     for value in (score.direct.accuracy.value, score.cot.accuracy.value):
         assert f">{100 * value:.1f}%<" in section
     assert all(len(shown.attempts) == 3 for shown in choose_problems(results))
+
+
+def test_rounds_of_self_teaching_are_shown_with_what_came_of_them(run_folder: Path) -> None:
+    for folder in ("train", "evaluate"):
+        for number in (0, 1):
+            shutil.copytree(run_folder / folder / "answer", run_folder / folder / f"round-{number}")
+    for number, kept in ((1, 22), (2, 35)):
+        facts = {"questions": 96, "pass_rate": 0.1849, "rows": kept, "proved": 9}
+        write(
+            run_folder / "rounds" / f"round-{number}" / "manifest.json",
+            manifest("rationales", 9.0, **facts),
+        )
+    results = load_results(run_folder)
+    taught = {"self_taught": SelfTaughtSection(rounds=2)}
+    results = results.model_copy(update={"recipe": results.recipe.model_copy(update=taught)})
+    page = render_page([make_run(results)])
+    parse(page)
+    (section,) = re.findall(r'<section aria-labelledby="rounds">.*?</section>', page, re.DOTALL)
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in section.split("<tr>")[1:]]
+    rows = [row for row in rows if row[0].startswith("round")]
+    score = results.problems["cot"].results["all"].accuracy.value
+    assert [row[:6] for row in rows] == [
+        ["round 1", "given rows", "96", "18.5%", "22", "9"],
+        ["round 2", "round 1", "96", "18.5%", "35", "9"],
+    ]
+    assert rows[1][6] == f"{100 * score:.1f}%"
 
 
 def test_what_the_rationale_changed_is_counted_and_shown(run_folder: Path) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from kot_platypus.artifacts import hash_file, read_jsonl, write_jsonl
 from kot_platypus.data.hub import iter_hub
-from kot_platypus.data.problems import REWORDED, make_problems
+from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import DataError
-from kot_platypus.formats import parse_row, read_problems, read_rows
-from kot_platypus.recipe import DataSection, SourceSection
+from kot_platypus.formats import parse_row, read_problems, read_rows, require_problem
+from kot_platypus.recipe import REWORDED, DataSection, SourceSection
 from kot_platypus.records import Example, Row
 from kot_platypus.stages import open_stage
 
@@ -83,14 +83,8 @@ def load_questions(section: DataSection, train: Sequence[Row], seed: int) -> lis
     """
     rows = mix_rows(load_sources(section.questions, seed + len(section.sources)), seed)
     known = set(map(_ask, train))
-    if bad := next((row for row in rows if not isinstance(row, Example) or not row.target), None):
-        raise DataError(
-            f"data.questions: a row without an answer: {bad.source[:40]!r}",
-            expected="source and target",
-            hint="Leave that row out.",
-        )
-    examples = (row for row in rows if isinstance(row, Example))
-    return [row.model_copy(update={"rationale": ""}) for row in examples if _ask(row) not in known]
+    problems = [require_problem(row, f"data.questions: {row.source[:40]!r}") for row in rows]
+    return [row.model_copy(update={"rationale": ""}) for row in problems if _ask(row) not in known]
 
 
 def _ask(row: Row) -> tuple[str, str]:

@@ -18,13 +18,13 @@ from typing import Any, Literal
 import yaml
 
 from kot_platypus.errors import DataError, UsageError
+from kot_platypus.recipe import REWORDED
 from kot_platypus.records import Example
 
 Split = Literal["train", "heldout"]
 Story = dict[str, Any]
 
 WEEKDAYS = ("월요일", "화요일", "수요일", "목요일", "금요일", "토요일", "일요일")
-REWORDED = "-reworded"
 _EQUATION = re.compile(r"(\d+)([-+×])(\d+)=(\d+)")
 _DIVISION = re.compile(r"(\d+)÷7의 나머지는 (\d)")
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kot_platypus.recipe import Recipe
+from kot_platypus.recipe import REWORDED, Recipe
 from kot_platypus.report.runs import Model, Run
-from kot_platypus.results.guesses import CHANCE, guess_problems
+from kot_platypus.results.guesses import find_chance
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import ALL, BASE, SEED, TUNED, Estimate, ProblemResults
 from kot_platypus.results.wording import format_percent
 
-REWORDED = "-reworded"
-"""Ends the name of a family whose problems say in other sentences what its stories say."""
 NEW, OTHER_WORDS, UNTRAINED = "trained kind, new stories", "trained kind, reworded", "never trained"
 KINDS = (NEW, OTHER_WORDS, UNTRAINED)
 """The nearest first."""
@@ -33,12 +31,10 @@ class FamilyRow(NamedTuple):
 
 def find_kind(recipe: Recipe, family: str) -> str:
     """How near a generated family is to those trained on; empty for problems of the user's own."""
-    generated = [source for source in recipe.data.sources if source.name == "problems"]
-    if recipe.data.heldout or not generated:
+    data = recipe.data
+    if data.heldout or all(source.name != "problems" for source in data.sources):
         return ""
-    trained = {each for source in generated for each in source.families or ()}
-    is_trained = any(source.families is None for source in generated)
-    if not is_trained and family.removesuffix(REWORDED) not in trained:
+    if not data.trains_on(family.removesuffix(REWORDED)):
         return UNTRAINED
     return OTHER_WORDS if family.endswith(REWORDED) else NEW
 
@@ -55,23 +51,18 @@ def tabulate_families(run: Run) -> list[FamilyRow]:
     families = [name for name in dict.fromkeys(n for part in parts for n in part) if name != ALL]
     if len(families) < 2:
         return []
+    answers = next(iter(run.results.answers.values()), ())
     rows = [
         FamilyRow(
             family,
             find_kind(run.results.recipe, family),
             next(part[family].n for part in parts if family in part),
             tuple(part[family].accuracy if family in part else None for part in parts),
-            _find_chance(run.results, family),
+            find_chance([answer for answer in answers if answer.task == family]),
         )
         for family in families
     ]
     return sorted(rows, key=lambda row: KINDS.index(row.kind) if row.kind in KINDS else 0)
-
-
-def _find_chance(results: RunResults, family: str) -> float | None:
-    answers = next(iter(results.answers.values()), ())
-    guesses = guess_problems([answer for answer in answers if answer.task == family])
-    return next((guess.accuracy for guess in guesses if guess.name == CHANCE), None)
 
 
 def describe_kinds(results: RunResults) -> str:

@@ -68,6 +68,11 @@ def guess_problems(problems: Sequence[Posed]) -> list[Guess]:
     return guesses
 
 
+def find_chance(problems: Sequence[Posed]) -> float | None:
+    """What chance solves; None where questions do not mention the possible answers."""
+    return dict(guess_problems(problems)).get(CHANCE)
+
+
 _RULES: dict[str, Callable[[str, list[str]], str]] = {
     "the first answer mentioned": lambda text, some: min(some, key=text.find),
     "the last answer mentioned": lambda text, some: max(some, key=text.rfind),
