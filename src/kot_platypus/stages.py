@@ -197,26 +197,30 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
     refuse_file(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f".{folder.name}.lock")
+    lock = filelock.FileLock(path, timeout=-1 if wait else 0)
     try:
-        with filelock.FileLock(path, timeout=-1 if wait else 0):
-            try:
-                yield
-            finally:
-                # While still held: whoever waits for a removed file is told so by filelock (from
-                # 3.21 on), and begins anew. Windows removes no open file, but filelock does later.
-                with suppress(OSError):
-                    path.unlink()
-    except filelock.Timeout as error:
+        lock.acquire()
+    except OSError as error:  # a Timeout is one, and is told of what cannot be written too
         _require_writable(folder.parent)
+        if not isinstance(error, filelock.Timeout):
+            raise
         raise RunError(
             f"another kot process is working in {folder}",
             expected="one process per folder",
             hint="Wait for it to end, or choose another folder with --out.",
         ) from error
+    try:
+        yield
+    finally:
+        # While still held: whoever waits for a removed file is told so by filelock (from 3.21 on),
+        # and begins anew. Windows removes no open file, but filelock does later.
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
 
 
 def _require_writable(folder: Path) -> None:
-    """Raise RunError where no file can be made, which to filelock is a lock that another holds."""
+    """Raise RunError where no file can be made: a newer filelock calls that a lock of another."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
