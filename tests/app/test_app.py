@@ -32,12 +32,13 @@ from kot_platypus.artifacts import write_jsonl
 from kot_platypus.cli.pages import find_texts, list_steps, make_views
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import KotError, RunError
-from kot_platypus.recipe import Recipe, load_recipe
+from kot_platypus.recipe import Recipe, list_recipes, load_recipe
 from kot_platypus.records import Dialogue, Message
 from kot_platypus.report.page import render_page
 from kot_platypus.report.runs import load_runs
-from kot_platypus.results.run import load_results
+from kot_platypus.results.run import RunResults, load_results
 from kot_platypus.results.wording import format_interval, format_percent
+from kot_platypus.run import plan_steps
 
 from ..evaluation_builder import make_samples, write_evaluation
 from ..report.run_builder import ATTACK, RECIPE, make_answer, write_run
@@ -200,6 +201,14 @@ def test_steps_are_those_of_the_run_and_their_state(run):
     assert steps["Train on rationale + answer"].state == "done"
     assert steps["Train on rationale + answer"].duration == "12 min 34 s"
     assert steps["Check the data"].state == "to do"
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_step_of_every_recipe_has_a_korean_name(tmp_path, name):
+    recipe = load_recipe(name)
+    steps = list_steps(tmp_path, RunResults(recipe=recipe))
+    assert len(steps) == sum(step.folder is not None for step in plan_steps(recipe, tmp_path))
+    assert all(re.search("[가-힣]", step.name) for step in steps)
 
 
 @pytest.mark.slow

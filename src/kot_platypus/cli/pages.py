@@ -158,6 +158,8 @@ _STEPS = {
     "train": "학습",
     "kobest": "KoBEST 채점",
     "problems": "문제 풀이",
+    "reasoning": "KoBEST를 풀이로",
+    "rounds": "풀이 모으기",
 }
 
 
