@@ -551,12 +551,15 @@ def test_a_folder_in_place_of_rows_is_called_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_train_alone_has_the_seed_that_a_run_trains_its_model_at(shared, tmp_path):
+@pytest.mark.parametrize(("given", "seed"), [("seeds=[7, 8]", 7), ("seed=9", 9)])
+def test_train_alone_has_the_seed_that_was_given_or_that_a_run_trains_its_model_at(
+    given, seed, shared, tmp_path
+):
     data = tmp_path / "rows.jsonl"
     write_jsonl(data, make_problems(2, 1, "train", ("chain",)))
     settings = ["train.batch_size=2", f"model.name={shared / 'models' / 'tiny-llama-ko'}"]
-    settings += ["seeds=[7, 8]", "model.dtype=float32", "model.device=cpu"]
+    settings += [given, "model.dtype=float32", "model.device=cpu"]
     chosen = [word for setting in settings for word in ("--set", setting)]
     result = kot("train", "demo", "--data", data, "--out", tmp_path / "out", *chosen)
     assert result.exit_code == 0, result.output
-    assert read_manifest(tmp_path / "out")["config"]["seed"] == 7
+    assert read_manifest(tmp_path / "out")["config"]["seed"] == seed

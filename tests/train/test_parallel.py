@@ -233,7 +233,7 @@ def test_command_line_in_two_processes_writes_what_it_writes_in_one(root, base):
     assert_same(root / "cli-one", root / "cli-two")
     command = [*LAUNCH, "2", *arguments, "--set", "seed=7", "--out", str(root / "cli-two")]
     refused = subprocess.run(command, capture_output=True, text=True, check=False).stderr
-    assert "holds another run: config.seed is 42, not 7" in refused
+    assert "holds another run: config.seed is 1, not 7" in refused
     assert "[rank1]" not in refused, "the other process ends with a traceback"
 
 

@@ -130,7 +130,11 @@ def train(
     """
     from kot_platypus.recipe import load_recipe
 
-    loaded = load_recipe(recipe, overrides or ())
+    overrides = overrides or []
+    names = {override.partition("=")[0].strip() for override in overrides}
+    if "seed" in names and "seeds" not in names:  # one training, and this is its seed
+        overrides = [*overrides, "seeds=[]"]
+    loaded = load_recipe(recipe, overrides)
     if data is not None:
         require_file(data, "--data")
     if dry_run:
