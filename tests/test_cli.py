@@ -25,7 +25,18 @@ from .evaluation_builder import write_evaluation
 
 VERBS = (
     *("run", "recipes", "data", "train", "merge"),
-    *("eval", "reason", "lm-eval", "requests", "compare", "report", "card", "chat", "serve-check"),
+    *(
+        "eval",
+        "reason",
+        "suites",
+        "lm-eval",
+        "requests",
+        "compare",
+        "report",
+        "card",
+        "chat",
+        "serve-check",
+    ),
     *("leaderboard", "app", "publish", "env", "cache"),
 )
 SMALL = """

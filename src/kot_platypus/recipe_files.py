@@ -1,4 +1,4 @@
-"""Recipes as YAML files: shipped ones by name, any by path, with ``--set a.b=value`` on top."""
+"""Recipes, suites: YAML files, shipped ones by name, any by path, ``--set a.b=value`` on top."""
 
 from __future__ import annotations
 
@@ -33,20 +33,29 @@ def list_names(folder: Traversable) -> list[str]:
     return sorted((name.removesuffix(".yaml") for name in names), key=lambda n: (n != "demo", n))
 
 
-def load(model: type[S], folder: Traversable, name: str, overrides: Iterable[str] = ()) -> S:
+def load(
+    model: type[S],
+    folder: Traversable,
+    name: str,
+    overrides: Iterable[str] = (),
+    *,
+    kind: str = "recipe",
+) -> S:
     """A recipe of ``folder`` by name or any by path, with ``key.sub=value`` overrides applied.
+
+    ``kind`` is what errors call it; ``kot {kind}s`` lists them.
 
     Raises:
         UsageError: no such recipe, or an override that is not ``key=value``.
         RecipeError: YAML that does not parse, a key that does not exist, a value out of range.
     """
-    where, values = read_values(folder, name, tuple(model.model_fields))
+    where, values = read_values(folder, name, tuple(model.model_fields), kind)
     for override in overrides:
         _apply_override(values, override)
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise _explain(model, error, where) from error
+        raise _explain(model, error, where, kind) from error
 
 
 def dump(recipe: Section) -> str:
@@ -55,25 +64,31 @@ def dump(recipe: Section) -> str:
     return yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=100)
 
 
-def read_values(folder: Traversable, name: str, keys: tuple[str, ...]) -> tuple[str, Any]:
+def read_values(
+    folder: Traversable, name: str, keys: tuple[str, ...], kind: str = "recipe"
+) -> tuple[str, Any]:
     """Where a recipe was found, and its mapping. Raises as ``load`` does."""
-    where, text = _read(folder, name)
+    where, text = _read(folder, name, kind)
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(
-            f"{where} is not YAML: {error}", expected="a recipe", hint="Fix that line."
+            f"{where} is not YAML: {error}", expected=f"a {kind}", hint="Fix that line."
         ) from error
     if not isinstance(values, dict):
         raise RecipeError(
             f"{where} holds {type(values).__name__}",
             expected=f"a mapping with the keys {', '.join(keys)}",
-            hint="Start from a shipped one: kot recipes --show demo",
+            hint=f"Start from a shipped one: {_show(kind)}",
         )
     return where, values
 
 
-def _read(folder: Traversable, name: str) -> tuple[str, str]:
+def _show(kind: str) -> str:
+    return "kot recipes --show demo" if kind == "recipe" else f"kot {kind}s --show NAME"
+
+
+def _read(folder: Traversable, name: str, kind: str) -> tuple[str, str]:
     path = Path(name)
     if path.suffix in (".yaml", ".yml") and path.is_file():
         return str(path), read_text(path, RecipeError)
@@ -82,13 +97,13 @@ def _read(folder: Traversable, name: str) -> tuple[str, str]:
         return f"{name}.yaml", (folder / f"{name}.yaml").read_text(encoding="utf-8")
     if path.suffix in (".yaml", ".yml"):
         raise RecipeError(
-            f"{path} does not exist", expected="a recipe", hint="Check the path, or: kot recipes"
+            f"{path} does not exist", expected=f"a {kind}", hint=f"Check the path, or: kot {kind}s"
         )
     close = get_close_matches(name, names, n=1)
     raise UsageError(
-        f"no recipe {name!r}",
+        f"no {kind} {name!r}",
         expected=f"a YAML file or one of {', '.join(names)}",
-        hint=f"Did you mean {close[0]}?" if close else "Run: kot recipes",
+        hint=f"Did you mean {close[0]}?" if close else f"Run: kot {kind}s",
     )
 
 
@@ -114,7 +129,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         ) from error
 
 
-def _explain(model: type[Section], error: ValidationError, where: str) -> RecipeError:
+def _explain(model: type[Section], error: ValidationError, where: str, kind: str) -> RecipeError:
     """The first problem of a recipe in one line, with the nearest key for a misspelt one."""
     errors = error.errors()
     # A misspelt key that must be there is two errors: unknown and missing. The first helps more.
@@ -126,13 +141,13 @@ def _explain(model: type[Section], error: ValidationError, where: str) -> Recipe
         return RecipeError(
             f"{where} has an unknown key {key!r}",
             expected=f"one of {', '.join(fields)}",
-            hint=f"Did you mean {close[0]!r}?" if close else "Run: kot recipes --show demo",
+            hint=f"Did you mean {close[0]!r}?" if close else f"Run: {_show(kind)}",
         )
     found = f"{key} is {first['input']!r}" if first["type"] != "missing" else f"{key} is missing"
     return RecipeError(
         f"{where}: {found}",
         expected=first["msg"].removeprefix("Input should be ").removeprefix("Value error, "),
-        hint="Fix the recipe, or the --set that changed it.",
+        hint=f"Fix the {kind}{', or the --set that changed it' if kind == 'recipe' else ''}.",
     )
 
 

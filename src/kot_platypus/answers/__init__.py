@@ -15,10 +15,16 @@ from kot_platypus.answers.equality import are_equal
 from kot_platypus.answers.latex import has_math, needs_math
 from kot_platypus.answers.normal import plain
 from kot_platypus.answers.statements import find_statement
-from kot_platypus.answers.strict import find_answer_line, match_choice, normalise_answer
+from kot_platypus.answers.strict import (
+    AnswerPattern,
+    find_answer_line,
+    match_choice,
+    normalise_answer,
+)
 from kot_platypus.thoughts import split_thoughts
 
 __all__ = [
+    "AnswerPattern",
     "Match",
     "Reading",
     "are_equal",
@@ -56,14 +62,18 @@ class Match:
     """Not equal in plain form, and the extra ``math``, which could tell, is not installed."""
 
 
-def read_answer(reply: str, answer_prefix: str, opened: bool = False) -> Reading:
-    """The answer that a reply states after its thoughts. ``opened``: see ``split_thoughts``."""
+def read_answer(
+    reply: str, answer_prefix: str, opened: bool = False, pattern: AnswerPattern | None = None
+) -> Reading:
+    """The answer that a reply states after its thoughts. ``opened``: see ``split_thoughts``.
+
+    The strict one is ``pattern``'s where there is one, in place of the answer line's.
+    """
     thoughts, rest = split_thoughts(reply, opened=opened)
     if rest is None:
         return Reading(thoughts, None, None)
-    return Reading(
-        thoughts, find_answer_line(rest, answer_prefix), find_statement(rest, answer_prefix)
-    )
+    strict = pattern.find(rest) if pattern else find_answer_line(rest, answer_prefix)
+    return Reading(thoughts, strict, find_statement(rest, answer_prefix))
 
 
 def match_answer(

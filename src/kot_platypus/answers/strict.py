@@ -1,12 +1,32 @@
-"""The strict sense: the template's answer line, compared word for word."""
+"""The strict sense: the template's answer line, or the authors' pattern, word for word."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 _QUOTES = "'\"\u2018\u2019\u201c\u201d"
 _ALIASES = {"예": ("네",), "아니요": ("아니오",)}
+
+
+@dataclass(frozen=True)
+class AnswerPattern:
+    """How the authors of a benchmark read an answer: the group of a pattern's last match.
+
+    With ``letters`` it is every capital letter in any match's group, each once: one of them is an
+    answer, several are none.
+    """
+
+    pattern: str
+    letters: bool = False
+
+    def find(self, text: str) -> str | None:
+        """What ``text`` states, None without a match."""
+        found: list[str] = re.findall(self.pattern, text)
+        if self.letters:
+            found = [", ".join(dict.fromkeys(re.findall("[A-Z]", " ".join(found))))]
+        return found[-1].strip() or None if found else None
 
 
 def find_answer_line(text: str, answer_prefix: str) -> str | None:

@@ -12,6 +12,7 @@ from kot_platypus.cli import (  # noqa: F401
     publishing,
     rationales,
     results,
+    suites,
     training,
 )
 from kot_platypus.cli.app import app, replace_unprintable

@@ -22,8 +22,9 @@ _DISK_FULL = (
     "Free some and run the same command again: finished work is kept."
 )
 _ORDER = (
-    *("run", "recipes", "data", "train", "merge", "eval", "reason", "lm-eval", "requests"),
-    *("compare", "report", "card", "chat", "serve-check", "leaderboard", "app", "publish"),
+    *("run", "recipes", "data", "train", "merge", "eval", "reason", "suites", "lm-eval"),
+    *("requests", "compare", "report", "card", "chat", "serve-check", "leaderboard", "app"),
+    "publish",
 )
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 _NATIVE_DISK_FULL = (  # how writers in C, C++ and Rust report it

@@ -27,12 +27,14 @@ from kot_platypus.cli.options import (
     parse_names,
     print_screen,
 )
+from kot_platypus.cli.suites import SuiteData, SuiteName, choose_suite, pose_suite
 from kot_platypus.errors import UsageError
 
 if TYPE_CHECKING:
     from kot_platypus.evaluate.model_under_test import ModelUnderTest
     from kot_platypus.evaluate.prompting import Question
     from kot_platypus.evaluate.reasoning import Reasoning
+    from kot_platypus.evaluate.suites import Suite
     from kot_platypus.prompts import Template
     from kot_platypus.records import Example
 
@@ -150,6 +152,7 @@ def requests(
     epilog=example(
         "kot reason --model merged --tasks copa,wic --out scores/reasoned",
         "kot reason --model merged --problems mine.jsonl --num-samples 5 --out scores/voted",
+        "kot reason --model DIR --template chat --suite hrm8k --tasks GSM8K --out scores/hrm8k",
     )
 )
 def reason(
@@ -157,6 +160,8 @@ def reason(
     model: ModelName = "gemma-3-270m",
     adapter: Adapter = None,
     problems: Problems = None,
+    suite: SuiteName = None,
+    data: SuiteData = None,
     protocol: ProtocolName = "polyglot",
     tasks: Tasks = None,
     limit: Limit = None,
@@ -167,7 +172,10 @@ def reason(
     temperature: Temperature = None,
     gen_kwargs: GenKwargs = None,
     think: Think = None,
-    max_new_tokens: MaxNewTokens = 256,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option("--max-new-tokens", min=1, help="Of a reply. Left out: 256, or the suite's."),
+    ] = None,
     backend: Backend = "transformers",
     base_url: BaseUrl = None,
     num_concurrent: NumConcurrent = 32,
@@ -182,11 +190,16 @@ def reason(
     from kot_platypus.evaluate.reasoning import evaluate_reasoning
     from kot_platypus.processes import is_main_process
 
+    chosen = choose_suite(suite, data, problems, tasks, kobest_dir)
     held = (adapter, dtype, device, trust_remote_code)
     under_test, folder = open_model(model, backend, base_url, template, num_concurrent, *held)
     asked = (template, adapter or folder, think, shots)
-    how = choose_how(*asked, max_new_tokens, num_samples, temperature, gen_kwargs, folder)
-    questions, about = _load_questions(problems, protocol, tasks, limit, kobest_dir)
+    longest = max_new_tokens or (chosen.max_new_tokens if chosen else 256)
+    how = choose_how(*asked, longest, num_samples, temperature, gen_kwargs, folder, chosen)
+    if chosen:
+        questions, about = pose_suite(chosen, data, tasks, limit)
+    else:
+        questions, about = _load_questions(problems, protocol, tasks, limit, kobest_dir)
     with hold_folder(out):
         evaluate_reasoning(out, under_test, questions, how, about_data=about)
     if is_main_process():
@@ -234,14 +247,25 @@ def choose_how(
     temperature: float | None,
     gen_kwargs: str | None,
     folder: Path | None,
+    suite: Suite | None = None,
 ) -> Reasoning:
-    """How these options have a model reason. Raises UsageError for impossible ones."""
+    """How these options have a model reason. Raises UsageError for impossible ones.
+
+    What the options leave out is the suite's.
+    """
     from kot_platypus.evaluate.reasoning import Reasoning, check_reasoning
     from kot_platypus.evaluate.texts import choose_sampling
 
     chosen, read = _find_template(template, trained, think), _read_shots(shots)
-    sampling = choose_sampling(gen_kwargs, folder, temperature, is_drawn=num_samples > 1)
-    how = Reasoning(chosen, max_new_tokens, num_samples, sampling, shots=read)
+    sampling = choose_sampling(
+        gen_kwargs,
+        folder,
+        temperature,
+        is_drawn=num_samples > 1,
+        otherwise=suite.sampling if suite else None,
+    )
+    reader = suite.reader if suite else None
+    how = Reasoning(chosen, max_new_tokens, num_samples, sampling, shots=read, pattern=reader)
     check_reasoning(how)
     return how
 
@@ -314,10 +338,6 @@ def _load_questions(
     from kot_platypus.evaluate.protocols import load_protocol
 
     if problems is not None:
-        if tasks is not None:
-            raise UsageError(
-                "--problems with --tasks", expected="one of them", hint="Leave one out."
-            )
         return load_problems(problems, limit), {"limit": limit}
     loaded = load_protocol(protocol)
     wanted = parse_names("--tasks", tasks) if tasks else loaded.tasks

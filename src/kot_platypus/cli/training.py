@@ -130,11 +130,7 @@ def train(
     """
     from kot_platypus.recipe import load_recipe
 
-    overrides = overrides or []
-    names = {override.partition("=")[0].strip() for override in overrides}
-    if "seed" in names and "seeds" not in names:  # one training, and this is its seed
-        overrides = [*overrides, "seeds=[]"]
-    loaded = load_recipe(recipe, overrides)
+    loaded = load_recipe(recipe, _own_seed(overrides or []))
     if data is not None:
         require_file(data, "--data")
     if dry_run:
@@ -161,6 +157,12 @@ def train(
         train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.training_seeds[0])
     if is_main_process():
         print(out / METHODS[loaded.train.method].result)
+
+
+def _own_seed(overrides: list[str]) -> list[str]:
+    """``seed`` given for one training is that training's, whatever seeds the recipe has."""
+    names = {override.partition("=")[0].strip() for override in overrides}
+    return [*overrides, "seeds=[]"] if "seed" in names and "seeds" not in names else overrides
 
 
 def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:

@@ -9,10 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from kot_platypus.artifacts import hash_file, read_jsonl, write_jsonl
-from kot_platypus.data.hub import iter_hub
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import DataError
 from kot_platypus.formats import parse_row, read_problems, read_rows, require_problem
+from kot_platypus.hub import iter_hub
 from kot_platypus.recipe import REWORDED, DataSection, SourceSection
 from kot_platypus.records import Example, Row
 from kot_platypus.stages import open_stage

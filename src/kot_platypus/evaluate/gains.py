@@ -33,12 +33,18 @@ WAYS = ("cot", "cot_scored", "direct")
 
 
 def group_outcomes(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """The questions of each task; where tasks are kinds of one set of problems, ``all`` first."""
+    """The questions of each task; before them all together, where tasks are kinds of one set.
+
+    Those of a suite, whose name is before their own (``hrm8k/KSM``), or ``all``.
+    """
     tasks: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         tasks.setdefault(outcome.task or ALL, []).append(outcome)
-    is_open = any(outcome.gold is None for outcome in outcomes)
-    return {ALL: list(outcomes), **tasks} if is_open and len(tasks) > 1 else tasks
+    suites = {task.rpartition("/")[0] for task in tasks}
+    whole = suites.pop() if len(suites) == 1 else ""
+    if not whole and any(outcome.gold is None for outcome in outcomes):
+        whole = ALL
+    return {whole: list(outcomes), **tasks} if whole and len(tasks) > 1 else tasks
 
 
 def summarise_outcomes(

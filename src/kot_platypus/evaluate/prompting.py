@@ -43,14 +43,18 @@ class Question:
     target: str
     choices: tuple[str, ...] = ()
     gold: int | None = None
-    needs_instruction: bool = False
-    """Whether the question needs to say how to answer; a chat's always does."""
+    needs_instruction: bool | None = None
+    """Whether the question needs to be told how to answer; None: in a chat."""
     marks: tuple[str, ...] = ()
     """The marks that the source shows before its choices, if it does: (나) for the second."""
     context: str = ""
     """A row's input, for which some templates have a place of its own."""
     hint: str = ""
     """What a teacher is told beside the question; the question stays what it is."""
+    system: str = ""
+    """A message before the question."""
+    continuations: tuple[str, ...] = ()
+    """What is scored for each choice; the choices' texts if empty."""
 
     @property
     def text(self) -> str:
@@ -134,7 +138,12 @@ def load_choices(
 
 def hash_questions(questions: Iterable[Question]) -> str:
     """SHA-256 of all that is asked and of the right answers."""
-    return hash_value([[q.task, q.text, q.target, list(q.choices), q.gold] for q in questions])
+    return hash_value(
+        [
+            [q.task, q.text, q.target, list(q.choices), q.gold, *([q.system] if q.system else [])]
+            for q in questions
+        ]
+    )
 
 
 # --- what the model is given -------------------------------------------------------------------
@@ -153,18 +162,24 @@ def build_prompt(
         source, context = question.text, ""
     if question.hint:
         source = f"{source}\n\n{question.hint}"
-    if question.needs_instruction or template.chat:
-        wording = load_wording()
-        told = wording.at_once if way == "instructed" else wording.instruction
+    wording = load_wording()
+    told = ""
+    if way == "instructed":
+        told = wording.at_once
+    elif question.needs_instruction or (question.needs_instruction is None and template.chat):
+        told = wording.instruction
+    if told:
         source = f"{source}\n{told.replace('{answer}', template.answer_prefix)}"
     # Without its last space, which belongs to the answer's first token.
     opening = template.no_thoughts + template.answer_prefix.rstrip() if way == "prefilled" else ""
     if template.chat:
         turns = [turn for shot in shots for turn in template.render_turns(shot)]
         asked = Message(role="user", content=template.render_prompt(source, context))
-        messages = (*turns, asked)
+        told_first = [Message(role="system", content=question.system)] if question.system else []
+        messages = (*told_first, *turns, asked)
         return Prompt(text=opening, messages=messages, enable_thinking=template.enable_thinking)
-    prefix = "".join(template.render_shot(shot) + "\n\n" for shot in shots)
+    prefix = f"{question.system}\n\n" if question.system else ""
+    prefix += "".join(template.render_shot(shot) + "\n\n" for shot in shots)
     return Prompt(text=prefix + template.render_prompt(source, context) + opening)
 
 

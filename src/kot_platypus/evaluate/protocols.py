@@ -64,20 +64,20 @@ class TaskPrompt(_Part):
         """The columns that the templates name. Raises ValueError for what is no plain name."""
         choices = [self.choices] if isinstance(self.choices, str) else self.choices
         templates = (self.context, *choices, *(self.shot_choices or ()))
-        names = {name for template in templates for name in _list_names(template)}
+        names = {name for template in templates for name in list_template_names(template)}
         columns = (column for texts in self.words.values() for column in texts)
         return sorted({*(names - self.words.keys()), *columns})
 
     @property
     def list_column(self) -> str | None:
         """The column that lists the choices, where a single template stands for all."""
-        return _list_names(self.choices)[0] if isinstance(self.choices, str) else None
+        return list_template_names(self.choices)[0] if isinstance(self.choices, str) else None
 
     @model_validator(mode="after")
     def _check(self) -> TaskPrompt:
-        if isinstance(self.choices, str) and len(_list_names(self.choices)) != 1:
+        if isinstance(self.choices, str) and len(list_template_names(self.choices)) != 1:
             raise ValueError("choices: a single template names the one column that lists them")
-        if self.list_column in _list_names(self.context):
+        if self.list_column in list_template_names(self.context):
             raise ValueError(f"context: {{{self.list_column}}} is a list of choices, and no text")
         if self.shot_choices and len(self.shot_choices) != len(self.choices):
             raise ValueError("shot_choices: as many as choices")
@@ -111,7 +111,7 @@ class TaskPrompt(_Part):
         if not isinstance(self.choices, str):
             values = self._add_words(document)
             return [(template, values) for template in self.choices]
-        (column,) = _list_names(self.choices)
+        (column,) = list_template_names(self.choices)
         if not isinstance(document[column], list):
             raise DataError(
                 f"{column} is {document[column]!r} in a document",
@@ -135,7 +135,7 @@ class TaskPrompt(_Part):
         return {**document, **words}
 
 
-def _list_names(template: str) -> list[str]:
+def list_template_names(template: str) -> list[str]:
     """The names in a template's braces. Raises ValueError for what is no plain name."""
     names = []
     for _, name, form, conversion in Formatter().parse(template):

@@ -9,12 +9,14 @@ answers generated.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kot_platypus.answers import AnswerPattern
 from kot_platypus.artifacts import (
     describe_machine,
     hash_value,
@@ -70,13 +72,15 @@ class Reasoning:
     """Of the samples and of the bootstrap."""
     shots: tuple[Example, ...] = ()
     """Worked examples before each question."""
+    pattern: AnswerPattern | None = None
+    """Reads the answers in place of the template's answer line, and no line ends a reply."""
 
     @property
     def settings(self) -> Settings:
         """How the replies are generated."""
         return Settings(
             max_new_tokens=self.max_new_tokens,
-            stop_line=self.template.answer_prefix,
+            stop_line=None if self.pattern else self.template.answer_prefix,
             seed=self.seed,
             **self.sampling.model_dump(),
         )
@@ -143,6 +147,8 @@ def identify_replies(
         "format": FORMAT,
         **{name: value for name, value in model.about.items() if name != "model"},
     }
+    if how.pattern:
+        config["pattern"] = asdict(how.pattern)
     if shown := sum(len(leave_out(each, how.shots)) < len(how.shots) for each in questions):
         config["left_out_of_own_shots"] = shown  # texts from before they were are no match
         print_notice(
@@ -205,7 +211,8 @@ def draw_replies(
     samples = range(how.num_samples)
     drawn = build_prompts(questions, how)
     texts = iter(generate_texts(model, drawn, how.settings, title=title))
-    return [[read_reply(each, k, next(texts), how.template) for k in samples] for each in questions]
+    read = partial(read_reply, template=how.template, pattern=how.pattern)
+    return [[read(each, k, next(texts)) for k in samples] for each in questions]
 
 
 def build_prompts(questions: Sequence[Question], how: Reasoning) -> list[Prompt]:
@@ -283,6 +290,7 @@ def _score_choices(
 
 def _pose(question: Question, encoding: Encoding, context: str) -> ScoringQuestion:
     """The choices as continuations of ``context``."""
+    texts = question.continuations or question.choices
     return ScoringQuestion(
         task=question.task,
         num_fewshot=0,
@@ -290,11 +298,11 @@ def _pose(question: Question, encoding: Encoding, context: str) -> ScoringQuesti
         gold=question.gold or 0,
         requests=tuple(
             Request(doc_id=question.doc_id, choice=i, context=context, continuation=text)
-            for i, text in enumerate(question.choices)
+            for i, text in enumerate(texts)
         ),
-        choice_chars=tuple(map(len, question.choices)),
+        choice_chars=tuple(map(len, texts)),
         shot_starts=(),
-        key=make_choices_key(encoding, context, question.choices),
+        key=make_choices_key(encoding, context, texts),
     )
 
 

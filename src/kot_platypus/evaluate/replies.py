@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from kot_platypus.answers import (
+    AnswerPattern,
     are_equal,
     means,
     name_choices,
@@ -24,9 +25,15 @@ T = TypeVar("T")
 _NEITHER = (None, None)
 
 
-def read_reply(question: Question, sample: int, text: Generated, template: Template) -> Reply:
-    """What a reply states, and what its rationale is worth."""
-    reading = read_answer(text.text, template.answer_prefix)
+def read_reply(
+    question: Question,
+    sample: int,
+    text: Generated,
+    template: Template,
+    pattern: AnswerPattern | None = None,
+) -> Reply:
+    """What a reply states, and what its rationale is worth. ``pattern``: see ``read_answer``."""
+    reading = read_answer(text.text, template.answer_prefix, pattern=pattern)
     choices, stated = question.choices, reading.stated
     choice, stated_choice = name_choices(reading, choices, question.marks) if choices else _NEITHER
     place = stated_choice if choice is None else choice

@@ -135,7 +135,7 @@ class OpenAIModel(ModelUnderTest):
             )
         else:
             text = text or ""
-            if not settings.stop_line:
+            if settings.stop_line == "":
                 text += "\n"  # what the server stopped at
             complete = cut_answer(text, settings.stop_line)
             truncated = is_cut and complete is None
@@ -159,7 +159,7 @@ def _list_options(prompt: Prompt, settings: Settings) -> dict[str, Any]:
         options["seed"] = make_seed(prompt, settings) % _SEEDS
     if settings.top_p < 1:
         options["top_p"] = settings.top_p
-    if not settings.stop_line:
+    if settings.stop_line == "":
         options["stop"] = ["\n"]
     names = ("top_k", "min_p", "repetition_penalty")
     extra: dict[str, Any] = {

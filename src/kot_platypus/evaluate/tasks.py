@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError
+from kot_platypus.hub import iter_hub
 from kot_platypus.progress import print_notice
 from kot_platypus.tables import is_blank, iter_table
 
@@ -312,14 +313,7 @@ def _load_from_hub(task: str) -> TaskData:
 
 
 def _load_hub_split(task: str, split: str) -> Iterator[Document]:
-    import datasets
-
-    try:
-        rows = datasets.load_dataset(HUB_DATASET, task, split=split)
-    except Exception as error:  # the Hub client raises many kinds; all mean "not to be had"
-        raise DataError(
-            f"cannot get {HUB_DATASET} from the Hub ({type(error).__name__})",
-            expected="a connection to huggingface.co, or a local copy",
-            hint="Pass --kobest-dir FOLDER, or --kobest-dir mini for the shipped set.",
-        ) from error
+    hint = "Pass --kobest-dir FOLDER, or --kobest-dir mini for the shipped set."
+    found = iter_hub(HUB_DATASET, config=task, split=split, hint=hint)
+    rows = (row for _, row in found if isinstance(row, Mapping))
     return _parse_rows(task, Path(HUB_DATASET, split), enumerate(rows, start=1))

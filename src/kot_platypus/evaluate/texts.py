@@ -62,13 +62,16 @@ def choose_sampling(
     temperature: float | None = None,
     *,
     is_drawn: bool = False,
+    otherwise: Sampling | None = None,
 ) -> Sampling:
     """How to sample: ``text`` in lm-eval's form, ``top_p=0.9,top_k=20``; greedily without.
 
     Or ``model``: as ``folder`` says itself. ``temperature`` comes before both; where nothing says
-    it, what ``is_drawn`` is at 0.7. Raises UsageError.
+    it, what ``is_drawn`` is at 0.7. What is said nowhere is as ``otherwise`` has it. Raises
+    UsageError.
     """
     given: dict[str, Any] = {"temperature": 0.7} if is_drawn else {}
+    given |= otherwise.model_dump() if otherwise else {}
     if text == "model":
         if folder is None:
             raise UsageError(
@@ -122,11 +125,11 @@ class Settings(Sampling):
 
     A text ends after ``max_new_tokens``, at the model's end of text, or once a whole line that
     begins with ``stop_line`` stands in it, after its thoughts (with an empty one: at the first
-    line's end). ``seed`` and the prompt decide the draws.
+    line's end; with None no line ends it). ``seed`` and the prompt decide the draws.
     """
 
     max_new_tokens: int
-    stop_line: str
+    stop_line: str | None
     seed: int = 42
 
 
@@ -155,13 +158,13 @@ def render_text(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> st
     return render_opening(tokenizer, prompt.messages, prompt.text, prompt.enable_thinking)
 
 
-def cut_answer(text: str, stop_line: str) -> str | None:
+def cut_answer(text: str, stop_line: str | None) -> str | None:
     """The text up to the end of its first whole line that begins with ``stop_line``, or None.
 
     Nothing within the thoughts is such a line.
     """
     thoughts, rest = split_thoughts(text)
-    if rest is None:
+    if rest is None or stop_line is None:
         return None
     start = len(text) - len(rest.lstrip() if thoughts else rest)
     while (end := text.find("\n", start)) >= 0:

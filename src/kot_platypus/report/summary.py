@@ -94,6 +94,9 @@ _GAINS = {
 """The columns of ``gains_table`` and their widths, which fill a terminal's 80."""
 
 
+_STRICT = ("the answer line", "what the authors' pattern finds")
+
+
 def gains_table(folder: Path) -> RenderableType:
     """What ``kot reason`` found, in 80 columns."""
     found = read_part(folder / RESULTS, ReasoningResults)
@@ -108,9 +111,9 @@ def gains_table(folder: Path) -> RenderableType:
         lines.append(table)
         lines += (Text(f"  {line}", style="dim") for line in _describe_gains(gains))
     note = (
-        "strict: the answer line says it word for word; equiv.: what is stated, in any form, means "
-        "it; change: strict against direct, in points; unread: no answer line; cut: not done at "
-        "--max-new-tokens; tokens: generated for a question"
+        f"strict: {_STRICT[bool(found.pattern)]} says it word for word; equiv.: what is stated, in "
+        "any form, means it; change: strict against direct, in points; unread: no answer line; "
+        "cut: not done at --max-new-tokens; tokens: generated for a question"
     )
     if found.samples > 1:
         note += f"; reasoned: the majority of {found.samples} replies"

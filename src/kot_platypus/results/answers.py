@@ -128,9 +128,12 @@ def _load_choices(folder: Path, part: ChoiceResults, metric: str) -> dict[Place,
 
 def _load_reasoning(folder: Path, part: ReasoningResults) -> dict[Place, Column]:
     tasks: dict[str, list[Outcome]] = {}
-    for outcome in read_rows(folder / "samples.jsonl", Outcome):
-        # Kinds of open questions are one set of problems.
-        tasks.setdefault(ALL if outcome.gold is None else outcome.task, []).append(outcome)
+    outcomes = read_rows(folder / "samples.jsonl", Outcome)
+    whole = part.suite if part.suite in part.results else ""
+    for outcome in outcomes:
+        # Kinds of open questions are one set of problems, and a suite's tasks one set too.
+        is_kind = outcome.gold is None and not part.suite
+        tasks.setdefault(whole or (ALL if is_kind else outcome.task), []).append(outcome)
     columns = {}
     for task, group in tasks.items():
         for way in WAY_NAMES:
@@ -141,8 +144,12 @@ def _load_reasoning(folder: Path, part: ReasoningResults) -> dict[Place, Column]
                 [(each.task, each.doc_id, each.source, each.target) for each in group],
                 [each.correct for each in stated],
                 [
-                    each.answer if task == ALL else UNPARSED if each.choice is None else each.choice
-                    for each in stated
+                    each.answer
+                    if outcome.gold is None
+                    else UNPARSED
+                    if each.choice is None
+                    else each.choice
+                    for outcome, each in zip(group, stated, strict=True)
                 ],
                 rationales=part.results[task].ways[way].rationales
                 if task in part.results

@@ -271,13 +271,14 @@ def _list_problems(part: ProblemResults, source: _Source) -> Iterator[ScoreRow]:
 
 def _list_reasoning(part: ReasoningResults, source: _Source) -> Iterator[ScoreRow]:
     """How a model is made to reason may differ between models, as above."""
+    asked = [part.questions, part.template, *([part.pattern] if part.pattern else [])]
     for task, score in part.results.items():
         for way, figures in score.ways.items():
             name = f"{make_printable(part.name) or source.name}, {WAY_NAMES[way]}"
             samples = 1 if way == "direct" else part.samples
             name += f" ({samples} samples)" if samples > 1 else ""
             how = hash_value([way, samples, part.template])
-            is_open = figures.macro_f1 is None
+            is_open = figures.macro_f1 is None and not part.suite
             for metric, estimate in (("acc", figures.accuracy), ("macro_f1", figures.macro_f1)):
                 if estimate is not None:
                     yield source.make_row(
@@ -285,7 +286,7 @@ def _list_reasoning(part: ReasoningResults, source: _Source) -> Iterator[ScoreRo
                         model_key=f"{part.model} {part.dtype} {how}",
                         dtype=part.dtype,
                         protocol=REASONING_PROTOCOL,
-                        fingerprint=hash_value([part.questions, part.template]),
+                        fingerprint=hash_value(asked),
                         data=part.questions,
                         task=make_printable(f"problems: {task}" if is_open else task),
                         num_fewshot=part.num_fewshot,

@@ -224,8 +224,11 @@ class ReasoningResults(Part):
     questions: str
     """A hash of what was asked."""
     data: dict[str, str] = {}
+    suite: str = ""
     samples: int = 1
     template: dict[str, Any] = {}
+    pattern: dict[str, Any] = {}
+    """What found the strict answers, where the template's answer line did not."""
     num_fewshot: int = 0
     versions: dict[str, Any] = {}
     ties: Ties = Ties()

@@ -8,22 +8,31 @@ from pathlib import Path
 from kot_platypus.errors import DataError
 from kot_platypus.formats import iter_values
 
+_HINT = "Check the id and your connection, or use a local file (source `file`)."
+
 
 def iter_hub(
-    name: str, file: str | None = None, revision: str | None = None
+    name: str,
+    file: str | None = None,
+    revision: str | None = None,
+    *,
+    config: str | None = None,
+    split: str = "train",
+    hint: str = _HINT,
 ) -> Iterator[tuple[str, object]]:
-    """Each row of a data set and its place: of one ``file`` of it, or of its split ``train``.
+    """Each row of a data set and its place: of one ``file`` of it, or of a split.
 
-    Raises DataError when it is not available.
+    ``name`` may be a local copy of the data set, a folder. Raises DataError, with ``hint``, when it
+    is not available.
     """
     if file is not None:
         return iter_values(_download(name, file, revision))
     import datasets
 
     try:
-        dataset = datasets.load_dataset(name, split="train", revision=revision)
+        dataset = datasets.load_dataset(name, config, split=split, revision=revision)
     except Exception as error:  # the hub client raises many kinds; all mean "not available"
-        raise _explain(name, error) from error
+        raise _explain(f"{name}{f' {config}' if config else ''}", error, hint) from error
     return ((f"row {i}", values) for i, values in enumerate(dataset, start=1))
 
 
@@ -38,9 +47,9 @@ def _download(name: str, file: str, revision: str | None) -> Path:
         raise _explain(f"{name}/{file}", error) from error
 
 
-def _explain(what: str, error: Exception) -> DataError:
+def _explain(what: str, error: Exception, hint: str = _HINT) -> DataError:
     return DataError(
         f"cannot get the dataset {what!r} from the Hub ({type(error).__name__})",
         expected="a reachable Hub and an existing dataset",
-        hint="Check the id and your connection, or use a local file (source `file`).",
+        hint=hint,
     )
