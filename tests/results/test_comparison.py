@@ -223,12 +223,14 @@ def test_a_side_that_reads_badly_without_bos_is_named(a, tmp_path):
 # --- runs, reasoning, lm-eval ------------------------------------------------------------------
 
 
-def write_answers(run: Path, who: str, right: list[bool], model: str) -> None:
+def write_answers(
+    run: Path, who: str, right: list[bool], model: str, meant: list[bool] | None = None
+) -> None:
     folder = run / "evaluate" / who / "problems"
     rows = [
         Answer(
             doc_id=i, task="chain", source=f"q{i}", target="7", output="", num_tokens=1,
-            answer="7" if correct else "8", correct=correct,
+            answer="7" if correct else "8", correct=correct, equivalent=meant[i] if meant else None,
         )
         for i, correct in enumerate(right)
     ]  # fmt: skip
@@ -253,6 +255,19 @@ def test_two_runs_are_compared_on_their_held_out_problems(tmp_path):
     assert row.p_value == row.p_holm == pytest.approx(0.0768, abs=1e-4)
     assert found.left_out == ("base, held-out problems: the same model in A and B",)
     assert [key.who for key in found.only_b] == ["answer"]
+
+
+def test_answers_are_compared_by_what_they_mean_where_that_is_asked_for(tmp_path):
+    a, b, old = tmp_path / "a", tmp_path / "b", tmp_path / "old"
+    write_answers(a, "cot", [True] + [False] * 7, "aa", [True] * 7 + [False])
+    write_answers(b, "cot", [True] * 2 + [False] * 6, "bb", [True] * 2 + [False] * 6)
+    write_answers(old, "cot", [True] * 8, "cc")
+    (row,) = compare_evaluations(a, b, "equivalent").rows
+    assert (row.metric, row.values.a, row.values.b) == ("equivalent", 7 / 8, 2 / 8)
+    assert (row.right_alone.a, row.right_alone.b) == (5, 0)
+    assert compare_evaluations(a, b).rows[0].values.a == 1 / 8
+    with pytest.raises(UsageError, match="--metric equivalent, and nothing"):
+        compare_evaluations(old, old, "equivalent")
 
 
 def test_seeds_are_compared_together_and_each_is_kept(tmp_path):

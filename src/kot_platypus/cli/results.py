@@ -47,7 +47,10 @@ def compare(
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="macro_f1 (if left out), acc, acc_norm or macro_f1_norm."),
+        typer.Option(
+            help="Of choices macro_f1 (if left out), acc, acc_norm or macro_f1_norm; equivalent: "
+            "stated answers by what they mean."
+        ),
     ] = None,
     published: Annotated[
         str | None,

@@ -14,6 +14,7 @@ from kot_platypus.errors import DataError
 from kot_platypus.results.answers import LM_EVAL, PROBLEMS, REASONING
 from kot_platypus.results.comparison import ComparedPair, ComparedRow, Key
 from kot_platypus.results.files import read_results
+from kot_platypus.results.metrics import EQUIVALENT
 from kot_platypus.results.published import (
     Beside,
     BesideRow,
@@ -83,9 +84,12 @@ def comparison_table(pair: ComparedPair) -> RenderableType:
     )
 
 
+_METRICS = {**METRIC_NAMES, EQUIVALENT: "accuracy in what is meant"}
+
+
 def _title_row(row: ComparedRow) -> str:
     """What a row stands under: the test, the metric, and of which model where a run has several."""
-    what = METRIC_NAMES.get(row.metric, row.metric)
+    what = _METRICS.get(row.metric, row.metric)
     norm = ", each choice's score divided by its length" if row.metric.endswith("norm") else ""
     if row.test == PROBLEMS:
         return f"Held-out problems: {what}"

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from kot_platypus.artifacts import MANIFEST, read_manifest
 from kot_platypus.errors import DataError
-from kot_platypus.records import Answer, BosReading, Outcome, Sample
+from kot_platypus.records import Answer, BosReading, Judgement, Outcome, Sample
 from kot_platypus.results.files import find_results, read_results, read_rows
 from kot_platypus.results.lm_eval import LmEvalResults, list_answers
-from kot_platypus.results.metrics import METRICS, UNPARSED
+from kot_platypus.results.metrics import EQUIVALENT, METRICS
 from kot_platypus.results.schema import (
     ALL,
     ChoiceResults,
@@ -68,7 +68,10 @@ class Evaluated:
 
 
 def load_tests(folder: Path, metric: str) -> list[Evaluated]:
-    """The tests of a run's models, or the one that ``folder`` is."""
+    """The tests of a run's models, or the one that ``folder`` is.
+
+    In ``EQUIVALENT`` scored choices have no columns: only stated answers are judged so.
+    """
     return [load_test(path, who, metric) for who, path in find_results(folder)]
 
 
@@ -83,20 +86,16 @@ def load_test(path: Path, who: str, metric: str) -> Evaluated:
         )
     part = read_results(path)
     if isinstance(part, ChoiceResults):
-        columns = _load_choices(folder, part, metric)
+        columns = {} if metric == EQUIVALENT else _load_choices(folder, part, metric)
         return Evaluated(folder, CHOICES, who, part.model, columns, part.protocol.name, part.bos)
     if isinstance(part, ProblemResults):
-        rows = read_rows(folder / "answers.jsonl", Answer)
-        column = Column(
-            [(row.doc_id, row.source, row.target) for row in rows],
-            [row.correct for row in rows],
-            [row.answer for row in rows],
-            rationales=part.results[ALL].rationales if ALL in part.results else None,
-        )
-        return Evaluated(folder, PROBLEMS, who, part.model, {Place(ALL, part.num_fewshot): column})
+        columns = _load_problems(folder, part, metric)
+        return Evaluated(folder, PROBLEMS, who, part.model, columns)
     if isinstance(part, ReasoningResults):
-        return Evaluated(folder, REASONING, who, part.model, _load_reasoning(folder, part))
+        columns = _load_reasoning(folder, part, metric)
+        return Evaluated(folder, REASONING, who, part.model, columns)
     if isinstance(part, LmEvalResults) and (columns := _load_lm_eval(path, part, metric)):
+        columns = {} if metric == EQUIVALENT else columns
         return Evaluated(folder, LM_EVAL, who, part.model[1], columns)
     raise DataError(
         f"{path} holds figures without the answers to each question",
@@ -126,11 +125,25 @@ def _load_choices(folder: Path, part: ChoiceResults, metric: str) -> dict[Place,
     return columns
 
 
-def _load_reasoning(folder: Path, part: ReasoningResults) -> dict[Place, Column]:
+def _load_problems(folder: Path, part: ProblemResults, metric: str) -> dict[Place, Column]:
+    rows = read_rows(folder / "answers.jsonl", Answer)
+    correct = _judge(rows, metric)
+    if correct is None:
+        return {}
+    column = Column(
+        [(row.doc_id, row.source, row.target) for row in rows],
+        correct,
+        [(row.answer, right) for row, right in zip(rows, correct, strict=True)],
+        metric=EQUIVALENT if metric == EQUIVALENT else "acc",
+        rationales=part.results[ALL].rationales if ALL in part.results else None,
+    )
+    return {Place(ALL, part.num_fewshot): column}
+
+
+def _load_reasoning(folder: Path, part: ReasoningResults, metric: str) -> dict[Place, Column]:
     tasks: dict[str, list[Outcome]] = {}
-    outcomes = read_rows(folder / "samples.jsonl", Outcome)
     whole = part.suite if part.suite in part.results else ""
-    for outcome in outcomes:
+    for outcome in read_rows(folder / "samples.jsonl", Outcome):
         # Kinds of open questions are one set of problems, and a suite's tasks one set too.
         is_kind = outcome.gold is None and not part.suite
         tasks.setdefault(whole or (ALL if is_kind else outcome.task), []).append(outcome)
@@ -138,24 +151,27 @@ def _load_reasoning(folder: Path, part: ReasoningResults) -> dict[Place, Column]
     for task, group in tasks.items():
         for way in WAY_NAMES:
             stated = [getattr(outcome, way) for outcome in group]
-            if None in stated:
+            correct = None if None in stated else _judge(stated, metric)
+            if correct is None:
                 continue
             columns[Place(task, part.num_fewshot, way)] = Column(
                 [(each.task, each.doc_id, each.source, each.target) for each in group],
-                [each.correct for each in stated],
-                [
-                    each.answer
-                    if outcome.gold is None
-                    else UNPARSED
-                    if each.choice is None
-                    else each.choice
-                    for outcome, each in zip(group, stated, strict=True)
-                ],
+                correct,
+                [(each.answer, right) for each, right in zip(stated, correct, strict=True)],
+                metric=EQUIVALENT if metric == EQUIVALENT else "acc",
                 rationales=part.results[task].ways[way].rationales
                 if task in part.results
                 else None,
             )
     return columns
+
+
+def _judge(stated: Sequence[Answer | Judgement], metric: str) -> list[bool] | None:
+    """Which are right; None in what they mean where they were not all stated, or not so judged."""
+    if metric != EQUIVALENT:
+        return [each.correct for each in stated]
+    meant = [each.equivalent for each in stated]
+    return None if None in meant else [bool(each) for each in meant]
 
 
 def _load_lm_eval(path: Path, part: LmEvalResults, metric: str) -> dict[Place, Column]:

@@ -22,6 +22,7 @@ from kot_platypus.results.answers import (
     load_tests,
 )
 from kot_platypus.results.metrics import (
+    EQUIVALENT,
     METRICS,
     compare_f1,
     compare_paired,
@@ -180,22 +181,22 @@ def compare_evaluations(a: Path, b: Path, metric: str | None = None) -> Compared
         b: Another one; differences are a minus b. Of a run beside an evaluation it is the trained
             model that is compared.
         metric: One of ``METRICS``, for choices; macro F1 when left out. Everything else is compared
-            in accuracy.
+            in accuracy, word for word, or of ``EQUIVALENT`` answers, and then nothing beside it.
 
     Raises:
         UsageError: no such metric, or nothing that has it.
         DataError: another protocol, other data or other questions, or nothing in common.
     """
-    if metric is not None and metric not in METRICS:
-        raise UsageError(
-            f"no metric {metric!r}", expected=f"one of {', '.join(METRICS)}", hint="Fix --metric."
-        )
+    if metric not in (None, EQUIVALENT, *METRICS):
+        known = ", ".join([*METRICS, EQUIVALENT])
+        raise UsageError(f"no metric {metric!r}", expected=f"one of {known}", hint="Fix --metric.")
     chosen = metric or "macro_f1"
     left, right = load_tests(a, chosen), load_tests(b, chosen)
-    if metric is not None and not any(test.kind in (CHOICES, LM_EVAL) for test in left + right):
+    kinds = (PROBLEMS, REASONING) if metric == EQUIVALENT else (CHOICES, LM_EVAL)
+    if metric and not any(test.kind in kinds and test.columns for test in left + right):
         raise UsageError(
             f"--metric {metric}, and nothing in {a} or {b} that has it",
-            expected="scores of choices: all else is compared in accuracy",
+            expected=f"scores of choices, or for {EQUIVALENT} answers that were stated",
             hint="Leave out --metric.",
         )
     found, refused = _Found(), []

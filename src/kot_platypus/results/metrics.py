@@ -23,7 +23,9 @@ METRICS = {
     "acc_norm": "pred_norm",
     "macro_f1_norm": "pred_norm",
 }
-"""Metric -> the prediction it is computed from."""
+"""Metric of scored choices -> the prediction it is computed from."""
+EQUIVALENT = "equivalent"
+"""Accuracy of stated answers in what they mean."""
 NUM_RESAMPLES = 1000
 UNPARSED = -1
 """The prediction where no answer was stated: never right, and no label to average over."""
