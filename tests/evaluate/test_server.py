@@ -30,6 +30,7 @@ from kot_platypus.evaluate.prompting import Question
 from kot_platypus.evaluate.reasoning import Reasoning, evaluate_reasoning
 from kot_platypus.evaluate.server import OpenAIModel
 from kot_platypus.evaluate.texts import Prompt, Settings
+from kot_platypus.formats import write_values
 from kot_platypus.prompts import load_template
 from kot_platypus.records import Example, Message, Outcome, Reply
 from tests.killing import kill_when
@@ -246,6 +247,25 @@ def test_served_model_is_examined_both_ways(server, template, tmp_path, monkeypa
     assert outcomes[-1].direct.choice is None  # "5개" is no choice, and none is guessed
     assert {row.cot_scored for row in outcomes} == {None}
     assert len(server.asked) == 10
+
+
+def test_suite_is_asked_with_its_system_message_and_read_by_its_pattern(
+    server, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
+    listed = "\n".join(f"{label}: {label * 2}" for label in "ABCDEFGHIJ")
+    row = {"대분류": "형태론", "question": f"무엇?\n{listed}\n", "answer": "H"}
+    write_values(tmp_path / "rows.jsonl", [row])
+    server.answer = lambda *_: say("정답: 을 찾자.\n정답: A가 아니다.\n따라서 정답은 H입니다.")
+    command = ["reason", "--suite", "kobalt", "--data", str(tmp_path / "rows.jsonl")]
+    command += ["--backend", "openai", "--base-url", server.url, "--model", "m"]
+    command += ["--template", "chat", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    roles = [message["role"] for message in server.asked[0]["messages"]]
+    assert (roles, server.asked[0]["max_tokens"]) == (["system", "user"], 2048)
+    (outcome,) = read_jsonl(tmp_path / "out" / "samples.jsonl", Outcome)
+    assert (outcome.task, outcome.cot.correct, outcome.cot.choice) == ("kobalt/형태론", True, 7)
 
 
 @pytest.mark.slow
