@@ -150,6 +150,10 @@ def test_seeds_and_kobest_with_a_rationale_are_shown(run_folder: Path) -> None:
     page = render_page([make_run(results)])
     parse(page)
     assert "chain of thought, seed 43" in page
+    assert (
+        "<h1>Training raised the share of held-out problems solved from 10.5% to 61.2% (the mean "
+        "of 2 seeds)." in page
+    )
     assert "mean of 2 seeds − base" in page
     assert "Trained at 2 seeds (61.0%, 61.4% solved), 61.2% on average" in page
     assert ">+50.7<" in page

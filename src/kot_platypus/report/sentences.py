@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
@@ -19,6 +19,7 @@ from kot_platypus.results.schema import (
     Difference,
     Estimate,
     Seeds,
+    SeedsDifference,
 )
 from kot_platypus.results.wording import (
     NBSP,
@@ -77,19 +78,22 @@ def name_benchmark(recipe: Recipe) -> str:
 
 
 def write_headline(results: RunResults) -> str:
-    """The run's result in one sentence, whatever its sign."""
+    """The run's result in one sentence, whatever its sign; of several seeds their mean."""
     tuned, base = results.problems.get(TUNED), results.problems.get(BASE)
-    pair = results.find_difference(BASE)
     if tuned is None or ALL not in tuned.results:
         return _headline_without_problems(results)
-    score = tuned.results[ALL]
-    solved = f"{format_percent(score.accuracy.value)} of {format_count(score.n)} held-out problems"
+    score, seeds = tuned.results[ALL], results.comparison.seeds
+    after = format_percent(seeds.mean.value if seeds else score.accuracy.value)
+    mean = f" (the mean of {count_noun(len(seeds.accuracy), 'seed')})" if seeds else ""
+    solved = f"{after} of {format_count(score.n)} held-out problems{mean}"
     if base is None or ALL not in base.results:
         return f"The tuned model solves {solved}; there is nothing to compare it with."
     before = format_percent(base.results[ALL].accuracy.value)
+    pairs = _list_tuned_pairs(results)
+    pair = next((pair for pair in pairs if pair.b == BASE), None)
     if pair is None:
         return f"The tuned model solves {solved}, the base model {before}; they were not compared."
-    rest = _add_baseline(results)
+    rest = _add_baseline(results.recipe, pairs)
     if pair.difference.sign == 0:
         return (
             f"No difference shown: the tuned model solves {solved}, the base model {before}{rest}."
@@ -97,18 +101,23 @@ def write_headline(results: RunResults) -> str:
     verb = "raised" if pair.difference.sign > 0 else "lowered"
     return (
         f"Training {verb} the share of held-out problems solved from {before} to "
-        f"{format_percent(score.accuracy.value)}{rest}."
+        f"{after}{mean}{rest}."
     )
 
 
-def _add_baseline(results: RunResults) -> str:
+def _list_tuned_pairs(results: RunResults) -> Sequence[Difference | SeedsDifference]:
+    """The main training against the others: at all its seeds, if it has several."""
+    seeds = results.comparison.seeds
+    return seeds.differences if seeds else [p for p in results.comparison.problems if p.a == TUNED]
+
+
+def _add_baseline(recipe: Recipe, pairs: Sequence[Difference | SeedsDifference]) -> str:
     """A clause on the fairest comparison: the best of the trainings on other targets or rows."""
-    pairs = results.comparison.problems
-    others = [pair for pair in pairs if pair.a == TUNED and pair.b not in (BASE, AT_ONCE)]
+    others = [pair for pair in pairs if pair.b not in (BASE, AT_ONCE)]
     if not others:
         return ""
     pair = min(others, key=lambda pair: pair.difference.value)
-    other = _name_in_sentence(results.recipe, pair.b)
+    other = _name_in_sentence(recipe, pair.b)
     if pair.difference.sign == 0:
         return f"; no difference from {other} is shown"
     relation = "above" if pair.difference.sign > 0 else "below"

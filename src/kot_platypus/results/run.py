@@ -18,7 +18,6 @@ from kot_platypus.results.schema import (
     TUNED,
     ChoiceResults,
     Comparison,
-    Difference,
     LogLine,
     Part,
     ProblemResults,
@@ -62,11 +61,6 @@ class RunResults(Part):
     def audit(self) -> dict[str, Any] | None:
         """What the audit of the training rows counted; None in runs that had none."""
         return self.manifests.get("audit")
-
-    def find_difference(self, b: str, a: str = TUNED) -> Difference | None:
-        """The paired comparison of ``a`` with ``b`` on the held-out problems."""
-        pairs = self.comparison.problems
-        return next((pair for pair in pairs if (pair.a, pair.b) == (a, b)), None)
 
 
 def require_run(run: Path) -> Path:
