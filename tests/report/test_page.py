@@ -135,6 +135,7 @@ def test_examples_follow_the_stated_rule(run_folder: Path) -> None:
 
 def test_seeds_and_kobest_with_a_rationale_are_shown(run_folder: Path) -> None:
     evaluate = run_folder / "evaluate"
+    assert "Hollow:" not in render_page([make_run(load_results(run_folder))])
     shutil.copytree(evaluate / "cot" / "problems", evaluate / "cot-seed43" / "problems")
     compared = json.loads((evaluate / "comparison.json").read_text())
     mean = {"value": 0.612, "ci95": [0.55, 0.67]}
@@ -155,6 +156,7 @@ def test_seeds_and_kobest_with_a_rationale_are_shown(run_folder: Path) -> None:
         "of 2 seeds)." in page
     )
     assert "mean of 2 seeds − base" in page
+    assert "Hollow: the same training at its other seeds." in page
     assert "Trained at 2 seeds (61.0%, 61.4% solved), 61.2% on average" in page
     assert ">+50.7<" in page
     assert ">44.0 to +57.0<" in page or "+44.0 to +57.0" in page

@@ -127,9 +127,17 @@ def draw_dot(
     axes: Any, estimate: Estimate, y: float, who: str, *, size: float, hollow: bool = False
 ) -> None:
     """Draw an estimate with its interval."""
+    ends = {"color": find_colour(who), "linewidth": size / 4, "solid_capstyle": "butt"}
+    axes.plot(estimate.ci95, [y, y], **ends)
+    draw_mark(axes, estimate.value, y, who, size=size, hollow=hollow)
+
+
+def draw_mark(
+    axes: Any, value: float, y: float, who: str, *, size: float, hollow: bool = False
+) -> None:
+    """Draw a figure without its interval."""
     colour = find_colour(who)
-    axes.plot(estimate.ci95, [y, y], color=colour, linewidth=size / 4, solid_capstyle="butt")
-    axes.plot([estimate.value], [y], color=colour, marker=find_marker(who), markersize=size,
+    axes.plot([value], [y], color=colour, marker=find_marker(who), markersize=size,
               markerfacecolor=PAPER if hollow else colour, markeredgewidth=1.2)  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from kot_platypus.report.canvas import (
     RULE,
     Draw,
     draw_dot,
+    draw_mark,
     find_colour,
     find_marker,
     label_rows,
@@ -35,7 +36,7 @@ from kot_platypus.report.sentences import (
     write_kobest_sentence,
 )
 from kot_platypus.report.tables import find_kind, list_tasks
-from kot_platypus.results.schema import ALL, BASE, TUNED, ChoiceDifference, ChoiceScore
+from kot_platypus.results.schema import ALL, BASE, SEED, TUNED, ChoiceDifference, ChoiceScore
 from kot_platypus.results.wording import (
     MINUS,
     format_count,
@@ -87,8 +88,9 @@ def show_problems(runs: Sequence[Run]) -> Picture | None:
         return None
     rows = tabulate_families(runs[0]) if len(runs) == 1 else []
     families = {row.name: ", untrained" * (row.kind == UNTRAINED) for row in rows}
-    values = ((m.name, format_percent(_find_accuracy(m, ALL).value)) for m in models)
-    return Picture(_join(values), partial(_draw_accuracies, models, families))
+    seeds = [] if len(runs) > 1 else [m for m in runs[0].models if m.who.startswith(SEED)]
+    values = ((m.name, format_percent(_find_accuracy(m, ALL).value)) for m in (*models, *seeds))
+    return Picture(_join(values), partial(_draw_accuracies, models, seeds, families))
 
 
 def _find_accuracy(model: Model, family: str) -> Any:
@@ -101,15 +103,19 @@ def _join(values: Iterable[tuple[str, str]]) -> str:
 
 
 def _draw_accuracies(
-    models: Sequence[Model], families: Mapping[str, str], width_in: float
+    models: Sequence[Model], seeds: Sequence[Model], families: Mapping[str, str], width_in: float
 ) -> Figure:
-    """``families``: what a row's label says after the family's name."""
+    """``families``: what a row's label says after the family's name.
+
+    The main training's other ``seeds`` are hollow marks on its rows, without intervals.
+    """
     rows = len(models) + (1.25 * len(families) + 0.6 if families else 0)
     figure, axes = new_axes(width_in, rows, right_in=0.55, bottom_in=0.27)
     labels: list[tuple[float, str]] = []
     for row, model in enumerate(models):
         accuracy = _find_accuracy(model, ALL)
         draw_dot(axes, accuracy, row, model.key, size=6.5 if width_in > 5 else 5)
+        _draw_seeds(axes, model, seeds, ALL, row)
         labels.append((row, model.name))
         text = format_percent(accuracy.value)
         write_value(axes, row, text, color=find_colour(model.key), weight="bold")
@@ -121,6 +127,7 @@ def _draw_accuracies(
             if accuracy is not None:
                 offset = 0.28 * (place - (len(models) - 1) / 2)
                 draw_dot(axes, accuracy, middle + offset, model.key, size=4)
+                _draw_seeds(axes, model, seeds, family, middle + offset)
     if families:
         axes.axhline(len(models) - 0.25, color=RULE, linewidth=0.8)
     label_rows(axes, labels)
@@ -128,6 +135,13 @@ def _draw_accuracies(
     axes.set_xlim(-0.01, 1.01)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100%"])
     return figure
+
+
+def _draw_seeds(axes: Any, model: Model, seeds: Sequence[Model], family: str, y: float) -> None:
+    for seed in seeds if model.who == TUNED else ():
+        accuracy = _find_accuracy(seed, family)
+        if accuracy is not None:
+            draw_mark(axes, accuracy.value, y, model.key, size=4, hollow=True)
 
 
 # --- KoBEST ------------------------------------------------------------------------------------

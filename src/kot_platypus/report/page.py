@@ -131,6 +131,7 @@ def collect_results(runs: Sequence[Run]) -> dict[str, Any]:
         if is_alone
         else write_headline(runs, between),
         "problems": tables.list_problems(runs),
+        "pictured": list_pictured(runs),
         "guesses": sentences.describe_guesses(runs[0].results) if is_alone else "",
         "families": tabulate_families(runs[0]) if is_alone else [],
         "solvers": list_solvers(runs[0]) if is_alone else [],
