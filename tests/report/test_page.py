@@ -15,6 +15,7 @@ import pytest
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.recipe import SelfTaughtSection
 from kot_platypus.report import write_report
+from kot_platypus.report.card import render_card
 from kot_platypus.report.examples import choose_changes, choose_problems
 from kot_platypus.report.page import render_page
 from kot_platypus.report.runs import make_run
@@ -191,6 +192,7 @@ def test_rounds_of_self_teaching_are_shown_with_what_came_of_them(run_folder: Pa
         ["round 2", "round 1", "96", "18.5%", "35", "9"],
     ]
     assert rows[1][6] == f"{100 * score:.1f}%"
+    assert f"| round 2 | round 1 | 18.5% | 35 | 9 | {100 * score:.1f}% |" in render_card(results)
 
 
 def test_what_the_rationale_changed_is_counted_and_shown(run_folder: Path) -> None:
