@@ -19,6 +19,7 @@ from kot_platypus.evaluate.keys import FORMAT
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.store import RequestStore
 from kot_platypus.evaluate.task_files import hash_task_files
+from kot_platypus.evaluate.texts import split_settings
 from kot_platypus.processes import is_main_process, share_all
 from kot_platypus.progress import show_status
 from kot_platypus.stages import Stage, open_stage
@@ -149,15 +150,15 @@ def _check_gen_kwargs(text: str) -> None:
     from transformers import GenerationConfig
 
     known = {*GenerationConfig().to_dict(), "until", "max_gen_toks", "do_sample"}
-    for part in filter(None, text.split(",")):
-        name, separator, value = part.strip().partition("=")
-        if name not in known or not separator or not value:
-            close = get_close_matches(name, known, 1)
-            raise UsageError(
-                f"--gen-kwargs {part.strip()}",
-                expected="NAME=VALUE,... with transformers' names",
-                hint=f"{close[0]}=..." if close and close[0] != name else "E.g. top_p=0.95",
-            )
+    for name, value in split_settings(text).items():
+        if name in known:
+            continue
+        close = get_close_matches(name, known, 1)
+        raise UsageError(
+            f"--gen-kwargs {name}={value}",
+            expected="NAME=VALUE,... with transformers' names",
+            hint=f"{close[0]}=..." if close else "E.g. top_p=0.95",
+        )
 
 
 # --- tasks -------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def choose_sampling(
             )
         given |= read_sampling(folder)
     elif text is not None:
-        given |= _parse_settings(text)
+        given |= split_settings(text)
     if temperature is not None:
         given["temperature"] = temperature
     try:
@@ -95,15 +95,16 @@ def choose_sampling(
         ) from error
 
 
-def _parse_settings(text: str) -> dict[str, str]:
+def split_settings(text: str) -> dict[str, str]:
+    """``top_p=0.95,top_k=20`` by name. Raises UsageError for a part that is no such thing."""
     settings = {}
     for part in text.split(","):
-        name, separator, value = part.strip().partition("=")
-        if not separator:
+        name, _, value = part.strip().partition("=")
+        if not name or not value:
             raise UsageError(
                 f"--gen-kwargs {part.strip() or 'ending in a comma'}: no setting",
-                expected="settings, e.g. top_p=0.95,top_k=20, or `model`",
-                hint="See kot reason --help.",
+                expected="NAME=VALUE,... with transformers' names",
+                hint="E.g. temperature=0.7,top_p=0.95",
             )
         settings[name.strip()] = value
     return settings

@@ -341,14 +341,15 @@ def describe_guesses(results: RunResults) -> str:
 
 def _list_shared_families(recipe: Recipe) -> list[str]:
     """Families of problems both trained on and tested; a null list means every family."""
-    trained = [source.families for source in recipe.data.sources if source.name == "problems"]
-    if not trained or recipe.data.heldout:  # tested on problems of the user's own
+    data = recipe.data
+    trained = [source.families for source in data.sources if source.name == "problems"]
+    if not trained or data.heldout:  # tested on problems of the user's own
         return []
-    tested = recipe.data.heldout_families
-    known = {family for families in trained for family in families or ()}
-    if any(families is None for families in trained):
-        return sorted(tested) if tested is not None else ["all of them"]
-    return sorted(known if tested is None else known & set(tested))
+    if data.heldout_families is not None:
+        return sorted(filter(data.trains_on, data.heldout_families))
+    if None in trained:
+        return ["all of them"]
+    return sorted({family for families in trained for family in families or ()})
 
 
 def _limit_kobest(results: RunResults) -> Iterator[str]:
