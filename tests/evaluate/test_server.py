@@ -254,7 +254,7 @@ def test_suite_is_asked_with_its_system_message_and_read_by_its_pattern(
 ):
     monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
     listed = "\n".join(f"{label}: {label * 2}" for label in "ABCDEFGHIJ")
-    row = {"대분류": "형태론", "question": f"무엇?\n{listed}\n", "answer": "H"}
+    row = {"Class": "형태론", "Question": f"무엇?\n{listed}\n", "Answer": "H"}
     write_values(tmp_path / "rows.jsonl", [row])
     server.answer = lambda *_: say("정답: 을 찾자.\n정답: A가 아니다.\n따라서 정답은 H입니다.")
     command = ["reason", "--suite", "kobalt", "--data", str(tmp_path / "rows.jsonl")]

@@ -15,6 +15,7 @@ from kot_platypus.answers import AnswerPattern, read_answer
 from kot_platypus.cli import app
 from kot_platypus.errors import DataError, RecipeError, UsageError
 from kot_platypus.evaluate.prompting import Question, build_prompt, hash_questions
+from kot_platypus.evaluate.replies import is_right, means_right, read_reply
 from kot_platypus.evaluate.suites import (
     Suite,
     list_suites,
@@ -22,6 +23,7 @@ from kot_platypus.evaluate.suites import (
     load_suite_questions,
     read_suite,
 )
+from kot_platypus.evaluate.texts import Generated
 from kot_platypus.formats import write_values
 from kot_platypus.prompts import load_template
 
@@ -130,19 +132,19 @@ PATTERN = AnswerPattern(r"정답은 (\w)입니다")
 
 # --- what is asked -----------------------------------------------------------------------------
 
-KOBALT = {"대분류": "의미론", "answer": "H", "question": "지문:\nA: 안녕?\nB: 응.\n\n" + "\n".join(
-    f"{label}: {text}" for label, text in zip("ABCDEFGHIJ", "가나다라마바사아자차", strict=True)
-) + "\n"}  # fmt: skip
+LISTED = [f"{a}: {b}" for a, b in zip("ABCDEFGHIJ", "가나다라마바사아자차", strict=True)]
+KOBALT = {"Class": "Semantics", "Answer": "H"}
+KOBALT |= {"Question": "\n".join(["지문:", "A: 안녕?", "B: 응.", "", *LISTED, ""])}
 
 
 def test_a_dialogue_in_the_question_is_no_choice(tmp_path):
     (question,) = pose(tmp_path, "kobalt", [KOBALT])
     assert question.choices == tuple("가나다라마바사아자차")
-    assert (question.target, question.task) == ("아", "kobalt/의미론")
+    assert (question.target, question.task) == ("아", "kobalt/Semantics")
 
 
 def test_choices_that_are_not_found_go_by_their_label(tmp_path, capsys):
-    rows = [KOBALT, {**KOBALT, "question": "보기 없음"}]
+    rows = [KOBALT, {**KOBALT, "Question": "보기 없음"}]
     _, second = pose(tmp_path, "kobalt", rows)
     assert second.choices == tuple("ABCDEFGHIJ")
     assert (second.gold, second.target) == (7, "H")
@@ -218,6 +220,37 @@ def test_a_local_copy_is_read_as_the_hub_is(tmp_path):
         ("hrm8k/KSM", 0, "2"), ("hrm8k/KSM", 1, "2"),
         ("hrm8k/GSM8K", 0, "1"), ("hrm8k/GSM8K", 1, "1"),
     ]  # fmt: skip
+
+
+# --- rows by another hand ----------------------------------------------------------------------
+
+ROWS = Path(__file__).parent / "suite_rows"
+EXPECTED = json.loads((ROWS / "expected.json").read_text(encoding="utf-8"))
+TASKS = {"kmmlu_redux": "kmmlu-redux", "kmmlu_pro": "kmmlu-pro", "kobalt_github": "kobalt"}
+
+
+@pytest.mark.parametrize("file", EXPECTED)
+def test_rows_in_the_published_formats_are_asked_and_read(file):
+    stem = file.removesuffix(".jsonl")
+    name, _, task = (TASKS[stem], "", "") if stem in TASKS else stem.partition("_")
+    suite = load_suite(name)
+    found = load_suite_questions(suite, ROWS / file, (task,) if task else ())
+    template = CHAT
+    for question, row in zip(found, EXPECTED[file], strict=True):
+        asked = f"{file} {question.doc_id}"
+        if question.choices:
+            assert "ABCDEFGHIJ"[question.gold] == row["gold_label"], asked
+            assert list(question.choices) in (row["choices"], list(question.marks)), asked
+        else:
+            assert question.target == row["answer"], asked
+        for text in (*row["good"], *row["bad"]):
+            given = Generated(text=text, num_tokens=1)
+            reply = read_reply(question, 0, given, template, suite.reader)
+            is_good = text in row["good"]
+            assert means_right(question, reply) is is_good, (asked, text, reply.stated)
+            assert is_good or not is_right(question, reply), (asked, text, reply.answer)
+            if suite.reader and question.choices:
+                assert is_right(question, reply) is is_good, (asked, text, reply.answer)
 
 
 # --- the files ---------------------------------------------------------------------------------

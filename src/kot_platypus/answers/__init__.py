@@ -67,12 +67,15 @@ def read_answer(
 ) -> Reading:
     """The answer that a reply states after its thoughts. ``opened``: see ``split_thoughts``.
 
-    The strict one is ``pattern``'s where there is one, in place of the answer line's.
+    Where there is a ``pattern``, what it finds is the strict one, in place of the answer line's,
+    and what is stated too.
     """
     thoughts, rest = split_thoughts(reply, opened=opened)
     if rest is None:
         return Reading(thoughts, None, None)
     strict = pattern.find(rest) if pattern else find_answer_line(rest, answer_prefix)
+    if pattern and strict is not None:
+        return Reading(thoughts, strict, strict)
     return Reading(thoughts, strict, find_statement(rest, answer_prefix))
 
 

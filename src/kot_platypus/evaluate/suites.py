@@ -56,6 +56,8 @@ class SuiteTask(Section):
     """The column of the right answer."""
     answer_is: Literal["value", "label", "number", "choice"] = "value"
     """``number`` counts the choices from 1, ``choice`` is a choice's text."""
+    rename: dict[str, str] = Field(default_factory=dict)
+    """What columns are called in other copies of the data, and here."""
     by: str | None = None
     """The column that parts the rows into kinds, each with its figure."""
     strip: bool = False
@@ -174,7 +176,8 @@ def _pose_task(suite: Suite, name: str, data: Path | None, limit: int | None) ->
     for doc_id, (where, values) in enumerate(islice(_iter_rows(suite, name, data), limit)):
         if not isinstance(values, Mapping):
             raise DataError(f"{where} is no row", expected="columns", hint="Fix that line.")
-        row = _Row(suite, task, dict(values), where)
+        cells = {task.rename.get(str(column), str(column)): cell for column, cell in values.items()}
+        row = _Row(suite, task, cells, where)
         kind = f"{full_name}/{row.read(task.by)}" if task.by else full_name
         questions.append(row.pose(kind, doc_id))
         unlisted += bool(task.listed) and questions[-1].choices == task.labels
@@ -298,7 +301,7 @@ class _Row:
         }[self.task.answer_is]
         if self.task.answer_is == "label":
             said = said.strip("(). ").casefold()
-        if known.count(said) != 1:
+        if said not in known:  # of two choices with one text it is the first, as elsewhere
             raise DataError(
                 f"{self.where} has the answer {said!r}",
                 expected=f"one of {', '.join(known)}",
