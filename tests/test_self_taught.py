@@ -20,6 +20,7 @@ SETTINGS = (
     "data.questions=[{name: problems, rows: 8, families: [chain]}]",
     "data.heldout_problems=4",
     "self_taught.num_samples=2",
+    "self_taught.verify_steps=false",
 )
 
 
