@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kot_platypus.answers.candidates import agree, states
 from kot_platypus.answers.choices import match_stated_choice
 from kot_platypus.answers.equality import are_equal
 from kot_platypus.answers.latex import has_math, needs_math
 from kot_platypus.answers.normal import plain
+from kot_platypus.answers.sentences import strip_topic
 from kot_platypus.answers.statements import find_statement
 from kot_platypus.answers.strict import (
     AnswerPattern,
@@ -27,6 +29,7 @@ __all__ = [
     "AnswerPattern",
     "Match",
     "Reading",
+    "agree",
     "are_equal",
     "find_answer_line",
     "has_math",
@@ -116,4 +119,9 @@ def says(said: str | None, target: str) -> bool:
 
 def means(stated: str | None, target: str) -> bool:
     """Whether a statement means ``target``."""
-    return stated is not None and are_equal(stated, target)
+    if stated is None:
+        return False
+    if are_equal(stated, target):
+        return True
+    bare = strip_topic(stated)
+    return (bare is not None and are_equal(bare, target)) or states(stated, target)

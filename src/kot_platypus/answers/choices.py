@@ -5,11 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from kot_platypus.answers.endings import iter_readings, key, peel
+from kot_platypus.answers.endings import COPULA, PARTICLE, key, list_readings, peel
 from kot_platypus.answers.equality import list_cuts, say_same
 from kot_platypus.answers.normal import plain
+from kot_platypus.answers.sentences import find_conclusion, find_predicate, strip_topic
 
-_FAMILIES = ("가나다라마바사아자차", "ABCDEFGHIJ", "ㄱㄴㄷㄹㅁㅂㅅㅇㅈㅊ", "①②③④⑤⑥⑦⑧⑨⑩")
+_FAMILIES = (
+    "가나다라마바사아자차",
+    "ABCDEFGHIJ",
+    "ㄱㄴㄷㄹㅁㅂㅅㅇㅈㅊ",
+    "①②③④⑤⑥⑦⑧⑨⑩",
+    "㉠㉡㉢㉣㉤㉥㉦㉧㉨㉩",
+)
 _ORDINALS = ("첫", "두", "세", "네", "다섯", "여섯", "일곱", "여덟", "아홉", "열")
 _NOUN = r"(?:보기|선택지|선지|옵션|항목|option|choice|answer)"
 _ONE = r"(?:10|[1-9]|[가나다라마바사아자차]|[A-J]|[ㄱ-ㅎ]|[①-⑩])"
@@ -19,7 +26,7 @@ _SIGNED = re.compile(
     re.IGNORECASE,
 )
 _ORDINAL = re.compile(rf"(?P<mark>{'|'.join(_ORDINALS)}) ?번째 ?{_NOUN}?")
-_GLUED = re.compile(r"(?P<mark>[①-⑩]) ?번?")
+_GLUED = re.compile(r"(?P<mark>[①-⑩㉠-㉩]) ?번?")
 _CONTRARY = -1  # a mark beside the text of another choice
 _BETWEEN = re.compile(r"^\s*(?:인(?= ))?[:.,)\-–—=]?\s*")
 
@@ -44,11 +51,11 @@ def match_stated_choice(
     sentences = re.split(r"(?<=[.!])\s+", plain(answer))
     if len(set().union(*(_find_text(said, flat) for said in sentences))) > 1:
         return None
-    for cut in list_cuts(plain(answer)):
+    for cut in (*list_cuts(plain(answer)), plain(strip_topic(answer) or "")):
         place = _match(cut, flat, marks)
         if place is not None:
             return None if place == _CONTRARY else place
-    return None
+    return _find_only(answer, choices, marks)
 
 
 def _match(answer: str, choices: Sequence[str], marks: Sequence[str]) -> int | None:
@@ -71,14 +78,14 @@ def _match(answer: str, choices: Sequence[str], marks: Sequence[str]) -> int | N
 
 def _find_text(answer: str, choices: Sequence[str]) -> set[int]:
     """The choices whose text this is: exactly, or else in another form."""
-    said = {key(reading) for reading in iter_readings(answer)}
+    said = {key(reading) for reading in list_readings(answer)}
     exact = {place for place, choice in enumerate(choices) if key(peel(choice)) in said}
     return exact or {place for place, choice in enumerate(choices) if say_same(answer, choice)}
 
 
 def _list_signed(answer: str, choices: Sequence[str]) -> Iterator[int]:
     """The places that are named by a mark, with nothing else or with that choice's own text."""
-    for reading in iter_readings(answer):
+    for reading in list_readings(answer):
         for pattern in (_SIGNED, _GLUED, _ORDINAL):
             if found := pattern.match(reading):
                 text = _BETWEEN.sub("", reading[found.end() :])
@@ -102,3 +109,63 @@ def _agree(found: re.Match[str], text: str, choices: Sequence[str]) -> Iterator[
     beside = _find_text(peel(text.strip(" ,")), choices) if text.strip() else {place}
     if beside:
         yield place if place in beside else _CONTRARY
+
+
+# --- in a sentence -----------------------------------------------------------------------------
+
+_MARK = re.compile(
+    r"[①-⑩㉠-㉩]|\((?:10|[1-9가나다라마바사아자차A-Ja-jㄱ-ㅎ])\)|(?:10|[1-9])번(?!째| 문제)"
+    r"|(?<![\w'\"-])[A-J](?![A-Za-z\d'+-]|(?<=[AI]) (?!and|or|is)[a-z])"
+    r"|(?<![\w])[ㄱ-ㅊ](?![ㄱ-ㅎ\w])"
+    r"|(?P<nth>첫|두|세|네|다섯) ?번째(?= (?:문장|보기|선택지|것|설명))"
+)
+_CHOSEN = re.compile("[\ue000-\ue0ff]")
+
+
+def _find_only(said: str, choices: Sequence[str], marks: Sequence[str]) -> int | None:
+    """The one choice that a concluding sentence names, by its text or by its mark."""
+    sentence = find_conclusion(said)
+    if sentence is None or len(said.strip()) < 6:  # 3번 alone is not a sentence
+        return None
+    found = find_predicate(_name_places(plain(sentence), choices, marks))
+    if found is None or re.search("[\ue000-\ue0ff](?:은|는|도)(?= (?!것))", found[0]):
+        return None
+    for part in reversed(found):
+        places = set(_CHOSEN.findall(part))
+        if places:
+            place = ord(places.pop()) - 0xE000
+            return place if not places and place < len(choices) else None
+    return None
+
+
+def _name_places(sentence: str, choices: Sequence[str], marks: Sequence[str]) -> str:
+    """A sentence with the places of the choices in it instead of their texts and marks."""
+    places = {form: place for place, choice in enumerate(choices) for form in _bend(plain(choice))}
+    forms = "|".join(re.escape(form) for form in sorted(places, key=len, reverse=True))
+    texts = re.compile(
+        rf"(?<!\w)(?:{forms})(?=$|[^\w]|(?:{COPULA}|{PARTICLE}|도|와|과|이나|나|라는|라|때문|밖에"
+        rf"|적인?|적이다"
+        rf"|적입니다|뿐(?:{COPULA}))(?!\w))"
+    )
+
+    def name(found: re.Match[str]) -> str:
+        place = find_place(found["nth"] or found[0].strip("()번"))
+        return found[0] if place is None else chr(0xE000 + place)
+
+    if marks:
+        sentence = _MARK.sub(name, sentence)
+    return texts.sub(lambda found: chr(0xE000 + places[found[0]]), sentence)
+
+
+def _bend(choice: str) -> set[str]:
+    """A choice, and its polite form where it ends in a verb: 증가한다, 증가합니다."""
+    choice = choice.rstrip(".")
+    forms = {choice}
+    if choice.endswith(("는다", "음")) and len(choice) > 2:
+        forms.add(re.sub("(?:는다|음)$", "습니다", choice))
+    elif choice.endswith("다") and len(choice) > 1 and "가" <= choice[-2] <= "힣":
+        final = (ord(choice[-2]) - 0xAC00) % 28
+        polite = {0: chr(ord(choice[-2]) + 17) + "니다", 4: chr(ord(choice[-2]) + 13) + "니다"}
+        forms.add(choice[:-1] + "기")  # 때문
+        forms.add(choice[:-2] + polite.get(final, choice[-2] + "습니다"))
+    return forms

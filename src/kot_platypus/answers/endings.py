@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 _QUOTES = "'\"\u2018\u2019\u201c\u201d「」『』《》〈〉"
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "<": ">", "【": "】"}
 
 # What may end a sentence that states an answer, behind the answer.
 _COPULA = (
-    r"(?:입니다|이다|임|이?(?:에요|예요|네요|지요|죠|야|네|었습니다|었다|었어요|라네|랍니다|라네요|란다|올시다|요)"
+    r"(?:입니다|이다|임|이?(?:에요|예요|네요|지요|죠|야|네|었습니다|었다|었어요|라네|랍니다|라네요"
+    r"|란다|올시다|요)"
     r"|이?(?:겠습니다|겠네요))"
 )
 _SEEN = r"(?:알|볼|할|확인할) 수 (?:있습니다|있다|있어요|있음)"
@@ -41,6 +43,16 @@ _AFTER_CLOSED = {
     "가": False,
     "를": False,
 }
+# Behind a noun whose end is known; too short to be taken off any word.
+COPULA = (
+    r"입니다|이?다|임|이?(?:에|예)요|이?야|이?지요?|이?죠|이?네요?|이?랍니다|이?란다|이?라네요?"
+    r"|이?셔"
+    r"|이?십니다|이?거든요?|이?잖아요?|이?군요?|이?구나|인걸요?|이?었습니다|였습니다|이?었다|였다"
+    r"|이었어요"
+    r"|였어요|이?겠네요?|이?겠습니다|이?겠지요?|이?겠죠|인데요?|이?래요|이?올시다|일세"
+    r"|이?더라고?요?|이?요"
+)
+PARTICLE = r"이|가|을|를|의|으로|로|에|에서|은|는|만|씩|이고|이며|인|이라고|라고|뿐"
 
 
 def key(text: str) -> str:
@@ -52,6 +64,7 @@ def key(text: str) -> str:
     return text.rstrip(".").strip(_QUOTES).casefold()
 
 
+@lru_cache(maxsize=16384)
 def peel(text: str) -> str:
     """Without full stop, quotation marks and brackets around the whole."""
     while True:
@@ -72,16 +85,12 @@ def find_ending(text: str) -> int | None:
     return found.start() if found else None
 
 
-def iter_readings(text: str) -> Iterator[str]:
+@lru_cache(maxsize=16384)
+def list_readings(text: str) -> tuple[str, ...]:
     """``text``, and what is left of it when the endings of a Korean sentence are taken off."""
     text = peel(text)
-    yield text
-    seen = {text}
-    for shorter in _shorten(text):
-        bare = peel(shorter)
-        if bare and bare not in seen:
-            seen.add(bare)
-            yield bare
+    shorter = (bare for part in _shorten(text) if (bare := peel(part)))
+    return tuple(dict.fromkeys((text, *shorter)))
 
 
 def _shorten(text: str) -> Iterator[str]:

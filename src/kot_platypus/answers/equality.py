@@ -7,27 +7,30 @@ from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice, pairwise
 
-from kot_platypus.answers.endings import iter_readings, key, peel
+from kot_platypus.answers.endings import key, list_readings, peel
 from kot_platypus.answers.latex import are_same_formula
 from kot_platypus.answers.normal import plain
 from kot_platypus.answers.quantities import read_quantity
 from kot_platypus.answers.shapes import have_same_shape
 
 _VARIABLE = re.compile(r"([A-Za-zα-ω]) ?=")
-_YES_TURNED = re.compile(r"생각했|아니|아닙|않|틀렸|틀립|하지만|그러나|다만|또는|아마|수도|모르|\?")
+_YES_TURNED = re.compile(
+    r"이해했|알겠|시작|보겠|드리겠|생각했|아니|아닙|않|틀렸|틀립|하지만|그러나|다만|또는|아마|수도|모르"
+    r"|\?"
+)
 _NO_TURNED = re.compile(
     r"생각했|라고 하면|(?:맞|옳)(?:습|다|아)|그렇습니다|하지만|그러나|다만|또는|아마|수도|모르|\?"
 )
 _HANGUL = re.compile("[가-힣]")
 _RESTATED = re.compile(r"(?P<first>[^,]+?),? (?:즉|곧|다시 말해),? (?P<second>[^,]+)")
-_PEN_NAMES = "충무공|도산|백범|다산|율곡|퇴계|추사|우암|단재|만해|삼봉|포은|송강|연암"
+PEN_NAMES = "충무공|도산|백범|다산|율곡|퇴계|추사|우암|단재|만해|삼봉|포은|송강|연암"
 _TITLES = (
     "장군|선생님?|박사|교수|대통령|총리|여왕|황제|의사|열사|여사"
     "|시인|작가|화백|화가|감독|선수|배우|가수"
 )
-_RANKS = rf"(?:\S+ )*\S*(?:{_TITLES}|왕|임금|{_PEN_NAMES}|수도|장수|소설가|과학자|학자)"
+_RANKS = rf"(?:\S+ )*\S*(?:{_TITLES}|왕|임금|{PEN_NAMES}|수도|장수|소설가|과학자|학자)"
 _TITLED = re.compile(
-    rf"(?P<name>[가-힣]{{2,}}?)(?: (?:{_TITLES}|작용|현상)|님| ?씨|(?:특별|광역|특별자치)?시)"
+    rf"(?P<name>[가-힣]{{2,}}?)(?: (?:{_TITLES}|작용|현상)|님| ?씨|대왕|(?:특별|광역|특별자치)?시)"
 )
 _ENTITLED = re.compile(
     rf"{_RANKS},? (?P<name>[가-힣]{{2,}})|\S+의 [<《〈「『](?P<title>[^<>》〉」』]+)[>》〉」』]?"
@@ -39,13 +42,14 @@ _DOUBT = re.compile(r"아니|않|또는|혹은|아님|\bor\b|\bnot\b|\?|제외|�
 
 _POLAR = {
     True: "예 네 응 yes true 참 그렇다 그렇습니다 그래요 맞다 맞습니다 맞아요 "
-    "맞음 옳다 옳습니다 옳음 "
+    "맞음 옳다 옳습니다 옳음 올바르다 올바릅니다 "
     "o ○ ◯ ⭕ 〇",
     False: "아니요 아니오 아뇨 아니 no false 거짓 아니다 아닙니다 아니에요 그렇지않다 "
     "그렇지않습니다 틀리다 틀립니다 틀렸다 틀렸습니다 틀림 x × ✕ ✗ ✘ ❌ ✖",
 }
 _SIDES = {word: side for side, words in _POLAR.items() for word in words.split()}
 _FORMULA_UNIT = re.compile(r"(?<=\S) ?(?:라디안|rad)$")
+_SYMBOLS = re.compile(r"[A-Z][A-Z] [A-Z][a-z]|[A-Z][a-z] [A-Z][A-Z]")  # CO is not Co
 _FUNCTION = re.compile(r"[a-zA-Z](?:_\w| ?\([a-z]\))")
 _ALIASES = {"긍정적": "긍정", "positive": "긍정", "부정적": "부정", "negative": "부정"}
 
@@ -81,7 +85,7 @@ def read_polar(text: str) -> bool | None:
 @lru_cache(maxsize=65536)
 def say_same(one: str, other: str) -> bool:
     """Whether two answers, as ``plain`` leaves them, say the same."""
-    mine, theirs = list(iter_readings(one)), list(iter_readings(other))
+    mine, theirs = list_readings(one), list_readings(other)
     if any(_are_same(a, theirs[0]) for a in mine) or any(_are_same(mine[0], b) for b in theirs):
         return True
     if _say_same_side(one, other) or _is_glossed(one, other) or _is_glossed(other, one):
@@ -91,7 +95,7 @@ def say_same(one: str, other: str) -> bool:
 
 def _bare(text: str) -> Iterator[str]:
     """What a text says without a title, a translation, or what it says first in other words."""
-    readings = list(iter_readings(text))
+    readings = list_readings(text)
     text = readings[0]
     if found := _RESTATED.match(readings[-1]):
         first, second = found["first"], found["second"]
@@ -105,7 +109,7 @@ def _bare(text: str) -> Iterator[str]:
             return
         korean = [bool(_HANGUL.search(part)) for part in found.groups()]
         foreign = found["inner"] if korean[0] else found["head"]
-        if korean[0] != korean[1] and re.search(r"[A-Za-z]{2}|[A-Z]\d", foreign):
+        if korean[0] != korean[1] and re.search(r"[A-Za-z]{2}|[A-Z]\d|[一-鿿]", foreign):
             yield found["inner"]
     for reading in readings:
         for pattern in (_TITLED, _ENTITLED):
@@ -117,6 +121,8 @@ def _are_same(one: str, other: str) -> bool:
     a, b = key(one), key(other)
     if not a or not b:
         return False
+    if a == b and _SYMBOLS.fullmatch(f"{peel(one)} {peel(other)}"):
+        return peel(one) == peel(other)
     if a == b or _ALIASES.get(a, a) == _ALIASES.get(b, b) or a in _unbend(b) or b in _unbend(a):
         return True
     names = {found[1] for found in map(_VARIABLE.match, (one, other)) if found}
@@ -137,7 +143,7 @@ def _say_same_side(one: str, other: str) -> bool:
 
 def _is_glossed(long: str, short: str) -> bool:
     """Whether ``long`` is ``short`` with an explanation in brackets that does not contradict it."""
-    readings = [reading for reading in iter_readings(long) if reading.endswith(")")]
+    readings = [reading for reading in list_readings(long) if reading.endswith(")")]
     found = _PAREN.match(readings[0]) if readings else None
     if not found:
         return False
@@ -176,7 +182,8 @@ _CUT = re.compile(
 _TAKES_BACK = re.compile(
     r"또는|혹은|아마|생각했|줄 알았|일 ?수도|수도 있|모르겠|확실하지|아닌가|아니[,.]"
     r"|아니[다네]?[,. ]+(?:다시|[\d①-⑩(A-J])"
-    r"|아닙니다|잠깐|잠시만|정정|틀렸|잘못|실수|다시 (?:계산|생각|보니|풀)|수정|\bwait\b"
+    r"|아닙니다|잠깐|잠시만|정정|틀렸|잘못|실수|취소|철회|무시해|다시 (?:계산|생각|보니|풀)|수정"
+    r"|\bwait\b"
     r"|\bactually\b|\bmaybe\b|\bperhaps\b|\bor\b|\bcorrection\b|\bnot sure\b|\?",
     re.IGNORECASE,
 )
@@ -193,7 +200,7 @@ def list_cuts(line: str) -> list[str]:
         if retracted and not (retracted[0].startswith("다시") and _CONFIRMS.search(tail)):
             continue
         parts = re.split(r"[.,]\s", tail)
-        if any(read_quantity(reading) for part in parts for reading in iter_readings(part)):
+        if any(read_quantity(reading) for part in parts for reading in list_readings(part)):
             continue  # another number
         cuts.append(line[: found.start()])
     return [cut for cut in cuts if cut.strip()] or [""]

@@ -49,9 +49,12 @@ def unmark(text: str) -> str:
 
 _GROUP = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"
 _BOXED = re.compile(rf"\\(?:boxed|fbox)\s*{_GROUP}|\\boxed\s+([^\s${{}}.,]+)")
-_WORDS = re.compile(rf"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname)\s*{_GROUP}")
+_WORDS = re.compile(
+    rf"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname|ce)\s*{_GROUP}"
+)
 _FRACTION = re.compile(
-    r"(?P<before>\d)?\s*\\[dtc]?frac\s*(?:\{(?P<above>[^{}]*)\}\s*\{(?P<below>[^{}]*)\}|(?P<a>\d)\s*(?P<b>\d))"
+    r"(?P<before>\d)?\s*\\[dtc]?frac\s*(?:\{(?P<above>[^{}]*)\}\s*\{(?P<below>[^{}]*)\}"
+    r"|(?P<a>\d)\s*(?P<b>\d))"
 )
 _ROOT = re.compile(r"\\sqrt\s*(?:\{(\d+|[a-z])\}|(\d|[a-z]))")
 _INDEX = re.compile(r"(?<!\\log)(?<!\\lg)(?<=[A-Za-z)])_\{?(\d+)\}?")
@@ -61,7 +64,11 @@ _SIGNS = [
     for pattern, new in (
         (r"\\[()\[\]]", ""),
         (r"(?<=\d)(?:\{,\}|\\,|,\\!)(?=\d{3})", ","),
-        (r"(?<!\\)\\(?:[,;:! ]|quad\b|qquad\b|left(?![a-z])|right(?![a-z])|displaystyle\b)|~", " "),
+        (
+            r"(?<!\\)\\(?:[,;:! ]|quad\b|qquad\b|left(?![a-z])|right(?![a-z])|displaystyle\b)"
+            r"|~",
+            " ",
+        ),
         (r"\\%", "%"),
         (r"\\\$", "$"),
         (r"\\(?:times|ast)(?![A-Za-z])", "×"),
@@ -110,6 +117,8 @@ def plain(text: str) -> str:
         text = re.sub(r"\s*[ㅋㅎㅠㅜ]{2,}$", "", text)
         text = re.sub(r"(?<=\d)파이(?![가-힣])", "π", text)
         text = re.sub(r"(?<![가-힣])루트 ?(?=[\d(a-z])", "√", text.replace("\\infty", "∞"))
+        text = re.sub(r"(음의 )?(?:양의 )?무한대", lambda f: "-∞" if f[1] else "∞", text)
+        text = re.sub(r"(\d+|\b[a-z])의 (\d+)제곱(?!미터|센)", r"\1^\2", text)
     return " ".join(text.replace("\\infty", "∞").split())
 
 

@@ -71,6 +71,7 @@ _SAME = {
     "rad": "라디안 radian radians",
     "km/h": "시속 kph km/시",
     "m/s": "초속",
+    "m/s^2": "m/s2",
 }
 # What is converted exactly: in each line, by how many of the line's first unit the others are.
 _SCALES = (
@@ -106,7 +107,7 @@ _PLAIN = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d{1,3}(?: \d{3}){2,}|\d+(?:\.\d+)?|\
 _SCALE = r"(?:[십백천]?[만억조]|[십백천])"
 _FORMS = re.compile(
     rf"(?P<whole>\d+)(?: ?[과와] ?| )(?P<top>\d+) ?/ ?(?P<bottom>\d+)"
-    rf"|(?P<whole2>\d+) ?과 ?(?P<bottom2>\d+) ?분의 ?(?P<top2>\d+)"
+    rf"|(?P<whole2>\d+) ?[과와] ?(?P<bottom2>\d+) ?분의 ?(?P<top2>\d+)"
     rf"|(?P<whole3>\d*) ?(?P<vulgar>[½⅓⅔¼¾])"
     rf"|(?P<above>{_PLAIN}) ?/ ?(?P<below>{_PLAIN})"
     rf"|(?P<below2>{_PLAIN}) ?분의 ?(?P<above2>{_PLAIN})"
@@ -121,9 +122,13 @@ _BEFORE = re.compile(
     r"만 ?(?=\d{1,3} ?(?:세|살)$)|(?:총|모두|전부|바로|합계|합해서|전체) ?(?=\S)|[A-Za-zα-ω] ?= ?"
 )
 _SIGN = re.compile(r"(?P<minus>-|마이너스|음수|영하|minus|negative) ?|\+")
+_DEGREES = re.compile(r"섭씨|화씨|영하|영상")
+_DAYS = {"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿새": 6, "이레": 7, "여드레": 8}
+_DAYS |= {"아흐레": 9, "열흘": 10, "보름": 15}
 _MONEY = re.compile(r"(?:US)?(?P<money>[$₩€¥]) ?")
 _WORD_FRACTION = re.compile(r"([가-힣]{1,8}) ?분의 ?([가-힣]{1,8})")
 _WORD_DECIMAL = re.compile(r"([영공일이삼사오육칠팔구십백천만]+) ?점 ?([영공일이삼사오육칠팔구]+)")
+_HANJA = str.maketrans("一二三四五六七八九十百千", "일이삼사오육칠팔구십백천")
 _DIGIT_NAMES = str.maketrans("영공일이삼사오육칠팔구", "00123456789")
 _ENGLISH = re.compile(r"[A-Za-z]+(?:[ -][A-Za-z]+)*")
 _ENGLISH_PARTS = {
@@ -142,6 +147,8 @@ _HANGUL_HEAD = re.compile(r"[가-힣][가-힣 ]*")
 def read_quantity(text: str) -> Quantity | None:
     """The quantity that ``text``, as ``plain`` leaves it, is from end to end, or None."""
     text = text.strip()
+    if days := _DAYS.get(text):
+        return Quantity(Fraction(days), "일")
     if "=" in text and len(text) <= _MAX_CHARS:
         return _read_equation(text)
     if text.startswith(("시속 ", "초속 ")):
@@ -159,6 +166,9 @@ def _read_speed(text: str) -> Quantity | None:
 def _read_signed(text: str) -> Quantity | None:
     if before := _BEFORE.match(text):
         text = text[before.end() :]
+    scale = _DEGREES.match(text)
+    if scale and scale[0] != "영하":
+        text = text[scale.end() :].strip()
     sign, unit = 1, ""
     if found := _SIGN.match(text):
         sign = -1 if found["minus"] else 1
@@ -173,6 +183,8 @@ def _read_signed(text: str) -> Quantity | None:
         return None
     value, rest = read
     named = _read_unit(rest)
+    if named == "도" and scale:
+        named = "°F" if scale[0] == "화씨" else "°C"
     if named is None:
         joined = _join(value, rest)
         return joined and joined._replace(value=sign * joined.value)
@@ -248,6 +260,7 @@ def _parse(plain: str) -> Fraction:
 
 def _read_words(text: str) -> tuple[Fraction, str] | None:
     """A Korean numeral at the beginning; the longest whose rest is a unit."""
+    text = text.translate(_HANJA)
     if english := _ENGLISH.match(text):
         return _read_english(english[0], text[english.end() :])
     head = _HANGUL_HEAD.match(text)
@@ -292,6 +305,7 @@ def _read_decimal(whole: str, digits: str) -> tuple[Fraction, str] | None:
     return Fraction(f"{value}.{digits.translate(_DIGIT_NAMES)}"), ""
 
 
+@lru_cache(maxsize=16384)
 def _read_unit(text: str) -> str | None:
     """The unit's one name, "" for none. None: this is no unit."""
     text = text.strip()

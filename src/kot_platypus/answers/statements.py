@@ -14,9 +14,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from kot_platypus.answers.endings import find_ending
 from kot_platypus.answers.equality import are_equal, read_polar
 from kot_platypus.answers.normal import find_boxed, flatten, unmark
+from kot_platypus.answers.sentences import find_conclusion, strip_topic
 
 _ASKED = (
     r"(?:질문|문제|예제|연습 ?문제|명령어|입력|Question|Problem|Q|User|Human|사용자|Instruction)"
@@ -43,9 +43,11 @@ _BULLETS = re.compile(r"\s*(?:^[ ]*[-*•] \S.{0,40}(?:\n|\Z)){2,}", re.MULTILIN
 _HEADING = re.compile(
     r"^(?:#{1,4} *|\*\*)?답변(?:\*\*)?:?[ ]*\n+(?=.{1,30}(?:\n\n|\n*\Z))", re.MULTILINE
 )
-_SHORT_LABEL = re.compile(r"^(?:####[ ]*(?=\S{1,24}[ ]*$)|\[ANSWER\])[ ]*", re.MULTILINE)
+_SHORT_LABEL = re.compile(
+    r"^(?:####[ ]*(?!답변|풀이|해설|결론)(?=\S{1,24}[ ]*$)|\[ANSWER\])[ ]*", re.MULTILINE
+)
 _JSON = re.compile(
-    r"[\"'](?:최종 ?)?(?:정답|답|(?:final_?)?answer)[\"'] ?: ?"
+    r"[\"'](?:최종 ?)?(?:정답|답|결과|result|(?:final_?)?answer)[\"'] ?: ?"
     r'(?:"([^"\n]+)"|(-?\d[\d.,/]*))[ ]*(?=[,}\n])',
     re.IGNORECASE,
 )
@@ -104,7 +106,8 @@ _TAKES_BACK = re.compile(
     r"|다시 (?:(?:생각|계산|검토|확인)해 ?|풀어 ?|읽어 ?|세어 ?|한번 )?(?:보니|보면)"
     r"|(?:이건|이것은|이 답은|제 답은|내 답은|방금 답은) ?\S*(?: 틀| 잘못|틀렸)"
     r"|(?:위|앞)(?:의|에서)? ?(?:답|정답|계산)\S* ?(?:은|는|이|가)? ?(?:틀|잘못)"
-    r"|(?:계산|풀이)\S* (?:실수|오류)|잘못 (?:계산|읽|풀|이해)(?!하기 쉽|하는 경우)",
+    r"|(?:계산|풀이)\S* (?:실수|오류)|취소(?:하겠|합니|한다)|철회(?:하|합|한)|무시해 ?(?:주|줘)"
+    r"|잘못 (?:계산|읽|풀|이해)(?!하기 쉽|하는 경우)",
     re.IGNORECASE,
 )
 _CORRECTS = re.compile(r"아니[,. ]|다시|정정|수정|\bwait\b", re.IGNORECASE)
@@ -126,7 +129,7 @@ class Statement(NamedTuple):
 
 def find_statement(reply: str, answer_prefix: str = "") -> str | None:
     """The final answer as the reply words it; None: it states none, several, or takes it back."""
-    text = unmark(flatten(reply))
+    text = _ROUNDED.sub(r"\1 ", unmark(flatten(reply)))
     starts = [found.start() for found in _NEW_QUESTION.finditer(text)]
     bounds = [0, *starts, len(text)]
     parts = [text[a:b] for a, b in pairwise(bounds)]
@@ -135,7 +138,9 @@ def find_statement(reply: str, answer_prefix: str = "") -> str | None:
         statements = _list_statements(part, flatten(answer_prefix))
         if statements:
             return _choose(statements, part)
-    return _conclude(parts[0]) if parts else None
+    if not parts:
+        return None
+    return _conclude(parts[0]) or find_conclusion(parts[0])
 
 
 # --- choosing ----------------------------------------------------------------------------------
@@ -299,34 +304,8 @@ def _list_boxed(text: str, known: list[Statement]) -> list[Statement]:
 # --- no statement ------------------------------------------------------------------------------
 
 
-_PIVOT = re.compile(
-    r"(?:은|(?<!또)는|이|을|를|(?:[하르풀빼누]|되|으로)면) (?:바로 |모두 |총 |전부 |현재 )?(?=\S)"
-)
-_TRUTH = re.compile(r"(?:맞|옳|틀[리렸립])\S*$")
-_FITS_BEST = re.compile(r"(?:적절|알맞|타당|자연스|적합|올바르)\S*$")
-_OPEN_FRONT = re.compile(r"아니면|또는|혹은|거나|만약|만일|않으면|아니라면|라고 (?:생각|알)|줄 알")
-_QUOTED = re.compile(
-    r"['\"‘“「『<《〈](?P<said>[^'\"‘“”’」』>》〉]+)['\"’”」』>》〉](?P<end>[^'\"]*)$"
-)
-_MOMENT = re.compile(
-    r"(?:(?:\d{4}년 )?\d{1,2}월 \d{1,2}일|(?:오전 |오후 )?\d{1,2}시(?: \d{1,2}분| 반)?)(?=에 )"
-)
-_IS_CLAUSE = re.compile(
-    r"^(?:the|it|this|that|so)\b[^.]{1,80} (?:is|are|was|were|equals|takes|costs) (?P<said>\S.*)$",
-    re.IGNORECASE,
-)
-_IS_RIGHT = re.compile(
-    r"^(?:option|choice) (?P<said>\S{1,5}) is (?:the )?correct(?: answer| one| choice)?$",
-    re.IGNORECASE,
-)
-_COUNTED = re.compile(
-    r"(?<![\d.,/])-?\d[\d,./]*(?:[만억천백] ?)?(?: ?[가-힣]{1,3}?)??"
-    r"(?=(?:이|가|을|를|의|입니다|이다|다)(?:[ .]|$))"
-)
-_VAGUE = re.compile(
-    r"이상|이하|보다|약 |대략|미만|초과|아니|않|없|못|수도|까지|부터|각각|씩|중 |번째|또는"
-    r"|혹은|\?|쯤|정도|이내|넘"
-)
+_ROUNDED = re.compile(r"(반올림(?:하면|해서|하여)) 약 ")
+_ONLY_TOPIC = re.compile(r"(?:은|(?<!또)는) (?:바로 |모두 |총 |전부 |현재 )?(?=\S)")
 
 
 def _conclude(text: str) -> str | None:
@@ -336,7 +315,7 @@ def _conclude(text: str) -> str | None:
         return None
     if len(lines) == 1 and not _LINK.search(lines[0]):
         whole = re.sub(r"^(?:[#>\s]|답변\s?:)+", "", lines[0])
-        return _strip_clause(_prefer(whole) or "")
+        return strip_topic(_prefer(whole) or "", _ONLY_TOPIC)
     if re.fullmatch(r"\$[^$]+\$\.?", lines[-1]):
         return lines[-1]
     links = list(_LINK.finditer(lines[-1]))
@@ -345,46 +324,4 @@ def _conclude(text: str) -> str | None:
     said = lines[-1][links[-1].end() :]
     if re.search(r"[.!]\s+\S", said):
         return None
-    stripped = _strip_clause(said)
-    return _find_count(said) or stripped if stripped == said else stripped
-
-
-def _strip_clause(said: str) -> str | None:
-    """``남은 사과는 모두 7개입니다`` without its topic."""
-    bare = said.rstrip(" .")
-    if re.search(r"(?<!\d)[.!?]\s", bare) or read_polar(bare) is not None:
-        return said
-    if (found := _QUOTED.search(bare)) and find_ending("가" + found["end"]) == 1:
-        return found["said"]
-    if found := _IS_RIGHT.match(bare) or _IS_CLAUSE.match(bare):
-        return found["said"]
-    bare = _REASON.sub("", bare)
-    if moment := _find_moment(bare):
-        return moment
-    for pivot in reversed(list(_PIVOT.finditer(bare))):
-        clause = bare[pivot.end() :]
-        if _FITS_BEST.search(clause) and pivot[0][0] not in "은는":
-            continue  # 물을 마셨다가 더 자연스럽다: the object belongs to the choice
-        if find_ending(clause) or (pivot[0][0] in "은는" and _TRUTH.match(clause)):
-            return bare if _OPEN_FRONT.search(bare, 0, pivot.start()) else clause
-    return bare if bare != said.rstrip(" .") and find_ending(bare) else said or None
-
-
-def _find_moment(sentence: str) -> str | None:
-    """The one date or time of a sentence that has no other number: 3시 30분에 끝난다."""
-    found = _MOMENT.search(sentence)
-    if not found or _VAGUE.search(sentence):
-        return None
-    return None if re.search(r"\d", sentence.replace(found[0], "", 1)) else found[0]
-
-
-def _find_count(sentence: str) -> str | None:
-    """The one number of a concluding sentence, or the one that it calls the total."""
-    if _VAGUE.search(sentence):
-        return None
-    counts = list(_COUNTED.finditer(sentence))
-    totals = [c for c in counts if re.search(r"(?:총|모두|전부|합쳐) $", sentence[: c.start()])]
-    if len(totals) == 1:
-        return totals[0][0]
-    numbers = re.findall(r"\d[\d,./]*", sentence)
-    return counts[0][0] if len(counts) == len(numbers) == 1 else None
+    return strip_topic(said, _ONLY_TOPIC)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from kot_platypus.answers import (
     AnswerPattern,
-    are_equal,
+    agree,
     means,
     name_choices,
     normalise_answer,
@@ -84,7 +84,7 @@ def elect_meaning(question: Question, replies: Sequence[Reply]) -> Reply | None:
     """The same, where answers that mean the same are the same."""
     if question.choices:
         return _elect(replies, lambda reply: reply.stated_choice)
-    return _elect(replies, lambda reply: reply.stated, are_equal)
+    return _elect(replies, lambda reply: reply.stated, agree)
 
 
 def _elect(
