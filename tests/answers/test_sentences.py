@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from kot_platypus.answers import agree, match_answer, read_answer
@@ -133,3 +135,10 @@ def test_two_sentences_vote_together_for_their_one_quantity():
     assert agree("재닛은 매일 18달러를 법니다.", "하루에 버는 돈은 18달러입니다.")
     assert agree("재닛은 매일 18달러를 법니다.", "18")
     assert not agree("재닛은 매일 18달러를 법니다.", "하루에 버는 돈은 16달러입니다.")
+
+
+@pytest.mark.parametrize("unit", ["값은 ", "가 나는 ", "a는 1이고 ", "3면 ", "가\n- 가\n"])
+def test_a_sentence_that_loops_takes_no_long_time(unit):
+    started = time.process_time()
+    match_answer(read_answer(unit * (6000 // len(unit)), PREFIX), "42")
+    assert time.process_time() - started < 2

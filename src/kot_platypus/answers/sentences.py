@@ -66,7 +66,7 @@ _BACK = re.compile(
     r"|앗)"
 )
 
-_MAX_CHARS = 400
+_MAX_CHARS = 400  # of a sentence; what is longer loops
 
 
 def find_conclusion(text: str) -> str | None:
@@ -213,7 +213,7 @@ _BLURRED = re.compile(
 def strip_topic(said: str, pivots: re.Pattern[str] = _PIVOT) -> str | None:
     """``남은 사과는 모두 7개입니다`` without its topic."""
     bare = said.rstrip(" .")
-    if re.search(r"(?<!\d)[.!?]\s", bare) or read_polar(bare) is not None:
+    if len(bare) > _MAX_CHARS or re.search(r"(?<!\d)[.!?]\s", bare) or read_polar(bare) is not None:
         return said
     if (found := _QUOTED.search(bare)) and find_ending("가" + found["end"]) == 1:
         return found["said"]
