@@ -32,7 +32,14 @@ def iter_hub(
     try:
         dataset = datasets.load_dataset(name, config, split=split, revision=revision)
     except Exception as error:  # the hub client raises many kinds; all mean "not available"
-        raise _explain(f"{name}{f' {config}' if config else ''}", error, hint) from error
+        what = f"{name}{f' {config}' if config else ''}"
+        if Path(name).is_dir():
+            raise DataError(
+                f"{what}: no split {split} there ({' '.join(str(error).split())[:160]})",
+                expected="a copy of the data set as it is on the Hub, with its README",
+                hint="Or name the file of one task.",
+            ) from error
+        raise _explain(what, error, hint) from error
     return ((f"row {i}", values) for i, values in enumerate(dataset, start=1))
 
 

@@ -183,14 +183,16 @@ def test_rows_of_several_formats_make_one_training_set(tmp_path):
 
 
 def test_hub_rows_may_have_any_format(monkeypatch):
-    monkeypatch.setattr("datasets.load_dataset", lambda path, split, revision: [CHAT, ALPACA])
+    monkeypatch.setattr(
+        "datasets.load_dataset", lambda path, config, split, revision: [CHAT, ALPACA]
+    )
     rows = load_source(SourceSection(name="hub", path="owner/name"), seed=1)
     assert [row.task for row in rows] == ["chat", "alpaca"]
 
 
 def test_bad_row_of_the_hub_is_named(monkeypatch):
     rows = [ALPACA, {"text": "x"}]
-    monkeypatch.setattr("datasets.load_dataset", lambda path, split, revision: rows)
+    monkeypatch.setattr("datasets.load_dataset", lambda path, config, split, revision: rows)
     with pytest.raises(DataError, match="owner/name row 2 has the columns text"):
         load_source(SourceSection(name="hub", path="owner/name"), seed=1)
 

@@ -29,10 +29,12 @@ from kot_platypus.evaluate.decoding import TextGenerator
 from kot_platypus.evaluate.prompting import Question
 from kot_platypus.evaluate.reasoning import Reasoning, evaluate_reasoning
 from kot_platypus.evaluate.server import OpenAIModel
+from kot_platypus.evaluate.suites import read_suite
 from kot_platypus.evaluate.texts import Prompt, Settings
 from kot_platypus.formats import write_values
 from kot_platypus.prompts import load_template
 from kot_platypus.records import Example, Message, Outcome, Reply
+from kot_platypus.results.comparison import compare_evaluations
 from tests.killing import kill_when
 
 SETTINGS = Settings(max_new_tokens=30, stop_line="정답: ")
@@ -255,7 +257,8 @@ def test_suite_is_asked_with_its_system_message_and_read_by_its_pattern(
     monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
     listed = "\n".join(f"{label}: {label * 2}" for label in "ABCDEFGHIJ")
     row = {"Class": "형태론", "Question": f"무엇?\n{listed}\n", "Answer": "H"}
-    write_values(tmp_path / "rows.jsonl", [row])
+    other = {**row, "Class": "Phonetics/Phonology", "Answer": "B"}
+    write_values(tmp_path / "rows.jsonl", [row, other])
     server.answer = lambda *_: say("정답: 을 찾자.\n정답: A가 아니다.\n따라서 정답은 H입니다.")
     command = ["reason", "--suite", "kobalt", "--data", str(tmp_path / "rows.jsonl")]
     command += ["--backend", "openai", "--base-url", server.url, "--model", "m"]
@@ -264,8 +267,33 @@ def test_suite_is_asked_with_its_system_message_and_read_by_its_pattern(
     assert done.exit_code == 0, done.output
     roles = [message["role"] for message in server.asked[0]["messages"]]
     assert (roles, server.asked[0]["max_tokens"]) == (["system", "user"], 2048)
-    (outcome,) = read_jsonl(tmp_path / "out" / "samples.jsonl", Outcome)
+    outcome, _ = read_jsonl(tmp_path / "out" / "samples.jsonl", Outcome)
     assert (outcome.task, outcome.cot.correct, outcome.cot.choice) == ("kobalt/형태론", True, 7)
+    assert outcome.direct.correct, "the same words, and no rationale"
+    scores = json.loads((tmp_path / "out" / "results.json").read_text())["results"]
+    assert list(scores) == ["kobalt", "kobalt/형태론", "kobalt/Phonetics/Phonology"]
+    assert scores["kobalt"]["cot"]["accuracy"]["value"] == 0.5
+    (pair,) = [r for r in compare_evaluations(*[tmp_path / "out"] * 2).rows if r.way == "cot"]
+    assert (pair.task, pair.n) == ("kobalt", 2)
+
+
+def test_another_suite_is_another_run(server, tmp_path, monkeypatch):
+    """What a suite says of itself is no difference; what decides a reply's reading is."""
+    monkeypatch.setenv("KOT_CACHE", str(tmp_path / "cache"))
+    write_values(tmp_path / "rows.jsonl", [{"question": "3+4는?", "answer": 7}])
+    server.answer = lambda *_: say("$\\boxed{7}$")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(read_suite("hrm8k"), encoding="utf-8")
+    command = ["reason", "--suite", str(mine), "--data", str(tmp_path / "rows.jsonl")]
+    command += ["--backend", "openai", "--base-url", server.url, "--model", "m", "--tasks", "KSM"]
+    command += ["--template", "chat", "--out", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    mine.write_text(mine.read_text().replace("8,011", "Some"), encoding="utf-8")
+    assert CliRunner().invoke(app, command).exit_code == 0
+    mine.write_text(mine.read_text().replace("pattern: boxed\n", ""), encoding="utf-8")
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 1
+    assert "holds another run" in refused.stderr
 
 
 @pytest.mark.slow

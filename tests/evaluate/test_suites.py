@@ -72,16 +72,16 @@ def test_clicks_fifth_choice_is_shown(tmp_path):
 def test_haerae_is_asked_with_its_own_query(tmp_path):
     query = "맞는 것은?\n### 선택지:\n(A) 가\n(B) 나\n(C) 다\n(D) 라\n(E) 마\n### 정답:"
     (question,) = pose(tmp_path, "haerae", [{"query": query, "answer": "(E)"}], "history")
-    assert question.source == query
+    assert question.source.endswith(f"\n\n{query}")  # before it our request for a rationale
     assert (question.choices, question.gold) == (("가", "나", "다", "라", "마"), 4)
-    assert "차근차근" in build_prompt(question, KOT).text  # theirs says not how to answer
 
 
 @pytest.mark.parametrize(
     "reply",
     [
-        "3+4=7 $\\boxed{7}$", "$\\boxed{3}$ 아니, $\\boxed{7}$", "\\boxed{x=7}", "$\\boxed{8}$",
+        "3+4=7 $\\boxed{7}$", "$\\boxed{3}$ 아니, $\\boxed{7}$", "$\\boxed{8}$",
         "$\\boxed{\\frac{14}{2}}$", "\\fbox{7}", "\\boxed{7} 또는 \\boxed{}", "\\boxed{7}개",
+        "\\boxed{7} \\boxed{2",
     ],
 )  # fmt: skip
 def test_hrm8ks_boxes_are_read_as_its_authors_read_them(reply):
@@ -151,6 +151,55 @@ def test_choices_that_are_not_found_go_by_their_label(tmp_path, capsys):
     assert "the choices of 1 of 2 questions are not found" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("gold", "box", "strict", "meant"),
+    [
+        ("f(x) = x", "f(x) = x", True, True),
+        ("x=1, y=2", "x=1, y=2", True, True),
+        ("2", "x=1, y=2", False, False),
+        ("7", "x=7", False, True),
+        ("8", "8 \\text{ 개}", False, True),
+        ("\\frac{\\sqrt{\\frac{3}{2}}}{4}", "\\frac{\\sqrt{\\frac{3}{2}}}{4}", True, True),
+        ("9007199254740993", "9007199254740992", False, False),
+    ],
+)  # fmt: skip
+def test_a_box_is_read_whole(gold, box, strict, meant, tmp_path):
+    (question,) = pose(tmp_path, "hrm8k", [{"question": "?", "answer": gold}], "KSM")
+    text = Generated(text=f"처음엔 $\\boxed{{3}}$, 답은 $\\boxed{{{box}}}$", num_tokens=1)
+    reply = read_reply(question, 0, text, CHAT, load_suite("hrm8k").reader)
+    assert (is_right(question, reply), means_right(question, reply)) == (strict, meant)
+
+
+def test_a_label_that_was_asked_for_comes_before_a_text_that_looks_like_one(tmp_path):
+    row = {"question": "혈액형은?", "A": "B", "B": "A", "C": "O", "D": "AB", "answer": 1}
+    (question,) = pose(tmp_path, "kmmlu", [row], "Biology")
+    for said, right in (("A", True), ("B", False)):
+        text = Generated(text=f"풀이\n정답: {said}", num_tokens=1)
+        reply = read_reply(question, 0, text, CHAT, load_suite("kmmlu").reader)
+        assert (is_right(question, reply), means_right(question, reply)) == (right, right)
+
+
+def test_capital_letters_of_a_choices_text_are_no_labels(tmp_path):
+    listed = [f"{a}: {'DNA 검사' if a == 'H' else a * 3}" for a in "ABCDEFGHIJ"]
+    (question,) = pose(tmp_path, "kobalt", [{**KOBALT, "Question": "\n".join(listed)}])
+    text = Generated(text="따라서 정답은 H: DNA 검사입니다.", num_tokens=1)
+    reply = read_reply(question, 0, text, CHAT, load_suite("kobalt").reader)
+    assert (is_right(question, reply), means_right(question, reply)) == (False, True)
+
+
+def test_what_fills_up_a_list_of_choices_is_no_choice(tmp_path):
+    row = {"question": "?", "options": ["가", "나", "다", "라", None], "solution": "2"}
+    (question,) = pose(tmp_path, "kmmlu-pro", [row])
+    assert question.choices == ("가", "나", "다", "라")
+    assert "ABCD 중" in question.source
+
+
+def test_a_task_named_twice_is_asked_once(tmp_path):
+    write_values(tmp_path / "rows.jsonl", [{"question": "?", "answer": 1}])
+    found = load_suite_questions(load_suite("hrm8k"), tmp_path / "rows.jsonl", ("KSM", "KSM"))
+    assert len(found) == 1
+
+
 def test_a_chat_is_told_what_the_authors_tell_it_and_no_more(tmp_path):
     (question,) = pose(tmp_path, "kobalt", [KOBALT])
     system, asked = build_prompt(question, CHAT).messages
@@ -173,9 +222,12 @@ def test_another_system_message_is_another_question(tmp_path):
     [
         ("kmmlu", {"question": "?", "A": 1, "B": 2, "C": 3, "answer": 1}, "line 1 has no 'D'"),
         ("kmmlu", {**dict.fromkeys("ABCD", "가"), "answer": 1}, "fits no prompt of kmmlu"),
-        ("kmmlu", {**dict.fromkeys("ABCD", "가"), "question": "?", "answer": 5}, "answer '5'"),
-        ("click", {**CLICK, "answer": "하"}, "the answer '하'; expected one of 가, 나, 다, 라"),
+        ("kmmlu", {**dict.fromkeys("ABCD", "가"), "question": "?", "answer": 5}, "answer is '5'"),
+        ("click", {**CLICK, "answer": "하"}, "the answer is '하'; expected one of 가, 나, 다, 라"),
         ("click", {**CLICK, "choices": "가"}, "choices is '가'; expected a list"),
+        ("click", {**CLICK, "choices": ["가", None, "다", "라"]}, "a choice is None"),
+        ("click", {**CLICK, "choices": [["가"], "나", "다", "라"]}, "a choice is ['가']"),
+        ("kobalt", {**KOBALT, "question": "?"}, "has 'Question' under two names"),
         ("click", {**CLICK, "choices": list("가나다라마바")}, "6 choices; expected at most 5"),
         ("click", {**CLICK, "choices": ["가", "나", "다"]}, "fits no prompt of click"),
         ("hrm8k", {"question": "?", "answer": ""}, "no 'answer' among question, answer"),
@@ -249,8 +301,8 @@ def test_rows_in_the_published_formats_are_asked_and_read(file):
             is_good = text in row["good"]
             assert means_right(question, reply) is is_good, (asked, text, reply.stated)
             assert is_good or not is_right(question, reply), (asked, text, reply.answer)
-            if suite.reader and question.choices:
-                assert is_right(question, reply) is is_good, (asked, text, reply.answer)
+            if name in ("kmmlu", "kmmlu-redux", "kmmlu-pro", "kobalt") and is_good:
+                assert is_right(question, reply), (asked, text, reply.answer)
 
 
 # --- the files ---------------------------------------------------------------------------------
@@ -277,9 +329,27 @@ def test_a_suite_of_ones_own_starts_from_a_shipped_one(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text(read_suite("click").replace("name: click", "name: mine"), encoding="utf-8")
     assert load_suite(str(mine)).fingerprint == load_suite("click").fingerprint
-    mine.write_text(mine.read_text().replace("labels: [A, B, C, D, E]\n", ""))
-    with pytest.raises(RecipeError, match="labels where the answer is a choice"):
-        load_suite(str(mine))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("labels: [A, B, C, D, E]\n", "", "labels where the answer is a choice"),
+        ("labels: [A, B, C, D, E]", "labels: [A, A, C, D, E]", "labels that differ"),
+        ("prompts:", "prompt:", "not prompt: is it prompts?"),
+        ("tasks: {train: {}}", "tasks: {}", "at least 1 item"),
+        ("([A-E])", "[A-E]", "pattern: a regular expression with 1 groups, not 0"),
+        ("([A-E])", "([A-E]", "pattern: a regular expression"),
+        ("name: click", "name: a/b", "name"),
+    ],
+)
+def test_a_suite_that_could_not_be_asked_or_read_is_refused(old, new, said, tmp_path):
+    text = read_suite("click")
+    assert old in text
+    (tmp_path / "mine.yaml").write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_suite(str(tmp_path / "mine.yaml"))
+    assert said in str(caught.value)
 
 
 # --- the command -------------------------------------------------------------------------------
@@ -303,7 +373,8 @@ def test_the_command_takes_the_authors_sampling_and_says_the_suite(shared, tmp_p
 @pytest.mark.parametrize(
     "options",
     [["--suite", "click", "--problems", "x.jsonl"], ["--data", "x.jsonl"],
-     ["--suite", "click", "--kobest-dir", "mini"]],
+     ["--suite", "click", "--kobest-dir", "mini"], ["--suite", "click", "--protocol", "lm-eval"],
+     ["--suite", "click", "--shots", "x.jsonl"]],
 )  # fmt: skip
 def test_options_of_which_one_would_be_ignored_are_refused(options, tmp_path):
     done = CliRunner().invoke(app, ["reason", *options, "--out", str(tmp_path / "out")])

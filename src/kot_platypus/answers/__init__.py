@@ -66,19 +66,25 @@ class Match:
 
 
 def read_answer(
-    reply: str, answer_prefix: str, opened: bool = False, pattern: AnswerPattern | None = None
+    reply: str,
+    answer_prefix: str,
+    opened: bool = False,
+    pattern: AnswerPattern | None = None,
+    or_line: bool = False,
 ) -> Reading:
     """The answer that a reply states after its thoughts. ``opened``: see ``split_thoughts``.
 
-    Where there is a ``pattern``, what it finds is the strict one, in place of the answer line's,
-    and what is stated too.
+    Where there is a ``pattern``, what it finds is the strict one, and what is stated too unless it
+    is several letters; with ``or_line`` the answer line is read where it finds nothing.
     """
     thoughts, rest = split_thoughts(reply, opened=opened)
     if rest is None:
         return Reading(thoughts, None, None)
-    strict = pattern.find(rest) if pattern else find_answer_line(rest, answer_prefix)
-    if pattern and strict is not None:
+    strict = pattern.find(rest) if pattern else None
+    if pattern and strict and not (pattern.letters and ", " in strict):
         return Reading(thoughts, strict, strict)
+    if pattern is None or (strict is None and or_line):
+        strict = find_answer_line(rest, answer_prefix)
     return Reading(thoughts, strict, find_statement(rest, answer_prefix))
 
 

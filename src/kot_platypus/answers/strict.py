@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _QUOTES = "'\"\u2018\u2019\u201c\u201d"
+BOXED = "boxed"
 _ALIASES = {"예": ("네",), "아니요": ("아니오",)}
+
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 
 @dataclass(frozen=True)
 class AnswerPattern:
-    """How the authors of a benchmark read an answer: the group of a pattern's last match.
+    r"""How a benchmark's authors read an answer: the group of a regular expression's last match.
 
-    With ``letters`` it is every capital letter in any match's group, each once: one of them is an
-    answer, several are none.
+    ``boxed`` is the content of the last ``\boxed{}``, nothing while that is not closed. With
+    ``letters`` it is every capital letter in any match's group, each once: several are no answer.
     """
 
     pattern: str
@@ -23,10 +27,29 @@ class AnswerPattern:
 
     def find(self, text: str) -> str | None:
         """What ``text`` states, None without a match."""
-        found: list[str] = re.findall(self.pattern, text)
-        if self.letters:
-            found = [", ".join(dict.fromkeys(re.findall("[A-Z]", " ".join(found))))]
+        if self.pattern == BOXED:
+            boxes = list(_BOX.finditer(text))
+            found = [_read_braces(text, boxes[-1].end())] if boxes else []
+        else:
+            found = re.findall(self.pattern, text)
+            if self.letters:
+                found = [", ".join(dict.fromkeys(re.findall("[A-Z]", " ".join(found))))]
         return found[-1].strip() or None if found else None
+
+    def find_start(self, text: str) -> int | None:
+        """Where the last match begins."""
+        pattern = _BOX if self.pattern == BOXED else re.compile(self.pattern)
+        return max((found.start() for found in pattern.finditer(text)), default=None)
+
+
+def _read_braces(text: str, start: int) -> str:
+    """What stands up to the brace that closes the one before ``start``; nothing if none does."""
+    depth = 1
+    for end in range(start, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        if not depth:
+            return text[start:end]
+    return ""
 
 
 def find_answer_line(text: str, answer_prefix: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,8 @@ SuiteData = Annotated[
     typer.Option("--data", help="A local copy of the suite's data. Left out: from the Hub."),
 ]
 
+DATA = "--data"
+
 
 @app.command(epilog=example("kot suites", "kot suites --show hrm8k > mine.yaml"))
 def suites(
@@ -41,25 +44,25 @@ def suites(
 
 
 def choose_suite(
-    name: str | None,
-    data: Path | None,
-    problems: Path | None,
-    tasks: str | None,
-    kobest_dir: str | None,
+    name: str | None, problems: Path | None, tasks: str | None, others: Mapping[str, bool]
 ) -> Suite | None:
-    """The suite of that name. Raises UsageError for options of which one would be ignored."""
+    """The suite of that name. Raises UsageError for options of which one would be ignored.
+
+    ``others``: the options that only go with a suite (``--data``) or never do, if they are given.
+    """
     from kot_platypus.evaluate.suites import load_suite
 
+    given = [option for option, is_given in others.items() if is_given and option != DATA]
     for first, second, both in (
         ("--problems", "--suite", problems and name),
         ("--problems", "--tasks", problems and tasks),
-        ("--suite", "--kobest-dir", name and kobest_dir),
-        ("--data", "no --suite", data and not name),
+        (DATA, "no --suite", others.get(DATA) and not name),
+        ("--suite", ", ".join(given), name and given),
     ):
         if both:
             raise UsageError(
                 f"{first} with {second}",
-                expected="--problems FILE, or --suite NAME [--data PATH], or --tasks",
+                expected="--problems FILE, or --suite NAME [--data PATH] [--tasks ...], or --tasks",
                 hint="Leave one out.",
             )
     return load_suite(name) if name else None
@@ -73,4 +76,5 @@ def pose_suite(
 
     names = parse_names("--tasks", tasks) if tasks else ()
     questions = load_suite_questions(suite, data, names, limit)
-    return questions, {"suite": suite.name, "fingerprint": suite.fingerprint, "limit": limit}
+    about = {"suite": suite.name, "fingerprint": suite.fingerprint, "tasks": list(names)}
+    return questions, {**about, "limit": limit}

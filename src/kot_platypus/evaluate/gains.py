@@ -40,8 +40,8 @@ def group_outcomes(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     tasks: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         tasks.setdefault(outcome.task or ALL, []).append(outcome)
-    suites = {task.rpartition("/")[0] for task in tasks}
-    whole = suites.pop() if len(suites) == 1 else ""
+    suites = {task.partition("/")[0] for task in tasks}
+    whole = suites.pop() if len(suites) == 1 and all("/" in task for task in tasks) else ""
     if not whole and any(outcome.gold is None for outcome in outcomes):
         whole = ALL
     return {whole: list(outcomes), **tasks} if whole and len(tasks) > 1 else tasks

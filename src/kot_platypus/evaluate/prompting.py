@@ -18,6 +18,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+from kot_platypus.answers import AnswerPattern
 from kot_platypus.artifacts import hash_value
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.protocols import Protocol, TaskPrompt, load_data, order_documents
@@ -53,8 +54,8 @@ class Question:
     """What a teacher is told beside the question; the question stays what it is."""
     system: str = ""
     """A message before the question."""
-    continuations: tuple[str, ...] = ()
-    """What is scored for each choice; the choices' texts if empty."""
+    labels_asked: bool = False
+    """Whether the question asks for a choice's mark, which is scored then, and not for its text."""
 
     @property
     def text(self) -> str:
@@ -191,25 +192,27 @@ def complete_output(text: str, template: Template, way: Way) -> str:
     return template.no_thoughts + template.answer_prefix + text.lstrip(" ")
 
 
-def find_rationale(output: str, template: Template) -> str:
-    """The rationale of a reply: its thoughts, or else what stands before its answer line."""
+def find_rationale(output: str, template: Template, pattern: AnswerPattern | None = None) -> str:
+    """The rationale of a reply: its thoughts, or else what stands before its answer."""
     thoughts, _ = split_thoughts(output)
-    return strip_tags(thoughts or split_rationale(output, template))
+    return strip_tags(thoughts or split_rationale(output, template, pattern))
 
 
-def split_rationale(output: str, template: Template) -> str:
+def split_rationale(output: str, template: Template, pattern: AnswerPattern | None = None) -> str:
     """What stands before the answer line, ending in a line break; all of it where there is none.
 
-    Thoughts that were not closed are.
+    Or before what ``pattern`` finds. Thoughts that were not closed are.
     """
     thoughts, rest = split_thoughts(output)
     if rest is None:
         opening = TAG.search(output)
         assert opening
         return output.rstrip() + close_thoughts(opening[0])
-    lines = rest.splitlines(keepends=True)
-    place = next(
-        (i for i, line in enumerate(lines) if line.startswith(template.answer_prefix)), len(lines)
-    )
-    rationale = thoughts + "".join(lines[:place])
+    start = pattern.find_start(rest) if pattern else None
+    if start is not None:
+        rationale = thoughts + rest[:start].rstrip(" $*")
+    else:
+        lines = rest.splitlines(keepends=True)
+        answers = (i for i, line in enumerate(lines) if line.startswith(template.answer_prefix))
+        rationale = thoughts + "".join(lines[: next(answers, len(lines))])
     return rationale if not rationale or rationale.endswith("\n") else rationale + "\n"

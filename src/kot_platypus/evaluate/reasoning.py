@@ -106,7 +106,8 @@ def evaluate_reasoning(
         model: The model.
         questions: What it is asked.
         how: Template, samples, length.
-        about_data: What results say of the questions beside their hash.
+        about_data: What results say of the questions beside their hash. A suite's ``fingerprint``
+            decides what is asked, so another one is another run.
 
     Raises:
         UsageError: the template marks no answer line, or several greedy samples are asked for.
@@ -115,7 +116,10 @@ def evaluate_reasoning(
     check_reasoning(how)
     share_all(None)  # several processes meet before each takes its GPU
     config, inputs = identify_replies(model, questions, how)
-    about = {**model.about, "questions": inputs["questions"], **(about_data or {})}
+    about_data = about_data or {}
+    if "fingerprint" in about_data:
+        inputs["suite"] = about_data["fingerprint"]
+    about = {**model.about, "questions": inputs["questions"], **about_data}
     with open_stage(out, "reasoning", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return
@@ -227,16 +231,16 @@ def _answer_at_once(
 ) -> dict[int, Judgement]:
     """Greedy answers without a rationale, read as those with one are."""
     way: Way = "prefilled"
-    stop_line = ""
+    stop_line: str | None = ""
     if how.template.chat and not model.prefills_chats:
-        way, stop_line = "instructed", how.template.answer_prefix
+        way, stop_line = "instructed", how.settings.stop_line
     prompts = [build_prompt(questions[place], how.template, how.shots, way) for place in places]
     settings = how.settings.model_copy(update={"temperature": 0.0, "stop_line": stop_line})
     texts = generate_texts(model, prompts, settings, title="Answering at once")
     verdicts = {}
     for place, text in zip(places, texts, strict=True):
         whole = text.model_copy(update={"text": complete_output(text.text, how.template, way)})
-        reply = read_reply(questions[place], 0, whole, how.template)
+        reply = read_reply(questions[place], 0, whole, how.template, how.pattern, or_line=True)
         verdicts[place] = _judge_replies(questions[place], [reply])
     return verdicts
 
@@ -268,7 +272,7 @@ def _score_choices(
             contexts = [at_once + end[len(end.rstrip()) :]]
             opening = find_opening(reasoned)  # which the reply holds too
             for reply in mine:
-                rationale = split_rationale(reply.output, how.template)
+                rationale = split_rationale(reply.output, how.template, how.pattern)
                 contexts.append(reasoned.removesuffix(opening) + rationale + end)
             posed[place] = [_pose(question, encoding, context) for context in contexts]
     runs = {
@@ -290,7 +294,7 @@ def _score_choices(
 
 def _pose(question: Question, encoding: Encoding, context: str) -> ScoringQuestion:
     """The choices as continuations of ``context``."""
-    texts = question.continuations or question.choices
+    texts = question.marks if question.labels_asked else question.choices
     return ScoringQuestion(
         task=question.task,
         num_fewshot=0,

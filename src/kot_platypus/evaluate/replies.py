@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from kot_platypus.answers import (
     AnswerPattern,
+    Reading,
     agree,
     means,
     name_choices,
@@ -31,11 +32,12 @@ def read_reply(
     text: Generated,
     template: Template,
     pattern: AnswerPattern | None = None,
+    or_line: bool = False,
 ) -> Reply:
-    """What a reply states, and what its rationale is worth. ``pattern``: see ``read_answer``."""
-    reading = read_answer(text.text, template.answer_prefix, pattern=pattern)
+    """What a reply states, and what its rationale is worth; the last two as in ``read_answer``."""
+    reading = read_answer(text.text, template.answer_prefix, pattern=pattern, or_line=or_line)
     choices, stated = question.choices, reading.stated
-    choice, stated_choice = name_choices(reading, choices, question.marks) if choices else _NEITHER
+    choice, stated_choice = _name_choices(reading, question)
     place = stated_choice if choice is None else choice
     return Reply(
         task=question.task,
@@ -49,11 +51,28 @@ def read_reply(
         stated_choice=stated_choice,
         truncated=text.truncated,
         rationale=examine_rationale(
-            find_rationale(text.text, template),
+            find_rationale(text.text, template, pattern),
             (None if place is None else choices[place]) if choices else reading.strict or stated,
             [other for i, other in enumerate(choices) if i != place],
         ),
     )
+
+
+def _name_choices(reading: Reading, question: Question) -> tuple[int | None, int | None]:
+    """The choice that is named word for word, and the one that is meant.
+
+    Where labels were asked for, a label comes before a text that looks like one.
+    """
+    if not question.choices:
+        return _NEITHER
+    named = name_choices(reading, question.choices, question.marks)
+    if not question.labels_asked:
+        return named
+    labels = name_choices(reading, question.marks, question.marks)
+    literal, meant = (
+        text if label is None else label for label, text in zip(labels, named, strict=True)
+    )
+    return literal, meant
 
 
 def is_right(asked: Question | Outcome, reply: Reply) -> bool:

@@ -8,8 +8,9 @@ how replies are drawn, and how an answer is read, each with its source. The ship
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from importlib.resources import files
 from itertools import islice
@@ -19,6 +20,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from kot_platypus.answers import AnswerPattern
+from kot_platypus.answers.strict import BOXED
 from kot_platypus.artifacts import hash_value
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.evaluate.prompting import Question
@@ -31,6 +33,7 @@ from kot_platypus.recipe_files import Section, list_names, load
 from kot_platypus.tables import is_blank
 
 SUITES = files("kot_platypus.prompts") / "suites"
+_NO_TEXT = (dict, list, bool)
 _HINT = (
     "Check the connection; a gated set wants its terms accepted on its page and HF_TOKEN set. "
     "Or name a local copy: --data FOLDER."
@@ -44,8 +47,6 @@ class SuiteTask(Section):
     """Of the data set; None: the task's name, if the suite has several."""
     prompts: tuple[str, ...]
     """The first one counts whose names a row all has."""
-    needs_instruction: bool = False
-    """Whether the prompt does not say how to answer, so that ours follows it."""
     labels: tuple[str, ...] = ()
     """Of the choices; none where questions are open."""
     choices: tuple[str, ...] | str = ()
@@ -67,6 +68,10 @@ class SuiteTask(Section):
     def _check(self) -> SuiteTask:
         if (self.answer_is == "value") == bool(self.labels):
             raise ValueError("labels where the answer is a choice, and only there")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels that differ")
+        if self.listed:
+            _check_groups("listed", self.listed, 2)
         for prompt in self.prompts:
             list_template_names(prompt)  # raises ValueError
         return self
@@ -75,7 +80,7 @@ class SuiteTask(Section):
 class Suite(Section):
     """A set of tasks. What it says of itself and not of a task holds for all of them."""
 
-    name: str
+    name: str = Field(pattern=r"^[\w.-]+$")
     description: str
     dataset: str
     """Its id on the Hub."""
@@ -88,9 +93,9 @@ class Suite(Section):
     max_new_tokens: int = Field(2048, ge=1)
     sampling: Sampling = GREEDY
     pattern: str = ""
-    """Reads the strict answer, see ``AnswerPattern``; the template's answer line if empty."""
+    """Reads the answer, see ``AnswerPattern``; the template's answer line if empty."""
     letters: bool = False
-    tasks: dict[str, SuiteTask]
+    tasks: dict[str, SuiteTask] = Field(min_length=1)
 
     @model_validator(mode="before")
     @classmethod
@@ -100,8 +105,20 @@ class Suite(Section):
             return values
         shared = {name: values[name] for name in SuiteTask.model_fields if name in values}
         own = {name: value for name, value in values.items() if name not in shared}
+        known = [*cls.model_fields, *SuiteTask.model_fields]
+        for name in own.keys() - known:
+            close = get_close_matches(name, known, 1)
+            raise ValueError(f"known keys, not {name}" + (f": is it {close[0]}?" if close else ""))
         tasks = {task: {**shared, **(given or {})} for task, given in values["tasks"].items()}
         return {**own, "tasks": tasks}
+
+    @model_validator(mode="after")
+    def _check(self) -> Suite:
+        if self.pattern and self.pattern != BOXED:
+            _check_groups("pattern", self.pattern, 1)
+        if self.letters and not self.pattern:
+            raise ValueError("letters with a pattern")
+        return self
 
     @property
     def reader(self) -> AnswerPattern | None:
@@ -113,6 +130,15 @@ class Suite(Section):
         """SHA-256 of all that can change a question, a reply or what is read in it."""
         told = {"name", "description", "licence", "sources"}
         return hash_value(self.model_dump(mode="json", exclude=told))
+
+
+def _check_groups(name: str, pattern: str, count: int) -> None:
+    try:
+        found = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"{name}: a regular expression ({error})") from error
+    if found != count:
+        raise ValueError(f"{name}: a regular expression with {count} groups, not {found}")
 
 
 def list_suites() -> list[str]:
@@ -158,7 +184,7 @@ def load_suite_questions(
                 expected=f"some of {', '.join(suite.tasks)}",
                 hint="Check --tasks.",
             )
-    chosen = tasks or tuple(suite.tasks)
+    chosen = tuple(dict.fromkeys(tasks)) or tuple(suite.tasks)
     if data is not None and data.is_file() and len(chosen) > 1:
         raise UsageError(
             f"--data {data} for {len(chosen)} tasks",
@@ -176,8 +202,7 @@ def _pose_task(suite: Suite, name: str, data: Path | None, limit: int | None) ->
     for doc_id, (where, values) in enumerate(islice(_iter_rows(suite, name, data), limit)):
         if not isinstance(values, Mapping):
             raise DataError(f"{where} is no row", expected="columns", hint="Fix that line.")
-        cells = {task.rename.get(str(column), str(column)): cell for column, cell in values.items()}
-        row = _Row(suite, task, cells, where)
+        row = _Row(suite, task, _rename(values, task.rename, where), where)
         kind = f"{full_name}/{row.read(task.by)}" if task.by else full_name
         questions.append(row.pose(kind, doc_id))
         unlisted += bool(task.listed) and questions[-1].choices == task.labels
@@ -189,6 +214,20 @@ def _pose_task(suite: Suite, name: str, data: Path | None, limit: int | None) ->
             "found in their text: an answer there counts by its label alone"
         )
     return questions
+
+
+def _rename(values: Mapping[str, Any], names: Mapping[str, str], where: str) -> dict[str, Any]:
+    renamed: dict[str, Any] = {}
+    for column, cell in values.items():
+        name = names.get(column, column)
+        if name in renamed:
+            raise DataError(
+                f"{where} has {name!r} under two names",
+                expected="one of the two",
+                hint="Leave one of the columns out.",
+            )
+        renamed[name] = cell
+    return renamed
 
 
 def _iter_rows(suite: Suite, name: str, data: Path | None) -> Iterator[tuple[str, object]]:
@@ -220,25 +259,26 @@ class _Row:
         """The question of this row."""
         choices = self._list_choices()
         source = self._render(choices)
+        answer = self.read(self.task.answer)
         if not self.task.labels:
-            target, gold = _write_value(self.read(self.task.answer)), None
-            labels: tuple[str, ...] = ()
-        else:
-            choices = choices or self._find_listed(source) or self.task.labels
-            labels = self.task.labels[: len(choices)]
-            gold = self._find_gold(choices, labels)
-            target = choices[gold]
+            target = write_value(answer)
+            return Question(
+                kind, doc_id, source, target, needs_instruction=False, system=self.suite.system
+            )
+        choices = choices or self._find_listed(source) or self.task.labels
+        labels = self.task.labels[: len(choices)]
+        gold = self._find_gold(answer, choices, labels)
         return Question(
             kind,
             doc_id,
             source,
-            target,
+            choices[gold],
             choices,
             gold,
-            needs_instruction=self.task.needs_instruction,
+            needs_instruction=False,
             marks=labels,
             system=self.suite.system,
-            continuations=labels,
+            labels_asked=True,
         )
 
     def read(self, column: str) -> Any:
@@ -257,19 +297,25 @@ class _Row:
         given = self.task.choices
         cells = self.read(given) if isinstance(given, str) else [self.read(each) for each in given]
         if not isinstance(cells, list):
-            raise DataError(
-                f"{self.where}: {given} is {cells!r}", expected="a list", hint="Fix that row."
-            )
+            raise self._refuse(f"{given} is {cells!r}", "a list")
+        while cells and is_blank(cells[-1]):  # tables fill lists up
+            cells = cells[:-1]
+        if odd := [cell for cell in cells if is_blank(cell) or isinstance(cell, _NO_TEXT)]:
+            raise self._refuse(f"a choice is {odd[0]!r}", "texts or numbers")
         if len(cells) > len(self.task.labels):
-            raise DataError(
-                f"{self.where} has {len(cells)} choices",
-                expected=f"at most {len(self.task.labels)}",
-                hint="Add labels and a prompt for them to a suite of your own.",
-            )
+            raise self._refuse(f"it has {len(cells)} choices", f"at most {len(self.task.labels)}")
         return tuple(str(cell).strip() for cell in cells)
 
+    def _refuse(self, found: str, expected: str) -> DataError:
+        return DataError(
+            f"{self.where}: {found}",
+            expected=expected,
+            hint="Fix that row, or write a suite of your own: kot suites --show NAME",
+        )
+
     def _render(self, choices: tuple[str, ...]) -> str:
-        cells = {name: str(value) for name, value in self.values.items() if not is_blank(value)}
+        given = {name: cell for name, cell in self.values.items() if not is_blank(cell)}
+        cells = {name: str(cell) for name, cell in given.items() if not isinstance(cell, _NO_TEXT)}
         if self.task.strip:
             cells = {name: text.strip() for name, text in cells.items()}
         shown = dict(zip(self.task.labels, choices, strict=False))
@@ -290,31 +336,23 @@ class _Row:
         last = found[-len(self.task.labels) :]
         if tuple(label for label, _ in last) != self.task.labels:
             return ()
-        return tuple(text.strip() for _, text in last)
+        return tuple(text.strip(" ,") for _, text in last)
 
-    def _find_gold(self, choices: tuple[str, ...], labels: tuple[str, ...]) -> int:
-        said = _write_value(self.read(self.task.answer))
-        known = {
-            "label": [label.casefold() for label in labels],
-            "number": [str(number) for number in range(1, len(labels) + 1)],
-            "choice": list(choices),
-        }[self.task.answer_is]
-        if self.task.answer_is == "label":
-            said = said.strip("(). ").casefold()
-        if said not in known:  # of two choices with one text it is the first, as elsewhere
-            raise DataError(
-                f"{self.where} has the answer {said!r}",
-                expected=f"one of {', '.join(known)}",
-                hint="Fix that row, or `answer_is` in a suite of your own.",
-            )
+    def _find_gold(self, answer: Any, choices: Sequence[str], labels: Sequence[str]) -> int:
+        """The place of the right choice; of two with one text the first, as elsewhere."""
+        if self.task.answer_is == "choice":
+            said, known = str(answer).strip(), list(choices)
+        elif self.task.answer_is == "number":
+            said, known = write_value(answer), [str(n) for n in range(1, len(labels) + 1)]
+        else:
+            said = write_value(answer).strip("(). ").casefold()
+            known = [label.casefold() for label in labels]
+        if said not in known:
+            raise self._refuse(f"the answer is {said!r}", f"one of {', '.join(known)}")
         return known.index(said)
 
 
-def _write_value(value: Any) -> str:
-    """An answer as text, 18.0 as 18: tables keep whole numbers as floats."""
+def write_value(value: object) -> str:
+    """An answer as text; 18.0 is 18, since tables keep whole numbers as floats."""
     text = str(value).strip()
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return str(int(number)) if number.is_integer() and "e" not in text.lower() else text
+    return re.sub(r"(?<=\d)\.0+$", "", text) if re.fullmatch(r"-?\d+\.0+", text) else text

@@ -67,11 +67,11 @@ def choose_sampling(
     """How to sample: ``text`` in lm-eval's form, ``top_p=0.9,top_k=20``; greedily without.
 
     Or ``model``: as ``folder`` says itself. ``temperature`` comes before both; where nothing says
-    it, what ``is_drawn`` is at 0.7. What is said nowhere is as ``otherwise`` has it. Raises
+    it, what ``is_drawn`` is at 0.7. What settings leave out is as ``otherwise`` has it. Raises
     UsageError.
     """
     given: dict[str, Any] = {"temperature": 0.7} if is_drawn else {}
-    given |= otherwise.model_dump() if otherwise else {}
+    given |= otherwise.model_dump() if otherwise and text != "model" else {}
     if text == "model":
         if folder is None:
             raise UsageError(

@@ -112,7 +112,7 @@ def gains_table(folder: Path) -> RenderableType:
         lines += (Text(f"  {line}", style="dim") for line in _describe_gains(gains))
     note = (
         f"strict: {_STRICT[bool(found.pattern)]} says it word for word; equiv.: what is stated, in "
-        "any form, means it; change: strict against direct, in points; unread: no answer line; "
+        "any form, means it; change: strict against direct, in points; unread: no strict answer; "
         "cut: not done at --max-new-tokens; tokens: generated for a question"
     )
     if found.samples > 1:

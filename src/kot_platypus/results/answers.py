@@ -159,6 +159,7 @@ def _load_reasoning(folder: Path, part: ReasoningResults, metric: str) -> dict[P
                 correct,
                 [(each.answer, right) for each, right in zip(stated, correct, strict=True)],
                 metric=EQUIVALENT if metric == EQUIVALENT else "acc",
+                protocol=(part.suite, part.fingerprint) if part.suite else None,
                 rationales=part.results[task].ways[way].rationales
                 if task in part.results
                 else None,

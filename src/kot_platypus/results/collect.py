@@ -18,6 +18,7 @@ from kot_platypus.results.lm_eval import (
     LmEvalResults,
     name_metric,
 )
+from kot_platypus.results.metrics import EQUIVALENT
 from kot_platypus.results.schema import (
     ALL,
     BASE,
@@ -271,7 +272,7 @@ def _list_problems(part: ProblemResults, source: _Source) -> Iterator[ScoreRow]:
 
 def _list_reasoning(part: ReasoningResults, source: _Source) -> Iterator[ScoreRow]:
     """How a model is made to reason may differ between models, as above."""
-    asked = [part.questions, part.template, *([part.pattern] if part.pattern else [])]
+    asked = [part.questions, part.template, *([part.fingerprint] if part.suite else [])]
     for task, score in part.results.items():
         for way, figures in score.ways.items():
             name = f"{make_printable(part.name) or source.name}, {WAY_NAMES[way]}"
@@ -279,7 +280,11 @@ def _list_reasoning(part: ReasoningResults, source: _Source) -> Iterator[ScoreRo
             name += f" ({samples} samples)" if samples > 1 else ""
             how = hash_value([way, samples, part.template])
             is_open = figures.macro_f1 is None and not part.suite
-            for metric, estimate in (("acc", figures.accuracy), ("macro_f1", figures.macro_f1)):
+            for metric, estimate in (
+                ("acc", figures.accuracy),
+                ("macro_f1", figures.macro_f1),
+                (EQUIVALENT, figures.equivalent),
+            ):
                 if estimate is not None:
                     yield source.make_row(
                         model=name,

@@ -340,7 +340,7 @@ def _check_protocol(task: str, a: Column, b: Column) -> None:
     raise DataError(
         f"{task} was scored with the protocol {names[0]} in A and {names[1]} in B",
         expected="one protocol: scores of two are not comparable",
-        hint="Score one of them again with the other's --protocol.",
+        hint="Score one of them again with the other's --protocol or --suite.",
     )
 
 

@@ -225,6 +225,8 @@ class ReasoningResults(Part):
     """A hash of what was asked."""
     data: dict[str, str] = {}
     suite: str = ""
+    fingerprint: str = ""
+    """Of the suite: of all that decides what is asked and how it is read."""
     samples: int = 1
     template: dict[str, Any] = {}
     pattern: dict[str, Any] = {}
