@@ -86,6 +86,48 @@ WRONG = [
     ("예, 질문을 이해했습니다.", "예"),
     ("1. 사과\n2. 감", "감"),
 ]
+# What stands behind the answer only tells more of it; or it goes on, and nothing is stated yet.
+TOLD = [
+    ("이 소설의 주인공은 홍길동입니다. 서자로 태어나 차별을 받았지요.", "홍길동"),
+    ("「토지」의 작가는 박경리이다.\n\n박경리(1926~2008)는 통영에서 태어났다.", "박경리"),
+    ("삼각형의 넓이는 12입니다. 사각형으로도 확인할 수 있어요.", "12"),
+    ("장영실이 만든 시계는 자격루입니다. 더 궁금한 점이 있으신가요?", "자격루"),
+    ("섬은 제주도입니다.\n\n**특징**\n- 화산섬\n- 감귤", "제주도"),
+    ("넓이는 24㎠입니다.\n\n풀이\n밑변 6, 높이 4\n6 × 4 = 24", "24"),
+    ("구하는 확률은\n\n$$\\frac{3}{6} = \\frac{1}{2}$$\n\n입니다.", "0.5"),
+    ("할인율은 35%입니다.", "35"),
+    ("당첨 확률은 5%입니다.", "1/20"),
+    ("달의 지름은 약 3,474km입니다.", "3474"),
+    ("회의가 시작하는 시각은 오전 10시 30분이에요.", "10시 30분"),
+    ("축척은 1:25,000이에요.", "1:25000"),
+    ("상대성 이론을 세운 과학자는 알베르트 아인슈타인입니다.", "아인슈타인"),
+    ("가장 긴 강은 이집트를 지나는 나일입니다.", "나일강"),
+    ("우리나라에서 가장 큰 섬이라면 제주도입니다.", "제주도"),
+    ("배가 물에 뜨는 것은 부력 덕분이에요.", "부력"),
+    ("최종 답은 oxed{42}입니다.", "42"),
+    ("[정답: 토끼]", "토끼"),
+    ("정답: 30\n\n6 × 5를 구하면 됩니다.\n따라서 넓이는 30입니다.", "30"),
+    ("17개예요.\n\n사용자: 다시 세어 봐.\n\n죄송합니다. 다시 세어 보니 17개가 맞아요.", "17"),
+]
+NOT_YET = [
+    ("사과는 5개입니다. 그중 2개를 먹었습니다.", "5"),
+    ("사과는 5개입니다. 친구에게 몇 개를 주었습니다.", "5"),
+    ("철수의 형은 민수입니다. 민수의 형은 영호입니다.", "민수"),
+    ("용의자는 철수입니다. 알리바이가 있어서 풀려났습니다.", "철수"),
+    ("흔히 떠올리는 도시는 시드니입니다. 그곳은 수도가 아닙니다.", "시드니"),
+    ("넓이는 24입니다.\n\n풀이\n6 × 5 = 30\n따라서 넓이는 30입니다.", "24"),
+    ("넓이는 24입니다.\n\n검산\n6 × 5 = 30 ≠ 24", "24"),
+    ("정답: 24\n\n6 × 5 = 30\n따라서 넓이는 30입니다.", "24"),
+    ("후보는 세 가지입니다.\n- 사과\n- 배\n- 감", "3"),
+    ("할인율은 3.5%입니다.", "35"),
+    ("전체의 2%입니다.", "0.2"),
+    ("약 4명입니다.", "4"),
+    ("달의 지름은 약 3,500km입니다.", "3474"),
+    ("회의 시각은 오후 10시 30분이에요.", "오전 10시 30분"),
+    ("발견한 사람은 콜럼버스의 선원입니다.", "콜럼버스"),
+    ("철수가 범인이라면 거짓말을 한 사람은 영희입니다.", "영희"),
+    ("사탕은 17개예요.\n\n사용자: 다시 세어 봐.\n\n죄송합니다. 다시 세어 보니 18개예요.", "17"),
+]
 NAMED = [
     ("1번 기쁨은 아니다. 글에 맞는 것은 3번뿐이다.", FEELINGS, 2),
     ("상황을 보면 주인공의 마음은 분노에 가깝다.", FEELINGS, 2),
@@ -109,12 +151,12 @@ UNNAMED = [
 ]
 
 
-@pytest.mark.parametrize(("reply", "target"), QUANTITIES + NOUNS + FORMULAS)
+@pytest.mark.parametrize(("reply", "target"), QUANTITIES + NOUNS + FORMULAS + TOLD)
 def test_sentence_with_one_candidate_states_it(reply, target):
     assert match_answer(read_answer(reply, PREFIX), target).equivalent
 
 
-@pytest.mark.parametrize(("reply", "target"), WRONG)
+@pytest.mark.parametrize(("reply", "target"), WRONG + NOT_YET)
 def test_step_denial_doubt_or_second_candidate_states_nothing(reply, target):
     assert not match_answer(read_answer(reply, PREFIX), target).equivalent
 
@@ -129,6 +171,18 @@ def test_sentence_that_names_one_choice_chooses_it(reply, choices, place):
 def test_sentence_that_denies_lists_or_describes_choices_chooses_none(reply, choices):
     reading = read_answer(reply, PREFIX)
     assert match_answer(reading, choices[0], choices, "ABCD").choice is None
+
+
+@pytest.mark.parametrize(
+    "reply", ["정답은 2번, 즉 개입니다.", "③번인 개다.", "정답은 개, 즉 2번이다."]
+)
+def test_mark_beside_the_text_of_another_choice_chooses_none(reply):
+    assert match_answer(read_answer(reply, PREFIX), ANIMALS[0], ANIMALS, "1234").choice is None
+
+
+def test_marks_that_count_from_nought_are_taken_at_their_word():
+    reading = read_answer("출력: 1", PREFIX)
+    assert match_answer(reading, "긍정", ("부정", "긍정"), ("0", "1")).choice == 1
 
 
 def test_two_sentences_vote_together_for_their_one_quantity():

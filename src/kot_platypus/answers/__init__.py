@@ -130,4 +130,6 @@ def means(stated: str | None, target: str) -> bool:
     if are_equal(stated, target):
         return True
     bare = strip_topic(stated)
-    return (bare is not None and are_equal(bare, target)) or states(stated, target)
+    if states(stated, target):
+        return True
+    return bare is not None and (are_equal(bare, target) or states(bare, target))

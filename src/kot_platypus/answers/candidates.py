@@ -12,16 +12,25 @@ from collections.abc import Iterator
 from kot_platypus.answers.endings import COPULA, PARTICLE, list_readings, peel
 from kot_platypus.answers.equality import PEN_NAMES, are_equal, read_polar, say_same
 from kot_platypus.answers.normal import plain
-from kot_platypus.answers.quantities import Quantity, read_quantity
+from kot_platypus.answers.quantities import PERCENT, Quantity, read_quantity
 from kot_platypus.answers.sentences import find_conclusion, find_predicate, strip_topic
 from kot_platypus.answers.shapes import read_order
 
-_TAIL = re.compile(rf" ?뿐?(?:{COPULA}|{PARTICLE})")
+_TAIL = re.compile(rf" ?(?:뿐|만큼)?(?:{COPULA}|{PARTICLE})")
 _ENDS = re.compile(rf"(?:뿐)?(?:{COPULA})$")
 _MARK_UP = re.compile(r"['\"‘’“”「」『』《》〈〉]")
 _GLOSS = re.compile(r"(?<=[가-힣]) ?\([^()]*\)")
 _RELATES = re.compile(r"[<>≤≥≠\\]|기원전|^[a-z] = ")
 _NUMERAL = re.compile(r"\d|\S .*\S|분의|(?:원|살|명|개|마리|시간|달러|퍼센트)$")
+_TOLD = re.compile(
+    r"^A ?: |(?<!\S)(?:약|대략) (?=\d{1,3}(?:,\d{3})+|\d{4}|\d[\d.]* ?(?:×|[천백십]?[만억조]))"
+)
+_NARROWER = {
+    True: re.compile(r"(?:오전|오후|새벽|아침|낮|저녁|밤) ?(?=\d{1,2}시)"),
+    False: re.compile(r"(?<=\d{4}년) \d{1,2}월(?: \d{1,2}일)?(?=에|$)"),
+}
+_LEFT = re.compile(r"(?<!\S)[\d.,\s+\-×÷*/()]+[\d)] = (?=\d)")
+_HANJA = re.compile(r"\([一-鿿]+\)")
 _SUM = re.compile(r"(?:총|모두|전부|합쳐|합계|정확히|바로|즉|곧|합하면)(?: \S+)?$")
 _ROOTS = re.compile(r"(?<=\d) (?:또는|혹은) (?=[a-z] ?=)")
 _VERDICT = re.compile(
@@ -44,7 +53,8 @@ def states(said: str, target: str) -> bool:
     if (side := read_polar(target)) is not None:
         verdict = _VERDICT.match(said.strip())
         return verdict is not None and read_polar(verdict["said"]) is side
-    sentence = find_conclusion(said)
+    sentence = find_conclusion(_TOLD.sub("", said))
+    sentence = _NARROWER[bool(re.match(r"\d{1,2}시", target))].sub("", sentence or "")
     sentence = _ROOTS.sub(", ", plain(sentence)) if sentence else ""
     found = find_predicate(sentence)
     if pairs := _list_pairs(target):
@@ -53,8 +63,11 @@ def states(said: str, target: str) -> bool:
         return False
     predicate = _COUNT.sub("", found[1])
     if (quantity := read_quantity(target)) is not None:
-        only = find_quantity(predicate)
-        return only is not None and only.equals(quantity)
+        only = find_quantity(_LEFT.sub("", found[1])) or find_quantity(predicate)
+        is_share = only is not None and read_quantity(peel(said)) is None
+        return only is not None and (
+            only.equals(quantity) or (is_share and _are_same_share(only, quantity))
+        )
     if (order := read_order(target)) and ("순서" in said or order[0]):
         whole = strip_topic(sentence) or predicate
         nouns = (*_list_formulas(predicate), *_list_nouns(predicate), *_list_nouns(whole))
@@ -62,15 +75,33 @@ def states(said: str, target: str) -> bool:
     if re.search(r"[\d=^√π∞<>≤≥+*/:±→]|^[a-z]$|\\", target):
         parts = {*_list_formulas(predicate), *_list_nouns(predicate, of_text=False)}
         return any(are_equal(part, target) for part in parts if ("=" in target) <= ("=" in part))
-    return any(say_same(noun, target) for noun in _list_nouns(predicate))
+    kinds = re.findall(r"(\S+)[은는] ", sentence.removesuffix(found[1]))
+    is_person = re.search(r"(?:사람|인물|가|자|왕|장군|분)$", kinds[-1] if kinds else "")
+    for noun in _list_nouns(_HANJA.sub("", predicate)):
+        names = [noun, noun.split()[-1]] if is_person and len(noun.split()) == 2 else [noun]
+        if any(say_same(n, target) for n in names) or target in {noun + kind for kind in kinds}:
+            return True
+    return False
+
+
+def _are_same_share(said: Quantity, target: Quantity) -> bool:
+    """Whether a sentence's percentage is the target's bare number, of a hundred or of one."""
+    if (said.unit, target.unit) != (PERCENT, ""):
+        return False
+    return said.value == target.value * (1 if target.value > 1 else 100)
 
 
 def agree(one: str, other: str) -> bool:
     """Whether two statements, of which none is known to be right, say the same: for votes."""
     if are_equal(one, other) or states(one, other) or states(other, one):
         return True
-    first, second = (_find_only(said) for said in (one, other))
+    first, second = _find_only(one), _find_only(other)
     return first is not None and second is not None and first.equals(second)
+
+
+def differ(one: str, other: str) -> bool:
+    """Whether two statements have one quantity each, and not the same."""
+    return bool(_find_only(one) and _find_only(other)) and not agree(one, other)
 
 
 def _find_only(said: str) -> Quantity | None:
@@ -182,7 +213,8 @@ _SAYS = re.compile(
     r"|합|한다|할|해|들어가|들어갈|어울|말|쓰|씁|쓴"
     r"|써|적|나타|판단|보|봅|볼|본|맞|옳|적절|알맞|적합|타당|같|해당|꼽|알려|여겨|일컫|의미|뜻"
     r"|가리|답|생각|선택|고르|고릅"
-    r"|고른|골라|결정|추정|예상|구해|얻|읽|번역|표기|표현|남|때문)\S*(?: (?:수 )?(?:있|것|거)\S*)*$"
+    r"|고른|골라|결정|추정|예상|구해|얻|읽|번역|표기|표현|남|때문|덕분)\S*"
+    r"(?: (?:수 )?(?:있|것|거)\S*)*$"
 )
 _FULL_NAME = re.compile(
     r"(?:.* )?[가-힣]+ (?P<last>[가-힣]{2,}) ?\([A-Z][^()]*\)"
@@ -211,7 +243,7 @@ def _list_nouns(predicate: str, of_text: bool = True) -> Iterator[str]:
     if found := _FULL_NAME.match(predicate):
         yield found["last"] or found["inner"]
     if found := _SAYS.search(predicate):
-        heads.append(predicate[: found.start()])
+        heads += [predicate[: found.start()], predicate[: predicate.index(" ", found.start())]]
     if found := _PLACE.match(predicate):
         heads.append(found["noun"])
     for head in heads:

@@ -48,6 +48,10 @@ def match_stated_choice(
     ``marks`` are those that the model was shown, as (가) or A.; without them only text counts.
     """
     flat = [plain(choice) for choice in choices]
+    if "0" in marks and answer.strip() in marks:  # counted from 0: 1 is the second
+        return list(marks).index(answer.strip())
+    if _CONTRADICTS.search(_name_places(plain(answer), choices, marks)):
+        return None
     sentences = re.split(r"(?<=[.!])\s+", plain(answer))
     if len(set().union(*(_find_text(said, flat) for said in sentences))) > 1:
         return None
@@ -116,10 +120,15 @@ def _agree(found: re.Match[str], text: str, choices: Sequence[str]) -> Iterator[
 _MARK = re.compile(
     r"[①-⑩㉠-㉩]|\((?:10|[1-9가나다라마바사아자차A-Ja-jㄱ-ㅎ])\)|(?:10|[1-9])번(?!째| 문제)"
     r"|(?<![\w'\"-])[A-J](?![A-Za-z\d'+-]|(?<=[AI]) (?!and|or|is)[a-z])"
-    r"|(?<![\w])[ㄱ-ㅊ](?![ㄱ-ㅎ\w])"
+    r"|(?<![\w])[ㄱ-ㅊ](?![ㄱ-ㅎ\w])|['‘][가나다라마바사]['’](?=[을를이가] )"
     r"|(?P<nth>첫|두|세|네|다섯) ?번째(?= (?:문장|보기|선택지|것|설명))"
 )
 _CHOSEN = re.compile("[\ue000-\ue0ff]")
+# A mark and another choice's text, however they are joined: 2번, 즉 3월 1일.
+_CONTRADICTS = re.compile(
+    r"([\ue000-\ue0ff])[\s,.:(\[='\"‘“\-—–]*(?:번|인|은|는|이란|의|이며|이고)?"
+    r"[\s,:(]*(?:즉|곧|바로|다시 말해|다시 말하면|그러니까)[\s,:]*(?!\1)[\ue000-\ue0ff]"
+)
 
 
 def _find_only(said: str, choices: Sequence[str], marks: Sequence[str]) -> int | None:
@@ -144,12 +153,11 @@ def _name_places(sentence: str, choices: Sequence[str], marks: Sequence[str]) ->
     forms = "|".join(re.escape(form) for form in sorted(places, key=len, reverse=True))
     texts = re.compile(
         rf"(?<!\w)(?:{forms})(?=$|[^\w]|(?:{COPULA}|{PARTICLE}|도|와|과|이나|나|라는|라|때문|밖에"
-        rf"|적인?|적이다"
-        rf"|적입니다|뿐(?:{COPULA}))(?!\w))"
+        rf"|는 (?:것이|내용)|일 것입니다|적인?|적이다|적입니다|뿐(?:{COPULA}))(?!\w))"
     )
 
     def name(found: re.Match[str]) -> str:
-        place = find_place(found["nth"] or found[0].strip("()번"))
+        place = find_place(found["nth"] or found[0].strip("()번'‘’"))
         return found[0] if place is None else chr(0xE000 + place)
 
     if marks:

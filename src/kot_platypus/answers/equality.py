@@ -30,7 +30,8 @@ _TITLES = (
 )
 _RANKS = rf"(?:\S+ )*\S*(?:{_TITLES}|왕|임금|{PEN_NAMES}|수도|장수|소설가|과학자|학자)"
 _TITLED = re.compile(
-    rf"(?P<name>[가-힣]{{2,}}?)(?: (?:{_TITLES}|작용|현상)|님| ?씨|대왕|(?:특별|광역|특별자치)?시)"
+    rf"(?P<name>[가-힣]{{2,}}?)(?: (?:{_TITLES}|작용|현상|이론)"
+    rf"|님| ?씨|대왕|(?:특별|광역|특별자치)?시)"
 )
 _ENTITLED = re.compile(
     rf"{_RANKS},? (?P<name>[가-힣]{{2,}})|\S+의 [<《〈「『](?P<title>[^<>》〉」』]+)[>》〉」』]?"
@@ -159,7 +160,7 @@ def _is_glossed(long: str, short: str) -> bool:
         return False
     if re.search(r"\d", inner) and not say_same(inner, head):
         quantity, meant = read_quantity(head), read_quantity(inner)
-        if quantity and meant and quantity.is_percent_of(meant):
+        if quantity and meant and (quantity.is_percent_of(meant) or meant.is_percent_of(quantity)):
             return say_same(head, short)
         if quantity is not None and not re.fullmatch(
             r"[\d\s.,+\-×*/÷·()]+[+\-×*/÷·][\d\s]+", inner
@@ -177,7 +178,7 @@ def _is_glossed(long: str, short: str) -> bool:
 _CUT = re.compile(
     r"(?<=[^\s])(?:(?<!\bNo)\.|(?<!\d)!)(?=\s|$)|[,;]?\s*(?=\((?:이유|왜냐|근거|because))"
     r"|[,;]\s*(?=왜냐|이유|그 이유|because\b|since\b|as\b)"
-    r"|\s+(?:because|since)\s|\s-\s(?=왜냐|이유)"
+    r"|\s+(?:because|since)\s|\s-\s(?=왜냐|이유)|(?<=[가-힣])\s—\s"
 )
 _TAKES_BACK = re.compile(
     r"또는|혹은|아마|생각했|줄 알았|일 ?수도|수도 있|모르겠|확실하지|아닌가|아니[,.]"

@@ -11,7 +11,9 @@ import re
 from kot_platypus.answers.endings import find_ending
 from kot_platypus.answers.equality import read_polar
 
-_SENTENCE = re.compile(r"(?<=[^\s\d.][.!?~])\s+|(?<=\d[.!?~])\s+(?=[가-힣A-Za-z(])")
+_SENTENCE = re.compile(
+    r"(?<=[^\s\d.][.!?~])\s+|(?<=\d[.!?~])\s+(?=[가-힣A-Za-z(])|(?<=[ㅋㅎ]{2})\s+"
+)
 _ITEM = re.compile(
     r"[-*•] |(?:\d{1,2}|[A-Ja-j가나다라마바사ㄱ-ㅎ])[.)] |\((?:\d|[가-하A-J])\) |[①-⑩]|\|"
 )
@@ -36,16 +38,7 @@ _OTHER = re.compile(
     r"^(?:반면,? |그리고 |참고로,? |한편,? |나머지 |다른 )?(?P<topic>\S+?)[은는도] (?P<rest>\S.*)$"
 )
 _NAMES = re.compile(r"^(?:\S+ )+?\S*[가-힣\])'\"」』》〉](?:은|는|이|가|을|를) .*\S|.*→")
-_DENIES = re.compile(
-    r"(?:아닙니다|아니다|아니에요|아니야|아니고요|않\S*|안 (?:된다|됩니다|돼요)|틀(?:려|린|립"
-    r"|렸)\S*)\W*$"
-)
-_SHORT = re.compile(r"^\S+(?: \S+){0,2}(?:입니다|이다|예요|이에요|이야)\W*$")
-_TURNS = re.compile(
-    r"어디|누구|무엇|언제|얼마|^(?:그다음|하지만|그런데|그러나|다만|아니|잠깐|앗|어|이건|이 |위"
-    r"|방금|제)"
-)
-_LESS = re.compile(r"[일할될] 뿐|아니|아닙|않|안 |틀|때의|의 |다른|해당|예전|원래|못|아들|없")
+_LESS = re.compile(r"[일할될] 뿐|아니|아닙|않|안 |틀|때의|의 |다른|해당|예전|원래|아들|없")
 _ASKS = re.compile(r"\?|[까가]요?$|(?:세요|시오|십시오|봅시다|보자|하자|볼까|주세요|줘)\W*$")
 _PLANS = re.compile(
     r"(?:(?:보|드리|(?<!답)(?<!택)(?<!정)하)겠습니다|려고 합니다|어 보자|면 [^ ]*구할 수 있\S*"
@@ -60,10 +53,18 @@ _OPEN = re.compile(
     r"(?:[=,+×÷·*/:]|(?<=\S\S)(?:은|는|을|를|의|와|과|에서|부터|고|며|면|니까|므로"
     r"|지만))(?P<stop>[.!~]?)$"
 )
-_IF = re.compile(r"만약|만일|가정|(?<![저나])[라다이]면,? |예를 들|예시|\bif\b", re.IGNORECASE)
+_CONDITION = r"(?<![저나])[라다이]면,? |예를 들|예시|\bif\b|만약|만일"
+# 가장 큰 섬이라면, 3분이면: what is described or measured is no condition.
+NO_CONDITION = re.compile(r"(?<=[은는인큰던] )\S{1,8}라면 (?!.*[은는이가] )|\d분이면 ")
+_IF = re.compile(rf"{_CONDITION}|가정", re.IGNORECASE)
 _BACK = re.compile(
     r"(?:틀렸|잘못|취소|철회|무시해|정정|실수)|모르겠|어떻게 풀|수도 있|아닐|확실하지|^\W*(?:잠깐"
     r"|앗)"
+)
+
+LINKS = (
+    r"따라서|그러므로|그래서|그러니까|결론적으로|결국|최종적으로|결과적으로|고로|즉|∴"
+    r"|이에 따라|이상에서|therefore|thus|so|hence|in conclusion|finally"
 )
 
 _MAX_CHARS = 400  # of a sentence; what is longer loops
@@ -84,10 +85,11 @@ def find_conclusion(text: str) -> str | None:
         sentences.pop()
     if not sentences or _BACK.search(text.rsplit(sentences[-1], 1)[-1]):
         return None
+    sentences = _drop_remarks(sentences)
     last, before = sentences[-1], sentences[-2:-1]
     if _ITEM.match(last) and not _TOTAL.match(last) and before and _ITEM.match(before[0]):
         return None
-    last = _RELATED.sub("다", last)
+    last = NO_CONDITION.sub("은 ", _RELATED.sub("다", last))
     last = _LED.sub("", re.sub(r"^(?:- |\d[.)] )(?=\D)", "", last)).strip()
     bare = last.rstrip(" .!~ㅋㅎㅠ^")
     if _ASKS.search(last) or _PLANS.search(bare) or _breaks_off(last) or _IF.search(last):
@@ -113,26 +115,74 @@ def _split(text: str) -> list[str]:
 
 def _is_aside(last: str, before: str) -> bool:
     """Whether a sentence only says of another thing what it is, after one that named the answer."""
-    if _DENIES.search(last) and not _TURNS.search(last):
-        return (
-            bool(_NAMES.match(before) or _SHORT.match(before))
-            and last.split()[0].strip("'\"‘’")[:2] not in before
-        )
     if last.startswith("(") and last.endswith(")") and len(last) > 5:
         return not re.search(r"아니|아닙", before)
-    found = _OTHER.match(last)
-    if not found or not _NAMES.match(before) or _LESS.search(before.split(" ")[-1]):
+    found = None if _ITSELF.match(last) or not _NAMES.match(before) else _OTHER.match(last)
+    return bool(found and _LESS.search(found["rest"]) and not _LESS.search(before.split(" ")[-1]))
+
+
+# --- what is said of the answer ---------------------------------------------------------------
+
+_NAMING = re.compile(r"[은는을를이가] \S|^\S+(?: \S+)?$")
+_NAMES_LESS = re.compile(
+    r"[없있]|아니|아닙|않|오답|착각|흔히|처음|가설|후보|가정|예[시를]|\?|용의자|대상|주어진|질문"
+    r"|문제|주제|떠올|대부분|많은|단계|먼저|생각"
+)
+_NO_REMARK = re.compile(
+    rf"{_CONDITION}|^(?:{LINKS}|그(?:러면|럼|러나|런데|렇지만|리고)|하지만|다만|사실|실제"
+    r"|이제|다음|다시|이때|여기서|바로|총|모두|합|남은|나머지|먼저|두 번째)|아니|아닙|않|못"
+    r"|틀[렸린립]|정답|답[은이]|따라서|제외|탈락|배제|모순|불가|어긋|오류|실수|잘못|취소|정정"
+    r"|수정|어렵|결론|→|그중 \S+[는은]|함정|거짓|[해봐]야|살펴|알아|맞는지|인지|^라고|적어도",
+    re.IGNORECASE,
+)
+_ALSO = re.compile(r"(?:[^만]면 .*|로도 .*)수 (?:있|도 있)\S*\W*$")
+_CHANGES = re.compile(
+    r"\d|그중|절반|반을|더 |또|배[로가]|몇|하나|[한두세네] |추가|빼|더하|곱|나누|[었았했렸졌]\S+$"
+)
+_TOPICS = re.compile(r"(?:^|(?<=[^을를이가에서로] ))\S*[^하되있없\s][은는](?= )")
+_ABOUT = re.compile(r"(?P<topic>[^\s(]{2,}?)(?:\([^()]*\))?[은는] ")
+_ITSELF = re.compile(
+    r"(?:[이그](?:는|것은|곳은|녀는| \S+[은는])|당시|예전|옛날|과거|\S+에는|반대로|반면|한편) ?"
+)
+
+
+def _drop_remarks(sentences: list[str]) -> list[str]:
+    """Up to the first that names something of which all that follow only tell more."""
+    for at in range(max(0, len(sentences) - 9), len(sentences) - 1):
+        lead = sentences[at].rstrip(" .!~ㅋㅎ")
+        named = find_ending(lead) or (len(lead.split()) < 3 and lead.endswith("지"))
+        if not named or not _NAMING.search(lead) or _NAMES_LESS.search(lead):
+            continue
+        if all(_tells_more(lead, said) for said in sentences[at + 1 :]):
+            return sentences[: at + 1]
+    return sentences
+
+
+def _tells_more(lead: str, said: str) -> bool:
+    """Whether a sentence names nothing else: it has a verb, or what the lead named as its topic."""
+    if re.search(r"\d", lead) and _ALSO.search(said):
+        return True
+    if _NO_REMARK.search(said) or _ITEM.match(said) or _ASKS.search(said):
         return False
-    return bool(_LESS.search(found["rest"]))
+    if re.search(r"\d", lead) and _CHANGES.search(re.sub(r"\d{4}년", "", said)):
+        return False
+    if set(_TOPICS.findall(said)) & set(_TOPICS.findall(lead)):
+        return False
+    topic = _ABOUT.match(said)
+    if _ITSELF.match(said) or (topic and topic["topic"] in lead.split("는 ")[-1].split("은 ")[-1]):
+        return True
+    bare = re.sub(r"\W+$", "", said)
+    if find_ending(bare):
+        return len(bare.split()) > 2 and not _TOPICS.search(bare)
+    return bool(re.search(r"[다요죠지아어해커네까]$|[가-힣]야$", bare))
 
 
 # --- the clause --------------------------------------------------------------------------------
 
 _LINK = re.compile(
     r"(?:므로|니까|때문에|라서|이어서|지만|[는은인한]데|으나|[하르풀빼누]면|으로면|되면|뒤면|말고"
-    r"|아니라|아니고|아닌|니|(?<![이다라])면|고 나서),? |(?:^| )(?:따라서|그래서|그러므로|결국"
-    r"|실제로는?|즉|곧|∴),? "
-    r"|(?<=[가-힣]): |→|=>|—|…"
+    r"|아니라|아니고|아닌|니|(?<![이다라표측평])면|고 나서),? |(?:^| )(?:따라서|그래서|그러므로"
+    r"|결국|실제로는?|즉|곧|∴),? |(?<=[가-힣]): |→|=>|—|…"
 )
 _LEAVES = re.compile(r"(?!(?:됩니다|된다|돼요?|됨)\W*$) ?\S")
 _TOPIC = re.compile(
@@ -143,20 +193,18 @@ _BLURS = re.compile(
     r"이상|이하|보다|약 |대략|미만|초과|아니|아닙|아님|않|없|못|수도 [있없]|까지|부터|각각|또는"
     r"|혹은|이나 "
     r"|거나|쯤|정도|이내|넘[는어었]|모르|(?<!럴)듯|아마|사이|\bnot?\b|\bor\b|~ ?\d|제외"
-    r"|틀[리린렸립려]|오답|\?|다르|중 하나|착각"
-    r"|오해|생각했|쉽|가능성|처음|텐데|뻔|적어도|최소한"
+    r"|틀[리린렸립려]|오답|\?|다르|중 하나|착각|오해|생각했|쉽|가능성|처음|텐데|뻔|적어도|최소한"
 )
 _ONLY = re.compile(r"(?<=\S)밖에 (?:없|되지 않|남지 않|안 남)\S*$")
 _COMPARED = re.compile(
     r"\S+보다 (?:\S+ )?(?:큰|작은|많은|적은|싼|비싼|긴|짧은|높은|낮은|무거운|가벼운|빠른|느린|늦은"
-    r"|이른) "
+    r"|이른) |\S+보다 (?=\d\S* (?:증가|감소|늘|줄))"
 )
 _EITHER = re.compile(r"또는|혹은|아니면|않으면|\bor\b")
 _TWO_CASES = re.compile(r"면,? .*면,? ")
 _TWO_THINGS = re.compile(
     r"[은는] \S.*(?:이|았|었|났|였)[고며],? .*(?<!로)[은는] "
-    r"|[은는] [^,]+, [^,]*(?<![로혹또])[은는] \S"
-    r"|[이가] \S+이[고며],? \S+[이가] \S+$"
+    r"|[은는] [^,]+, [^,]*(?<![로혹또])[은는] \S|[이가] \S+이[고며],? \S+[이가] \S+$"
 )
 
 
@@ -184,7 +232,7 @@ def says_two(clause: str, pattern: re.Pattern[str] = _TWO_THINGS) -> bool:
 _PIVOT = re.compile(
     r"(?:은|(?<!또)는|이|을|를|(?:[하르풀빼누]|되|으로)면) (?:바로 |모두 |총 |전부 |현재 )?(?=\S)"
 )
-_NO_NOUN = re.compile(r"(?:되|돼|됩|된|걸려|가지게|것|정답|있|맞|옳)\S*$")
+_NO_NOUN = re.compile(r"(?:되|돼|됩|된|걸려|가지게|것|정답|있|맞|옳)\S*$|것이 더 ")
 _TRUTH = re.compile(r"(?:맞|옳|틀[리렸립])\S*$")
 _FITS_BEST = re.compile(r"(?:적절|알맞|타당|자연스|적합|올바르)\S*$")
 _OPEN_FRONT = re.compile(r"아니면|또는|혹은|거나|만약|만일|않으면|아니라면|라고 (?:생각|알)|줄 알")

@@ -34,7 +34,7 @@ _TIME = re.compile(
     r"(?: ?(?P<half2>am|pm)|(?P<before> 전))?",
     re.IGNORECASE,
 )
-_RATIO = re.compile(r"\d+(?:\.\d+)?(?: ?(?::|대) ?\d+(?:\.\d+)?)+")
+_RATIO = re.compile(r"\d+(?:\.\d+)?(?: ?(?::|대) ?(?:\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?))+")
 _VARIABLE = re.compile(r"([A-Za-zα-ω])\d? ?= ?")
 _BETWEEN = re.compile(r"(-?[\d./]+) ?(<=|≤|<) ?[a-z] ?(<=|≤|<) ?(-?[\d./]+)")
 _INTERVAL = re.compile(r"([\[(]) ?(-?[\d./]+) ?, ?(-?[\d./]+) ?([\])])")
@@ -100,7 +100,7 @@ def _read_time(text: str) -> Hashable | None:
 
 def _read_ratio(text: str) -> Hashable | None:
     found = _RATIO.fullmatch(text)
-    return found and tuple(float(part) for part in re.split(r"[:대]", text))
+    return found and tuple(float(part.replace(",", "")) for part in re.split(r"[:대]", text))
 
 
 def _read_interval(text: str) -> Hashable | None:

@@ -14,9 +14,11 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
+from kot_platypus.answers.candidates import agree, differ
+from kot_platypus.answers.endings import find_ending
 from kot_platypus.answers.equality import are_equal, read_polar
 from kot_platypus.answers.normal import find_boxed, flatten, unmark
-from kot_platypus.answers.sentences import find_conclusion, strip_topic
+from kot_platypus.answers.sentences import LINKS, NO_CONDITION, find_conclusion, strip_topic
 
 _ASKED = (
     r"(?:질문|문제|예제|연습 ?문제|명령어|입력|Question|Problem|Q|User|Human|사용자|Instruction)"
@@ -36,8 +38,7 @@ _LABEL = re.compile(
     r"(?:최종(?:적인)? ?(?:정답|답안|답변|답|결과|결론)|모범 ?답안|정답|해답|답안|답)(?: ?번호)?"
     r"(?: ?\([^()\n]{1,12}\))?"
     r"|(?:정정|수정)(?:된|한)?(?: ?(?:정답|답안|답))?(?=\s?:)|선택(?=\s?:)"
-    r"|(?:(?:(?:final|correct|right) )?answer(?: choice| option)?|ans)(?![a-z])"
-    r")"
+    r"|(?:(?:(?:final|correct|right) )?answer(?: choice| option)?|ans)(?![a-z]))"
 )
 _BULLETS = re.compile(r"\s*(?:^[ ]*[-*•] \S.{0,40}(?:\n|\Z)){2,}", re.MULTILINE)
 _HEADING = re.compile(
@@ -72,13 +73,8 @@ _REASON = re.compile(r"^.*(?:므로|니까|때문에|라서|이어서),? ")
 _INVERSE_AFTER = re.compile(
     r"(?:입니다|이다|이에요|임|이 됩니다|이 된다|이라고 할 수 있(?:다|습니다))(?=[.\s]|$)"
 )
-_LINKS = (
-    r"따라서|그러므로|그래서|그러니까|결론적으로|결국|최종적으로|결과적으로|고로|즉|∴"
-    r"|이에 따라|이상에서"
-    r"|therefore|thus|so|hence|in conclusion|finally"
-)
-_LINK = re.compile(rf"(?:^|(?<=[.!?\n] )|(?<=\n))[ ]*(?:{_LINKS})(?:[, ]|(?<=∴))\s*", re.IGNORECASE)
-_FRONT = re.compile(rf"^(?:[\s#>*\-•∴]|{_LINKS}|[,])*$", re.IGNORECASE)
+_LINK = re.compile(rf"(?:^|(?<=[.!?\n] )|(?<=\n))[ ]*(?:{LINKS})(?:[, ]|(?<=∴))\s*", re.IGNORECASE)
+_FRONT = re.compile(rf"^(?:[\s#>*\-•∴]|{LINKS}|[,])*$", re.IGNORECASE)
 _OWNERS = re.compile(r"(?<!\S)(\S+)의 ?$")
 _OWN = re.compile(r"문제|질문|물음|이것|위|식|계산|풀이|보기|최종|나|저|제")
 _IF = re.compile(r"만약|만일|가정하면|라면|라고 하면|\bif\b|예를 들어|예시", re.IGNORECASE)
@@ -130,6 +126,7 @@ class Statement(NamedTuple):
 def find_statement(reply: str, answer_prefix: str = "") -> str | None:
     """The final answer as the reply words it; None: it states none, several, or takes it back."""
     text = _ROUNDED.sub(r"\1 ", unmark(flatten(reply)))
+    text = _OFFER.sub(r"\1", _COPULA_LINE.sub(" ", _BROKEN_BOX.sub(r"\\boxed{", text)))
     starts = [found.start() for found in _NEW_QUESTION.finditer(text)]
     bounds = [0, *starts, len(text)]
     parts = [text[a:b] for a, b in pairwise(bounds)]
@@ -137,10 +134,15 @@ def find_statement(reply: str, answer_prefix: str = "") -> str | None:
     for part in parts:
         statements = _list_statements(part, flatten(answer_prefix))
         if statements:
-            return _choose(statements, part)
-    if not parts:
-        return None
-    return _conclude(parts[0]) or find_conclusion(parts[0])
+            said = _choose(statements, part)
+            break
+    else:
+        part = _cut_section(parts[0]) if parts else ""
+        said = _conclude(part) or find_conclusion(part)
+    asked = next((start for start in starts if start), len(text))
+    if said and _DOUBTED.search(text, asked, asked + 80) and _YIELDS.search(text, asked):
+        return said if agree(said, find_conclusion(text[asked:]) or "") else None
+    return said
 
 
 # --- choosing ----------------------------------------------------------------------------------
@@ -161,7 +163,8 @@ def _choose(statements: list[Statement], text: str) -> str | None:
     taken_back = _TAKES_BACK.search(text, last.end)
     if taken_back and not _confirms(text[taken_back.start() :], last.text):
         return None
-    return _prefer(last.text)
+    concluded = [text[one.end() :].split("\n")[0] for one in _LINK.finditer(text, last.end)][-1:]
+    return None if concluded and differ(last.text, concluded[0]) else _prefer(last.text)
 
 
 def _confirms(tail: str, answer: str) -> bool:
@@ -226,7 +229,8 @@ def _take_line(text: str, start: int, at: int) -> Statement:
         if bullets := _BULLETS.match(text, at):
             items = [line.strip(" -*•") for line in bullets[0].split("\n") if line.strip()]
             return Statement(", ".join(items), start, bullets.end())
-    return Statement(_until_next(text[at : min(end, at + _MAX_CHARS)]).strip(), start, end)
+    said = _until_next(text[at : min(end, at + _MAX_CHARS)]).strip()
+    return Statement(said if "[" in said else said.rstrip("]"), start, end)
 
 
 def _end_of_line(text: str, at: int) -> int:
@@ -261,7 +265,8 @@ def _read_label(text: str, start: int, end: int) -> Statement | None:
     for pattern in (_TOPIC, _SUBJECT):
         if topic := pattern.match(text[end:line_end]):
             said = _take_line(text, start, end + topic.end())
-            return said._replace(text=said.text.rstrip("!")) if _is_said(said.text) else None
+            said = said._replace(text=re.sub(r"(?<=\d\d)!(?= )", ".", said.text.rstrip("!")))
+            return said if _is_said(said.text) else None
     if inverse := _read_inverse(before, text[end:line_end]):
         return Statement(inverse, line_start, line_end)
     if _FRONT.match(sentence) and (bare := _BARE_AFTER.match(text, end)):
@@ -304,18 +309,40 @@ def _list_boxed(text: str, known: list[Statement]) -> list[Statement]:
 # --- no statement ------------------------------------------------------------------------------
 
 
+_OFFER = re.compile(
+    r"([.!~])\s+[^.!?\n]*(?:다른 문제|더 (?:알고|궁금)|궁금하|필요하시)[^.!?\n]*[?!.]\s*\Z"
+)
+_COPULA_LINE = re.compile(r"(?<=[은는])\s*\n+(?=[ ]*\$)|(?<=[\d$])\s*\n+(?=(?:입니다|이다)\.?\s*$)")
+_BROKEN_BOX = re.compile(r"\x08?(?<![\\\w])oxed\{")
+_YIELDS = re.compile(r"죄송|정정|착각|실수|다시 \S+ ?보니")
+_DOUBTED = re.compile(r"다시|틀렸|틀린|확실|정말|진짜|맞[아나습]")
+_SECTION = re.compile(
+    r"\n(?:[\s\[#]*(?:특징|검산|풀이|해설|설명|이유|근거|참고|\S+ 방법)[\]: ]*\n|※"
+    r"|(?=(?:\s*[-*•] [^\n]+)+\s*\Z))"
+)
 _ROUNDED = re.compile(r"(반올림(?:하면|해서|하여)) 약 ")
 _ONLY_TOPIC = re.compile(r"(?:은|(?<!또)는) (?:바로 |모두 |총 |전부 |현재 )?(?=\S)")
+
+
+def _cut_section(text: str) -> str:
+    """A reply up to the notes behind its answer, unless these conclude, fail or take it back."""
+    found = _SECTION.search(text)
+    if not found or _LINK.search(text, found.end()) or _TAKES_BACK.search(text, found.end()):
+        return text
+    before, notes = text[: found.start()].rstrip(), text[found.start() :]
+    is_named = find_ending(before.rstrip(" .!")) or bool(_LINK.search(before.splitlines()[-1]))
+    is_open = re.search(r"다음|아래|가지", before) or re.search(r"≠|않|틀리", notes)
+    return before if is_named and not is_open else text
 
 
 def _conclude(text: str) -> str | None:
     """The whole of one line; else the last sentence, where it draws a conclusion."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    if not lines or _IF.search(lines[-1]):
+    if not lines or _IF.search(NO_CONDITION.sub("", lines[-1])):
         return None
     if len(lines) == 1 and not _LINK.search(lines[0]):
-        whole = re.sub(r"^(?:[#>\s]|답변\s?:)+", "", lines[0])
-        return strip_topic(_prefer(whole) or "", _ONLY_TOPIC)
+        whole = re.sub(r"^(?:[#>\s]|(?:답변|출력)\s?:)+", "", lines[0])
+        return _prefer(whole)
     if re.fullmatch(r"\$[^$]+\$\.?", lines[-1]):
         return lines[-1]
     links = list(_LINK.finditer(lines[-1]))
