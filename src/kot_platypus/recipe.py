@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from kot_platypus.errors import RecipeError
 from kot_platypus.methods import MethodName
@@ -123,12 +123,35 @@ class TrainSection(Section):
     lora_dropout: float = Field(0.05, ge=0, lt=1)
     lora_target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     save_steps: int = Field(50, ge=1)
+    validation: float | str | None = None
+    """Rows whose loss is followed and which are not learnt: a share of the rows such as 0.1, split
+    off by question, or a file."""
+    eval_steps: int | None = Field(None, ge=1)
+    """Optimizer steps from one look at the validation rows to the next. Null: an epoch's."""
+    load_best_model_at_end: bool = True
+    """With ``validation`` the result is the weights of its lowest loss; false: the last weights."""
+    early_stopping_patience: int | None = Field(None, ge=1)
+    """End the training when so many looks in a row have found no lower validation loss."""
     report_to: tuple[
         Literal["tensorboard", "wandb", "mlflow", "comet_ml", "clearml", "swanlab", "trackio"], ...
     ] = ()
     """HF Trainer integrations: tensorboard, wandb, mlflow, ..."""
     allow_contaminated: bool = False
     """Train on rows in which ``kot data contamination`` found text of a benchmark."""
+
+    @field_validator("validation")
+    @classmethod
+    def _check_validation(cls, value: float | str | None) -> float | str | None:
+        if value == "" or (isinstance(value, float) and not 0 < value < 1):
+            raise ValueError("a share between 0 and 1, or a file of rows")
+        return value
+
+    @field_validator("eval_steps", "early_stopping_patience")
+    @classmethod
+    def _need_validation(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("validation") is None:
+            raise ValueError("a `validation` beside it, or null")
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> TrainSection:

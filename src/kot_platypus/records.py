@@ -147,6 +147,11 @@ class Dialogue(Record):
 Row = Example | Dialogue
 
 
+def find_question(row: Row) -> tuple[str, str]:
+    """What a row asks: the same instruction about another input is another question."""
+    return row.source.strip(), row.input.strip() if isinstance(row, Example) else ""
+
+
 class Request(Record):
     """One (context, continuation) pair whose continuation is to be scored.
 

@@ -77,6 +77,7 @@ def train(recipe: Recipe, rows: Path, folder: Path, target: Target, seed: int) -
         recipe.train.model_copy(update={"target": target}),
         recipe.model,
         seed=seed,
+        data_seed=recipe.seed,
     )
 
 

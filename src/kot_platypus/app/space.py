@@ -127,6 +127,8 @@ def hide_paths(recipe: Recipe) -> Recipe:
     for source in values["data"]["sources"]:
         if source.get("path"):
             source["path"] = Path(source["path"]).name
+    if isinstance(values["train"]["validation"], str):
+        values["train"]["validation"] = Path(values["train"]["validation"]).name
     for key in ("kobest_dir", "protocol"):
         if values["evaluate"].get(key):
             values["evaluate"][key] = Path(values["evaluate"][key]).name

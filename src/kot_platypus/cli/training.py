@@ -147,16 +147,21 @@ def train(
             expected="--data FILE and --out FOLDER, or --preview, or --dry-run",
             hint="A recipe's own rows: kot data build RECIPE --out data, then data/train.jsonl",
         )
+    _train(loaded, data, out)
+
+
+def _train(recipe: Recipe, data: Path, out: Path) -> None:
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
 
+    seed = recipe.training_seeds[0]
     with hold_folder(out):
-        base = resolve_model(loaded.model.name, loaded.model.revision)
+        base = resolve_model(recipe.model.name, recipe.model.revision)
         from kot_platypus.train.fit import train_adapter  # loads torch, so it comes last
 
-        train_adapter(data, base, out, loaded.train, loaded.model, seed=loaded.training_seeds[0])
+        train_adapter(data, base, out, recipe.train, recipe.model, seed=seed, data_seed=recipe.seed)
     if is_main_process():
-        print(out / METHODS[loaded.train.method].result)
+        print(out / METHODS[recipe.train.method].result)
 
 
 def _own_seed(overrides: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from kot_platypus.errors import DataError
 from kot_platypus.formats import parse_row, read_problems, read_rows, require_problem
 from kot_platypus.hub import iter_hub
 from kot_platypus.recipe import REWORDED, DataSection, SourceSection
-from kot_platypus.records import Example, Row
+from kot_platypus.records import Example, Row, find_question
 from kot_platypus.stages import open_stage
 
 KOREAN_COT = Path(str(files("kot_platypus") / "data" / "sets" / "korean_cot"))
@@ -46,7 +46,7 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
         train = mix_rows(by_source, seed)
         heldout, shots = load_heldout(section, train, seed)
         questions = load_questions(section, train, seed)
-        leaked = set(map(_ask, [*train, *questions])) & set(map(_ask, heldout))
+        leaked = set(map(find_question, [*train, *questions])) & set(map(find_question, heldout))
         if leaked:
             raise DataError(
                 f"{len(leaked)} held-out questions stand in the training rows, e.g. "
@@ -82,14 +82,13 @@ def load_questions(section: DataSection, train: Sequence[Row], seed: int) -> lis
     Raises DataError for a row without source and target.
     """
     rows = mix_rows(load_sources(section.questions, seed + len(section.sources)), seed)
-    known = set(map(_ask, train))
+    known = set(map(find_question, train))
     problems = [require_problem(row, f"data.questions: {row.source[:40]!r}") for row in rows]
-    return [row.model_copy(update={"rationale": ""}) for row in problems if _ask(row) not in known]
-
-
-def _ask(row: Row) -> tuple[str, str]:
-    """What a row asks: the same instruction about another input is another question."""
-    return row.source.strip(), row.input.strip() if isinstance(row, Example) else ""
+    return [
+        row.model_copy(update={"rationale": ""})
+        for row in problems
+        if find_question(row) not in known
+    ]
 
 
 def load_heldout(

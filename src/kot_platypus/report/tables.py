@@ -255,6 +255,8 @@ def tabulate_settings(recipe: Recipe) -> Facts:
     hidden = {"report_to", "save_steps", "gradient_checkpointing", "torch_compile"}
     hidden |= {"allow_contaminated"}  # the card says it in words
     values = _flatten(recipe.train)
+    if recipe.train.validation is None:
+        hidden.add("load_best_model_at_end")
     if not METHODS[recipe.train.method].makes_adapter:
         hidden |= {key for key in values if key.startswith("lora_")}
     if recipe.train.baseline_targets:

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from kot_platypus.errors import DataError
@@ -52,16 +53,17 @@ def encode_rows(
     tokenizer: PreTrainedTokenizerBase,
     *,
     source: object,
+    numbers: Iterable[int] | None = None,
 ) -> list[Encoded | None]:
     """Every row, or None where nothing is left to learn.
 
     With the target ``shuffled_rationale`` rows exchange their rationales first. Raises DataError
-    naming ``source`` and the row that the template cannot show.
+    naming ``source`` and the row that the template cannot show, by its own of ``numbers``.
     """
     if section.target == "shuffled_rationale":
         rows = shuffle_rationales(rows)
     encoded = []
-    for number, row in enumerate(rows, start=1):
+    for number, row in zip(numbers or count(1), rows, strict=False):
         try:
             item = encode_example(row, template, section.target, tokenizer, section.cutoff_len)
         except DataError as error:
@@ -84,8 +86,8 @@ def keep_encoded(encoded: Sequence[Encoded | None], section: TrainSection) -> li
     return kept
 
 
-def describe_losses(encoded: Sequence[Encoded | None]) -> str:
-    """What training will not see of its rows, in one line; empty where it sees all.
+def describe_losses(encoded: Sequence[Encoded | None], what: str = "rows") -> str:
+    """What training will not see of its rows (``what``), in one line; empty where it sees all.
 
     Above a twentieth of the rows it is a warning.
     """
@@ -95,11 +97,11 @@ def describe_losses(encoded: Sequence[Encoded | None]) -> str:
         "truncated to cutoff_len": sum(item.num_truncated > 0 for item in kept),
         "with answers that are only shown": sum(item.num_only_shown > 0 for item in kept),
     }
-    found = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    found = ", ".join(f"{num:,} {how}" for how, num in counts.items() if num)
     if not found:
         return ""
     is_much = sum(counts.values()) > len(encoded) / 20
-    line = f"Of {len(encoded):,} rows {found}. To look at them: kot train --preview"
+    line = f"Of {len(encoded):,} {what} {found}. To look at them: kot train --preview"
     return f"Warning: {line[0].lower()}{line[1:]}" if is_much else line
 
 

@@ -21,11 +21,11 @@ from kot_platypus.models import build_empty_model
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train.attention import Pack, describe_pack
 from kot_platypus.train.encoding import Encoded
-from kot_platypus.train.fit import count_examples, count_steps
 from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.loss import CHUNK_ROWS, pack_loss, unwrap
 from kot_platypus.train.methods import make_trainable
 from kot_platypus.train.packing import assign_packs, pack_batch
+from kot_platypus.train.schedule import count_examples, count_steps
 
 _ADAM_STATES = 2
 _COUNTING_ATTENTION = "kot_counting"

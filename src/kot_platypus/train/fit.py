@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from kot_platypus.artifacts import hash_file, hash_files, hash_value, write_text
+from kot_platypus.artifacts import describe_no_file, hash_file, hash_files, hash_value, write_text
 from kot_platypus.errors import DataError
 from kot_platypus.formats import read_rows
 from kot_platypus.models import (
@@ -34,6 +33,7 @@ from kot_platypus.processes import (
 from kot_platypus.progress import console, print_notice
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, TrainSection, require_reporters
+from kot_platypus.records import Row
 from kot_platypus.stages import open_stage
 from kot_platypus.train.encoding import (
     Encoded,
@@ -45,12 +45,22 @@ from kot_platypus.train.encoding import (
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
+from kot_platypus.train.schedule import count_eval_steps, count_examples, count_steps
 from kot_platypus.train.trainer import (
     KeepLog,
     PackingTrainer,
     SealCheckpoints,
     ShowProgress,
     find_checkpoint,
+    list_steps,
+)
+from kot_platypus.train.validation import (
+    Split,
+    Validate,
+    ValidationSet,
+    choose_evaluation,
+    describe_course,
+    hold_out,
 )
 from kot_platypus.verdicts import Verdict, read_verdict
 
@@ -63,6 +73,8 @@ _NO_IDENTITY = {
     "save_steps",
 }
 
+_OF_VALIDATION = ("validation", "eval_steps", "load_best_model_at_end", "early_stopping_patience")
+_LOGGED = ("step", "loss", "learning_rate", "epoch", "eval_loss", "eval_token_accuracy")
 _CHECKPOINTS = "checkpoints"
 _EVENTS = "runs"
 """Where HF's Trainer has TensorBoard write, below the folder of its checkpoints."""
@@ -76,6 +88,7 @@ def train_adapter(
     model_section: ModelSection,
     *,
     seed: int = 42,
+    data_seed: int | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> None:
     """Train on ``data`` (rows as in ``formats``); write ``out/adapter`` and ``out/log.jsonl``.
@@ -86,37 +99,37 @@ def train_adapter(
     main one writes, on a disk that all machines see.
 
     Of ``model_section`` device and dtype are taken, not its name. ``seed`` is that of the order of
-    examples, of fresh adapter weights and of dropout. Raises KotError for anything wrong with the
-    rows, model, settings or folder.
+    examples, of fresh adapter weights and of dropout; ``data_seed`` (left out: ``seed``) that of
+    the validation rows. Raises KotError for anything wrong with the rows, model, settings or
+    folder.
     """
     device = resolve_device(model_section.device)
     dtype = resolve_dtype(model_section.dtype, device, base)
     trust: dict[str, Any] = {"trust_remote_code": model_section.trust_remote_code}
     base_fingerprint = ask_main(lambda: fingerprint_model(base))
-    settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
+    data_seed = seed if data_seed is None else data_seed
     template = load_template(section.template, section.enable_thinking)
     own = {"tokens": READING, **(trust if model_section.trust_remote_code else {})}
-    config = {**settings, **own, "seed": seed, "dtype": dtype}
+    config = {**_describe_settings(section, data_seed), **own, "seed": seed, "dtype": dtype}
     inputs = {"data": hash_file(data), "base": base_fingerprint}
-    inputs |= _hash_templates(template, section.template, base)
+    inputs |= _hash_templates(template, section.template, base) | _hash_validation(section)
     with open_stage(out, "train", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return
         require_reporters(section)
         verdict = _heed_verdict(data, allow_contaminated=section.allow_contaminated)
         tokenizer = load_tokenizer(base, **trust)
-        rows = read_rows(data)
-        encoded = encode_rows(rows, template, section, tokenizer, source=data)
-        kept = keep_encoded(encoded, section)
-        if lost := describe_losses(encoded):
-            print_notice(lost)
-        check_fit(build_empty_model(base, **trust), kept)
+        split = hold_out(read_rows(data), section, data_seed)
+        kept, held = _encode_split(split, data, template, section, tokenizer)
+        check_fit(build_empty_model(base, **trust), [*kept, *held])
         set_seed(seed)
         at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
-        trainer, is_packed = _prepare(kept, base, out, section, at, callbacks, **trust)
-        facts = _count_facts(trainer.model, kept, section)
-        facts |= {"num_dropped": len(rows) - len(kept), "is_packed": is_packed}
+        trainer, is_packed = _prepare(kept, held, base, out, section, at, callbacks, **trust)
+        parameters = _count_parameters(trainer.model)
         log = _fit(trainer, out / _CHECKPOINTS)
+        facts = _count_facts(kept, section, trainer.state.global_step) | parameters
+        facts |= {"num_dropped": len(split.train) - len(kept), "is_packed": is_packed}
+        facts |= _describe_validation(split, held, log, section)
         info = TrainingInfo(
             base=base_fingerprint,
             target=section.target,
@@ -127,6 +140,53 @@ def train_adapter(
         weights = trainer.gather_weights()
         ask_main(lambda: _save(trainer.model, out, base, info, log, weights=weights, **trust))
         stage.facts = {**facts, "contamination": verdict.model_dump() if verdict else None}
+
+
+def _describe_settings(section: TrainSection, data_seed: int) -> dict[str, Any]:
+    """What of the section decides the result; without validation rows, as before there were any."""
+    settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
+    if section.validation is None:
+        for key in _OF_VALIDATION:
+            del settings[key]
+    elif isinstance(section.validation, str):
+        del settings["validation"]  # a file is known by its content
+    else:
+        settings["data_seed"] = data_seed
+    return settings
+
+
+def _hash_validation(section: TrainSection) -> dict[str, str]:
+    if not isinstance(section.validation, str):
+        return {}
+    path = Path(section.validation)
+    if not path.is_file():
+        raise DataError(
+            f"{path} {describe_no_file(path)}",
+            expected="a file of rows, or a share of the training rows such as 0.1",
+            hint="Check train.validation.",
+        )
+    return {"validation": hash_file(path)}
+
+
+def _encode_split(
+    split: Split, data: Path, template: Template, section: TrainSection, tokenizer: Any
+) -> tuple[list[Encoded], list[Encoded]]:
+    """What is learnt and what is validated on; lines say how rows were split, and what is lost."""
+
+    def encode(rows: Mapping[int, Row], source: object, what: str) -> list[Encoded]:
+        listed = list(rows.values())
+        encoded = encode_rows(listed, template, section, tokenizer, source=source, numbers=rows)
+        kept = keep_encoded(encoded, section)
+        if lost := describe_losses(encoded, what):
+            print_notice(lost)
+        return kept
+
+    if not split.validation:
+        return encode(split.train, data, "rows"), []
+    print_notice(split.note)
+    source = section.validation if isinstance(section.validation, str) else data
+    train = encode(split.train, data, "training rows")
+    return train, encode(split.validation, source, "validation rows")
 
 
 def _hash_templates(template: Template, name: str, base: Path) -> dict[str, str]:
@@ -150,6 +210,7 @@ def _save(model: Any, out: Path, base: Path, info: TrainingInfo, log: str, **opt
 
 def _prepare(
     encoded: Sequence[Encoded],
+    validation: Sequence[Encoded],
     base: Path,
     out: Path,
     section: TrainSection,
@@ -159,13 +220,14 @@ def _prepare(
 ) -> tuple[PackingTrainer, bool]:
     """The trainer of ``base``, and whether it packs: not every model keeps examples apart."""
     place = "cpu" if spreads_weights() else at["device"]  # it may be too large for one GPU
-    longest = max(len(item.ids) for item in encoded)
+    longest = max(len(item.ids) for item in (*encoded, *validation))
     model, max_tokens = load_trainable(
         base, section, dtype=at["dtype"], device=place, longest=longest, **trust
     )
     arguments = make_arguments(section, len(encoded), out / _CHECKPOINTS, **at)
     passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})
-    return make_trainer(model, encoded, passes, arguments, callbacks), max_tokens > 1
+    trainer = make_trainer(model, encoded, passes, arguments, callbacks, validation=validation)
+    return trainer, max_tokens > 1
 
 
 def _heed_verdict(data: Path, *, allow_contaminated: bool) -> Verdict | None:
@@ -183,18 +245,42 @@ def _heed_verdict(data: Path, *, allow_contaminated: bool) -> Verdict | None:
     return verdict
 
 
-def _count_facts(model: Any, encoded: Sequence[Encoded], section: TrainSection) -> dict[str, Any]:
+def _count_facts(encoded: Sequence[Encoded], section: TrainSection, steps: int) -> dict[str, Any]:
     """The manifest's facts. Tokens seen are expected ones where an epoch drops its last batch."""
-    epochs = count_examples(len(encoded), section) / len(encoded)
+    epochs = count_examples(len(encoded), section, steps) / len(encoded)
     return {
         "num_examples": len(encoded),
         "num_cut": sum(item.num_truncated > 0 for item in encoded),
         "num_processes": count_processes(),
-        "optimizer_steps": count_steps(len(encoded), section),
+        "optimizer_steps": steps,
         "tokens_seen": round(epochs * sum(len(item.ids) for item in encoded)),
         "trained_tokens_seen": round(epochs * sum(item.num_labels for item in encoded)),
+    }
+
+
+def _count_parameters(model: Any) -> dict[str, int]:
+    return {
         "parameters": unwrap(model).num_parameters(),  # also counts a quantised model's right
         "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+
+
+def _describe_validation(
+    split: Split, held: Sequence[Encoded], log: str, section: TrainSection
+) -> dict[str, Any]:
+    """The manifest's facts of the validation: its rows, and the evaluation of what is kept."""
+    if not held:
+        return {}
+    lines = [json.loads(line) for line in log.splitlines()]
+    keeps_best = section.load_best_model_at_end
+    print_notice(describe_course(lines, keeps_best=keeps_best))
+    return {
+        "validation": {
+            "num_rows": len(split.validation),
+            "num_examples": len(held),
+            "num_known": split.num_known,
+            **choose_evaluation(lines, keeps_best=keeps_best),
+        }
     }
 
 
@@ -204,8 +290,15 @@ def make_trainer(
     section: TrainSection,
     arguments: TrainingArguments,
     callbacks: Sequence[TrainerCallback] = (),
+    *,
+    validation: Sequence[Encoded] = (),
 ) -> PackingTrainer:
     """The trainer of what ``load_trainable`` gives; each process packs its share of each batch."""
+    watching: list[TrainerCallback] = [SealCheckpoints(), KeepLog()]
+    if validation:
+        watching.append(
+            Validate(count_eval_steps(len(encoded), section), section.early_stopping_patience)
+        )
 
     def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
         packs = pack_batch(
@@ -222,20 +315,16 @@ def make_trainer(
         model=model,
         args=arguments,
         train_dataset=list(encoded),
+        eval_dataset=ValidationSet(validation, section.max_tokens_per_pass, section.loss_weighting),
         data_collator=collate,
-        callbacks=[
-            SealCheckpoints(),
-            KeepLog(),
-            ShowProgress(f"Training ({section.target})"),
-            *callbacks,
-        ],
+        callbacks=[*watching, ShowProgress(f"Training ({section.target})"), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
 def _fit(trainer: PackingTrainer, checkpoints: Path) -> str:
-    """Train in place; return the log as JSONL text (step, loss, learning_rate, epoch).
+    """Train in place; return the log as JSONL text: a line a step with what ``_LOGGED`` names.
 
     ``checkpoints`` receives resumable states and is looked into for one to go on from.
     """
@@ -244,9 +333,10 @@ def _fit(trainer: PackingTrainer, checkpoints: Path) -> str:
         step = resume.name.split("-")[1]
         console.print(f"  Going on from step {step} of {trainer.args.max_steps}")
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    keys = ("step", "loss", "learning_rate", "epoch")
-    rows = [entry for entry in trainer.state.log_history if "loss" in entry]
-    return "".join(json.dumps({key: row[key] for key in keys}) + "\n" for row in rows)
+    if trainer.state.best_global_step is not None:
+        trainer.load_best()
+    lines = ({k: line[k] for k in _LOGGED if k in line} for line in list_steps(trainer.state))
+    return "".join(json.dumps(line) + "\n" for line in lines)
 
 
 def make_arguments(
@@ -258,7 +348,8 @@ def make_arguments(
     dtype: str,
     device: str,
 ) -> TrainingArguments:
-    """The section in HF Trainer's words."""
+    """The section in HF Trainer's words, but for evaluations, which ``Validate`` asks for."""
+    keeps_best = section.validation is not None and section.load_best_model_at_end
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=min(section.batch_size, num_examples),
@@ -280,7 +371,10 @@ def make_arguments(
         logging_steps=1,
         logging_nan_inf_filter=False,  # it turns a loss that is no number into 0.0
         save_steps=section.save_steps,
-        save_total_limit=2,
+        save_total_limit=3 if keeps_best else 2,
+        # Not HF's own load_best_model_at_end, for which save_steps has to follow from eval_steps.
+        metric_for_best_model="loss" if keeps_best else None,
+        greater_is_better=False if keeps_best else None,
         report_to=list(section.report_to) or "none",
         disable_tqdm=True,
         seed=seed,
@@ -290,17 +384,3 @@ def make_arguments(
     # which would hand a pack to each.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
-
-
-def count_steps(num_examples: int, section: TrainSection) -> int:
-    """Optimizer steps of the whole training: full batches an epoch, and the rest if kept."""
-    batch = min(section.batch_size, num_examples)
-    full = num_examples // batch
-    per_epoch = full if section.last_batch == "drop" else math.ceil(num_examples / batch)
-    return per_epoch * section.num_epochs
-
-
-def count_examples(num_examples: int, section: TrainSection) -> int:
-    """Examples that the whole training sees: those of its steps, the last of an epoch smaller."""
-    full = count_steps(num_examples, section) * min(section.batch_size, num_examples)
-    return min(full, section.num_epochs * num_examples)

@@ -7,7 +7,7 @@ in Liger's fused linear cross-entropy, here in plain PyTorch).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -38,6 +38,8 @@ def weigh_examples(batch: Sequence[Encoded], loss_weighting: LossWeighting) -> l
 def accept_packs(model: nn.Module) -> None:
     """From now on ``model(pack)`` is the pack's loss; every other call is answered as before.
 
+    ``model(pack, scored=True)`` is what ``score_pack`` finds.
+
     What spreads a model over processes (DDP, FSDP, DeepSpeed) wraps its forward and sees only
     what goes through it, so the loss has to.
     """
@@ -45,7 +47,7 @@ def accept_packs(model: nn.Module) -> None:
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         if args and isinstance(args[0], Pack):
-            return pack_loss(model, args[0])
+            return (score_pack if kwargs.get("scored") else pack_loss)(model, args[0])
         return answer(*args, **kwargs)
 
     model.forward = forward
@@ -59,24 +61,62 @@ def unwrap(model: Any) -> Any:
 def pack_loss(model: nn.Module, pack: Pack) -> Tensor:
     """The sum over a pack's targets of weight x cross-entropy (nats), a scalar with gradient."""
     inner = unwrap(model)
+    if not _ends_in_product(inner):
+        losses = F.cross_entropy(_compute_logits(inner, pack), pack.labels, reduction="none")
+        return (losses * pack.weights).sum()
+    weight = inner.get_output_embeddings().weight
+    hidden = _compute_hidden(inner, pack)
+    loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, pack.labels, pack.weights)
+    return loss
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def score_pack(model: nn.Module, pack: Pack) -> Tensor:
+    """A pack's loss as ``pack_loss`` has it, and its right labels weighted alike; shape (2,).
+
+    A label is right where the model finds no token likelier.
+    """
+    inner = unwrap(model)
+    total = torch.zeros(2, device=pack.weights.device)
+    for part, logits in _iter_logits(inner, pack):
+        losses = F.cross_entropy(logits, pack.labels[part], reduction="none")
+        are_right = logits.argmax(1) == pack.labels[part]
+        total += (torch.stack([losses, are_right.float()]) * pack.weights[part]).sum(1)
+    return total
+
+
+def _iter_logits(inner: Any, pack: Pack) -> Iterator[tuple[slice, Tensor]]:
+    """The logits of all labels in float32, as few at a time as the model allows."""
+    if not _ends_in_product(inner):
+        yield slice(None), _compute_logits(inner, pack)
+        return
+    hidden, weight = _compute_hidden(inner, pack), inner.get_output_embeddings().weight
+    matrix = weight.to(find_product_dtype(weight))
+    for start in range(0, len(hidden), CHUNK_ROWS):
+        part = slice(start, start + CHUNK_ROWS)
+        yield part, (hidden[part].to(matrix.dtype) @ matrix.T).float()
+
+
+def _ends_in_product(inner: Any) -> bool:
+    """Whether logits are nothing but the last hidden states times a matrix that is here."""
     head = inner.get_output_embeddings()
     changes_logits = any(getattr(inner.config, name, None) for name in _LOGIT_CHANGES)
     is_elsewhere = hasattr(head.weight, "ds_id")  # DeepSpeed ZeRO-3 brings it when it is called
     is_linear = type(head) is nn.Linear and head.bias is None
-    if inner.base_model is inner or not is_linear or changes_logits or is_elsewhere:
-        return _plain_loss(inner, pack)
+    return inner.base_model is not inner and is_linear and not changes_logits and not is_elsewhere
+
+
+def _compute_hidden(inner: Any, pack: Pack) -> Tensor:
     outputs = inner.base_model(**describe_pack(inner.config, pack))
-    hidden = outputs.last_hidden_state[0, pack.predict_at]
-    loss: Tensor = _LinearCrossEntropy.apply(hidden, head.weight, pack.labels, pack.weights)
-    return loss
+    hidden: Tensor = outputs.last_hidden_state[0, pack.predict_at]
+    return hidden
 
 
-def _plain_loss(model: Any, pack: Pack) -> Tensor:
+def _compute_logits(inner: Any, pack: Pack) -> Tensor:
     # Not called as a module: with all weights trained it is the one whose hooks already run.
-    arguments = describe_pack(model.config, pack)
-    logits = model.forward(**arguments, logits_to_keep=pack.predict_at).logits[0]
-    losses = F.cross_entropy(logits.float(), pack.labels, reduction="none")
-    return (losses * pack.weights).sum()
+    arguments = describe_pack(inner.config, pack)
+    logits: Tensor = inner.forward(**arguments, logits_to_keep=pack.predict_at).logits[0]
+    return logits.float()
 
 
 class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]

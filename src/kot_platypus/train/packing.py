@@ -7,7 +7,7 @@ optimizer step is the recipe's loss, however the packs fall.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -15,6 +15,8 @@ from kot_platypus.recipe import LossWeighting
 from kot_platypus.train.attention import Pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.loss import weigh_examples
+
+_PACKED_AT_ONCE = 512
 
 
 def assign_packs(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
@@ -66,6 +68,38 @@ def pack_batch(
     processes add up to the step's. All processes get the same number of packs, since each pass is
     one they may have to meet in (FSDP); what one has fewer is made up by packs that weigh nothing.
     """
+    weights = weigh_examples(batch, loss_weighting)
+    return pack_examples(batch, weights, max_tokens, rank=rank, num_processes=num_processes)
+
+
+def iter_packs(
+    examples: Sequence[Encoded],
+    max_tokens: int,
+    loss_weighting: LossWeighting,
+    *,
+    rank: int = 0,
+    num_processes: int = 1,
+) -> Iterator[Pack]:
+    """The packs of all ``examples``, weighted as one batch, or a process's share of them.
+
+    They are packed a few hundred at a time: the effort grows with the square of their number.
+    """
+    weights = weigh_examples(examples, loss_weighting)
+    shares = {"rank": rank, "num_processes": num_processes}
+    for start in range(0, len(examples), _PACKED_AT_ONCE):
+        part = slice(start, start + _PACKED_AT_ONCE)
+        yield from pack_examples(examples[part], weights[part], max_tokens, **shares)
+
+
+def pack_examples(
+    batch: Sequence[Encoded],
+    weights: Sequence[float],
+    max_tokens: int,
+    *,
+    rank: int = 0,
+    num_processes: int = 1,
+) -> list[Pack]:
+    """As ``pack_batch``, with the weight that each label of an example has."""
     lengths = [len(example.ids) for example in batch]
     plans = [
         [
@@ -74,7 +108,6 @@ def pack_batch(
         ]
         for share in share_examples(lengths, num_processes)
     ]
-    weights = weigh_examples(batch, loss_weighting)
     packs = [
         _build([batch[i] for i in group], [weights[i] for i in group]) for group in plans[rank]
     ]

@@ -22,11 +22,12 @@ from transformers import (
     TrainerCallback,
     TrainerState,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 
 from kot_platypus.artifacts import hash_file, read_json, write_json, write_lines
-from kot_platypus.errors import DataError, ModelError
+from kot_platypus.errors import DataError, ModelError, RunError
 from kot_platypus.models.limits import infinite_error
-from kot_platypus.processes import share_all
+from kot_platypus.processes import ask_main, share_all
 from kot_platypus.progress import console, show_progress
 
 LIVE_LOG = "log.jsonl"
@@ -77,6 +78,38 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
         self._num_tokens += inputs["num_tokens"]
         return total
 
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Loss and token accuracy of ``eval_dataset``'s packs, logged. No random state is used."""
+        model = self.model_wrapped.eval()
+        total = torch.zeros(2, device=self.args.device)
+        with torch.no_grad():
+            for pack in self.eval_dataset:
+                total += model(pack.to(self.args.device), scored=True)
+        loss, accuracy = map(sum, zip(*share_all(total.tolist()), strict=True))
+        self._require_finite("validation loss", loss)
+        metrics: dict[str, float] = {"eval_loss": loss, "eval_token_accuracy": accuracy}
+        self.log(metrics)
+        self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        is_best: bool = super()._determine_best_metric(metrics, trial)
+        if is_best:
+            self.control.should_save = True
+        return is_best
+
+    def load_best(self) -> None:
+        """Take back the weights of the best evaluation. Raises RunError if they were damaged."""
+        best = Path(self.args.output_dir) / f"checkpoint-{self.state.best_global_step}"
+        if not ask_main(lambda: _is_intact(best)):
+            raise RunError(
+                f"{best}, with the lowest validation loss, is damaged or gone",
+                expected="what the training wrote",
+                hint="Start the same command again: it goes back to a checkpoint before.",
+            )
+        self.state.best_model_checkpoint = str(best)
+        self._load_best_model()
+
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm)
         scaler = self.accelerator.scaler
@@ -100,8 +133,8 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
         """Raise ModelError in all processes when one of them found what is no number."""
         are_finite = (bool(torch.as_tensor(each).isfinite().all()) for each in found)
         if not all(share_all(all(are_finite))):
-            # The weights are looked at after the step was counted.
-            step = self.state.global_step + (what != "weights")
+            # All else is looked at after the step was counted.
+            step = self.state.global_step + (what in ("loss", "gradient"))
             dtype = "bfloat16" if self.args.bf16 else "float16" if self.args.fp16 else None
             raise overflow_error(
                 f"at step {step} the training's {what} became", dtype or self.model.dtype
@@ -144,6 +177,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, title: str) -> None:
         self._title = title
+        self._step = self._found = ""
         self._stack = ExitStack()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:
@@ -154,7 +188,11 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: object) -> None:
         """Bring the line up to date."""
         if logs and "loss" in logs:
-            self._advance(1, describe_step(logs))
+            self._step = describe_step(logs)
+            self._advance(1, self._step + self._found)
+        elif logs and "eval_loss" in logs:
+            self._found = describe_evaluation(logs)
+            self._advance(0, self._step + self._found)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: object) -> None:
         """Close the line."""
@@ -172,18 +210,35 @@ class KeepLog(TrainerCallback):  # type: ignore[misc]
         """Begin with the steps up to the checkpoint that the training goes on from."""
         self._path = Path(args.output_dir) / LIVE_LOG
         if state.is_world_process_zero:
-            past = (entry for entry in state.log_history if "loss" in entry)
-            write_lines(self._path, (self._format(entry, state) for entry in past))
+            self._write(state)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: object) -> None:
-        """Add a step."""
-        if state.is_world_process_zero and logs and "loss" in logs:
+        """Add a step, or to the last one what validation found."""
+        if not state.is_world_process_zero or not logs:
+            return
+        if "loss" in logs:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(self._format({**logs, "step": state.global_step}, state))
+        elif "eval_loss" in logs:
+            self._write(state)
+
+    def _write(self, state: TrainerState) -> None:
+        write_lines(self._path, (self._format(line, state) for line in list_steps(state)))
 
     @staticmethod
     def _format(entry: dict[str, float], state: TrainerState) -> str:
         return json.dumps({**entry, "max_steps": state.max_steps}) + "\n"
+
+
+def list_steps(state: TrainerState) -> list[dict[str, Any]]:
+    """What was logged, a dict a step: the training's, and what validation found after it."""
+    found = {
+        entry["step"]: {key: entry[key] for key in ("eval_loss", "eval_token_accuracy")}
+        for entry in state.log_history
+        if "eval_loss" in entry
+    }
+    steps = (entry for entry in state.log_history if "loss" in entry)
+    return [{**entry, **found.get(entry["step"], {})} for entry in steps]
 
 
 def describe_step(logs: dict[str, float]) -> str:
@@ -191,6 +246,14 @@ def describe_step(logs: dict[str, float]) -> str:
     return (
         f"loss {logs['loss']:.3f}  lr {logs['learning_rate']:.1e}  "
         f"{logs['examples_per_second']:.1f} examples/s  {logs['tokens_per_second']:.0f} tokens/s"
+    )
+
+
+def describe_evaluation(logs: dict[str, float]) -> str:
+    """What validation found, to stand behind a step's log."""
+    return (
+        f"  validation loss {logs['eval_loss']:.3f}, "
+        f"{logs['eval_token_accuracy']:.1%} of tokens right"
     )
 
 
@@ -218,14 +281,23 @@ def seal_checkpoint(folder: Path) -> None:
 
 
 def find_checkpoint(folder: Path) -> Path | None:
-    """The newest intact checkpoint below ``folder``; damaged ones are removed with a word."""
+    """The newest intact checkpoint below ``folder``; damaged ones are removed with a word.
+
+    One is intact if the one with the lowest validation loss up to it is too.
+    """
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
     for checkpoint in found:
-        if _is_intact(checkpoint):
+        if _is_intact(checkpoint) and _has_best(checkpoint):
             return checkpoint
         console.print(f"  {checkpoint.name} is incomplete or damaged; going back to the one before")
         shutil.rmtree(checkpoint)
     return None
+
+
+def _has_best(checkpoint: Path) -> bool:
+    state = checkpoint / TRAINER_STATE_NAME
+    step = read_json(state).get("best_global_step") if state.is_file() else None
+    return step is None or _is_intact(checkpoint.with_name(f"checkpoint-{step}"))
 
 
 def _is_intact(checkpoint: Path) -> bool:

@@ -1,0 +1,163 @@
+"""Validation: rows that are not learnt, and their loss while the others are."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from kot_platypus.errors import DataError
+from kot_platypus.formats import read_rows
+from kot_platypus.processes import count_processes, process_rank
+from kot_platypus.recipe import LossWeighting, TrainSection
+from kot_platypus.records import Row, find_question
+from kot_platypus.train.attention import Pack
+from kot_platypus.train.encoding import Encoded
+from kot_platypus.train.packing import iter_packs
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to learn and rows to validate on, each under its number in its file, from 1."""
+
+    train: dict[int, Row]
+    validation: dict[int, Row]
+    num_known: int = 0
+    """Validation rows that ask what a row to learn asks."""
+    note: str = ""
+    """The split in one line."""
+
+
+def hold_out(rows: Sequence[Row], section: TrainSection, seed: int) -> Split:
+    """Split by ``section.validation``: a share of ``rows``, the same for a ``seed``, or a file.
+
+    Raises DataError where a share leaves one side empty, and for a file without rows.
+    """
+    numbered = dict(enumerate(rows, start=1))
+    if section.validation is None:
+        return Split(numbered, {})
+    if isinstance(section.validation, str):
+        return _take_file(numbered, Path(section.validation))
+    chosen = choose_questions(rows, section.validation, seed)
+    train, validation = (
+        {n: row for n, row in numbered.items() if (find_question(row) in chosen) == is_chosen}
+        for is_chosen in (False, True)
+    )
+    note = (
+        f"Validation: {len(validation):,} of the {len(rows):,} rows, {len(chosen):,} questions "
+        f"drawn with seed {seed}; the other {len(train):,} are trained on"
+    )
+    return Split(train, validation, note=note)
+
+
+def _take_file(train: dict[int, Row], path: Path) -> Split:
+    validation = dict(enumerate(read_rows(path), start=1))
+    if not validation:
+        raise DataError(
+            f"{path} holds no rows", expected="rows to validate on", hint="Check train.validation."
+        )
+    known = set(map(find_question, train.values()))
+    num_known = sum(find_question(row) in known for row in validation.values())
+    note = f"Validation: the {len(validation):,} rows of {path}"
+    if num_known:
+        note = (
+            f"Warning: {num_known:,} of the {len(validation):,} validation rows of {path} ask what "
+            "training rows ask, so their loss shows memory"
+        )
+    return Split(train, validation, num_known, note)
+
+
+def choose_questions(rows: Sequence[Row], share: float, seed: int) -> set[tuple[str, str]]:
+    """Questions whose rows are together about ``share`` of all, at least one and never all.
+
+    Questions are drawn, not rows: rows of one question teach each other's answers. Raises DataError
+    where all rows ask the same.
+    """
+    sizes = Counter(map(find_question, rows))
+    if len(sizes) < 2:
+        raise DataError(
+            f"train.validation {share:g} of {len(rows):,} rows that ask {len(sizes)} question(s)",
+            expected="at least two, to learn from one and validate on the other",
+            hint="Give a file of validation rows, or train.validation=null.",
+        )
+    room = max(1, round(share * len(rows)))
+    drawn = sorted(sizes)
+    random.Random(seed).shuffle(drawn)
+    chosen: set[tuple[str, str]] = set()
+    for question in drawn:
+        if sizes[question] <= room and len(chosen) < len(sizes) - 1:
+            chosen.add(question)
+            room -= sizes[question]
+    return chosen or {min(drawn, key=sizes.__getitem__)}
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Examples as the packs of this process, their weights those of one batch."""
+
+    examples: Sequence[Encoded]
+    max_tokens: int
+    loss_weighting: LossWeighting
+
+    def __iter__(self) -> Iterator[Pack]:
+        return iter_packs(
+            self.examples,
+            self.max_tokens,
+            self.loss_weighting,
+            rank=process_rank(),
+            num_processes=count_processes(),
+        )
+
+
+class Validate(TrainerCallback):  # type: ignore[misc]
+    """Asks for an evaluation every ``eval_steps`` and after the last step.
+
+    With ``patience`` it ends a training whose loss has not fallen for so many evaluations. What it
+    decides follows from the log alone, so an interrupted training decides the same.
+    """
+
+    def __init__(self, eval_steps: int, patience: int | None) -> None:
+        self._eval_steps, self._patience = eval_steps, patience
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> None:
+        """Whether it is time. HF's own "epoch" evaluates after the epoch's checkpoint is made."""
+        step = state.global_step
+        if step % self._eval_steps == 0 or step >= state.max_steps:
+            control.should_evaluate = True
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: object) -> None:
+        """Whether it is over."""
+        losses = [entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry]
+        num_vain = len(losses) - 1 - losses.index(min(losses))
+        if self._patience and num_vain >= self._patience:
+            control.should_training_stop = True
+            control.should_save = False  # going on from here would be a step too many
+
+
+def choose_evaluation(lines: Sequence[dict[str, Any]], *, keeps_best: bool) -> dict[str, float]:
+    """Of a log's lines the evaluation of the weights that are kept."""
+    found = [line for line in lines if "eval_loss" in line]
+    kept = min(found, key=lambda line: line["eval_loss"]) if keeps_best else found[-1]
+    return {key: kept[key] for key in ("step", "eval_loss", "eval_token_accuracy")}
+
+
+def describe_course(lines: Sequence[dict[str, Any]], *, keeps_best: bool) -> str:
+    """Where the validation loss was lowest, and whose weights are kept, in one line."""
+    found = [line for line in lines if "eval_loss" in line]
+    best, last = min(found, key=lambda line: line["eval_loss"]), found[-1]
+    lowest = (
+        f"The validation loss was lowest at step {best['step']} (epoch {best['epoch']:.4g}): "
+        f"{best['eval_loss']:.4f}"
+    )
+    if best is last:
+        return f"{lowest}, the last"
+    kept = choose_evaluation(lines, keeps_best=keeps_best)["step"]
+    return (
+        f"{lowest}; at step {last['step']}, the last, it was {last['eval_loss']:.4f}. The weights "
+        f"kept are those of step {kept}"
+    )
