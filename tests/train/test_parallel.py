@@ -219,6 +219,41 @@ def test_two_killed_processes_go_on_to_the_adapter_of_two_that_were_not(root, ba
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+def test_two_processes_find_the_validation_loss_of_one_also_after_a_kill(root, base):
+    """One validation row leaves the second process without any; a share is split by both alike."""
+    (row,) = make_problems(1, 2, "train", None)  # backwards, so that the loss also rises
+    backwards = {"rationale": row.rationale[::-1], "target": row.source[::-1]}
+    write_jsonl(root / "row.jsonl", [row.model_copy(update=backwards)])
+    common = {"num_epochs": 3, "eval_steps": 2, "last_batch": "drop"}
+    settings = {
+        "file": {**common, "validation": str(root / "row.jsonl"), "learning_rate": 5e-3},
+        "share": {**common, "validation": 0.3, "loss_weighting": "token"},
+    }
+    for name, changes in settings.items():
+        train(root, base, f"one-{name}", changes)
+    assert launch(root, base, "two-", settings) == 0
+    assert launch(root, base, "killed-", settings, 3) != 0
+    assert launch(root, base, "killed-", settings) == 0
+    for name in settings:
+        one, two, killed = (
+            [
+                json.loads(line)
+                for line in (root / f"{who}-{name}" / "log.jsonl").read_text().splitlines()
+            ]
+            for who in ("one", "two", "killed")
+        )
+        assert [line.keys() for line in one] == [line.keys() for line in two]
+        assert sum("eval_loss" in line for line in one) == len(one) // 2 + len(one) % 2
+        for a, b in zip(one, two, strict=True):
+            assert b == pytest.approx(a, rel=1e-5)
+        assert killed == two
+        weights = [read_weights(root / f"{who}-{name}") for who in ("one", "two", "killed")]
+        assert ((weights[0] - weights[1]).norm() / weights[0].norm()).item() < 1e-5
+        assert torch.equal(weights[1], weights[2])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_command_line_in_two_processes_writes_what_it_writes_in_one(root, base):
     overrides = [f"model.name={base}", "model.device=cpu", "model.dtype=float32"]
     overrides += [f"train.batch_size={BATCH_SIZE}", "train.last_batch=keep"]
