@@ -185,3 +185,26 @@ def test_published_values_are_the_tables(name, cutoff_len):
     train = load_recipe(name).train
     assert (train.batch_size, train.num_epochs, train.learning_rate) == (64, 15, 1e-5)
     assert (train.lr_scheduler, train.cutoff_len) == ("linear", cutoff_len)
+
+
+@pytest.mark.parametrize("share", ["0.25", "file"])
+def test_the_steps_are_those_of_the_rows_that_are_left_to_learn(shared, tmp_path, share):
+    write_jsonl(tmp_path / "rows.jsonl", make_problems(40, 1, "train", ("change",)))
+    write_jsonl(tmp_path / "v.jsonl", make_problems(7, 2, "train", ("change",)))
+    validation = tmp_path / "v.jsonl" if share == "file" else share
+    settings = (f"validation={validation}", "num_epochs=15", "batch_size=4", "last_batch=keep")
+    sets = [part for each in settings for part in ("--set", f"train.{each}")]
+    sets += ["--set", f"model.name={shared / 'models' / 'tiny-llama-ko'}"]
+    figures = read_figures(dry_run("demo", "--data", tmp_path / "rows.jsonl", *sets))
+    examples, validated = (40, 7) if share == "file" else (30, 10)
+    assert figures["examples"] == str(examples)
+    assert figures["validation examples"] == str(validated)
+    assert figures["optimizer steps"] == str(15 * -(-examples // 4))
+    assert figures["evaluations"] == "15"
+
+
+def test_a_share_of_rows_that_are_not_here_is_taken_off_their_published_number():
+    figures = read_figures(dry_run("kot-platypus2-7b", "--set", "train.validation=0.1"))
+    whole = int(read_figures(dry_run("kot-platypus2-7b"))["examples"].replace(",", ""))
+    assert figures["validation examples"] == f"{round(whole * 0.1):,}"
+    assert figures["examples"] == f"{whole - round(whole * 0.1):,}"

@@ -192,6 +192,8 @@ def check_recipe(recipe: Recipe) -> None:
         )
     files = {s.path or "": "data.sources" for s in recipe.data.sources if s.name == "file"}
     files |= {recipe.data.heldout: "data.heldout"} if recipe.data.heldout else {}
+    validation = recipe.train.validation
+    files |= {validation: "train.validation"} if isinstance(validation, str) else {}
     for path, key in files.items():
         if not Path(path).is_file():
             raise DataError(

@@ -27,7 +27,13 @@ from kot_platypus.app.results_tab import (
 )
 from kot_platypus.app.runs import open_runs
 from kot_platypus.app.space import hide_paths, write_space
-from kot_platypus.app.training_tab import choose_colours, read_curves, read_log, tabulate_curves
+from kot_platypus.app.training_tab import (
+    choose_colours,
+    describe_state,
+    read_curves,
+    read_log,
+    tabulate_curves,
+)
 from kot_platypus.artifacts import write_jsonl
 from kot_platypus.cli.pages import find_texts, list_steps, make_views
 from kot_platypus.data.problems import make_problems
@@ -41,7 +47,7 @@ from kot_platypus.results.wording import format_interval, format_percent
 from kot_platypus.run import plan_steps
 
 from ..evaluation_builder import make_samples, write_evaluation
-from ..report.run_builder import ATTACK, RECIPE, make_answer, write_run
+from ..report.run_builder import ATTACK, RECIPE, add_validation, make_answer, write_run
 from ..test_cli import assert_one_line, kot
 
 HERE = "127.0.0.1"
@@ -185,6 +191,25 @@ def test_running_training_is_told_from_a_finished_one(run):
     assert table == {"step": [1], "loss": [2.5], "learning_rate": [None], "model": ["그 밖"]}
 
 
+def test_validation_is_a_series_of_its_own_beside_the_training(run):
+    add_validation(run)
+    curves = read_curves(run)
+    (curve,) = (curve for curve in curves if curve.who == "cot")
+    assert [line.step for line in curve.validated] == [16, 32, 48]
+    assert curve.best is not None
+    assert curve.best.step == 32
+    table = tabulate_curves([curve], {"cot": "학습한 모델"})
+    assert table["model"][-3:] == ["학습한 모델 · 검증"] * 3
+    assert table["loss"][-3:] == [1.5, 1.125, 1.75]
+    assert table["learning_rate"][-3:] == [None] * 3
+    assert "학습한 모델 · 검증" in choose_colours(curves)
+    last = curve.lines[-1].model_copy(update={"eval_loss": None})
+    before = curve._replace(lines=(*curve.lines[:-1], last))
+    assert describe_state([curve]) != describe_state([before])  # the step was drawn without it
+    html = render("training", curves=curves, steps=[], speeds={c.who: None for c in curves})
+    assert "1.1250 <small>32단계</small>" in html
+
+
 def test_every_training_has_a_name_and_a_colour_of_its_own(run):
     for who in ("cot-seed2", "round-1", "shuffled_rationale"):
         shutil.copytree(run / "train" / "cot", run / "train" / who)
@@ -293,6 +318,7 @@ def test_space_holds_what_the_page_shows_and_nothing_of_this_machine(run, tmp_pa
     values["model"]["name"] = "/home/me/secret/base"
     values["data"]["sources"] = [source]
     values["evaluate"]["kobest_dir"] = "/home/me/secret/kobest"
+    values["train"]["validation"] = "/home/me/secret/rows.jsonl"
     hidden = hide_paths(Recipe.model_validate(values))
     assert hidden.model.name == "base"
     assert "secret" not in hidden.model_dump_json()

@@ -57,6 +57,30 @@ def test_token_budget_adds_up(results: RunResults) -> None:
     assert facts["tokens an example, mean"] == "40.2"
 
 
+def test_rows_to_validate_on_are_neither_lost_nor_trained_on(results: RunResults) -> None:
+    facts = {"num_rows": 40, "num_examples": 39, "num_known": 2, "step": 32}
+    facts |= {"eval_loss": 1.125, "eval_token_accuracy": 0.5}
+    changed = change_training(results, num_examples=996, validation=facts)
+    assert [tuple(bar) for bar in list_funnel(changed)][-3:] == [
+        ("too long", 996, 3, True),
+        ("validation", 999, 40, True),
+        ("trained on", 0, 996, False),
+    ]
+    found = dict(tabulate_tokens(changed.training, changed.recipe.train))
+    assert found["validation examples"] == "39"
+    assert found["validation loss"] == "1.1250 (step 32)"
+    assert found["validation tokens right"] == "50.0%"
+    assert found["of these asked in training too"] == "2"
+
+
+def test_a_training_that_ended_early_showed_what_its_steps_took(results: RunResults) -> None:
+    """Of 16 examples an epoch is three batches of five and one of one."""
+    facts = {"num_examples": 16, "optimizer_steps": 6}
+    train = results.recipe.train.model_copy(update={"batch_size": 5, "last_batch": "keep"})
+    found = dict(tabulate_tokens({**results.training, **facts}, train))
+    assert found["examples shown"] == "26"
+
+
 def test_everything_cut_is_counted_zeros_included(results: RunResults) -> None:
     found = {loss.what: (loss.num_lost, loss.num_all) for loss in tabulate_losses(results, NAMES)}
     assert found["training rows too long for 2,048 tokens, left out"] == ("3", "1,039")

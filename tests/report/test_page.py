@@ -17,11 +17,12 @@ from kot_platypus.recipe import SelfTaughtSection
 from kot_platypus.report import write_report
 from kot_platypus.report.card import render_card
 from kot_platypus.report.examples import choose_changes, choose_problems
+from kot_platypus.report.figures import draw_figures
 from kot_platypus.report.page import render_page
 from kot_platypus.report.runs import make_run
 from kot_platypus.results.run import load_results
 
-from .run_builder import ATTACK, manifest, write
+from .run_builder import ATTACK, add_validation, manifest, write
 
 SCORES = Path(__file__).parents[1] / "results" / "files" / "scores"
 
@@ -297,3 +298,12 @@ def test_no_torch_is_loaded(run_folder: Path) -> None:
         f"write_report(Path({str(run_folder)!r})); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_validation_is_drawn_with_the_step_where_over_fitting_begins(run_folder: Path) -> None:
+    before = draw_figures([make_run(load_results(run_folder))])["losses"]
+    add_validation(run_folder)
+    after = draw_figures([make_run(load_results(run_folder))])["losses"]
+    assert "validation" not in before
+    assert "(validation loss lowest at step 32, 1.125)" in after
+    assert after.count("stroke-dasharray") == before.count("stroke-dasharray") + 2  # wide, narrow

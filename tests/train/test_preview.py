@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from tokenizers import decoders
 from typer.testing import CliRunner, Result
 
+from kot_platypus.artifacts import write_jsonl
 from kot_platypus.cli import app
 from kot_platypus.errors import DataError
 from kot_platypus.models import load_tokenizer
@@ -175,3 +177,16 @@ def test_training_without_data_or_folder_is_wrong_usage(tmp_path, missing):
     result = kot_train(*(part for pair in given.items() for part in pair))
     assert result.exit_code == 2
     assert f"{missing} is missing" in result.stderr
+
+
+def test_rows_to_validate_on_are_not_shown_as_trained_on(shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    rows = [FITS.model_copy(update={"source": f"{i}+4는?"}) for i in range(10)]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    model = f"model.name={shared / 'models' / 'tiny-llama-ko'}"
+    command = ["train", "demo", "--preview", "--data", str(tmp_path / "rows.jsonl"), "--rows", "10"]
+    result = CliRunner().invoke(app, [*command, "--set", model, "--set", "train.validation=0.3"])
+    assert "7 rows: 7 to train on" in result.stdout
+    shown = [int(number) for number in re.findall(r"row (\d+)", result.stdout)]
+    assert all(f"{number - 1}+4는?" in result.stdout for number in shown)
+    assert len(shown) == 7

@@ -23,6 +23,8 @@ REFRESH_S = 2.0
 # The style sheet's, between those of light and dark: a plot cannot change with the page.
 _COLOURS = ("#3a86c8", "#cf7433", "#8d63c4", "#2a9180", "#c4527c", "#948415")
 
+VALIDATION = " · 검증"
+"""After a training's name: the loss of its validation rows."""
 _LIVE = "checkpoints/log.jsonl"
 
 
@@ -37,6 +39,16 @@ class Curve(NamedTuple):
     def last(self) -> LogLine | None:
         """The latest step."""
         return self.lines[-1] if self.lines else None
+
+    @property
+    def validated(self) -> tuple[LogLine, ...]:
+        """The steps after which the validation rows were looked at."""
+        return tuple(line for line in self.lines if line.eval_loss is not None)
+
+    @property
+    def best(self) -> LogLine | None:
+        """The step of the lowest validation loss."""
+        return min(self.validated, key=lambda line: line.eval_loss or 0.0, default=None)
 
 
 def read_curves(run: Path) -> list[Curve]:
@@ -64,25 +76,30 @@ def read_log(path: Path) -> tuple[LogLine, ...]:
 
 
 def tabulate_curves(curves: Sequence[Curve], names: dict[str, str]) -> dict[str, list[Any]]:
-    """Columns for a plot: step, loss, learning rate, and the training's name."""
-    rows = [(names.get(curve.who, curve.who), line) for curve in curves for line in curve.lines]
-    return {
-        "step": [line.step for _, line in rows],
-        "loss": [line.loss for _, line in rows],
-        "learning_rate": [line.learning_rate for _, line in rows],
-        "model": [name for name, _ in rows],
-    }
+    """Columns for a plot: step, loss, learning rate, and the training's name.
+
+    What validation found is a series of its own.
+    """
+    rows: list[tuple[Any, ...]] = []
+    for curve in curves:
+        name = names.get(curve.who, curve.who)
+        rows += [(line.step, line.loss, line.learning_rate, name) for line in curve.lines]
+        rows += [(line.step, line.eval_loss, None, name + VALIDATION) for line in curve.validated]
+    columns = ("step", "loss", "learning_rate", "model")
+    return {name: [row[place] for row in rows] for place, name in enumerate(columns)}
 
 
 def choose_colours(curves: Sequence[Curve]) -> dict[str, str]:
-    """A colour for the name of each model; the trained one's is always the first."""
-    names = sorted((curve.who for curve in curves), key=lambda who: who != TUNED)
-    return dict(zip(map(name_model, names), cycle(_COLOURS), strict=False))
+    """A colour for the name of each series; the trained model's is always the first."""
+    ordered = sorted(curves, key=lambda curve: curve.who != TUNED)
+    names = [name_model(curve.who) for curve in ordered]
+    names += [name_model(curve.who) + VALIDATION for curve in ordered if curve.validated]
+    return dict(zip(names, cycle(_COLOURS), strict=False))
 
 
 def describe_state(curves: Sequence[Curve]) -> str:
     """Changes whenever there is something new to draw."""
-    return json.dumps([(curve.who, len(curve.lines), curve.age_s is None) for curve in curves])
+    return json.dumps([(c.who, len(c.lines), len(c.validated), c.age_s is None) for c in curves])
 
 
 # --- the tab -----------------------------------------------------------------------------------
@@ -105,8 +122,11 @@ def show_training(page: Page, place: int, state: str) -> tuple[Any, ...]:
         return html, gr.skip(), gr.skip(), state, timer
     # Axes alone are no picture.
     colours = choose_colours(curves)
-    plot = gr.LinePlot(_make_frame(curves), color_map=colours, visible=bool(curves))
-    return html, plot, plot, drawn, timer
+    losses, rates = (
+        gr.LinePlot(frame, color_map=colours, visible=bool(curves))
+        for frame in _make_frames(curves)
+    )
+    return html, losses, rates, drawn, timer
 
 
 def _find_speed(curve: Curve, results: RunResults) -> float | None:
@@ -117,9 +137,11 @@ def _find_speed(curve: Curve, results: RunResults) -> float | None:
     return curve.last.tokens_per_second if curve.last else None
 
 
-def _make_frame(curves: Sequence[Curve]) -> pandas.DataFrame:
+def _make_frames(curves: Sequence[Curve]) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+    """What is drawn of losses, and of learning rates, which validation has none of."""
     names = {curve.who: name_model(curve.who) for curve in curves}
-    return pandas.DataFrame(tabulate_curves(curves, names))
+    frame = pandas.DataFrame(tabulate_curves(curves, names))
+    return frame, frame[frame["model"].isin(list(names.values()))]
 
 
 def build_training(page: Page) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -52,7 +54,8 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
     dtype = resolve_dtype(recipe.model.dtype, device, architecture)
     model = build_empty_model(architecture, trust_remote_code=recipe.model.trust_remote_code)
     model = prepare_empty(model, recipe.train, dtype)
-    lengths, notes = _find_lengths(recipe, data, folder, model)
+    found = _find_examples(recipe, data, folder, model)
+    lengths = found.lengths
     train, trust = recipe.train, recipe.model.trust_remote_code
     if train.max_tokens_per_pass > 1 and measure:
         longest = max(lengths.tokens)
@@ -74,7 +77,7 @@ def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Gr
         ) from error
     return Group(
         f"[bold]{recipe.name}[/bold]: {recipe.description}",
-        _tabulate_work(train, estimate, lengths, f"{recipe.model.name}: {origin}", notes),
+        _tabulate_work(train, estimate, found, f"{recipe.model.name}: {origin}"),
         _tabulate_memory(estimate, train, dtype),
         _describe_time(estimate, measurement, device, dtype),
         *_describe_surprises(estimate, len(lengths.tokens), train),
@@ -136,25 +139,47 @@ def _find_architecture(recipe: Recipe, folder: Path | None) -> tuple[Path | dict
     return known.config, known.note
 
 
-def _find_lengths(
-    recipe: Recipe, data: Path | None, folder: Path | None, model: Any
-) -> tuple[Lengths, tuple[str, str]]:
-    """The examples' lengths; where their number and where their lengths come from.
+class Found(NamedTuple):
+    """The examples to train on, and how many to validate on."""
 
-    Encoded where rows and tokenizer are here; else as many as are published, of assumed length.
+    lengths: Lengths
+    origin: str
+    """Where their number comes from."""
+    how: str
+    """Where their lengths come from."""
+    num_validation: int = 0
+    validation: str = ""
+    """Where the validation rows come from."""
+
+
+def _find_examples(recipe: Recipe, data: Path | None, folder: Path | None, model: Any) -> Found:
+    """Encoded where rows and tokenizer are here; else as many as are published, of assumed length.
+
+    Without those to validate on.
     """
     from kot_platypus.models import has_tokenizer
     from kot_platypus.train.estimate import Lengths
+    from kot_platypus.train.validation import hold_out
 
     rows, count, origin = _find_rows(recipe, data)
+    share = recipe.train.validation
     if rows and folder is not None and has_tokenizer(folder):
-        lengths = _encode_lengths(recipe, rows, folder, model, origin)
-        dropped = len(rows) - len(lengths.tokens)
-        return lengths, (origin + (f"; {dropped} dropped" if dropped else ""), "counted")
+        split = hold_out(rows, recipe.train, recipe.seed)
+        lengths = _encode_lengths(recipe, split.train, folder, model, origin)
+        dropped = len(split.train) - len(lengths.tokens)
+        origin += f"; {dropped} dropped" if dropped else ""
+        if not split.validation:
+            return Found(lengths, origin, "counted")
+        source = share if isinstance(share, str) else origin
+        validated = _encode_lengths(recipe, split.validation, folder, model, source)
+        note = split.note.removeprefix("Validation: ")
+        return Found(lengths, origin, "counted", len(validated.tokens), note)
     known = load_known()
     tokens = min(known.tokens_per_row, recipe.train.cutoff_len)
     labels = round(tokens * known.response_share)
-    return Lengths((tokens,) * count, (labels,) * count), (origin, "assumed")
+    held = max(1, round(share * count)) if isinstance(share, float) else 0
+    lengths = Lengths((tokens,) * (count - held), (labels,) * (count - held))
+    return Found(lengths, origin, "assumed", held, f"a share of {share}" if held else "")
 
 
 def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
@@ -185,7 +210,7 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
 
 
 def _encode_lengths(
-    recipe: Recipe, rows: list[Row], folder: Path, model: Any, source: str
+    recipe: Recipe, rows: Mapping[int, Row], folder: Path, model: Any, source: str
 ) -> Lengths:
     from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
@@ -196,7 +221,10 @@ def _encode_lengths(
     section = recipe.train
     template = load_template(section.template, section.enable_thinking)
     tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
-    encoded = keep_encoded(encode_rows(rows, template, section, tokenizer, source=source), section)
+    listed = list(rows.values())
+    encoded = keep_encoded(
+        encode_rows(listed, template, section, tokenizer, source=source, numbers=rows), section
+    )
     check_fit(unwrap(model), encoded)
     return Lengths(
         tuple(len(item.ids) for item in encoded), tuple(item.num_labels for item in encoded)
@@ -206,9 +234,10 @@ def _encode_lengths(
 # --- how it is shown ---------------------------------------------------------------------------
 
 
-def _tabulate_work(
-    train: TrainSection, estimate: Estimate, lengths: Lengths, origin: str, notes: tuple[str, str]
-) -> Table:
+def _tabulate_work(train: TrainSection, estimate: Estimate, found: Found, origin: str) -> Table:
+    lengths = found.lengths
+    from kot_platypus.train.schedule import count_eval_steps
+
     trainable = estimate.trainable_parameters
     steps, passes = estimate.optimizer_steps, estimate.passes
     size = f"at most {train.max_tokens_per_pass:,} tokens"
@@ -220,10 +249,10 @@ def _tabulate_work(
             trainable,
             f"{trainable / estimate.parameters:.2%}: {_describe_method(train)}",
         ),
-        "examples": (len(lengths.tokens), notes[0]),
+        "examples": (len(lengths.tokens), found.origin),
         "tokens per example": (
             lengths.mean_tokens,
-            f"{lengths.mean_labels:,.0f} of them labels; {notes[1]}",
+            f"{lengths.mean_labels:,.0f} of them labels; {found.how}",
         ),
         "optimizer steps": (
             steps,
@@ -233,10 +262,22 @@ def _tabulate_work(
         "tokens": (estimate.tokens, f"{estimate.trained_tokens:,} of them labels"),
         "packs (passes)": (passes, f"{passes / steps:.1f} a step, of {size}"),
     }
+    if found.num_validation:
+        rows["validation examples"] = (found.num_validation, found.validation)
+        looks = math.ceil(steps / count_eval_steps(len(lengths.tokens), train))
+        rows["evaluations"] = (looks, _describe_evaluations(train))
     table = _new_table()
     for name, (value, note) in rows.items():
         table.add_row(name, f"{value:,.0f}", note)
     return table
+
+
+def _describe_evaluations(train: TrainSection) -> str:
+    often = f"every {train.eval_steps} steps" if train.eval_steps else "at the end of each epoch"
+    kept = "lowest loss" if train.load_best_model_at_end else "last step"
+    patience = train.early_stopping_patience
+    ending = f"; the training ends after {patience} that are no better" if patience else ""
+    return f"{often}; the weights of the {kept} are kept{ending}"
 
 
 def _describe_method(train: TrainSection) -> str:
@@ -281,7 +322,7 @@ def _describe_time(
         f"{dtype}. Measured: one layer, forward and backward, {measurement.num_tokens:,} tokens, "
         f"{measurement.layer_s:.3g} s; output layer and loss {measurement.head_s:.3g} s. "
         f"Extrapolated: {measurement.num_layers} layers, {estimate.tokens:,} tokens, in "
-        "proportion; optimizer steps and checkpoints not included."
+        "proportion; optimizer steps, checkpoints and evaluations not included."
     )
 
 

@@ -175,6 +175,7 @@ def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:
     from kot_platypus.formats import read_rows
     from kot_platypus.models import build_empty_model, load_tokenizer, resolve_model
     from kot_platypus.train.preview import preview_rows
+    from kot_platypus.train.validation import hold_out
 
     section = recipe.model
     rows = (
@@ -187,7 +188,19 @@ def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:
     tokenizer = load_tokenizer(base, trust_remote_code=trust)
     model = build_empty_model(base, trust_remote_code=trust)
     source = data or "the recipe's rows"
-    print_screen(preview_rows(rows, recipe.train, tokenizer, count, model, source=source))
+    split = hold_out(rows, recipe.train, recipe.seed)
+    shown = preview_rows(
+        list(split.train.values()),
+        recipe.train,
+        tokenizer,
+        count,
+        model,
+        source=source,
+        numbers=split.train,
+    )
+    print_screen(shown)
+    if split.note:
+        print_notice(split.note)
 
 
 @app.command(epilog=example("kot merge --adapter adapters/mine/adapter --out merged"))

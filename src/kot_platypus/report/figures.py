@@ -260,8 +260,18 @@ def show_losses(runs: Sequence[Run]) -> Picture | None:
     models = [model for model in list_pictured(runs) if model.log]
     if not models:
         return None
-    ends = _join((model.name, f"{model.log[-1].loss:.3f}") for model in models)
+    ends = _join((model.name, f"{model.log[-1].loss:.3f}{_say_lowest(model)}") for model in models)
     return Picture(ends, partial(_draw_losses, models))
+
+
+def _list_validated(model: Model) -> list[tuple[int, float]]:
+    """Step and validation loss, where it was looked at."""
+    return [(line.step, line.eval_loss) for line in model.log if line.eval_loss is not None]
+
+
+def _say_lowest(model: Model) -> str:
+    step, loss = min(_list_validated(model), key=lambda found: found[1], default=(0, 0.0))
+    return f" (validation loss lowest at step {step}, {loss:.3f})" if step else ""
 
 
 def _draw_losses(models: Sequence[Model], width_in: float) -> Figure:
@@ -271,6 +281,7 @@ def _draw_losses(models: Sequence[Model], width_in: float) -> Figure:
         axes.plot([line.step for line in model.log], [line.loss for line in model.log],
                   color=find_colour(model.key), linewidth=1.4, marker=find_marker(model.key),
                   markersize=3.5 if len(model.log) == 1 else 0)  # fmt: skip
+        _draw_validation(axes, model)
     gap = max(line.loss for model in models for line in model.log) / 9
     place = float("-inf")
     for model in sorted(models, key=lambda model: (model.log[-1].loss, model.key)):
@@ -281,6 +292,17 @@ def _draw_losses(models: Sequence[Model], width_in: float) -> Figure:
     axes.set_ylim(bottom=0)
     _add_grid(axes)
     return figure
+
+
+def _draw_validation(axes: Any, model: Model) -> None:
+    """The validation loss, dashed, with a mark where it is lowest: there over-fitting begins."""
+    found = _list_validated(model)
+    if found:
+        steps, losses = zip(*found, strict=True)
+        axes.plot(steps, losses, color=find_colour(model.key), linewidth=1.2, linestyle=(0, (3, 2)))
+        step, loss = min(found, key=lambda each: each[1])
+        axes.plot([step], [loss], color=find_colour(model.key), marker=find_marker(model.key),
+                  markersize=5, markerfacecolor=PAPER, markeredgewidth=1.2)  # fmt: skip
 
 
 def show_funnel(runs: Sequence[Run]) -> Picture | None:

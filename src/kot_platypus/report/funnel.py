@@ -52,6 +52,9 @@ def list_funnel(results: RunResults) -> list[Bar]:
         dropped = results.training.get("num_dropped", 0)
         if dropped:
             bars.append(Bar("too long", trained, dropped, is_lost=True))
+        validated = results.training.get("validation", {}).get("num_rows", 0)
+        if validated and not isinstance(results.recipe.train.validation, str):
+            bars.append(Bar("validation", trained + dropped, validated, is_lost=True))
         bars.append(Bar("trained on", 0, trained))
     return bars
 
@@ -73,8 +76,10 @@ def tabulate_tokens(manifest: dict[str, Any], train: TrainSection) -> Facts:
     if seen and learnt is not None:
         facts["share learnt"] = format_percent(learnt / seen)
     if seen and steps and examples:
-        shown = steps * min(train.batch_size, examples)
-        shown = shown if train.last_batch == "drop" else train.num_epochs * examples
+        batch = min(train.batch_size, examples)
+        per_epoch = -(-examples // batch) if train.last_batch == "keep" else examples // batch
+        epochs, rest = divmod(steps, per_epoch)  # which patience may end before num_epochs
+        shown = epochs * min(per_epoch * batch, examples) + rest * batch
         facts["examples shown"] = format_count(shown)
         facts["tokens an example, mean"] = f"{seen / shown:.1f}"
     for key, label in {
@@ -83,7 +88,20 @@ def tabulate_tokens(manifest: dict[str, Any], train: TrainSection) -> Facts:
     }.items():
         if key in manifest:
             facts[label] = format_count(manifest[key])
-    return list(facts.items())
+    return [*facts.items(), *_tabulate_validation(manifest.get("validation"))]
+
+
+def _tabulate_validation(found: dict[str, Any] | None) -> Facts:
+    """The validation of the weights that were kept."""
+    if not found:
+        return []
+    facts = [
+        ("validation examples", format_count(found["num_examples"])),
+        ("validation loss", f"{found['eval_loss']:.4f} (step {format_count(found['step'])})"),
+        ("validation tokens right", format_percent(found["eval_token_accuracy"])),
+    ]
+    known = found["num_known"]
+    return [*facts, ("of these asked in training too", format_count(known))] if known else facts
 
 
 # --- what was cut ------------------------------------------------------------------------------

@@ -177,6 +177,9 @@ def _line_up_facts(runs: Sequence[Run]) -> dict[str, Any]:
         "short": tables.line_up(runs, tables.list_badges),
         "data": tables.line_up(runs, tables.tabulate_data if is_alone else _count_rows),
         "trainings": [name for name, _ in trained],
+        "is_validated": any(
+            model.training.get("validation") for run in runs for model in run.models
+        ),
         "tokens": tables.line_up_columns([column for _, column in trained]),
         "lost": tables.line_up_columns([_list_losses(run, is_alone) for run in runs]),
         "checks": tables.line_up(runs, funnel.tabulate_checks),

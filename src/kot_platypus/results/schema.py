@@ -337,6 +337,10 @@ class LogLine(Part):
     loss: float
     learning_rate: float | None = None
     epoch: float | None = None
+    eval_loss: float | None = None
+    """Of the validation rows after this step, where it was looked at; weighted as ``loss`` is."""
+    eval_token_accuracy: float | None = None
+    """The share of their labels that the model finds likeliest, weighted alike."""
     max_steps: int | None = None
     """Of the whole training. Like the speed it stands in the log of a running training alone."""
     tokens_per_second: float | None = None

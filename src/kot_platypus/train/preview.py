@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -56,21 +56,24 @@ def preview_rows(
     model: Any = None,
     *,
     source: object = "the data",
+    numbers: Iterable[int] | None = None,
 ) -> RenderableType:
     """The first ``count`` rows as the model will see them, and the totals of all.
+
+    ``numbers`` are the rows' own in ``source``, where these are not all.
 
     Raises KotError when a row does not fit ``model`` (weights or not).
     """
     if not rows:
         raise DataError("no rows to show", expected="at least one", hint="Check the file.")
     template = load_template(section.template, section.enable_thinking)
-    encoded = encode_rows(rows, template, section, tokenizer, source=source)
+    numbers = list(numbers or range(1, len(rows) + 1))
+    encoded = encode_rows(rows, template, section, tokenizer, source=source, numbers=numbers)
     if model is not None:
         check_fit(model, filter(None, encoded))
     parts: list[RenderableType] = []
-    for number, (row, item) in enumerate(zip(rows, encoded, strict=True), start=1):
-        if number <= count:
-            parts += [Rule(f"row {number}"), *_show_row(row, item, tokenizer)]
+    for number, row, item in list(zip(numbers, rows, encoded, strict=True))[:count]:
+        parts += [Rule(f"row {number}"), *_show_row(row, item, tokenizer)]
     settings = f"{template.name}, {section.target}, at most {section.cutoff_len} tokens"
     legend = Text.assemble(("prompt", PROMPT), " · ", ("labels", LABELS), f" ({settings})")
     return Group(*parts, Rule(), legend, Text(str(count_rows(encoded))))
