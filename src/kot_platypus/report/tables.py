@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from kot_platypus.methods import METHODS
@@ -257,6 +258,8 @@ def tabulate_settings(recipe: Recipe) -> Facts:
     values = _flatten(recipe.train)
     if recipe.train.validation is None:
         hidden.add("load_best_model_at_end")
+    elif isinstance(recipe.train.validation, str):  # a path of this machine says nothing to others
+        values["validation"] = Path(recipe.train.validation).name
     if not METHODS[recipe.train.method].makes_adapter:
         hidden |= {key for key in values if key.startswith("lora_")}
     if recipe.train.baseline_targets:
