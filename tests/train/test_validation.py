@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,21 @@ from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.loss import score_pack
 from kot_platypus.train.packing import iter_packs
 from kot_platypus.train.validation import hold_out
+from tests.killing import kill_when
 
 from .conftest import StopAfter, section
 
 MODEL = ModelSection(device="cpu", dtype="float32")
 HALF = ModelSection(device="cpu", dtype="bfloat16")
 STEPS_AN_EPOCH, EPOCHS = 2, 6
+TRAIN = """
+import sys
+from pathlib import Path
+from tests.train.test_validation import MODEL, overfit
+from kot_platypus.train.fit import train_adapter
+data, base, out, folder = map(Path, sys.argv[1:])
+train_adapter(data, base, out, overfit(folder), MODEL)
+"""
 
 
 def write_unlike(folder: Path) -> Path:
@@ -370,6 +380,21 @@ def test_interrupted_as_patience_ends_it_takes_no_step_more(few, base, tmp_path,
     train_adapter(few, base, out, often, MODEL)
     assert [line["step"] for line in read_log(out)] == list(range(1, 9))
     assert hash_adapter(out) == hash_adapter(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", ["checkpoint-4", "checkpoint-4/sealed.json", "checkpoint-9"])
+def test_killed_around_its_best_checkpoint_it_goes_on_to_the_same_result(
+    few, base, tmp_path, whole, sign
+):
+    """kill -9 while the best checkpoint is written, when it is, and when a later one is begun."""
+    chosen, out = overfit(tmp_path), tmp_path / "out"
+    command = [sys.executable, "-c", TRAIN, *map(str, (few, base, out, tmp_path))]
+    kill_when(lambda: list(out.glob(f"checkpoints/{sign}")), command)
+    assert not (out / "adapter").exists()
+    train_adapter(few, base, out, chosen, MODEL)
+    assert hash_adapter(out) == hash_adapter(whole)
+    assert (out / "log.jsonl").read_text() == (whole / "log.jsonl").read_text()
 
 
 @pytest.mark.slow

@@ -154,6 +154,8 @@ def _train(recipe: Recipe, data: Path, out: Path) -> None:
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
 
+    if isinstance(recipe.train.validation, str):  # before a model is downloaded
+        require_file(Path(recipe.train.validation), "train.validation")
     seed = recipe.training_seeds[0]
     with hold_folder(out):
         base = resolve_model(recipe.model.name, recipe.model.revision)
