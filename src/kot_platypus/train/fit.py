@@ -129,7 +129,7 @@ def train_adapter(
         log = _fit(trainer, out / _CHECKPOINTS)
         facts = _count_facts(kept, section, trainer.state.global_step) | parameters
         facts |= {"num_dropped": len(split.train) - len(kept), "is_packed": is_packed}
-        facts |= _describe_validation(split, held, log, section)
+        facts |= _conclude_validation(split, held, log, section)
         info = TrainingInfo(
             base=base_fingerprint,
             target=section.target,
@@ -265,10 +265,10 @@ def _count_parameters(model: Any) -> dict[str, int]:
     }
 
 
-def _describe_validation(
+def _conclude_validation(
     split: Split, held: Sequence[Encoded], log: str, section: TrainSection
 ) -> dict[str, Any]:
-    """The manifest's facts of the validation: its rows, and the evaluation of what is kept."""
+    """Say how the validation went. Facts for the manifest: its rows, and what is kept of it."""
     if not held:
         return {}
     lines = [json.loads(line) for line in log.splitlines()]
