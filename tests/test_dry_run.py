@@ -97,6 +97,23 @@ def test_no_more_steps_are_warm_up_than_there_are():
     assert "optimizer steps 27 num_epochs 1, batch_size 4, 27 of them warm-up" in text
 
 
+@pytest.mark.parametrize(
+    ("sets", "shown"),
+    [
+        (
+            ["max_steps=20", "warmup_steps=0", "warmup_ratio=0.1"],
+            "20 max_steps 20, batch_size 4, 2",
+        ),
+        (["num_epochs=0.5"], "14 num_epochs 0.5, batch_size 4, 3"),
+        (["num_epochs=1.5"], "41 num_epochs 1.5, batch_size 4, 3"),
+    ],
+)
+def test_steps_are_those_of_every_schedule(sets, shown):
+    arguments = [part for each in sets for part in ("--set", f"train.{each}")]
+    text = " ".join(dry_run("demo", *arguments).stdout.split())
+    assert f"optimizer steps {shown} of them warm-up" in text
+
+
 def test_time_comes_with_what_was_measured(shared, monkeypatch):
     model = f"model.name={shared / 'models' / 'tiny-llama-ko'}"
     result = CliRunner().invoke(app, ["train", "demo", "--dry-run", "--set", model])

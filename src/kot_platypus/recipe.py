@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, PlainSerializer, ValidationInfo, field_validator, model_validator
 
 from kot_platypus.errors import RecipeError
 from kot_platypus.methods import MethodName
@@ -82,6 +82,12 @@ class DataSection(Section):
 Target = Literal["rationale_answer", "rationale", "answer", "shuffled_rationale"]
 """``shuffled_rationale``: a control. Another row's rationale, and the row's own answer."""
 LossWeighting = Literal["example", "token"]
+Epochs = Annotated[
+    float,
+    Field(gt=0),
+    PlainSerializer(lambda epochs: int(epochs) if epochs == int(epochs) else epochs),
+]
+"""In files whole ones are an int, as they always were."""
 
 
 class TrainSection(Section):
@@ -105,10 +111,15 @@ class TrainSection(Section):
     """Examples per optimizer step."""
     max_tokens_per_pass: int = Field(4096, ge=1)
     """Token budget of one forward pass; an optimizer step makes as many passes as it needs."""
-    num_epochs: int = Field(1, ge=1)
+    num_epochs: Epochs = 1
+    """Also a part of one: 0.5, 1.5."""
+    max_steps: int | None = Field(None, ge=1)
+    """Optimizer steps in place of ``num_epochs``, fewer or more."""
     learning_rate: float = Field(1e-5, gt=0)
     lr_scheduler: Literal["linear", "cosine", "constant"] = "linear"
     warmup_steps: int = Field(0, ge=0)
+    warmup_ratio: float = Field(0.0, ge=0, le=1)
+    """The warm-up as a part of all steps, rounded up; in place of ``warmup_steps``."""
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     cutoff_len: int = Field(2048, ge=8)
@@ -122,6 +133,8 @@ class TrainSection(Section):
     lora_alpha: int = Field(16, ge=1)
     lora_dropout: float = Field(0.05, ge=0, lt=1)
     lora_target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    logging_steps: int = Field(1, ge=1)
+    """Steps to a line of the log, which is their mean. Checkpoints, looks and the end write one too."""
     save_steps: int = Field(50, ge=1)
     validation: float | str | None = None
     """Rows whose loss is followed and which are not learnt: a share of the rows such as 0.1, split
@@ -158,6 +171,8 @@ class TrainSection(Section):
         targets = (self.target, *self.baseline_targets)
         if len(set(targets)) != len(targets):
             raise ValueError("baseline_targets that differ from target and from each other")
+        if self.warmup_steps and self.warmup_ratio:
+            raise ValueError("either `warmup_steps` or `warmup_ratio`, and 0 for the other")
         return self
 
 

@@ -32,6 +32,7 @@ from kot_platypus.recipe import (
     require_reporters,
 )
 from kot_platypus.results.schema import AT_ONCE, BASE, ROUND, ROUNDS, SEED, TUNED
+from kot_platypus.schedule import describe_length
 from kot_platypus.stages import is_untouched, lock_folder
 
 RECIPE_FILE = "recipe.yaml"
@@ -153,7 +154,7 @@ def describe_plan(recipe: Recipe, out: Path) -> str:
         f"data    {', '.join(rows)}{asked}; {recipe.data.heldout or recipe.data.heldout_problems} "
         "held-out problems",
         f"train   {_method(recipe).describe(recipe.train.lora_r)}, "
-        f"batch_size {recipe.train.batch_size}, {recipe.train.num_epochs} epochs, "
+        f"{describe_length(recipe.train)}, batch_size {recipe.train.batch_size}, "
         f"learning_rate {recipe.train.learning_rate:g}",
         f"KoBEST  {recipe.evaluate.kobest_dir or 'skt/kobest_v1 (Hub)'}, protocol "
         f"{recipe.evaluate.protocol}, {', '.join(map(str, recipe.evaluate.num_fewshot))} shots, "

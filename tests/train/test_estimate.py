@@ -86,6 +86,9 @@ def test_passes_are_the_packs_of_the_batches(llama, batch):
     packs = [pack for i in range(0, 16, 4) for pack in pack_batch(batch[i : i + 4], 128, "example")]
     assert estimate.passes == SECTION.num_epochs * len(packs)
     assert estimate.largest_pass == max(pack.input_ids.numel() for pack in packs)
+    longer = SECTION.model_copy(update={"max_steps": 5})
+    first = len(pack_batch(batch[:4], 128, "example"))
+    assert estimate_training(empty(llama), longer, lengths).passes == len(packs) + first
 
 
 def test_memory_is_counted_by_kind(llama):

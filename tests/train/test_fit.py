@@ -178,6 +178,49 @@ def test_interrupted_anywhere_and_saved_more_often_it_goes_on_to_the_same_adapte
     assert adapter_hash(tmp_path / "x") == adapter_hash(tmp_path / "whole")
 
 
+SCHEDULES = {
+    "half an epoch": {"num_epochs": 0.5, "warmup_ratio": 0.5},
+    "an epoch and a half": {"num_epochs": 1.5, "logging_steps": 5},
+    "max_steps": {"max_steps": 5, "logging_steps": 4, "warmup_ratio": 0.3},
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_is_resumed_to_the_same_adapter_and_log(data, base, tmp_path, name):
+    section = SECTION.model_copy(update=SCHEDULES[name])
+    train_adapter(data, base, tmp_path / "whole", section, MODEL)
+    with pytest.raises(KeyboardInterrupt):
+        train_adapter(data, base, tmp_path / "x", section, MODEL, callbacks=[StopAfter(3)])
+    train_adapter(data, base, tmp_path / "x", section, MODEL)
+    assert adapter_hash(tmp_path / "x") == adapter_hash(tmp_path / "whole")
+    logs = [(tmp_path / each / "log.jsonl").read_text() for each in ("x", "whole")]
+    assert logs[0] == logs[1]
+    steps = json.loads((tmp_path / "x" / "manifest.json").read_text())["optimizer_steps"]
+    assert json.loads(logs[0].splitlines()[-1])["step"] == steps
+
+
+@pytest.mark.slow
+def test_a_line_of_the_log_is_the_mean_since_the_one_before(trained, data, base, tmp_path):
+    section = UNSAVED.model_copy(update={"logging_steps": 5})
+    train_adapter(data, base, tmp_path / "x", section, MODEL)
+    assert adapter_hash(tmp_path / "x") == adapter_hash(trained)
+    every = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "x" / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [5, 10, 14]
+    means = [sum(r["loss"] for r in every[a:b]) / (b - a) for a, b in ((0, 5), (5, 10), (10, 14))]
+    assert [row["loss"] for row in rows] == pytest.approx(means, rel=1e-4)
+
+
+def test_settings_that_came_later_are_no_part_of_an_older_folders_identity(trained):
+    config = json.loads((trained / "manifest.json").read_text())["config"]
+    assert sorted(config) == [
+        *("batch_size", "cutoff_len", "dtype", "enable_thinking", "last_batch", "learning_rate"),
+        *("lora_alpha", "lora_dropout", "lora_r", "lora_target_modules", "loss_weighting"),
+        *("lr_scheduler", "max_grad_norm", "max_tokens_per_pass", "method", "num_epochs", "seed"),
+        *("target", "template", "tokens", "torch_compile", "warmup_steps", "weight_decay"),
+    ]
+
+
 def test_finished_training_is_not_repeated(trained, data, base):
     before = (trained / "manifest.json").read_bytes()
     train_adapter(data, base, trained, SECTION, MODEL)

@@ -18,6 +18,7 @@ from kot_platypus.errors import DataError, ModelError
 from kot_platypus.methods import METHODS
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
+from kot_platypus.schedule import count_eval_steps, count_warmup, describe_length
 
 if TYPE_CHECKING:
     from kot_platypus.recipe import Recipe
@@ -236,8 +237,6 @@ def _encode_lengths(
 
 def _tabulate_work(train: TrainSection, estimate: Estimate, found: Found, origin: str) -> Table:
     lengths = found.lengths
-    from kot_platypus.train.schedule import count_eval_steps
-
     trainable = estimate.trainable_parameters
     steps, passes = estimate.optimizer_steps, estimate.passes
     size = f"at most {train.max_tokens_per_pass:,} tokens"
@@ -256,8 +255,8 @@ def _tabulate_work(train: TrainSection, estimate: Estimate, found: Found, origin
         ),
         "optimizer steps": (
             steps,
-            f"num_epochs {train.num_epochs}, batch_size {train.batch_size}, "
-            f"{min(train.warmup_steps, steps)} of them warm-up",
+            f"{describe_length(train)}, batch_size {train.batch_size}, "
+            f"{count_warmup(steps, train)} of them warm-up",
         ),
         "tokens": (estimate.tokens, f"{estimate.trained_tokens:,} of them labels"),
         "packs (passes)": (passes, f"{passes / steps:.1f} a step, of {size}"),
@@ -329,10 +328,11 @@ def _describe_time(
 def _describe_surprises(estimate: Estimate, num_examples: int, train: TrainSection) -> list[str]:
     """What a recipe made for thousands of rows does to a few, and would do in silence."""
     lines = []
-    if train.warmup_steps >= estimate.optimizer_steps:
+    if count_warmup(estimate.optimizer_steps, train) >= estimate.optimizer_steps:
+        setting = "warmup_steps" if train.warmup_steps else "warmup_ratio"
         lines.append(
-            f"Note: warm-up takes {train.warmup_steps} steps, so the learning rate never reaches "
-            f"{train.learning_rate:g}. Lower train.warmup_steps."
+            f"Note: warm-up takes {train.warmup_steps or estimate.optimizer_steps} steps, so the "
+            f"learning rate never reaches {train.learning_rate:g}. Lower train.{setting}."
         )
     left_out = num_examples % min(train.batch_size, num_examples)
     if train.last_batch == "drop" and left_out:

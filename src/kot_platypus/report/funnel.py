@@ -10,6 +10,7 @@ from kot_platypus.report.tables import Facts
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import TUNED
 from kot_platypus.results.wording import NBSP, format_count, format_percent, name_task
+from kot_platypus.schedule import count_examples
 
 NONE = "none"
 
@@ -76,10 +77,7 @@ def tabulate_tokens(manifest: dict[str, Any], train: TrainSection) -> Facts:
     if seen and learnt is not None:
         facts["share learnt"] = format_percent(learnt / seen)
     if seen and steps and examples:
-        batch = min(train.batch_size, examples)
-        per_epoch = -(-examples // batch) if train.last_batch == "keep" else examples // batch
-        epochs, rest = divmod(steps, per_epoch)  # which patience may end before num_epochs
-        shown = epochs * min(per_epoch * batch, examples) + rest * batch
+        shown = count_examples(examples, train, steps)  # patience may end it before
         facts["examples shown"] = format_count(shown)
         facts["tokens an example, mean"] = f"{seen / shown:.1f}"
     for key, label in {

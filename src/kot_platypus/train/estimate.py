@@ -19,13 +19,13 @@ from transformers.integrations import moe
 from kot_platypus.methods import METHODS
 from kot_platypus.models import build_empty_model
 from kot_platypus.recipe import TrainSection
+from kot_platypus.schedule import count_epoch_steps, count_examples, count_steps
 from kot_platypus.train.attention import Pack, describe_pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.loss import CHUNK_ROWS, pack_loss, unwrap
 from kot_platypus.train.methods import make_trainable
 from kot_platypus.train.packing import assign_packs, pack_batch
-from kot_platypus.train.schedule import count_examples, count_steps
 
 _ADAM_STATES = 2
 _COUNTING_ATTENTION = "kot_counting"
@@ -81,25 +81,32 @@ def estimate_training(model: Any, section: TrainSection, lengths: Lengths) -> Es
     """
     steps = count_steps(len(lengths.tokens), section)
     batch = min(section.batch_size, len(lengths.tokens))
-    per_epoch = steps // section.num_epochs
-    packs = [
-        [lengths.tokens[start + i] for i in pack]
-        for start in range(0, per_epoch * batch, batch)
-        for pack in assign_packs(lengths.tokens[start : start + batch], section.max_tokens_per_pass)
+    per_epoch = count_epoch_steps(len(lengths.tokens), section)
+    batches = [
+        lengths.tokens[start : start + batch] for start in range(0, per_epoch * batch, batch)
     ]
+    passes = [_list_passes(tokens, section) for tokens in batches[:steps]]
+    epochs, rest = divmod(steps, per_epoch)
+    num_passes = [len(each) for each in passes]
     seen = count_examples(len(lengths.tokens), section)
-    largest = max(sum(pack) for pack in packs)
+    largest = max(chain.from_iterable(passes))
     parameters = list(model.parameters())
     return Estimate(
         parameters=sum(p.numel() for name, p in model.named_parameters() if not _is_added(name)),
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         optimizer_steps=steps,
-        passes=section.num_epochs * len(packs),
+        passes=epochs * sum(num_passes) + sum(num_passes[:rest]),
         tokens=round(seen * lengths.mean_tokens),
         trained_tokens=round(seen * lengths.mean_labels),
         largest_pass=largest,
         memory=_count_memory(model, section, largest),
     )
+
+
+def _list_passes(tokens: Sequence[int], section: TrainSection) -> list[int]:
+    """The tokens of each pass of a batch."""
+    packs = assign_packs(tokens, section.max_tokens_per_pass)
+    return [sum(tokens[i] for i in pack) for pack in packs]
 
 
 def _is_added(name: str) -> bool:

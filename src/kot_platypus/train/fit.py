@@ -33,7 +33,8 @@ from kot_platypus.processes import (
 from kot_platypus.progress import console, print_notice
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, TrainSection, require_reporters
-from kot_platypus.records import Row
+from kot_platypus.records import Row, drop_defaults
+from kot_platypus.schedule import count_eval_steps, count_examples, count_steps, count_warmup
 from kot_platypus.stages import open_stage
 from kot_platypus.train.encoding import (
     Encoded,
@@ -45,7 +46,6 @@ from kot_platypus.train.encoding import (
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
 from kot_platypus.train.packing import pack_batch
-from kot_platypus.train.schedule import count_eval_steps, count_examples, count_steps
 from kot_platypus.train.trainer import (
     KeepLog,
     PackingTrainer,
@@ -69,11 +69,14 @@ _NO_IDENTITY = {
     "allow_contaminated",
     "baseline_targets",
     "gradient_checkpointing",
+    "logging_steps",
     "report_to",
     "save_steps",
 }
+_OF_VALIDATION = {"validation", "eval_steps", "load_best_model_at_end", "early_stopping_patience"}
+# Settings that came later: a folder from before them is one of their defaults.
+_LATER = {"max_steps", "warmup_ratio"} | _OF_VALIDATION
 
-_OF_VALIDATION = ("validation", "eval_steps", "load_best_model_at_end", "early_stopping_patience")
 _LOGGED = ("step", "loss", "learning_rate", "epoch", "eval_loss", "eval_token_accuracy")
 _CHECKPOINTS = "checkpoints"
 _EVENTS = "runs"
@@ -144,15 +147,11 @@ def train_adapter(
 
 def _describe_settings(section: TrainSection, data_seed: int) -> dict[str, Any]:
     """What of the section decides the result; without validation rows, as before there were any."""
-    settings = section.model_dump(mode="json", exclude=_NO_IDENTITY)
-    if section.validation is None:
-        for key in _OF_VALIDATION:
-            del settings[key]
-    elif isinstance(section.validation, str):
-        del settings["validation"]  # a file is known by its content
-    else:
-        settings["data_seed"] = data_seed
-    return settings
+    is_file = isinstance(section.validation, str)  # known by its content
+    unused = _OF_VALIDATION if section.validation is None else {"validation"} if is_file else set()
+    settings = section.model_dump(mode="json", exclude=_NO_IDENTITY | unused)
+    settings = drop_defaults(section, settings, keep=settings.keys() - _LATER)
+    return settings | ({"data_seed": data_seed} if "validation" in settings else {})
 
 
 def _hash_validation(section: TrainSection) -> dict[str, str]:
@@ -295,10 +294,9 @@ def make_trainer(
 ) -> PackingTrainer:
     """The trainer of what ``load_trainable`` gives; each process packs its share of each batch."""
     watching: list[TrainerCallback] = [SealCheckpoints(), KeepLog()]
-    if validation:
-        watching.append(
-            Validate(count_eval_steps(len(encoded), section), section.early_stopping_patience)
-        )
+    if validation:  # first: the log follows from when it looks
+        eval_steps = count_eval_steps(len(encoded), section)
+        watching.insert(0, Validate(eval_steps, section.early_stopping_patience))
 
     def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
         packs = pack_batch(
@@ -350,15 +348,16 @@ def make_arguments(
 ) -> TrainingArguments:
     """The section in HF Trainer's words, but for evaluations, which ``Validate`` asks for."""
     keeps_best = section.validation is not None and section.load_best_model_at_end
+    steps = count_steps(num_examples, section)
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         per_device_train_batch_size=min(section.batch_size, num_examples),
         num_train_epochs=section.num_epochs,
-        max_steps=count_steps(num_examples, section),
+        max_steps=steps,
         learning_rate=section.learning_rate,
         # HF's own "constant" would leave the warm-up out without a word.
         lr_scheduler_type=section.lr_scheduler.replace("constant", "constant_with_warmup"),
-        warmup_steps=section.warmup_steps,
+        warmup_steps=count_warmup(steps, section),
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
         optim="adamw_torch",
@@ -368,7 +367,7 @@ def make_arguments(
         dataloader_pin_memory=False,
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,  # every pass uses all that is trained
-        logging_steps=1,
+        logging_steps=section.logging_steps,
         logging_nan_inf_filter=False,  # it turns a loss that is no number into 0.0
         save_steps=section.save_steps,
         save_total_limit=3 if keeps_best else 2,

@@ -177,22 +177,24 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._step = self._found = ""
+        self._said = self._found = ""
         self._stack = ExitStack()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:
         """Open the line."""
-        line = show_progress(self._title, state.max_steps, "steps", done=state.global_step)
+        self._step = state.global_step
+        line = show_progress(self._title, state.max_steps, "steps", done=self._step)
         self._advance = self._stack.enter_context(line)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: object) -> None:
         """Bring the line up to date."""
         if logs and "loss" in logs:
-            self._step = describe_step(logs)
-            self._advance(1, self._step + self._found)
+            self._said = describe_step(logs)
+            self._advance(state.global_step - self._step, self._said + self._found)
+            self._step = state.global_step
         elif logs and "eval_loss" in logs:
             self._found = describe_evaluation(logs)
-            self._advance(0, self._step + self._found)
+            self._advance(0, self._said + self._found)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: object) -> None:
         """Close the line."""
@@ -200,7 +202,7 @@ class ShowProgress(TrainerCallback):  # type: ignore[misc]
 
 
 class KeepLog(TrainerCallback):  # type: ignore[misc]
-    """Writes each step's line as it comes, to watch a training: ``LIVE_LOG`` in the checkpoints.
+    """Writes the log as it comes, to watch a training: ``LIVE_LOG`` in the checkpoints.
 
     Only for watching: the stage's log is written when the training is done, from the trainer's
     state, and then this one goes with the checkpoints.
@@ -211,6 +213,16 @@ class KeepLog(TrainerCallback):  # type: ignore[misc]
         self._path = Path(args.output_dir) / LIVE_LOG
         if state.is_world_process_zero:
             self._write(state)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: object) -> None:
+        """Have a line written before each checkpoint and evaluation, and at the end.
+
+        A mean that begins before a checkpoint would be lost to a training that goes on from it, and
+        an evaluation may ask for one.
+        """
+        asked = control.should_save or control.should_evaluate
+        if asked or state.global_step >= state.max_steps:
+            control.should_log = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: object) -> None:
         """Add a step, or to the last one what validation found."""
