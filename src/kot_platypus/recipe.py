@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PlainSerializer, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from kot_platypus.errors import RecipeError
-from kot_platypus.methods import MethodName
+from kot_platypus.methods import METHODS, MethodName
 from kot_platypus.recipe_files import RECIPES, Section, dump, list_names, load
 
 
@@ -90,6 +98,20 @@ Epochs = Annotated[
 """In files whole ones are an int, as they always were."""
 
 
+def _check_regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"a regular expression ({error})") from error
+    return text
+
+
+Regex = Annotated[str, AfterValidator(_check_regex)]
+_ADAPTERS_OWN = (
+    *("rank_pattern", "alpha_pattern", "use_rslora", "init_lora_weights", "loraplus_lr_ratio"),
+)
+
+
 class TrainSection(Section):
     """How the model is trained. Names follow Platypus and PEFT."""
 
@@ -133,8 +155,21 @@ class TrainSection(Section):
     lora_alpha: int = Field(16, ge=1)
     lora_dropout: float = Field(0.05, ge=0, lt=1)
     lora_target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    rank_pattern: dict[Regex, Annotated[int, Field(ge=1)]] = Field({})
+    """A module's name, or a regular expression of its end -> its rank in place of ``lora_r``."""
+    alpha_pattern: dict[Regex, Annotated[int, Field(ge=1)]] = Field({})
+    """The same in place of ``lora_alpha``."""
+    use_rslora: bool = False
+    """Scale by alpha / sqrt(r) (Kalajdzievski 2023), not alpha / r."""
+    init_lora_weights: Literal[True, "gaussian", "pissa", "pissa_niter_16", "olora"] = True
+    """PEFT's. PiSSA and OLoRA begin with a part of the base; what is written fits the whole."""
+    loraplus_lr_ratio: float | None = Field(None, gt=0)
+    """LoRA+ (Hayou et al. 2024): how many times ``learning_rate`` the B matrices learn at."""
+    neftune_noise_alpha: float | None = Field(None, gt=0)
+    """Noise on the embeddings while training (Jain et al. 2023); 5 to 15 in the paper."""
     logging_steps: int = Field(1, ge=1)
-    """Steps to a line of the log, which is their mean. Checkpoints, looks and the end write one too."""
+    """Steps to a line of the log, which is their mean. Checkpoints, evaluations and the end write
+    one too."""
     save_steps: int = Field(50, ge=1)
     validation: float | str | None = None
     """Rows whose loss is followed and which are not learnt: a share of the rows such as 0.1, split
@@ -173,7 +208,27 @@ class TrainSection(Section):
             raise ValueError("baseline_targets that differ from target and from each other")
         if self.warmup_steps and self.warmup_ratio:
             raise ValueError("either `warmup_steps` or `warmup_ratio`, and 0 for the other")
+        self._check_lora()
         return self
+
+    @property
+    def takes_from_base(self) -> bool:
+        """Whether the adapter begins with a part of the base's weights."""
+        return self.init_lora_weights not in (True, "gaussian")
+
+    def _check_lora(self) -> None:
+        fields = type(self).model_fields
+        unused = [name for name in _ADAPTERS_OWN if getattr(self, name) != fields[name].default]
+        if unused and not METHODS[self.method].makes_adapter:
+            raise ValueError(f"a method with an adapter beside `{unused[0]}`")
+        if self.takes_from_base:
+            if self.method != "lora":  # PEFT's conversion knows no magnitudes and no 4 bits
+                raise ValueError(f"method lora with init_lora_weights {self.init_lora_weights}")
+            if self.use_rslora and (self.rank_pattern or self.alpha_pattern):
+                raise ValueError(
+                    f"init_lora_weights {self.init_lora_weights} with `use_rslora` or patterns, "
+                    "not both: PEFT cannot convert it"
+                )
 
 
 class EvaluateSection(Section):

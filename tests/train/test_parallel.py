@@ -42,6 +42,8 @@ SLOW_SETTINGS: dict[str, Mapping[str, object]] = {
     "full": {"method": "full", "learning_rate": 1e-3},
     "dora": {"method": "dora"},
     "checkpointing": {"gradient_checkpointing": True},
+    "noise": {"neftune_noise_alpha": 5, "loraplus_lr_ratio": 4},
+    "pissa": {"init_lora_weights": "pissa", "learning_rate": 1e-4},
 }
 
 

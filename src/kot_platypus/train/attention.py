@@ -41,7 +41,8 @@ class Pack:
 
     ``predict_at`` (N,) are the positions whose output predicts ``labels`` (N,), and
     ``weights`` (N,) what each target's loss counts in the optimizer step's loss. ``starts`` is
-    where each example begins, and T at its end; ``longest`` the tokens of the longest.
+    where each example begins, and T at its end; ``longest`` the tokens of the longest;
+    ``numbers`` which example of its batch each is (-1: none).
     """
 
     input_ids: Tensor  # (1, T) int64
@@ -51,6 +52,7 @@ class Pack:
     weights: Tensor  # (N,) float32
     starts: Tensor  # (examples + 1,) int32
     longest: int
+    numbers: tuple[int, ...]
 
     def to(self, device: torch.device) -> Pack:
         """The same pack on ``device``."""

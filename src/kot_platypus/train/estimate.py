@@ -71,7 +71,8 @@ def prepare_empty(model: Any, section: TrainSection, dtype: str) -> Any:
     Raises ModelError when the model has none of ``lora_target_modules``.
     """
     held = METHODS[section.method].base_dtype(dtype)
-    return make_trainable(model.to(getattr(torch, held)), section)
+    plain = section.model_copy(update={"init_lora_weights": True})  # there are no values to take
+    return make_trainable(model.to(getattr(torch, held)), plain)
 
 
 def estimate_training(model: Any, section: TrainSection, lengths: Lengths) -> Estimate:

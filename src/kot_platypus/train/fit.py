@@ -45,7 +45,9 @@ from kot_platypus.train.encoding import (
 )
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, load_trainable, save_trained
+from kot_platypus.train.noise import EmbeddingNoise
 from kot_platypus.train.packing import pack_batch
+from kot_platypus.train.residual import conversion, keep_start
 from kot_platypus.train.trainer import (
     KeepLog,
     PackingTrainer,
@@ -75,7 +77,10 @@ _NO_IDENTITY = {
 }
 _OF_VALIDATION = {"validation", "eval_steps", "load_best_model_at_end", "early_stopping_patience"}
 # Settings that came later: a folder from before them is one of their defaults.
-_LATER = {"max_steps", "warmup_ratio"} | _OF_VALIDATION
+_LATER = _OF_VALIDATION | {
+    *("max_steps", "warmup_ratio", "rank_pattern", "alpha_pattern", "use_rslora"),
+    *("init_lora_weights", "loraplus_lr_ratio", "neftune_noise_alpha"),
+}
 
 _LOGGED = ("step", "loss", "learning_rate", "epoch", "eval_loss", "eval_token_accuracy")
 _CHECKPOINTS = "checkpoints"
@@ -200,7 +205,7 @@ def _hash_templates(template: Template, name: str, base: Path) -> dict[str, str]
 
 def _save(model: Any, out: Path, base: Path, info: TrainingInfo, log: str, **options: Any) -> None:
     """Write what a finished training leaves; of its checkpoints only TensorBoard's files stay."""
-    save_trained(model, out, base, info, **options)
+    save_trained(model, out, base, info, **options, **conversion(model, out / _CHECKPOINTS))
     write_text(out / "log.jsonl", log)
     if (events := out / _CHECKPOINTS / _EVENTS).is_dir():
         shutil.copytree(events, out / _EVENTS, dirs_exist_ok=True)
@@ -223,6 +228,7 @@ def _prepare(
     model, max_tokens = load_trainable(
         base, section, dtype=at["dtype"], device=place, longest=longest, **trust
     )
+    keep_start(model, out / _CHECKPOINTS)
     arguments = make_arguments(section, len(encoded), out / _CHECKPOINTS, **at)
     passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})
     trainer = make_trainer(model, encoded, passes, arguments, callbacks, validation=validation)
@@ -318,6 +324,10 @@ def make_trainer(
         callbacks=[*watching, ShowProgress(f"Training ({section.target})"), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
+    trainer.loraplus_lr_ratio = section.loraplus_lr_ratio
+    if section.neftune_noise_alpha:
+        embeddings = unwrap(model).get_input_embeddings()
+        trainer.noise = EmbeddingNoise(embeddings, section.neftune_noise_alpha, arguments.seed)
     return trainer
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from peft import LoraConfig, get_peft_model
 from peft.tuners.lora import LoraLayer
+from peft.utils.other import get_pattern_key
 from torch import Tensor
 
 from kot_platypus.artifacts import new_folder, read_json, write_json
@@ -45,12 +46,8 @@ def load_trainable(
     Raises KotError where the method is not supported.
     """
     method = METHODS[section.method]
-    if method.quantization and spreads_weights():
-        raise RecipeError(
-            f"train.method {method.name} with FSDP or DeepSpeed",
-            expected="a base in 4 bits, whole in each process",
-            hint="Start it with torchrun, or set train.method=lora.",
-        )
+    if spreads_weights():
+        _check_spread(section)
     model: Any = load_model(
         base,
         dtype=method.base_dtype(dtype),
@@ -68,6 +65,20 @@ def load_trainable(
         compile_layers(model)
     accept_packs(trainable)
     return trainable, max_tokens
+
+
+def _check_spread(section: TrainSection) -> None:
+    """Raise RecipeError for what needs a model that is whole in each process."""
+    for setting, wanted, value in (
+        ("method", METHODS[section.method].quantization, "lora"),
+        ("init_lora_weights", section.takes_from_base, "true"),
+    ):
+        if wanted:
+            raise RecipeError(
+                f"train.{setting} {getattr(section, setting)} with FSDP or DeepSpeed",
+                expected="a base that is whole in each process",
+                hint=f"Start it with torchrun, or set train.{setting}={value}.",
+            )
 
 
 def _takes_packs(model: Any, longest: int, trust_remote_code: bool) -> bool:
@@ -111,6 +122,10 @@ def make_trainable(model: Any, section: TrainSection) -> Any:
         lora_alpha=section.lora_alpha,
         lora_dropout=section.lora_dropout,
         target_modules=modules if isinstance(modules, str) else list(modules),
+        rank_pattern={**section.rank_pattern},  # PEFT adds its own to them
+        alpha_pattern={**section.alpha_pattern},
+        use_rslora=section.use_rslora,
+        init_lora_weights=section.init_lora_weights,
         **options,
         task_type="CAUSAL_LM",
     )
@@ -125,6 +140,7 @@ def make_trainable(model: Any, section: TrainSection) -> Any:
             expected="names of the model's linear layers, or all-linear",
             hint=f"Set train.{'lora_dropout=0' if is_dropout else 'lora_target_modules'}.",
         ) from error
+    _check_patterns(adapted, section)
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
     is_tied = model.config.get_text_config().tie_word_embeddings
     if is_tied and any(isinstance(table, LoraLayer) for table in tables):
@@ -134,6 +150,20 @@ def make_trainable(model: Any, section: TrainSection) -> Any:
             hint="Take lm_head and embed_tokens out of train.lora_target_modules.",
         )
     return adapted
+
+
+def _check_patterns(adapted: Any, section: TrainSection) -> None:
+    """Raise ModelError for a pattern of ranks or alphas that no adapted layer goes by."""
+    layers = adapted.get_base_model().named_modules()
+    names = [name for name, module in layers if isinstance(module, LoraLayer)]
+    for setting in ("rank_pattern", "alpha_pattern"):
+        for pattern in getattr(section, setting):
+            if not any(get_pattern_key([pattern], name) == pattern for name in names):
+                raise ModelError(
+                    f"train.{setting} names {pattern}, which no layer with LoRA goes by",
+                    expected=f"the end of a name such as {names[0]}",
+                    hint=f"Correct train.{setting} or train.lora_target_modules.",
+                )
 
 
 def checkpoint_activations(model: Any) -> None:
@@ -169,11 +199,12 @@ def save_trained(
     *,
     weights: dict[str, Tensor] | None = None,
     trust_remote_code: bool = False,
+    **options: Any,
 ) -> None:
     """Write ``out/adapter`` (PEFT), or ``out/model``: all weights in the base's dtype, its files.
 
-    ``weights`` are those to write where the model's own lie spread over processes. Raises
-    ModelError, and writes nothing, when a weight is not finite.
+    ``weights`` are those to write where the model's own lie spread over processes, ``options``
+    PEFT's for an adapter. Raises ModelError, and writes nothing, when a weight is not finite.
     """
     is_adapter = hasattr(model, "peft_config")
     if not is_adapter:
@@ -186,7 +217,8 @@ def save_trained(
     _require_finite(model, weights)
     with new_folder(out / ("adapter" if is_adapter else "model")) as folder:
         if is_adapter:
-            model.save_pretrained(folder, state_dict=weights)
+            with warnings.catch_warnings(action="ignore"):  # of the adapter it takes off another
+                model.save_pretrained(folder, state_dict=weights, **options)
             _sort_modules(folder / "adapter_config.json")
         else:
             copy_companions(base, folder)

@@ -109,13 +109,14 @@ def pack_examples(
         for share in share_examples(lengths, num_processes)
     ]
     packs = [
-        _build([batch[i] for i in group], [weights[i] for i in group]) for group in plans[rank]
+        _build([batch[i] for i in group], [weights[i] for i in group], group)
+        for group in plans[rank]
     ]
     missing = max(map(len, plans)) - len(packs)
-    return packs + [_build([Encoded(batch[0].ids[:2], 1)], [0.0])] * missing
+    return packs + [_build([Encoded(batch[0].ids[:2], 1)], [0.0], [-1])] * missing
 
 
-def _build(examples: Sequence[Encoded], weights: Sequence[float]) -> Pack:
+def _build(examples: Sequence[Encoded], weights: Sequence[float], numbers: Sequence[int]) -> Pack:
     ids: list[int] = []
     positions: list[int] = []
     predict_at: list[int] = []
@@ -140,4 +141,5 @@ def _build(examples: Sequence[Encoded], weights: Sequence[float]) -> Pack:
         weights=torch.tensor(label_weights),
         starts=torch.tensor(starts, dtype=torch.int32),
         longest=max(len(example.ids) for example in examples),
+        numbers=tuple(numbers),
     )

@@ -7,12 +7,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.data_loader import prepare_data_loader
+from peft.optimizers import create_loraplus_optimizer
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
@@ -29,6 +30,8 @@ from kot_platypus.errors import DataError, ModelError, RunError
 from kot_platypus.models.limits import infinite_error
 from kot_platypus.processes import ask_main, share_all
 from kot_platypus.progress import console, show_progress
+from kot_platypus.train.attention import Pack
+from kot_platypus.train.noise import EmbeddingNoise
 
 LIVE_LOG = "log.jsonl"
 _SEAL = "sealed.json"
@@ -40,7 +43,24 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
     A batch is ``packs`` (this process's), and ``num_examples`` and ``num_tokens`` of all processes.
     """
 
+    noise: EmbeddingNoise | None = None
+    loraplus_lr_ratio: float | None = None
     _num_examples = _num_tokens = 0
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """HF's, or PEFT's LoRA+ of the same kind, whose matrices B learn at another rate."""
+        if self.loraplus_lr_ratio is None:
+            return super().create_optimizer(model)
+        trained = self.model if model is None else model
+        kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
+        self.optimizer: torch.optim.Optimizer = create_loraplus_optimizer(
+            trained,
+            kind,
+            loraplus_lr_ratio=self.loraplus_lr_ratio,
+            loraplus_weight_decay=self.args.weight_decay,
+            **options,
+        )
+        return self.optimizer
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """The whole batches, the same ones in every process: each packs its own share of them."""
@@ -67,7 +87,7 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
         total = torch.zeros((), device=self.args.device)
         for number, pack in enumerate(packs, start=1):
             is_last = number == len(packs)
-            with self._share_gradients(model, when=is_last):
+            with self._share_gradients(model, when=is_last), self._add_noise(pack):
                 # What shares gradients averages them, and so does the log with losses.
                 loss = model(pack.to(self.args.device)) * self.args.world_size
                 total += loss.detach()
@@ -109,6 +129,10 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
             )
         self.state.best_model_checkpoint = str(best)
         self._load_best_model()
+
+    def _add_noise(self, pack: Pack) -> AbstractContextManager[None]:
+        step = self.state.global_step
+        return self.noise.added_to(pack, step) if self.noise else nullcontext()
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm)
