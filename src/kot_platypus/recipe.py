@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from kot_platypus.errors import RecipeError
+from kot_platypus.errors import RecipeError, require_extra
 from kot_platypus.methods import METHODS, MethodName
 from kot_platypus.recipe_files import RECIPES, Section, dump, list_names, load
 
@@ -142,6 +142,10 @@ class TrainSection(Section):
     warmup_steps: int = Field(0, ge=0)
     warmup_ratio: float = Field(0.0, ge=0, le=1)
     """The warm-up as a part of all steps, rounded up; in place of ``warmup_steps``."""
+    optim: Literal["adamw_torch", "adamw_8bit", "paged_adamw_32bit", "paged_adamw_8bit"] = (
+        "adamw_torch"
+    )
+    """AdamW; bitsandbytes' with moments in 8 bits, or paged out to main memory (CUDA)."""
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     cutoff_len: int = Field(2048, ge=8)
@@ -335,8 +339,10 @@ def replace_data(recipe: Recipe, data: Path | None, heldout: Path | None) -> Rec
     return recipe.model_copy(update={"data": DataSection.model_validate(section)})
 
 
-def require_reporters(section: TrainSection) -> None:
-    """Raise RecipeError when ``report_to`` names a package that is not installed."""
+def require_packages(section: TrainSection) -> None:
+    """Raise KotError when a package of ``report_to`` or ``optim`` is not installed."""
+    if section.optim != "adamw_torch":
+        require_extra("bitsandbytes", "qlora", f"train.optim {section.optim}")
     for module in section.report_to:
         if find_spec(module) is None:
             raise RecipeError(

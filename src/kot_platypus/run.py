@@ -29,7 +29,7 @@ from kot_platypus.recipe import (
     Target,
     dump_recipe,
     load_recipe,
-    require_reporters,
+    require_packages,
 )
 from kot_platypus.results.schema import AT_ONCE, BASE, ROUND, ROUNDS, SEED, TUNED
 from kot_platypus.schedule import describe_length
@@ -200,7 +200,7 @@ def check_recipe(recipe: Recipe) -> None:
             raise DataError(
                 f"{path} does not exist", expected="a file of rows", hint=f"Check {key}."
             )
-    require_reporters(recipe.train)
+    require_packages(recipe.train)
 
 
 def claim_folder(recipe: Recipe, out: Path, *, is_new: bool) -> None:

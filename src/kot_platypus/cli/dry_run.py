@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 _MEMORY_NOTES = {
     "base weights": "held in {held}",
-    "adapter weights": "float32, as are gradients and optimizer states",
+    "adapter weights": "float32, as are gradients{and_states}",
     "gradients": "one for each trainable parameter",
-    "optimizer states": "AdamW: two for each trainable parameter",
+    "optimizer states": "{optim}: two for each trainable parameter",
     "activations": "what a pass of {tokens:,} tokens keeps for its backward pass",
     "logits": "one chunk of the output layer",
 }
@@ -291,8 +291,12 @@ def _tabulate_memory(estimate: Estimate, train: TrainSection, dtype: str) -> Tab
     if method.quantization:
         held = f"4 bits; what is no linear layer in {held}"
     table = _new_table()
+    optimizer = {
+        "optim": "AdamW" if train.optim == "adamw_torch" else train.optim,
+        "and_states": "" if "8bit" in train.optim else " and optimizer states",
+    }
     for kind, size in estimate.memory.items():
-        note = _MEMORY_NOTES[kind].format(held=held, tokens=estimate.largest_pass)
+        note = _MEMORY_NOTES[kind].format(held=held, tokens=estimate.largest_pass, **optimizer)
         table.add_row(kind, _format_bytes(size), note)
     total = sum(estimate.memory.values())
     table.add_row("memory", _format_bytes(total), "their sum; allocator and libraries take more")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from kot_platypus.train.methods import make_trainable
 from kot_platypus.train.packing import assign_packs, pack_batch
 
 _ADAM_STATES = 2
+_SMALLEST_8_BIT, _BLOCK_8_BIT = 4096, 256  # weights, in bitsandbytes
 _COUNTING_ATTENTION = "kot_counting"
 _FIRST_TOKENS = 64
 _TARGET_S = 2.0
@@ -119,6 +121,7 @@ def _count_memory(model: Any, section: TrainSection, num_tokens: int) -> dict[st
     added = [p for name, p in named.items() if _is_added(name)]
     trained = [p for p in named.values() if p.requires_grad]
     inner = unwrap(model)
+    tables = {id(m.weight) for m in inner.modules() if isinstance(m, nn.Embedding)}
     head = inner.get_output_embeddings().weight
     # Logits and their gradient in the model's dtype, the softmax in float32; one tensor if equal.
     per_logit = 4 if head.dtype == torch.float32 else 4 + 2 * head.element_size()
@@ -129,10 +132,22 @@ def _count_memory(model: Any, section: TrainSection, num_tokens: int) -> dict[st
         "base weights": base,
         "adapter weights": _count_bytes(added),
         "gradients": _count_bytes(trained),
-        "optimizer states": _ADAM_STATES * _count_bytes(trained),
+        "optimizer states": _ADAM_STATES * sum(_count_moment(p, section, tables) for p in trained),
         "activations": count_activations(model, section, num_tokens),
         "logits": CHUNK_ROWS * head.shape[0] * per_logit,
     }
+
+
+def _count_moment(weight: Tensor, section: TrainSection, tables: Collection[int]) -> int:
+    """Bytes of one of Adam's two moments.
+
+    In 8 bits a block of 256 has a float32 scale; bitsandbytes leaves small tensors and the
+    ``tables`` of embeddings (their ids) in 32.
+    """
+    size = int(weight.numel())
+    if "8bit" not in section.optim or size < _SMALLEST_8_BIT or id(weight) in tables:
+        return 4 * size
+    return size + 4 * math.ceil(size / _BLOCK_8_BIT)
 
 
 def _count_saved_by_4_bits(inner: Any) -> int:

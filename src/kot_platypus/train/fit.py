@@ -12,7 +12,7 @@ from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
 from kot_platypus.artifacts import describe_no_file, hash_file, hash_files, hash_value, write_text
-from kot_platypus.errors import DataError
+from kot_platypus.errors import DataError, RecipeError
 from kot_platypus.formats import read_rows
 from kot_platypus.models import (
     TrainingInfo,
@@ -32,7 +32,7 @@ from kot_platypus.processes import (
 )
 from kot_platypus.progress import console, print_notice
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.recipe import ModelSection, TrainSection, require_reporters
+from kot_platypus.recipe import ModelSection, TrainSection, require_packages
 from kot_platypus.records import Row, drop_defaults
 from kot_platypus.schedule import count_eval_steps, count_examples, count_steps, count_warmup
 from kot_platypus.stages import open_stage
@@ -79,7 +79,7 @@ _OF_VALIDATION = {"validation", "eval_steps", "load_best_model_at_end", "early_s
 # Settings that came later: a folder from before them is one of their defaults.
 _LATER = _OF_VALIDATION | {
     *("max_steps", "warmup_ratio", "rank_pattern", "alpha_pattern", "use_rslora"),
-    *("init_lora_weights", "loraplus_lr_ratio", "neftune_noise_alpha"),
+    *("init_lora_weights", "loraplus_lr_ratio", "neftune_noise_alpha", "optim"),
 }
 
 _LOGGED = ("step", "loss", "learning_rate", "epoch", "eval_loss", "eval_token_accuracy")
@@ -124,7 +124,8 @@ def train_adapter(
     with open_stage(out, "train", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return
-        require_reporters(section)
+        require_packages(section)
+        _check_paging(section.optim, device)
         verdict = _heed_verdict(data, allow_contaminated=section.allow_contaminated)
         tokenizer = load_tokenizer(base, **trust)
         split = hold_out(read_rows(data), section, data_seed)
@@ -191,6 +192,15 @@ def _encode_split(
     source = section.validation if isinstance(section.validation, str) else data
     train = encode(split.train, data, "training rows")
     return train, encode(split.validation, source, "validation rows")
+
+
+def _check_paging(optim: str, device: str) -> None:
+    if optim.startswith("paged") and device != "cuda":
+        raise RecipeError(
+            f"train.optim {optim} on {device}",
+            expected="a CUDA device, whose memory it pages out",
+            hint=f"Set train.optim={'adamw_8bit' if '8bit' in optim else 'adamw_torch'}.",
+        )
 
 
 def _hash_templates(template: Template, name: str, base: Path) -> dict[str, str]:
@@ -370,7 +380,7 @@ def make_arguments(
         warmup_steps=count_warmup(steps, section),
         weight_decay=section.weight_decay,
         max_grad_norm=section.max_grad_norm,
-        optim="adamw_torch",
+        optim=section.optim,
         bf16=dtype == "bfloat16",
         fp16=dtype == "float16" and device == "cuda",
         dataloader_drop_last=section.last_batch == "drop",

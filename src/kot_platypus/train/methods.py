@@ -72,11 +72,12 @@ def _check_spread(section: TrainSection) -> None:
     for setting, wanted, value in (
         ("method", METHODS[section.method].quantization, "lora"),
         ("init_lora_weights", section.takes_from_base, "true"),
+        ("optim", section.optim != "adamw_torch", "adamw_torch"),
     ):
         if wanted:
             raise RecipeError(
                 f"train.{setting} {getattr(section, setting)} with FSDP or DeepSpeed",
-                expected="a base that is whole in each process",
+                expected="a model that is whole in each process",
                 hint=f"Start it with torchrun, or set train.{setting}={value}.",
             )
 
