@@ -109,6 +109,7 @@ def _check_regex(text: str) -> str:
 Regex = Annotated[str, AfterValidator(_check_regex)]
 _ADAPTERS_OWN = (
     *("rank_pattern", "alpha_pattern", "use_rslora", "init_lora_weights", "loraplus_lr_ratio"),
+    "save_total_limit",
 )
 
 
@@ -175,6 +176,8 @@ class TrainSection(Section):
     """Steps to a line of the log, which is their mean. Checkpoints, evaluations and the end write
     one too."""
     save_steps: int = Field(50, ge=1)
+    save_total_limit: int | None = Field(None, ge=1)
+    """Keep the adapters of the last N checkpoints beside the trained one (none when null)."""
     validation: float | str | None = None
     """Rows whose loss is followed and which are not learnt: a share of the rows such as 0.1, split
     off by question, or a file."""

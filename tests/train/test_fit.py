@@ -9,15 +9,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from kot_platypus.artifacts import hash_file, write_jsonl
+from kot_platypus.artifacts import hash_file, hash_files, write_jsonl
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, TrainSection
+from kot_platypus.train.checkpoints import find_checkpoint, go_back, seal_checkpoint
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.merge import merge_adapter
-from kot_platypus.train.trainer import find_checkpoint, seal_checkpoint
 from kot_platypus.verdicts import Checked, Verdict, write_verdict
 from tests.killing import kill_when
 
@@ -249,6 +249,65 @@ def test_the_newest_intact_checkpoint_is_used(tmp_path):
     (tmp_path / "checkpoint-10" / "weights").write_text("damage")
     (tmp_path / "checkpoint-12").mkdir()  # killed before it was sealed
     assert find_checkpoint(tmp_path) == tmp_path / "checkpoint-4"
+
+
+def interrupt(data: Path, base: Path, out: Path) -> list[str]:
+    """A training that was stopped after 7 steps, and its checkpoints."""
+    section = SECTION.model_copy(update={"save_total_limit": 3})
+    with pytest.raises(KeyboardInterrupt):
+        train_adapter(data, base, out, section, MODEL, callbacks=[StopAfter(7)])
+    return sorted(folder.name for folder in out.glob("checkpoints/checkpoint-*"))
+
+
+@pytest.mark.slow
+def test_a_named_checkpoint_is_gone_on_from_and_later_ones_are_made_anew(
+    trained, data, base, tmp_path, capsys
+):
+    assert interrupt(data, base, tmp_path / "x") == [f"checkpoint-{n}" for n in (2, 4, 6)]
+    train_adapter(data, base, tmp_path / "x", SECTION, MODEL, resume_from_checkpoint="checkpoint-2")
+    said = capsys.readouterr()
+    assert "Going on from step 2 of 14" in said.out + said.err
+    assert adapter_hash(tmp_path / "x") == adapter_hash(trained)
+    assert (tmp_path / "x" / "log.jsonl").read_text() == (trained / "log.jsonl").read_text()
+
+
+def test_a_checkpoint_that_is_not_there_is_one_line_and_removes_nothing(tmp_path):
+    for step in (2, 4, 10):
+        folder = tmp_path / "checkpoints" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text(f"step {step}")
+        seal_checkpoint(folder)
+    (folder / "weights").write_text("damage")
+    here = tmp_path / "checkpoints"
+    for name in ("checkpoint-3", "checkpoint-10", "last", str(tmp_path / "other" / "checkpoint-2")):
+        with pytest.raises(RunError, match=r"expected one of checkpoint-2, checkpoint-4\."):
+            go_back(here, name)
+    assert len(list(here.iterdir())) == 3
+    go_back(here, str(here / "checkpoint-2"))
+    assert [folder.name for folder in here.iterdir()] == ["checkpoint-2"]
+
+
+def test_a_finished_training_has_no_checkpoint_to_go_on_from(trained, data, base):
+    with pytest.raises(RunError, match="no intact checkpoint checkpoint-2"):
+        train_adapter(data, base, trained, SECTION, MODEL, resume_from_checkpoint="checkpoint-2")
+    assert json.loads((trained / "manifest.json").read_text())["status"] == "done"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("init", [True, "pissa"])
+def test_adapters_of_the_last_checkpoints_stay_and_merge(data, base, tmp_path, init):
+    changes = {"lr_scheduler": "constant", "init_lora_weights": init}
+    section = SECTION.model_copy(update={**changes, "max_steps": 6, "save_total_limit": 2})
+    train_adapter(data, base, tmp_path / "x", section, MODEL)
+    kept = sorted((tmp_path / "x").glob("checkpoint*"))
+    assert [folder.name for folder in kept] == ["checkpoint-4", "checkpoint-6"]
+    shorter = section.model_copy(update={"max_steps": 4, "save_total_limit": None})
+    train_adapter(data, base, tmp_path / "4", shorter, MODEL)
+    for folder, same in zip(kept, (tmp_path / "4", tmp_path / "x"), strict=True):
+        assert hash_files(folder) == hash_files(same / "adapter")
+    merge_adapter(base, kept[0], tmp_path / "merged")
+    manifest = json.loads((tmp_path / "x" / "manifest.json").read_text())
+    assert "checkpoint-4/adapter_model.safetensors" in manifest["outputs"]
 
 
 @pytest.mark.slow

@@ -96,6 +96,20 @@ def recipes(
         print(f"{name:22} {load_dataset_recipe(name).description}")
 
 
+TrainingOut = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Folder to write; an interrupted run resumes."),
+]
+ResumeFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--resume-from-checkpoint",
+        metavar="NAME",
+        help="Go on from this checkpoint of --out, not from its newest.",
+    ),
+]
+
+
 @app.command(
     epilog=example(
         "kot train demo --data mine.jsonl --out adapters/mine",
@@ -108,11 +122,9 @@ def train(
     data: Annotated[
         Path | None, typer.Option(help="Your rows: JSONL, JSON, CSV or Parquet.")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder to write; an interrupted run resumes."),
-    ] = None,
+    out: TrainingOut = None,
     overrides: Sets = None,
+    checkpoint: ResumeFrom = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show steps, memory and time; train nothing.")
     ] = False,
@@ -147,21 +159,23 @@ def train(
             expected="--data FILE and --out FOLDER, or --preview, or --dry-run",
             hint="A recipe's own rows: kot data build RECIPE --out data, then data/train.jsonl",
         )
-    _train(loaded, data, out)
+    _train(loaded, data, out, checkpoint)
 
 
-def _train(recipe: Recipe, data: Path, out: Path) -> None:
+def _train(recipe: Recipe, data: Path, out: Path, checkpoint: str | None) -> None:
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
 
     if isinstance(recipe.train.validation, str):  # before a model is downloaded
         require_file(Path(recipe.train.validation), "train.validation")
-    seed = recipe.training_seeds[0]
+    seeds = {"seed": recipe.training_seeds[0], "data_seed": recipe.seed}
     with hold_folder(out):
         base = resolve_model(recipe.model.name, recipe.model.revision)
         from kot_platypus.train.fit import train_adapter  # loads torch, so it comes last
 
-        train_adapter(data, base, out, recipe.train, recipe.model, seed=seed, data_seed=recipe.seed)
+        train_adapter(
+            data, base, out, recipe.train, recipe.model, **seeds, resume_from_checkpoint=checkpoint
+        )
     if is_main_process():
         print(out / METHODS[recipe.train.method].result)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_callback import PrinterCallback
 
@@ -36,6 +38,7 @@ from kot_platypus.recipe import ModelSection, TrainSection, require_packages
 from kot_platypus.records import Row, drop_defaults
 from kot_platypus.schedule import count_eval_steps, count_examples, count_steps, count_warmup
 from kot_platypus.stages import open_stage
+from kot_platypus.train.checkpoints import find_checkpoint, go_back, list_checkpoints
 from kot_platypus.train.encoding import (
     Encoded,
     check_fit,
@@ -44,7 +47,7 @@ from kot_platypus.train.encoding import (
     keep_encoded,
 )
 from kot_platypus.train.loss import unwrap
-from kot_platypus.train.methods import describe_method, load_trainable, save_trained
+from kot_platypus.train.methods import describe_method, keep_adapters, load_trainable, save_trained
 from kot_platypus.train.noise import EmbeddingNoise
 from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.residual import conversion, keep_start
@@ -53,7 +56,6 @@ from kot_platypus.train.trainer import (
     PackingTrainer,
     SealCheckpoints,
     ShowProgress,
-    find_checkpoint,
     list_steps,
 )
 from kot_platypus.train.validation import (
@@ -74,6 +76,7 @@ _NO_IDENTITY = {
     "logging_steps",
     "report_to",
     "save_steps",
+    "save_total_limit",
 }
 _OF_VALIDATION = {"validation", "eval_steps", "load_best_model_at_end", "early_stopping_patience"}
 # Settings that came later: a folder from before them is one of their defaults.
@@ -98,6 +101,7 @@ def train_adapter(
     seed: int = 42,
     data_seed: int | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    resume_from_checkpoint: str | None = None,
 ) -> None:
     """Train on ``data`` (rows as in ``formats``); write ``out/adapter`` and ``out/log.jsonl``.
 
@@ -108,8 +112,9 @@ def train_adapter(
 
     Of ``model_section`` device and dtype are taken, not its name. ``seed`` is that of the order of
     examples, of fresh adapter weights and of dropout; ``data_seed`` (left out: ``seed``) that of
-    the validation rows. Raises KotError for anything wrong with the rows, model, settings or
-    folder.
+    the validation rows. ``resume_from_checkpoint`` names the checkpoint to go on from in place of
+    the last; those after it are removed. Raises KotError for anything wrong with the rows, model,
+    settings or folder.
     """
     device = resolve_device(model_section.device)
     dtype = resolve_dtype(model_section.dtype, device, base)
@@ -122,10 +127,11 @@ def train_adapter(
     inputs = {"data": hash_file(data), "base": base_fingerprint}
     inputs |= _hash_templates(template, section.template, base) | _hash_validation(section)
     with open_stage(out, "train", config=config, inputs=inputs) as stage:
+        if resume_from_checkpoint:
+            ask_main(partial(go_back, out / _CHECKPOINTS, resume_from_checkpoint))
         if stage.is_done:
             return
-        require_packages(section)
-        _check_paging(section.optim, device)
+        _require_tools(section, device)
         verdict = _heed_verdict(data, allow_contaminated=section.allow_contaminated)
         tokenizer = load_tokenizer(base, **trust)
         split = hold_out(read_rows(data), section, data_seed)
@@ -147,7 +153,7 @@ def train_adapter(
             chat_template=tokenizer.chat_template,
         )
         weights = trainer.gather_weights()
-        ask_main(lambda: _save(trainer.model, out, base, info, log, weights=weights, **trust))
+        ask_main(lambda: _save(trainer.model, out, base, info, log, section, weights, **trust))
         stage.facts = {**facts, "contamination": verdict.model_dump() if verdict else None}
 
 
@@ -194,7 +200,10 @@ def _encode_split(
     return train, encode(split.validation, source, "validation rows")
 
 
-def _check_paging(optim: str, device: str) -> None:
+def _require_tools(section: TrainSection, device: str) -> None:
+    """Raise KotError where a package is missing, or the optimizer has nothing to page."""
+    require_packages(section)
+    optim = section.optim
     if optim.startswith("paged") and device != "cuda":
         raise RecipeError(
             f"train.optim {optim} on {device}",
@@ -213,13 +222,30 @@ def _hash_templates(template: Template, name: str, base: Path) -> dict[str, str]
     return hashes
 
 
-def _save(model: Any, out: Path, base: Path, info: TrainingInfo, log: str, **options: Any) -> None:
-    """Write what a finished training leaves; of its checkpoints only TensorBoard's files stay."""
-    save_trained(model, out, base, info, **options, **conversion(model, out / _CHECKPOINTS))
+def _save(
+    model: Any,
+    out: Path,
+    base: Path,
+    info: TrainingInfo,
+    log: str,
+    section: TrainSection,
+    weights: dict[str, Tensor] | None,
+    **trust: bool,
+) -> None:
+    """Write what a finished training leaves.
+
+    Of its checkpoints that is TensorBoard's files and ``save_total_limit`` adapters.
+    """
+    checkpoints = out / _CHECKPOINTS
+    options = conversion(model, checkpoints)
+    save_trained(model, out, base, info, weights=weights, **trust, **options)
+    if section.save_total_limit:
+        last = list_checkpoints(checkpoints)[-section.save_total_limit :]
+        keep_adapters(model, last, out, info, **options)
     write_text(out / "log.jsonl", log)
-    if (events := out / _CHECKPOINTS / _EVENTS).is_dir():
+    if (events := checkpoints / _EVENTS).is_dir():
         shutil.copytree(events, out / _EVENTS, dirs_exist_ok=True)
-    shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def _prepare(
@@ -390,7 +416,8 @@ def make_arguments(
         logging_steps=section.logging_steps,
         logging_nan_inf_filter=False,  # it turns a loss that is no number into 0.0
         save_steps=section.save_steps,
-        save_total_limit=3 if keeps_best else 2,
+        # One may be damaged; the best one is kept beside the last ones.
+        save_total_limit=max(2, section.save_total_limit or 0) + keeps_best,
         # Not HF's own load_best_model_at_end, for which save_steps has to follow from eval_steps.
         metric_for_best_model="loss" if keeps_best else None,
         greater_is_better=False if keeps_best else None,

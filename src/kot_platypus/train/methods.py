@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.utils.other import get_pattern_key
+from safetensors.torch import load_file
 from torch import Tensor
 
 from kot_platypus.artifacts import new_folder, read_json, write_json
@@ -17,6 +19,7 @@ from kot_platypus.errors import ModelError, RecipeError
 from kot_platypus.methods import METHODS
 from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
 from kot_platypus.models.conversion import link_file
+from kot_platypus.models.weights import ADAPTER
 from kot_platypus.processes import ask_main, share_all, spreads_weights
 from kot_platypus.progress import print_notice
 from kot_platypus.recipe import TrainSection
@@ -26,6 +29,8 @@ from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.serving import prepare_serving
 from kot_platypus.train.trainer import overflow_error
+
+_CONFIG = "adapter_config.json"
 
 
 def load_trainable(
@@ -218,9 +223,7 @@ def save_trained(
     _require_finite(model, weights)
     with new_folder(out / ("adapter" if is_adapter else "model")) as folder:
         if is_adapter:
-            with warnings.catch_warnings(action="ignore"):  # of the adapter it takes off another
-                model.save_pretrained(folder, state_dict=weights, **options)
-            _sort_modules(folder / "adapter_config.json")
+            _save_adapter(model, folder, state_dict=weights, **options)
         else:
             copy_companions(base, folder)
             trust = {"trust_remote_code": trust_remote_code}
@@ -228,6 +231,32 @@ def save_trained(
         write_json(folder / TRAINING_INFO, info.model_dump(include=info.model_fields_set))
         if not is_adapter:
             prepare_serving(folder, trust_remote_code=trust_remote_code)
+
+
+def keep_adapters(
+    model: Any, checkpoints: Sequence[Path], out: Path, info: TrainingInfo, **options: Any
+) -> None:
+    """Write the adapter of each checkpoint below ``out``, under the checkpoint's name.
+
+    With ``options`` as of ``save_trained`` they go through ``model``, which is changed.
+    """
+    for checkpoint in checkpoints:
+        with new_folder(out / checkpoint.name) as folder:
+            if options:
+                weights = load_file(checkpoint / ADAPTER.safetensors)
+                set_peft_model_state_dict(model, weights)
+                _save_adapter(model, folder, **options)
+            else:
+                for name in (ADAPTER.safetensors, _CONFIG, "README.md"):
+                    shutil.copyfile(checkpoint / name, folder / name)
+                _sort_modules(folder / _CONFIG)
+            write_json(folder / TRAINING_INFO, info.model_dump(include=info.model_fields_set))
+
+
+def _save_adapter(model: Any, folder: Path, **options: Any) -> None:
+    with warnings.catch_warnings(action="ignore"):  # of the adapter that it takes off another
+        model.save_pretrained(folder, **options)
+    _sort_modules(folder / _CONFIG)
 
 
 def _sort_modules(file: Path) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -23,18 +21,17 @@ from transformers import (
     TrainerCallback,
     TrainerState,
 )
-from transformers.trainer import TRAINER_STATE_NAME
 
-from kot_platypus.artifacts import hash_file, read_json, write_json, write_lines
-from kot_platypus.errors import DataError, ModelError, RunError
+from kot_platypus.artifacts import write_lines
+from kot_platypus.errors import ModelError, RunError
 from kot_platypus.models.limits import infinite_error
 from kot_platypus.processes import ask_main, share_all
-from kot_platypus.progress import console, show_progress
+from kot_platypus.progress import show_progress
 from kot_platypus.train.attention import Pack
+from kot_platypus.train.checkpoints import is_intact, seal_checkpoint
 from kot_platypus.train.noise import EmbeddingNoise
 
 LIVE_LOG = "log.jsonl"
-_SEAL = "sealed.json"
 
 
 class PackingTrainer(Trainer):  # type: ignore[misc]
@@ -121,7 +118,7 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
     def load_best(self) -> None:
         """Take back the weights of the best evaluation. Raises RunError if they were damaged."""
         best = Path(self.args.output_dir) / f"checkpoint-{self.state.best_global_step}"
-        if not ask_main(lambda: _is_intact(best)):
+        if not ask_main(lambda: is_intact(best)):
             raise RunError(
                 f"{best}, with the lowest validation loss, is damaged or gone",
                 expected="what the training wrote",
@@ -293,9 +290,6 @@ def describe_evaluation(logs: dict[str, float]) -> str:
     )
 
 
-# --- checkpoints that can be trusted: sealed with hashes, verified before use --------------------
-
-
 class SealCheckpoints(TrainerCallback):  # type: ignore[misc]
     """Writes each new checkpoint's file hashes last. A checkpoint without them is not one."""
 
@@ -304,42 +298,3 @@ class SealCheckpoints(TrainerCallback):  # type: ignore[misc]
         share_all(None)  # every process writes its random state
         if state.is_world_process_zero:
             seal_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-
-
-def seal_checkpoint(folder: Path) -> None:
-    """Flush every file to disk, then write their hashes."""
-    hashes = {}
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
-        hashes[file.relative_to(folder).as_posix()] = hash_file(file)
-    write_json(folder / _SEAL, hashes)
-
-
-def find_checkpoint(folder: Path) -> Path | None:
-    """The newest intact checkpoint below ``folder``; damaged ones are removed with a word.
-
-    One is intact if the one with the lowest validation loss up to it is too.
-    """
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: -int(path.name.split("-")[1]))
-    for checkpoint in found:
-        if _is_intact(checkpoint) and _has_best(checkpoint):
-            return checkpoint
-        console.print(f"  {checkpoint.name} is incomplete or damaged; going back to the one before")
-        shutil.rmtree(checkpoint)
-    return None
-
-
-def _has_best(checkpoint: Path) -> bool:
-    state = checkpoint / TRAINER_STATE_NAME
-    step = read_json(state).get("best_global_step") if state.is_file() else None
-    return step is None or _is_intact(checkpoint.with_name(f"checkpoint-{step}"))
-
-
-def _is_intact(checkpoint: Path) -> bool:
-    try:
-        hashes = read_json(checkpoint / _SEAL)
-    except DataError:
-        return False
-    files = {name: checkpoint / name for name in hashes}
-    return all(file.is_file() and hash_file(file) == hashes[name] for name, file in files.items())
