@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from kot_platypus.errors import KotError, RecipeError, UsageError
-from kot_platypus.recipe import dump_recipe, list_recipes, load_recipe, replace_data
+from kot_platypus.recipe import (
+    TrainSection,
+    dump_recipe,
+    list_recipes,
+    load_recipe,
+    replace_data,
+)
+from kot_platypus.synonyms import explain_synonym, list_settings
 
 SMALL = """
 name: small
@@ -102,12 +110,55 @@ def test_override_that_is_no_assignment_is_wrong_usage(override):
         ("data.sources=[{name: korean-cot, row: 3}]", "rows"),
         ("evaluate.num_fewshots=[0]", "num_fewshot"),
         ("reason.max_tokens=8", "max_new_tokens"),
+        ("learning_rate=1", "train.learning_rate"),  # of another section
+        ("train.seed=1", "seed"),
+        ("evaluate.max_new_tokens=8", "reason.max_new_tokens"),
     ],
 )
 def test_unknown_key_is_answered_with_the_nearest(recipe_file, override, nearest):
     with pytest.raises(RecipeError, match=f"Did you mean '{nearest}'") as raised:
         load_recipe(recipe_file(SMALL), [override])
     assert_one_line(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "ours"),
+    [
+        ("train.gradient_accumulation_steps=4", "train.batch_size, the examples of a whole"),
+        ("train.per_device_train_batch_size=4", "train.batch_size, the examples of a whole"),
+        ("train.micro_batch_size=4", "train.batch_size, the examples of a whole"),
+        ("train.lr=1e-4", "train.learning_rate."),
+        ("lr=1e-4", "train.learning_rate."),
+        ("train.cutoff=512", "train.cutoff_len."),
+        ("train.max_seq_length=512", "train.cutoff_len."),
+        ("train.max-seq-length=512", "train.cutoff_len."),
+        ("train.epochs=3", "train.num_epochs."),
+        ("train.num_train_epochs=3", "train.num_epochs."),
+        ("train.lora_rank=8", "train.lora_r."),
+        ("train.warmup=10", "train.warmup_steps, or train.warmup_ratio"),
+        ("train.lr_scheduler_type=cosine", "train.lr_scheduler."),
+        ("train.bf16=true", "model.dtype."),
+        ("model_name_or_path=x", "model.name."),
+        ("train.output_dir=x", "--out, an option of the command."),
+        ("train.resume_from_checkpoint=x", "--resume-from-checkpoint, an option of kot train."),
+    ],
+)
+def test_name_that_other_trainers_have_for_a_setting_is_answered_with_ours(override, ours):
+    with pytest.raises(RecipeError, match=re.escape(f"Here it is {ours}")) as raised:
+        load_recipe("demo", [override])
+    assert_one_line(raised.value)
+
+
+def test_every_name_of_other_trainers_stands_for_a_setting_there_is():
+    keys = {key for key in list_settings() if not key.startswith("--")}
+    values = load_recipe("demo").model_dump()
+    for key in keys:
+        section, _, name = key.rpartition(".")
+        assert name in (values[section] if section else values), key
+
+
+def test_no_setting_of_ours_is_taken_for_another_trainers():
+    assert [key for key in TrainSection.model_fields if explain_synonym(key)] == []
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kot_platypus.artifacts import read_text
 from kot_platypus.errors import RecipeError, UsageError
+from kot_platypus.synonyms import explain_synonym
 
 RECIPES = files("kot_platypus") / "recipes"
 
@@ -137,11 +138,10 @@ def _explain(model: type[Section], error: ValidationError, where: str, kind: str
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         fields = _fields_at(model, first["loc"][:-1])
-        close = get_close_matches(str(first["loc"][-1]), fields, n=1)
         return RecipeError(
             f"{where} has an unknown key {key!r}",
             expected=f"one of {', '.join(fields)}",
-            hint=f"Did you mean {close[0]!r}?" if close else f"Run: {_show(kind)}",
+            hint=_suggest(model, first["loc"], fields, kind),
         )
     found = f"{key} is {first['input']!r}" if first["type"] != "missing" else f"{key} is missing"
     return RecipeError(
@@ -149,6 +149,28 @@ def _explain(model: type[Section], error: ValidationError, where: str, kind: str
         expected=first["msg"].removeprefix("Input should be ").removeprefix("Value error, "),
         hint=f"Fix the {kind}{', or the --set that changed it' if kind == 'recipe' else ''}.",
     )
+
+
+def _suggest(
+    model: type[Section], location: tuple[int | str, ...], fields: list[str], kind: str
+) -> str:
+    """What an unknown key was to be: another trainer's name, elsewhere, or misspelt."""
+    name, is_in_list = str(location[-1]), any(isinstance(part, int) for part in location)
+    if kind == "recipe" and not is_in_list and (synonym := explain_synonym(name)):
+        return synonym
+    keys = [] if is_in_list else _list_keys(model)
+    elsewhere = [key for key in keys if key.rpartition(".")[2] == name]
+    close = elsewhere[:1] or get_close_matches(name, fields, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Run: {_show(kind)}"
+
+
+def _list_keys(model: type[Section]) -> list[str]:
+    """The keys of a recipe and of its sections, but for those of lists."""
+    keys = list(model.model_fields)
+    for name, field in model.model_fields.items():
+        if section := _find_section(field.annotation):
+            keys += [f"{name}.{key}" for key in section.model_fields]
+    return keys
 
 
 def _fields_at(model: type[Section], location: tuple[int | str, ...]) -> list[str]:
