@@ -1,7 +1,7 @@
 """What other trainers call the settings of a recipe.
 
-They are HF Trainer's names, PEFT's, TRL's, LLaMA-Factory's, axolotl's and Platypus's. Whoever writes
-one is told the name that it has here.
+They are HF Trainer's names, PEFT's, TRL's, LLaMA-Factory's, axolotl's and Platypus's. Whoever
+writes one is told the name that it has here.
 """
 
 from __future__ import annotations
