@@ -185,6 +185,7 @@ SCHEDULES = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_every_schedule_is_resumed_to_the_same_adapter_and_log(data, base, tmp_path, name):
     section = SECTION.model_copy(update=SCHEDULES[name])

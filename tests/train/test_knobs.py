@@ -143,6 +143,7 @@ def test_pattern_that_no_layer_goes_by_is_one_line(base, setting):
         make_trainable(model, section(**{setting: {"c_attn": 8}}))
 
 
+@pytest.mark.slow
 def test_loraplus_at_ratio_one_is_lora_and_at_four_only_b_learns_faster(few, base, tmp_path):
     class KeepRates(TrainerCallback):
         def on_step_end(self, args, state, control, optimizer=None, model=None, **_) -> None:
@@ -299,6 +300,7 @@ def test_what_is_no_pack_of_a_step_gets_no_noise(batch):
     assert noised.plain(pack).abs().max() == 0
 
 
+@pytest.mark.slow
 def test_noise_reaches_the_training_and_packs_change_nothing(few, base, tmp_path):
     for name, changes in {
         "without": {},
