@@ -13,7 +13,7 @@ _NAMES = {
     "model.dtype": "torch_dtype precision bf16 fp16 tf32 mixed_precision compute_dtype",
     "model.device": "device_map",
     "data.sources": "dataset datasets dataset_name dataset_path data_path train_file train_data",
-    "data.heldout": "eval_dataset validation_file test_file test_datasets val_set_size",
+    "data.heldout": "test_file",
     "seed": "random_seed data_seed",
     "train.method": "finetuning_type peft_type adapter quantization_bit load_in_4bit use_dora",
     "train.template": "prompt_template prompt_template_name chat_template",
@@ -42,6 +42,11 @@ _NAMES = {
     "train.torch_compile": "compile",
     "train.save_steps": "save_interval checkpoint_interval save_every",
     "train.logging_steps": "log_interval log_every log_steps",
+    "train.validation": "eval_dataset validation_file validation_split val_set_size val_size "
+    "test_size test_datasets eval_file",
+    "train.eval_steps": "eval_strategy evaluation_strategy eval_interval eval_every",
+    "train.early_stopping_patience": "patience early_stopping early_stopping_steps",
+    "train.load_best_model_at_end": "load_best_model load_best save_best",
     "train.report_to": "use_wandb wandb_project logger",
     "evaluate.num_fewshot": "shots num_shots n_shot n_shots fewshot",
     "--out": "output_dir output",
@@ -50,6 +55,7 @@ _NAMES = {
 _NOTES = {
     "train.batch_size": _STEP,
     "train.warmup_steps": "or train.warmup_ratio, a part of all steps",
+    "train.validation": "a share of the rows, or a file",
     "train.target": "of which only answers are labels",
     "train.max_tokens_per_pass": "with which every pass is packed",
     "--out": "an option of the command",

@@ -16,8 +16,9 @@ from kot_platypus.artifacts import hash_file
 from kot_platypus.errors import ModelError
 from kot_platypus.models import TrainingInfo, load_model
 from kot_platypus.recipe import ModelSection
-from kot_platypus.train.fit import make_arguments, make_trainer, train_adapter
+from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.methods import load_trainable, save_trained
+from kot_platypus.train.setup import make_arguments, make_trainer
 
 from .conftest import section
 from .test_parallel import LAUNCH

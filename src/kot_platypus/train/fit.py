@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer_callback import PrinterCallback
+from transformers import TrainerCallback, set_seed
 
 from kot_platypus.artifacts import describe_no_file, hash_file, hash_files, hash_value, write_text
 from kot_platypus.errors import DataError, RecipeError
@@ -29,14 +28,13 @@ from kot_platypus.processes import (
     ask_main,
     count_processes,
     is_main_process,
-    process_rank,
     spreads_weights,
 )
 from kot_platypus.progress import console, print_notice
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, TrainSection, require_packages
 from kot_platypus.records import Row, drop_defaults
-from kot_platypus.schedule import count_eval_steps, count_examples, count_steps, count_warmup
+from kot_platypus.schedule import count_examples
 from kot_platypus.stages import open_stage
 from kot_platypus.train.checkpoints import find_checkpoint, go_back, list_checkpoints
 from kot_platypus.train.encoding import (
@@ -48,20 +46,14 @@ from kot_platypus.train.encoding import (
 )
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, keep_adapters, load_trainable, save_trained
-from kot_platypus.train.noise import EmbeddingNoise
-from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.residual import conversion, keep_start
+from kot_platypus.train.setup import make_arguments, make_trainer
 from kot_platypus.train.trainer import (
-    KeepLog,
     PackingTrainer,
-    SealCheckpoints,
-    ShowProgress,
     list_steps,
 )
 from kot_platypus.train.validation import (
     Split,
-    Validate,
-    ValidationSet,
     choose_evaluation,
     describe_course,
     hold_out,
@@ -145,13 +137,7 @@ def train_adapter(
         facts = _count_facts(kept, section, trainer.state.global_step) | parameters
         facts |= {"num_dropped": len(split.train) - len(kept), "is_packed": is_packed}
         facts |= _conclude_validation(split, held, log, section)
-        info = TrainingInfo(
-            base=base_fingerprint,
-            target=section.target,
-            **describe_method(section),
-            template=template,
-            chat_template=tokenizer.chat_template,
-        )
+        info = _describe(section, base_fingerprint, template, tokenizer.chat_template)
         weights = trainer.gather_weights()
         ask_main(lambda: _save(trainer.model, out, base, info, log, section, weights, **trust))
         stage.facts = {**facts, "contamination": verdict.model_dump() if verdict else None}
@@ -220,6 +206,19 @@ def _hash_templates(template: Template, name: str, base: Path) -> dict[str, str]
     if template.chat:
         hashes["chat_template"] = hash_files(base, ("*.jinja",))
     return hashes
+
+
+def _describe(
+    section: TrainSection, base: str, template: Template, chat_template: Any
+) -> TrainingInfo:
+    """What the result's folder says of its training."""
+    return TrainingInfo(
+        base=base,
+        target=section.target,
+        **describe_method(section),
+        template=template,
+        chat_template=chat_template,
+    )
 
 
 def _save(
@@ -325,48 +324,6 @@ def _conclude_validation(
     }
 
 
-def make_trainer(
-    model: Any,
-    encoded: Sequence[Encoded],
-    section: TrainSection,
-    arguments: TrainingArguments,
-    callbacks: Sequence[TrainerCallback] = (),
-    *,
-    validation: Sequence[Encoded] = (),
-) -> PackingTrainer:
-    """The trainer of what ``load_trainable`` gives; each process packs its share of each batch."""
-    watching: list[TrainerCallback] = [SealCheckpoints(), KeepLog()]
-    if validation:  # first: the log follows from when it looks
-        eval_steps = count_eval_steps(len(encoded), section)
-        watching.insert(0, Validate(eval_steps, section.early_stopping_patience))
-
-    def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
-        packs = pack_batch(
-            batch,
-            section.max_tokens_per_pass,
-            section.loss_weighting,
-            rank=process_rank(),
-            num_processes=count_processes(),
-        )
-        num_tokens = sum(len(example.ids) for example in batch)
-        return {"packs": packs, "num_examples": len(batch), "num_tokens": num_tokens}
-
-    trainer = PackingTrainer(
-        model=model,
-        args=arguments,
-        train_dataset=list(encoded),
-        eval_dataset=ValidationSet(validation, section.max_tokens_per_pass, section.loss_weighting),
-        data_collator=collate,
-        callbacks=[*watching, ShowProgress(f"Training ({section.target})"), *callbacks],
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.loraplus_lr_ratio = section.loraplus_lr_ratio
-    if section.neftune_noise_alpha:
-        embeddings = unwrap(model).get_input_embeddings()
-        trainer.noise = EmbeddingNoise(embeddings, section.neftune_noise_alpha, arguments.seed)
-    return trainer
-
-
 def _fit(trainer: PackingTrainer, checkpoints: Path) -> str:
     """Train in place; return the log as JSONL text: a line a step with what ``_LOGGED`` names.
 
@@ -381,52 +338,3 @@ def _fit(trainer: PackingTrainer, checkpoints: Path) -> str:
         trainer.load_best()
     lines = ({k: line[k] for k in _LOGGED if k in line} for line in list_steps(trainer.state))
     return "".join(json.dumps(line) + "\n" for line in lines)
-
-
-def make_arguments(
-    section: TrainSection,
-    num_examples: int,
-    checkpoints: Path,
-    *,
-    seed: int,
-    dtype: str,
-    device: str,
-) -> TrainingArguments:
-    """The section in HF Trainer's words, but for evaluations, which ``Validate`` asks for."""
-    keeps_best = section.validation is not None and section.load_best_model_at_end
-    steps = count_steps(num_examples, section)
-    arguments = TrainingArguments(
-        output_dir=str(checkpoints),
-        per_device_train_batch_size=min(section.batch_size, num_examples),
-        num_train_epochs=section.num_epochs,
-        max_steps=steps,
-        learning_rate=section.learning_rate,
-        # HF's own "constant" would leave the warm-up out without a word.
-        lr_scheduler_type=section.lr_scheduler.replace("constant", "constant_with_warmup"),
-        warmup_steps=count_warmup(steps, section),
-        weight_decay=section.weight_decay,
-        max_grad_norm=section.max_grad_norm,
-        optim=section.optim,
-        bf16=dtype == "bfloat16",
-        fp16=dtype == "float16" and device == "cuda",
-        dataloader_drop_last=section.last_batch == "drop",
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-        ddp_find_unused_parameters=False,  # every pass uses all that is trained
-        logging_steps=section.logging_steps,
-        logging_nan_inf_filter=False,  # it turns a loss that is no number into 0.0
-        save_steps=section.save_steps,
-        # One may be damaged; the best one is kept beside the last ones.
-        save_total_limit=max(2, section.save_total_limit or 0) + keeps_best,
-        # Not HF's own load_best_model_at_end, for which save_steps has to follow from eval_steps.
-        metric_for_best_model="loss" if keeps_best else None,
-        greater_is_better=False if keeps_best else None,
-        report_to=list(section.report_to) or "none",
-        disable_tqdm=True,
-        seed=seed,
-        use_cpu=device == "cpu",
-    )
-    # One process, one device: several GPUs take several processes, not torch's DataParallel,
-    # which would hand a pack to each.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
