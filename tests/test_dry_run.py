@@ -220,6 +220,16 @@ def test_the_steps_are_those_of_the_rows_that_are_left_to_learn(shared, tmp_path
     assert figures["evaluations"] == "15"
 
 
+def test_max_steps_count_the_evaluations_and_the_last_step_has_one(shared, tmp_path):
+    write_jsonl(tmp_path / "rows.jsonl", make_problems(40, 1, "train", ("change",)))
+    settings = ("validation=0.25", "max_steps=20", "batch_size=4", "last_batch=keep")
+    sets = [part for each in settings for part in ("--set", f"train.{each}")]
+    sets += ["--set", f"model.name={shared / 'models' / 'tiny-llama-ko'}"]
+    figures = read_figures(dry_run("demo", "--data", tmp_path / "rows.jsonl", *sets))
+    assert figures["optimizer steps"] == "20"
+    assert figures["evaluations"] == "3"  # after 8 and 16 steps, epochs of 30 rows, and after 20
+
+
 def test_a_share_of_rows_that_are_not_here_is_taken_off_their_published_number():
     figures = read_figures(dry_run("kot-platypus2-7b", "--set", "train.validation=0.1"))
     whole = int(read_figures(dry_run("kot-platypus2-7b"))["examples"].replace(",", ""))

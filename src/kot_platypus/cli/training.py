@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -168,14 +168,13 @@ def _train(recipe: Recipe, data: Path, out: Path, checkpoint: str | None) -> Non
 
     if isinstance(recipe.train.validation, str):  # before a model is downloaded
         require_file(Path(recipe.train.validation), "train.validation")
-    seeds = {"seed": recipe.training_seeds[0], "data_seed": recipe.seed}
+    options: dict[str, Any] = {"seed": recipe.training_seeds[0], "data_seed": recipe.seed}
+    options["resume_from_checkpoint"] = checkpoint
     with hold_folder(out):
         base = resolve_model(recipe.model.name, recipe.model.revision)
         from kot_platypus.train.fit import train_adapter  # loads torch, so it comes last
 
-        train_adapter(
-            data, base, out, recipe.train, recipe.model, **seeds, resume_from_checkpoint=checkpoint
-        )
+        train_adapter(data, base, out, recipe.train, recipe.model, **options)
     if is_main_process():
         print(out / METHODS[recipe.train.method].result)
 
