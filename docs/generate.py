@@ -7,6 +7,7 @@ the pages that GitHub's readers find at the root of the repository. None of them
 from __future__ import annotations
 
 import ast
+import datetime
 import html
 import inspect
 import os
@@ -147,7 +148,14 @@ def _escape(text: str) -> str:
 
 # --- settings and rows -------------------------------------------------------------------------
 
-_TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "mapping"}
+_TYPES = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    dict: "mapping",
+    datetime.date: "date",
+}
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "min_length": "length ≥"}
 
 

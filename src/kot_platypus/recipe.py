@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -126,6 +127,8 @@ class TrainSection(Section):
     """A shipped template, or a YAML file of your own; its place is that beside the recipe."""
     enable_thinking: bool | None = None
     """The switch of chat templates that have one; null leaves it to them."""
+    date: datetime.date | None = None
+    """The day in place of today in a chat template that shows one; null: when training began."""
     target: Target = "rationale_answer"
     """What the model learns to write after the prompt."""
     baseline_targets: tuple[Target, ...] = ()

@@ -166,13 +166,14 @@ def _find_examples(recipe: Recipe, data: Path | None, folder: Path | None, model
     share = recipe.train.validation
     if rows and folder is not None and has_tokenizer(folder):
         split = hold_out(rows, recipe.train, recipe.seed)
-        lengths = _encode_lengths(recipe, split.train, folder, model, origin)
+        tokenizer = _load_tokenizer(recipe, folder)
+        lengths = _encode_lengths(recipe, split.train, tokenizer, model, origin)
         dropped = len(split.train) - len(lengths.tokens)
         origin += f"; {dropped} dropped" if dropped else ""
         if not split.validation:
             return Found(lengths, origin, "counted")
         source = share if isinstance(share, str) else origin
-        validated = _encode_lengths(recipe, split.validation, folder, model, source)
+        validated = _encode_lengths(recipe, split.validation, tokenizer, model, source)
         note = split.note.removeprefix("Validation: ")
         return Found(lengths, origin, "counted", len(validated.tokens), note)
     known = load_known()
@@ -211,9 +212,8 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
 
 
 def _encode_lengths(
-    recipe: Recipe, rows: Mapping[int, Row], folder: Path, model: Any, source: str
+    recipe: Recipe, rows: Mapping[int, Row], tokenizer: Any, model: Any, source: str
 ) -> Lengths:
-    from kot_platypus.models import load_tokenizer
     from kot_platypus.prompts import load_template
     from kot_platypus.train.encoding import check_fit, encode_rows, keep_encoded
     from kot_platypus.train.estimate import Lengths
@@ -221,7 +221,6 @@ def _encode_lengths(
 
     section = recipe.train
     template = load_template(section.template, section.enable_thinking)
-    tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
     listed = list(rows.values())
     encoded = keep_encoded(
         encode_rows(listed, template, section, tokenizer, source=source, numbers=rows), section
@@ -230,6 +229,18 @@ def _encode_lengths(
     return Lengths(
         tuple(len(item.ids) for item in encoded), tuple(item.num_labels for item in encoded)
     )
+
+
+def _load_tokenizer(recipe: Recipe, folder: Path) -> Any:
+    """The model's, its chat template with the date of the training."""
+    from kot_platypus.models import load_tokenizer
+    from kot_platypus.prompts import load_template
+    from kot_platypus.train.dates import pin_date
+
+    section = recipe.train
+    tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
+    pin_date(tokenizer, load_template(section.template, section.enable_thinking), section)
+    return tokenizer
 
 
 # --- how it is shown ---------------------------------------------------------------------------

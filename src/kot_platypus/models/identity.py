@@ -9,6 +9,7 @@ from kot_platypus.models.adapters import require_adapter
 from kot_platypus.models.conversion import prepare_adapter, prepare_model
 from kot_platypus.models.refusals import names_code
 from kot_platypus.models.tokens import TOKENIZER_FILES, has_tokenizer
+from kot_platypus.models.training_info import read_training_info
 from kot_platypus.models.weights import ADAPTER
 
 _CONTENT = ("*.safetensors", "config.json", "generation_config.json", "*.py", *TOKENIZER_FILES)
@@ -37,4 +38,6 @@ def fingerprint_model(
         parts["adapter_config"] = hash_value(config)
         if has_tokenizer(adapter):
             parts["adapter_tokenizer"] = hash_files(adapter, TOKENIZER_FILES)
+        if (info := read_training_info(adapter)).date:
+            parts["adapter_chat_template"] = hash_value(info.chat_template)
     return hash_value(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,6 +28,8 @@ class TrainingInfo(BaseModel):
     template: Template | None = None
     chat_template: str | None = None
     """The tokenizer's, used if ``template.chat``."""
+    date: datetime.date | None = None
+    """The day that is written into ``chat_template``, which without it would show today."""
 
 
 def read_training_info(folder: Path) -> TrainingInfo:

@@ -8,6 +8,7 @@ from kot_platypus.prompts.chat import (
     render_question,
     split_turns,
 )
+from kot_platypus.prompts.dates import shows_date, write_date
 from kot_platypus.prompts.templates import (
     Template,
     TranslationPrompt,
@@ -30,6 +31,8 @@ __all__ = [
     "render_chat",
     "render_opening",
     "render_question",
+    "shows_date",
     "split_turns",
     "switch_thinking",
+    "write_date",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from kot_platypus.records import Row, drop_defaults
 from kot_platypus.schedule import count_examples
 from kot_platypus.stages import open_stage
 from kot_platypus.train.checkpoints import find_checkpoint, go_back, list_checkpoints
+from kot_platypus.train.dates import keep_date, pin_date
 from kot_platypus.train.encoding import (
     Encoded,
     check_fit,
@@ -74,7 +76,7 @@ _OF_VALIDATION = {"validation", "eval_steps", "load_best_model_at_end", "early_s
 # Settings that came later: a folder from before them is one of their defaults.
 _LATER = _OF_VALIDATION | {
     *("max_steps", "warmup_ratio", "rank_pattern", "alpha_pattern", "use_rslora"),
-    *("init_lora_weights", "loraplus_lr_ratio", "neftune_noise_alpha", "optim"),
+    *("init_lora_weights", "loraplus_lr_ratio", "neftune_noise_alpha", "optim", "date"),
 }
 
 _LOGGED = ("step", "loss", "learning_rate", "epoch", "eval_loss", "eval_token_accuracy")
@@ -126,6 +128,7 @@ def train_adapter(
         _require_tools(section, device)
         verdict = _heed_verdict(data, allow_contaminated=section.allow_contaminated)
         tokenizer = load_tokenizer(base, **trust)
+        day = pin_date(tokenizer, template, section, out / _CHECKPOINTS)
         split = hold_out(read_rows(data), section, data_seed)
         kept, held = _encode_split(split, data, template, section, tokenizer)
         check_fit(build_empty_model(base, **trust), [*kept, *held])
@@ -133,11 +136,12 @@ def train_adapter(
         at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
         trainer, is_packed = _prepare(kept, held, base, out, section, at, callbacks, **trust)
         parameters = _count_parameters(trainer.model)
+        keep_date(out / _CHECKPOINTS, day)
         log = _fit(trainer, out / _CHECKPOINTS)
         facts = _count_facts(kept, section, trainer.state.global_step) | parameters
         facts |= {"num_dropped": len(split.train) - len(kept), "is_packed": is_packed}
         facts |= _conclude_validation(split, held, log, section)
-        info = _describe(section, base_fingerprint, template, tokenizer.chat_template)
+        info = _describe(section, base_fingerprint, template, tokenizer.chat_template, day)
         weights = trainer.gather_weights()
         ask_main(lambda: _save(trainer.model, out, base, info, log, section, weights, **trust))
         stage.facts = {**facts, "contamination": verdict.model_dump() if verdict else None}
@@ -209,7 +213,7 @@ def _hash_templates(template: Template, name: str, base: Path) -> dict[str, str]
 
 
 def _describe(
-    section: TrainSection, base: str, template: Template, chat_template: Any
+    section: TrainSection, base: str, template: Template, chat_template: Any, day: date | None
 ) -> TrainingInfo:
     """What the result's folder says of its training."""
     return TrainingInfo(
@@ -218,6 +222,7 @@ def _describe(
         **describe_method(section),
         template=template,
         chat_template=chat_template,
+        **({"date": day} if day else {}),
     )
 
 

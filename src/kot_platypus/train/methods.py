@@ -14,7 +14,7 @@ from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file
 from torch import Tensor
 
-from kot_platypus.artifacts import new_folder, read_json, write_json
+from kot_platypus.artifacts import new_folder, read_json, write_json, write_text
 from kot_platypus.errors import ModelError, RecipeError
 from kot_platypus.methods import METHODS
 from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
@@ -27,7 +27,7 @@ from kot_platypus.stages import open_stage
 from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import accept_packs
-from kot_platypus.train.serving import prepare_serving
+from kot_platypus.train.serving import CHAT_TEMPLATE, prepare_serving
 from kot_platypus.train.trainer import overflow_error
 
 _CONFIG = "adapter_config.json"
@@ -228,7 +228,7 @@ def save_trained(
             copy_companions(base, folder)
             trust = {"trust_remote_code": trust_remote_code}
             save_beside(model, base, folder, **trust, state_dict=weights)
-        write_json(folder / TRAINING_INFO, info.model_dump(include=info.model_fields_set))
+        _write_info(info, folder)
         if not is_adapter:
             prepare_serving(folder, trust_remote_code=trust_remote_code)
 
@@ -250,7 +250,14 @@ def keep_adapters(
                 for name in (ADAPTER.safetensors, _CONFIG, "README.md"):
                     shutil.copyfile(checkpoint / name, folder / name)
                 _sort_modules(folder / _CONFIG)
-            write_json(folder / TRAINING_INFO, info.model_dump(include=info.model_fields_set))
+            _write_info(info, folder)
+
+
+def _write_info(info: TrainingInfo, folder: Path) -> None:
+    values = info.model_dump(mode="json", include=info.model_fields_set)
+    write_json(folder / TRAINING_INFO, values)
+    if info.date:
+        write_text(folder / CHAT_TEMPLATE, str(info.chat_template))
 
 
 def _save_adapter(model: Any, folder: Path, **options: Any) -> None:

@@ -15,6 +15,7 @@ from kot_platypus.errors import DataError
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
+from kot_platypus.train.dates import pin_date
 from kot_platypus.train.encoding import Encoded, check_fit, encode_rows
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def preview_rows(
     if not rows:
         raise DataError("no rows to show", expected="at least one", hint="Check the file.")
     template = load_template(section.template, section.enable_thinking)
+    pin_date(tokenizer, template, section)
     numbers = list(numbers or range(1, len(rows) + 1))
     encoded = encode_rows(rows, template, section, tokenizer, source=source, numbers=numbers)
     if model is not None:
