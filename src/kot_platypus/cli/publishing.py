@@ -1,4 +1,4 @@
-"""The verb that sends a run or a data set to the Hub: publish."""
+"""The verb that sends a run, a model or a data set to the Hub: publish."""
 
 from __future__ import annotations
 
@@ -26,18 +26,27 @@ MAX_FINDINGS = 30
     epilog=example(
         "kot publish runs/demo --to kim/my-model --dry-run",
         "kot publish runs/demo --to kim/my-model",
+        "kot publish merged --to kim/my-model --base-model google/gemma-3-270m --dry-run",
         "kot publish data/kocot --dataset --to kim/my-rows --public",
     )
 )
 def publish(
     folder: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run, or with --dataset a built data set.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            help="A run, a merged or wholly trained model, or with --dataset a built data set.",
+        ),
     ],
     to: Annotated[str, typer.Option("--to", metavar="USER/NAME", help="The Hub's repository.")],
     dataset: Annotated[
         bool, typer.Option("--dataset", help="Publish what kot data build made.")
     ] = False,
     public: Annotated[bool, typer.Option("--public", help="For everybody to see.")] = False,
+    base_model: Annotated[
+        str | None,
+        typer.Option(metavar="USER/NAME", help="The base's id, for the card of a model's folder."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and list everything; needs no network.")
     ] = False,
@@ -51,13 +60,12 @@ def publish(
     Stops at keys, e-mail addresses and names of this machine. Killed, it goes on when typed again.
     """
     from kot_platypus.publication.cards import check_card
-    from kot_platypus.publication.plan import plan_dataset, plan_model
     from kot_platypus.publication.privacy import ALLOWABLE, find_private, list_rules
 
-    _require_repo_id(to)
+    _require_repo_id("--to", to)
     for kind in allow or ():
         require_one_of("--allow", kind, ALLOWABLE)
-    plan = plan_dataset(folder) if dataset else plan_model(folder)
+    plan = _make_plan(folder, to, base_model, dataset=dataset)
     print_screen(_tabulate_plan(plan))
     for name in plan.left_out:
         print(f"stays here: {name}")
@@ -82,17 +90,36 @@ def publish(
     print(upload_plan(plan, to, public=public))
 
 
-def _require_repo_id(to: str) -> None:
+def _make_plan(folder: Path, to: str, base_model: str | None, *, dataset: bool) -> Plan:
+    from kot_platypus.publication.plan import RECIPE, plan_dataset, plan_folder, plan_model
+
+    is_run = (folder / RECIPE).is_file()
+    if base_model is not None:
+        _require_repo_id("--base-model", base_model)
+        if dataset or is_run:
+            raise UsageError(
+                "--base-model with a run or a data set",
+                expected="a merged or wholly trained model's folder, whose base may be unknown",
+                hint="Leave it out.",
+            )
+    if dataset:
+        return plan_dataset(folder)
+    return plan_model(folder) if is_run else plan_folder(folder, to, base_model)
+
+
+def _require_repo_id(option: str, name: str) -> None:
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
     try:
-        validate_repo_id(to)
-        is_valid = to.count("/") == 1
+        validate_repo_id(name)
+        is_valid = name.count("/") == 1
     except HFValidationError:
         is_valid = False
     if not is_valid:
         raise UsageError(
-            f"--to {to!r}", expected="USER/NAME as on the Hub", hint="E.g. --to kim/my-model"
+            f"{option} {name!r}",
+            expected="USER/NAME as on the Hub",
+            hint=f"E.g. {option} kim/my-model",
         )
 
 
@@ -105,8 +132,7 @@ def _tabulate_plan(plan: Plan) -> Table:
     table.add_column("bytes", justify="right", no_wrap=True)
     table.add_column("", overflow="fold")
     for upload in plan.uploads:
-        note = "" if upload.cleaned is None else "local paths became names"
-        table.add_row(Text(upload.destination), f"{upload.size:,}", note)
+        table.add_row(Text(upload.destination), f"{upload.size:,}", upload.note)
     total = sum(upload.size for upload in plan.uploads)
     table.add_row(f"{len(plan.uploads)} files", f"{total:,}", style="bold")
     return table

@@ -7,6 +7,7 @@ from kot_platypus.models.finding import (
     EMBEDDED_MODEL,
     GEMMA_TERMS,
     find_model,
+    name_on_hub,
     resolve_model,
 )
 from kot_platypus.models.identity import fingerprint_model
@@ -32,6 +33,7 @@ __all__ = [
     "has_tokenizer",
     "load_model",
     "load_tokenizer",
+    "name_on_hub",
     "prepare_adapter",
     "prepare_model",
     "read_template",

@@ -84,6 +84,14 @@ def find_model(name: str, revision: str | None = None) -> Path | None:
     return Path(config).parent if isinstance(config, str) else None
 
 
+def name_on_hub(folder: Path) -> str | None:
+    """A model's id on the Hub, where its folder is in the Hub's cache or the embedded model's."""
+    if folder.parent == cache_folder() / "models" and folder.name.startswith(EMBEDDED_MODEL):
+        return "google/gemma-3-270m"
+    names = (part.split("--") for part in folder.parts if part.startswith("models--"))
+    return next(("/".join(name[1:]) for name in names if len(name) == 3), None)
+
+
 def _download(name: str, revision: str | None, *, weights: bool) -> Path:
     try:
         return _download_files(name, revision, weights=weights)

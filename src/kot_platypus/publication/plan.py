@@ -12,6 +12,7 @@ from kot_platypus.artifacts import MANIFEST, read_manifest
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.publication.cards import read_metadata
 from kot_platypus.publication.cleaning import clean_text, find_local_paths
+from kot_platypus.publication.folders import find_trained, write_card
 
 CARD, RECIPE = "README.md", "recipe.yaml"
 _MODEL = (
@@ -47,7 +48,9 @@ class Upload:
     """Its path in the repository."""
     content: Content
     cleaned: bytes | None = None
-    """What goes up in place of the file, where it held local paths."""
+    """What goes up in place of the file, where it held local paths or there is none."""
+    note: str = ""
+    """What was done to it."""
 
     @property
     def size(self) -> int:
@@ -115,6 +118,23 @@ def plan_model(run: Path) -> Plan:
     return Plan("model", cleaned, tuple(_list_rest(run, uploads)))
 
 
+def plan_folder(folder: Path, repo_id: str, base_model: str | None = None) -> Plan:
+    """A merged or wholly trained model outside of a run, with a card of what is known of it.
+
+    Raises RunError when ``folder`` holds none.
+    """
+    trained = find_trained(folder, base_model)
+    uploads = _take(trained.folder, "", (CARD, *_MODEL))
+    if trained.stage:
+        uploads += _take(trained.stage, "training/", (MANIFEST, "log.jsonl"))
+    cleaned = _clean(uploads, trained.base_model)
+    if not (trained.folder / CARD).is_file():
+        text = write_card(trained, repo_id).encode()
+        note = "of what is known; or put your own there"
+        cleaned += (Upload(trained.folder / CARD, CARD, Content.WRITTEN, text, note),)
+    return Plan("model", cleaned, tuple(_list_rest(trained.stage or trained.folder, uploads)))
+
+
 def _take(folder: Path, prefix: str, patterns: Iterable[str]) -> list[Upload]:
     """The files of a folder that match, each once."""
     files = dict.fromkeys(
@@ -150,7 +170,12 @@ def _clean(uploads: Iterable[Upload], hub_name: str | None) -> tuple[Upload, ...
     written = [each for each in uploads if each.content is Content.WRITTEN]
     paths = find_local_paths((each.source for each in written), hub_name)
     found = {each.source: clean_text(each.source.read_bytes(), paths) for each in written}
-    return tuple(replace(each, cleaned=found.get(each.source)) for each in uploads)
+    return tuple(
+        replace(each, cleaned=new, note="local paths became names")
+        if (new := found.get(each.source)) is not None
+        else each
+        for each in uploads
+    )
 
 
 # --- a data set --------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from markupsafe import Markup, escape
 
 from kot_platypus.errors import UsageError
+from kot_platypus.licences import find_licence
 from kot_platypus.methods import METHODS
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import Recipe, SourceSection
@@ -27,7 +28,6 @@ from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import ALL, TUNED, ChoiceResults, ChoiceScore
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_LICENCES = {"gemma": "gemma", "llama-2": "llama2", "polyglot-ko": "apache-2.0"}
 _METRICS = {
     "macro_f1": ("f1", "macro F1"),
     "macro_f1_norm": ("f1", "macro F1, length-normalised"),
@@ -116,7 +116,7 @@ def describe_model(results: RunResults) -> Any:
     return ModelCardData(
         model_name=recipe.name,
         language=["ko"],
-        license=find_licence(recipe),
+        license=find_licence(tables.name_hub_model(recipe)),
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=find_hub_model(recipe),
@@ -131,12 +131,6 @@ def find_hub_model(recipe: Recipe) -> str | None:
     """The base model's Hub id, or None for a local folder."""
     name = tables.name_hub_model(recipe)
     return name if _HUB_ID.fullmatch(name) else None
-
-
-def find_licence(recipe: Recipe) -> str | None:
-    """The base model's licence where the name tells it; a merged model inherits it."""
-    name = tables.name_hub_model(recipe).lower()
-    return next((licence for part, licence in _LICENCES.items() if part in name), None)
 
 
 def _list_kobest(results: RunResults) -> Iterator[Any]:

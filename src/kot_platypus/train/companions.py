@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from kot_platypus.artifacts import read_json, write_json
+from kot_platypus.artifacts import MANIFEST, read_json, read_manifest, write_json
 from kot_platypus.models import TRAINING_INFO
 from kot_platypus.models.weights import list_companions
 
@@ -29,6 +29,17 @@ def copy_companions(base: Path, folder: Path) -> None:
     for file in list_companions(base):
         if file.name not in _NOT_COMPANIONS:
             shutil.copyfile(file, folder / file.name)
+
+
+def read_training(result: Path) -> dict[str, Any] | None:
+    """The manifest of the training that left ``result``, where it still lies above it."""
+    stage = result.absolute().parent
+    if not (stage / MANIFEST).is_file():
+        return None
+    manifest = read_manifest(stage)
+    left = any(name.startswith(f"{result.name}/") for name in manifest.get("outputs", ()))
+    kept = {key: value for key, value in manifest.items() if key not in ("machine", "outputs")}
+    return kept if left and manifest.get("stage") == "train" else None
 
 
 def save_beside(

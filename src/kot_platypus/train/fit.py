@@ -21,6 +21,7 @@ from kot_platypus.models import (
     build_empty_model,
     fingerprint_model,
     load_tokenizer,
+    name_on_hub,
     resolve_device,
     resolve_dtype,
 )
@@ -140,6 +141,7 @@ def train_adapter(
         log = _fit(trainer, out / _CHECKPOINTS)
         facts = _count_facts(kept, section, trainer.state.global_step) | parameters
         facts |= {"num_dropped": len(split.train) - len(kept), "is_packed": is_packed}
+        facts |= {"base_model": name_on_hub(base)}
         facts |= _conclude_validation(split, held, log, section)
         info = _describe(section, base_fingerprint, template, tokenizer.chat_template, day)
         weights = trainer.gather_weights()

@@ -29,6 +29,7 @@ from kot_platypus.models import (
     fingerprint_model,
     has_tokenizer,
     load_model,
+    name_on_hub,
     prepare_adapter,
     prepare_model,
     read_training_info,
@@ -38,7 +39,7 @@ from kot_platypus.models.refusals import check_model_files
 from kot_platypus.models.weights import ADAPTER, INDEX, MODEL, list_shards, read_header
 from kot_platypus.progress import console, show_progress
 from kot_platypus.stages import open_stage
-from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
+from kot_platypus.train.companions import copy_companions, read_dtype, read_training, save_beside
 from kot_platypus.train.serving import prepare_serving
 
 FORMAT = 2
@@ -67,6 +68,7 @@ def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bo
     DoRA on linear layers is merged in memory. Raises ModelError when the adapter was trained on
     another base (by content, not by name), does not fit, or makes a weight infinite.
     """
+    facts = {"base_model": name_on_hub(base), "training": read_training(adapter)}
     base, adapter = prepare_model(base), prepare_adapter(adapter)
     base_fingerprint = fingerprint_model(base)
     inputs = {"base": base_fingerprint, "adapter": fingerprint_model(base, adapter)}
@@ -84,6 +86,7 @@ def merge_adapter(base: Path, adapter: Path, out: Path, *, trust_remote_code: bo
             console.print(f"  Merging in memory, since {reason}")
             _merge_in_memory(base, adapter, folder, trust_remote_code=trust_remote_code)
         prepare_serving(folder, trust_remote_code=trust_remote_code)
+        stage.facts = facts
     if _was_quantized(adapter, info):
         console.print(
             "  The adapter was trained on a quantised base and is now part of the unquantised one: "

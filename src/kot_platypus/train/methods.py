@@ -24,7 +24,7 @@ from kot_platypus.processes import ask_main, share_all, spreads_weights
 from kot_platypus.progress import print_notice
 from kot_platypus.recipe import TrainSection
 from kot_platypus.stages import open_stage
-from kot_platypus.train.companions import copy_companions, read_dtype, save_beside
+from kot_platypus.train.companions import copy_companions, read_dtype, read_training, save_beside
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.serving import CHAT_TEMPLATE, prepare_serving
@@ -288,3 +288,5 @@ def link_model(trained: Path, out: Path) -> None:
         if not stage.is_done:
             for file in trained.iterdir():
                 link_file(file, stage.folder / file.name)
+            training = read_training(trained) or {}
+            stage.facts = {"base_model": training.get("base_model"), "training": training}
