@@ -24,7 +24,7 @@ from kot_platypus.prompts import load_template
 from .evaluation_builder import write_evaluation
 
 VERBS = (
-    *("run", "recipes", "data", "train", "merge"),
+    *("run", "recipes", "data", "train", "merge", "export"),
     *(
         "eval",
         "reason",

@@ -22,7 +22,7 @@ _DISK_FULL = (
     "Free some and run the same command again: finished work is kept."
 )
 _ORDER = (
-    *("run", "recipes", "data", "train", "merge", "eval", "reason", "suites", "lm-eval"),
+    *("run", "recipes", "data", "train", "merge", "export", "eval", "reason", "suites", "lm-eval"),
     *("requests", "compare", "report", "card", "chat", "serve-check", "leaderboard", "app"),
     "publish",
 )

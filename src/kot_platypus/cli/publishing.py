@@ -59,7 +59,6 @@ def publish(
 
     Stops at keys, e-mail addresses and names of this machine. Killed, it goes on when typed again.
     """
-    from kot_platypus.publication.cards import check_card
     from kot_platypus.publication.privacy import ALLOWABLE, find_private, list_rules
 
     _require_repo_id("--to", to)
@@ -70,16 +69,7 @@ def publish(
     for name in plan.left_out:
         print(f"stays here: {name}")
     _refuse_private(find_private(plan.uploads, list_rules(to), allow or ()))
-    names = [upload.destination for upload in plan.uploads]
-    problems, notes = check_card(plan.card, plan.kind, names)
-    if problems:
-        raise DataError(
-            f"README.md: {'; '.join(problems)}",
-            expected="metadata that the Hub takes",
-            hint="Fix README.md or what it is made from.",
-        )
-    for note in notes:
-        print(f"Note: {note}")
+    _check_card(plan)
     where = f"{plan.kind} {to}, {'public' if public else 'private'}"
     if dry_run:
         print(f"Nothing private was found, the card is valid. Not uploaded (--dry-run): {where}.")
@@ -136,6 +126,21 @@ def _tabulate_plan(plan: Plan) -> Table:
     total = sum(upload.size for upload in plan.uploads)
     table.add_row(f"{len(plan.uploads)} files", f"{total:,}", style="bold")
     return table
+
+
+def _check_card(plan: Plan) -> None:
+    from kot_platypus.publication.cards import check_card
+
+    names = [upload.destination for upload in plan.uploads]
+    problems, notes = check_card(plan.card, plan.kind, names)
+    if problems:
+        raise DataError(
+            f"README.md: {'; '.join(problems)}",
+            expected="metadata that the Hub takes",
+            hint="Fix README.md or what it is made from.",
+        )
+    for note in notes:
+        print(f"Note: {note}")
 
 
 def _refuse_private(findings: Sequence[Finding]) -> None:

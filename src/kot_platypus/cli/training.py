@@ -1,9 +1,9 @@
-"""The verbs that make a model: run, recipes, train, merge, serve-check."""
+"""The verbs that make a model: run, recipes, train, merge, export, serve-check."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -233,6 +233,27 @@ def merge(
 
         merge_adapter(base, adapter, out, trust_remote_code=trust_remote_code)
     print(out)
+
+
+@app.command(
+    epilog=example(
+        "kot export runs/demo/merged --gguf demo.gguf",
+        "kot export merged --gguf mine.gguf --dtype bf16",
+    )
+)
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="MERGED", help="The merged model's folder.")],
+    gguf: Annotated[Path, typer.Option("--gguf", metavar="FILE", help="The new file to write.")],
+    dtype: Annotated[
+        Literal["f16", "f32", "bf16"], typer.Option("--dtype", help="How its weights are kept.")
+    ] = "f16",
+) -> None:
+    """Convert a merged model for llama.cpp and Ollama, with llama.cpp's own converter."""
+    from kot_platypus.train.gguf_file import write_gguf
+
+    require_file(folder / "config.json", "MERGED")
+    write_gguf(folder, gguf, dtype)
+    print(gguf)
 
 
 @app.command(
