@@ -73,6 +73,24 @@ def test_the_card_tells_what_is_known_and_what_is_not(models: Path) -> None:
     assert "# Scores\n\nNone" in card
 
 
+def test_the_card_of_a_checkpoint_tells_its_steps_and_of_the_best_its_loss(
+    made: Path, shared: Path, tmp_path: Path
+) -> None:
+    base, rows = shared / "models" / "tiny-llama-ko", made / "train.jsonl"
+    settings = section(validation=0.25, save_steps=1, save_total_limit=2)
+    train_adapter(rows, base, tmp_path / "x", settings, CPU)
+    training = read_manifest(tmp_path / "x")
+    cards = {}
+    for name in ("adapter", "checkpoint-1"):
+        merge_adapter(base, tmp_path / "x" / name, tmp_path / f"merged-{name}")
+        cards[name] = plan_folder(tmp_path / f"merged-{name}", TO).card
+    assert f"| validation loss | `{training['validation']['eval_loss']}` |" in cards["adapter"]
+    assert f"| optimizer steps | `{training['optimizer_steps']}` |" in cards["adapter"]
+    assert "| optimizer steps | `1` |" in cards["checkpoint-1"]
+    assert "validation loss" not in cards["checkpoint-1"]
+    assert "tokens seen" not in cards["checkpoint-1"]
+
+
 def test_a_merged_model_whose_training_is_not_known_says_so(models: Path) -> None:
     manifest = read_manifest(models / "merged")
     write_json(models / "merged" / MANIFEST, {**manifest, "training": None})

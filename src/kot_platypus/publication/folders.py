@@ -152,6 +152,7 @@ print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_t
 def _tell_training(trained: Trained) -> Iterator[str]:
     info, training = trained.info, trained.training
     settings = dict(training.get("config") or {})
+    validation = training.get("validation") or {}
     hidden = _SHOWN_BEFORE + (_ONLY_LORA if info.method == "full" else ())
     rows: list[tuple[str, Any]] = [
         ("method", info.method),
@@ -160,6 +161,9 @@ def _tell_training(trained: Trained) -> Iterator[str]:
         ("target", info.target),
         *((key, value) for key, value in settings.items() if key not in hidden),
         *((name, training.get(key)) for key, name in _COUNTS.items()),
+        ("weights of step", validation.get("step")),
+        ("validation loss", validation.get("eval_loss")),
+        ("validation rows", validation.get("num_rows")),
     ]
     known = [f"| {name} | {_code(value)} |" for name, value in rows if value not in (None, "", [])]
     if known:

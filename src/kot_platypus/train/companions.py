@@ -24,6 +24,9 @@ _CHANGING = ("vocab_size", "tie_word_embeddings")
 """The values of a config that a training or an adapter can change."""
 
 
+_OF_THE_WHOLE = ("tokens_seen", "trained_tokens_seen", "validation")
+
+
 def copy_companions(base: Path, folder: Path) -> None:
     """Copy config, generation settings, tokenizer, template and licence."""
     for file in list_companions(base):
@@ -32,13 +35,19 @@ def copy_companions(base: Path, folder: Path) -> None:
 
 
 def read_training(result: Path) -> dict[str, Any] | None:
-    """The manifest of the training that left ``result``, where it still lies above it."""
+    """The manifest of the training that left ``result``, where it still lies above it.
+
+    Of a checkpoint's adapter without what is said of the whole training.
+    """
     stage = result.absolute().parent
     if not (stage / MANIFEST).is_file():
         return None
     manifest = read_manifest(stage)
     left = any(name.startswith(f"{result.name}/") for name in manifest.get("outputs", ()))
     kept = {key: value for key, value in manifest.items() if key not in ("machine", "outputs")}
+    if result.name.startswith("checkpoint-"):
+        kept = {key: value for key, value in kept.items() if key not in _OF_THE_WHOLE}
+        kept["optimizer_steps"] = int(result.name.removeprefix("checkpoint-"))
     return kept if left and manifest.get("stage") == "train" else None
 
 
