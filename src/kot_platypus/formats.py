@@ -1,47 +1,25 @@
-"""Files of training rows: read from JSONL, JSON, CSV or Parquet, told apart by their columns.
-
-Whatever a row came as, it goes on as an Example (KoCoT's columns, Alpaca's) or a Dialogue (chat
-messages). The format is a row's, not a file's, so that one file may mix them.
-"""
+"""Files of training rows: JSONL, JSON, CSV or Parquet, read as a stream of rows."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from textwrap import shorten
 
-from pydantic import ConfigDict, ValidationError
 from pydantic_core import from_json
 
 from kot_platypus.artifacts import describe_no_file, read_text, write_lines
 from kot_platypus.errors import DataError
-from kot_platypus.records import Dialogue, Example, Record, Row
-from kot_platypus.tables import is_missing, iter_table
+from kot_platypus.records import Example, Row
+from kot_platypus.row_formats import parse_row
+from kot_platypus.tables import iter_table
 
-UNDERSTOOD = "source, target, rationale (KoCoT), instruction, input, output (Alpaca) or messages"
 _BOM = b"\xef\xbb\xbf"
 _KEYED = re.compile(rb'\s*\{\s*"\d+"\s*:\s*\{')
 _PARQUET_ROWS = 4096
 _Rows = Iterator[tuple[str, object]]  # where a row lies in its file, and what lies there
-
-
-class _Instruction(Record):
-    """A row in Alpaca's columns."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
-
-    instruction: str
-    output: str
-    input: str = ""
-    task: str = ""
-    type: str = ""
-
-
-_FORMATS: tuple[type[Record], ...] = (Example, _Instruction, Dialogue)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -95,55 +73,6 @@ def iter_values(path: Path) -> Iterator[tuple[str, object]]:
 def write_values(path: Path, rows: Iterable[object]) -> None:
     """Write rows as they stand in their files, a line of JSON each, atomically."""
     write_lines(path, (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows))
-
-
-def parse_row(values: object, where: str) -> Row:
-    """One row from its columns. ``where`` names it in the DataError of a bad one."""
-    if not isinstance(values, Mapping):
-        raise DataError(
-            f"{where} is {type(values).__name__}", expected="an object", hint="Fix that line."
-        )
-    given = {name: value for name, value in values.items() if not is_missing(value)}
-    filled = {name for name, value in given.items() if value != ""}
-    record = max(_FORMATS, key=lambda each: (_share_found(each, filled), _share_found(each, given)))
-    if not _share_found(record, given):
-        columns = ", ".join(map(str, given)) or "(none)"
-        raise DataError(
-            f"{where} has the columns {shorten(columns, 200, placeholder=' ...')}",
-            expected=f"the columns {UNDERSTOOD}",
-            hint="Rename its columns.",
-        )
-    try:
-        row = record.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(
-            f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}",
-            expected=f"the columns {UNDERSTOOD}",
-            hint="Fix that row.",
-        ) from error
-    if isinstance(row, _Instruction):
-        return Example(
-            source=row.instruction,
-            input=row.input,
-            rationale=row.output,
-            target="",
-            task=row.task,
-            type=row.type,
-        )
-    assert isinstance(row, Row)
-    return row
-
-
-def _share_found(record: type[Record], given: Container[str]) -> float:
-    """The share of a format's necessary columns that a row has."""
-    needed = _list_required(record)
-    return sum(name in given for name in needed) / len(needed)
-
-
-@cache
-def _list_required(record: type[Record]) -> list[str]:
-    return [name for name, field in record.model_fields.items() if field.is_required()]
 
 
 def _read_json(path: Path) -> _Rows:

@@ -13,9 +13,10 @@ from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.evaluate.prompting import Question, load_choices, load_problems, pose_row
 from kot_platypus.evaluate.protocols import load_protocol
-from kot_platypus.formats import parse_row, require_problem
+from kot_platypus.formats import require_problem
 from kot_platypus.hub import iter_hub
 from kot_platypus.records import Example
+from kot_platypus.row_formats import parse_row
 
 PROBLEMS, KOREAN_COT, HUB = "problems", "korean-cot", "hub:"
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from kot_platypus.artifacts import hash_file, read_jsonl, write_jsonl
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import DataError
-from kot_platypus.formats import parse_row, read_problems, read_rows, require_problem
+from kot_platypus.formats import read_problems, read_rows, require_problem
 from kot_platypus.hub import iter_hub
 from kot_platypus.recipe import REWORDED, DataSection, SourceSection
 from kot_platypus.records import Example, Row, find_question
+from kot_platypus.row_formats import parse_row
 from kot_platypus.stages import open_stage
 
 KOREAN_COT = Path(str(files("kot_platypus") / "data" / "sets" / "korean_cot"))

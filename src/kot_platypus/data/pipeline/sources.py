@@ -12,10 +12,11 @@ from kot_platypus.artifacts import hash_file, hash_value, write_jsonl
 from kot_platypus.data.dataset_recipe import DatasetRecipe, DatasetSource
 from kot_platypus.data.pipeline.drafts import ROWS, Draft, Origin
 from kot_platypus.errors import DataError
-from kot_platypus.formats import iter_values, parse_row
+from kot_platypus.formats import iter_values
 from kot_platypus.hub import iter_hub
 from kot_platypus.progress import Advance, show_progress
 from kot_platypus.records import Example, Record
+from kot_platypus.row_formats import parse_row
 from kot_platypus.stages import open_stage
 
 # What follows "\n" in TeX's commands: \ne, \neq, \nu, \nabla, \notin, \neg, \nmid, ...
