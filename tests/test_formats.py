@@ -273,3 +273,56 @@ def test_pipe_is_named_as_one(tmp_path):
     os.mkfifo(tmp_path / "rows.jsonl")
     with pytest.raises(DataError, match="is a pipe or a device; expected a file of rows"):
         read_rows(tmp_path / "rows.jsonl")
+
+
+# --- compressed --------------------------------------------------------------------------------
+
+
+def compress(path: Path, suffix: str) -> Path:
+    import pyarrow
+
+    packed = path.with_name(path.name + suffix)
+    with pyarrow.output_stream(str(packed), compression=PACKED[suffix]) as file:
+        file.write(path.read_bytes())
+    path.unlink()
+    return packed
+
+
+PACKED = {".gz": "gzip", ".zst": "zstd"}
+each_packing = pytest.mark.parametrize("suffix", PACKED)
+
+
+@each_packing
+@each_format
+def test_compressed_lines_and_lists_are_what_they_hold(tmp_path, values, row, suffix):
+    lines = write_lines(tmp_path / "a.jsonl", values, values, encoding="utf-8-sig")
+    (tmp_path / "b.json").write_text(json.dumps([values, values]))
+    (tmp_path / "c.json").write_text(json.dumps({"1": values, "2": values}))
+    for path in (lines, tmp_path / "b.json", tmp_path / "c.json"):
+        assert read_rows(compress(path, suffix)) == [row, row]
+
+
+@each_packing
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_compressed_table_is_what_it_holds(tmp_path, name, suffix):
+    path = write_table(tmp_path / name, KOCOT, KOCOT)
+    assert read_rows(compress(path, suffix)) == [ROWS["kocot"][1]] * 2
+
+
+@each_packing
+def test_torn_and_false_archives_are_refused_in_a_line(tmp_path, suffix):
+    path = compress(write_lines(tmp_path / "a.jsonl", *[KOCOT] * 300), suffix)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert_refused(path, f"a.jsonl{suffix} cannot be read", f"a whole file of the kind {suffix}")
+    path.write_text('{"source": "가"}')
+    assert_refused(path, f"a.jsonl{suffix} cannot be read")
+
+
+def test_text_of_another_encoding_in_an_archive_is_named(tmp_path):
+    path = compress(write_lines(tmp_path / "a.jsonl", KOCOT, encoding="cp949"), ".gz")
+    assert_refused(path, "line 1 is not UTF-8")
+
+
+def test_parquet_is_not_compressed_once_more(tmp_path):
+    (tmp_path / "a.parquet.gz").write_bytes(b"")
+    assert_refused(tmp_path / "a.parquet.gz", "no file of rows by its name", "all but the last")

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from kot_platypus.compression import open_bytes
 from kot_platypus.errors import DataError, KotError, RunError
 
 MANIFEST = "manifest.json"
@@ -158,7 +159,8 @@ class JsonlLog(Generic[R]):
 
 def read_text(path: Path, error: type[KotError] = DataError) -> str:
     """A user's text file, UTF-8 with or without a byte order mark. Raises ``error`` otherwise."""
-    content = path.read_bytes()
+    with open_bytes(path) as file:
+        content = file.read()
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as cause:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic_core import from_json
 
 from kot_platypus.artifacts import describe_no_file, read_text, write_lines
+from kot_platypus.compression import find_suffix, is_compressed, open_bytes
 from kot_platypus.errors import DataError
 from kot_platypus.records import Example, Row
 from kot_platypus.row_formats import parse_row
@@ -57,11 +58,11 @@ def require_problem(row: Row, where: str) -> Example:
 
 def iter_values(path: Path) -> Iterator[tuple[str, object]]:
     """Each row as it stands in its file, whatever its columns, and the place, ``line 3``."""
-    read = _READERS.get(path.suffix.lower())
-    if read is None:
+    read = _READERS.get(find_suffix(path))
+    if read is None or (is_compressed(path) and read is _read_parquet):
         raise DataError(
             f"{path} is no file of rows by its name",
-            expected=f"a name ending in {', '.join(_READERS)}",
+            expected=f"a name ending in {', '.join(_READERS)} (all but the last also .gz or .zst)",
             hint="Convert or rename it.",
         )
     if not path.is_file():
@@ -76,16 +77,16 @@ def write_values(path: Path, rows: Iterable[object]) -> None:
 
 
 def _read_json(path: Path) -> _Rows:
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         start = file.read(4096).removeprefix(_BOM)
-        if _KEYED.match(start):
-            yield from _read_keyed(path)
-            return
-        if start.lstrip().startswith(b"["):
-            for number, values in enumerate(_parse_json(read_text(path), str(path)), start=1):
-                yield f"row {number}", values
-            return
-        file.seek(0)
+    if _KEYED.match(start):
+        yield from _read_keyed(path)
+        return
+    if start.lstrip().startswith(b"["):
+        for number, values in enumerate(_parse_json(read_text(path), str(path)), start=1):
+            yield f"row {number}", values
+        return
+    with open_bytes(path) as file:
         # Bytes are split at "\n" alone: a text may hold U+2028 and other ends of line.
         for number, line in enumerate(file, start=1):
             if content := line.removeprefix(_BOM if number == 1 else b"").strip():
@@ -101,9 +102,9 @@ def _read_keyed(path: Path) -> _Rows:
     """One object keyed by row, as CoT-Collection is published (2.36 GB): read as a stream."""
     import ijson
 
-    with path.open("rb") as file:
-        if file.read(len(_BOM)) != _BOM:
-            file.seek(0)
+    with open_bytes(path) as file:
+        if file.peek(len(_BOM)).startswith(_BOM):
+            file.read(len(_BOM))
         try:
             for key, values in ijson.kvitems(file, "", use_float=True):
                 yield f"row {key}", values

@@ -10,13 +10,17 @@ import csv
 import math
 import re
 from collections.abc import Iterator
+from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
 
 from kot_platypus.artifacts import read_text
+from kot_platypus.compression import find_suffix, open_bytes
 from kot_platypus.errors import DataError
 
+_MAX_CELL = 2**31 - 1
+"""Characters. By itself the module allows 131,072; more than a C long is no limit to it."""
 Cells = dict[str, str | None]
 """Column -> text; None where a row ends before that column."""
 
@@ -29,10 +33,9 @@ def iter_table(path: Path, *, strict: bool = True) -> Iterator[tuple[int, Cells]
 
     Raises DataError: not UTF-8, no such table, or one that was not meant so.
     """
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    # Else a cell may have 131,072 characters.
-    csv.field_size_limit(max(csv.field_size_limit(), path.stat().st_size))
-    with path.open(encoding="utf-8-sig") as file:
+    delimiter = "\t" if find_suffix(path) == ".tsv" else ","
+    csv.field_size_limit(_MAX_CELL)
+    with open_bytes(path) as content, TextIOWrapper(content, encoding="utf-8-sig") as file:
         header: list[str] = []
         try:
             for line, cells in _iter_cells(file, path, delimiter, strict):
