@@ -46,3 +46,14 @@ def test_kobest_is_its_train_split():
 def test_no_such_source(source):
     with pytest.raises(DataError):
         load_questions(source, kobest_dir="mini")
+
+
+def test_columns_and_splits_of_ones_own(tmp_path):
+    for split, answer in (("train", "2"), ("test", "3")):
+        rows = f"question,answer\n1 더하기 무엇은?,{answer}\n"
+        (tmp_path / f"{split}.csv").write_text(rows, "utf-8")
+    columns = {"source": "question", "target": "answer"}
+    for source in (str(tmp_path / "test.csv"), f"hub:{tmp_path}@test"):
+        assert [each.target for each in load_questions(source, columns=columns)] == ["3"]
+    with pytest.raises(UsageError, match="--columns for kobest/copa"):
+        load_questions("kobest/copa", kobest_dir="mini", columns=columns)

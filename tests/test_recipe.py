@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from kot_platypus.errors import KotError, RecipeError, UsageError
 from kot_platypus.recipe import (
+    SourceSection,
     TrainSection,
     dump_recipe,
     list_recipes,
@@ -236,13 +237,13 @@ def test_recipe_that_is_no_file_is_wrong_usage(name):
 
 def test_own_rows_take_the_place_of_the_recipes():
     demo = load_recipe("demo")
-    mine = replace_data(demo, Path("mine.jsonl"), None)
+    mine = replace_data(demo, [SourceSection(name="file", path="mine.jsonl")], None)
     assert [source.path for source in mine.data.sources] == ["mine.jsonl"]
     assert not mine.data.has_problems
-    tested = replace_data(demo, None, Path("test.jsonl"))
+    tested = replace_data(demo, (), Path("test.jsonl"))
     assert tested.data.sources == demo.data.sources
     assert (tested.data.heldout, tested.data.heldout_problems) == ("test.jsonl", 0)
-    assert replace_data(demo, None, None) == demo
+    assert replace_data(demo, (), None) == demo
 
 
 def test_template_of_ones_own_is_found_beside_the_recipe(tmp_path):

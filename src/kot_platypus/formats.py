@@ -11,10 +11,11 @@ from pathlib import Path
 from pydantic_core import from_json
 
 from kot_platypus.artifacts import describe_no_file, read_text, write_lines
+from kot_platypus.columns import Columns, map_columns
 from kot_platypus.compression import find_suffix, is_compressed, open_bytes
 from kot_platypus.errors import DataError
 from kot_platypus.records import Example, Row
-from kot_platypus.row_formats import parse_row
+from kot_platypus.row_formats import Notes, parse_row
 from kot_platypus.tables import iter_table
 
 _BOM = b"\xef\xbb\xbf"
@@ -23,22 +24,41 @@ _PARQUET_ROWS = 4096
 _Rows = Iterator[tuple[str, object]]  # where a row lies in its file, and what lies there
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_rows(path: Path, columns: Columns | None = None, notes: Notes | None = None) -> list[Row]:
     """The rows of a file, by its suffix. Raises DataError naming the first bad one."""
-    return list(iter_rows(path))
+    return list(iter_rows(path, columns, notes))
 
 
-def iter_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file one at a time: it need not fit into memory."""
-    return (parse_row(values, f"{path} {place}") for place, values in iter_values(path))
+def iter_rows(
+    path: Path, columns: Columns | None = None, notes: Notes | None = None
+) -> Iterator[Row]:
+    """The rows of a file one at a time: it need not fit into memory.
+
+    ``columns`` renames them first; ``notes`` counts what was read otherwise than it may be meant.
+    """
+    return parse_rows(iter_values(path), path, columns, notes)
 
 
-def read_problems(path: Path, limit: int | None = None) -> list[Example]:
+def parse_rows(
+    values: Iterable[tuple[str, object]],
+    source: object,
+    columns: Columns | None = None,
+    notes: Notes | None = None,
+) -> Iterator[Row]:
+    """Rows of their places in ``source`` and their values."""
+    for place, each in values:
+        where = f"{source} {place}"
+        yield parse_row(map_columns(each, columns or {}, where), where, notes)
+
+
+def read_problems(
+    path: Path, limit: int | None = None, columns: Columns | None = None
+) -> list[Example]:
     """The first rows of a file of questions whose answers are known.
 
     Raises DataError for a row without source and target, and where there is none.
     """
-    rows = enumerate(read_rows(path)[:limit], start=1)
+    rows = enumerate(read_rows(path, columns)[:limit], start=1)
     problems = [require_problem(row, f"{path} row {number}") for number, row in rows]
     if not problems:
         raise DataError(f"{path} holds no rows", expected="questions", hint="Check the path.")
@@ -146,6 +166,11 @@ def _read_parquet(path: Path) -> _Rows:
             expected="a Parquet file",
             hint="Write it again.",
         ) from error
+
+
+def is_rows_file(path: Path) -> bool:
+    """Whether a file is one of rows by its name."""
+    return find_suffix(path) in _READERS
 
 
 _READERS: dict[str, Callable[[Path], _Rows]] = {

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import datetime
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     Field,
-    PlainSerializer,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
+from kot_platypus.columns import check_columns
 from kot_platypus.errors import RecipeError, require_extra
 from kot_platypus.methods import METHODS, MethodName
-from kot_platypus.recipe_files import RECIPES, Section, dump, list_names, load
+from kot_platypus.recipe_files import RECIPES, Epochs, Regex, Section, dump, list_names, load
+from kot_platypus.records import drop_defaults
 
 
 class ModelSection(Section):
@@ -41,10 +42,19 @@ class SourceSection(Section):
 
     name: Literal["korean-cot", "problems", "file", "hub"]
     path: str | None = None
-    """``file``: JSONL, JSON, CSV or Parquet. ``hub``: a dataset id. Rows as in ``formats``."""
+    """``file``: a file of rows, a folder of such files, or a pattern (``rows/*.jsonl``).
+    ``hub``: a dataset id. Rows as in ``formats``."""
     rows: int | None = Field(None, ge=1)
     families: tuple[str, ...] | None = None
     """``problems``: which families of problems (all when null)."""
+    columns: dict[str, str | None] = Field(default_factory=dict)
+    """The names of its columns where they are others: ``{source: question, target: answer}``."""
+    weight: float = Field(1, gt=0)
+    """How often each row is taken: 2 is twice, 0.5 half of them."""
+    config: str | None = None
+    """``hub``: of a dataset that has several."""
+    split: str = "train"
+    """``hub``: also a part of one, ``train[:500]``."""
 
     @model_validator(mode="after")
     def _check(self) -> SourceSection:
@@ -52,7 +62,19 @@ class SourceSection(Section):
             raise ValueError("`path` belongs to the sources `file` and `hub`, and only to them")
         if self.name == "problems" and self.rows is None:
             raise ValueError("`problems` are made as asked for: say how many `rows`")
+        if self.rows is not None and self.weight != 1:
+            raise ValueError("`rows` or `weight`, not both")
+        if self.columns and self.path is None:
+            raise ValueError("`columns` belong to the sources `file` and `hub`")
+        if self.name != "hub" and (self.config, self.split) != (None, "train"):
+            raise ValueError("`config` and `split` belong to the source `hub`")
+        check_columns(self.columns)
         return self
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A source without the later settings stays the source that it was."""
+        return drop_defaults(self, write(self), keep=("name", "path", "rows", "families"))
 
 
 REWORDED = "-reworded"
@@ -91,23 +113,6 @@ class DataSection(Section):
 Target = Literal["rationale_answer", "rationale", "answer", "shuffled_rationale"]
 """``shuffled_rationale``: a control. Another row's rationale, and the row's own answer."""
 LossWeighting = Literal["example", "token"]
-Epochs = Annotated[
-    float,
-    Field(gt=0),
-    PlainSerializer(lambda epochs: int(epochs) if epochs == int(epochs) else epochs),
-]
-"""In files whole ones are an int, as they always were."""
-
-
-def _check_regex(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"a regular expression ({error})") from error
-    return text
-
-
-Regex = Annotated[str, AfterValidator(_check_regex)]
 _ADAPTERS_OWN = (
     *("rank_pattern", "alpha_pattern", "use_rslora", "init_lora_weights", "loraplus_lr_ratio"),
     "save_total_limit",
@@ -331,15 +336,15 @@ class Recipe(Section):
         return seeds if self.data.has_problems else seeds[:1]
 
 
-def replace_data(recipe: Recipe, data: Path | None, heldout: Path | None) -> Recipe:
-    """A recipe with rows and held-out problems of your own in place of its own.
+def replace_data(recipe: Recipe, sources: Sequence[SourceSection], heldout: Path | None) -> Recipe:
+    """A recipe with rows (where ``sources`` are given) and held-out problems of your own.
 
     Its generated problems are of the families that it trains on, so other rows drop them too.
     """
     section = recipe.data.model_dump()
-    if data is not None:
-        section["sources"] = [{"name": "file", "path": str(data)}]
-    if data is not None or heldout is not None:
+    if sources:
+        section["sources"] = sources
+    if sources or heldout is not None:
         own = str(heldout) if heldout is not None else None
         section |= {"heldout": own, "heldout_problems": 0, "heldout_families": None}
     return recipe.model_copy(update={"data": DataSection.model_validate(section)})

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
 from kot_platypus.artifacts import read_text
 from kot_platypus.errors import RecipeError, UsageError
 from kot_platypus.synonyms import explain_synonym
 
 RECIPES = files("kot_platypus") / "recipes"
+
+
+def _check_regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"a regular expression ({error})") from error
+    return text
+
+
+Regex = Annotated[str, AfterValidator(_check_regex)]
+Epochs = Annotated[
+    float,
+    Field(gt=0),
+    PlainSerializer(lambda epochs: int(epochs) if epochs == int(epochs) else epochs),
+]
+"""In files whole ones are an int, as they always were."""
 
 
 class Section(BaseModel):

@@ -93,7 +93,7 @@ def drop_defaults(
     return {
         key: value
         for key, value in values.items()
-        if key in keep or getattr(record, key) != fields[key].default
+        if key in keep or getattr(record, key) != fields[key].get_default(call_default_factory=True)
     }
 
 

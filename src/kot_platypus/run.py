@@ -32,6 +32,7 @@ from kot_platypus.recipe import (
     require_packages,
 )
 from kot_platypus.results.schema import AT_ONCE, BASE, ROUND, ROUNDS, SEED, TUNED
+from kot_platypus.row_sources import list_files
 from kot_platypus.schedule import describe_length
 from kot_platypus.stages import is_untouched, lock_folder
 
@@ -191,12 +192,17 @@ def check_recipe(recipe: Recipe) -> None:
             expected="an answer line, or no held-out problems",
             hint="Set train.template=kot and train.target=rationale_answer.",
         )
-    files = {s.path or "": "data.sources" for s in recipe.data.sources if s.name == "file"}
-    files |= {recipe.data.heldout: "data.heldout"} if recipe.data.heldout else {}
+    for path in (source.path for source in recipe.data.sources if source.name == "file"):
+        try:
+            list_files(path or "")
+        except DataError as error:
+            hint = "Check data.sources."
+            raise DataError(error.found, expected=error.expected, hint=hint) from error
     validation = recipe.train.validation
-    files |= {validation: "train.validation"} if isinstance(validation, str) else {}
-    for path, key in files.items():
-        if not Path(path).is_file():
+    files = {"data.heldout": recipe.data.heldout}
+    files["train.validation"] = validation if isinstance(validation, str) else None
+    for key, path in files.items():
+        if path and not Path(path).is_file():
             raise DataError(
                 f"{path} does not exist", expected="a file of rows", hint=f"Check {key}."
             )

@@ -7,10 +7,12 @@ changes, it is unchecked again.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from kot_platypus.artifacts import hash_file, write_text
+from kot_platypus.columns import Columns
 from kot_platypus.records import Record
 
 SUFFIX = ".contamination.json"
@@ -34,6 +36,13 @@ class Verdict(Record):
     rows: int
     leaked_rows: int
     benchmarks: tuple[Checked, ...]
+    columns: dict[str, str | None] = Field(default_factory=dict)
+    """The names under which the file's columns were read."""
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = write(self)
+        return values if self.columns else {k: v for k, v in values.items() if k != "columns"}
 
     @property
     def is_clean(self) -> bool:
@@ -53,13 +62,14 @@ def write_verdict(data: Path, verdict: Verdict) -> None:
     write_text(_find_file(data), verdict.model_dump_json(indent=1) + "\n")
 
 
-def read_verdict(data: Path) -> Verdict | None:
-    """The verdict on ``data`` as it is now; None when there is none, or only on other bytes."""
+def read_verdict(data: Path, columns: Columns | None = None) -> Verdict | None:
+    """The verdict on ``data`` as it is now, read so; None when there is none, or on other bytes."""
     try:
         verdict = Verdict.model_validate_json(_find_file(data).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-    return verdict if verdict.data_sha256 == hash_file(data) else None
+    is_same = verdict.columns == (columns or {}) and verdict.data_sha256 == hash_file(data)
+    return verdict if is_same else None
 
 
 def _find_file(data: Path) -> Path:

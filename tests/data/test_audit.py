@@ -66,3 +66,15 @@ def test_an_audit_is_not_done_twice(tmp_path: Path):
     before = (tmp_path / "audit" / "manifest.json").read_bytes()
     assert audit_rows(data, tmp_path / "audit") == first
     assert (tmp_path / "audit" / "manifest.json").read_bytes() == before
+
+
+def test_columns_are_those_of_the_rows_and_their_verdict_holds_for_them_alone(tmp_path: Path):
+    rows = [{"question": f"{ITEM}. 왜?", "answer": "8"}, {"question": "3+4는?", "answer": "7"}]
+    data = write_rows(tmp_path / "rows.jsonl", *rows)
+    columns = {"source": "question", "target": "answer"}
+    report = audit_rows(data, tmp_path / "audit", {"nights": [ITEM]}, columns)
+    assert (report["rows"], report["contamination"]["leaked_rows"]) == (2, 1)
+    assert read_verdict(data, columns).leaked_rows == 1
+    assert read_verdict(data) is None
+    clean = tmp_path / "audit" / "contamination" / "clean.jsonl"
+    assert read_verdict(clean, columns).is_clean

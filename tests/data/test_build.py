@@ -182,6 +182,34 @@ def test_rows_of_several_formats_make_one_training_set(tmp_path):
     assert {type(row) for row in written} == {Example, Dialogue}
 
 
+def test_sources_of_ones_own_are_counted_by_name(tmp_path, capsys):
+    paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    for path, count in zip(paths, (4, 6), strict=True):
+        write_jsonl(path, make_rows(**{path.stem: count}))
+    half = SourceSection(name="file", path=str(paths[1]), weight=0.5)
+    sources = (SourceSection(name="file", path=str(paths[0])), half)
+    build_data(tmp_path / "data", DataSection(sources=sources), seed=1)
+    assert count_tasks(read_rows(tmp_path / "data", "train.jsonl")) == {"a": 4, "b": 3}
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"3 rows: 3 of {paths[1]} (of 6)" in said
+    assert f"7 rows: 4 of {paths[0]}, 3 of {paths[1]}" in said
+
+
+def test_columns_and_folders_are_read_and_their_files_decide_the_identity(tmp_path):
+    for name in ("a", "b"):
+        rows = tmp_path / "rows" / f"{name}.csv"
+        rows.parent.mkdir(exist_ok=True)
+        rows.write_text(f"question,answer\n{name}?,{name}\n", "utf-8")
+    columns = {"source": "question", "target": "answer"}
+    source = SourceSection(name="file", path=str(rows.parent), columns=columns)
+    section = DataSection(sources=(source,))
+    build_data(tmp_path / "data", section, seed=1)
+    assert {row.target for row in read_rows(tmp_path / "data", "train.jsonl")} == {"a", "b"}
+    rows.write_text("question,answer\nc?,c\n", "utf-8")
+    with pytest.raises(RunError, match=r"b\.csv is"):
+        build_data(tmp_path / "data", section, seed=1)
+
+
 def test_hub_rows_may_have_any_format(monkeypatch):
     monkeypatch.setattr(
         "datasets.load_dataset", lambda path, config, split, revision: [CHAT, ALPACA]

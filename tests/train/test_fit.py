@@ -14,7 +14,7 @@ from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.prompts import load_template
-from kot_platypus.recipe import ModelSection, TrainSection
+from kot_platypus.recipe import ModelSection, SourceSection, TrainSection
 from kot_platypus.train.checkpoints import find_checkpoint, go_back, seal_checkpoint
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.merge import merge_adapter
@@ -138,6 +138,32 @@ def test_rows_that_changed_since_are_unchecked(few, base, tmp_path, capsys):
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["contamination"] is None
     assert "was not checked for contamination" in " ".join(capsys.readouterr().err.split())
+
+
+def test_several_sources_are_counted_and_each_verdict_is_heeded(few, base, tmp_path, capsys):
+    other = tmp_path / "b.csv"
+    other.write_text("question,answer\n3+4는?,7\n2+2는?,4\n", "utf-8")
+    columns = {"source": "question", "target": "answer"}
+    sources = [
+        SourceSection(name="file", path=str(few)),
+        SourceSection(name="file", path=str(other), columns=columns, weight=2),
+    ]
+    section = UNSAVED.model_copy(update={"num_epochs": 1})
+    train_adapter(sources, base, tmp_path / "out", section, MODEL)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["num_rows_of"] == {str(few): 8, str(other): 4}
+    assert manifest["num_examples"] == 12
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"12 rows: 8 of {few}, 4 of {other} (of 2)" in said
+    write_finding(few, 2)
+    with pytest.raises(DataError, match="is contaminated: 2 of 30 rows"):
+        train_adapter(sources, base, tmp_path / "again", section, MODEL)
+
+
+def test_one_file_is_the_same_training_by_path_and_as_a_source(trained, data, base):
+    before = (trained / "manifest.json").read_bytes()
+    train_adapter([SourceSection(name="file", path=str(data))], base, trained, SECTION, MODEL)
+    assert (trained / "manifest.json").read_bytes() == before
 
 
 @pytest.mark.slow

@@ -155,6 +155,23 @@ def test_command_previews_a_file_without_the_models_weights(base, tmp_path):
     assert "1 rows: 1 to train on" in result.stdout
 
 
+def test_command_previews_several_files_by_their_own_columns(base, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text(f"문제,답\n{name}?,{name}\nc?,c\n", "utf-8")
+    given = ("--data", tmp_path / "a.csv", "--data", f"{tmp_path}/b.csv:0.5")
+    columns = ("--columns", "source=문제,target=답")
+    result = kot_train(*given, *columns, "--preview", "--set", f"model.name={base}")
+    assert result.exit_code == 0, result.output
+    assert "3 rows: 3 to train on" in result.stdout
+    assert f"1 of {tmp_path}/b.csv (of 2)" in " ".join(result.stderr.split())
+
+
+def test_columns_without_rows_are_one_line(base):
+    result = kot_train("--preview", "--columns", "source=a", "--set", f"model.name={base}")
+    assert result.exit_code == 2
+    assert "--columns without --data" in result.stderr
+
+
 def test_command_previews_the_recipes_own_sources(base):
     result = kot_train("--preview", "--rows", 1, "--set", f"model.name={base}")
     assert result.exit_code == 0, result.output

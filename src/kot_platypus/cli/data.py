@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from kot_platypus.benchmarks import KOBEST, load_benchmarks
 from kot_platypus.cli.app import app
 from kot_platypus.cli.options import (
+    ColumnNames,
     KobestDir,
     Out,
     RecipeName,
@@ -18,6 +19,7 @@ from kot_platypus.cli.options import (
     example,
     hold_folder,
     print_screen,
+    read_columns,
     require_file,
     require_one_of,
 )
@@ -205,6 +207,7 @@ def check(
     out: Out,
     against: Against = None,
     kobest_dir: KobestDir = None,
+    columns: ColumnNames = "",
 ) -> None:
     """Check Korean rows as they are: each by itself, duplicates and, if asked, benchmarks.
 
@@ -215,7 +218,7 @@ def check(
     require_file(file, "FILE")
     with hold_folder(out):
         benchmarks = load_benchmarks(against or [], kobest_dir)
-        report = audit_rows(file, out, benchmarks)
+        report = audit_rows(file, out, benchmarks, read_columns(columns))
     for name, count in report["findings"].items():
         print(f"{name:28} {count:,}")
     print(describe_audit(report))
@@ -245,6 +248,7 @@ def duplicates(
     ] = "offline",
     show: Annotated[int, typer.Option(min=0, help="Print the N largest clusters.")] = 0,
     executor: ExecutorName = "local",
+    columns: ColumnNames = "",
 ) -> None:
     """Find rows that ask the same; write those that stay.
 
@@ -254,16 +258,18 @@ def duplicates(
     from kot_platypus.data.executors import open_executor
 
     require_file(file, "FILE")
-    chosen = _parse_kinds(kinds)
+    chosen, named = _parse_kinds(kinds), read_columns(columns)
     thresholds: dict[Kind, float] = {
         "exact": 1.0,
         "near": threshold,
         "semantic": semantic_threshold,
     }
     with hold_folder(out), open_executor(executor) as workers:
-        report = find_duplicates(file, out, chosen, thresholds, encoder=encoder, executor=workers)
+        report = find_duplicates(
+            file, out, chosen, thresholds, encoder=encoder, executor=workers, columns=named
+        )
     if show:
-        print(describe_clusters(file, out, show))
+        print(describe_clusters(file, out, show, named))
     print(
         f"{report['rows']:,} rows: {report['kept']:,} kept, {report['dropped']:,} dropped in "
         f"{report['clusters']:,} clusters"
@@ -290,7 +296,10 @@ def contamination(
     against: Against = None,
     kobest_dir: KobestDir = None,
     columns: Annotated[
-        str, typer.Option(help="A benchmark file's columns of text; left out: all.")
+        str,
+        typer.Option(
+            help="A benchmark file's columns of text (left out: all); with NAME=COLUMN FILE's."
+        ),
     ] = "",
     executor: ExecutorName = "local",
 ) -> None:
@@ -300,9 +309,11 @@ def contamination(
 
     require_file(file, "FILE")
     with hold_folder(out):
-        names = [name.strip() for name in columns.split(",") if name.strip()]
+        parts = [name.strip() for name in columns.split(",") if name.strip()]
+        named = read_columns(",".join(part for part in parts if "=" in part))
+        names = [part for part in parts if "=" not in part]
         benchmarks = load_benchmarks(against or [KOBEST], kobest_dir, names)
         with open_executor(executor) as workers:
-            verdict = check_contamination(file, out, benchmarks, executor=workers)
+            verdict = check_contamination(file, out, benchmarks, executor=workers, columns=named)
     print(describe_verdict(file.name, verdict))
     print(*(out / name for name in ("report.md", "leaks.jsonl", "clean.jsonl")), sep="\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,12 +16,13 @@ from rich.table import Table
 
 from kot_platypus.errors import DataError, ModelError
 from kot_platypus.methods import METHODS
+from kot_platypus.progress import print_notice
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
 from kot_platypus.schedule import count_eval_steps, count_warmup, describe_length
 
 if TYPE_CHECKING:
-    from kot_platypus.recipe import Recipe
+    from kot_platypus.recipe import Recipe, SourceSection
     from kot_platypus.train.estimate import Estimate, Lengths, Measurement
 
 _MEMORY_NOTES = {
@@ -34,7 +35,7 @@ _MEMORY_NOTES = {
 }
 
 
-def describe_training(recipe: Recipe, data: Path | None, *, measure: bool) -> Group:
+def describe_training(recipe: Recipe, data: Sequence[SourceSection], *, measure: bool) -> Group:
     """Count and, if asked, measure what a recipe's training takes. Needs no Hub and no weights.
 
     Raises KotError when neither model nor rows are known here.
@@ -153,7 +154,9 @@ class Found(NamedTuple):
     """Where the validation rows come from."""
 
 
-def _find_examples(recipe: Recipe, data: Path | None, folder: Path | None, model: Any) -> Found:
+def _find_examples(
+    recipe: Recipe, data: Sequence[SourceSection], folder: Path | None, model: Any
+) -> Found:
     """Encoded where rows and tokenizer are here; else as many as are published, of assumed length.
 
     Without those to validate on.
@@ -184,16 +187,19 @@ def _find_examples(recipe: Recipe, data: Path | None, folder: Path | None, model
     return Found(lengths, origin, "assumed", held, f"a share of {share}" if held else "")
 
 
-def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
+def _find_rows(recipe: Recipe, data: Sequence[SourceSection]) -> tuple[list[Row], int, str]:
     """The rows that are here (none if one source is on the Hub), their number, and its origin."""
     from kot_platypus.data.build import load_source, load_sources
-    from kot_platypus.formats import read_rows
+    from kot_platypus.row_sources import read_sources
 
-    if data is not None:
-        rows = read_rows(data)
+    if data:
+        loaded = read_sources(data)
+        rows, name = loaded.rows, loaded.name
         if not rows:
-            raise DataError(f"{data} holds no rows", expected="at least one", hint="Check it.")
-        return rows, len(rows), str(data)
+            raise DataError(f"{name} holds no rows", expected="at least one", hint="Check it.")
+        for line in loaded.describe():
+            print_notice(line)
+        return rows, len(rows), name
     sources = recipe.data.sources
     if all(source.name != "hub" for source in sources):
         rows = [row for part in load_sources(recipe.data.sources, recipe.seed) for row in part]
@@ -207,6 +213,7 @@ def _find_rows(recipe: Recipe, data: Path | None) -> tuple[list[Row], int, str]:
                 hint="Download the dataset and pass it with --data.",
             )
         known = source.rows or published.get(source.path or "")
+        known = known and round(known * source.weight)
         count += known or len(load_source(source, recipe.seed + i))
     return [], count, "published"
 

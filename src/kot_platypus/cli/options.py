@@ -13,6 +13,8 @@ from kot_platypus.errors import DataError, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from kot_platypus.recipe import SourceSection
+
 RecipeName = Annotated[str, typer.Argument(help="A shipped recipe's name or a YAML file.")]
 Sets = Annotated[
     list[str] | None,
@@ -24,6 +26,23 @@ ModelName = Annotated[
 ProtocolName = Annotated[
     str,
     typer.Option("--protocol", help="polyglot, polyglot-bos, ko-harness, lm-eval, or a YAML file."),
+]
+OwnRows = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        "-d",
+        metavar="SOURCE[:WEIGHT]",
+        help="Your rows: a file, a folder, a 'PATTERN', hub:ID[:CONFIG][@SPLIT]; repeatable.",
+    ),
+]
+ColumnNames = Annotated[
+    str,
+    typer.Option(
+        "--columns",
+        metavar="NAME=COLUMN,...",
+        help="Which column is what, e.g. source=question,target=answer.",
+    ),
 ]
 Out = Annotated[
     Path, typer.Option("--out", "-o", help="Folder to write; an interrupted run resumes.")
@@ -90,6 +109,31 @@ def require_file(path: Path, option: str) -> None:
 
         found = describe_no_file(path)
         raise DataError(f"{option}: {path} {found}", expected="a file", hint="Check the path.")
+
+
+def read_columns(columns: str) -> dict[str, str]:
+    """What ``--columns`` says. Raises UsageError for what is no such thing."""
+    from kot_platypus.columns import parse_columns
+
+    return parse_columns(columns) if columns else {}
+
+
+def read_own_rows(data: list[str] | None, columns: str) -> list[SourceSection]:
+    """The sources that ``--data`` names. Raises KotError for one that is none."""
+    from kot_platypus.row_sources import list_inputs, parse_source
+
+    if columns and not data:
+        raise UsageError(
+            "--columns without --data", expected="both", hint="A recipe's sources have `columns`."
+        )
+    sources = [parse_source(text, read_columns(columns)) for text in data or ()]
+    for source in sources:
+        try:
+            list_inputs(source)
+        except DataError as error:
+            found = f"--data: {error.found}"
+            raise DataError(found, expected=error.expected, hint=error.hint) from error
+    return sources
 
 
 def find_model_folder(model: str, adapter: Path | None = None) -> Path:

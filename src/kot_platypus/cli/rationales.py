@@ -25,6 +25,7 @@ from kot_platypus.cli.evaluation import (
 )
 from kot_platypus.cli.options import (
     Adapter,
+    ColumnNames,
     Device,
     Dtype,
     KobestDir,
@@ -34,6 +35,7 @@ from kot_platypus.cli.options import (
     TrustRemoteCode,
     example,
     hold_folder,
+    read_columns,
 )
 from kot_platypus.errors import UsageError
 from kot_platypus.progress import print_notice
@@ -71,8 +73,8 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A file of rows, problems (generated), korean-cot, hub:ID, kobest or kobest/TASK "
-        "(the train split).",
+        help="A file of rows, problems (generated), korean-cot, hub:ID[:CONFIG][@SPLIT], "
+        "kobest or kobest/TASK (the train split).",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of generated problems and of the draws.")]
@@ -130,6 +132,7 @@ def reason(
     estimate: Estimate = False,
     price: Price = None,
     budget: Budget = None,
+    columns: ColumnNames = "",
     backend: Backend = "transformers",
     base_url: BaseUrl = None,
     num_concurrent: NumConcurrent = 32,
@@ -150,7 +153,7 @@ def reason(
     how = choose_how(*asked, max_new_tokens, num_samples, temperature, gen_kwargs, folder)
     chosen = (keep, max_per_question, min_korean, min_pass_rate, max_pass_rate, rationalize)
     selection = Selection(*chosen, verify_steps=verify_steps)
-    questions = _Questions(source, limit, seed, against, kobest_dir)
+    questions = _Questions(source, limit, seed, against, kobest_dir, read_columns(columns))
     _teach(out, teacher, questions, how, selection, (prices, budget), estimate)
 
 
@@ -162,11 +165,18 @@ class _Questions(NamedTuple):
     seed: int
     against: list[str] | None
     kobest_dir: str | None
+    columns: dict[str, str]
 
     def load(self) -> list[Question]:
         from kot_platypus.rationale_sources import load_questions
 
-        return load_questions(self.source, self.limit, kobest_dir=self.kobest_dir, seed=self.seed)
+        return load_questions(
+            self.source,
+            self.limit,
+            kobest_dir=self.kobest_dir,
+            seed=self.seed,
+            columns=self.columns,
+        )
 
     def load_benchmarks(self) -> dict[str, list[str]]:
         """What the rows are compared with. KoBEST's folder may be the questions' alone."""

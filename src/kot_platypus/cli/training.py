@@ -9,8 +9,10 @@ import typer
 
 from kot_platypus.cli.app import app
 from kot_platypus.cli.options import (
+    ColumnNames,
     ModelName,
     Out,
+    OwnRows,
     RecipeName,
     Sets,
     TrustRemoteCode,
@@ -18,6 +20,7 @@ from kot_platypus.cli.options import (
     find_model_folder,
     hold_folder,
     print_screen,
+    read_own_rows,
     require_file,
 )
 from kot_platypus.errors import UsageError
@@ -25,7 +28,9 @@ from kot_platypus.methods import METHODS
 from kot_platypus.progress import print_notice
 
 if TYPE_CHECKING:
-    from kot_platypus.recipe import Recipe
+    from collections.abc import Sequence
+
+    from kot_platypus.recipe import Recipe, SourceSection
 
 
 @app.command(
@@ -42,10 +47,8 @@ def run(
         typer.Option("--out", "-o", help="The run folder; left out: runs/RECIPE."),
     ] = None,
     overrides: Sets = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", "-d", help="Rows to train on in place of the recipe's."),
-    ] = None,
+    data: OwnRows = None,
+    columns: ColumnNames = "",
     heldout: Annotated[
         Path | None,
         typer.Option("--heldout", help="Your own problems for the reasoning test."),
@@ -57,7 +60,7 @@ def run(
     from kot_platypus.run import describe_plan, run_recipe
 
     given = load_recipe(recipe, overrides or ())
-    loaded = replace_data(given, data, heldout)
+    loaded = replace_data(given, read_own_rows(data, columns), heldout)
     if given.data.has_problems and not loaded.data.has_problems:
         print_notice("No reasoning test: the recipe's is of its own rows. Name yours: --heldout")
     folder = out or Path("runs") / loaded.name
@@ -114,14 +117,15 @@ ResumeFrom = Annotated[
     epilog=example(
         "kot train demo --data mine.jsonl --out adapters/mine",
         "kot train demo --data mine.jsonl --preview",
+        "kot train demo --data a.csv --data b.csv:0.5 --columns source=question,target=answer "
+        "--out adapters/b",
         "kot train kot-platypus2-7b --dry-run",
     )
 )
 def train(
     recipe: RecipeName,
-    data: Annotated[
-        Path | None, typer.Option(help="Your rows: JSONL, JSON, CSV or Parquet.")
-    ] = None,
+    data: OwnRows = None,
+    columns: ColumnNames = "",
     out: TrainingOut = None,
     overrides: Sets = None,
     checkpoint: ResumeFrom = None,
@@ -143,26 +147,27 @@ def train(
     from kot_platypus.recipe import load_recipe
 
     loaded = load_recipe(recipe, _own_seed(overrides or []))
-    if data is not None:
-        require_file(data, "--data")
+    sources = read_own_rows(data, columns)
     if dry_run:
         from kot_platypus.cli.dry_run import describe_training
 
-        print_screen(describe_training(loaded, data, measure=measure))
+        print_screen(describe_training(loaded, sources, measure=measure))
         return
     if preview:
-        _print_preview(loaded, data, rows)
+        _print_preview(loaded, sources, rows)
         return
-    if data is None or out is None:
+    if not sources or out is None:
         raise UsageError(
-            f"{'--data' if data is None else '--out'} is missing",
+            f"{'--out' if sources else '--data'} is missing",
             expected="--data FILE and --out FOLDER, or --preview, or --dry-run",
             hint="A recipe's own rows: kot data build RECIPE --out data, then data/train.jsonl",
         )
-    _train(loaded, data, out, checkpoint)
+    _train(loaded, sources, out, checkpoint)
 
 
-def _train(recipe: Recipe, data: Path, out: Path, checkpoint: str | None) -> None:
+def _train(
+    recipe: Recipe, sources: Sequence[SourceSection], out: Path, checkpoint: str | None
+) -> None:
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
 
@@ -174,7 +179,7 @@ def _train(recipe: Recipe, data: Path, out: Path, checkpoint: str | None) -> Non
         base = resolve_model(recipe.model.name, recipe.model.revision)
         from kot_platypus.train.fit import train_adapter  # loads torch, so it comes last
 
-        train_adapter(data, base, out, recipe.train, recipe.model, **options)
+        train_adapter(sources, base, out, recipe.train, recipe.model, **options)
     if is_main_process():
         print(out / METHODS[recipe.train.method].result)
 
@@ -185,24 +190,26 @@ def _own_seed(overrides: list[str]) -> list[str]:
     return [*overrides, "seeds=[]"] if "seed" in names and "seeds" not in names else overrides
 
 
-def _print_preview(recipe: Recipe, data: Path | None, count: int) -> None:
+def _print_preview(recipe: Recipe, sources: Sequence[SourceSection], count: int) -> None:
     from kot_platypus.data.build import load_sources, mix_rows
-    from kot_platypus.formats import read_rows
     from kot_platypus.models import build_empty_model, load_tokenizer, resolve_model
+    from kot_platypus.row_sources import read_sources
     from kot_platypus.train.preview import preview_rows
     from kot_platypus.train.validation import hold_out
 
     section = recipe.model
-    rows = (
-        read_rows(data)
-        if data
-        else mix_rows(load_sources(recipe.data.sources, recipe.seed), recipe.seed)
-    )
+    if sources:
+        loaded = read_sources(sources)
+        rows, source = loaded.rows, loaded.name
+        for line in loaded.describe():
+            print_notice(line)
+    else:
+        rows = mix_rows(load_sources(recipe.data.sources, recipe.seed), recipe.seed)
+        source = "the recipe's rows"
     base = resolve_model(section.name, section.revision, weights=False)
     trust = section.trust_remote_code
     tokenizer = load_tokenizer(base, trust_remote_code=trust)
     model = build_empty_model(base, trust_remote_code=trust)
-    source = data or "the recipe's rows"
     split = hold_out(rows, recipe.train, recipe.seed)
     shown = preview_rows(
         list(split.train.values()),

@@ -7,23 +7,27 @@ rest is for a person to look at.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_file, hash_value, read_json, write_json, write_jsonl
 from kot_platypus.checks import KOREAN_CHECK_NAMES, check_korean
+from kot_platypus.columns import Columns
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.formats import iter_rows
-from kot_platypus.records import Example, FoundInRow
+from kot_platypus.records import Example, FoundInRow, Row
 from kot_platypus.stages import open_stage
 
 REPORT, FINDINGS = "report.json", "findings.jsonl"
 
 
 def audit_rows(
-    data: Path, out: Path, benchmarks: Mapping[str, Sequence[str]] | None = None
+    data: Path,
+    out: Path,
+    benchmarks: Mapping[str, Sequence[str]] | None = None,
+    columns: Columns | None = None,
 ) -> dict[str, Any]:
     """Check the Korean rows of ``data`` one by one, with each other, and against ``benchmarks``.
 
@@ -32,15 +36,17 @@ def audit_rows(
     are not checked one by one. Returns the report.
     """
     hashes = {name: hash_value(list(texts)) for name, texts in (benchmarks or {}).items()}
-    config, inputs = {"checks": KOREAN_CHECK_NAMES}, {"data": hash_file(data), **hashes}
+    config: dict[str, Any] = {"checks": KOREAN_CHECK_NAMES}
+    config |= {"columns": columns} if columns else {}
+    inputs = {"data": hash_file(data), **hashes}
     with open_stage(out, "audit", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return dict(read_json(out / REPORT))
         counts: Counter[str] = Counter()
         failing: set[int] = set()
-        found = _iter_found(data, counts, failing)
+        found = _iter_found(iter_rows(data, columns), counts, failing)
         write_jsonl(out / FINDINGS, found)
-        duplicates = find_duplicates(data, out / "duplicates")
+        duplicates = find_duplicates(data, out / "duplicates", columns=columns)
         report: dict[str, Any] = {
             "rows": duplicates["rows"],
             "rows_with_errors": len(failing),
@@ -49,15 +55,18 @@ def audit_rows(
             "contamination": None,
         }
         if benchmarks:
-            verdict = check_contamination(data, out / "contamination", benchmarks)
+            leaks = out / "contamination"
+            verdict = check_contamination(data, leaks, benchmarks, columns=columns)
             report["contamination"] = verdict.model_dump(mode="json")
         write_json(out / REPORT, report)
         stage.facts = report
     return report
 
 
-def _iter_found(data: Path, counts: Counter[str], failing: set[int]) -> Iterator[FoundInRow]:
-    for number, row in enumerate(iter_rows(data)):
+def _iter_found(
+    rows: Iterable[Row], counts: Counter[str], failing: set[int]
+) -> Iterator[FoundInRow]:
+    for number, row in enumerate(rows):
         for finding in check_korean(row) if isinstance(row, Example) else ():
             counts[f"{finding.check} ({finding.severity})"] += 1
             if finding.severity == "error":

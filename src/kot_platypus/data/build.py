@@ -11,11 +11,11 @@ from pathlib import Path
 from kot_platypus.artifacts import hash_file, read_jsonl, write_jsonl
 from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import DataError
-from kot_platypus.formats import read_problems, read_rows, require_problem
-from kot_platypus.hub import iter_hub
+from kot_platypus.formats import read_problems, require_problem
+from kot_platypus.progress import print_notice
 from kot_platypus.recipe import REWORDED, DataSection, SourceSection
 from kot_platypus.records import Example, Row, find_question
-from kot_platypus.row_formats import parse_row
+from kot_platypus.row_sources import list_inputs, read_sources
 from kot_platypus.stages import open_stage
 
 KOREAN_COT = Path(str(files("kot_platypus") / "data" / "sets" / "korean_cot"))
@@ -31,9 +31,9 @@ def build_data(out: Path, section: DataSection, *, seed: int) -> None:
     the training rows.
     """
     inputs = {
-        source.path: hash_file(Path(source.path))
+        name: hash_file(file)
         for source in (*section.sources, *section.questions)
-        if source.name == "file" and source.path and Path(source.path).is_file()
+        for name, file in list_inputs(source).items()
     }
     if section.heldout and Path(section.heldout).is_file():
         inputs["heldout"] = hash_file(Path(section.heldout))
@@ -110,8 +110,13 @@ def load_heldout(
 
 
 def load_sources(sources: Sequence[SourceSection], seed: int) -> list[Sequence[Row]]:
-    """The rows of a recipe's sources, source by source."""
-    return [load_source(source, seed + i) for i, source in enumerate(sources)]
+    """The rows of a recipe's sources, source by source; how many, where some are of your own."""
+    loaded = [load_source(source, seed + i) for i, source in enumerate(sources)]
+    if len(sources) > 1 and any(source.path for source in sources):
+        found = zip(sources, loaded, strict=True)
+        listed = ", ".join(f"{len(rows):,} of {each.path or each.name}" for each, rows in found)
+        print_notice(f"{sum(map(len, loaded)):,} rows: {listed}")
+    return loaded
 
 
 def mix_rows(by_source: Sequence[Sequence[Row]], seed: int) -> list[Row]:
@@ -129,14 +134,11 @@ def load_source(source: SourceSection, seed: int) -> Sequence[Row]:
     rows: Sequence[Row]
     if source.name == "korean-cot":
         rows = load_korean_cot()
-    elif source.name == "file":
-        assert source.path is not None
-        rows = read_rows(Path(source.path))
     else:
-        assert source.path is not None
-        rows = [
-            parse_row(values, f"{source.path} {place}") for place, values in iter_hub(source.path)
-        ]
+        loaded = read_sources([source], seed)
+        for line in loaded.describe():
+            print_notice(line)
+        rows = loaded.rows
     if not rows:
         raise DataError(
             f"the source {source.path or source.name} is empty",

@@ -12,6 +12,7 @@ from kot_platypus.artifacts import (
     write_json,
     write_jsonl,
 )
+from kot_platypus.columns import Columns
 from kot_platypus.data.duplicates import (
     FLOORS,
     KINDS,
@@ -49,11 +50,14 @@ def find_duplicates(
     *,
     encoder: str = OFFLINE,
     executor: Executor = IN_PROCESS,
+    columns: Columns | None = None,
 ) -> dict[str, Any]:
     """Compare what the rows of ``data`` ask; write those that stay, and return the report.
 
     ``out/pairs/`` holds the pairs: with other thresholds they are not looked for again.
     ``out/kept.jsonl``, ``out/clusters.jsonl`` and ``out/report.json`` are those of this call.
+
+    ``columns`` names the file's where they are others.
 
     Raises:
         UsageError: a threshold below the similarity from which pairs are kept.
@@ -66,7 +70,7 @@ def find_duplicates(
                 hint="Pairs less alike are not kept.",
             )
     chosen = {kind: thresholds[kind] for kind in KINDS if kind in kinds or kind == "exact"}
-    _save_pairs(data, out / "pairs", tuple(chosen), encoder, executor)
+    _save_pairs(data, out / "pairs", tuple(chosen), encoder, executor, columns)
     clusters = cluster(_iter_pairs(out), chosen)
     dropped = list_dropped(clusters)
     num_rows = sum(1 for _ in iter_values(data))
@@ -92,16 +96,22 @@ def find_duplicates(
 
 
 def _save_pairs(
-    data: Path, out: Path, kinds: tuple[Kind, ...], encoder: str, executor: Executor
+    data: Path,
+    out: Path,
+    kinds: tuple[Kind, ...],
+    encoder: str,
+    executor: Executor,
+    columns: Columns | None,
 ) -> None:
     semantic = "semantic" in kinds
     config = {"kinds": kinds, "floors": FLOORS, **({"encoder": encoder} if semantic else {})}
+    config |= {"columns": columns} if columns else {}
     inputs = {"data": hash_file(data)}
     with open_stage(out, "duplicates", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return
         encode = load_encoder(encoder) if semantic else None
-        texts = (find_question(row) for row in iter_rows(data))
+        texts = (find_question(row) for row in iter_rows(data, columns))
         pairs = iter_pairs(texts, kinds, encode=encode, folder=out, executor=executor)
         write_jsonl(out / PAIRS, pairs)
 
@@ -112,14 +122,14 @@ def _iter_pairs(out: Path) -> Iterator[Pair]:
         yield from map(Pair.model_validate_json, file)
 
 
-def describe_clusters(data: Path, out: Path, count: int) -> str:
+def describe_clusters(data: Path, out: Path, count: int, columns: Columns | None = None) -> str:
     """The ``count`` largest clusters with what their rows ask, as text."""
     clusters = [(each.kept, *each.dropped) for each in read_jsonl(out / "clusters.jsonl", Cluster)]
     largest = sorted(clusters, key=lambda rows: (-len(rows), rows))[:count]
     wanted = {row for rows in largest for row in rows}
     texts = {
         number: " ".join(find_question(row).split())
-        for number, row in enumerate(iter_rows(data))
+        for number, row in enumerate(iter_rows(data, columns))
         if number in wanted
     }
     best: dict[int, Pair] = {}

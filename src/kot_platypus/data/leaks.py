@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_file, hash_value, write_json, write_jsonl, write_text
+from kot_platypus.columns import Columns
 from kot_platypus.data.contamination import (
     NUM_CHARS,
     NUM_MORPHEMES,
@@ -98,6 +99,7 @@ def check_contamination(
     benchmarks: Mapping[str, Sequence[str]],
     *,
     executor: Executor = IN_PROCESS,
+    columns: Columns | None = None,
 ) -> Verdict:
     """Look for the items of ``benchmarks`` (name to texts) in the rows of ``data``.
 
@@ -106,21 +108,23 @@ def check_contamination(
     heeds. A finished check of the same bytes is not done again.
     """
     hashes = {name: hash_value(list(texts)) for name, texts in benchmarks.items()}
-    config = {
+    config: dict[str, Any] = {
         "characters": NUM_CHARS,
         "morphemes": NUM_MORPHEMES,
         "seed_characters": SEED_CHARS,
         "short_characters": SHORT_CHARS,
     }
+    config |= {"columns": columns} if columns else {}
     inputs = {"data": hash_file(data), **hashes}
     with open_stage(out, "contamination", config=config, inputs=inputs) as stage:
         if not stage.is_done:
-            rows = iter_rows(data)
+            rows = iter_rows(data, columns)
             tally = _Tally()
             leaks = iter_leaks(rows, _list_items(benchmarks), tally, executor)
             write_jsonl(out / "leaks.jsonl", leaks)
             write_values(out / "clean.jsonl", _iter_clean(data, tally.leaked))
             verdict = _judge(data, benchmarks, hashes, tally)
+            verdict = verdict.model_copy(update={"columns": dict(columns or {})})
             write_verdict(out / "clean.jsonl", _clear(verdict, out / "clean.jsonl"))
             _write_report(out, data.name, verdict, tally)
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))

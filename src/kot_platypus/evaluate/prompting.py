@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from kot_platypus.answers import AnswerPattern
 from kot_platypus.artifacts import hash_value
+from kot_platypus.columns import Columns
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.protocols import Protocol, TaskPrompt, load_data, order_documents
 from kot_platypus.evaluate.tasks import compose
@@ -85,9 +86,11 @@ def load_wording() -> _Wording:
 # --- the questions -----------------------------------------------------------------------------
 
 
-def load_problems(path: Path, limit: int | None = None) -> list[Question]:
+def load_problems(
+    path: Path, limit: int | None = None, columns: Columns | None = None
+) -> list[Question]:
     """The rows of a file as questions. Raises DataError for a row without source and target."""
-    return [pose_row(row, doc_id) for doc_id, row in enumerate(read_problems(path, limit))]
+    return [pose_row(row, i) for i, row in enumerate(read_problems(path, limit, columns))]
 
 
 def pose_row(row: Example, doc_id: int) -> Question:

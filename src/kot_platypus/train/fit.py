@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,8 @@ from typing import Any
 from torch import Tensor
 from transformers import TrainerCallback, set_seed
 
-from kot_platypus.artifacts import describe_no_file, hash_file, hash_files, hash_value, write_text
-from kot_platypus.errors import DataError, RecipeError
-from kot_platypus.formats import read_rows
+from kot_platypus.artifacts import hash_files, hash_value, write_text
+from kot_platypus.errors import RecipeError
 from kot_platypus.models import (
     TrainingInfo,
     build_empty_model,
@@ -34,34 +33,21 @@ from kot_platypus.processes import (
 )
 from kot_platypus.progress import console, print_notice
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.recipe import ModelSection, TrainSection, require_packages
-from kot_platypus.records import Row, drop_defaults
+from kot_platypus.recipe import ModelSection, SourceSection, TrainSection, require_packages
+from kot_platypus.records import drop_defaults
+from kot_platypus.row_sources import identify_sources
 from kot_platypus.schedule import count_examples
 from kot_platypus.stages import open_stage
 from kot_platypus.train.checkpoints import find_checkpoint, go_back, list_checkpoints
 from kot_platypus.train.dates import keep_date, pin_date
-from kot_platypus.train.encoding import (
-    Encoded,
-    check_fit,
-    describe_losses,
-    encode_rows,
-    keep_encoded,
-)
+from kot_platypus.train.encoding import Encoded, check_fit
+from kot_platypus.train.examples import Examples, hash_validation, heed_verdicts, read_examples
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, keep_adapters, load_trainable, save_trained
 from kot_platypus.train.residual import conversion, keep_start
 from kot_platypus.train.setup import make_arguments, make_trainer
-from kot_platypus.train.trainer import (
-    PackingTrainer,
-    list_steps,
-)
-from kot_platypus.train.validation import (
-    Split,
-    choose_evaluation,
-    describe_course,
-    hold_out,
-)
-from kot_platypus.verdicts import Verdict, read_verdict
+from kot_platypus.train.trainer import PackingTrainer, list_steps
+from kot_platypus.train.validation import choose_evaluation, describe_course
 
 # What changes neither the result nor what it means: an interrupted training goes on without it.
 _NO_IDENTITY = {
@@ -87,7 +73,7 @@ _EVENTS = "runs"
 
 
 def train_adapter(
-    data: Path,
+    data: Path | Sequence[SourceSection],
     base: Path,
     out: Path,
     section: TrainSection,
@@ -98,7 +84,7 @@ def train_adapter(
     callbacks: Sequence[TrainerCallback] = (),
     resume_from_checkpoint: str | None = None,
 ) -> None:
-    """Train on ``data`` (rows as in ``formats``); write ``out/adapter`` and ``out/log.jsonl``.
+    """Train on ``data``, a file or sources of rows; write ``out/adapter`` and ``out/log.jsonl``.
 
     ``method: full`` writes ``out/model`` instead of an adapter. A finished ``out`` is left alone;
     an interrupted one goes on from its last intact checkpoint with the same result, bit for bit on
@@ -118,31 +104,32 @@ def train_adapter(
     data_seed = seed if data_seed is None else data_seed
     template = load_template(section.template, section.enable_thinking)
     own = {"tokens": READING, **(trust if model_section.trust_remote_code else {})}
-    config = {**_describe_settings(section, data_seed), **own, "seed": seed, "dtype": dtype}
-    inputs = {"data": hash_file(data), "base": base_fingerprint}
-    inputs |= _hash_templates(template, section.template, base) | _hash_validation(section)
+    sources = [SourceSection(name="file", path=str(data))] if isinstance(data, Path) else data
+    described, inputs = identify_sources(sources)
+    config = {**_describe_settings(section, data_seed), **own, **described, "seed": seed}
+    config["dtype"] = dtype
+    inputs |= {"base": base_fingerprint, **_hash_templates(template, section.template, base)}
+    inputs |= hash_validation(section)
     with open_stage(out, "train", config=config, inputs=inputs) as stage:
         if resume_from_checkpoint:
             ask_main(partial(go_back, out / _CHECKPOINTS, resume_from_checkpoint))
         if stage.is_done:
             return
         _require_tools(section, device)
-        verdict = _heed_verdict(data, allow_contaminated=section.allow_contaminated)
+        verdict = heed_verdicts(sources, allow_contaminated=section.allow_contaminated)
         tokenizer = load_tokenizer(base, **trust)
         day = pin_date(tokenizer, template, section, out / _CHECKPOINTS)
-        split = hold_out(read_rows(data), section, data_seed)
-        kept, held = _encode_split(split, data, template, section, tokenizer)
-        check_fit(build_empty_model(base, **trust), [*kept, *held])
+        examples = read_examples(sources, template, section, tokenizer, data_seed)
+        check_fit(build_empty_model(base, **trust), [*examples.train, *examples.validation])
         set_seed(seed)
         at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
-        trainer, is_packed = _prepare(kept, held, base, out, section, at, callbacks, **trust)
+        trainer, is_packed = _prepare(examples, base, out, section, at, callbacks, **trust)
         parameters = _count_parameters(trainer.model)
         keep_date(out / _CHECKPOINTS, day)
         log = _fit(trainer, out / _CHECKPOINTS)
-        facts = _count_facts(kept, section, trainer.state.global_step) | parameters
-        facts |= {"num_dropped": len(split.train) - len(kept), "is_packed": is_packed}
-        facts |= {"base_model": name_on_hub(base)}
-        facts |= _conclude_validation(split, held, log, section)
+        facts = _count_facts(examples.train, section, trainer.state.global_step) | parameters
+        facts |= {**examples.facts, "is_packed": is_packed, "base_model": name_on_hub(base)}
+        facts |= _conclude_validation(examples, log, section)
         info = _describe(section, base_fingerprint, template, tokenizer.chat_template, day)
         weights = trainer.gather_weights()
         ask_main(lambda: _save(trainer.model, out, base, info, log, section, weights, **trust))
@@ -156,40 +143,6 @@ def _describe_settings(section: TrainSection, data_seed: int) -> dict[str, Any]:
     settings = section.model_dump(mode="json", exclude=_NO_IDENTITY | unused)
     settings = drop_defaults(section, settings, keep=settings.keys() - _LATER)
     return settings | ({"data_seed": data_seed} if "validation" in settings else {})
-
-
-def _hash_validation(section: TrainSection) -> dict[str, str]:
-    if not isinstance(section.validation, str):
-        return {}
-    path = Path(section.validation)
-    if not path.is_file():
-        raise DataError(
-            f"{path} {describe_no_file(path)}",
-            expected="a file of rows, or a share of the training rows such as 0.1",
-            hint="Check train.validation.",
-        )
-    return {"validation": hash_file(path)}
-
-
-def _encode_split(
-    split: Split, data: Path, template: Template, section: TrainSection, tokenizer: Any
-) -> tuple[list[Encoded], list[Encoded]]:
-    """What is learnt and what is validated on; lines say how rows were split, and what is lost."""
-
-    def encode(rows: Mapping[int, Row], source: object, what: str) -> list[Encoded]:
-        listed = list(rows.values())
-        encoded = encode_rows(listed, template, section, tokenizer, source=source, numbers=rows)
-        kept = keep_encoded(encoded, section)
-        if lost := describe_losses(encoded, what):
-            print_notice(lost)
-        return kept
-
-    if not split.validation:
-        return encode(split.train, data, "rows"), []
-    print_notice(split.note)
-    source = section.validation if isinstance(section.validation, str) else data
-    train = encode(split.train, data, "training rows")
-    return train, encode(split.validation, source, "validation rows")
 
 
 def _require_tools(section: TrainSection, device: str) -> None:
@@ -255,8 +208,7 @@ def _save(
 
 
 def _prepare(
-    encoded: Sequence[Encoded],
-    validation: Sequence[Encoded],
+    examples: Examples,
     base: Path,
     out: Path,
     section: TrainSection,
@@ -266,6 +218,7 @@ def _prepare(
 ) -> tuple[PackingTrainer, bool]:
     """The trainer of ``base``, and whether it packs: not every model keeps examples apart."""
     place = "cpu" if spreads_weights() else at["device"]  # it may be too large for one GPU
+    encoded, validation = examples.train, examples.validation
     longest = max(len(item.ids) for item in (*encoded, *validation))
     model, max_tokens = load_trainable(
         base, section, dtype=at["dtype"], device=place, longest=longest, **trust
@@ -275,21 +228,6 @@ def _prepare(
     passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})
     trainer = make_trainer(model, encoded, passes, arguments, callbacks, validation=validation)
     return trainer, max_tokens > 1
-
-
-def _heed_verdict(data: Path, *, allow_contaminated: bool) -> Verdict | None:
-    """What a check for contamination said of ``data``. Raises DataError for rows of benchmarks."""
-    verdict = read_verdict(data)
-    if verdict is None:
-        print_notice(f"{data} was not checked for contamination: kot data contamination")
-    elif not verdict.is_clean and not allow_contaminated:
-        raise DataError(
-            f"{data} is contaminated: {verdict.describe()}",
-            expected="no text of a benchmark",
-            hint="Train on the clean.jsonl that kot data contamination wrote, or all the same with "
-            "--set train.allow_contaminated=true.",
-        )
-    return verdict
 
 
 def _count_facts(encoded: Sequence[Encoded], section: TrainSection, steps: int) -> dict[str, Any]:
@@ -312,20 +250,18 @@ def _count_parameters(model: Any) -> dict[str, int]:
     }
 
 
-def _conclude_validation(
-    split: Split, held: Sequence[Encoded], log: str, section: TrainSection
-) -> dict[str, Any]:
+def _conclude_validation(examples: Examples, log: str, section: TrainSection) -> dict[str, Any]:
     """Say how the validation went. Facts for the manifest: its rows, and what is kept of it."""
-    if not held:
+    if not examples.validation:
         return {}
     lines = [json.loads(line) for line in log.splitlines()]
     keeps_best = section.load_best_model_at_end
     print_notice(describe_course(lines, keeps_best=keeps_best))
     return {
         "validation": {
-            "num_rows": len(split.validation),
-            "num_examples": len(held),
-            "num_known": split.num_known,
+            "num_rows": len(examples.split.validation),
+            "num_examples": len(examples.validation),
+            "num_known": examples.split.num_known,
             **choose_evaluation(lines, keeps_best=keeps_best),
         }
     }

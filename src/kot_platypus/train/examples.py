@@ -1,0 +1,105 @@
+"""The examples of a training: what is learnt of the rows, and what is validated on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kot_platypus.artifacts import describe_no_file, hash_file
+from kot_platypus.columns import Columns
+from kot_platypus.errors import DataError
+from kot_platypus.progress import print_notice
+from kot_platypus.prompts import Template
+from kot_platypus.recipe import SourceSection, TrainSection
+from kot_platypus.records import Row
+from kot_platypus.row_sources import describe_hub, list_inputs, read_sources
+from kot_platypus.train.encoding import Encoded, describe_losses, encode_rows, keep_encoded
+from kot_platypus.train.validation import Split, hold_out
+from kot_platypus.verdicts import Verdict, read_verdict
+
+
+class Examples(NamedTuple):
+    """What is learnt and what is validated on."""
+
+    train: list[Encoded]
+    validation: list[Encoded]
+    split: Split
+    """The rows of both."""
+    facts: dict[str, Any]
+    """The manifest's counts of what is learnt and of what is not."""
+
+
+def read_examples(
+    sources: Sequence[SourceSection],
+    template: Template,
+    section: TrainSection,
+    tokenizer: Any,
+    data_seed: int,
+) -> Examples:
+    """Read, split and encode; lines say how rows were split, and what is lost. Raises KotError."""
+    loaded = read_sources(sources)
+    for line in loaded.describe():
+        print_notice(line)
+    split = hold_out(loaded.rows, section, data_seed)
+
+    def encode(rows: Mapping[int, Row], source: object, what: str) -> list[Encoded]:
+        listed = list(rows.values())
+        encoded = encode_rows(listed, template, section, tokenizer, source=source, numbers=rows)
+        kept = keep_encoded(encoded, section)
+        if lost := describe_losses(encoded, what):
+            print_notice(lost)
+        return kept
+
+    validation: list[Encoded] = []
+    if split.validation:
+        print_notice(split.note)
+    train = encode(split.train, loaded.name, "training rows" if split.validation else "rows")
+    if split.validation:
+        source = section.validation if isinstance(section.validation, str) else loaded.name
+        validation = encode(split.validation, source, "validation rows")
+    facts = {"num_dropped": len(split.train) - len(train), **loaded.count_parts()}
+    return Examples(train, validation, split, facts)
+
+
+def hash_validation(section: TrainSection) -> dict[str, str]:
+    """The hash of the file to validate on, if it is one. Raises DataError where it is not there."""
+    if not isinstance(section.validation, str):
+        return {}
+    path = Path(section.validation)
+    if not path.is_file():
+        raise DataError(
+            f"{path} {describe_no_file(path)}",
+            expected="a file of rows, or a share of the training rows such as 0.1",
+            hint="Check train.validation.",
+        )
+    return {"validation": hash_file(path)}
+
+
+def heed_verdicts(sources: Sequence[SourceSection], *, allow_contaminated: bool) -> Verdict | None:
+    """What a check for contamination said of the file, if it is one.
+
+    Raises DataError for rows of benchmarks in any.
+    """
+    verdicts = []
+    for source in sources:
+        if source.name == "hub":
+            print_notice(f"{describe_hub(source)} was not checked for contamination")
+        for file in list_inputs(source).values():
+            verdict = _heed_verdict(file, source.columns, allow_contaminated=allow_contaminated)
+            verdicts.append(verdict)
+    return verdicts[0] if len(verdicts) == len(sources) == 1 else None
+
+
+def _heed_verdict(data: Path, columns: Columns, *, allow_contaminated: bool) -> Verdict | None:
+    verdict = read_verdict(data, columns)
+    if verdict is None:
+        print_notice(f"{data} was not checked for contamination: kot data contamination")
+    elif not verdict.is_clean and not allow_contaminated:
+        raise DataError(
+            f"{data} is contaminated: {verdict.describe()}",
+            expected="no text of a benchmark",
+            hint="Train on the clean.jsonl that kot data contamination wrote, or all the same with "
+            "--set train.allow_contaminated=true.",
+        )
+    return verdict
