@@ -187,6 +187,11 @@ def test_missing_column_is_named(tmp_path):
     assert_refused(path, "line 2: output: Field required")
 
 
+def test_null_in_a_column_that_must_be_there_is_named(tmp_path):
+    path = write_lines(tmp_path / "a.jsonl", {"source": "가", "target": None})
+    assert_refused(path, "line 1: target: Field required (it is null)")
+
+
 def test_wrong_message_is_named(tmp_path):
     path = write_lines(tmp_path / "a.jsonl", {"messages": [{"role": "user"}]})
     assert_refused(path, "line 1: messages.0: Value error, a turn without content")

@@ -173,7 +173,9 @@ def parse_row(values: object, where: str, notes: Notes | None = None) -> Row:
         row = parsed.to_row() if isinstance(parsed, _Columns) else parsed
     except ValidationError as error:
         first = error.errors()[0]
-        raise _refuse(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        null = " (it is null)" if values.get(first["loc"][0], "") is None else ""
+        found = f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}{null}"
+        raise _refuse(found) from error
     except ValueError as error:
         raise _refuse(f"{where} has {error}") from error
     assert isinstance(row, Row)

@@ -37,6 +37,7 @@ def test_errors_and_duplicates_are_counted_and_placed(tmp_path: Path):
     assert [(each.row, each.finding.check) for each in found] == [
         (1, "answer_mismatch"),
         (3, "mixed_language"),
+        (3, "no_target"),
     ]
     assert describe_audit(report) == "5 rows: 2 with errors, 1 duplicate"
     assert report["contamination"] is None
@@ -78,3 +79,18 @@ def test_columns_are_those_of_the_rows_and_their_verdict_holds_for_them_alone(tm
     assert read_verdict(data) is None
     clean = tmp_path / "audit" / "contamination" / "clean.jsonl"
     assert read_verdict(clean, columns).is_clean
+
+
+def test_what_is_learnt_as_it_stands_is_found_in_talk_too(tmp_path: Path):
+    spaced = {**GOOD, "target": " 7개", "source": "하나, 둘, 셋?"}
+    talk = {"messages": [{"role": "user", "content": "안녕\u200b?"}, *TALK["messages"][1:]]}
+    talk["rejected"] = [{"role": "assistant", "content": "아니요."}]
+    report = audit_rows(write_rows(tmp_path / "rows.jsonl", GOOD, spaced, talk), tmp_path / "audit")
+    found = read_jsonl(tmp_path / "audit" / "findings.jsonl", FoundInRow)
+    assert [(each.row, each.finding.check) for each in found] == [
+        (2, "zero_width"),
+        (1, "outer_spaces"),
+    ]
+    assert report["findings"] == {"outer_spaces (warning)": 1, "zero_width (warning)": 1}
+    said = "1 with another dialogue in `rejected` that is not read"
+    assert describe_audit(report) == f"3 rows: 0 with errors, 0 duplicates, {said}"

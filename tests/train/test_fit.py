@@ -15,6 +15,7 @@ from kot_platypus.errors import DataError, RunError
 from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, SourceSection, TrainSection
+from kot_platypus.records import Example
 from kot_platypus.train.checkpoints import find_checkpoint, go_back, seal_checkpoint
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.merge import merge_adapter
@@ -158,6 +159,15 @@ def test_several_sources_are_counted_and_each_verdict_is_heeded(few, base, tmp_p
     write_finding(few, 2)
     with pytest.raises(DataError, match="is contaminated: 2 of 30 rows"):
         train_adapter(sources, base, tmp_path / "again", section, MODEL)
+
+
+def test_what_is_learnt_as_it_stands_is_said_before_the_first_step(base, tmp_path, capsys):
+    rows = [Example(source=f"{i}+1은?", target=f"{i + 1} ") for i in range(4)]
+    write_jsonl(tmp_path / "a.jsonl", [*rows, Example(source="끝</s>?", target="끝")])
+    section = UNSAVED.model_copy(update={"num_epochs": 1})
+    train_adapter(tmp_path / "a.jsonl", base, tmp_path / "out", section, MODEL)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "of 5 rows: 1 with special tokens written out, 4 with spaces around the target" in said
 
 
 def test_one_file_is_the_same_training_by_path_and_as_a_source(trained, data, base):

@@ -166,6 +166,12 @@ def test_command_previews_several_files_by_their_own_columns(base, tmp_path):
     assert f"1 of {tmp_path}/b.csv (of 2)" in " ".join(result.stderr.split())
 
 
+def test_command_previews_what_is_learnt_as_it_stands(base, tmp_path):
+    (tmp_path / "a.csv").write_text('source,target\n3+4는?,"7 "\n', "utf-8")
+    result = kot_train("--data", tmp_path / "a.csv", "--preview", "--set", f"model.name={base}")
+    assert "of 1 rows: 1 with spaces around the target" in " ".join(result.stdout.split())
+
+
 def test_columns_without_rows_are_one_line(base):
     result = kot_train("--preview", "--columns", "source=a", "--set", f"model.name={base}")
     assert result.exit_code == 2

@@ -17,7 +17,9 @@ from kot_platypus.columns import Columns
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.formats import iter_rows
-from kot_platypus.records import Example, FoundInRow, Row
+from kot_platypus.oddities import KINDS, Oddities
+from kot_platypus.records import Example, Finding, FoundInRow, Row
+from kot_platypus.row_formats import Notes
 from kot_platypus.stages import open_stage
 
 REPORT, FINDINGS = "report.json", "findings.jsonl"
@@ -44,7 +46,8 @@ def audit_rows(
             return dict(read_json(out / REPORT))
         counts: Counter[str] = Counter()
         failing: set[int] = set()
-        found = _iter_found(iter_rows(data, columns), counts, failing)
+        notes = Notes()
+        found = _iter_found(iter_rows(data, columns, notes), counts, failing)
         write_jsonl(out / FINDINGS, found)
         duplicates = find_duplicates(data, out / "duplicates", columns=columns)
         report: dict[str, Any] = {
@@ -53,6 +56,7 @@ def audit_rows(
             "findings": dict(sorted(counts.items())),
             "duplicates": duplicates["dropped"],
             "contamination": None,
+            **({"not_read": dict(sorted(notes.items()))} if notes else {}),
         }
         if benchmarks:
             leaks = out / "contamination"
@@ -66,15 +70,22 @@ def audit_rows(
 def _iter_found(
     rows: Iterable[Row], counts: Counter[str], failing: set[int]
 ) -> Iterator[FoundInRow]:
+    oddities = Oddities()
     for number, row in enumerate(rows):
+        oddities.add(row)
         for finding in check_korean(row) if isinstance(row, Example) else ():
             counts[f"{finding.check} ({finding.severity})"] += 1
             if finding.severity == "error":
                 failing.add(number)
             yield FoundInRow(row=number, finding=finding)
+    for kind, numbers in oddities.found.items():
+        counts[f"{kind} (warning)"] += len(numbers)
+        finding = Finding(check=kind, severity="warning", detail=f"a row {KINDS[kind]}")
+        yield from (FoundInRow(row=number, finding=finding) for number in numbers)
 
 
 def describe_audit(report: Mapping[str, Any]) -> str:
     """The report in one line, e.g. ``108 rows: 1 with errors, 0 duplicates``."""
     doubles = "1 duplicate" if report["duplicates"] == 1 else f"{report['duplicates']:,} duplicates"
-    return f"{report['rows']:,} rows: {report['rows_with_errors']:,} with errors, {doubles}"
+    unread = "".join(f", {n:,} {what}" for what, n in report.get("not_read", {}).items())
+    return f"{report['rows']:,} rows: {report['rows_with_errors']:,} with errors, {doubles}{unread}"

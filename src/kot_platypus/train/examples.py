@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from kot_platypus.artifacts import describe_no_file, hash_file
 from kot_platypus.columns import Columns
 from kot_platypus.errors import DataError
+from kot_platypus.oddities import find_oddities, list_special_tokens
 from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import SourceSection, TrainSection
@@ -58,6 +59,8 @@ def read_examples(
     if split.validation:
         source = section.validation if isinstance(section.validation, str) else loaded.name
         validation = encode(split.validation, source, "validation rows")
+    if odd := find_oddities(split.train.values(), list_special_tokens(tokenizer)).describe():
+        print_notice(odd)
     facts = {"num_dropped": len(split.train) - len(train), **loaded.count_parts()}
     return Examples(train, validation, split, facts)
 

@@ -12,6 +12,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from kot_platypus.errors import DataError
+from kot_platypus.oddities import find_oddities, list_special_tokens
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
@@ -78,7 +79,9 @@ def preview_rows(
         parts += [Rule(f"row {number}"), *_show_row(row, item, tokenizer)]
     settings = f"{template.name}, {section.target}, at most {section.cutoff_len} tokens"
     legend = Text.assemble(("prompt", PROMPT), " · ", ("labels", LABELS), f" ({settings})")
-    return Group(*parts, Rule(), legend, Text(str(count_rows(encoded))))
+    odd = find_oddities(rows, list_special_tokens(tokenizer)).describe()
+    said = [Text(odd)] if odd else []
+    return Group(*parts, Rule(), legend, Text(str(count_rows(encoded))), *said)
 
 
 def count_rows(encoded: Sequence[Encoded | None]) -> Totals:
