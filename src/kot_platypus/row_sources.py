@@ -48,8 +48,11 @@ class Loaded:
 
     @property
     def name(self) -> str:
-        """Where they are from, for errors that name a row."""
-        return " + ".join(part.name for part in self.parts)
+        """Where they are from, for errors that name a row by its place among all."""
+        first, *others = dict.fromkeys(part.name for part in self.parts)
+        return (
+            f"{first} and {len(others)} more" if len(others) > 1 else " + ".join((first, *others))
+        )
 
     def count_parts(self) -> dict[str, dict[str, int]]:
         """For a manifest: the rows of each part, where there are several."""

@@ -146,7 +146,9 @@ def describe_plan(recipe: Recipe, out: Path) -> str:
     check_folder(recipe, out, is_new=is_new_run(steps))
     width = max(len(step.title) for step in steps)
     rows = (
-        f"{each.rows or 'all'} rows of {each.path or each.name}" for each in recipe.data.sources
+        f"{each.rows or 'all'} rows of {each.path or each.name}"
+        f"{f' ({each.weight:g} times)' if each.weight != 1 else ''}"
+        for each in recipe.data.sources
     )
     asked = f"; {recipe.self_taught.rounds} rounds of self-teaching" if recipe.self_taught else ""
     lines = [

@@ -73,7 +73,7 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A file of rows, problems (generated), korean-cot, hub:ID[:CONFIG][@SPLIT], "
+        help="A file of rows, problems (generated), korean-cot, hub:ID:CONFIG@SPLIT, "
         "kobest or kobest/TASK (the train split).",
     ),
 ]

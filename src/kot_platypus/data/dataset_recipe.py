@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from kot_platypus.columns import check_columns
 from kot_platypus.data.translation.services import Service
 from kot_platypus.recipe_files import RECIPES, Section, list_names, load, read_values
+from kot_platypus.records import drop_defaults
 
 DATASETS = RECIPES / "datasets"
 Option = str | int | float | bool | tuple[str, ...] | None
@@ -32,7 +34,7 @@ class DatasetSource(Section):
     """JSONL, JSON (also one object keyed by row), CSV, TSV or Parquet."""
     hub: str | None = None
     hub_file: str | None = None
-    """One file of the data set on the Hub, read as a stream; null: the split ``train``."""
+    """One file of the data set on the Hub, read as a stream; null: the ``split``."""
     revision: str | None = None
     language: Literal["en", "ko"] = "en"
     """``ko``: not translated."""
@@ -41,6 +43,11 @@ class DatasetSource(Section):
     unescape_newlines: bool = False
     r"""Whether ``\n``, written as two characters, is a line break (TeX's ``\neq`` is none)."""
     licenses: tuple[License, ...] = ()
+    columns: dict[str, str | None] = Field(default_factory=dict)
+    """The names of its columns where they are others: ``{source: question, target: answer}``."""
+    config: str | None = None
+    """Of a data set on the Hub that has several."""
+    split: str = "train"
 
     @model_validator(mode="after")
     def _check(self) -> DatasetSource:
@@ -48,7 +55,16 @@ class DatasetSource(Section):
             raise ValueError("either a `file` or a `hub` id")
         if self.hub is None and (self.hub_file or self.revision):
             raise ValueError("`hub_file` and `revision` only with `hub`")
+        if (self.hub is None or self.hub_file) and (self.config, self.split) != (None, "train"):
+            raise ValueError("`config` and `split` only with `hub`, and without `hub_file`")
+        check_columns(self.columns)
         return self
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A source without the later settings stays the source that it was."""
+        earlier = type(self).model_fields.keys() - {"columns", "config", "split"}
+        return drop_defaults(self, write(self), keep=earlier)
 
     @property
     def name(self) -> str:

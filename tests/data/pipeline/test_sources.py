@@ -16,6 +16,7 @@ from kot_platypus.data.dataset_recipe import (
 from kot_platypus.data.pipeline.sources import Unreadable, choose_rows, iter_source, unescape
 from kot_platypus.errors import DataError, RecipeError
 from kot_platypus.formats import iter_values
+from kot_platypus.records import Example
 from tests.data.pipeline.apples import make_rows, write_keyed
 
 
@@ -72,6 +73,22 @@ def test_a_column_may_stand_for_the_task(tmp_path: Path):
     path.write_text('{"instruction": "a", "output": "b", "data_source": "MATH"}\n')
     ((_, row),) = iter_source(DatasetSource(file=str(path), task_column="data_source"))
     assert row.task == "MATH"
+
+
+def test_columns_have_the_names_that_the_source_says(tmp_path: Path):
+    path = tmp_path / "test.csv"
+    path.write_text("question,answer\na,b #### c\n")
+    columns = {"source": "question", "rationale####target": "answer"}
+    expected = Example(source="a", rationale="b", target="c")
+    for where in ({"file": str(path)}, {"hub": str(tmp_path), "split": "test"}):
+        ((_, row),) = iter_source(DatasetSource(**where, columns=columns))
+        assert row == expected
+
+
+def test_a_source_without_the_later_settings_is_written_as_before():
+    written = DatasetSource(file="a.jsonl").model_dump()
+    assert not written.keys() & {"columns", "config", "split"}
+    assert DatasetSource(hub="a/b", split="test").model_dump()["split"] == "test"
 
 
 def test_conversations_are_refused(tmp_path: Path):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from kot_platypus.artifacts import hash_file, hash_value, write_jsonl
+from kot_platypus.columns import map_columns
 from kot_platypus.data.dataset_recipe import DatasetRecipe, DatasetSource
 from kot_platypus.data.pipeline.drafts import ROWS, Draft, Origin
 from kot_platypus.errors import DataError
@@ -139,7 +140,13 @@ def iter_source(
     values_of = (
         iter_values(Path(source.file))
         if source.file
-        else iter_hub(source.hub or "", source.hub_file, source.revision)
+        else iter_hub(
+            source.hub or "",
+            source.hub_file,
+            source.revision,
+            config=source.config,
+            split=source.split,
+        )
     )
     is_first = True
     for place, values in values_of:
@@ -154,7 +161,8 @@ def iter_source(
 
 
 def _read_row(source: DatasetSource, place: str, values: object) -> Example:
-    row = parse_row(values, f"{source.name} {place}")
+    where = f"{source.name} {place}"
+    row = parse_row(map_columns(values, source.columns, where), where)
     if not isinstance(row, Example):
         raise DataError(
             f"{source.name} {place} is a conversation",
