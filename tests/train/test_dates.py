@@ -131,6 +131,14 @@ def test_the_trained_model_is_asked_with_the_day_of_its_training(
     assert (folder / CHAT_TEMPLATE).read_text(encoding="utf-8") == write_date(LLAMA3, FIRST)
 
 
+def test_the_adapter_of_a_checkpoint_is_asked_with_that_day_too(dated, few, tmp_path, today):
+    today(FIRST)
+    kept = section(**CHAT, save_total_limit=1, max_steps=2)
+    train_adapter(few, dated, tmp_path / "x", kept, CPU)
+    today(NEXT)
+    assert "31 Oct 2026" in ask(dated, tmp_path / "x" / "checkpoint-2")
+
+
 def test_a_training_without_a_date_keeps_its_settings_and_says_none(base, few, tmp_path):
     train_adapter(few, base, tmp_path / "out", section(), CPU)
     assert "date" not in read_json(tmp_path / "out" / "manifest.json")["config"]
