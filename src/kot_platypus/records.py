@@ -89,11 +89,14 @@ def drop_defaults(
 
     A field that came later then leaves the hashes and files of records without it as they were.
     """
-    fields = type(record).model_fields
+    defaults = {
+        name: field.get_default(call_default_factory=True, validated_data={})  # pydantic 2.10's way
+        for name, field in type(record).model_fields.items()
+    }
     return {
         key: value
         for key, value in values.items()
-        if key in keep or getattr(record, key) != fields[key].get_default(call_default_factory=True)
+        if key in keep or getattr(record, key) != defaults[key]
     }
 
 
