@@ -44,11 +44,14 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
     loraplus_lr_ratio: float | None = None
     _num_examples = _num_tokens = 0
 
-    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """HF's, or PEFT's LoRA+ of the same kind, whose matrices B learn at another rate."""
+    def create_optimizer(self, *model: nn.Module | None) -> torch.optim.Optimizer:
+        """HF's, or PEFT's LoRA+ of the same kind, whose matrices B learn at another rate.
+
+        Newer versions of transformers name the ``model``.
+        """
         if self.loraplus_lr_ratio is None:
-            return super().create_optimizer(model)
-        trained = self.model if model is None else model
+            return super().create_optimizer(*model)
+        trained = next((each for each in model if each is not None), self.model)
         kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
         self.optimizer: torch.optim.Optimizer = create_loraplus_optimizer(
             trained,
