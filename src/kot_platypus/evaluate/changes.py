@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from kot_platypus.markdown import count_ticks, fence
 from kot_platypus.records import Judgement, Outcome, Reply
 
 
@@ -50,14 +51,9 @@ def _state(verdict: Judgement) -> str:
 
 
 def _fence(text: str) -> str:
-    fence = "`" * max(3, _count_ticks(text) + 1)
-    return f"{fence}text\n{text.rstrip()}\n{fence}\n"
+    return fence(text.rstrip(), "text") + "\n"
 
 
 def _quote(text: str) -> str:
-    ticks = "`" * (_count_ticks(text) + 1)
+    ticks = "`" * (count_ticks(text) + 1)
     return f"{ticks} {' '.join(text.split())} {ticks}"
-
-
-def _count_ticks(text: str) -> int:
-    return max(map(len, re.findall("`+", text)), default=0)

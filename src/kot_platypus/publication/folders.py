@@ -16,6 +16,7 @@ from huggingface_hub import ModelCardData
 from kot_platypus.artifacts import MANIFEST, read_manifest
 from kot_platypus.errors import RunError
 from kot_platypus.licences import find_licence
+from kot_platypus.markdown import fence
 from kot_platypus.methods import METHODS
 from kot_platypus.models import TrainingInfo, read_training_info
 from kot_platypus.verdicts import Verdict
@@ -124,10 +125,10 @@ def _tell_use(trained: Trained, repo_id: str) -> Iterator[str]:
         return
     yield "# Usage"
     if (trained.folder / "chat_template.jinja").is_file() or template.chat:
-        yield _fence(_SNIPPET.replace("USER/NAME", repo_id), "python")
+        yield fence(_SNIPPET.replace("USER/NAME", repo_id), "python")
     if not template.chat:
         yield "The chat template renders a question as the prompt of the training:"
-        yield _fence(template.prompt.rstrip("\n"), "text")
+        yield fence(template.prompt.rstrip("\n"), "text")
     if trained.info.date:
         yield f"The chat template shows a date: {trained.info.date}, as in training."
 
@@ -190,8 +191,3 @@ def _code(value: Any) -> str:
     parts: Iterable[Any] = value if isinstance(value, list) else [value]
     text = ", ".join(f"{part:,}" if type(part) is int else str(part) for part in parts)
     return f"`{' '.join(text.split()).translate({ord('`'): chr(39), ord('|'): '/'})}`"
-
-
-def _fence(text: str, language: str) -> str:
-    bars = "````" if "```" in text else "```"
-    return f"{bars}{language}\n{text}\n{bars}"

@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 from huggingface_hub import EvalResult, ModelCardData
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from kot_platypus.errors import UsageError
 from kot_platypus.licences import find_licence
+from kot_platypus.markdown import fence
 from kot_platypus.methods import METHODS
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import Recipe, SourceSection
@@ -218,13 +219,6 @@ def format_code(text: object) -> Markup:
     if re.search(r"[`|\n]", str(text)) or not str(text).strip():
         return escape_markdown(text)
     return Markup(f"`{text}`") if not re.search("[<>&]", str(text)) else escape_markdown(text)
-
-
-def fence(text: str, language: str) -> Markup:
-    """A fenced code block whose fence is longer than any run of backticks within."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    bars = "`" * max(3, longest + 1)
-    return Markup(f"{bars}{escape(language)}\n{text}\n{bars}")
 
 
 def _write_cell(score: ChoiceScore | None, sign: int) -> str:
