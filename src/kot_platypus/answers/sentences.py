@@ -251,7 +251,7 @@ _IS_RIGHT = re.compile(
     r"^(?:option|choice) (?P<said>\S{1,5}) is (?:the )?correct(?: answer| one| choice)?$",
     re.IGNORECASE,
 )
-_CAUSE = re.compile(r"^.*(?:므로|니까|때문에|라서|이어서),? ")
+CAUSE = re.compile(r"^.*(?:므로|니까|때문에|라서|이어서),? ")
 _BLURRED = re.compile(
     r"이상|이하|보다|약 |대략|미만|초과|아니|않|없|못|수도|까지|부터|각각|씩|중 |번째|또는|혹은|\?"
     r"|쯤|정도|이내|넘"
@@ -267,7 +267,7 @@ def strip_topic(said: str, pivots: re.Pattern[str] = _PIVOT) -> str | None:
         return found["said"]
     if found := _IS_RIGHT.match(bare) or _IS_CLAUSE.match(bare):
         return found["said"]
-    bare = _CAUSE.sub("", bare)
+    bare = CAUSE.sub("", bare)
     if says_two(bare) or _OPEN_FRONT.search(bare):
         return said
     if moment := _find_moment(bare):

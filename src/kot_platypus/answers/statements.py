@@ -18,7 +18,13 @@ from kot_platypus.answers.candidates import agree, differ
 from kot_platypus.answers.endings import find_ending
 from kot_platypus.answers.equality import are_equal, read_polar
 from kot_platypus.answers.normal import find_boxed, flatten, unmark
-from kot_platypus.answers.sentences import LINKS, NO_CONDITION, find_conclusion, strip_topic
+from kot_platypus.answers.sentences import (
+    CAUSE,
+    LINKS,
+    NO_CONDITION,
+    find_conclusion,
+    strip_topic,
+)
 
 _ASKED = (
     r"(?:질문|문제|예제|연습 ?문제|명령어|입력|Question|Problem|Q|User|Human|사용자|Instruction)"
@@ -69,7 +75,6 @@ _BARE_AFTER = re.compile(r"[ ]+(?=[^가-힣\s])")
 _INVERSE_BEFORE = re.compile(
     r"(?P<said>\S[^.\n]{0,120}?)(?:이|가) (?:(?:이|그) ?(?:문제|질문)의 )?$"
 )
-_REASON = re.compile(r"^.*(?:므로|니까|때문에|라서|이어서),? ")
 _INVERSE_AFTER = re.compile(
     r"(?:입니다|이다|이에요|임|이 됩니다|이 된다|이라고 할 수 있(?:다|습니다))(?=[.\s]|$)"
 )
@@ -288,7 +293,7 @@ def _read_inverse(before: str, after: str) -> str | None:
         return None
     sentence = re.split(r"[.!?]\s(?=\S{3})", before)[-1]
     found = _INVERSE_BEFORE.match(_LINK.sub("", sentence.strip(" #>*-") + " "))
-    said = _REASON.sub("", found["said"]).strip() if found else ""
+    said = CAUSE.sub("", found["said"]).strip() if found else ""
     return re.sub(r"^(?:남은|나머지|바로|(?:제|내) 생각에는?) ", "", said) or None
 
 
