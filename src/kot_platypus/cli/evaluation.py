@@ -190,9 +190,9 @@ def reason(
     from kot_platypus.evaluate.reasoning import evaluate_reasoning
     from kot_platypus.processes import is_main_process
 
-    own = {"--protocol": protocol != "polyglot", "--kobest-dir": bool(kobest_dir)}
-    own |= {"--data": data is not None, "--shots": shots is not None}
-    chosen = choose_suite(suite, problems, tasks, own)
+    others = {"--protocol": protocol != "polyglot", "--kobest-dir": bool(kobest_dir)}
+    others["--shots"] = shots is not None
+    chosen = choose_suite(suite, data, problems, tasks, others)
     held = (adapter, dtype, device, trust_remote_code)
     under_test, folder = open_model(model, backend, base_url, template, num_concurrent, *held)
     asked = (template, adapter or folder, think, shots)

@@ -25,8 +25,6 @@ SuiteData = Annotated[
     typer.Option("--data", help="A local copy of the suite's data. Left out: from the Hub."),
 ]
 
-DATA = "--data"
-
 
 @app.command(epilog=example("kot suites", "kot suites --show hrm8k > mine.yaml"))
 def suites(
@@ -44,20 +42,24 @@ def suites(
 
 
 def choose_suite(
-    name: str | None, problems: Path | None, tasks: str | None, others: Mapping[str, bool]
+    name: str | None,
+    data: Path | None,
+    problems: Path | None,
+    tasks: str | None,
+    others: Mapping[str, bool],
 ) -> Suite | None:
     """The suite of that name. Raises UsageError for options of which one would be ignored.
 
-    ``others``: the options that only go with a suite (``--data``) or never do, if they are given.
+    ``others``: whether options that never go with a suite are given.
     """
     from kot_platypus.evaluate.suites import load_suite
 
-    given = [option for option, is_given in others.items() if is_given and option != DATA]
+    given = ", ".join(option for option, is_given in others.items() if is_given)
     for first, second, both in (
         ("--problems", "--suite", problems and name),
         ("--problems", "--tasks", problems and tasks),
-        (DATA, "no --suite", others.get(DATA) and not name),
-        ("--suite", ", ".join(given), name and given),
+        ("--data", "no --suite", data and not name),
+        ("--suite", given, name and given),
     ):
         if both:
             raise UsageError(

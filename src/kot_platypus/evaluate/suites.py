@@ -355,4 +355,5 @@ class _Row:
 def write_value(value: object) -> str:
     """An answer as text; 18.0 is 18, since tables keep whole numbers as floats."""
     text = str(value).strip()
-    return re.sub(r"(?<=\d)\.0+$", "", text) if re.fullmatch(r"-?\d+\.0+", text) else text
+    whole = re.fullmatch(r"(-?\d+)\.0+", text)
+    return whole[1] if whole else text
