@@ -85,14 +85,15 @@ def load_test(path: Path, who: str, metric: str) -> Evaluated:
             hint="Run the command that writes it again: it resumes.",
         )
     part = read_results(path)
+    stated = metric if metric == EQUIVALENT else "acc"
     if isinstance(part, ChoiceResults):
         columns = {} if metric == EQUIVALENT else _load_choices(folder, part, metric)
         return Evaluated(folder, CHOICES, who, part.model, columns, part.protocol.name, part.bos)
     if isinstance(part, ProblemResults):
-        columns = _load_problems(folder, part, metric)
+        columns = _load_problems(folder, part, stated)
         return Evaluated(folder, PROBLEMS, who, part.model, columns)
     if isinstance(part, ReasoningResults):
-        columns = _load_reasoning(folder, part, metric)
+        columns = _load_reasoning(folder, part, stated)
         return Evaluated(folder, REASONING, who, part.model, columns)
     if isinstance(part, LmEvalResults) and (columns := _load_lm_eval(path, part, metric)):
         columns = {} if metric == EQUIVALENT else columns
@@ -134,7 +135,7 @@ def _load_problems(folder: Path, part: ProblemResults, metric: str) -> dict[Plac
         [(row.doc_id, row.source, row.target) for row in rows],
         correct,
         [(row.answer, right) for row, right in zip(rows, correct, strict=True)],
-        metric=EQUIVALENT if metric == EQUIVALENT else "acc",
+        metric=metric,
         rationales=part.results[ALL].rationales if ALL in part.results else None,
     )
     return {Place(ALL, part.num_fewshot): column}
@@ -158,7 +159,7 @@ def _load_reasoning(folder: Path, part: ReasoningResults, metric: str) -> dict[P
                 [(each.task, each.doc_id, each.source, each.target) for each in group],
                 correct,
                 [(each.answer, right) for each, right in zip(stated, correct, strict=True)],
-                metric=EQUIVALENT if metric == EQUIVALENT else "acc",
+                metric=metric,
                 protocol=(part.suite, part.fingerprint) if part.suite else None,
                 rationales=part.results[task].ways[way].rationales
                 if task in part.results
