@@ -141,14 +141,19 @@ def test_rows_that_changed_since_are_unchecked(few, base, tmp_path, capsys):
     assert "was not checked for contamination" in " ".join(capsys.readouterr().err.split())
 
 
-def test_several_sources_are_counted_and_each_verdict_is_heeded(few, base, tmp_path, capsys):
-    other = tmp_path / "b.csv"
+def write_second_source(few: Path, other: Path) -> list[SourceSection]:
+    """The eight rows of ``few``, and twice two of another file in other columns."""
     other.write_text("question,answer\n3+4는?,7\n2+2는?,4\n", "utf-8")
     columns = {"source": "question", "target": "answer"}
-    sources = [
+    return [
         SourceSection(name="file", path=str(few)),
         SourceSection(name="file", path=str(other), columns=columns, weight=2),
     ]
+
+
+def test_several_sources_are_counted_and_each_verdict_is_heeded(few, base, tmp_path, capsys):
+    other = tmp_path / "b.csv"
+    sources = write_second_source(few, other)
     section = UNSAVED.model_copy(update={"num_epochs": 1})
     train_adapter(sources, base, tmp_path / "out", section, MODEL)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from kot_platypus.errors import RunError
-from kot_platypus.recipe import SourceSection
 from kot_platypus.train.fit import train_adapter
 
 from .conftest import StopAfter, section
+from .test_fit import write_second_source
 from .test_validation import (
     MODEL,
     hash_adapter,
@@ -49,12 +49,7 @@ def test_resumes_to_the_same_with_means_in_the_log_and_ends_at_the_best(few, bas
 
 def test_a_share_of_several_sources_is_one_of_all_their_rows(few, base, tmp_path):
     other = tmp_path / "b.csv"
-    other.write_text("question,answer\n3+4는?,7\n2+2는?,4\n", "utf-8")
-    columns = {"source": "question", "target": "answer"}
-    sources = [
-        SourceSection(name="file", path=str(few)),
-        SourceSection(name="file", path=str(other), columns=columns, weight=2),
-    ]
+    sources = write_second_source(few, other)
     train_adapter(sources, base, tmp_path / "x", section(validation=0.25), MODEL)
     manifest = read_manifest(tmp_path / "x")
     assert manifest["num_rows_of"] == {str(few): 8, str(other): 4}
