@@ -233,6 +233,12 @@ def test_answer_is_looked_for_after_the_thoughts(reply, opened, stated):
         ("나무", "나", False),
         ("터졌습니다", "터졌다", True),
         ("서울", "부산", False),
+        ("n>=2", "2", False),
+        ("x!=3", "3", False),
+        (r"x \neq 3", "3", False),
+        ("n>=2", "n≥2", True),
+        ("5!=120", "120", True),
+        ("x=2", "2", True),
     ],
 )
 def test_equality_of_answers_is_symmetric(one, other, equal):

@@ -77,6 +77,7 @@ _SIGNS = [
         (r"\\therefore(?![A-Za-z]) ?", ""),
         (r"\\leq?(?![A-Za-z])", "≤"),
         (r"\\geq?(?![A-Za-z])", "≥"),
+        (r"\\neq?(?![A-Za-z])", "≠"),
         (r"\\pm(?![A-Za-z])", "±"),
         (r"\\(?=[{}])", ""),
         (r"\^\s*\{?\\circ\}?", "°"),
@@ -84,6 +85,7 @@ _SIGNS = [
         (r"\^\{(-?\d+|-?\w)\}(?!\d)", r"^\1"),
     )
 ]
+_TYPED = ((re.compile("<="), "≤"), (re.compile(">="), "≥"), (re.compile(r"(?<!\d)!="), "≠"))
 _RAISED = re.compile(r"[⁻⁰¹²³⁴-⁹]+")
 _RAISED_DIGITS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
@@ -119,6 +121,9 @@ def plain(text: str) -> str:
         text = re.sub(r"(?<![가-힣])루트 ?(?=[\d(a-z])", "√", text.replace("\\infty", "∞"))
         text = re.sub(r"(음의 )?(?:양의 )?무한대", lambda f: "-∞" if f[1] else "∞", text)
         text = re.sub(r"(\d+|\b[a-z])의 (\d+)제곱(?!미터|센)", r"\1^\2", text)
+    if "=" in text:
+        for typed, sign in _TYPED:  # 5!=120 is a factorial
+            text = typed.sub(sign, text)
     return " ".join(text.replace("\\infty", "∞").split())
 
 
