@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from kot_platypus.artifacts import read_manifest, write_jsonl
 from kot_platypus.cli import app
 from kot_platypus.cli.app import RENAMED
+from kot_platypus.cli.evaluation import choose_how
 from kot_platypus.data.problems import make_problems
 from kot_platypus.prompts import load_template
 
@@ -574,3 +575,24 @@ def test_train_alone_has_the_seed_that_was_given_or_that_a_run_trains_its_model_
     result = kot("train", "demo", "--data", data, "--out", tmp_path / "out", *chosen)
     assert result.exit_code == 0, result.output
     assert read_manifest(tmp_path / "out")["config"]["seed"] == seed
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        {"tokenizer_config.json": '{"chat_template": "{{ messages }}"}'},
+        {"chat_template.jinja": "{{ messages }}"},
+    ],
+)
+def test_chat_model_asked_in_plain_text_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], template: dict[str, str]
+) -> None:
+    def choose(name: str | None) -> str:
+        choose_how(name, tmp_path, None, None, 8, 1, None, None, None)
+        return capsys.readouterr().err
+
+    assert "chat template" not in choose(None)
+    for file, content in template.items():
+        (tmp_path / file).write_text(content, encoding="utf-8")
+    assert "--template chat" in choose(None)
+    assert "--template chat" not in choose("kot")

@@ -29,6 +29,7 @@ from kot_platypus.cli.options import (
 )
 from kot_platypus.cli.suites import SuiteData, SuiteName, choose_suite, pose_suite
 from kot_platypus.errors import UsageError
+from kot_platypus.progress import print_notice
 
 if TYPE_CHECKING:
     from kot_platypus.evaluate.model_under_test import ModelUnderTest
@@ -304,12 +305,17 @@ def _refuse_local(adapter: Path | None, dtype: str, device: str, trust_remote_co
 
 
 def _find_template(name: str | None, trained: Path | None, think: bool | None) -> Template:
-    """The one of that name, else the one that the model was trained with, else ``kot``."""
-    from kot_platypus.models import read_template
+    """The one of that name, else the one that the model was trained with, else ``kot``.
+
+    A line says so where a model trained elsewhere has a chat template and is asked as ``kot`` asks.
+    """
+    from kot_platypus.models import has_chat_template, read_training_info
     from kot_platypus.prompts import load_template, switch_thinking
 
-    own = read_template(trained, "kot") if name is None and trained is not None else None
+    own = read_training_info(trained).template if name is None and trained is not None else None
     template = own or load_template(name or "kot")
+    if name is None and own is None and trained is not None and has_chat_template(trained):
+        print_notice("The model has a chat template, not used here: --template chat asks with it.")
     return template if think is None else switch_thinking(template, think)
 
 

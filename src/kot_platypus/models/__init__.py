@@ -16,6 +16,7 @@ from kot_platypus.models.tokens import TOKENIZER_FILES, has_tokenizer, load_toke
 from kot_platypus.models.training_info import (
     TRAINING_INFO,
     TrainingInfo,
+    has_chat_template,
     read_template,
     read_training_info,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "cache_folder",
     "find_model",
     "fingerprint_model",
+    "has_chat_template",
     "has_tokenizer",
     "load_model",
     "load_tokenizer",

@@ -62,3 +62,10 @@ def read_template(folder: Path, otherwise: str | None = None) -> Template:
         expected=f"a {TRAINING_INFO} of kot merge or kot train",
         hint="Name the merged model's folder.",
     )
+
+
+def has_chat_template(folder: Path) -> bool:
+    """Whether a model's folder says how a chat is put to it."""
+    settings = folder / "tokenizer_config.json"
+    is_told = settings.is_file() and bool(read_json(settings).get("chat_template"))
+    return is_told or (folder / "chat_template.jinja").is_file()
