@@ -45,7 +45,8 @@ _PLAIN = (
     r"(?:[0-9]{1,3}(?:(?:,(?:\\!)?|\{,\}|\\,)[0-9]{3})+(?![0-9])(?:\.[0-9]+)?"
     r"|[0-9]+(?:\.[0-9]+)?)"
 )
-_UNIT = r"(?:[십백천]?[만억조]|[십백천])"
+# "3조각" are three pieces and "3조는" is group 3 doing something.
+_UNIT = r"(?:[십백천]?(?:[만억]|조(?![각합은는이가의에를을와과로]))|[십백천])"
 _DIGITS = re.compile(
     rf"(?P<plain>{_PLAIN})"
     rf"(?:(?P<korean>\s?{_UNIT}(?:\s?{_PLAIN}\s?{_UNIT})*(?:\s?{_PLAIN})?)"
@@ -113,12 +114,13 @@ def _parse(plain: str) -> Decimal:
 def _read_scaled(match: re.Match[str]) -> Number:
     value = _parse(match["plain"])
     if match["korean"]:
-        # "5만" may be "only 5", "3조각" are three pieces: the bare digits stay possible.
-        return Number(read_sino(match[0]), match.span(), others=(value,))
+        # "5만 필요하다" may be "only 5 are": the bare digits stay possible.
+        others = (value,) if match["korean"] == "만" else ()
+        return Number(read_sino(match[0]), match.span(), others=others)
     scaled = value * _SCALES[match["scale"] or match["short"]]
     if match["short"]:
         return Number(value, match.span("plain"), others=(scaled,))
-    return Number(scaled, match.span(), others=(value,))
+    return Number(scaled, match.span(), others=(value,) if match["scale"] == "dozen" else ())
 
 
 def read_sino(text: str) -> Decimal:
@@ -187,7 +189,9 @@ def read_english_words(text: str) -> list[Number]:
     for match in _TOKEN.finditer(text):
         if match[0].lower() not in _VOCABULARY:
             continue
-        if phrases and text[phrases[-1][-1].end() : match.start()] in _JOINTS:
+        joint = text[phrases[-1][-1].end() : match.start()] if phrases else ""
+        is_half = joint == " a " and phrases[-1][-1][0].lower() == "half"  # half a million
+        if joint in _JOINTS or is_half:
             phrases[-1].append(match)
         else:
             phrases.append([match])
@@ -204,6 +208,10 @@ def _read_phrase(phrase: list[re.Match[str]], text: str) -> list[Number]:
     """The numbers of a run of number words. A word that cannot go on with a number ends it."""
     numbers: list[Number] = []
     open_words: list[re.Match[str]] = []
+    if phrase[0][0].lower() == "half" and phrase[1:] and phrase[1][0].lower() in _SCALE_WORDS:
+        half = _SCALES[phrase[1][0].lower()] / 2
+        numbers.append(Number(half, (phrase[0].start(), phrase[1].end()), Strength.WORD))
+        phrase = phrase[2:]
     for match in phrase:
         word = match[0].lower()
         if word not in _COMPOSED and word not in _SCALE_WORDS:

@@ -54,6 +54,11 @@ def table(*rows: tuple[str, str]) -> pytest.MarkDecorator:
     ("Add 3 and 3.", "3을 더하라."),
     ("Let x1 be odd.", "x2가 홀수라 하자."),
     ("Two and a half hours.", "1.5시간."),
+    ("About 5 billion people live there.", "약 5억 명이 그곳에 산다."),
+    ("It cost 3 million dollars.", "비용은 3만 달러였다."),
+    ("The city has 2 million residents.", "그 도시의 주민은 2천 명이다."),
+    ("He has 5 books.", "그는 책이 5만 권 있다."),
+    ("Half a million copies.", "5만 부."),
 )
 def test_numbers_that_differ(source, translation):
     assert is_error("numbers", source, translation)
@@ -65,6 +70,11 @@ def test_numbers_that_differ(source, translation):
     ("It costs 35,000 won.", "3만5000원이다."),
     ("2.5 million people", "250만 명"),
     ("1.2 billion dollars", "12억 달러"),
+    ("5 billion people", "50억 명"),
+    ("half a million copies", "50만 부"),
+    ("We need only 5 of them.", "그중 5만 필요하다."),
+    ("cut into 3 pieces", "3조각으로 자르다"),
+    ("group 3 met", "3조는 만났다"),
     ("three cups", "세 컵"),
     ("three hundred and fifty won", "삼백오십 원"),
     ("It is fifty.", "오십이다."),

@@ -46,7 +46,11 @@ def _compare_numbers(
     source: Text, translation: Text, words: list[Number], hints: list[Number]
 ) -> Findings:
     wanted, named = _part_names(source.raw, read_digits(source.raw))
-    found, renamed = _part_names(translation.raw, read_digits(translation.raw))
+    digits = read_digits(translation.raw)
+    if not _ONLY.search(source.raw):  # then "5만" is no "only 5"
+        digits = [n._replace(others=()) if translation.raw[n.span[1] - 1] == "만" else n
+                  for n in digits]  # fmt: skip
+    found, renamed = _part_names(translation.raw, digits)
     missing, extra = _cancel(wanted, found)
     sure = [word for word in words if word.strength is Strength.WORD]
     loose = [word for word in words if word.strength is Strength.POSSIBLE]
@@ -63,6 +67,9 @@ def _compare_numbers(
         missing, extra = [*missing, *lost], [*extra, *new]
     if missing or extra:
         yield _report(source, translation, missing, extra)
+
+
+_ONLY = re.compile(r"\b(?:only|just|alone|merely|solely|nothing but|no more than)\b", re.IGNORECASE)
 
 
 def _is_word(number: Number) -> bool:

@@ -67,6 +67,8 @@ def test_what_must_not_change_is_protected(text, expected):
         "The 1st, 2nd and 21st of the 1990s",  # other words in Korean
         "H2O and v1.2 in Type-A",
         "three apples and/or pears - a lot",
+        "5 billion people, $2.3 million, a 3-million-year-old bone, 1,500 thousand tons",
+        "20k views, 1.2M users, $3bn and 4 dozen eggs",
         "I think a cat - a big one - is here. I'm sure.",
         "AT&T is < many > things",
     ],

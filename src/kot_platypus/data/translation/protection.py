@@ -4,9 +4,9 @@ They are replaced by ``<x id="1"/>``, ``<x id="2"/>``, ... in a text that is oth
 XML, and put back into the translation, where each must stand exactly once. The order may change:
 Korean puts words elsewhere.
 
-Left to the translator on purpose: "2nd" and "1990s", which become other words in Korean; digits
-inside a word ("H2O"); numbers in words ("three"); the words of an answer option, which must
-still match the answer (only its marker, "(A)" or "-", is kept).
+Left to the translator on purpose: "2nd", "1990s" and "5 billion", which are other words and digits
+in Korean (50억); digits inside a word ("H2O"); numbers in words ("three"); the words of an answer
+option, which must still match the answer (only its marker, "(A)" or "-", is kept).
 """
 
 from __future__ import annotations
@@ -150,7 +150,11 @@ _OPTION = (
     r"|(?<!\w)\((?:[A-Za-z]|[ivx]{2,4})\)"
 )
 
-_NO_WORD = r"(?!(?:st|nd|rd|th|s)\b)"
+# "5 billion" and "20k" are other digits in Korean, 50억 and 2만: all of it is the translator's.
+_NO_WORD = (
+    r"(?!(?:st|nd|rd|th|s|[kKMB]|bn)\b"
+    r"|[ -]?(?:hundred|thousand|million|billion|trillion|dozen)s?\b)"
+)
 _PLAIN = rf"(?>[$€£¥₩]?(?:\d+|(?=\.\d))(?:[.,:/]\d+)*+(?:[eE][-+]?\d+(?!\w))?){_NO_WORD}"
 _NUMBER = rf"(?<!\w)(?<!\w\.)[-+−±]?{_PLAIN}(?:[ ]?[%‰]|[ ]?°[CF]?)?"
 
