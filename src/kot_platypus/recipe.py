@@ -115,7 +115,7 @@ Target = Literal["rationale_answer", "rationale", "answer", "shuffled_rationale"
 LossWeighting = Literal["example", "token"]
 _ADAPTERS_OWN = (
     *("rank_pattern", "alpha_pattern", "use_rslora", "init_lora_weights", "loraplus_lr_ratio"),
-    "save_total_limit",
+    *("save_total_limit", "modules_to_save"),
 )
 
 
@@ -168,6 +168,11 @@ class TrainSection(Section):
     lora_alpha: int = Field(16, ge=1)
     lora_dropout: float = Field(0.05, ge=0, lt=1)
     lora_target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    modules_to_save: tuple[str, ...] = ()
+    """Modules by their names' ends that are trained in full beside the adapter, as PEFT has it."""
+    new_tokens: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Texts that become one token each, such as ``<think>``: their rows of the embeddings are
+    added and trained."""
     rank_pattern: dict[Regex, Annotated[int, Field(ge=1)]] = Field({})
     """A module's name, or a regular expression of its end -> its rank in place of ``lora_r``."""
     alpha_pattern: dict[Regex, Annotated[int, Field(ge=1)]] = Field({})
@@ -209,6 +214,13 @@ class TrainSection(Section):
             raise ValueError("a share between 0 and 1, or a file of rows")
         return value
 
+    @field_validator("new_tokens", "modules_to_save")
+    @classmethod
+    def _check_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("each of them once")
+        return value
+
     @field_validator("eval_steps", "early_stopping_patience")
     @classmethod
     def _need_validation(cls, value: int | None, info: ValidationInfo) -> int | None:
@@ -244,6 +256,9 @@ class TrainSection(Section):
                     f"init_lora_weights {self.init_lora_weights} with `use_rslora` or patterns, "
                     "not both: PEFT cannot convert it"
                 )
+            if self.new_tokens or self.modules_to_save:  # its conversion would leave them out
+                setting = "new_tokens" if self.new_tokens else "modules_to_save"
+                raise ValueError(f"init_lora_weights true beside `{setting}`")
 
 
 class EvaluateSection(Section):

@@ -34,6 +34,9 @@ _NAMES = {
     "train.lora_alpha": "alpha",
     "train.lora_dropout": "dropout",
     "train.lora_target_modules": "target_modules lora_target lora_modules lora_target_linear",
+    "train.modules_to_save": "additional_target lora_modules_to_save lora_additional_target",
+    "train.new_tokens": "add_tokens added_tokens add_special_tokens new_special_tokens "
+    "additional_special_tokens extra_tokens tokens",
     "train.init_lora_weights": "pissa_init pissa_iter lora_init peft_init_lora_weights",
     "train.use_rslora": "rslora peft_use_rslora",
     "train.loraplus_lr_ratio": "loraplus",

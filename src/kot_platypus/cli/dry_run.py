@@ -48,6 +48,7 @@ def describe_training(recipe: Recipe, data: Sequence[SourceSection], *, measure:
 
     # These load torch, so they come last.
     from kot_platypus.models.limits import CANNOT, is_out_of_memory
+    from kot_platypus.models.rows import count_embeddings
     from kot_platypus.train.estimate import estimate_training, measure_pass, prepare_empty
     from kot_platypus.train.isolation import isolates_in_small
     from kot_platypus.train.loss import unwrap
@@ -55,8 +56,9 @@ def describe_training(recipe: Recipe, data: Sequence[SourceSection], *, measure:
     device = resolve_device(recipe.model.device)
     dtype = resolve_dtype(recipe.model.dtype, device, architecture)
     model = build_empty_model(architecture, trust_remote_code=recipe.model.trust_remote_code)
-    model = prepare_empty(model, recipe.train, dtype)
-    found = _find_examples(recipe, data, folder, model)
+    tokenizer, added = _load_tokenizer(recipe, folder, count_embeddings(model))
+    model = prepare_empty(model, recipe.train, dtype, added)
+    found = _find_examples(recipe, data, tokenizer, model)
     lengths = found.lengths
     train, trust = recipe.train, recipe.model.trust_remote_code
     if train.max_tokens_per_pass > 1 and measure:
@@ -155,21 +157,19 @@ class Found(NamedTuple):
 
 
 def _find_examples(
-    recipe: Recipe, data: Sequence[SourceSection], folder: Path | None, model: Any
+    recipe: Recipe, data: Sequence[SourceSection], tokenizer: Any, model: Any
 ) -> Found:
     """Encoded where rows and tokenizer are here; else as many as are published, of assumed length.
 
     Without those to validate on.
     """
-    from kot_platypus.models import has_tokenizer
     from kot_platypus.train.estimate import Lengths
     from kot_platypus.train.validation import hold_out
 
     rows, count, origin = _find_rows(recipe, data)
     share = recipe.train.validation
-    if rows and folder is not None and has_tokenizer(folder):
+    if rows and tokenizer is not None:
         split = hold_out(rows, recipe.train, recipe.seed)
-        tokenizer = _load_tokenizer(recipe, folder)
         lengths = _encode_lengths(recipe, split.train, tokenizer, model, origin)
         dropped = len(split.train) - len(lengths.tokens)
         origin += f"; {dropped} dropped" if dropped else ""
@@ -238,16 +238,24 @@ def _encode_lengths(
     )
 
 
-def _load_tokenizer(recipe: Recipe, folder: Path) -> Any:
-    """The model's, its chat template with the date of the training."""
-    from kot_platypus.models import load_tokenizer
+def _load_tokenizer(recipe: Recipe, folder: Path | None, rows: int) -> tuple[Any, list[int]]:
+    """The model's, its chat template with the date of the training; and the new tokens' ids.
+
+    Without a tokenizer here, as if the model's own filled all ``rows``.
+    """
+    from kot_platypus.models import has_tokenizer
+    from kot_platypus.models.new_tokens import load_vocabulary
     from kot_platypus.prompts import load_template
     from kot_platypus.train.dates import pin_date
 
     section = recipe.train
-    tokenizer = load_tokenizer(folder, trust_remote_code=recipe.model.trust_remote_code)
-    pin_date(tokenizer, load_template(section.template, section.enable_thinking), section)
-    return tokenizer
+    if folder is None or not has_tokenizer(folder):
+        return None, list(range(rows, rows + len(section.new_tokens)))
+    trust = {"trust_remote_code": recipe.model.trust_remote_code}
+    vocabulary = load_vocabulary(folder, section.new_tokens, **trust)
+    template = load_template(section.template, section.enable_thinking)
+    pin_date(vocabulary.tokenizer, template, section)
+    return vocabulary.tokenizer, sorted(vocabulary.added.values())
 
 
 # --- how it is shown ---------------------------------------------------------------------------

@@ -192,7 +192,9 @@ def _own_seed(overrides: list[str]) -> list[str]:
 
 def _print_preview(recipe: Recipe, sources: Sequence[SourceSection], count: int) -> None:
     from kot_platypus.data.build import load_sources, mix_rows
-    from kot_platypus.models import build_empty_model, load_tokenizer, resolve_model
+    from kot_platypus.models import build_empty_model, resolve_model
+    from kot_platypus.models.new_tokens import load_vocabulary
+    from kot_platypus.models.rows import add_rows
     from kot_platypus.row_sources import read_sources
     from kot_platypus.train.preview import preview_rows
     from kot_platypus.train.validation import hold_out
@@ -208,13 +210,14 @@ def _print_preview(recipe: Recipe, sources: Sequence[SourceSection], count: int)
         source = "the recipe's rows"
     base = resolve_model(section.name, section.revision, weights=False)
     trust = section.trust_remote_code
-    tokenizer = load_tokenizer(base, trust_remote_code=trust)
+    vocabulary = load_vocabulary(base, recipe.train.new_tokens, trust_remote_code=trust)
     model = build_empty_model(base, trust_remote_code=trust)
+    add_rows(model, vocabulary.added.values())
     split = hold_out(rows, recipe.train, recipe.seed)
     shown = preview_rows(
         list(split.train.values()),
         recipe.train,
-        tokenizer,
+        vocabulary.tokenizer,
         count,
         model,
         source=source,

@@ -11,6 +11,7 @@ from kot_platypus.artifacts import read_json
 from kot_platypus.errors import ModelError
 from kot_platypus.models.conversion import prepare_adapter
 from kot_platypus.models.refusals import explain_errors, list_some
+from kot_platypus.models.rows import count_embeddings, resize_rows
 from kot_platypus.models.weights import ADAPTER, read_headers
 from kot_platypus.progress import print_notice
 
@@ -36,9 +37,9 @@ def load_adapter(model: PreTrainedModel, adapter: Path, base: Path) -> Any:
     _note_other_base(adapter, base)
     with explain_errors(adapter, "adapter"):
         _check_kind(adapter)
-        rows = count_rows(adapter)
-        if rows is not None and rows != model.get_input_embeddings().weight.shape[0]:
-            model.resize_token_embeddings(rows, mean_resizing=False)
+        rows = count_rows(adapter, count_embeddings(model))
+        if rows is not None:
+            resize_rows(model, rows)
         try:
             adapted, left, missing = _load(model, adapter)
         except KeyError as error:  # PEFT looks for a tensor by name
@@ -47,6 +48,7 @@ def load_adapter(model: PreTrainedModel, adapter: Path, base: Path) -> Any:
         raise misfit_error(adapter, f"the model has no {list_some(left)}")
     if missing:
         raise misfit_error(adapter, f"it lacks {list_some(missing)}")
+    _place_rows(adapted.get_base_model())
     return adapted
 
 
@@ -60,8 +62,25 @@ def require_adapter(adapter: Path) -> None:
             )
 
 
-def count_rows(adapter: Path) -> int | None:
-    """The rows of the embeddings that an adapter brings or changes; None where it has none."""
+def _place_rows(model: Any) -> None:
+    """Write the rows of an adapter's new tokens into the tables, which PEFT copies at each use.
+
+    The numbers are the same.
+    """
+    from peft.utils.other import TrainableTokensWrapper
+
+    for path, module in list(model.named_modules()):
+        if isinstance(module, TrainableTokensWrapper):
+            parent, _, name = path.rpartition(".")
+            table = module.unload_and_optionally_merge_module(True, False, None)
+            setattr(model.get_submodule(parent), name, table)
+
+
+def count_rows(adapter: Path, of_base: int = 0) -> int | None:
+    """The rows of the embeddings that an adapter brings or changes; None where it has none.
+
+    At least as many as its base has where it changes single ones.
+    """
     rows = []
     for name, entry in read_headers(adapter, ADAPTER.safetensors).items():
         module, _, kind = name.removesuffix(".weight").removesuffix(".base_layer").rpartition(".")
@@ -70,7 +89,16 @@ def count_rows(adapter: Path) -> int | None:
             rows.append(shape[0])
         elif module.rpartition(".")[2] in _EMBEDDINGS:
             rows += {"lora_embedding_A": shape[1:], "lora_B": shape[:1]}.get(kind, [])
+    if not rows and (tokens := _list_tokens(adapter)):
+        rows = [of_base, max(tokens) + 1]
     return max(rows, default=None)
+
+
+def _list_tokens(adapter: Path) -> list[int]:
+    """The tokens whose rows an adapter brings one by one."""
+    found = read_json(adapter / "adapter_config.json").get("trainable_token_indices") or []
+    tables = found.values() if isinstance(found, dict) else [found]
+    return [token for tokens in tables for token in tokens]
 
 
 def _load(model: PreTrainedModel, adapter: Path) -> tuple[Any, list[str], list[str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kot_platypus.errors import ModelError
+from kot_platypus.models.rows import find_table
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -53,7 +54,7 @@ def find_learnt_positions(model: Any) -> int | None:
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     found = []
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Embedding) and module is not model.get_input_embeddings():
+        if isinstance(module, torch.nn.Embedding) and module is not find_table(model):
             # The first rows are no positions with OPT (by its offset) and RoBERTa (by its padding).
             padding = module.padding_idx
             first = getattr(module, "offset", 0) if padding is None else padding + 1
@@ -72,7 +73,7 @@ def check_room(
     last ``num_unread`` tokens are only predicted. ``hint`` is for texts that are too long, with
     ``{limit}`` for their most tokens.
     """
-    kind, num_tokens = model.config.model_type, model.get_input_embeddings().num_embeddings
+    kind, num_tokens = model.config.model_type, find_table(model).num_embeddings
     limit = find_learnt_positions(model)
     for ids in texts:
         if max(ids, default=0) >= num_tokens:

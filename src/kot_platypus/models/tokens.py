@@ -345,9 +345,10 @@ def _check_vocabulary(
 
 def _count_rows(folder: Path, adapter: Path | None) -> int | None:
     """The rows of the embedding: the adapter's if it brings one, else as config.json says."""
-    rows = count_rows(prepare_adapter(adapter)) if adapter is not None else None
-    if rows is not None or not (folder / "config.json").is_file():
-        return rows
-    config: dict[str, Any] = read_config(folder)
-    size = config.get("vocab_size", (config.get("text_config") or {}).get("vocab_size"))
-    return size if isinstance(size, int) else None
+    size = None
+    if (folder / "config.json").is_file():
+        config: dict[str, Any] = read_config(folder)
+        size = config.get("vocab_size", (config.get("text_config") or {}).get("vocab_size"))
+    own = size if isinstance(size, int) else None
+    rows = count_rows(prepare_adapter(adapter), own or 0) if adapter is not None else None
+    return own if rows is None else rows

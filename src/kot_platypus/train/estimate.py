@@ -19,6 +19,7 @@ from transformers.integrations import moe
 
 from kot_platypus.methods import METHODS
 from kot_platypus.models import build_empty_model
+from kot_platypus.models.rows import add_rows
 from kot_platypus.recipe import TrainSection
 from kot_platypus.schedule import count_epoch_steps, count_examples, count_steps
 from kot_platypus.train.attention import Pack, describe_pack
@@ -67,14 +68,17 @@ class Estimate:
     memory: dict[str, int]
 
 
-def prepare_empty(model: Any, section: TrainSection, dtype: str) -> Any:
+def prepare_empty(
+    model: Any, section: TrainSection, dtype: str, added: Collection[int] = ()
+) -> Any:
     """An empty model as ``load_trainable`` will give it, but for QLoRA's 4 bits.
 
     Raises ModelError when the model has none of ``lora_target_modules``.
     """
     held = METHODS[section.method].base_dtype(dtype)
     plain = section.model_copy(update={"init_lora_weights": True})  # there are no values to take
-    return make_trainable(model.to(getattr(torch, held)), plain)
+    add_rows(model, added)
+    return make_trainable(model.to(getattr(torch, held)), plain, added)
 
 
 def estimate_training(model: Any, section: TrainSection, lengths: Lengths) -> Estimate:
@@ -113,7 +117,7 @@ def _list_passes(tokens: Sequence[int], section: TrainSection) -> list[int]:
 
 
 def _is_added(name: str) -> bool:
-    return ".lora_" in name
+    return any(sign in name for sign in (".lora_", ".trainable_tokens_", ".modules_to_save."))
 
 
 def _count_memory(model: Any, section: TrainSection, num_tokens: int) -> dict[str, int]:

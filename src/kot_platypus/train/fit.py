@@ -19,11 +19,12 @@ from kot_platypus.models import (
     TrainingInfo,
     build_empty_model,
     fingerprint_model,
-    load_tokenizer,
     name_on_hub,
     resolve_device,
     resolve_dtype,
 )
+from kot_platypus.models.new_tokens import Vocabulary, load_vocabulary
+from kot_platypus.models.rows import add_rows
 from kot_platypus.models.tokens import READING
 from kot_platypus.processes import (
     ask_main,
@@ -64,6 +65,7 @@ _OF_VALIDATION = {"validation", "eval_steps", "load_best_model_at_end", "early_s
 _LATER = _OF_VALIDATION | {
     *("max_steps", "warmup_ratio", "rank_pattern", "alpha_pattern", "use_rslora"),
     *("init_lora_weights", "loraplus_lr_ratio", "neftune_noise_alpha", "optim", "date"),
+    *("new_tokens", "modules_to_save"),
 }
 
 _LOGGED = ("step", "loss", "learning_rate", "epoch", "eval_loss", "eval_token_accuracy")
@@ -117,23 +119,31 @@ def train_adapter(
             return
         _require_tools(section, device)
         verdict = heed_verdicts(sources, allow_contaminated=section.allow_contaminated)
-        tokenizer = load_tokenizer(base, **trust)
+        vocab = load_vocabulary(base, section.new_tokens, **trust)
+        tokenizer = vocab.tokenizer
         day = pin_date(tokenizer, template, section, out / _CHECKPOINTS)
         examples = read_examples(sources, template, section, tokenizer, data_seed)
-        check_fit(build_empty_model(base, **trust), [*examples.train, *examples.validation])
+        _check_fit(base, vocab, examples, **trust)
         set_seed(seed)
         at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
-        trainer, is_packed = _prepare(examples, base, out, section, at, callbacks, **trust)
+        trainer, is_packed = _prepare(examples, base, out, section, vocab, at, callbacks, **trust)
         parameters = _count_parameters(trainer.model)
         keep_date(out / _CHECKPOINTS, day)
         log = _fit(trainer, out / _CHECKPOINTS)
         facts = _count_facts(examples.train, section, trainer.state.global_step) | parameters
-        facts |= {**examples.facts, "is_packed": is_packed, "base_model": name_on_hub(base)}
-        facts |= _conclude_validation(examples, log, section)
+        facts |= examples.facts | vocab.facts | _conclude_validation(examples, log, section)
+        facts |= {"is_packed": is_packed, "base_model": name_on_hub(base)}
         info = _describe(section, base_fingerprint, template, tokenizer.chat_template, day)
-        weights = trainer.gather_weights()
-        ask_main(lambda: _save(trainer.model, out, base, info, log, section, weights, **trust))
+        made = (trainer.model, vocab, trainer.gather_weights())
+        ask_main(lambda: _save(*made, out, base, info, log, section, **trust))
         stage.facts = {**facts, "contamination": verdict.model_dump() if verdict else None}
+
+
+def _check_fit(base: Path, vocabulary: Vocabulary, examples: Examples, **trust: bool) -> None:
+    """Raise ModelError unless the model has a place for every token of every example."""
+    empty = build_empty_model(base, **trust)
+    add_rows(empty, vocabulary.added.values())
+    check_fit(empty, [*examples.train, *examples.validation])
 
 
 def _describe_settings(section: TrainSection, data_seed: int) -> dict[str, Any]:
@@ -183,12 +193,13 @@ def _describe(
 
 def _save(
     model: Any,
+    vocabulary: Vocabulary,
+    weights: dict[str, Tensor] | None,
     out: Path,
     base: Path,
     info: TrainingInfo,
     log: str,
     section: TrainSection,
-    weights: dict[str, Tensor] | None,
     **trust: bool,
 ) -> None:
     """Write what a finished training leaves.
@@ -197,10 +208,11 @@ def _save(
     """
     checkpoints = out / _CHECKPOINTS
     options = conversion(model, checkpoints)
-    save_trained(model, out, base, info, weights=weights, **trust, **options)
+    whole: dict[str, Any] = {"vocabulary": vocabulary, "weights": weights, **trust, **options}
+    save_trained(model, out, base, info, **whole)
     if section.save_total_limit:
         last = list_checkpoints(checkpoints)[-section.save_total_limit :]
-        keep_adapters(model, last, out, info, **options)
+        keep_adapters(model, last, out, info, vocabulary, **options)
     write_text(out / "log.jsonl", log)
     if (events := checkpoints / _EVENTS).is_dir():
         shutil.copytree(events, out / _EVENTS, dirs_exist_ok=True)
@@ -212,6 +224,7 @@ def _prepare(
     base: Path,
     out: Path,
     section: TrainSection,
+    vocabulary: Vocabulary,
     at: dict[str, Any],
     callbacks: Sequence[TrainerCallback],
     **trust: bool,
@@ -220,9 +233,9 @@ def _prepare(
     place = "cpu" if spreads_weights() else at["device"]  # it may be too large for one GPU
     encoded, validation = examples.train, examples.validation
     longest = max(len(item.ids) for item in (*encoded, *validation))
-    model, max_tokens = load_trainable(
-        base, section, dtype=at["dtype"], device=place, longest=longest, **trust
-    )
+    added = vocabulary.added.values()
+    held: dict[str, Any] = {"dtype": at["dtype"], "device": place, **trust}
+    model, max_tokens = load_trainable(base, section, longest=longest, added=added, **held)
     keep_start(model, out / _CHECKPOINTS)
     arguments = make_arguments(section, len(encoded), out / _CHECKPOINTS, **at)
     passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from peft.utils.other import ModulesToSaveWrapper, TrainableTokensWrapper
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -64,9 +65,11 @@ def pack_loss(model: nn.Module, pack: Pack) -> Tensor:
     if not _ends_in_product(inner):
         losses = F.cross_entropy(_compute_logits(inner, pack), pack.labels, reduction="none")
         return (losses * pack.weights).sum()
-    weight = inner.get_output_embeddings().weight
+    head, rows, tokens = _find_head(inner)
     hidden = _compute_hidden(inner, pack)
-    loss: Tensor = _LinearCrossEntropy.apply(hidden, weight, pack.labels, pack.weights)
+    loss: Tensor = _LinearCrossEntropy.apply(
+        hidden, head.weight, pack.labels, pack.weights, rows, tokens
+    )
     return loss
 
 
@@ -90,8 +93,8 @@ def _iter_logits(inner: Any, pack: Pack) -> Iterator[tuple[slice, Tensor]]:
     if not _ends_in_product(inner):
         yield slice(None), _compute_logits(inner, pack)
         return
-    hidden, weight = _compute_hidden(inner, pack), inner.get_output_embeddings().weight
-    matrix = weight.to(find_product_dtype(weight))
+    head, rows, tokens = _find_head(inner)
+    hidden, matrix = _compute_hidden(inner, pack), _make_matrix(head.weight, rows, tokens)
     for start in range(0, len(hidden), CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)
         yield part, (hidden[part].to(matrix.dtype) @ matrix.T).float()
@@ -99,11 +102,33 @@ def _iter_logits(inner: Any, pack: Pack) -> Iterator[tuple[slice, Tensor]]:
 
 def _ends_in_product(inner: Any) -> bool:
     """Whether logits are nothing but the last hidden states times a matrix that is here."""
-    head = inner.get_output_embeddings()
+    head = _find_head(inner)[0]
     changes_logits = any(getattr(inner.config, name, None) for name in _LOGIT_CHANGES)
     is_elsewhere = hasattr(head.weight, "ds_id")  # DeepSpeed ZeRO-3 brings it when it is called
     is_linear = type(head) is nn.Linear and head.bias is None
     return inner.base_model is not inner and is_linear and not changes_logits and not is_elsewhere
+
+
+def _find_head(inner: Any) -> tuple[Any, Tensor | None, Tensor | None]:
+    """The output layer, and of one of whose rows some are trained alone these and their tokens."""
+    head = inner.get_output_embeddings()
+    if isinstance(head, ModulesToSaveWrapper):
+        return head.modules_to_save[head.active_adapters[0]], None, None
+    if isinstance(head, TrainableTokensWrapper):
+        adapter, name = head.token_adapter, head.active_adapters[0]
+        rows = adapter.trainable_tokens_delta[name]
+        return (
+            head.original_module,
+            rows,
+            torch.tensor(adapter.token_indices[name], device=rows.device),
+        )
+    return head, None, None
+
+
+def _make_matrix(weight: Tensor, rows: Tensor | None, tokens: Tensor | None) -> Tensor:
+    """The output layer's matrix in the dtype of products, with the rows in place."""
+    matrix = weight.to(find_product_dtype(weight))
+    return matrix if rows is None else matrix.index_copy(0, tokens, rows.to(matrix.dtype))
 
 
 def _compute_hidden(inner: Any, pack: Pack) -> Tensor:
@@ -122,7 +147,8 @@ def _compute_logits(inner: Any, pack: Pack) -> Tensor:
 class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
     """``sum(weights * cross_entropy(hidden @ weight.T, labels))`` and its gradients.
 
-    Shapes: hidden (N, H), weight (V, H), labels (N,), weights (N,). Under autocast the products
+    Shapes: hidden (N, H), weight (V, H), labels (N,), weights (N,); rows (R, H) are in the place of
+    the weight's at tokens (R,), where there are such. Under autocast the products
     are in its dtype. The softmax is computed in float32; memory is ``CHUNK_ROWS`` x V beside the
     gradients, which are kept as for weights of at most 1: a weight of 1e-5 is next to nothing in
     float16.
@@ -130,17 +156,24 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, weights: Tensor
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        labels: Tensor,
+        weights: Tensor,
+        rows: Tensor | None,
+        tokens: Tensor | None,
     ) -> Tensor:
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         unit = weights.amax().clamp(min=1e-30)
-        matrix = weight.to(find_product_dtype(weight))  # once, not once a chunk
+        matrix = _make_matrix(weight.detach(), rows, tokens)  # once, not once a chunk
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        grad_rows = None if rows is None else torch.zeros_like(rows)
         for start in range(0, len(hidden), CHUNK_ROWS):
             part = slice(start, start + CHUNK_ROWS)
-            rows = hidden[part].to(matrix.dtype)
-            probabilities = (rows @ matrix.T).float()
+            here = hidden[part].to(matrix.dtype)
+            probabilities = (here @ matrix.T).float()
             picked = probabilities.gather(1, labels[part, None])
             top = probabilities.amax(1, keepdim=True)
             total = probabilities.sub_(top).exp_().sum(1, keepdim=True)
@@ -152,17 +185,21 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
             grad_logits = grad_logits.to(matrix.dtype)
             grad_hidden[part] = grad_logits @ matrix
             if grad_weight is not None:
-                grad_weight += grad_logits.T @ rows
-        ctx.save_for_backward(grad_hidden, grad_weight, unit)
+                grad_weight += grad_logits.T @ here
+            if grad_rows is not None:
+                grad_rows += grad_logits[:, tokens].T @ here
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_rows, unit)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        grad_hidden, grad_weight, unit = ctx.saved_tensors
+        grad_hidden, grad_weight, grad_rows, unit = ctx.saved_tensors
         grad = grad_outputs[0] * unit
         return (
             grad_hidden * grad,
             None if grad_weight is None else grad_weight * grad,
             None,
+            None,
+            None if grad_rows is None else grad_rows * grad,
             None,
         )

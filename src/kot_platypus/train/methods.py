@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
-from peft.utils.other import get_pattern_key
+from peft.utils.other import ModulesToSaveWrapper, get_pattern_key
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -19,6 +20,8 @@ from kot_platypus.errors import ModelError, RecipeError
 from kot_platypus.methods import METHODS
 from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
 from kot_platypus.models.conversion import link_file
+from kot_platypus.models.new_tokens import Vocabulary
+from kot_platypus.models.rows import add_rows, list_tables
 from kot_platypus.models.weights import ADAPTER
 from kot_platypus.processes import ask_main, share_all, spreads_weights
 from kot_platypus.progress import print_notice
@@ -40,13 +43,14 @@ def load_trainable(
     dtype: str,
     device: str,
     longest: int = 0,
+    added: Collection[int] = (),
     trust_remote_code: bool = False,
 ) -> tuple[Any, int]:
     """The model with what ``section.method`` trains in float32; ``model(pack)`` is a pack's loss.
 
     With it comes how many tokens a pass may have: ``max_tokens_per_pass``, or 1 (each example
     alone) where the model does not keep a pack's examples apart. ``longest`` is the tokens of the
-    longest example.
+    longest example, ``added`` the new tokens, which get rows.
 
     Raises KotError where the method is not supported.
     """
@@ -63,7 +67,9 @@ def load_trainable(
     max_tokens = section.max_tokens_per_pass
     if max_tokens > 1 and not _takes_packs(model, longest, trust_remote_code):
         max_tokens = 1
-    trainable = make_trainable(model, section)
+    if added:
+        add_rows(model, added)
+    trainable = make_trainable(model, section, added)
     if section.gradient_checkpointing:
         checkpoint_activations(model)
     if section.torch_compile:
@@ -77,6 +83,8 @@ def _check_spread(section: TrainSection) -> None:
     for setting, wanted, value in (
         ("method", METHODS[section.method].quantization, "lora"),
         ("init_lora_weights", section.takes_from_base, "true"),
+        ("new_tokens", section.new_tokens and section.method != "full", "[]"),
+        ("modules_to_save", section.modules_to_save, "[]"),
         ("optim", section.optim != "adamw_torch", "adamw_torch"),
     ):
         if wanted:
@@ -113,11 +121,12 @@ def describe_method(section: TrainSection) -> dict[str, str]:
     return {"method": method.name, **quantization}
 
 
-def make_trainable(model: Any, section: TrainSection) -> Any:
+def make_trainable(model: Any, section: TrainSection, added: Collection[int] = ()) -> Any:
     """``model`` itself, or with fresh LoRA or DoRA weights in float32 beside its own.
 
-    Raises ModelError when the model has none of ``lora_target_modules``, or one of them could not
-    be merged.
+    Of the tokens ``added``, whose rows it has, an adapter trains these rows alone. Raises
+    ModelError when the model has none of ``lora_target_modules``, or one of them could not be
+    merged.
     """
     options = METHODS[section.method].lora
     if options is None:
@@ -132,6 +141,8 @@ def make_trainable(model: Any, section: TrainSection) -> Any:
         alpha_pattern={**section.alpha_pattern},
         use_rslora=section.use_rslora,
         init_lora_weights=section.init_lora_weights,
+        modules_to_save=list(section.modules_to_save) or None,
+        trainable_token_indices=_find_rows(model, section, added) or None,
         **options,
         task_type="CAUSAL_LM",
     )
@@ -146,16 +157,57 @@ def make_trainable(model: Any, section: TrainSection) -> Any:
             expected="names of the model's linear layers, or all-linear",
             hint=f"Set train.{'lora_dropout=0' if is_dropout else 'lora_target_modules'}.",
         ) from error
+    except TypeError as error:
+        raise ModelError(
+            f"train.lora_target_modules {modules} is on embeddings that train.new_tokens trains",
+            expected="LoRA on other modules",
+            hint="Take lm_head and embed_tokens out of it, or name them in train.modules_to_save.",
+        ) from error
     _check_patterns(adapted, section)
+    _check_tables(model, section)
+    for parameter in adapted.parameters():  # PEFT copies whole modules in the base's dtype
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    # PEFT would write both tables in full where they have grown.
+    adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
+    return adapted
+
+
+def _find_rows(model: Any, section: TrainSection, added: Collection[int]) -> dict[str, list[int]]:
+    """The name of each table that is not trained in full -> the rows of it that are trained."""
+    tables = list_tables(model) if added else []
+    names = [name for name, module in model.named_modules() if module in tables]
+    saved = tuple(f".{each}" for each in section.modules_to_save)
+    return {name: sorted(added) for name in names if not f".{name}".endswith(saved)}
+
+
+def _check_tables(model: Any, section: TrainSection) -> None:
+    """Raise ModelError for an adapter of embeddings that could not be merged, or PEFT leaves out.
+
+    ``model`` has it already.
+    """
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
     is_tied = model.config.get_text_config().tie_word_embeddings
-    if is_tied and any(isinstance(table, LoraLayer) for table in tables):
-        raise ModelError(
-            f"LoRA for {modules}, on embeddings that {type(model).__name__} keeps as one",
-            expected="target modules that leave both alone, or the adapter could not be merged",
-            hint="Take lm_head and embed_tokens out of train.lora_target_modules.",
-        )
-    return adapted
+    for kind, what in (
+        (LoraLayer, "lora_target_modules"),
+        (ModulesToSaveWrapper, "modules_to_save"),
+    ):
+        if is_tied and any(isinstance(table, kind) for table in tables):
+            raise ModelError(
+                f"train.{what} is on embeddings that {type(model).__name__} keeps as one",
+                expected="names that leave both alone, or the adapter could not be merged",
+                hint="Take lm_head and embed_tokens out of it. Tokens: train.new_tokens.",
+            )
+    saved = {
+        name for name, module in model.named_modules() if isinstance(module, ModulesToSaveWrapper)
+    }
+    for name in section.modules_to_save:
+        if not any(f".{each}".endswith(f".{name}") for each in saved):
+            raise ModelError(
+                f"train.modules_to_save names {name}, which {type(model).__name__} has not",
+                expected="the end of a module's name, such as lm_head",
+                hint="Correct train.modules_to_save.",
+            )
 
 
 def _check_patterns(adapted: Any, section: TrainSection) -> None:
@@ -203,14 +255,16 @@ def save_trained(
     base: Path,
     info: TrainingInfo,
     *,
+    vocabulary: Vocabulary | None = None,
     weights: dict[str, Tensor] | None = None,
     trust_remote_code: bool = False,
     **options: Any,
 ) -> None:
     """Write ``out/adapter`` (PEFT), or ``out/model``: all weights in the base's dtype, its files.
 
-    ``weights`` are those to write where the model's own lie spread over processes, ``options``
-    PEFT's for an adapter. Raises ModelError, and writes nothing, when a weight is not finite.
+    With them goes the tokenizer of a ``vocabulary`` with new tokens. ``weights`` are those to write
+    where the model's own lie spread over processes, ``options`` PEFT's for an adapter. Raises
+    ModelError, and writes nothing, when a weight is not finite.
     """
     is_adapter = hasattr(model, "peft_config")
     if not is_adapter:
@@ -228,13 +282,20 @@ def save_trained(
             copy_companions(base, folder)
             trust = {"trust_remote_code": trust_remote_code}
             save_beside(model, base, folder, **trust, state_dict=weights)
+        if vocabulary is not None:
+            vocabulary.copy_files(folder)
         _write_info(info, folder)
         if not is_adapter:
             prepare_serving(folder, trust_remote_code=trust_remote_code)
 
 
 def keep_adapters(
-    model: Any, checkpoints: Sequence[Path], out: Path, info: TrainingInfo, **options: Any
+    model: Any,
+    checkpoints: Sequence[Path],
+    out: Path,
+    info: TrainingInfo,
+    vocabulary: Vocabulary,
+    **options: Any,
 ) -> None:
     """Write the adapter of each checkpoint below ``out``, under the checkpoint's name.
 
@@ -250,6 +311,7 @@ def keep_adapters(
                 for name in (ADAPTER.safetensors, _CONFIG, "README.md"):
                     shutil.copyfile(checkpoint / name, folder / name)
                 _sort_modules(folder / _CONFIG)
+            vocabulary.copy_files(folder)
             _write_info(info, folder)
 
 
