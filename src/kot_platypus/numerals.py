@@ -51,29 +51,13 @@ _DIGITS = re.compile(
     rf"(?P<plain>{_PLAIN})"
     rf"(?:(?P<korean>\s?{_UNIT}(?:\s?{_PLAIN}\s?{_UNIT})*(?:\s?{_PLAIN})?)"
     r"|[\s-]?(?P<scale>hundred|thousand|million|billion|trillion|dozen)\b|(?P<short>[kKM]|bn)\b)?"
-    r"|(?P<raised>[⁰¹²³⁴-⁹₀-₉]+)|(?P<vulgar>[½⅓⅔¼¾])"
+    r"|(?P<raised>[⁰¹²³⁴-⁹₀-₉]+|[㎡㎠㎢㎥㎤])|(?P<vulgar>[½⅓⅔¼¾])"
 )
-_DIGIT = re.compile(r"[0-9⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾]")
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉", "01234567890123456789")
+_DIGIT = re.compile(r"[0-9⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾㎡㎠㎢㎥㎤]")
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉㎡㎠㎢㎥㎤", "0123456789012345678922233")
 _VULGAR = {"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4)}
 _SEPARATORS = re.compile(r"[^\d.]")
 _TERM = re.compile(rf"{_PLAIN}|[십백천만억조]")
-
-
-_RUN = re.compile(r"[0-9][0-9.,]*|[⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾]")
-_SCALED = re.compile(
-    r"[0-9][ -]?(?:[십백천만억조kKM]|hundred|thousand|million|billion|trillion|dozen|bn)"
-)
-
-
-def have_same_digits(text: str, other: str) -> bool:
-    """Whether two texts hold the same digits, written alike and without scales: the usual case."""
-    runs, others = _RUN.findall(text), _RUN.findall(other)
-    return (
-        len(runs) == len(others)
-        and sorted(run.rstrip(".,") for run in runs) == sorted(run.rstrip(".,") for run in others)
-        and not (_SCALED.search(text) or _SCALED.search(other))
-    )
 
 
 def read_digits(text: str) -> list[Number]:
@@ -158,11 +142,11 @@ _CARDINALS = {word: value for value, word in enumerate(_BELOW_20.split())}
 _TENS = {word: 10 * value for value, word in enumerate(_TENS_NAMES.split(), start=2)}
 _ORDINALS = {word: value for value, word in enumerate(_PLACES.split(), start=1)}
 _ORDINALS |= {"twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
-_MONTHS = {word: value for value, word in enumerate(_MONTH_NAMES.split(), start=1)}
+MONTHS = {word: value for value, word in enumerate(_MONTH_NAMES.split(), start=1)}
 _SURE = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8,
          "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10}  # fmt: skip
 # Words that only may stand for a number: "half" is 1/2, 0.5, 50 % or, of an hour, 30 minutes.
-_LOOSE: dict[str, tuple[str, ...]] = {
+LOOSE_WORDS: dict[str, tuple[str, ...]] = {
     "half": ("0.5", "2", "1", "50", "30"), "halves": ("2",), "halved": ("2",),
     "quarter": ("4", "15", "25", "0.25"), "quarters": ("4",), "once": ("1",), "twice": ("2",),
     "double": ("2",), "doubled": ("2",), "doubles": ("2",), "triple": ("3",), "tripled": ("3",),
@@ -175,7 +159,7 @@ _LOOSE: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 _COMPOSED = _CARDINALS | _TENS | _ORDINALS
 _SCALE_WORDS = {"hundred", "thousand", "million", "billion", "trillion"}
-_VOCABULARY = frozenset({*_COMPOSED, *_SCALE_WORDS, *_SURE, *_MONTHS, *_LOOSE})
+_VOCABULARY = frozenset({*_COMPOSED, *_SCALE_WORDS, *_SURE, *MONTHS, *LOOSE_WORDS})
 _TOKEN = re.compile(r"[A-Za-z]+")
 _JOINTS = frozenset((" ", "-", " and ", ", and ", "-and-", " and a ", "-and-a-"))
 _ONE = re.compile(
@@ -196,6 +180,20 @@ def read_english_words(text: str) -> list[Number]:
         else:
             phrases.append([match])
     return [number for phrase in phrases for number in _read_phrase(phrase, text)]
+
+
+_ROMAN = re.compile(r"\b(?=[XVI]{2})X{0,3}(?:IX|IV|V?I{0,3})\b|(?<=[a-z] )[IVX]\b(?!['’])")
+_ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10}
+
+
+def read_roman(text: str) -> list[Number]:
+    """Roman numerals, which Korean may write in digits: Henry VIII is 헨리 8세."""
+    numbers = []
+    for match in _ROMAN.finditer(text):
+        digits = [_ROMAN_DIGITS[digit] for digit in match[0]]
+        value = sum(-a if a < b else a for a, b in zip(digits, [*digits[1:], 0], strict=True))
+        numbers.append(Number(Decimal(value), match.span(), Strength.POSSIBLE))
+    return numbers
 
 
 def read_articles(text: str) -> list[Number]:
@@ -254,20 +252,23 @@ def _close(words: list[re.Match[str]]) -> list[Number]:
         else:
             total, section = total + (section or 1) * int(_SCALES[word]), 0
     value = total + section
-    alone = len(words) == 1 and words[0][0].lower() in _SCALE_WORDS  # "a million thanks"
-    strength = Strength.WORD if _is_sure(value) and not alone else Strength.POSSIBLE
+    is_scale = (
+        len(words) == 1 and words[0][0].lower() in _SCALE_WORDS
+    )  # 5 million is read as digits
+    scales = is_scale and words[0].string[: words[0].start()].rstrip(" -")[-1:].isdigit()
+    strength = Strength.WORD if _is_sure(value) and not scales else Strength.POSSIBLE
     return [Number(Decimal(value), (words[0].start(), words[-1].end()), strength)]
 
 
 def _read_single(match: re.Match[str], before: list[Number], text: str) -> list[Number]:
     """A word that makes up no number with others, though it may change the one before it."""
     word, span = match[0].lower(), match.span()
-    if word in _MONTHS:  # capitals tell the months March and May from the verbs
+    if word in MONTHS:  # capitals tell the months March and May from the verbs
         is_month = match[0][0].isupper()
-        return [Number(Decimal(_MONTHS[word]), span, Strength.WORD)] if is_month else []
+        return [Number(Decimal(MONTHS[word]), span, Strength.WORD)] if is_month else []
     if word in _SURE:
         return [Number(Decimal(_SURE[word]), span, Strength.WORD)]
-    values = [Decimal(value) for value in _LOOSE[word]]
+    values = [Decimal(value) for value in LOOSE_WORDS[word]]
     loose = [Number(values[0], span, Strength.POSSIBLE, tuple(values[1:]))]
     after_and = before and "and" in text[before[-1].span[1] : span[0]]
     if before and (word == "dozen" or (word == "half" and after_and)):
@@ -304,7 +305,9 @@ _SINO_COUNTERS = (
     "각|중|차|국|륜|인|분|년|월|일|층|호|학년|반|단|대|번|등|위|점|퍼|배|계절|제곱|개|명|세|주|도|원|"
     "킬|미터|센|그램|리터|초|시|조|장|절|권|편|행|열|항|화|회|급|종|천|백|만|달러|변|진|촌|면|박"
 )
-AND_A_HALF = re.compile(r"\s?[가-힣]{0,3}\s?반(?:[이을의은만으에]|(?![가-힣]))")  # 두 시간 반
+AND_A_HALF = re.compile(
+    r"\s?[가-힣]{0,3}\s?반(?:[이을의은만으에과씩쯤]|까지|부터|정도|동안|경|짜리|(?![가-힣]))"
+)  # 두 시간 반
 _FIRST = frozenset(
     "열스서마쉰예일여아하다둘셋넷한첫두세석네넉너영이삼사오육칠팔구십백천만억조제절정자수반나닷엿보"
 )
@@ -323,7 +326,7 @@ _SINO = re.compile(
 )
 _OTHERS = re.compile(
     rf"(?P<day>{'|'.join(_DAYS)})|(?P<loose>{'|'.join(_KOREAN_LOOSE)})"
-    r"(?=[이을의은는만으로에과와인일]|제|센|미터|킬|[^가-힣]|$)"
+    r"(?=[이을의은는만으로에과와인일씩쯤]|까지|부터|정도|동안|경|짜리|제|센|미터|킬|[^가-힣]|$)"
 )
 
 
@@ -337,11 +340,13 @@ def read_korean_words(text: str) -> list[Number]:
         if native := _NATIVE.match(text, at):
             value = NATIVE_TENS.get(native["tens"] or "", 0)
             value += NATIVE_ONES.get(native["ones"] or native["long"] or native["short"] or "", 0)
-            strength = Strength.WORD if native["counter"] and value > 1 else Strength.POSSIBLE
+            is_sure = native["counter"] and (value > 1 or native["short"] == "첫")
+            strength = Strength.WORD if is_sure else Strength.POSSIBLE
             others = (
                 (Decimal(value) + Decimal("0.5"),) if AND_A_HALF.match(text, native.end()) else ()
             )
-            numbers.append(Number(Decimal(value), native.span(), strength, others))
+            end = native.start("counter") if native["counter"] else native.end()
+            numbers.append(Number(Decimal(value), (at, end), strength, others))
         if sino := _SINO.match(text, at):
             numbers += [
                 _possible(_read_run(run), sino.span())

@@ -22,9 +22,9 @@ KINDS = {
     "no_target": "without a target, beside rows that have one",
 }
 """What is found in a row, and what is said of it."""
-_ZERO_WIDTH = re.compile(r"[\u00ad\u200b\u200c\u200e\u200f\u2060\ufeff]|(?<=\w)\u200d|\u200d(?=\w)")
+ZERO_WIDTH = re.compile(r"[\u00ad\u200b\u200c\u200e\u200f\u2060\ufeff]|(?<=\w)\u200d|\u200d(?=\w)")
 """The joiner U+200D is none between emoji, which it makes one of."""
-_SPECIAL = re.compile(
+SPECIAL_TOKEN = re.compile(
     r"</?s>|<(bos|eos|pad|unk|(start|end)_of_turn)>|\[/?INST\]|"
     r"<[|｜][^\s|｜<>]{1,40}[|｜]>|\[\|[^\s|\[\]]{1,40}\|\]"
 )
@@ -39,7 +39,7 @@ class Oddities:
     """
 
     def __init__(self, special_tokens: Iterable[str] | None = None) -> None:
-        self._special = _SPECIAL if special_tokens is None else _compile(special_tokens)
+        self._special = SPECIAL_TOKEN if special_tokens is None else _compile(special_tokens)
         self._found: dict[str, list[int]] = {kind: [] for kind in KINDS}
         self._num_rows = self._num_targets = 0
         self._has_fractions = False
@@ -73,7 +73,7 @@ class Oddities:
         texts = _list_texts(row)
         if any(map(_is_decomposed, texts)):
             yield "decomposed"
-        if any(map(_ZERO_WIDTH.search, texts)):
+        if any(map(ZERO_WIDTH.search, texts)):
             yield "zero_width"
         if any(map(self._special.search, texts)):
             yield "special_token"

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kot_platypus.numerals import Strength, read_english_words, read_numeral, read_sino
+from kot_platypus.units import DIMENSIONS, UNITS
 
 PERCENT = "%"
 _MAX_CHARS = 100
@@ -29,61 +30,12 @@ class Quantity(NamedTuple):
         units = {self.unit, other.unit}
         if len(units) == 1 or ("" in units and PERCENT not in units):
             return self.value == other.value
-        mine, theirs = _DIMENSIONS.get(self.unit), _DIMENSIONS.get(other.unit)
+        mine, theirs = DIMENSIONS.get(self.unit), DIMENSIONS.get(other.unit)
         if not mine or not theirs or mine[0] != theirs[0]:
             return False
         return self.value * mine[1] == other.value * theirs[1]
 
 
-# Units that are written in several ways, by the name that all of them get.
-_SAME = {
-    PERCENT: "％ 퍼센트 프로 percent",
-    "명": "사람 인",
-    "살": "세 years years-old",
-    "원": "₩ won",
-    "달러": "$ dollar dollars USD 불",
-    "유로": "€ euro euros",
-    "엔": "¥ yen",
-    "시간": "h hr hrs hour hours",
-    "분": "min mins minute minutes",
-    "초": "s sec secs second seconds",
-    "일": "day days",
-    "주": "주일 week weeks",
-    "개월": "달 month months",
-    "년": "해 year years",
-    "m": "미터 ㍍ meter meters metre metres",
-    "cm": "센티미터 센티 ㎝ centimeter centimeters",
-    "mm": "밀리미터 ㎜ millimeter millimeters",
-    "km": "킬로미터 ㎞ kilometer kilometers",
-    "g": "그램 gram grams",
-    "kg": "킬로그램 ㎏ kilogram kilograms kilo kilos",
-    "mg": "밀리그램 ㎎",
-    "t": "톤 ton tons",
-    "L": "l 리터 ℓ liter liters litre litres",
-    "mL": "ml 밀리리터 ㎖ milliliter milliliters",
-    "m^2": "제곱미터 ㎡ 평방미터 m2",
-    "cm^2": "제곱센티미터 ㎠ cm2",
-    "km^2": "제곱킬로미터 ㎢ km2",
-    "m^3": "세제곱미터 ㎥ m3",
-    "cm^3": "세제곱센티미터 ㎤ cm3 cc",
-    "도": "° deg degree degrees",
-    "°C": "℃ 섭씨",
-    "rad": "라디안 radian radians",
-    "km/h": "시속 kph km/시",
-    "m/s": "초속",
-    "m/s^2": "m/s2",
-}
-# What is converted exactly: in each line, by how many of the line's first unit the others are.
-_SCALES = (
-    {"초": 1, "분": 60, "시간": 3600, "일": 86400, "주": 604800},
-    {"개월": 1, "년": 12},
-    {"mm": 1, "cm": 10, "m": 1000, "km": 1000000},
-    {"mg": 1, "g": 1000, "kg": 1000000, "t": 1000000000},
-    {"mL": 1, "cm^3": 1, "L": 1000, "m^3": 1000000},
-    {"cm^2": 1, "m^2": 10000, "km^2": 10000000000},
-    {"m/s": 18, "km/h": 5},
-)
-_DIMENSIONS = {unit: (line, n) for line, scale in enumerate(_SCALES) for unit, n in scale.items()}
 _SPEEDS = {("시속", "km"): "km/h", ("초속", "m"): "m/s"}
 _COUNTERS = (
     "개 마리 장 권 자루 송이 대 채 그루 켤레 벌 쌍 배 곳 군데 가지 차례 번 회 잔 병 조각 컵 "
@@ -97,8 +49,8 @@ _COUNTERS = (
 )
 _UNITS = (
     {counter: counter for counter in _COUNTERS.split()}
-    | {name: name for name in _SAME}
-    | {other: name for name, others in _SAME.items() for other in others.split()}
+    | {name: name for name in UNITS}
+    | {other: name for name, others in UNITS.items() for other in others.split()}
 )
 # A plural of English says what is counted; these say how much, or that it is another number.
 _NO_UNITS = {"less", "others", "hundreds", "thousands", "millions", "billions", "halves"}
@@ -196,15 +148,15 @@ def _join(value: Fraction, rest: str) -> Quantity | None:
     """What falls into two units of one kind, the larger first: 1시간 30분, 2m 5cm, 1시간 반."""
     for found in re.finditer(r"(?<=\S) ?(?=\d|반$|[가-힣])", rest):
         unit, tail = _read_unit(rest[: found.start()]), rest[found.end() :]
-        if not unit or unit not in _DIMENSIONS:
+        if not unit or unit not in DIMENSIONS:
             continue
-        line, size = _DIMENSIONS[unit]
+        line, size = DIMENSIONS[unit]
         if tail == "반":
             return Quantity(value + Fraction(1, 2), unit)
         second = read_quantity(tail)
-        if second is None or second.unit not in _DIMENSIONS or second.value < 0:
+        if second is None or second.unit not in DIMENSIONS or second.value < 0:
             return None
-        other, smaller = _DIMENSIONS[second.unit]
+        other, smaller = DIMENSIONS[second.unit]
         whole = value * size + second.value * smaller
         is_one = other == line and smaller < size and second.value * smaller < size
         return Quantity(whole / smaller, second.unit) if is_one else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kot_platypus.checks.additions import find_added
 from kot_platypus.checks.answers import agrees, find_answer_mismatch, make_mismatch
 from kot_platypus.checks.completeness import find_cut_off
 from kot_platypus.checks.findings import Findings, Span
@@ -16,7 +17,9 @@ from kot_platypus.checks.language import (
     find_repetition,
     find_untranslated,
 )
+from kot_platypus.checks.markup import find_markup
 from kot_platypus.checks.numbers import find_numbers
+from kot_platypus.checks.order import find_order
 from kot_platypus.checks.segments import Text
 from kot_platypus.checks.structure import (
     find_code_mixed,
@@ -31,9 +34,12 @@ CHECKS: dict[str, Callable[[Text, Text], Findings]] = {
     "code_only": find_code_only,
     "code_mixed": find_code_mixed,
     "numbers": find_numbers,
+    "order": find_order,
     "math_symbols": find_math_symbols,
     "untranslated": find_untranslated,
     "cut_off": find_cut_off,
+    "added": find_added,
+    "markup": find_markup,
     "repetition": find_repetition,
     "mixed_language": find_mixed_language,
 }

@@ -72,8 +72,8 @@ def find_cut_off(source: Text, translation: Text) -> Findings:
     if ratio is not None and not FEWEST_SYLLABLES <= ratio <= MOST_SYLLABLES:
         word = "short" if ratio < FEWEST_SYLLABLES else "long"
         yield _cut(f"too {word}: {ratio:.2f} syllables for a letter of the source")
-    elif (
-        _count_ends(source.prose) > _count_ends(translation.prose)
+    elif source.raw.strip() and (
+        _count_ends(source.prose) != _count_ends(translation.prose)
         or source.prose.count("\n") != translation.prose.count("\n")
         or source.prose.count("?") > translation.prose.count("?")
         or (ratio is not None and ratio < FEW_SYLLABLES)
@@ -91,20 +91,45 @@ def _measure_ratio(source: Text, translation: Text) -> float | None:
 
 
 def _compare_sentences(source: Text, translation: Text) -> Findings:
-    left, right = _CODE.split(source.prose), _CODE.split(translation.prose)
-    if len(left) != len(right):  # code is missing too: then only the whole can be compared
-        left, right = [source.prose], [translation.prose]
-    for here, there in zip(left, right, strict=True):
+    for here, there in _pair_parts(source.prose, translation.prose):
         wanted, found = split_sentences(here), split_sentences(there)
         lost = find_lost(wanted, found)
-        if not lost and len(found) >= len(wanted):
-            continue
-        questions = here.count("?") > there.count("?")
-        yield _cut(
-            f"{len(wanted)} sentences became {len(found)}"
-            + (f"; without counterpart: {lost[0].strip()[:60]}" if lost else ""),
-            is_error=bool(lost) or questions,
-        )
+        if here.count("?") == there.count("?"):
+            lost = [sentence for sentence in lost if not sentence.rstrip().endswith("?")]
+        if lost or len(found) < len(wanted):
+            questions = here.count("?") > there.count("?")
+            yield _cut(
+                f"{len(wanted)} sentences became {len(found)}"
+                + (f"; without counterpart: {lost[0].strip()[:60]}" if lost else ""),
+                is_error=bool(lost) or questions,
+            )
+        elif len(found) > len(wanted):
+            yield from _find_made_up(wanted, found)
+
+
+def _pair_parts(prose: str, other: str) -> list[tuple[str, str]]:
+    """What corresponds for certain: lines, what stands between code, or else the whole."""
+    for split in (_LINES.split, _CODE.split):
+        left, right = split(prose.strip()), split(other.strip())
+        if len(left) == len(right):
+            return list(zip(left, right, strict=True))
+    return [(prose, other)]
+
+
+_LINES = re.compile(r"\n\s*")
+_MADE_UP = 0.6  # of a new sentence's size, by which the whole has to be too long
+
+
+def _find_made_up(wanted: list[str], found: list[str]) -> Findings:
+    """A sentence of the translation alone, and a translation that is longer by it."""
+    new = find_lost(found, wanted)
+    excess = sum(map(measure_size, found)) - sum(map(measure_size, wanted))
+    size = sum(map(measure_size, new))
+    if new and size > _SHORT_SENTENCE and excess > _MADE_UP * size:
+        yield _cut(f"{len(wanted)} sentences became {len(found)}; new: {new[0].strip()[:60]}")
+
+
+_SHORT_SENTENCE = 5  # syllables
 
 
 # Measured on the development part: the logarithm of a sentence's length spreads by 0.19 about its

@@ -12,7 +12,7 @@ from kot_platypus.checks.segments import Text
 # --- untranslated ------------------------------------------------------------------------------
 
 _STRETCH = re.compile(r"[^가-힣\n]*[A-Za-z]{2}[^가-힣\n]*")
-_WORD = re.compile(r"(?<![A-Za-z_\\./@-])[a-z][a-z'’]+(?![A-Za-z_(./@\d])")
+_WORD = re.compile(r"(?<![A-Za-z_\\./@-])[a-z][a-z'’]+(?![A-Za-z_(/@\d]|\.\w)")
 _QUOTED = re.compile(
     r"\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|‘[^’\n]{1,200}’|[«「『《][^»」』》\n]{1,80}[»」』》]"
     r"|(?<![A-Za-z])'[^\n]{1,80}?'(?![A-Za-z])"
@@ -55,9 +55,22 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
     prose = translation.prose
     if not _QUOTES.isdisjoint(prose):
         prose = _QUOTED.sub(lambda match: " " * len(match[0]), prose)
+    partly, label = _list_partly_kept(source, prose), _LABEL.search(translation.prose)
+    if len(partly) > 2:
+        yield _left(f"translated in one place, kept in another: {', '.join(partly[:5])}")
+    elif label:
+        yield _left(f"left in English: {label[1]}", (), [label.span(1)])
+    else:
+        yield from _find_stretches(source, prose)
+
+
+def _find_stretches(source: Text, prose: str) -> Findings:
+    """Passages that stayed English, or else single words."""
     kept, passages = [], []
     for stretch in _STRETCH.finditer(prose):
         found = _list_words(stretch[0])
+        if _is_word_list(stretch[0], source.prose):
+            continue
         if _is_passage(stretch[0], found):
             passages.append(stretch.span())
         elif any(len(word) > 3 for word in found):
@@ -73,9 +86,40 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
 _QUOTES = frozenset("\"“'‘«「『《")
 
 
+# Before a text; "Tom: 안녕" is who says it.
+_LABEL = re.compile(
+    r"(?m)^\W*((?:Question|Answer|Premise|Hypothesis|Context|Passage|Solution|Explanation|Reasoning"
+    r"|Example|Sentence|Statement|Step|Options?|Choices?|Conclusion|Given|Note|Hint|Task|Problem"
+    r"|Instructions?|Rationale)(?: \d+)?) ?:(?=[^\n]*[가-힣])"
+)
+
+
 def _list_words(prose: str) -> list[str]:
     """The lower-case English words that are no units or well-known names."""
     return [word for word in _WORD.findall(prose) if word not in _UNITS_AND_NAMES]
+
+
+_LISTED = re.compile(r"[a-z]+(?: [a-z]+)?(?:,? (?:and |or )?[a-z]+(?: [a-z]+)?){2,}")
+_ABOUT_WORDS = re.compile(
+    r"(?i)\b(?:words?|letters?|alphabet\w*|spell\w*|rhym\w*|anagrams?|vowels?|nouns?|verbs?|plural"
+    r"|adjectives?|english|prefix\w*|suffix\w*|synonyms?|antonyms?|palindromes?|strings?)\b"
+)
+
+
+def _is_word_list(stretch: str, source: str) -> bool:
+    """Whether a stretch lists words in a question about words: "pear, fig and apple"."""
+    listed = _LISTED.search(stretch)
+    return bool(listed and "," in stretch and listed[0] in source and _ABOUT_WORDS.search(source))
+
+
+def _list_partly_kept(source: Text, prose: str) -> list[str]:
+    """Words that stand in the translation, but not wherever the source has them; no glosses."""
+    kept = Counter(_list_words(_BRACKETED.sub("", prose)))
+    wanted = Counter(_list_words(source.prose)) if kept else kept
+    return [word for word in kept if kept[word] < wanted[word]]
+
+
+_BRACKETED = re.compile(r"\([^()\n]*\)")
 
 
 def _is_passage(stretch: str, words: list[str]) -> bool:
@@ -84,7 +128,7 @@ def _is_passage(stretch: str, words: list[str]) -> bool:
         len(words) == _FEWEST_WORDS - 1 and not _FUNCTION_WORDS.isdisjoint(words)
     ):
         return True
-    is_sentence = stretch.rstrip()[-1:] in (".", "?", "!") and len(stretch.split()) > 2
+    is_sentence = stretch.rstrip(" )")[-1:] in (".", "?", "!") and len(stretch.split()) > 2
     return is_sentence and len(words) > 1
 
 

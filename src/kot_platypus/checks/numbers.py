@@ -7,19 +7,34 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from kot_platypus.checks.findings import Findings, make_finding
+from kot_platypus.checks.findings import Findings, Span, make_finding
+from kot_platypus.checks.measures import Matched, find_measures
+from kot_platypus.checks.number_signs import find_halves, find_signs
 from kot_platypus.checks.segments import Text
 from kot_platypus.numerals import (
     AND_A_HALF,
     Number,
     Strength,
-    have_same_digits,
     read_articles,
     read_digits,
-    read_english_words,
-    read_korean_words,
+    read_roman,
 )
 from kot_platypus.records import Finding
+
+_DIGIT_RUN = re.compile(r"[0-9][0-9.,]*|[⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾㎡㎠㎢㎥㎤]")
+_SCALED = re.compile(
+    r"[0-9][ -]?(?:[십백천만억조kKM]|hundred|thousand|million|billion|trillion|dozen|bn)"
+)
+
+
+def _have_same_digits(text: str, other: str) -> bool:
+    """Whether two texts hold the same digits, written alike and without scales: the usual case."""
+    runs, others = _DIGIT_RUN.findall(text), _DIGIT_RUN.findall(other)
+    return (
+        len(runs) == len(others)
+        and sorted(run.rstrip(".,") for run in runs) == sorted(run.rstrip(".,") for run in others)
+        and not (_SCALED.search(text) or _SCALED.search(other))
+    )
 
 
 def find_numbers(source: Text, translation: Text) -> Findings:
@@ -29,17 +44,23 @@ def find_numbers(source: Text, translation: Text) -> Findings:
     Look-alikes: 1,000 as 1000; 35,000 as 3만 5천; 2.5 million as 250만; three as 세; 3/4 as
     4분의 3; March as 3월; 3 p.m. as 15시; half as 반; an hour as 1시간; H2O as 물.
     """
-    words = read_english_words(source.prose)
+    findings = list(_find_values(source, translation))
+    yield from findings or find_measures(source, translation)
+    yield from find_signs(source, translation)
+    yield from find_halves(source, translation)
+
+
+def _find_values(source: Text, translation: Text) -> Findings:
+    words = source.english
     sure = [word for word in words if word.strength is Strength.WORD]
     doubtful = any(map(_is_doubtful, words))
-    same_digits = have_same_digits(source.raw, translation.raw)
+    same_digits = _have_same_digits(source.raw, translation.raw)
     if sure or doubtful or not same_digits:
-        hints = read_korean_words(translation.prose)
+        hints = translation.korean
         unsaid, left = _cancel(sure, hints)
         # The usual case is done here: the same digits, and a numeral for every number word.
         if unsaid or not same_digits or (doubtful and any(map(_is_word, left))):
             yield from _compare_numbers(source, translation, words, hints)
-    yield from _find_signs(source, translation)
 
 
 def _compare_numbers(
@@ -58,18 +79,87 @@ def _compare_numbers(
     sure, extra = _cancel(sure, extra)
     sure, hints = _cancel(sure, hints)
     if missing or extra or sure or any(map(_is_word, hints)):
-        missing = _add_readings(source.raw, [*missing, *sure], wanted)
+        missing = _add_readings(source.raw, [*missing, *sure], [*wanted, *words])
         extra = _add_readings(translation.raw, extra, found)
         loose = _add_readings(source.raw, loose, wanted)
         missing, extra = _explain(source, missing, extra, loose, hints)
     lost, new = _cancel(named, renamed)
     if lost and new:  # a name may be translated, H2O as 물, but x1 must not become x2
         missing, extra = [*missing, *lost], [*extra, *new]
+    missing = [number for number in missing if not _is_repeated_month(source.raw, number, wanted)]
+    if missing or extra:
+        extra = _drop_tens(source.raw, extra)
+        missing, extra = _settle_mixed(source, translation, missing, extra)
+    if missing or extra:
+        pairs = Matched(source, translation).converted
+        missing = [n for n in missing if not any(_holds(one.span, n) for one, _ in pairs)]
+        extra = [n for n in extra if not any(_holds(other.span, n) for _, other in pairs)]
     if missing or extra:
         yield _report(source, translation, missing, extra)
 
 
 _ONLY = re.compile(r"\b(?:only|just|alone|merely|solely|nothing but|no more than)\b", re.IGNORECASE)
+
+
+def _is_repeated_month(text: str, number: Number, wanted: list[Number]) -> bool:
+    """Whether a month is said again: 6월 3일부터 7일까지 is from June 3 to June 7."""
+    name = text[slice(*number.span)]
+    return name[:1].isupper() and name.isalpha() and text.count(name) > 1
+
+
+def _drop_tens(text: str, extra: list[Number]) -> list[Number]:
+    """Without a 10 for each 1.67e-27 of the source, which may come as 1.67 × 10^-27."""
+    for _ in re.findall(r"\d[eE][-+]?\d", text):
+        ten = next((number for number in extra if number.value == 10), None)
+        extra = [number for number in extra if number is not ten]
+    return extra
+
+
+def _settle_mixed(
+    source: Text, translation: Text, missing: list[Number], extra: list[Number]
+) -> tuple[list[Number], list[Number]]:
+    """Without what is one number on one side: 1 1/2 as 1.5, 3 × 10^8 as 3억, 3/4 as 75."""
+    for one, span in _read_mixed(source.prose):
+        partner = next((n for n in extra if n.value in (one, one * 100)), None)
+        if partner:
+            extra = [n for n in extra if n is not partner]
+            missing = [n for n in missing if not _holds(span, n)]
+    for one, span in _read_mixed(translation.prose):
+        partner = next((n for n in missing if n.value in (one, one * 100)), None)
+        if partner:
+            missing = [n for n in missing if n is not partner]
+            extra = [n for n in extra if not _holds(span, n)]
+    return missing, extra
+
+
+_MIXED = re.compile(
+    r"(?P<whole>\d+)(?: |과 ?|와 ?| and )(?P<above>\d+)/(?P<below>\d+)"
+    r"|(?P<whole2>\d+)(?:과|와) ?(?P<below2>\d+)분의 ?(?P<above2>\d+)"
+    r"|(?<![\d/])(?P<above3>\d+)/(?P<below3>\d+)(?![\d/])|(?P<below4>\d+)분의 ?(?P<above4>\d+)"
+    r"|(?P<factor>\d+(?:\.\d+)?)(?: ?[×x*·] ?10\^?|[eE])(?P<power>[-−⁻+]?[\d⁰¹²³⁴-⁹]+)"
+)
+_RAISED_DIGITS = str.maketrans("⁻−⁰¹²³⁴⁵⁶⁷⁸⁹", "--0123456789")
+
+
+def _read_mixed(text: str) -> list[tuple[Decimal, Span]]:
+    """The value of what is written as several numbers: 1 1/2, 3/4, 4분의 3, 3 × 10^8."""
+    values: list[tuple[Decimal, Span]] = []
+    for match in _MIXED.finditer(text):
+        part = match.groupdict()
+        if part["factor"]:
+            power = int(part["power"].translate(_RAISED_DIGITS))
+            values.append((Decimal(part["factor"]).scaleb(power), match.span()))
+            continue
+        whole = part["whole"] or part["whole2"] or "0"
+        above = next(part[f"above{n}"] for n in ("", 2, 3, 4) if part[f"above{n}"])
+        below = next(part[f"below{n}"] for n in ("", 2, 3, 4) if part[f"below{n}"])
+        if int(below):
+            values.append((Decimal(whole) + Decimal(above) / Decimal(below), match.span()))
+    return values
+
+
+def _holds(span: Span, number: Number) -> bool:
+    return span[0] <= number.span[0] and number.span[1] <= span[1]
 
 
 def _is_word(number: Number) -> bool:
@@ -87,8 +177,12 @@ def _part_names(text: str, numbers: list[Number]) -> tuple[list[Number], list[Nu
     named: list[Number] = []
     for number in numbers:
         before = text[number.span[0] - 1 : number.span[0]]
-        (named if before.isascii() and before.isalpha() else own).append(number)
+        is_name = before.isascii() and before.isalpha() and text[number.span[0]] not in _POWERS
+        (named if is_name else own).append(number)
     return own, named
+
+
+_POWERS = frozenset("⁰¹²³⁴⁵⁶⁷⁸⁹")  # x² is x^2, but H₂O a name
 
 
 def _cancel(left: Iterable[Number], right: Sequence[Number]) -> tuple[list[Number], list[Number]]:
@@ -141,6 +235,7 @@ def _explain(
     missing, hints = _cancel_loosely(missing, hints)
     loose, hints = _cancel_loosely(loose, hints)
     if extra:
+        extra, _ = _cancel(extra, read_roman(source.prose))
         extra, _ = _cancel_loosely(extra, read_articles(source.prose))
     missing = [number for number in missing if not _may_vanish(source.raw, number)]
     # "two apples" as "사과 세 개": neither word is proof alone, the two together are.
@@ -180,11 +275,14 @@ def _read_in_place(text: str, number: Number) -> list[Decimal]:
         readings.append(value % 12 + (12 if clock[1] in "pP" else 0))
     elif text[end : end + 1] == ":" and 12 < value < 24:
         readings.append(value - 12)
-    if AND_A_HALF.match(text, end):
+    if AND_A_HALF.match(text, end) or _AND_A_HALF.match(text, end):
         readings.append(value + Decimal("0.5"))
     if text[start - 1 : start] in ("'", "’") and 10 <= value < 100:
         readings += [1900 + value, 2000 + value]
     return readings
+
+
+_AND_A_HALF = re.compile(r" [a-z]+ and a half\b")
 
 
 def _may_vanish(text: str, number: Number) -> bool:
@@ -202,39 +300,3 @@ def _report(source: Text, translation: Text, missing: list[Number], extra: list[
     return make_finding(
         "numbers", "; ".join(parts), (each.span for each in missing), (each.span for each in extra)
     )
-
-
-# --- signs -------------------------------------------------------------------------------------
-
-_PERCENT_MARKS = ("%", "％", "percent", "per cent", "퍼센트")
-_PERCENT = re.compile(r"%|％|percent|per cent")
-_KOREAN_PERCENT = re.compile(r"%|％|퍼센트|백분율|프로(?![가-힣]{2})|(?<=\d)할")
-_MINUS = re.compile(r"(?<![\w)\]}.$%])(?<![\d)\]}$] )(?<!\b[a-z] )[-−–](?=\$?\.?\d)")
-_SAID_MINUS = re.compile(r"\b(?:minus|negative|below|under|-|loss)\b|[-−–]")
-_KOREAN_MINUS = re.compile(r"[-−–]|마이너스|영하|음수|음의")
-
-
-def _find_signs(source: Text, translation: Text) -> Findings:
-    if any(mark in text.raw for text in (source, translation) for mark in _PERCENT_MARKS):
-        yield from _find_percent(source, translation)
-    if any(mark in text.raw for text in (source, translation) for mark in "-−–"):
-        yield from _find_minus(source, translation)
-
-
-def _find_percent(source: Text, translation: Text) -> Findings:
-    wanted = [match.span() for match in _PERCENT.finditer(source.raw)]
-    found = [match.span() for match in _KOREAN_PERCENT.finditer(translation.raw)]
-    parts = len(re.findall(r"half|quarter", source.raw))  # which may come as 50 %
-    if len(found) < len(wanted) or len(found) > len(wanted) + parts:
-        detail = f"{len(wanted)} percent signs became {len(found)}"
-        yield make_finding("numbers", detail, wanted, found)
-
-
-def _find_minus(source: Text, translation: Text) -> Findings:
-    minus = [match.span() for match in _MINUS.finditer(source.raw)]
-    new = [match.span() for match in _MINUS.finditer(translation.raw)]
-    said = len(_SAID_MINUS.findall(source.raw.lower()))
-    is_lost = len(minus) > max(len(new), len(_KOREAN_MINUS.findall(translation.raw)))
-    if is_lost or len(new) > max(len(minus), said):
-        detail = f"{len(minus)} negative numbers became {len(new)}"
-        yield make_finding("numbers", detail, minus, new)

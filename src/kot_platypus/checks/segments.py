@@ -6,10 +6,16 @@ import re
 from functools import cached_property
 
 from kot_platypus.checks.findings import Span
+from kot_platypus.numerals import Number, read_digits, read_english_words, read_korean_words
 
 BLANK = "\ufffc"  # stands, once per character, for what is not prose: every place stays the same
 
 PLACEHOLDER = re.compile(r'(?:<|&lt;)\s*/?\s*x\s*id\s*=\s*["\'“”]?(\w*)["\'“”]?\s*/?\s*(?:>|&gt;)?')
+
+TAG = re.compile(
+    r"</?(?!x\s+id)[A-Za-z][\w:-]*+(?:\s+[\w:-]++\s*=\s*"
+    r"""(?:"[^"<>]*+"|'[^'<>]*+'|[^\s"'<>=/]++))*+\s*/?>"""
+)
 
 _PARTS = re.compile(
     r"(?P<block>```.*?(?:```|\Z))"
@@ -18,7 +24,8 @@ _PARTS = re.compile(
     # Pandoc's rule keeps "$5 and $7" prose: no space inside the signs, no digit after the second.
     r"|(?<![\\$])\$(?![\s$])[^$\n]*?(?<![\s\\])\$(?!\d))"
     rf"|(?P<placeholder>{PLACEHOLDER.pattern})"
-    r"|(?P<url>https?://[^\s가-힣)\]>]+)",
+    r"|(?P<url>https?://[^\s가-힣)\]>]+)"
+    rf"|(?P<tag>{TAG.pattern})",
     re.DOTALL,
 )
 
@@ -75,6 +82,7 @@ class Text:
             "math": self.math,
             "placeholder": self.placeholders,
             "url": [],
+            "tag": [],
         }
         spans = []
         for match in _PARTS.finditer(raw):
@@ -101,6 +109,21 @@ class Text:
     def words(self) -> list[str]:
         """The words of two Latin letters or more in the prose."""
         return _LATIN_WORD.findall(self.prose)
+
+    @cached_property
+    def digits(self) -> list[Number]:
+        """The numbers in digits of the prose."""
+        return read_digits(self.prose)
+
+    @cached_property
+    def english(self) -> list[Number]:
+        """The number words of the prose, read as English."""
+        return read_english_words(self.prose)
+
+    @cached_property
+    def korean(self) -> list[Number]:
+        """What may be a numeral of the prose, read as Korean."""
+        return read_korean_words(self.prose)
 
 
 _HANGUL = re.compile(r"[가-힣]+")

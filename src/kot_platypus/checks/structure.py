@@ -35,6 +35,23 @@ def find_placeholder(source: Text, translation: Text) -> Findings:
     if parts or wanted != found:
         detail = "placeholders: " + ", ".join(parts[:5] or ["other numbers of them"])
         yield make_finding("placeholder", detail, source.placeholders, translation.placeholders)
+    elif are_heaped(translation.raw, translation.placeholders) and not are_heaped(
+        source.raw, source.placeholders
+    ):
+        detail = "the placeholders stand together, none in its place"
+        yield make_finding("placeholder", detail, source.placeholders, translation.placeholders)
+
+
+def are_heaped(text: str, spans: list[Span]) -> bool:
+    """Whether two or more stand side by side at one end of a text, and none elsewhere."""
+    if len(spans) < 2 or any(_APART.search(text[a[1] : b[0]]) for a, b in pairwise(spans)):
+        return False
+    before, after = text[: spans[0][0]], text[spans[-1][1] :]
+    return bool(_WORD.search(before)) != bool(_WORD.search(after))
+
+
+_WORD = re.compile(r"[^\W\d_]")
+_APART = re.compile(r"[^\s.,:;]")
 
 
 def _read_ids(text: Text) -> list[str]:
@@ -97,6 +114,9 @@ def _compare_code(source: Text, translation: Text) -> Findings:
         parts += [f"new: {shorten(new[0])}"] if new else []
         detail = f"code lines differ ({len(lost)} lost, {len(new)} new); " + "; ".join(parts)
         yield _mixed(detail, _locate(source, lost), _locate(translation, new))
+    elif changed := _list_literals(source) - _list_literals(translation):
+        detail = f"a text that the code goes by was changed: {shorten(next(iter(changed)), 30)}"
+        yield _mixed(detail, source.blocks, translation.blocks)
     elif _count_groups(source) < _count_groups(translation):
         yield _mixed("explanation stands among lines of code", [], translation.code_lines)
     elif _read_indents(source) != _read_indents(translation):
@@ -133,6 +153,30 @@ def _read_lines(text: Text) -> Counter[str]:
         lines[_normalise(text.cut(span))] += 1
     del lines[""]
     return lines
+
+
+_LITERAL = re.compile(r"""(["'])((?:(?!\1)[^\\\n]|\\.)*)\1""")
+_NAME = re.compile(r"[A-Za-z0-9][\w.@/:%-]*")
+_SHOWN = re.compile(
+    r"(?i)print|puts\b|echo|log\(|alert|prompt|input|raise|throw|error|exception|cout|write|message"
+    r"|title|label|descr|text|assert|greet|say|msg|f['\"]"
+)
+
+
+def _list_literals(text: Text) -> Counter[str]:
+    """The quoted words of code that are no text to be shown: keys, names, values compared with."""
+    code = "\n".join(map(text.cut, text.blocks + text.code_lines))
+    code = _DOC_OR_COMMENT.sub("", code)
+    return Counter(
+        match[2]
+        for line in code.splitlines()
+        for match in _LITERAL.finditer(line)
+        if _NAME.fullmatch(match[2])
+        and (line[: match.start()].endswith("[") or not _SHOWN.search(line))
+    )
+
+
+_DOC_OR_COMMENT = re.compile(r'"""[\s\S]*?"""|/\*[\s\S]*?\*/|(?<!["\':\w])(?://|#|--)(?=\s).*')
 
 
 def _looks_like_code(line: str) -> bool:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from kot_platypus.checks.findings import Findings, make_finding, shorten
+from kot_platypus.checks.formulas import find_formulas
 from kot_platypus.checks.segments import Text
 
 _broken = partial(make_finding, "math_symbols")
@@ -36,15 +37,19 @@ def _sign(marks: str, spellings: str, english: str, korean: str, words: Words = 
 
 
 _SIGNS = {
-    "=": _sign("=", r"=(?<![<>=!:/]=)(?![=>])", r"equal|makes|gives|totals", "같다|같습|같으|등호"),
+    "=": _sign("=", r"=(?<![<>=!:/]=)(?![=>])",
+               r"equal|makes|gives|totals|\bis\b|same",
+               r"같[다습으음아지고을]|등호|동일|\b[A-Za-z][은는이가] "),
     "≠": _sign("≠!", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
     "+": _sign("+", r"\+(?<=[\w)\]}\s^]\+)(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing)?\b|\bsum\b",
                "더하|더한|더해|플러스"),
-    "×": _sign("×✕*⋅·", r"[×✕⋅]|(?<=[\d)a-z]) [x*] (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
-               r"|(?<=[\w)])\s?·\s?(?=[\w(])", r"\btimes\b|multipl|product of", "곱하|곱한|곱해"),
+    "×": _sign("×✕*⋅·", r"[×✕⋅]|(?<=[\d)]) x (?=[\d(])|(?<=[\d cm]m) x (?=\d)|(?<=미터) x (?=\d)"
+               r"|(?<=[\d)a-z]) \* (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
+               r"|(?<=[\w)])\s?·\s?(?=[\w(])", r"\btimes\b|multipl|product of|\d[eE]-?\d",
+               "곱하|곱한|곱해"),
     "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
     "/": _sign("/", r"/(?<=[\da-z)]/)(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth",
-               "분의|절반|반|나누|나눈|년", words="all"),
+               r"분의|절반|반|나누|나눈|년|월|중|만점|\d\.\d", words="all"),
     "<": _sign("<＜", r"[<＜](?<=[\w)\s].)(?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
                "작|미만"),
     ">": _sign(">＞", r"[>＞](?<=[\w)\s].)(?=[\s\d(a-z-])", r"greater|larger|above|exceed",
@@ -52,9 +57,10 @@ _SIGNS = {
     "≤": _sign("≤⩽<", r"≤|⩽|<=(?!>)", r"at most|no more than|not exceed", "이하|작거나"),
     "≥": _sign("≥⩾>", r"≥|⩾|>=(?<!=>=)", r"at least|no less than", "이상|크거나"),
     "^": _sign("^⁰¹²³⁴⁵⁶⁷⁸⁹", r"\^(?<=[\w)\]}]\^)(?=[\w({-])|[⁰¹²³⁴-⁹]+",
-               r"\bsquared?\b (?:\w+)?(?:met(?:er|re)|feet|foot|mile|inch|unit|yard|cm|km|m\b)"
+               r"\d[eE]-?\d"
+               r"|\bsquared?\b (?:\w+)?(?:met(?:er|re)|feet|foot|mile|inch|unit|yard|cm|km|m\b)"
                r"|\bcubic (?!equation|function|poly)|\bsquared\b|\bcubed\b",
-               "제곱(?!근)|평방|입방", words="bind"),
+               "제곱(?!근)|평방|입방|[㎡㎥㎠㎢㎤]", words="bind"),
     "√": _sign("√", r"√", r"\broot\b", "루트|제곱근|근호"),
     "→": _sign("→=⇒⟹>", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
     "°": _sign("°º℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
@@ -85,6 +91,7 @@ def find_math_symbols(source: Text, translation: Text) -> Findings:
         yield from _compare_commands(source, translation)
     if "$" in source.raw:
         yield from _compare_dollars(source, translation)
+    yield from find_formulas(source, translation)
     yield from _compare_signs(source, translation)
     if " - " in source.prose or " − " in source.prose or " – " in source.prose:
         yield from _compare_minus(source, translation)
@@ -124,7 +131,7 @@ def _normalise(formula: str) -> str:
         inner = formula.strip("$")
     elif formula[1] in "[(":
         inner = formula[2:-2]
-    return _UNSEEN.sub("", _TEXT_COMMAND.sub(r"\\text", inner))
+    return _UNSEEN.sub("", _TEXT_COMMAND.sub(r"\\text", inner)).rstrip(".,")
 
 
 def _compare_commands(source: Text, translation: Text) -> Findings:
@@ -147,7 +154,7 @@ def _compare_signs(source: Text, translation: Text) -> Findings:
     present = {*_ANY.findall(left), *_ANY.findall(right)}
     if " x " in left or " x " in right:
         present.add("×")
-    if "squar" in left or "cub" in left or "제곱" in right:
+    if "squar" in left or "cub" in left or "제곱" in right or "㎡" in right:
         present.add("^")
     if not present:
         return

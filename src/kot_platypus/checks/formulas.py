@@ -1,0 +1,80 @@
+"""The check that formulas written in plain text, without LaTeX, are the same."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from difflib import SequenceMatcher
+
+from kot_platypus.checks.findings import Findings, make_finding
+from kot_platypus.checks.segments import Text
+
+_UNIT = r"(?: ?(?:[ckm]?m|[km]?g|m?L|ml|s|h|ft)(?![A-Za-z]))"
+_ATOM = (
+    rf"(?:\d++(?:[.,]\d++)*+(?:{_UNIT}|[A-Za-z]{{1,3}}(?![A-Za-z]))?"
+    r"|(?<![A-Za-z])[A-Za-z]\d?(?![A-Za-z'’]))"
+)
+_RAISED = r"[⁻⁰¹²³⁴-⁹]++"
+_CALL = r"\([^()\n가-힣]{1,30}\)"
+_OPERAND = rf"[(\[|]*+[-−+]?[$€£₩¥]?{_ATOM}(?:{_CALL})?[!%°]?(?:{_RAISED})?[)\]|]*+(?:{_RAISED}|!)?"
+_SIGN = r"(?: ?(?:[<>!]=|[=≠≈≤≥⩽⩾<>+*/×÷·⋅^−–-]) ?| x (?=[\d(]))"
+_RUN = re.compile(
+    rf"{_OPERAND}(?:{_SIGN}{_OPERAND})+"
+    rf"|(?<![A-Za-z가-힣])[A-Za-z]{_CALL}"
+    r"|[(\[] ?-?[\w.]{1,8}(?: ?, ?-?[\w.]{1,8})+ ?[)\]]"
+    rf"|{_ATOM}{_RAISED}"
+)
+_SAME = str.maketrans(
+    {"−": "-", "–": "-", "×": "*", "·": "*", "⋅": "*", "÷": "/", "⩽": "≤", "⩾": "≥"}
+    | dict.fromkeys("$€£₩¥ ")
+)
+_POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+_SPELLED = (("<=", "≤"), (">=", "≥"), ("!=", "≠"))
+_ALIKE = 0.6  # of a lost formula and a new one, from which on one is the other, misspelt
+_RANGE = re.compile(r"\d+[-/.:]\d+(?:[-/.:]\d+)?|[A-Za-z][-/]\d+")
+
+
+def find_formulas(source: Text, translation: Text) -> Findings:
+    """Equations, terms, calls and points of plain text stand in the translation as they were.
+
+    Catches 2x + 3 as 3x + 2, (11 - 5) / 2 as (11 - 5 / 2), O(1) as O(n), (2, 7) as (7, 2).
+    Look-alikes: other spaces and signs (x, * and × are one, x² is x^2), a formula said in words,
+    which leaves nothing like it behind.
+    """
+    wanted, found = _read_runs(source.prose), _read_runs(translation.prose)
+    lost = [run for run in wanted - found if run not in found]
+    new = [*(found - wanted)]
+    for run in lost:
+        twin = max(new, key=lambda other: _measure_likeness(run, other), default=None)
+        if twin and _measure_likeness(run, twin) >= _ALIKE:
+            yield make_finding("math_symbols", f"{run} became {twin}")
+            return
+
+
+def _measure_likeness(run: str, other: str) -> float:
+    if other in run:  # the rest is said in words, or lost and the other checks' business
+        return 0.0
+    if sorted(run) == sorted(other):
+        return 1.0
+    return SequenceMatcher(None, run, other, autojunk=False).ratio()
+
+
+def _read_runs(prose: str) -> Counter[str]:
+    """The formulas in the one spelling that all of them get; ranges and dates are none."""
+    runs: Counter[str] = Counter()
+    for match in _RUN.finditer(prose):
+        run = re.sub(_RAISED, lambda found: "^" + found[0].translate(_POWERS), match[0])
+        run = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", run).rstrip(".,")
+        run = re.sub(rf"(?<=\d){_UNIT}", "", run)
+        run = _star(re.sub(r"(?<=\d)[eE](?=[-+]?\d)", "*10^", run))
+        if not _RANGE.fullmatch(run):
+            runs[run] += 1
+    return runs
+
+
+def _star(run: str) -> str:
+    """With one sign for each operation: an x is "times" between spaces, else a letter."""
+    run = re.sub(r"(?<=\S) x (?=[\d(])|(?<=\d)x(?=\d)", "*", run)
+    for spelled, sign in _SPELLED:
+        run = run.replace(spelled, sign)
+    return run.translate(_SAME)

@@ -1,0 +1,92 @@
+"""The check that marks which are no words came through: Markdown, tags, addresses."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import partial
+
+from kot_platypus.checks.findings import Findings, Span, make_finding, shorten
+from kot_platypus.checks.segments import TAG, Text
+from kot_platypus.oddities import SPECIAL_TOKEN, ZERO_WIDTH
+
+_broken = partial(make_finding, "markup")
+
+_STAR, _LINE = re.compile(r"\*"), re.compile(r"(?:^|\n)\s*[-*•+·#>|]")
+_MARKDOWN = {  # with what has to be there before it is worth a look
+    "bold text": (_STAR, re.compile(r"\*\*(?=\S)[^*\n]+?\*\*")),
+    "italics": (_STAR, re.compile(r"(?<![*\w])\*[^*\s](?:[^*\n]*[^*\s])?\*(?![*A-Za-z0-9])")),
+    "headings": (_LINE, re.compile(r"(?m)^ {0,3}#{1,6} \S")),
+    "list items": (_LINE, re.compile(r"(?m)^\s*[-*•+·] \S")),
+    "table rows": (_LINE, re.compile(r"(?m)^\s*\|.*\|\s*$")),
+    "quoted lines": (_LINE, re.compile(r"(?m)^> ?\S")),
+    "links": (re.compile(r"\]\("), re.compile(r"\[[^][\n]*\]\(")),
+}
+_ADDRESS = re.compile(
+    r"(?:https?://|ftp://|www\.)[^\s<>\"'`)\]가-힣]+[^\s<>\"'`)\].,;:!?*가-힣]"
+    r"|(?<![\w.+-])[\w.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+)
+_MARKER = re.compile(r"(?<![A-Za-z0-9)])\((?:[a-z]|[A-H]|i{1,3}|i?v)\)(?=[\s가-힣.,]|$)")
+_ENTITY = re.compile(
+    r"&amp;(?:amp|lt|gt|quot|#\d+);|&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#x[\da-fA-F]{1,5});"
+)
+_UNSEEN = re.compile(
+    f"{ZERO_WIDTH.pattern}|[\u1100-\u11ff]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ue000-\uf8ff]"
+)
+# Quick to look for: what any of the three begins with.
+_SUSPECT = re.compile(r"[&<\[\u00ad\u1100-\u11ff\u200b-\u200f\u2060\ufeff\ue000-\uf8ff]")
+
+
+def find_markup(source: Text, translation: Text) -> Findings:
+    """Markdown, tags and addresses are kept, and nothing is written that no reader can see.
+
+    Catches ``**``, headings, items, tables and links that are lost, an address that was changed, a
+    tag without its partner, &quot; from nowhere, characters of no width, letters in pieces (NFD)
+    and special tokens. Look-alikes: &amp; as "and"; another mark of an item; 2 * 3 * 4.
+    """
+    yield from _find_unseen(source, translation)
+    for name, (mark, pattern) in _MARKDOWN.items():
+        if not (mark.search(source.prose) or mark.search(translation.prose)):
+            continue
+        wanted, found = _locate(pattern, source.prose), _locate(pattern, translation.prose)
+        stray = name == "bold text" and translation.prose.count("**") - 2 * len(found)
+        if len(found) < len(wanted) or (stray and stray > source.prose.count("**") % 2):
+            yield _broken(f"{name}: {len(wanted)} became {len(found)}", wanted, found)
+    if "<" in source.raw or "<" in translation.raw:
+        yield from _compare("tags", TAG, source, translation)
+    if "//" in source.raw or "@" in source.raw or "www." in source.raw:
+        yield from _compare("addresses", _ADDRESS, source, translation)
+    if len(_MARKER.findall(source.prose)) > 1:
+        yield from _compare("markers", _MARKER, source, translation)
+
+
+def _locate(pattern: re.Pattern[str], text: str) -> list[Span]:
+    return [match.span() for match in pattern.finditer(text)]
+
+
+def _compare(name: str, pattern: re.Pattern[str], source: Text, translation: Text) -> Findings:
+    """What must stand there word for word; all but tags may be said once more or less."""
+    wanted = Counter(match[0] for match in pattern.finditer(source.raw))
+    found = Counter(match[0] for match in pattern.finditer(translation.raw))
+    lost, new = [*(wanted - found)], [*(found - wanted)]
+    if name != "tags":
+        lost, new = [x for x in lost if x not in found], [x for x in new if x not in wanted]
+    if lost or new:
+        words = [*(f"{shorten(x)} lost" for x in lost[:3]), *(f"{shorten(x)} new" for x in new[:3])]
+        yield _broken(
+            f"{name} differ: {', '.join(words)}",
+            _locate(pattern, source.raw),
+            _locate(pattern, translation.raw),
+        )
+
+
+def _find_unseen(source: Text, translation: Text) -> Findings:
+    if translation.raw.isprintable() and not _SUSPECT.search(translation.raw):
+        return
+    kinds = {"unseen characters": _UNSEEN, "special tokens": SPECIAL_TOKEN, "entities": _ENTITY}
+    for name, pattern in kinds.items():
+        spans = _locate(pattern, translation.raw)
+        before = Counter(pattern.findall(source.raw))
+        if spans and Counter(pattern.findall(translation.raw)) - before:
+            shown = ascii(translation.cut(spans[0])).strip("'")
+            yield _broken(f"{name}: {shown}", (), spans)

@@ -1,0 +1,251 @@
+"""The check that a number keeps its unit: 10 miles are 10마일 or 16km, never 10km."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cached_property
+from typing import NamedTuple
+
+from kot_platypus.checks.findings import Findings, Span, make_finding
+from kot_platypus.checks.segments import Text
+from kot_platypus.numerals import LOOSE_WORDS, MONTHS, Number
+from kot_platypus.units import DIMENSIONS, UNITS
+
+_ROUNDED = Fraction(3, 100)  # how far a converted value may be off: 10 miles as 16km
+
+
+class Measure(NamedTuple):
+    """A number and its unit by the unit's one name, and where both stand."""
+
+    value: Fraction
+    unit: str
+    span: Span
+    is_joined: bool = False
+
+    @property
+    def size(self) -> tuple[object, Fraction]:
+        """Its kind, and how much it is in the kind's smallest unit."""
+        if self.unit in ("°C", "°F"):
+            is_fahrenheit = self.unit == "°F"
+            return "°C", (self.value - 32) * Fraction(5, 9) if is_fahrenheit else self.value
+        unit, _, per = self.unit.partition("/")
+        line, factor = _find_dimension(unit)
+        if not per:
+            return line, self.value * factor
+        other, divisor = _find_dimension(per)
+        return (line, other), self.value * factor / divisor
+
+    def equals(self, other: Measure) -> bool:
+        """Whether both are as much; exactly, or rounded where the units are two."""
+        if self.unit == other.unit or "도" in (self.unit, other.unit):
+            degrees = {"도", "°C", "°F", "rad"}
+            same = self.unit == other.unit or {self.unit, other.unit} <= degrees
+            return same and self.value == other.value
+        (base, _, per), (base_2, _, per_2) = self.unit.partition("/"), other.unit.partition("/")
+        if base == base_2 and not (per and per_2):  # 분당 8리터 and 1분에 8리터
+            return self.value == other.value
+        (kind, size), (kind_2, size_2) = self.size, other.size
+        return kind == kind_2 and abs(size - size_2) <= _ROUNDED * max(
+            abs(size), abs(size_2), Fraction(1)
+        )
+
+
+def _find_dimension(unit: str) -> tuple[object, Fraction]:
+    return DIMENSIONS.get(unit, (unit, Fraction(1)))
+
+
+# What a spelling must not run on with, so that 원 is no 원소 and 시 no 시간.
+_NOT_BEFORE = {
+    "분": "의기야량류석리수자포할명", "주": "인요민문택식제변차소장위", "일": "요본정반부곱제상자",
+    "달": "러라성리걀콤", "원": "소인칙리형점주래통판뿔", "도": "시로형구움착중서전달입",
+    "세": "기계트대로제금력상번개명", "초": "등기과반대", "년": "생", "톤": "", "해": "결당설답",
+    "명": "", "센티": "미", "킬로": "그미와바칼헤", "미터": "", "살": "인", "인": "치", "풋": "살",
+}  # fmt: skip
+_LATER_ONLY = frozenset({"명", "사람", "인", "프로", "킬로", "kilo", "min", "mi", "K"})
+_PER = {
+    "hour": "시간", "hr": "시간", "h": "시간", "시": "시간", "minute": "분", "min": "분",
+    "분": "분", "second": "초", "sec": "초", "s": "초", "초": "초", "day": "일",
+}  # fmt: skip
+
+
+def _list_spellings() -> dict[str, str]:
+    spellings = {name: name for name in UNITS} | {
+        other: name for name, others in UNITS.items() for other in others.split()
+    }
+    return {said: name for said, name in spellings.items() if said not in _LATER_ONLY}
+
+
+_NAMES = _list_spellings()
+
+
+def _write(spelling: str) -> str:
+    pattern = re.escape(spelling).replace("\\-", "[- ]")
+    if "가" <= spelling[-1] <= "힣":
+        refused = _NOT_BEFORE.get(spelling)
+        return pattern + (f"(?![{refused}])" if refused else "")
+    letters = r"(?![A-Za-z])" if spelling[-1].isalpha() else ""
+    if spelling == "s":  # the 1980s are no seconds
+        pattern = "(?<= )s"
+    return pattern + letters
+
+
+_SPELLINGS = "|".join(map(_write, sorted(_NAMES, key=len, reverse=True)))
+_MONTH = r"(?P<month>월(?![요급세정]))"
+_UNIT = re.compile(
+    rf"[\s-]?(?:(?P<power>square|cubic|sq\.?|제곱|세제곱)[\s-]?)?"
+    rf"(?:(?P<unit>{_SPELLINGS})(?P<raised>\^?[23²³](?![\d]))?(?: (?P<scale>Celsius|Fahrenheit))?"
+    rf"|{_MONTH})"
+    r"(?:(?: per |/| an? )(?P<per>hour|hr|h|second|sec|s|minute|min|day|시|초|분)(?![A-Za-z]))?"
+)
+_BEFORE = re.compile(
+    r"(?P<money>[$₩€£¥])\s?$|(?P<speed>시속|초속|분속)\s?(?:약\s?)?$"
+    r"|(?P<scale>화씨|섭씨)\s?(?:영하\s?|[-−])?$"
+)
+_SPEED = {"시속": "시간", "초속": "초", "분속": "분"}
+_ISO = re.compile(r"(?<!\d)[12]\d{3}-(?P<month>[01]\d)-[0-3]\d(?!\d)")
+_SLASHED = re.compile(r"(?<![\d/])(?P<a>\d{1,2})/(?P<b>\d{1,2})/(?:\d{4}|\d{2})(?![\d/])")
+_MONTH_NAME = re.compile(rf"\b(?:{'|'.join(name.title() for name in MONTHS)})\b")
+_ORDINAL = re.compile(r"(?:th|first|second|third)$", re.IGNORECASE)
+_JOINT = re.compile(r"\s?|,? and |(?:과|와) ")
+
+
+def read_measures(part: Text) -> list[Measure]:
+    """All numbers with a unit, a currency or a month; what is said in two units is one measure."""
+    text = part.prose
+    found = sorted({*_read_parts(part), *_read_dates(text)}, key=lambda one: one.span)
+    joined: list[Measure] = []
+    for measure in found:
+        last = joined[-1] if joined else None
+        if last and _JOINT.fullmatch(text[last.span[1] : measure.span[0]]):
+            unit, other = DIMENSIONS.get(last.unit), DIMENSIONS.get(measure.unit)
+            if unit and other and unit[0] == other[0] and measure.value * other[1] < unit[1]:
+                value = last.value + measure.value * other[1] / unit[1]
+                joined[-1] = Measure(value, last.unit, (last.span[0], measure.span[1]), True)
+                continue
+        joined.append(measure)
+    return joined
+
+
+def _read_parts(part: Text) -> Iterator[Measure]:
+    text = part.prose
+    taken = {end for number in part.digits for end in range(*number.span)}
+    words = [
+        word
+        for word in (*part.english, *part.korean)
+        if word.span[1] - 1 not in taken and not _is_loose(text, word)
+    ]
+    for number in (*part.digits, *words):
+        start, end = number.span
+        value = Fraction(number.value)
+        before = _BEFORE.search(text[max(0, start - 8) : start])
+        if before and before["money"]:
+            yield Measure(value, _NAMES[before["money"]], (start - 1, end))
+            continue
+        unit = _UNIT.match(text, end)
+        if not unit or _ORDINAL.search(text[start:end]) or _is_clock(text, number, unit):
+            continue
+        if re.match(r"\s?반(?![가-힣]{2})", text[unit.end() :]):
+            value += Fraction(1, 2)
+        name = _name_unit(unit)
+        if before and before["speed"]:
+            name = f"{name}/{_SPEED[before['speed']]}"
+        if before and before["scale"] and name == "도":
+            name = _NAMES[before["scale"]]
+        yield Measure(value, name, (start, unit.end()))
+
+
+def _is_loose(text: str, word: Number) -> bool:
+    return text[slice(*word.span)].lower() in LOOSE_WORDS
+
+
+def _name_unit(unit: re.Match[str]) -> str:
+    if unit["month"]:
+        return "월"
+    if unit["scale"]:
+        return "°C" if unit["scale"] == "Celsius" else "°F"
+    name = _NAMES.get(unit["unit"]) or _NAMES[unit["unit"].replace(" ", "-")]
+    power = {"square": "^2", "sq": "^2", "sq.": "^2", "제곱": "^2", "cubic": "^3", "세제곱": "^3"}
+    name += power.get(unit["power"] or "", "")
+    if unit["raised"]:
+        name += "^2" if unit["raised"][-1] in "2²" else "^3"
+    if unit["per"]:
+        name += "/" + _PER[unit["per"]]
+    return name.replace("km/h/", "km/") if name != "km/h" else "km/시간"
+
+
+def _is_clock(text: str, number: Number, unit: re.Match[str]) -> bool:
+    """Whether a Korean number is of a date or of a time of day: 3월 5일, 2021년, 3시 20분."""
+    before = text[max(0, number.span[0] - 3) : number.span[0]].rstrip()
+    if unit["unit"] == "일":
+        return before.endswith("월")
+    if unit["unit"] == "분":
+        return before.endswith("시")
+    return unit["unit"] == "년" and 1000 <= number.value < 2200
+
+
+def _read_dates(text: str) -> Iterator[Measure]:
+    for match in _MONTH_NAME.finditer(text):
+        yield Measure(Fraction(MONTHS[match[0].lower()]), "월", match.span())
+    for match in _ISO.finditer(text):
+        yield Measure(Fraction(match["month"]), "월", match.span())
+    for match in _SLASHED.finditer(text):
+        first, second = int(match["a"]), int(match["b"])
+        if (first > 12) != (second > 12):  # else either may be the month
+            yield Measure(Fraction(min(first, second)), "월", match.span())
+
+
+class Matched:
+    """The measures of a source and of its translation, and those that have no counterpart."""
+
+    def __init__(self, source: Text, translation: Text) -> None:
+        self.wanted = read_measures(source)
+        self.found = read_measures(translation)
+        free = Counter((one.value, one.unit) for one in self.found)
+        free_2 = Counter((one.value, one.unit) for one in self.wanted)
+        self.lost = [one for one in self.wanted if not _take(free, one)]
+        self.new = [one for one in self.found if not _take(free_2, one)]
+
+    @cached_property
+    def converted(self) -> list[tuple[Measure, Measure]]:
+        """Pairs that say the same in other units or other words."""
+        return [
+            (one, other)
+            for one in self.wanted
+            for other in self.found
+            if one.equals(other)
+            and (one in self.lost or other in self.new or one.is_joined or other.is_joined)
+        ]
+
+    def find_clash(self) -> tuple[Measure, Measure] | None:
+        """A measure that became another: of the same number, or of the same unit."""
+        settled = {one for pair in self.converted for one in pair}
+        lost = [one for one in self.lost if one not in settled]
+        new = [one for one in self.new if one not in settled]
+        for one in lost:
+            for other in new:
+                if one.value == other.value or one.unit == other.unit:
+                    return one, other
+        return None
+
+
+def _take(free: Counter[tuple[Fraction, str]], one: Measure) -> bool:
+    key = (one.value, one.unit)
+    free[key] -= 1
+    return free[key] >= 0
+
+
+def find_measures(source: Text, translation: Text) -> Findings:
+    """Numbers keep their unit, their currency and their month.
+
+    Catches 10 miles as 10km, $40 as 40원, 20 minutes as 20시간, 5 kg and 3 g as 3kg and 5g, July 4
+    as 4월 7일. Look-alikes: 10 miles as 16km, 2 weeks as 14일, $7.50 as 7달러 50센트, 1.5 hours as
+    1시간 30분, counters (5 people as 5명).
+    """
+    matched = Matched(source, translation)
+    if matched.lost and matched.new and (clash := matched.find_clash()):
+        one, other = clash
+        said, became = source.cut(one.span).strip(), translation.cut(other.span).strip()
+        yield make_finding("numbers", f"{said} became {became}", [one.span], [other.span])

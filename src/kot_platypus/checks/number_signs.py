@@ -1,0 +1,79 @@
+"""What goes with a number and may get lost: percent, minus, a.m. and p.m."""
+
+from __future__ import annotations
+
+import re
+
+from kot_platypus.checks.findings import Findings, make_finding
+from kot_platypus.checks.segments import Text
+
+_PERCENT_MARKS = ("%", "％", "percent", "per cent", "퍼센트")
+_PERCENT = re.compile(r"%|％|percent|per cent")
+_KOREAN_PERCENT = re.compile(r"%|％|퍼센트|백분율|프로(?![가-힣]{2})|(?<=\d)할")
+_MINUS = re.compile(r"(?<![\w)\]}.$%])(?<![\d)\]}$] )(?<!\b[a-z] )[-−–](?=\$?\.?\d)|⁻(?=[⁰¹²³⁴-⁹])")
+_SAID_MINUS = re.compile(r"\b(?:minus|negative|below|under|-|loss)\b|[-−–]")
+_KOREAN_MINUS = re.compile(r"[-−–]|마이너스|영하|음수|음의")
+
+
+def find_signs(source: Text, translation: Text) -> Findings:
+    """Percent and minus signs are as many, and the same numbers are negative."""
+    if any(mark in text.raw for text in (source, translation) for mark in _PERCENT_MARKS):
+        yield from _find_percent(source, translation)
+    if any(mark in text.raw for text in (source, translation) for mark in "-−–⁻"):
+        yield from _find_minus(source, translation)
+
+
+def _find_percent(source: Text, translation: Text) -> Findings:
+    wanted = [match.span() for match in _PERCENT.finditer(source.raw)]
+    found = [match.span() for match in _KOREAN_PERCENT.finditer(translation.raw)]
+    parts = len(re.findall(r"half|quarter", source.raw))  # which may come as 50 %
+    if len(found) < len(wanted) or len(found) > len(wanted) + parts:
+        detail = f"{len(wanted)} percent signs became {len(found)}"
+        yield make_finding("numbers", detail, wanted, found)
+
+
+def _find_minus(source: Text, translation: Text) -> Findings:
+    minus = [match.span() for match in _MINUS.finditer(source.raw)]
+    new = [match.span() for match in _MINUS.finditer(translation.raw)]
+    said = len(_SAID_MINUS.findall(source.raw.lower()))
+    values = _list_negative(source.raw)
+    said_values = _list_negative(translation.raw)
+    changed = len(values) == len(said_values) > 0 and values != said_values
+    is_lost = changed or len(minus) > max(len(new), len(_KOREAN_MINUS.findall(translation.raw)))
+    if is_lost or len(new) > max(len(minus), said):
+        detail = f"{len(minus)} negative numbers became {len(new)}"
+        if changed:
+            detail = f"negative: {', '.join(values)} became {', '.join(said_values)}"
+        yield make_finding("numbers", detail, minus, new)
+
+
+def _list_negative(text: str) -> list[str]:
+    """The digits of the negative numbers, sorted."""
+    marks = [match.end() for match in _MINUS.finditer(text)]
+    marks += [match.end() for match in _SAID_NEGATIVE.finditer(text)]
+    numbers = (_PLAIN_NUMBER.match(text, mark) for mark in marks)
+    return sorted(number[1].rstrip(".,") for number in numbers if number)
+
+
+_SAID_NEGATIVE = re.compile(r"(?:영하|마이너스|(?i:\bminus|\bnegative))(?= ?\d)")
+_PLAIN_NUMBER = re.compile(r"[ $]{0,2}(\d[\d.,]*)")
+
+# --- clocks ------------------------------------------------------------------------------------
+
+_AM = re.compile(r"\d\s?a\.?m\b\.?", re.IGNORECASE)
+_PM = re.compile(r"\d\s?p\.?m\b\.?", re.IGNORECASE)
+_SAID_AM = re.compile(r"오전|새벽|아침|\ba\.?m\b", re.IGNORECASE)
+_SAID_PM = re.compile(r"오후|저녁|밤|낮|정오|\bp\.?m\b", re.IGNORECASE)
+_DAYTIME = re.compile(r"(?i)morning|afternoon|evening|night|noon|dawn|breakfast|dinner|day\b")
+
+
+def find_halves(source: Text, translation: Text) -> Findings:
+    """a.m. is 오전 and p.m. 오후, unless the hours are counted to 24."""
+    early, late = len(_AM.findall(source.raw)), len(_PM.findall(source.raw))
+    if early + late == 0 or _DAYTIME.search(source.raw):
+        return
+    said_early = len(_SAID_AM.findall(translation.raw))
+    said_late = len(_SAID_PM.findall(translation.raw))
+    if (said_early > early and said_late < late) or (said_late > late and said_early < early):
+        detail = f"{early} times a.m. and {late} p.m. became {said_early} and {said_late}"
+        yield make_finding("numbers", detail)

@@ -1,0 +1,220 @@
+"""The check that values did not change places: 2 cats and 3 dogs are no 고양이 셋과 개 둘."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from decimal import Decimal
+from itertools import pairwise
+from typing import NamedTuple
+
+from kot_platypus.checks.findings import Findings, Span, make_finding
+from kot_platypus.checks.measures import read_measures
+from kot_platypus.checks.segments import Text
+from kot_platypus.checks.structure import are_heaped
+from kot_platypus.numerals import (
+    Number,
+    Strength,
+    read_english_words,
+    read_numeral,
+)
+
+
+class Anchor(NamedTuple):
+    """What is found again in the other language: a number, a name in Latin letters."""
+
+    key: str
+    span: Span
+
+
+# What joins equals: Korean keeps their order, while it turns "3 of the 12" and "45 for 6" about.
+_JOINS = re.compile(r";|,? (?:and|but|or|while|whereas|then)\b|, |\bversus\b|\bvs\b")
+_ENDS = re.compile(r"(?<![ap]\.m)[.!?][\"')]* +(?=[A-Z])|\n")
+_TURNS = re.compile(
+    r"\b(?:of|out|in|for|per|if|when|because|since|before|after|than|until|so that|who|which|that"
+    r"|where|though|although|from|as|unless|given|at|on|by|to|with|under|over|above|below|within)\b",
+    re.IGNORECASE,
+)
+_YEAR = re.compile(r"(?:1\d|20)\d\d")
+_CALL = r"[A-Za-z]\([^()\n가-힣]{1,30}\)"
+_NAME = re.compile(
+    rf"(?<![A-Za-z]){_CALL}|(?<![A-Za-z'’])(?:[A-Za-z]{{2,}}|[b-zB-HJ-Z])(?![A-Za-z'’\d])"
+)
+
+
+def find_order(source: Text, translation: Text) -> Findings:
+    """Values that stand side by side, or in two sentences, stand there in the same order.
+
+    Catches 14 hats and 32 scarves as 모자 32개와 목도리 14개, "Ann is 12. Bob is 9." with 9 and 12,
+    3:4 as 4:3, two thirds as 2분의 3. Look-alikes: 3 of the 12 eggs as 12개 중 3개, and all else
+    that Korean says the other way round.
+    """
+    yield from _compare_pairs(source, translation)
+    yield from _find_heap(source, translation)
+    names = {match[0] for match in _NAME.finditer(translation.prose)}
+    left, right = _read_anchors(source, names), _read_anchors(translation, names)
+    places, others = _index(left), _index(right)
+    shared = {key for key in places if len(places[key]) == len(others.get(key, ()))}
+    steady = [anchor for anchor in left if anchor.key in shared]
+    rank: Counter[str] = Counter()
+    found: list[tuple[Anchor, Anchor]] = []
+    for anchor in steady:
+        found.append((anchor, others[anchor.key][rank[anchor.key]]))
+        rank[anchor.key] += 1
+    for (one, other), (next_one, next_other) in pairwise(found):
+        is_turned = next_other.span[0] < other.span[0]
+        if is_turned and one.key != next_one.key and _are_joined(source.prose, one, next_one):
+            said = f"{source.cut(one.span)} and {source.cut(next_one.span)} changed places"
+            spans = [one.span, next_one.span], [other.span, next_other.span]
+            if not _are_of_two_kinds(source, *spans[0]):
+                yield make_finding("order", said, *spans)
+                return
+
+
+def _find_heap(source: Text, translation: Text) -> Findings:
+    """Numbers that stand together at one end, as DeepL leaves them when it loses their places."""
+    spans, others = ([number.span for number in text.digits] for text in (source, translation))
+    is_heap = len(others) > 2 and are_heaped(translation.prose, others)
+    if is_heap and not are_heaped(source.prose, spans):
+        yield make_finding("order", "the numbers stand together, none in its place", spans, others)
+
+
+def _are_joined(text: str, one: Anchor, other: Anchor) -> bool:
+    """Whether the words between two values join equals, or end a sentence."""
+    between = text[one.span[1] : other.span[0]]
+    between = re.sub(r"that of|[ap]\.?m\b\.?", "", between)
+    if between == ", " and _YEAR.fullmatch(other.key):
+        return False  # July 4, 1976
+    if _ENDS.search(between):
+        return True
+    lead = text[max(0, one.span[0] - 12) : one.span[0]].lower().split()[-1:]
+    if between.strip() in ("to", "and", "until") and lead in (["from"], ["between"]):
+        return True
+    joints = list(_JOINS.finditer(between))
+    turns = [word.lower() for word in _TURNS.findall(between[joints[-1].end() :])] if joints else []
+    return bool(joints) and (not turns or turns == lead)
+
+
+def _are_of_two_kinds(text: Text, *spans: Span) -> bool:
+    """Whether the values have units, and other ones: then these tell whether they were swapped."""
+    units = [
+        {one.unit for one in read_measures(text) if one.span[0] <= start and end <= one.span[1]}
+        for start, end in spans
+    ]
+    return all(units) and units[0] != units[1]
+
+
+def _index(anchors: list[Anchor]) -> dict[str, list[Anchor]]:
+    places: defaultdict[str, list[Anchor]] = defaultdict(list)
+    for anchor in anchors:
+        places[anchor.key].append(anchor)
+    return places
+
+
+def _read_anchors(part: Text, kept: set[str]) -> list[Anchor]:
+    """Numbers by their value, and what of ``kept`` there is, in the order in which they stand."""
+    text = part.prose
+    found = _NAME.finditer(text) if kept else ()
+    names = [Anchor(match[0], match.span()) for match in found if match[0] in kept]
+    taken = {place for number in part.digits for place in range(*number.span)}
+    calls = {place for name in names if "(" in name.key for place in range(*name.span)}
+    words = [
+        word
+        for word in (*part.english, *part.korean)
+        if word.span[1] - 1 not in taken and _is_sure(text, word)
+    ]
+    numbers = [
+        Anchor(_write_value(text, number), number.span)
+        for number in (*part.digits, *words)
+        if number.span[0] not in calls
+    ]
+    anchors: list[Anchor] = []
+    for anchor in sorted([*numbers, *names], key=lambda one: one.span):
+        last = anchors[-1] if anchors else None
+        if last and _CLOCK.fullmatch(text[last.span[1] : anchor.span[0]]):
+            anchors[-1] = Anchor(f"{last.key}:{anchor.key}", (last.span[0], anchor.span[1]))
+        else:
+            anchors.append(anchor)
+    return anchors
+
+
+def _write_value(text: str, number: Number) -> str:
+    """A number's digits; 9시 반 is 9:30."""
+    is_half = text[number.span[1] : number.span[1] + 3].replace(" ", "")[:2] == "시반"
+    return f"{number.value.normalize():f}" + (":30" if is_half else "")
+
+
+_CLOCK = re.compile(r":|시 ?")
+
+
+def _is_sure(text: str, word: Number) -> bool:
+    said = text[slice(*word.span)].lower()
+    return word.strength is Strength.WORD or said in ("two", "두")
+
+
+# --- pairs -------------------------------------------------------------------------------------
+
+_N = r"\d+(?:\.\d+)?"
+_PAIR = re.compile(rf"(?<![\d.:/-])(?P<a>{_N})\s?(?P<sign>[:/–-]|대)\s?(?P<b>{_N})(?![\d:/-]|\.\d)")
+_SINO = r"[일이삼사오육칠팔구십백천만]+"
+_PART = re.compile(
+    rf"(?P<b>{_N}|{_SINO})\s?분의\s?(?P<a>{_N}|{_SINO}?)(?=[^\d일이삼사오육칠팔구십]|[이일](?![가-힣])|$)"
+)
+_PARTS = {
+    "half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6,
+    "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10,
+}  # fmt: skip
+_SAID_PART = re.compile(
+    rf"(?i)\b(?P<a>one|two|three|four|five|six|seven|eight|nine|ten|{_N})"
+    rf"[ -](?P<b>{'|'.join(_PARTS)})s?\b"
+)
+_OUT_OF = re.compile(rf"(?P<a>{_N})(?: [a-z]+)? (?:out )?of (?:the |every |all )?(?P<b>{_N})")
+_KOREAN_OUT_OF = re.compile(
+    rf"(?P<b>{_N})[가-힣]{{0,4}} ?(?:[가-힣]{{1,4}} )?(?:중(?:에서?)?|가운데(?:서)?|만점에서?) "
+    rf"[^\d.]{{0,20}}?(?P<a>{_N})"
+)
+
+
+# What a text must hold for its pattern to be tried.
+_PATTERNS = tuple(
+    (pattern, re.compile(sign))
+    for pattern, sign in (
+        (_PAIR, r"\d\s?[:/–대-]\s?\d"),
+        (_PART, "분의|분 의"),
+        (_SAID_PART, "(?i)hal[fv]|third|quarter|th\\b|ths\\b"),
+        (_OUT_OF, r" of (?:the |every |all )?\d"),
+        (_KOREAN_OUT_OF, "중|가운데|만점"),
+    )
+)
+
+
+def _compare_pairs(source: Text, translation: Text) -> Findings:
+    """Ratios, scores and parts: 3:4, 3-1, 2/3, 7 out of 10, by their two numbers in order."""
+    wanted, found = _read_pairs(source.prose), _read_pairs(translation.prose)
+    for pair, span in wanted.items():
+        turned = pair[1], pair[0]
+        if turned in found and pair not in found and turned not in wanted:
+            detail = f"{source.cut(span)} became {translation.cut(found[turned])}"
+            yield make_finding("order", detail, [span], [found[turned]])
+            return
+
+
+def _read_pairs(text: str) -> dict[tuple[Decimal, Decimal], Span]:
+    pairs: dict[tuple[Decimal, Decimal], Span] = {}
+    for pattern, sign in _PATTERNS:
+        if not sign.search(text):
+            continue
+        for match in pattern.finditer(text):
+            above, below = _read(match["a"]), _read(match["b"])
+            if above != below and above is not None and below is not None:
+                pairs.setdefault((above, below), match.span())
+    return pairs
+
+
+def _read(said: str) -> Decimal | None:
+    if said[:1].isdigit():
+        return Decimal(said)
+    if part := _PARTS.get(said.lower()):
+        return Decimal(part)
+    words = read_english_words(said)
+    return words[0].value if words else read_numeral(said)
