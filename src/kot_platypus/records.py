@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import (
@@ -89,14 +90,19 @@ def drop_defaults(
 
     A field that came later then leaves the hashes and files of records without it as they were.
     """
-    defaults = {
-        name: field.get_default(call_default_factory=True, validated_data={})  # pydantic 2.10's way
-        for name, field in type(record).model_fields.items()
-    }
+    defaults = _list_defaults(type(record))
     return {
         key: value
         for key, value in values.items()
         if key in keep or getattr(record, key) != defaults[key]
+    }
+
+
+@cache
+def _list_defaults(record: type[BaseModel]) -> dict[str, Any]:
+    return {
+        name: field.get_default(call_default_factory=True, validated_data={})  # pydantic 2.10's way
+        for name, field in record.model_fields.items()
     }
 
 

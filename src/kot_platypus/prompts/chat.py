@@ -36,24 +36,42 @@ def render_chat(
 
     Raises ModelError when the tokenizer has none, DataError when it refuses the messages.
     """
+    turns = _show_messages(tokenizer, messages)
+    return _render(tokenizer, turns, ask=ask, enable_thinking=enable_thinking, tools=tools)
+
+
+def _show_messages(
+    tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]
+) -> list[dict[str, Any]]:
+    """Messages as a chat template reads them. Raises ModelError when there is none."""
     if not tokenizer.chat_template:
         raise ModelError(
             "the model's tokenizer has no chat template",
             expected="one, for the template `chat`",
             hint="Take an instruction-tuned model, or another template: train.template=kot",
         )
-    turns = [message.model_dump() for message in _place_thoughts(tokenizer, messages)]
+    return [message.model_dump() for message in _place_thoughts(tokenizer, messages)]
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase,
+    turns: Sequence[dict[str, Any]],
+    *,
+    ask: bool = False,
+    enable_thinking: bool | None,
+    tools: _Tools,
+) -> str:
     switches = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
     try:
         text = tokenizer.apply_chat_template(
-            turns,
+            list(turns),
             tools=list(tools) or None,
             tokenize=False,
             add_generation_prompt=ask,
             **switches,
         )
     except TemplateError as error:
-        start = next((m.content for m in messages if m.role == "user"), "")[:40]
+        start = next((turn["content"] for turn in turns if turn["role"] == "user"), "")[:40]
         raise DataError(
             f"the tokenizer's chat template refuses the row that asks {start!r} ({error})",
             expected="roles in the order that the template knows",
@@ -199,7 +217,8 @@ def split_turns(
     all but the last) is only shown: that text is not what the model is to say there.
     """
     how: dict[str, Any] = {"enable_thinking": enable_thinking, "tools": tools}
-    text = render_chat(tokenizer, messages, **how)
+    turns = _show_messages(tokenizer, messages)
+    text = _render(tokenizer, turns, **how)
     pieces: list[str] = []
     done = 0
     for i, message in enumerate(messages):
@@ -207,7 +226,7 @@ def split_turns(
             continue
         thoughts, said = _list_thoughts(message) or ("", message.content.strip())
         is_last = i == len(messages) - 1
-        prompt = render_chat(tokenizer, messages[:i], ask=True, **how)
+        prompt = _render(tokenizer, turns[:i], ask=True, **how)
         start, closing = len(prompt), ""
         if is_last and not text.startswith(prompt) and (opening := find_opening(prompt)):
             start -= len(opening)

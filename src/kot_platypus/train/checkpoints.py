@@ -67,14 +67,15 @@ def _read_step(checkpoint: Path) -> int:
 
 def is_intact(checkpoint: Path) -> bool:
     """Whether it is as it was written, and so is the one of the lowest validation loss up to it."""
-    if not _is_whole(checkpoint):
+    if not is_whole(checkpoint):
         return False
     state = checkpoint / TRAINER_STATE_NAME
     step = read_json(state).get("best_global_step") if state.is_file() else None
-    return step is None or _is_whole(checkpoint.with_name(f"checkpoint-{step}"))
+    return step is None or is_whole(checkpoint.with_name(f"checkpoint-{step}"))
 
 
-def _is_whole(checkpoint: Path) -> bool:
+def is_whole(checkpoint: Path) -> bool:
+    """Whether the files of a sealed folder are those that were sealed."""
     try:
         hashes = read_json(checkpoint / _SEAL)
     except DataError:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kot_platypus.errors import DataError
 from kot_platypus.models.limits import check_room
-from kot_platypus.models.tokens import encode_text, list_opening
-from kot_platypus.prompts import Template, has_thoughts, split_turns
+from kot_platypus.models.tokens import encode_texts, is_seam, list_opening
+from kot_platypus.progress import show_progress
+from kot_platypus.prompts import Template, find_stop_tokens, has_thoughts, split_turns
 from kot_platypus.recipe import Target, TrainSection
 from kot_platypus.records import Dialogue, Example, Message, Row
 
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Ids = list[int]
+_Result = TypeVar("_Result")
+_Asking = Generator[list[str], list[Ids], _Result]
+"""What asks for the token ids of texts on its way to a result."""
+_Work = _Asking["Encoded | None"]
+_TOGETHER = 256
+"""Rows that are tokenised in one call."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +70,22 @@ def encode_rows(
     """
     if section.target == "shuffled_rationale":
         rows = shuffle_rationales(rows)
-    encoded = []
-    for number, row in zip(numbers or count(1), rows, strict=False):
+
+    def encode(number: int, row: Row) -> _Work:
         try:
-            item = encode_example(row, template, section.target, tokenizer, section.cutoff_len)
+            return (yield from _encode(row, template, section.target, tokenizer, limit))
         except DataError as error:
             found = f"{source}, row {number}: {error.found}"
             raise DataError(found, expected=error.expected, hint=error.hint) from error
-        encoded.append(item)
+
+    limit = section.cutoff_len
+    named = list(zip(numbers or count(1), rows, strict=False))
+    encoded: list[Encoded | None] = []
+    with show_progress("Encoding", len(named), "rows") as advance:
+        for start in range(0, len(named), _TOGETHER):
+            part = named[start : start + _TOGETHER]
+            encoded += _do_together([encode(*each) for each in part], tokenizer)
+            advance(len(part))
     return encoded
 
 
@@ -123,8 +139,36 @@ def encode_example(
     its answer or EOS; a rationale that is all there is to learn (``target="rationale"``, or a row
     without an answer) loses EOS with its end. None when nothing is left to learn.
     """
+    return _do_together([_encode(row, template, target, tokenizer, cutoff_len)], tokenizer)[0]
+
+
+def _do_together(
+    works: Sequence[_Work], tokenizer: PreTrainedTokenizerBase
+) -> list[Encoded | None]:
+    """The result of each; what they ask for is tokenised in one call, which is quicker."""
+    results: list[Encoded | None] = [None] * len(works)
+    answers: dict[int, Any] = dict.fromkeys(range(len(works)))  # none yet: a work begins
+    while answers:
+        asked = {}
+        for number, answer in answers.items():
+            try:
+                asked[number] = works[number].send(answer)
+            except StopIteration as stop:
+                results[number] = stop.value
+        ids = iter(encode_texts(tokenizer, [text for texts in asked.values() for text in texts]))
+        answers = {number: list(islice(ids, len(texts))) for number, texts in asked.items()}
+    return results
+
+
+def _encode(
+    row: Row,
+    template: Template,
+    target: Target,
+    tokenizer: PreTrainedTokenizerBase,
+    cutoff_len: int,
+) -> _Work:
     if isinstance(row, Dialogue):
-        return _encode_dialogue(row, template, tokenizer, cutoff_len, target)
+        return (yield from _encode_dialogue(row, template, tokenizer, cutoff_len, target))
     rationale = "" if target == "answer" or not row.rationale.strip() else row.rationale
     answer = "" if target == "rationale" else template.render_answer(row.target)
     if not rationale and not answer:
@@ -133,13 +177,13 @@ def encode_example(
         pieces = _frame(row, template, rationale, answer, tokenizer)
         if pieces is None:
             return None
-        prompt, steps, closing, rest = _encode_pieces(tokenizer, pieces)
+        prompt, steps, closing, rest = yield from _encode_pieces(tokenizer, pieces)
     else:
         # A row without an answer, such as Alpaca's, is no rationale: its response is one piece.
         steps_text, after = template.frame_rationale(rationale) if row.target else (rationale, "")
         ending = after + ("\n" if rationale and answer else "") + answer
         texts = (template.render_prompt(row.source, row.input), steps_text, ending)
-        prompt, steps, closing = _encode_pieces(tokenizer, texts, start=True)
+        prompt, steps, closing = yield from _encode_pieces(tokenizer, texts, start=True)
         closing += list_end(tokenizer)
         rest = []
     return _fit(prompt, steps, closing, rest, cutoff_len, keep_closing=bool(answer))
@@ -232,7 +276,7 @@ def _encode_dialogue(
     tokenizer: PreTrainedTokenizerBase,
     cutoff_len: int,
     target: Target,
-) -> Encoded | None:
+) -> _Work:
     """Every assistant turn is labels. Too long a conversation loses whole turns from its end.
 
     A first answer that is too long by itself loses its end, and the token that ends its turn.
@@ -255,7 +299,7 @@ def _encode_dialogue(
         turn.role == "assistant" and turn.weight and bool(turn.content.strip() or turn.tool_calls)
         for turn in row.messages
     )
-    for i, piece in enumerate(_encode_pieces(tokenizer, pieces)):
+    for i, piece in enumerate((yield from _encode_pieces(tokenizer, pieces))):
         if i % 2:
             labels += range(len(ids), len(ids) + len(piece))
             ends.append(len(ids) + len(piece))
@@ -278,22 +322,39 @@ def _encode_dialogue(
 
 def _encode_pieces(
     tokenizer: PreTrainedTokenizerBase, pieces: Sequence[str], *, start: bool = False
-) -> list[Ids]:
+) -> _Asking[list[Ids]]:
     """Token ids of each piece: those of the joint text, unless a token would span two pieces.
 
     Then the later piece is tokenised apart. (Always doing that would put a space before every
     piece with the tokenizers of Llama 2, which begin each text with one.) At the ``start`` stands
-    the tokenizer's own BOS, if it adds one.
+    the tokenizer's own BOS, if it adds one. What stands before the token that ends a turn is not
+    tokenised again for what stands behind it.
     """
-    encoded: list[Ids] = []
-    text, before = "", list[int]()
+    ends = {} if len(pieces) < 4 else _list_turn_ends(tokenizer, tokenizer.chat_template)
+    texts, known = [], list[Ids]()
+    text = ""
     for piece in pieces:
-        text += piece
-        joint = encode_text(tokenizer, text, opens=False)
-        spans_two = joint[: len(before)] != before
-        own = encode_text(tokenizer, piece, opens=False) if spans_two else joint[len(before) :]
-        encoded.append(own)
+        end = next((end for end in ends if text.endswith(end)), None)
+        known.append([ends[end]] if end else [])
+        text = (end or text) + piece
+        texts.append(text)
+    joints = yield texts
+    encoded: list[Ids | None] = []
+    before: Ids = []
+    for joint, opening in zip(joints, known, strict=True):
+        before = opening or before
+        encoded.append(joint[len(before) :] if joint[: len(before)] == before else None)
         before = joint
+    spanning = [piece for piece, ids in zip(pieces, encoded, strict=True) if ids is None]
+    apart = iter((yield spanning) if spanning else [])
+    found = [next(apart) if ids is None else ids for ids in encoded]
     if start:
-        encoded[0] = [*list_opening(tokenizer), *encoded[0]]
-    return encoded
+        found[0] = [*list_opening(tokenizer), *found[0]]
+    return found
+
+
+@lru_cache(maxsize=1)
+def _list_turn_ends(tokenizer: PreTrainedTokenizerBase, _chat_template: object) -> dict[str, int]:
+    """The tokens that end a turn and behind which a text begins anew, and their ids."""
+    ids = [id_ for id_ in find_stop_tokens(tokenizer) if is_seam(tokenizer, id_)]
+    return {str(tokenizer.convert_ids_to_tokens(id_)): id_ for id_ in ids}

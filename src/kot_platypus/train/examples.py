@@ -10,12 +10,14 @@ from kot_platypus.artifacts import describe_no_file, hash_file
 from kot_platypus.columns import Columns
 from kot_platypus.errors import DataError
 from kot_platypus.oddities import find_oddities, list_special_tokens
+from kot_platypus.processes import share_all
 from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import SourceSection, TrainSection
 from kot_platypus.records import Row
 from kot_platypus.row_sources import describe_hub, list_inputs, read_sources
-from kot_platypus.train.encoding import Encoded, describe_losses, encode_rows, keep_encoded
+from kot_platypus.train.encoding import Encoded, describe_losses, keep_encoded
+from kot_platypus.train.kept_rows import identify_rows, read_kept, share_encoding
 from kot_platypus.train.validation import Split, hold_out
 from kot_platypus.verdicts import Verdict, read_verdict
 
@@ -29,6 +31,8 @@ class Examples(NamedTuple):
     """The rows of both."""
     facts: dict[str, Any]
     """The manifest's counts of what is learnt and of what is not."""
+    encoded: dict[str | None, list[Encoded | None]]
+    """All rows, dropped ones too, as ``keep_rows`` takes them."""
 
 
 def read_examples(
@@ -37,8 +41,12 @@ def read_examples(
     section: TrainSection,
     tokenizer: Any,
     data_seed: int,
+    checkpoints: Path,
 ) -> Examples:
-    """Read, split and encode; lines say how rows were split, and what is lost. Raises KotError."""
+    """Read, split and encode; lines say how rows were split, and what is lost. Raises KotError.
+
+    What ``checkpoints`` hold of it is not encoded again.
+    """
     loaded = read_sources(sources)
     for line in loaded.describe():
         print_notice(line)
@@ -46,12 +54,19 @@ def read_examples(
 
     def encode(rows: Mapping[int, Row], source: object, what: str) -> list[Encoded]:
         listed = list(rows.values())
-        encoded = encode_rows(listed, template, section, tokenizer, source=source, numbers=rows)
+        key = identify_rows(listed, template, section, tokenizer)
+        found = read_kept(checkpoints, key)
+        if not all(share_all(found is not None)):
+            found = share_encoding(
+                listed, template, section, tokenizer, source=source, numbers=rows
+            )
+        encoded = whole[key] = found or []
         kept = keep_encoded(encoded, section)
         if lost := describe_losses(encoded, what):
             print_notice(lost)
         return kept
 
+    whole: dict[str | None, list[Encoded | None]] = {}
     validation: list[Encoded] = []
     if split.validation:
         print_notice(split.note)
@@ -62,7 +77,7 @@ def read_examples(
     if odd := find_oddities(split.train.values(), list_special_tokens(tokenizer)).describe():
         print_notice(odd)
     facts = {"num_dropped": len(split.train) - len(train), **loaded.count_parts()}
-    return Examples(train, validation, split, facts)
+    return Examples(train, validation, split, facts, whole)
 
 
 def hash_validation(section: TrainSection) -> dict[str, str]:

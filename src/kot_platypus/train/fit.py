@@ -43,6 +43,7 @@ from kot_platypus.train.checkpoints import find_checkpoint, go_back, list_checkp
 from kot_platypus.train.dates import keep_date, pin_date
 from kot_platypus.train.encoding import Encoded, check_fit
 from kot_platypus.train.examples import Examples, hash_validation, heed_verdicts, read_examples
+from kot_platypus.train.kept_rows import keep_rows
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, keep_adapters, load_trainable, save_trained
 from kot_platypus.train.residual import conversion, keep_start
@@ -105,11 +106,10 @@ def train_adapter(
     base_fingerprint = ask_main(lambda: fingerprint_model(base))
     data_seed = seed if data_seed is None else data_seed
     template = load_template(section.template, section.enable_thinking)
-    own = {"tokens": READING, **(trust if model_section.trust_remote_code else {})}
+    own = {"tokens": READING, "dtype": dtype, **(trust if model_section.trust_remote_code else {})}
     sources = [SourceSection(name="file", path=str(data))] if isinstance(data, Path) else data
     described, inputs = identify_sources(sources)
     config = {**_describe_settings(section, data_seed), **own, **described, "seed": seed}
-    config["dtype"] = dtype
     inputs |= {"base": base_fingerprint, **_hash_templates(template, section.template, base)}
     inputs |= hash_validation(section)
     with open_stage(out, "train", config=config, inputs=inputs) as stage:
@@ -120,16 +120,16 @@ def train_adapter(
         _require_tools(section, device)
         verdict = heed_verdicts(sources, allow_contaminated=section.allow_contaminated)
         vocab = load_vocabulary(base, section.new_tokens, **trust)
-        tokenizer = vocab.tokenizer
-        day = pin_date(tokenizer, template, section, out / _CHECKPOINTS)
-        examples = read_examples(sources, template, section, tokenizer, data_seed)
+        tokenizer, kept = vocab.tokenizer, out / _CHECKPOINTS
+        day = pin_date(tokenizer, template, section, kept)
+        examples = read_examples(sources, template, section, tokenizer, data_seed, kept)
         _check_fit(base, vocab, examples, **trust)
         set_seed(seed)
         at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
         trainer, is_packed = _prepare(examples, base, out, section, vocab, at, callbacks, **trust)
         parameters = _count_parameters(trainer.model)
-        keep_date(out / _CHECKPOINTS, day)
-        log = _fit(trainer, out / _CHECKPOINTS)
+        keep_date(kept, day)
+        log = _fit(trainer, kept)
         facts = _count_facts(examples.train, section, trainer.state.global_step) | parameters
         facts |= examples.facts | vocab.facts | _conclude_validation(examples, log, section)
         facts |= {"is_packed": is_packed, "base_model": name_on_hub(base)}
@@ -237,6 +237,7 @@ def _prepare(
     held: dict[str, Any] = {"dtype": at["dtype"], "device": place, **trust}
     model, max_tokens = load_trainable(base, section, longest=longest, added=added, **held)
     keep_start(model, out / _CHECKPOINTS)
+    keep_rows(out / _CHECKPOINTS, examples.encoded)
     arguments = make_arguments(section, len(encoded), out / _CHECKPOINTS, **at)
     passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})
     trainer = make_trainer(model, encoded, passes, arguments, callbacks, validation=validation)
