@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,16 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
+from kot_platypus.app.speaker import Speaker
 from kot_platypus.artifacts import hash_file, read_json, write_json
 from kot_platypus.cli import app
 from kot_platypus.errors import ModelError
+from kot_platypus.evaluate.decoding import TextGenerator
+from kot_platypus.evaluate.texts import Prompt, Settings
 from kot_platypus.models import fingerprint_model, load_model, load_tokenizer
 from kot_platypus.models.new_tokens import load_vocabulary
 from kot_platypus.models.rows import add_rows
+from kot_platypus.models.tokens import build_tokenizer
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection
 from kot_platypus.records import Example
@@ -358,3 +363,33 @@ def test_modules_trained_in_full_stand_beside_them(base, few, tmp_path, saved):
         if not torch.equal(t[:4000], read_tables(base)[n])
     }
     assert {name.split(".")[-2] for name in changed} == set(saved) & {"lm_head", "embed_tokens"}
+
+
+# --- those who read the model ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("special", [False, True])
+def test_chat_shows_tags_that_are_special_tokens_too(base, tmp_path, special):
+    """A base that has <think> may have it as a special token, which decoding leaves out."""
+    vocabulary = load_vocabulary(base, TAGS)
+    shutil.copytree(vocabulary.folder, tmp_path / "folder")
+    tokens = read_json(tmp_path / "folder" / "tokenizer.json")
+    for token in tokens["added_tokens"][-2:]:
+        token["special"] = special
+    write_json(tmp_path / "folder" / "tokenizer.json", tokens)
+    tokenizer = build_tokenizer(tmp_path / "folder")
+    model = load_model(base, dtype="float32", device="cpu")
+    add_rows(model, vocabulary.added.values())
+    template = load_template("think")
+    prompt = torch.tensor([tokenizer(template.render_prompt("3+4?"))["input_ids"]])
+    with torch.no_grad():  # it writes <think> whatever comes before
+        hidden = model.model(prompt).last_hidden_state[0, -1]
+        model.lm_head.weight.zero_()[vocabulary.added["<think>"]] = hidden
+    said = "".join(Speaker(model, tokenizer, template).stream("3+4?", max_new_tokens=1))
+    assert said == "<think>"
+    asked, how = (
+        Prompt(text=template.render_prompt("3+4?")),
+        Settings(max_new_tokens=1, stop_line=None),
+    )
+    ((_, written),) = TextGenerator(model, tokenizer).generate([asked], how)
+    assert written.text == "<think>"

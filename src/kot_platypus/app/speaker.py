@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kot_platypus.models import load_model, load_tokenizer, read_template
 from kot_platypus.models.tokens import encode_text
-from kot_platypus.prompts import Template, find_stop_tokens, render_opening
+from kot_platypus.prompts import ReplyDecoder, Template, find_stop_tokens, render_opening
 from kot_platypus.records import Message
 from kot_platypus.thoughts import find_opening
 
@@ -48,14 +48,17 @@ class Speaker:
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         opening = find_opening(text) if self.template.chat else ""
         width = len(tokens)
-        streamer = TextIteratorStreamer(
-            self.tokenizer, skip_prompt=True, timeout=_LONGEST_WAIT_S, skip_special_tokens=True
-        )
+        reader: Any = ReplyDecoder(self.tokenizer)
+        streamer = TextIteratorStreamer(reader, skip_prompt=True, timeout=_LONGEST_WAIT_S)
         stopped, failures = Event(), list[BaseException]()
+
+        def is_complete(written: list[int]) -> bool:
+            said = opening + reader.decode(written)
+            return self.template.is_complete(said, direct=mode == "direct")
 
         def generate() -> None:
             try:
-                self._generate(inputs, width, opening, mode, max_new_tokens, streamer, stopped)
+                self._generate(inputs, width, is_complete, max_new_tokens, streamer, stopped)
             except BaseException as error:
                 failures.append(error)
                 streamer.end()
@@ -85,8 +88,7 @@ class Speaker:
         self,
         inputs: Any,
         width: int,
-        opening: str,
-        mode: Mode,
+        is_complete: Callable[[list[int]], bool],
         max_new_tokens: int,
         streamer: Any,
         stopped: Event,
@@ -94,9 +96,7 @@ class Speaker:
         import torch
 
         def is_over(ids: Any, _scores: Any, **_: Any) -> Any:
-            said = self.tokenizer.decode(ids[0, width:], skip_special_tokens=True)
-            complete = self.template.is_complete(opening + said, direct=mode == "direct")
-            done = stopped.is_set() or complete
+            done = stopped.is_set() or is_complete(ids[0, width:].tolist())
             return torch.tensor([done], device=ids.device)
 
         ends = {"eos_token_id": find_stop_tokens(self.tokenizer)} if self.template.chat else {}

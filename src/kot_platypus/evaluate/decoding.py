@@ -53,8 +53,8 @@ from kot_platypus.models.limits import (
     is_out_of_memory,
 )
 from kot_platypus.models.tokens import encode_text
-from kot_platypus.prompts import find_stop_tokens
-from kot_platypus.thoughts import TAG, find_opening
+from kot_platypus.prompts import ReplyDecoder, find_stop_tokens
+from kot_platypus.thoughts import find_opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -259,6 +259,7 @@ class TextGenerator:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_rows: int = 32
     ) -> None:
         self.model, self.tokenizer, self.max_rows = model, tokenizer, max_rows
+        self._decode = ReplyDecoder(tokenizer).decode
         self._breaks: dict[int, bool] = {}
 
     def generate(
@@ -334,22 +335,6 @@ class TextGenerator:
         check_room(self.model, [ids], hint="Use fewer worked examples.")
         starts = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
         return ids or [next((token for token in starts if token is not None), 0)]
-
-    def _decode(self, ids: list[int]) -> str:
-        """The text without special tokens, save the tags of thoughts, which are some models'."""
-        if not self._tags:
-            return str(self.tokenizer.decode(ids, skip_special_tokens=True))
-        kept = [id_ for id_ in ids if id_ in self._tags or id_ not in self._special]
-        return str(self.tokenizer.decode(kept))
-
-    @cached_property
-    def _special(self) -> set[int]:
-        return set(self.tokenizer.all_special_ids)
-
-    @cached_property
-    def _tags(self) -> set[int]:
-        added = self.tokenizer.added_tokens_decoder.items()
-        return {id_ for id_, token in added if token.special and TAG.fullmatch(token.content)}
 
     def _has_break(self, token: int) -> bool:
         if token not in self._breaks:

@@ -1,6 +1,7 @@
 """Every Korean and English template, as data, and the one place that renders them."""
 
 from kot_platypus.prompts.chat import (
+    ReplyDecoder,
     find_stop_tokens,
     has_thoughts,
     render_chat,
@@ -20,6 +21,7 @@ from kot_platypus.prompts.templates import (
 )
 
 __all__ = [
+    "ReplyDecoder",
     "Template",
     "TranslationPrompt",
     "find_stop_tokens",

@@ -117,6 +117,25 @@ def find_stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return [end for end in dict.fromkeys(ends) if end is not None]
 
 
+class ReplyDecoder:
+    """Reads back what a model wrote: without special tokens, save the tags of thoughts.
+
+    Those are special tokens of some models, and dropped they would leave thoughts for an answer.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        added = tokenizer.added_tokens_decoder.items()
+        tags = {id_ for id_, token in added if token.special and TAG.fullmatch(token.content)}
+        self._tokenizer, self._hidden = tokenizer, set(tokenizer.all_special_ids) - tags
+        self._has_tags = bool(tags)
+
+    def decode(self, ids: Sequence[int], **_: object) -> str:
+        """The text of some tokens; a streamer's options are its own."""
+        if not self._has_tags:
+            return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+        return str(self._tokenizer.decode([id_ for id_ in ids if id_ not in self._hidden]))
+
+
 # --- thoughts ----------------------------------------------------------------------------------
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from peft.utils.other import ModulesToSaveWrapper, TrainableTokensWrapper
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kot_platypus.recipe import LossWeighting
 from kot_platypus.train.attention import Pack, describe_pack, find_product_dtype
 from kot_platypus.train.encoding import Encoded
+from kot_platypus.train.new_rows import find_layer, read_rows
 
 CHUNK_ROWS = 256
 """Rows of hidden states whose logits exist at a time."""
@@ -65,10 +65,11 @@ def pack_loss(model: nn.Module, pack: Pack) -> Tensor:
     if not _ends_in_product(inner):
         losses = F.cross_entropy(_compute_logits(inner, pack), pack.labels, reduction="none")
         return (losses * pack.weights).sum()
-    head, rows, tokens = _find_head(inner)
+    head = inner.get_output_embeddings()
+    weight = find_layer(head).weight
     hidden = _compute_hidden(inner, pack)
     loss: Tensor = _LinearCrossEntropy.apply(
-        hidden, head.weight, pack.labels, pack.weights, rows, tokens
+        hidden, weight, pack.labels, pack.weights, *read_rows(head)
     )
     return loss
 
@@ -93,8 +94,8 @@ def _iter_logits(inner: Any, pack: Pack) -> Iterator[tuple[slice, Tensor]]:
     if not _ends_in_product(inner):
         yield slice(None), _compute_logits(inner, pack)
         return
-    head, rows, tokens = _find_head(inner)
-    hidden, matrix = _compute_hidden(inner, pack), _make_matrix(head.weight, rows, tokens)
+    hidden, head = _compute_hidden(inner, pack), inner.get_output_embeddings()
+    matrix = _make_matrix(find_layer(head).weight, *read_rows(head))
     for start in range(0, len(hidden), CHUNK_ROWS):
         part = slice(start, start + CHUNK_ROWS)
         yield part, (hidden[part].to(matrix.dtype) @ matrix.T).float()
@@ -102,31 +103,15 @@ def _iter_logits(inner: Any, pack: Pack) -> Iterator[tuple[slice, Tensor]]:
 
 def _ends_in_product(inner: Any) -> bool:
     """Whether logits are nothing but the last hidden states times a matrix that is here."""
-    head = _find_head(inner)[0]
+    head = find_layer(inner.get_output_embeddings())
     changes_logits = any(getattr(inner.config, name, None) for name in _LOGIT_CHANGES)
     is_elsewhere = hasattr(head.weight, "ds_id")  # DeepSpeed ZeRO-3 brings it when it is called
     is_linear = type(head) is nn.Linear and head.bias is None
     return inner.base_model is not inner and is_linear and not changes_logits and not is_elsewhere
 
 
-def _find_head(inner: Any) -> tuple[Any, Tensor | None, Tensor | None]:
-    """The output layer, and of one of whose rows some are trained alone these and their tokens."""
-    head = inner.get_output_embeddings()
-    if isinstance(head, ModulesToSaveWrapper):
-        return head.modules_to_save[head.active_adapters[0]], None, None
-    if isinstance(head, TrainableTokensWrapper):
-        adapter, name = head.token_adapter, head.active_adapters[0]
-        rows = adapter.trainable_tokens_delta[name]
-        return (
-            head.original_module,
-            rows,
-            torch.tensor(adapter.token_indices[name], device=rows.device),
-        )
-    return head, None, None
-
-
 def _make_matrix(weight: Tensor, rows: Tensor | None, tokens: Tensor | None) -> Tensor:
-    """The output layer's matrix in the dtype of products, with the rows in place."""
+    """The output layer's matrix in the dtype of products, with the trained rows in place."""
     matrix = weight.to(find_product_dtype(weight))
     return matrix if rows is None else matrix.index_copy(0, tokens, rows.to(matrix.dtype))
 

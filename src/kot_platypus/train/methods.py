@@ -21,7 +21,7 @@ from kot_platypus.methods import METHODS
 from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
 from kot_platypus.models.conversion import link_file
 from kot_platypus.models.new_tokens import Vocabulary
-from kot_platypus.models.rows import add_rows, list_tables
+from kot_platypus.models.rows import add_rows
 from kot_platypus.models.weights import ADAPTER
 from kot_platypus.processes import ask_main, share_all, spreads_weights
 from kot_platypus.progress import print_notice
@@ -30,6 +30,7 @@ from kot_platypus.stages import open_stage
 from kot_platypus.train.companions import copy_companions, read_dtype, read_training, save_beside
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.loss import accept_packs
+from kot_platypus.train.new_rows import find_rows, look_up_rows
 from kot_platypus.train.serving import CHAT_TEMPLATE, prepare_serving
 from kot_platypus.train.trainer import overflow_error
 
@@ -142,7 +143,7 @@ def make_trainable(model: Any, section: TrainSection, added: Collection[int] = (
         use_rslora=section.use_rslora,
         init_lora_weights=section.init_lora_weights,
         modules_to_save=list(section.modules_to_save) or None,
-        trainable_token_indices=_find_rows(model, section, added) or None,
+        trainable_token_indices=find_rows(model, section, added) or None,
         **options,
         task_type="CAUSAL_LM",
     )
@@ -165,20 +166,13 @@ def make_trainable(model: Any, section: TrainSection, added: Collection[int] = (
         ) from error
     _check_patterns(adapted, section)
     _check_tables(model, section)
+    look_up_rows(model)
     for parameter in adapted.parameters():  # PEFT copies whole modules in the base's dtype
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     # PEFT would write both tables in full where they have grown.
     adapted.save_pretrained = partial(adapted.save_pretrained, save_embedding_layers=False)
     return adapted
-
-
-def _find_rows(model: Any, section: TrainSection, added: Collection[int]) -> dict[str, list[int]]:
-    """The name of each table that is not trained in full -> the rows of it that are trained."""
-    tables = list_tables(model) if added else []
-    names = [name for name, module in model.named_modules() if module in tables]
-    saved = tuple(f".{each}" for each in section.modules_to_save)
-    return {name: sorted(added) for name in names if not f".{name}".endswith(saved)}
 
 
 def _check_tables(model: Any, section: TrainSection) -> None:
