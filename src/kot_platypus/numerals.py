@@ -145,6 +145,7 @@ _ORDINALS |= {"twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, 
 MONTHS = {word: value for value, word in enumerate(_MONTH_NAMES.split(), start=1)}
 _SURE = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8,
          "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10}  # fmt: skip
+_PLURALS = "zeros ones twos threes fours fives sixes sevens eights nines tens"
 # Words that only may stand for a number: "half" is 1/2, 0.5, 50 % or, of an hour, 30 minutes.
 LOOSE_WORDS: dict[str, tuple[str, ...]] = {
     "half": ("0.5", "2", "1", "50", "30"), "halves": ("2",), "halved": ("2",),
@@ -155,6 +156,7 @@ LOOSE_WORDS: dict[str, tuple[str, ...]] = {
     "century": ("100", "1"), "fortnight": ("2", "14"), "noon": ("12",), "midnight": ("0", "12"),
     "squared": ("2",), "square": ("2",), "cubed": ("3",), "cubic": ("3",), "cube": ("3",),
     "hundreds": ("100",), "thousands": ("1000",), "millions": ("1000000",), "single": ("1",),
+    **{word: (str(value),) for value, word in enumerate(_PLURALS.split())},
     "week": ("7",), "weeks": ("7",), "none": ("0",), "no": ("0",), "triangle": ("3",),
 }  # fmt: skip
 _COMPOSED = _CARDINALS | _TENS | _ORDINALS
@@ -180,20 +182,6 @@ def read_english_words(text: str) -> list[Number]:
         else:
             phrases.append([match])
     return [number for phrase in phrases for number in _read_phrase(phrase, text)]
-
-
-_ROMAN = re.compile(r"\b(?=[XVI]{2})X{0,3}(?:IX|IV|V?I{0,3})\b|(?<=[a-z] )[IVX]\b(?!['’])")
-_ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10}
-
-
-def read_roman(text: str) -> list[Number]:
-    """Roman numerals, which Korean may write in digits: Henry VIII is 헨리 8세."""
-    numbers = []
-    for match in _ROMAN.finditer(text):
-        digits = [_ROMAN_DIGITS[digit] for digit in match[0]]
-        value = sum(-a if a < b else a for a, b in zip(digits, [*digits[1:], 0], strict=True))
-        numbers.append(Number(Decimal(value), match.span(), Strength.POSSIBLE))
-    return numbers
 
 
 def read_articles(text: str) -> list[Number]:
@@ -291,7 +279,7 @@ NATIVE_ONES = {"하나": 1, "한": 1, "첫": 1, "둘": 2, "두": 2, "셋": 3, "�
                "아홉": 9}  # fmt: skip
 _DAYS = {"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿새": 6, "이레": 7, "여드레": 8,
          "아흐레": 9, "열흘": 10, "보름": 15}  # fmt: skip
-_KOREAN_LOOSE: dict[str, tuple[str, ...]] = {
+KOREAN_LOOSE_WORDS: dict[str, tuple[str, ...]] = {
     "반": ("0.5", "30", "50", "2"), "절반": ("0.5", "50", "2"), "세제곱": ("3",), "제곱": ("2",),
     "다스": ("12",), "정오": ("12",), "자정": ("0", "12"), "일주일": ("1",),
     "수백": ("100",), "수천": ("1000",), "영": ("0",), "없": ("0",), "제로": ("0",),
@@ -317,6 +305,7 @@ _NATIVE = re.compile(
     r"|(?P<long>하나|다섯|여섯|일곱|여덟|아홉|둘|셋|넷)|(?P<short>한|첫|두|세|석|서|네|넉|너))"
     rf"(?:(?P<counter>\s?(?:{_COUNTERS}))|(?![가-힣])|(?=[은는이가을를의도와과로으에])|(?<=[섯곱덟홉]))"
 )
+_BEFORE_NOUN = re.compile(r"[두세네] (?=[가-힣])")  # 세 소년, with no counter
 _SINO_RUN = r"[영일이삼사오육칠팔구십백천만억조]+"
 _SINO = re.compile(
     rf"(?P<below>{_SINO_RUN})\s?분의\s?(?P<above>{_SINO_RUN})?"
@@ -325,7 +314,7 @@ _SINO = re.compile(
     rf"|제?(?P<single>[일이삼사오육칠팔구])(?=\s?(?:{_SINO_COUNTERS}))"
 )
 _OTHERS = re.compile(
-    rf"(?P<day>{'|'.join(_DAYS)})|(?P<loose>{'|'.join(_KOREAN_LOOSE)})"
+    rf"(?P<day>{'|'.join(_DAYS)})|(?P<loose>{'|'.join(KOREAN_LOOSE_WORDS)})"
     r"(?=[이을의은는만으로에과와인일씩쯤]|까지|부터|정도|동안|경|짜리|제|센|미터|킬|[^가-힣]|$)"
 )
 
@@ -340,11 +329,14 @@ def read_korean_words(text: str) -> list[Number]:
         if native := _NATIVE.match(text, at):
             value = NATIVE_TENS.get(native["tens"] or "", 0)
             value += NATIVE_ONES.get(native["ones"] or native["long"] or native["short"] or "", 0)
-            is_sure = native["counter"] and (value > 1 or native["short"] == "첫")
+            counted = native["counter"] or _BEFORE_NOUN.match(text, at)
+            is_sure = counted and (value > 1 or native["short"] == "첫")
             strength = Strength.WORD if is_sure else Strength.POSSIBLE
             others = (
                 (Decimal(value) + Decimal("0.5"),) if AND_A_HALF.match(text, native.end()) else ()
             )
+            if is_sure and not native["counter"]:
+                others = (Decimal(value),)  # 세 소년: a little less sure than 세 명
             end = native.start("counter") if native["counter"] else native.end()
             numbers.append(Number(Decimal(value), (at, end), strength, others))
         if sino := _SINO.match(text, at):
@@ -370,7 +362,7 @@ def _read_run(run: str) -> list[Decimal]:
 def _read_other(match: re.Match[str]) -> list[Number]:
     if match["day"]:
         return [_possible([Decimal(_DAYS[match["day"]])], match.span())]
-    values = [Decimal(value) for value in _KOREAN_LOOSE[match["loose"]]]
+    values = [Decimal(value) for value in KOREAN_LOOSE_WORDS[match["loose"]]]
     numbers = [_possible(values, match.span())]
     if match["loose"] in ("반", "절반"):  # "1/2" is two numbers
         numbers.append(_possible([Decimal(1), *values], match.span()))

@@ -14,6 +14,7 @@ from kot_platypus.checks.segments import BLANK, Text
 # and the last something is wrong; below FEW the sentences are worth aligning.
 SYLLABLES_PER_LETTER = 0.44
 FEWEST_SYLLABLES, FEW_SYLLABLES, MOST_SYLLABLES = 0.22, 0.42, 1.0
+_LONG = 150  # characters; a shorter text may be mostly units: 0 degrees Celsius as 0°C
 _SHORTEST = 40  # letters of source below which length says nothing
 
 _cut = partial(make_finding, "cut_off")
@@ -69,8 +70,9 @@ def find_cut_off(source: Text, translation: Text) -> Findings:
             yield _cut("the translation is empty")
         return
     ratio = _measure_ratio(source, translation)
-    if ratio is not None and not FEWEST_SYLLABLES <= ratio <= MOST_SYLLABLES:
-        word = "short" if ratio < FEWEST_SYLLABLES else "long"
+    fewest = FEWEST_SYLLABLES if len(source.raw) > _LONG else FEWEST_SYLLABLES / 2
+    if ratio is not None and not fewest <= ratio <= MOST_SYLLABLES:
+        word = "short" if ratio < fewest else "long"
         yield _cut(f"too {word}: {ratio:.2f} syllables for a letter of the source")
     elif source.raw.strip() and (
         _count_ends(source.prose) != _count_ends(translation.prose)
@@ -103,7 +105,7 @@ def _compare_sentences(source: Text, translation: Text) -> Findings:
                 + (f"; without counterpart: {lost[0].strip()[:60]}" if lost else ""),
                 is_error=bool(lost) or questions,
             )
-        elif len(found) > len(wanted):
+        elif len(found) > len(wanted) + here.count(";") and '"' not in here and "“" not in here:
             yield from _find_made_up(wanted, found)
 
 
@@ -141,39 +143,47 @@ def find_lost(wanted: list[str], found: list[str]) -> list[str]:
     """The sentences of ``wanted`` that the likeliest alignment leaves without counterpart.
 
     After Gale and Church (1993): sentences correspond in order, one to one, two to one, one to two
-    or one to none, and lengths decide what is likeliest.
+    or one to none, and lengths decide what is likeliest; numbers have to stand in the counterpart.
     """
     sizes = [max(1.0, measure_size(text)) for text in wanted]
     others = [max(1.0, measure_size(text)) for text in found]
+    digits, digits_found = list(map(_list_digits, wanted)), list(map(_list_digits, found))
+    known = set().union(*digits_found)
 
-    def cost(size: float, other: float) -> float:
-        return math.log(other / size) ** 2 / (2 * _SPREAD**2)
+    def cost(i: int, num_left: int, j: int, num_right: int) -> float:
+        """Of ``num_left`` sentences before i that became ``num_right`` before j."""
+        missing = set().union(*digits[i - num_left : i]) & known
+        missing -= set().union(*digits_found[j - num_right : j])
+        spent = _ASTRAY * min(2, len(missing)) + (_DROP, 0.0, _MERGE)[num_left + num_right - 1]
+        if num_right:
+            size, other = sum(sizes[i - num_left : i]), sum(others[j - num_right : j])
+            spent += math.log(other / size) ** 2 / (2 * _SPREAD**2)
+        return spent
 
-    if len(sizes) == len(others) and sum(map(cost, sizes, others)) <= _DROP + _MERGE:
+    pairs = range(1, len(sizes) + 1)
+    if len(sizes) == len(others) and sum(cost(i, 1, i, 1) for i in pairs) <= _DROP + _MERGE:
         return []  # a sentence without counterpart would need another that became two
-
     best: dict[tuple[int, int], tuple[float, tuple[int, ...]]] = {(0, 0): (0.0, ())}
     for i in range(len(sizes) + 1):
         for j in range(len(others) + 1):
             ways = []
-            if i and j and (i - 1, j - 1) in best:
-                spent, lost = best[i - 1, j - 1]
-                ways.append((spent + cost(sizes[i - 1], others[j - 1]), lost))
-            if i > 1 and j and (i - 2, j - 1) in best:
-                spent, lost = best[i - 2, j - 1]
-                size = sizes[i - 2] + sizes[i - 1]
-                ways.append((spent + _MERGE + cost(size, others[j - 1]), lost))
-            if i and j > 1 and (i - 1, j - 2) in best:
-                spent, lost = best[i - 1, j - 2]
-                other = others[j - 2] + others[j - 1]
-                ways.append((spent + _MERGE + cost(sizes[i - 1], other), lost))
-            if i and (i - 1, j) in best:
-                spent, lost = best[i - 1, j]
-                ways.append((spent + _DROP, (*lost, i - 1)))
+            for left, right in ((1, 1), (2, 1), (1, 2), (1, 0)):
+                if i >= left and j >= right and (i - left, j - right) in best:
+                    spent, lost = best[i - left, j - right]
+                    lost = lost if right else (*lost, i - 1)
+                    ways.append((spent + cost(i, left, j, right), lost))
             if ways:
                 best[i, j] = min(ways)
     _, lost = best.get((len(sizes), len(others)), (0.0, ()))
     return [wanted[i] for i in lost]
+
+
+_ASTRAY = 2.5  # the cost of a number that stands in another sentence
+_DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+
+
+def _list_digits(sentence: str) -> set[str]:
+    return {match.replace(",", "").removesuffix(".00") for match in _DIGITS.findall(sentence)}
 
 
 # --- the end -----------------------------------------------------------------------------------

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from difflib import SequenceMatcher
 
-from kot_platypus.checks.findings import Findings, make_finding
-from kot_platypus.checks.segments import Text
+from kot_platypus.checks.findings import Findings, Span, make_finding
+from kot_platypus.checks.segments import BLANK, Text
 
 _UNIT = r"(?: ?(?:[ckm]?m|[km]?g|m?L|ml|s|h|ft)(?![A-Za-z]))"
 _ATOM = (
@@ -34,6 +34,19 @@ _ALIKE = 0.6  # of a lost formula and a new one, from which on one is the other,
 _RANGE = re.compile(r"\d+[-/.:]\d+(?:[-/.:]\d+)?|[A-Za-z][-/]\d+")
 
 
+def blank_shared(prose: str, other: str) -> tuple[str, str]:
+    """Both texts without the formulas that stand in both."""
+    left, right = _read_runs(prose), _read_runs(other)
+    shared = set(left) & set(right)
+    blanked = []
+    for text, runs in ((prose, left), (other, right)):
+        for run in shared:
+            for start, end in runs[run][: min(len(left[run]), len(right[run]))]:
+                text = text[:start] + BLANK * (end - start) + text[end:]
+        blanked.append(text)
+    return blanked[0], blanked[1]
+
+
 def find_formulas(source: Text, translation: Text) -> Findings:
     """Equations, terms, calls and points of plain text stand in the translation as they were.
 
@@ -41,7 +54,10 @@ def find_formulas(source: Text, translation: Text) -> Findings:
     Look-alikes: other spaces and signs (x, * and × are one, x² is x^2), a formula said in words,
     which leaves nothing like it behind.
     """
-    wanted, found = _read_runs(source.prose), _read_runs(translation.prose)
+    wanted, found = (
+        Counter({run: len(spans) for run, spans in _read_runs(text.prose).items()})
+        for text in (source, translation)
+    )
     lost = [run for run in wanted - found if run not in found]
     new = [*(found - wanted)]
     for run in lost:
@@ -59,16 +75,16 @@ def _measure_likeness(run: str, other: str) -> float:
     return SequenceMatcher(None, run, other, autojunk=False).ratio()
 
 
-def _read_runs(prose: str) -> Counter[str]:
-    """The formulas in the one spelling that all of them get; ranges and dates are none."""
-    runs: Counter[str] = Counter()
+def _read_runs(prose: str) -> dict[str, list[Span]]:
+    """Where each formula stands, in the one spelling that all get; ranges and dates are none."""
+    runs: defaultdict[str, list[Span]] = defaultdict(list)
     for match in _RUN.finditer(prose):
         run = re.sub(_RAISED, lambda found: "^" + found[0].translate(_POWERS), match[0])
         run = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", run).rstrip(".,")
         run = re.sub(rf"(?<=\d){_UNIT}", "", run)
         run = _star(re.sub(r"(?<=\d)[eE](?=[-+]?\d)", "*10^", run))
         if not _RANGE.fullmatch(run):
-            runs[run] += 1
+            runs[run].append(match.span())
     return runs
 
 

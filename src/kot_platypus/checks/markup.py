@@ -27,6 +27,14 @@ _ADDRESS = re.compile(
     r"|(?<![\w.+-])[\w.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
 )
 _MARKER = re.compile(r"(?<![A-Za-z0-9)])\((?:[a-z]|[A-H]|i{1,3}|i?v)\)(?=[\s가-힣.,]|$)")
+_CODE_NAME = re.compile(
+    r"(?<![\w.\\$])(?:[A-Za-z_]\w*\(\)|[a-z]+_[a-z_]\w*|[A-Za-z_]\w+=[A-Za-z_]\w*"
+    r"|--[a-z][a-z-]+|[\w/]+\.(?:py|js|txt|csv|json|html|md|java|cpp|sh|ya?ml)\b)",
+    re.ASCII,
+)
+_LETTER = re.compile(
+    r"(?<![A-Za-z0-9'’.*°])(?:[B-HJ-Z]|(?<=\()A(?=\)))(?![A-Za-z0-9'’*]|\.[A-Za-z ])"
+)
 _ENTITY = re.compile(
     r"&amp;(?:amp|lt|gt|quot|#\d+);|&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#x[\da-fA-F]{1,5});"
 )
@@ -56,6 +64,8 @@ def find_markup(source: Text, translation: Text) -> Findings:
         yield from _compare("tags", TAG, source, translation)
     if "//" in source.raw or "@" in source.raw or "www." in source.raw:
         yield from _compare("addresses", _ADDRESS, source, translation)
+    yield from _compare("names in code", _CODE_NAME, source, translation)
+    yield from _compare_letters(source, translation)
     if len(_MARKER.findall(source.prose)) > 1:
         yield from _compare("markers", _MARKER, source, translation)
 
@@ -78,6 +88,14 @@ def _compare(name: str, pattern: re.Pattern[str], source: Text, translation: Tex
             _locate(pattern, source.raw),
             _locate(pattern, translation.raw),
         )
+
+
+def _compare_letters(source: Text, translation: Text) -> Findings:
+    """Letters that stand alone, of choices, points and vitamins: none becomes another."""
+    wanted, found = (Counter(_LETTER.findall(text.prose)) for text in (source, translation))
+    lost, new = [*(wanted - found)], [*(found - wanted)]
+    if lost and new:
+        yield _broken(f"letters: {lost[0]} became {new[0]}")
 
 
 def _find_unseen(source: Text, translation: Text) -> Findings:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.segments import Text
-from kot_platypus.numerals import LOOSE_WORDS, MONTHS, Number
+from kot_platypus.numerals import KOREAN_LOOSE_WORDS, LOOSE_WORDS, MONTHS, Number
 from kot_platypus.units import DIMENSIONS, UNITS
 
 _ROUNDED = Fraction(3, 100)  # how far a converted value may be off: 10 miles as 16km
@@ -147,7 +147,7 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         unit = _UNIT.match(text, end)
         if not unit or _ORDINAL.search(text[start:end]) or _is_clock(text, number, unit):
             continue
-        if re.match(r"\s?반(?![가-힣]{2})", text[unit.end() :]):
+        if _HALF.match(text, unit.end()):
             value += Fraction(1, 2)
         name = _name_unit(unit)
         if before and before["speed"]:
@@ -157,8 +157,11 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         yield Measure(value, name, (start, unit.end()))
 
 
+_HALF = re.compile(r"\s?반(?:[이을의은만으에과씩쯤인]|까지|부터|정도|동안|경|짜리|(?![가-힣]))")
+
+
 def _is_loose(text: str, word: Number) -> bool:
-    return text[slice(*word.span)].lower() in LOOSE_WORDS
+    return text[slice(*word.span)].lower() in LOOSE_WORDS | KOREAN_LOOSE_WORDS
 
 
 def _name_unit(unit: re.Match[str]) -> str:
@@ -215,18 +218,18 @@ class Matched:
             (one, other)
             for one in self.wanted
             for other in self.found
-            if one.equals(other)
-            and (one in self.lost or other in self.new or one.is_joined or other.is_joined)
+            if one.equals(other) and (other in self.new or one.is_joined or other.is_joined)
         ]
 
     def find_clash(self) -> tuple[Measure, Measure] | None:
         """A measure that became another: of the same number, or of the same unit."""
         settled = {one for pair in self.converted for one in pair}
-        lost = [one for one in self.lost if one not in settled]
-        new = [one for one in self.new if one not in settled]
-        for one in lost:
-            for other in new:
-                if one.value == other.value or one.unit == other.unit:
+        for one in self.lost:
+            for other in self.new:
+                is_settled = one in settled or other in settled
+                if one.value == other.value and not one.equals(other):
+                    return one, other
+                if one.unit == other.unit and one.value != other.value and not is_settled:
                     return one, other
         return None
 

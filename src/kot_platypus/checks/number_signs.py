@@ -1,4 +1,4 @@
-"""What goes with a number and may get lost: percent, minus, a.m. and p.m."""
+"""What goes with a number and may get lost: percent and minus."""
 
 from __future__ import annotations
 
@@ -57,23 +57,3 @@ def _list_negative(text: str) -> list[str]:
 
 _SAID_NEGATIVE = re.compile(r"(?:영하|마이너스|(?i:\bminus|\bnegative))(?= ?\d)")
 _PLAIN_NUMBER = re.compile(r"[ $]{0,2}(\d[\d.,]*)")
-
-# --- clocks ------------------------------------------------------------------------------------
-
-_AM = re.compile(r"\d\s?a\.?m\b\.?", re.IGNORECASE)
-_PM = re.compile(r"\d\s?p\.?m\b\.?", re.IGNORECASE)
-_SAID_AM = re.compile(r"오전|새벽|아침|\ba\.?m\b", re.IGNORECASE)
-_SAID_PM = re.compile(r"오후|저녁|밤|낮|정오|\bp\.?m\b", re.IGNORECASE)
-_DAYTIME = re.compile(r"(?i)morning|afternoon|evening|night|noon|dawn|breakfast|dinner|day\b")
-
-
-def find_halves(source: Text, translation: Text) -> Findings:
-    """a.m. is 오전 and p.m. 오후, unless the hours are counted to 24."""
-    early, late = len(_AM.findall(source.raw)), len(_PM.findall(source.raw))
-    if early + late == 0 or _DAYTIME.search(source.raw):
-        return
-    said_early = len(_SAID_AM.findall(translation.raw))
-    said_late = len(_SAID_PM.findall(translation.raw))
-    if (said_early > early and said_late < late) or (said_late > late and said_early < early):
-        detail = f"{early} times a.m. and {late} p.m. became {said_early} and {said_late}"
-        yield make_finding("numbers", detail)

@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from kot_platypus.checks.dates import find_dates
 from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.measures import Matched, find_measures
-from kot_platypus.checks.number_signs import find_halves, find_signs
+from kot_platypus.checks.number_signs import find_signs
 from kot_platypus.checks.segments import Text
 from kot_platypus.numerals import (
     AND_A_HALF,
@@ -17,7 +18,6 @@ from kot_platypus.numerals import (
     Strength,
     read_articles,
     read_digits,
-    read_roman,
 )
 from kot_platypus.records import Finding
 
@@ -45,9 +45,12 @@ def find_numbers(source: Text, translation: Text) -> Findings:
     4분의 3; March as 3월; 3 p.m. as 15시; half as 반; an hour as 1시간; H2O as 물.
     """
     findings = list(_find_values(source, translation))
-    yield from findings or find_measures(source, translation)
+    findings = findings or [
+        *find_measures(source, translation),
+        *find_dates(source, translation),
+    ]
+    yield from findings
     yield from find_signs(source, translation)
-    yield from find_halves(source, translation)
 
 
 def _find_values(source: Text, translation: Text) -> Findings:
@@ -177,11 +180,16 @@ def _part_names(text: str, numbers: list[Number]) -> tuple[list[Number], list[Nu
     named: list[Number] = []
     for number in numbers:
         before = text[number.span[0] - 1 : number.span[0]]
-        is_name = before.isascii() and before.isalpha() and text[number.span[0]] not in _POWERS
+        is_letter = before.isascii() and before.isalpha()
+        is_name = is_letter and text[number.span[0]] not in _POWERS
+        is_name |= _NAMED_DAY.match(text, max(0, number.span[0] - 3)) is not None
         (named if is_name else own).append(number)
     return own, named
 
 
+_NAMED_DAY = re.compile(
+    r".{0,3}?\d{1,2}[·.]\d{1,2} ?(?:전쟁|운동|혁명|사변|선언|항쟁|테러|절)", re.DOTALL
+)
 _POWERS = frozenset("⁰¹²³⁴⁵⁶⁷⁸⁹")  # x² is x^2, but H₂O a name
 
 
@@ -235,11 +243,12 @@ def _explain(
     missing, hints = _cancel_loosely(missing, hints)
     loose, hints = _cancel_loosely(loose, hints)
     if extra:
-        extra, _ = _cancel(extra, read_roman(source.prose))
+        extra, _ = _cancel(extra, _read_roman(source.prose))
         extra, _ = _cancel_loosely(extra, read_articles(source.prose))
     missing = [number for number in missing if not _may_vanish(source.raw, number)]
     # "two apples" as "사과 세 개": neither word is proof alone, the two together are.
-    changed = list(filter(_is_word, hints))
+    known = {number.value for number in (*read_digits(source.raw), *source.english)}
+    changed = [h for h in hints if _is_word(h) and not (h.others and h.value in known)]
     doubtful = list(filter(_is_doubtful, loose))
     if changed and doubtful and not missing:
         return doubtful[:1], [*extra, *changed[:1]]
@@ -280,6 +289,20 @@ def _read_in_place(text: str, number: Number) -> list[Decimal]:
     if text[start - 1 : start] in ("'", "’") and 10 <= value < 100:
         readings += [1900 + value, 2000 + value]
     return readings
+
+
+_ROMAN = re.compile(r"\b(?=[XVI]{2})X{0,3}(?:IX|IV|V?I{0,3})\b|(?<=[a-z] )[IVX]\b(?!['’])")
+_ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10}
+
+
+def _read_roman(text: str) -> list[Number]:
+    """Roman numerals, which Korean may write in digits: Henry VIII is 헨리 8세."""
+    numbers = []
+    for match in _ROMAN.finditer(text):
+        digits = [_ROMAN_DIGITS[digit] for digit in match[0]]
+        value = sum(-a if a < b else a for a, b in zip(digits, [*digits[1:], 0], strict=True))
+        numbers.append(Number(Decimal(value), match.span(), Strength.POSSIBLE))
+    return numbers
 
 
 _AND_A_HALF = re.compile(r" [a-z]+ and a half\b")

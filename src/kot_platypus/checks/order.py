@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from decimal import Decimal
-from itertools import pairwise
 from typing import NamedTuple
 
 from kot_platypus.checks.findings import Findings, Span, make_finding
@@ -26,6 +26,8 @@ class Anchor(NamedTuple):
     key: str
     span: Span
 
+
+Pair = tuple[Anchor, Anchor]
 
 # What joins equals: Korean keeps their order, while it turns "3 of the 12" and "45 for 6" about.
 _JOINS = re.compile(r";|,? (?:and|but|or|while|whereas|then)\b|, |\bversus\b|\bvs\b")
@@ -51,6 +53,7 @@ def find_order(source: Text, translation: Text) -> Findings:
     """
     yield from _compare_pairs(source, translation)
     yield from _find_heap(source, translation)
+    yield from _compare_compounds(source, translation)
     names = {match[0] for match in _NAME.finditer(translation.prose)}
     left, right = _read_anchors(source, names), _read_anchors(translation, names)
     places, others = _index(left), _index(right)
@@ -61,14 +64,30 @@ def find_order(source: Text, translation: Text) -> Findings:
     for anchor in steady:
         found.append((anchor, others[anchor.key][rank[anchor.key]]))
         rank[anchor.key] += 1
-    for (one, other), (next_one, next_other) in pairwise(found):
+    for i, ((one, other), (next_one, next_other)) in _iter_pairs(found):
         is_turned = next_other.span[0] < other.span[0]
-        if is_turned and one.key != next_one.key and _are_joined(source.prose, one, next_one):
+        if (
+            is_turned
+            and one.key != next_one.key
+            and _are_joined(source.prose, one, next_one, is_near=i == 1)
+        ):
             said = f"{source.cut(one.span)} and {source.cut(next_one.span)} changed places"
             spans = [one.span, next_one.span], [other.span, next_other.span]
             if not _are_of_two_kinds(source, *spans[0]):
                 yield make_finding("order", said, *spans)
                 return
+
+
+_COMPOUND, _KOREAN_COMPOUND = re.compile(r"(\d+)-[a-z]+"), re.compile(r"(\d+)[가-힣]+짜리")
+
+
+def _compare_compounds(source: Text, translation: Text) -> Findings:
+    """A 300-page novel is 300쪽짜리, not the first 120 pages of it."""
+    wanted, found = _COMPOUND.findall(source.prose), _KOREAN_COMPOUND.findall(translation.prose)
+    others = {f"{number.value:f}" for number in source.digits}
+    changed = [number for number in found if number not in wanted and number in others]
+    if changed and len(wanted) == len(found):
+        yield make_finding("order", f"{wanted[0]}- became {changed[0]}짜리")
 
 
 def _find_heap(source: Text, translation: Text) -> Findings:
@@ -79,20 +98,30 @@ def _find_heap(source: Text, translation: Text) -> Findings:
         yield make_finding("order", "the numbers stand together, none in its place", spans, others)
 
 
-def _are_joined(text: str, one: Anchor, other: Anchor) -> bool:
+def _iter_pairs(found: list[Pair]) -> Iterator[tuple[int, tuple[Pair, Pair]]]:
+    """Neighbours, and what stands two or three places apart, with the distance."""
+    for i in (1, 2, 3):
+        yield from ((i, pair) for pair in zip(found, found[i:], strict=False))
+
+
+def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool:
     """Whether the words between two values join equals, or end a sentence."""
     between = text[one.span[1] : other.span[0]]
     between = re.sub(r"that of|[ap]\.?m\b\.?", "", between)
     if between == ", " and _YEAR.fullmatch(other.key):
         return False  # July 4, 1976
     if _ENDS.search(between):
-        return True
-    lead = text[max(0, one.span[0] - 12) : one.span[0]].lower().split()[-1:]
-    if between.strip() in ("to", "and", "until") and lead in (["from"], ["between"]):
+        return is_near
+    lead = _LEAD.findall(text[max(0, one.span[0] - 12) : one.span[0]].lower())
+    if lead in (["from"], ["between"]) and _TO.search(between):
         return True
     joints = list(_JOINS.finditer(between))
     turns = [word.lower() for word in _TURNS.findall(between[joints[-1].end() :])] if joints else []
-    return bool(joints) and (not turns or turns == lead)
+    return bool(joints) and (turns == lead if turns else is_near)
+
+
+_LEAD = re.compile(r"([a-z]+)[^a-z]*$")
+_TO = re.compile(r"\b(?:to|and|until)\W*$")
 
 
 def _are_of_two_kinds(text: Text, *spans: Span) -> bool:

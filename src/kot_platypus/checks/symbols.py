@@ -8,7 +8,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from kot_platypus.checks.findings import Findings, make_finding, shorten
-from kot_platypus.checks.formulas import find_formulas
+from kot_platypus.checks.formulas import blank_shared, find_formulas
 from kot_platypus.checks.segments import Text
 
 _broken = partial(make_finding, "math_symbols")
@@ -38,14 +38,16 @@ def _sign(marks: str, spellings: str, english: str, korean: str, words: Words = 
 
 _SIGNS = {
     "=": _sign("=", r"=(?<![<>=!:/]=)(?![=>])",
-               r"equal|makes|gives|totals|\bis\b|same",
-               r"같[다습으음아지고을]|등호|동일|\b[A-Za-z][은는이가] "),
+               r"equal|makes|gives|totals|same",
+               r"같[다습으음아지고을]|등호|동일|\b[A-Za-z][은는이가] (?=[-−]?\d)|또는"),
     "≠": _sign("≠!", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
     "+": _sign("+", r"\+(?<=[\w)\]}\s^]\+)(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing)?\b|\bsum\b",
                "더하|더한|더해|플러스"),
     "×": _sign("×✕*⋅·", r"[×✕⋅]|(?<=[\d)]) x (?=[\d(])|(?<=[\d cm]m) x (?=\d)|(?<=미터) x (?=\d)"
                r"|(?<=[\d)a-z]) \* (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
-               r"|(?<=[\w)])\s?·\s?(?=[\w(])", r"\btimes\b|multipl|product of|\d[eE]-?\d",
+               r"|(?<=[0-9A-Za-z)])\s?·\s?(?=[0-9A-Za-z(])(?!\d+ ?(?:전쟁|운동|혁명))",
+               r"\btimes\b|multipl|product of"
+               r"|\d[eE]-?\d",
                "곱하|곱한|곱해"),
     "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
     "/": _sign("/", r"/(?<=[\da-z)]/)(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth",
@@ -58,17 +60,18 @@ _SIGNS = {
     "≥": _sign("≥⩾>", r"≥|⩾|>=(?<!=>=)", r"at least|no less than", "이상|크거나"),
     "^": _sign("^⁰¹²³⁴⁵⁶⁷⁸⁹", r"\^(?<=[\w)\]}]\^)(?=[\w({-])|[⁰¹²³⁴-⁹]+",
                r"\d[eE]-?\d"
-               r"|\bsquared?\b (?:\w+)?(?:met(?:er|re)|feet|foot|mile|inch|unit|yard|cm|km|m\b)"
+               r"|\bsquared?\b (?:\w+)?(?:met(?:er|re)|feet|foot|mile|inch|yard|cm|km|m\b)"
                r"|\bcubic (?!equation|function|poly)|\bsquared\b|\bcubed\b",
                "제곱(?!근)|평방|입방|[㎡㎥㎠㎢㎤]", words="bind"),
     "√": _sign("√", r"√", r"\broot\b", "루트|제곱근|근호"),
     "→": _sign("→=⇒⟹>", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
     "°": _sign("°º℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
     "±": _sign("±+", r"±|\+/-", r"plus or minus", "플러스마이너스|오차"),
+    "≈": _sign("≈", r"≈", r"about|approx|roughly", "약|대략|정도|가량|쯤|가까"),
     "π": _sign("π", r"π", r"\bpi\b", "파이|원주율"),
 }  # fmt: skip
 # One count each, and no words for them: sets, logic, calculus.
-_BARE = frozenset("∈∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠≈≡∝∴∵∧∨¬↔∆∇")
+_BARE = frozenset("∈∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠≡∝∴∵∧∨¬↔∆∇")
 _MARKS = _BARE.union(*(sign.marks for sign in _SIGNS.values()))
 _ANY = re.compile(f"[{re.escape(''.join(sorted(_MARKS)))}]")
 _BINARY_MINUS = re.compile(r"(?:(?<=[\d)])|(?<=\b[a-zA-Z])) [-−–] (?=[\d($\\]|[a-zA-Z]\b)")
@@ -92,17 +95,18 @@ def find_math_symbols(source: Text, translation: Text) -> Findings:
     if "$" in source.raw:
         yield from _compare_dollars(source, translation)
     yield from find_formulas(source, translation)
-    yield from _compare_signs(source, translation)
-    if " - " in source.prose or " − " in source.prose or " – " in source.prose:
-        yield from _compare_minus(source, translation)
+    left, right = blank_shared(source.prose, translation.prose)
+    yield from _compare_signs(left, right)
+    if any(minus in left for minus in (" - ", " − ", " – ")):
+        yield from _compare_minus(left, right)
 
 
-def _compare_minus(source: Text, translation: Text) -> Findings:
+def _compare_minus(left: str, right: str) -> Findings:
     """A minus between two terms; a dash between words is none, and 3 - 5 may come as 3~5."""
-    wanted = len(_BINARY_MINUS.findall(source.prose))
-    found = len(_BINARY_MINUS.findall(translation.prose))
-    said = len(re.findall(r"빼|뺀|뺄|마이너스|\d\s?~", translation.prose))
-    said -= len(re.findall(r"(?i)subtract|minus|take away|\bless\b", source.prose))
+    wanted = len(_BINARY_MINUS.findall(left))
+    found = len(_BINARY_MINUS.findall(right))
+    said = len(re.findall(r"빼|뺀|뺄|마이너스|\d\s?~", right))
+    said -= len(re.findall(r"(?i)subtract|minus|take away|\bless\b", left))
     if wanted > found + max(0, said):
         yield _broken(f"-: {wanted} became {found}")
 
@@ -149,8 +153,7 @@ def _compare_dollars(source: Text, translation: Text) -> Findings:
         yield _broken("a $ without its partner")
 
 
-def _compare_signs(source: Text, translation: Text) -> Findings:
-    left, right = source.prose, translation.prose
+def _compare_signs(left: str, right: str) -> Findings:
     present = {*_ANY.findall(left), *_ANY.findall(right)}
     if " x " in left or " x " in right:
         present.add("×")
