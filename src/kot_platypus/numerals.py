@@ -146,6 +146,7 @@ MONTHS = {word: value for value, word in enumerate(_MONTH_NAMES.split(), start=1
 _SURE = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8,
          "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10}  # fmt: skip
 _PLURALS = "zeros ones twos threes fours fives sixes sevens eights nines tens"
+_DECADES = "teens twenties thirties forties fifties sixties seventies eighties nineties"
 # Words that only may stand for a number: "half" is 1/2, 0.5, 50 % or, of an hour, 30 minutes.
 LOOSE_WORDS: dict[str, tuple[str, ...]] = {
     "half": ("0.5", "2", "1", "50", "30"), "halves": ("2",), "halved": ("2",),
@@ -157,6 +158,8 @@ LOOSE_WORDS: dict[str, tuple[str, ...]] = {
     "squared": ("2",), "square": ("2",), "cubed": ("3",), "cubic": ("3",), "cube": ("3",),
     "hundreds": ("100",), "thousands": ("1000",), "millions": ("1000000",), "single": ("1",),
     **{word: (str(value),) for value, word in enumerate(_PLURALS.split())},
+    **{word: (str(10 * tens),) for tens, word in enumerate(_DECADES.split(), start=1)},
+    "teenager": ("10",), "teenagers": ("10",), "teenage": ("10",),
     "week": ("7",), "weeks": ("7",), "none": ("0",), "no": ("0",), "triangle": ("3",),
 }  # fmt: skip
 _COMPOSED = _CARDINALS | _TENS | _ORDINALS
@@ -194,9 +197,10 @@ def _read_phrase(phrase: list[re.Match[str]], text: str) -> list[Number]:
     """The numbers of a run of number words. A word that cannot go on with a number ends it."""
     numbers: list[Number] = []
     open_words: list[re.Match[str]] = []
-    if phrase[0][0].lower() == "half" and phrase[1:] and phrase[1][0].lower() in _SCALE_WORDS:
-        half = _SCALES[phrase[1][0].lower()] / 2
-        numbers.append(Number(half, (phrase[0].start(), phrase[1].end()), Strength.WORD))
+    scale = _SCALES.get(phrase[1][0].lower()) if phrase[1:] else None
+    if phrase[0][0].lower() == "half" and scale:
+        span, others = (phrase[0].start(), phrase[1].end()), (Decimal(12),) if scale == 12 else ()
+        numbers.append(Number(scale / 2, span, Strength.WORD, others))
         phrase = phrase[2:]
     for match in phrase:
         word = match[0].lower()

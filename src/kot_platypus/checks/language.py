@@ -109,7 +109,13 @@ _ABOUT_WORDS = re.compile(
 def _is_word_list(stretch: str, source: str) -> bool:
     """Whether a stretch lists words in a question about words: "pear, fig and apple"."""
     listed = _LISTED.search(stretch)
-    return bool(listed and "," in stretch and listed[0] in source and _ABOUT_WORDS.search(source))
+    return bool(
+        listed
+        and "," in listed[0]
+        and listed[0] in source
+        and _FUNCTION_WORDS.isdisjoint(listed[0].replace(",", "").split())
+        and _ABOUT_WORDS.search(source)
+    )
 
 
 def _list_partly_kept(source: Text, prose: str) -> list[str]:

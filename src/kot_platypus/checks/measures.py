@@ -78,7 +78,7 @@ def _list_spellings() -> dict[str, str]:
     return {said: name for said, name in spellings.items() if said not in _LATER_ONLY}
 
 
-_NAMES = _list_spellings()
+_NAMES = _list_spellings() | {"mph": "마일/시간", "kph": "km/시간"}
 
 
 def _write(spelling: str) -> str:

@@ -92,6 +92,7 @@ def _compare_numbers(
     missing = [number for number in missing if not _is_repeated_month(source.raw, number, wanted)]
     if missing or extra:
         extra = _drop_tens(source.raw, extra)
+        missing, extra = _settle_clock(source.raw, missing, extra)
         missing, extra = _settle_mixed(source, translation, missing, extra)
     if missing or extra:
         pairs = Matched(source, translation).converted
@@ -108,6 +109,28 @@ def _is_repeated_month(text: str, number: Number, wanted: list[Number]) -> bool:
     """Whether a month is said again: 6월 3일부터 7일까지 is from June 3 to June 7."""
     name = text[slice(*number.span)]
     return name[:1].isupper() and name.isalpha() and text.count(name) > 1
+
+
+_TO_THE_HOUR = re.compile(
+    r"(?i)\b(?:(?P<quarter>quarter)|(?P<minutes>five|ten|twenty|\d+))(?: minutes)? (?:to|before) "
+    r"(?P<hour>[a-z]+|\d+)\b"
+)
+
+
+def _settle_clock(
+    text: str, missing: list[Number], extra: list[Number]
+) -> tuple[list[Number], list[Number]]:
+    """A quarter to nine as 8:45."""
+    for match in _TO_THE_HOUR.finditer(text):
+        hour = [n for n in missing if _holds(match.span("hour"), n)]
+        minutes = {"five": 5, "ten": 10, "twenty": 20}.get(match["minutes"] or "", 15)
+        if match["minutes"] and match["minutes"].isdigit():
+            minutes = int(match["minutes"])
+        values = {(hour[0].value - 2) % 12 + 1, Decimal(60 - minutes)} if hour else set()
+        if values and values <= {number.value for number in extra}:
+            missing = [n for n in missing if not _holds(match.span(), n)]
+            extra = [n for n in extra if n.value not in values]
+    return missing, extra
 
 
 def _drop_tens(text: str, extra: list[Number]) -> list[Number]:

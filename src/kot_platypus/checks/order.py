@@ -65,7 +65,7 @@ def find_order(source: Text, translation: Text) -> Findings:
         found.append((anchor, others[anchor.key][rank[anchor.key]]))
         rank[anchor.key] += 1
     for i, ((one, other), (next_one, next_other)) in _iter_pairs(found):
-        is_turned = next_other.span[0] < other.span[0]
+        is_turned = next_other.span[0] < other.span[0] and _are_alike(one.key, next_one.key)
         if (
             is_turned
             and one.key != next_one.key
@@ -98,6 +98,13 @@ def _find_heap(source: Text, translation: Text) -> Findings:
         yield make_finding("order", "the numbers stand together, none in its place", spans, others)
 
 
+def _are_alike(key: str, other: str) -> bool:
+    """Whether both are numbers, both words, or one is a variable: "x is 10 and y is 4"."""
+    return key[0].isdigit() == other[0].isdigit() or any(
+        len(one) == 1 and one.islower() for one in (key, other)
+    )
+
+
 def _iter_pairs(found: list[Pair]) -> Iterator[tuple[int, tuple[Pair, Pair]]]:
     """Neighbours, and what stands two or three places apart, with the distance."""
     for i in (1, 2, 3):
@@ -112,7 +119,7 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
         return False  # July 4, 1976
     if _ENDS.search(between):
         return is_near
-    lead = _LEAD.findall(text[max(0, one.span[0] - 12) : one.span[0]].lower())
+    lead = _LEAD.findall(text[max(0, one.span[0] - 24) : one.span[0]].lower())
     if lead in (["from"], ["between"]) and _TO.search(between):
         return True
     joints = list(_JOINS.finditer(between))
@@ -120,8 +127,9 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
     return bool(joints) and (turns == lead if turns else is_near)
 
 
-_LEAD = re.compile(r"([a-z]+)[^a-z]*$")
-_TO = re.compile(r"\b(?:to|and|until)\W*$")
+_ROUGHLY = r"(?:\W*\b(?:about|roughly|around|nearly|almost|over|only|just|approximately|some))?"
+_LEAD = re.compile(rf"([a-z]+?){_ROUGHLY}[^a-z]*$")
+_TO = re.compile(rf"\b(?:to|and|until){_ROUGHLY}\W*$")
 
 
 def _are_of_two_kinds(text: Text, *spans: Span) -> bool:
