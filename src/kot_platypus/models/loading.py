@@ -13,6 +13,7 @@ from kot_platypus.errors import ModelError, require_extra
 from kot_platypus.models.adapters import load_adapter
 from kot_platypus.models.conversion import prepare_model
 from kot_platypus.models.devices import resolve_device, resolve_dtype
+from kot_platypus.models.parts import choose_class
 from kot_platypus.models.refusals import (
     check_loaded,
     check_model_files,
@@ -44,14 +45,16 @@ def load_model(
     folder = prepare_model(folder)
     check_model_files(folder)
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig
 
     device = resolve_device(device)
     torch_dtype = getattr(torch, resolve_dtype(dtype, device, folder))
     quantized = _quantize_to_4_bits(device, torch_dtype) if in_4_bits else {}
     model: Any
     with explain_errors(folder, "model"):
-        model, report = AutoModelForCausalLM.from_pretrained(
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        auto_class = choose_class(config, trust_remote_code=trust_remote_code)
+        model, report = auto_class.from_pretrained(
             folder,
             dtype=torch_dtype,
             use_safetensors=True,
@@ -100,7 +103,7 @@ def build_empty_model(
     """
     quieten()
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     explained = (
         explain_errors(architecture, "model") if isinstance(architecture, Path) else nullcontext()
@@ -112,9 +115,9 @@ def build_empty_model(
         else:
             config = AutoConfig.for_model(**architecture)
         with torch.device("meta"):
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(
+            model: PreTrainedModel = choose_class(
                 config, trust_remote_code=trust_remote_code
-            )
+            ).from_config(config, trust_remote_code=trust_remote_code)
     return model
 
 

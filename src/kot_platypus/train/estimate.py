@@ -19,6 +19,7 @@ from transformers.integrations import moe
 
 from kot_platypus.methods import METHODS
 from kot_platypus.models import build_empty_model
+from kot_platypus.models.parts import find_decoder
 from kot_platypus.models.rows import add_rows
 from kot_platypus.recipe import TrainSection
 from kot_platypus.schedule import count_epoch_steps, count_examples, count_steps
@@ -180,7 +181,8 @@ def count_activations(model: Any, section: TrainSection, num_tokens: int) -> int
     everything = _count_kept(model, num_tokens)
     if not section.gradient_checkpointing:
         return everything
-    config, dtype = unwrap(model).config, next(unwrap(model).parameters()).dtype
+    inner = unwrap(model)
+    config, dtype = inner.config.get_text_config(), next(inner.parameters()).dtype
     inputs = config.num_hidden_layers * num_tokens * config.hidden_size * dtype.itemsize
     return int(inputs + everything / config.num_hidden_layers)
 
@@ -201,13 +203,13 @@ def _count_kept(model: Any, num_tokens: int) -> int:
         return tensor
 
     AttentionInterface.register(_COUNTING_ATTENTION, _count_attention)
-    config = unwrap(model).config
+    config = unwrap(model).config.get_text_config()
     attention, config._attn_implementation = config._attn_implementation, _COUNTING_ATTENTION
     try:
         ids = torch.empty(1, num_tokens, dtype=torch.int64, device="meta")
         hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
         with _count_experts(config), hooks:
-            output = unwrap(model.train()).base_model(input_ids=ids, use_cache=False)
+            output = find_decoder(unwrap(model.train()))(input_ids=ids, use_cache=False)
         del output  # held until now, so that no storage's number was given twice
     finally:
         config._attn_implementation = attention
@@ -288,15 +290,16 @@ def measure_pass(
         num_tokens=len(pack.input_ids[0]),
         layer_s=layer_s,
         head_s=max(whole_s - layer_s, 0.0),
-        num_layers=unwrap(model).config.num_hidden_layers,
+        num_layers=unwrap(model).config.get_text_config().num_hidden_layers,
     )
 
 
 def _build_layer(model: Any, section: TrainSection, device: str, dtype: str) -> Any:
     config = deepcopy(unwrap(model).config)
-    config.num_hidden_layers = 1
-    if getattr(config, "layer_types", None):
-        config.layer_types = config.layer_types[:1]
+    text = config.get_text_config()
+    text.num_hidden_layers = 1
+    if getattr(text, "layer_types", None):
+        text.layer_types = text.layer_types[:1]
     layer = prepare_empty(build_empty_model(config.to_dict()), section, dtype)
     layer = layer.to_empty(device=torch.device(device)).train()
     for tensor in chain(layer.parameters(), layer.buffers()):
@@ -320,7 +323,7 @@ def _build_pack(lengths: Lengths, num_tokens: int, device: str) -> Pack:
 
 def _run_layer(model: Any, pack: Pack) -> None:
     inner = unwrap(model)
-    output = inner.base_model(**describe_pack(inner.config, pack))
+    output = find_decoder(inner)(**describe_pack(inner.config, pack))
     output.last_hidden_state.sum().backward()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
@@ -28,6 +28,7 @@ from kot_platypus.models.limits import (
     infinite_error,
     is_out_of_memory,
 )
+from kot_platypus.models.parts import choose_class, find_decoder
 from kot_platypus.train.attention import PACKED, describe_pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.packing import pack_batch
@@ -120,7 +121,8 @@ def _build_small(config: Any, *, trust_remote_code: bool) -> Any:
             setattr(text, size, min(getattr(text, size), most))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        small = AutoModelForCausalLM.from_config(
+        auto_class = choose_class(config, trust_remote_code=trust_remote_code)
+        small = auto_class.from_config(
             config, dtype=torch.float32, trust_remote_code=trust_remote_code
         )
     return small.eval()
@@ -207,7 +209,7 @@ def _run_plain(model: Any, ids: Tensor) -> Tensor:
 
 def _run(model: Any, **arguments: Any) -> Tensor:
     """The last hidden states (T, H) in float32, or the logits if the model has no such part."""
-    hidden: Tensor = model.base_model(**arguments)[0][0]
+    hidden: Tensor = find_decoder(model)(**arguments)[0][0]
     return hidden.float()
 
 
@@ -244,7 +246,7 @@ def _tells_its_masks(model: Any) -> bool:
         model.set_attn_implementation(_PROBE)
         with torch.no_grad(), _no_dropout(model):
             ids = torch.zeros(1, 2, dtype=torch.int64, device=model.device)
-            model.base_model(input_ids=ids, use_cache=False)
+            find_decoder(model)(input_ids=ids, use_cache=False)
     except CANNOT as error:
         if is_out_of_memory(error):
             raise

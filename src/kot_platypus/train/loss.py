@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kot_platypus.models.parts import find_decoder
 from kot_platypus.recipe import LossWeighting
 from kot_platypus.train.attention import Pack, describe_pack, find_product_dtype
 from kot_platypus.train.encoding import Encoded
@@ -104,10 +105,13 @@ def _iter_logits(inner: Any, pack: Pack) -> Iterator[tuple[slice, Tensor]]:
 def _ends_in_product(inner: Any) -> bool:
     """Whether logits are nothing but the last hidden states times a matrix that is here."""
     head = find_layer(inner.get_output_embeddings())
-    changes_logits = any(getattr(inner.config, name, None) for name in _LOGIT_CHANGES)
+    configs = (inner.config, inner.config.get_text_config())
+    changes_logits = any(getattr(each, n, None) for each in configs for n in _LOGIT_CHANGES)
     is_elsewhere = hasattr(head.weight, "ds_id")  # DeepSpeed ZeRO-3 brings it when it is called
     is_linear = type(head) is nn.Linear and head.bias is None
-    return inner.base_model is not inner and is_linear and not changes_logits and not is_elsewhere
+    return (
+        find_decoder(inner) is not inner and is_linear and not changes_logits and not is_elsewhere
+    )
 
 
 def _make_matrix(weight: Tensor, rows: Tensor | None, tokens: Tensor | None) -> Tensor:
@@ -117,7 +121,7 @@ def _make_matrix(weight: Tensor, rows: Tensor | None, tokens: Tensor | None) -> 
 
 
 def _compute_hidden(inner: Any, pack: Pack) -> Tensor:
-    outputs = inner.base_model(**describe_pack(inner.config, pack))
+    outputs = find_decoder(inner)(**describe_pack(inner.config, pack))
     hidden: Tensor = outputs.last_hidden_state[0, pack.predict_at]
     return hidden
 

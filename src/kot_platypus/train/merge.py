@@ -35,6 +35,7 @@ from kot_platypus.models import (
     read_training_info,
 )
 from kot_platypus.models.adapters import misfit_error
+from kot_platypus.models.parts import match_tensors, ties_embeddings
 from kot_platypus.models.refusals import check_model_files
 from kot_platypus.models.weights import ADAPTER, INDEX, MODEL, list_shards, read_header
 from kot_platypus.progress import console, show_progress
@@ -165,8 +166,9 @@ def _find_changes(
     model = _build_adapted(base, adapter, trust_remote_code)
     inner = model.get_base_model()
     tied = {id(inner.get_input_embeddings()), id(inner.get_output_embeddings())}
-    if not inner.config.get_text_config().tie_word_embeddings:
+    if not ties_embeddings(inner.config):
         tied = set()
+    names = match_tensors(inner, tensors)
     left = set(weights.keys())
     changes: dict[str, _Change] = {}
     for path, layer in model.named_modules():
@@ -177,7 +179,7 @@ def _find_changes(
         keys = _list_adapter_keys(path, layer)
         _check_fit(adapter, layer, keys, weights)
         left -= set(keys.values())
-        name = _find_tensor(path.removeprefix(_ROOT), layer, inner.base_model_prefix, tensors)
+        name = _find_tensor(path.removeprefix(_ROOT), layer, names, tensors)
         changes[name] = _make_change(name, layer, keys, weights)
     if left:
         raise _InMemoryError(f"the adapter holds more than LoRA weights ({min(left)})")
@@ -220,16 +222,13 @@ def _check_fit(adapter: Path, layer: Any, keys: Mapping[str, str], weights: Any)
             raise misfit_error(adapter, f"{key} has shape {found}, not {wanted}")
 
 
-def _find_tensor(path: str, layer: Any, prefix: str, tensors: Mapping[str, Any]) -> str:
-    """The tensor of the base's files that is the layer's weight.
-
-    Files saved from the model without its head lack the prefix that the whole model's names have.
-    """
-    names = (f"{path}.weight", f"{path.removeprefix(prefix + '.')}.weight")
-    found = {name for name in names if name in tensors}
-    if len(found) != 1:
-        raise _InMemoryError(f"the base's files have other names than its model ({names[0]})")
-    name = found.pop()
+def _find_tensor(
+    path: str, layer: Any, names: Mapping[str, str], tensors: Mapping[str, Any]
+) -> str:
+    """The tensor of the base's files that is the layer's weight; ``names`` are the files' own."""
+    name = names.get(f"{path}.weight")
+    if name is None:
+        raise _InMemoryError(f"the base's files have other names than its model ({path}.weight)")
     entry, shape = tensors[name], list(layer.get_base_layer().weight.shape)
     if entry["shape"] != shape or entry["dtype"] not in _DTYPES:
         raise _InMemoryError(f"{name} is {entry['dtype']} {entry['shape']} in the base's files")
@@ -293,7 +292,7 @@ def _merge_in_memory(base: Path, adapter: Path, folder: Path, *, trust_remote_co
         merged = model.merge_and_unload(safe_merge=True)
     except ValueError as error:  # PEFT's safe merge found infinities or NaNs
         raise _sum_error(adapter, str(error)) from error
-    if merged.config.get_text_config().tie_word_embeddings and (
+    if ties_embeddings(merged.config) and (
         half_tied
         or not torch.equal(
             merged.get_input_embeddings().weight, merged.get_output_embeddings().weight

@@ -21,6 +21,7 @@ from kot_platypus.methods import METHODS
 from kot_platypus.models import TRAINING_INFO, TrainingInfo, fingerprint_model, load_model
 from kot_platypus.models.conversion import link_file
 from kot_platypus.models.new_tokens import Vocabulary
+from kot_platypus.models.parts import ties_embeddings
 from kot_platypus.models.rows import add_rows
 from kot_platypus.models.weights import ADAPTER
 from kot_platypus.processes import ask_main, share_all, spreads_weights
@@ -29,6 +30,7 @@ from kot_platypus.recipe import TrainSection
 from kot_platypus.stages import open_stage
 from kot_platypus.train.companions import copy_companions, read_dtype, read_training, save_beside
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
+from kot_platypus.train.language_part import choose_layers, freeze_other_parts, tell_other_parts
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.new_rows import find_rows, look_up_rows
 from kot_platypus.train.serving import CHAT_TEMPLATE, prepare_serving
@@ -71,6 +73,7 @@ def load_trainable(
     if added:
         add_rows(model, added)
     trainable = make_trainable(model, section, added)
+    tell_other_parts(model)
     if section.gradient_checkpointing:
         checkpoint_activations(model)
     if section.torch_compile:
@@ -129,15 +132,16 @@ def make_trainable(model: Any, section: TrainSection, added: Collection[int] = (
     ModelError when the model has none of ``lora_target_modules``, or one of them could not be
     merged.
     """
+    others = freeze_other_parts(model)
     options = METHODS[section.method].lora
     if options is None:
         return model
-    modules = section.lora_target_modules
+    modules = choose_layers(model, section, others)
     config = LoraConfig(
         r=section.lora_r,
         lora_alpha=section.lora_alpha,
         lora_dropout=section.lora_dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
+        target_modules=modules,
         rank_pattern={**section.rank_pattern},  # PEFT adds its own to them
         alpha_pattern={**section.alpha_pattern},
         use_rslora=section.use_rslora,
@@ -154,7 +158,7 @@ def make_trainable(model: Any, section: TrainSection, added: Collection[int] = (
     except ValueError as error:
         is_dropout = "lora_dropout" in str(error)  # of experts, whose weights are one tensor
         raise ModelError(
-            f"no LoRA for {modules} ({str(error).splitlines()[0][:200]})",
+            f"no LoRA for {section.lora_target_modules} ({str(error).splitlines()[0][:200]})",
             expected="names of the model's linear layers, or all-linear",
             hint=f"Set train.{'lora_dropout=0' if is_dropout else 'lora_target_modules'}.",
         ) from error
@@ -181,7 +185,7 @@ def _check_tables(model: Any, section: TrainSection) -> None:
     ``model`` has it already.
     """
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
-    is_tied = model.config.get_text_config().tie_word_embeddings
+    is_tied = ties_embeddings(model.config)
     for kind, what in (
         (LoraLayer, "lora_target_modules"),
         (ModulesToSaveWrapper, "modules_to_save"),
