@@ -490,6 +490,73 @@ def test_answers_that_agree_or_never_did(original, translated):
     assert "answer_mismatch" not in {f.check for f in check_row(original, translated)}
 
 
+LISTED = "Where are books? (A) library (B) hospital (C) school"
+MEANT = row("(A) library", "Many books are there. So the answer is (A) library.", LISTED)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("책은 어디에 있나? (A) 서고 (B) 병원 (C) 학교", "(A) 도서관"),
+        ("책은 어디에 있나? (A) library (B) 병원 (C) 학교", "(A) 도서관"),
+        ("책은 어디에 있나?\n선택지: 서고, 병원, 학교", "도서관"),
+        ("책은 어디에 있나?\n① 병원\n② 도서관\n③ 학교", "도서관"),
+    ],
+)
+def test_option_that_the_question_lists_otherwise(source, target):
+    translated = row(target, f"책이 많다. 따라서 답은 {target}이다.", source)
+    found = [(f.check, f.field) for f in check_row(MEANT, translated) if f.severity == "error"]
+    assert ("answer_mismatch", "target") in found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "책은 어디에 있나? (A) 도서관 (B) 병원 (C) 학교",
+        "책은 어디에 있나?\nA. 도서관\nB. 병원\nC. 학교",
+        "책은 어디에 있나? 선택지: 도서관, 병원, 학교",
+    ],
+)
+def test_option_that_the_question_lists(source):
+    translated = row("(A) 도서관", "책이 많다. 따라서 답은 (A) 도서관이다.", source)
+    assert "answer_mismatch" not in {f.check for f in check_row(MEANT, translated)}
+
+
+@pytest.mark.parametrize(
+    ("target", "rationale", "agreement"),
+    [
+        ("아니요", "따라서 답은 '예'이다.", False),
+        ("아니요", "정답은 예입니다.", False),
+        ("예", "그러므로 사실이 아니다.", False),
+        ("예", "그래서 불가능하다.", False),
+        ("예", "따라서 답은 '예'이다.", True),
+        ("3만 원", "값은 30,000원이다.", True),
+        ("5백만 명", "인구는 500만 명이다.", True),
+        ("1.5m", "길이는 150cm이다.", True),
+        ("2시간 30분", "150분이 걸린다.", True),
+        ("2시간 30분", "152분이 걸린다.", False),
+        ("3만 원", "값은 3,000원이다.", False),
+    ],
+)
+def test_what_a_rationale_ends_in(target, rationale, agreement):
+    assert agrees(target, rationale) is agreement
+
+
+def test_truth_that_stayed_english():
+    findings = check_row(row("true", "So it is true."), row("true", "따라서 참이다."))
+    assert ("answer_mismatch", "error") in {(f.check, f.severity) for f in findings}
+
+
+@table(
+    ("Pick one: 1) a hat 2) a coat", "고르시오. 1) 모자 2) 외투"),
+    ("Pick one: a) a hat b) a coat", "고르시오. 가) 모자 나) 외투"),
+    ("x is in [0, 1).", "x는 [0, 1)에 속한다."),
+    ("It is 5' 3\" high.", "높이는 5' 3\"이다."),
+)
+def test_brackets_that_need_no_partner(source, translation):
+    assert not is_error("cut_off", source, translation)
+
+
 def test_last_sentence_is_not_cut_at_a_decimal_point():
     assert last_sentence("First. Then it is 3.5 m.") == "Then it is 3.5 m."
 

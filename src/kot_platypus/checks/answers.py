@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from fractions import Fraction
 
 from kot_platypus.checks.findings import Findings, shorten
+from kot_platypus.checks.measures import read_measures
+from kot_platypus.checks.segments import Text
 from kot_platypus.numerals import (
     Number,
     read_digits,
@@ -17,10 +20,13 @@ from kot_platypus.records import Example, Finding, Severity
 _OPTION = re.compile(r"^\s*\(?([A-Ha-h①-⑧])[).]?(?:\s|$)")
 _OPTION_SAID = re.compile(r"(?<![A-Za-z])\(?([A-H①-⑧])\)?(?![A-Za-z'’])")
 _YES = re.compile(
-    r"\b(?:yes|true|correct|right|possible)\b|^예|^네\b|그렇|맞|참|옳|사실|있다|있습니다"
+    r"\b(?:yes|true|correct|right|possible)\b|^예|^네\b|그렇|맞|참|옳|사실|있다|있습니다|(?<!불)가능"
 )
 _NO = re.compile(
-    r"\b(?:no|not|false|incorrect|wrong|cannot|isn't|doesn't|impossible)\b|아니|않|거짓|틀|없|못"
+    r"\b(?:no|not|false|incorrect|wrong|cannot|isn't|doesn't|impossible)\b|아니|않|거짓|틀|없|못|불가능"
+)
+_DENIED = re.compile(
+    r"(?:사실|맞|참|그렇|옳|가능)[가-힣]* ?(?:않|아니)|not (?:true|correct|right|possible)"
 )
 _POLAR = {
     **dict.fromkeys(
@@ -28,6 +34,11 @@ _POLAR = {
     ),
     **dict.fromkeys(("no", "false", "아니요", "아니오", "아니다", "거짓", "아닙니다"), False),
 }
+_STATED = re.compile(
+    rf"(?:답|결론)\s*[:은는이]\s*['\"‘“]?({'|'.join(sorted(_POLAR, key=len, reverse=True))})"
+    r"(?=['\"’”.]|이다|입니다|이에요|예요|이라|라고|\s*$)"
+    rf"|\banswer is:? ['\"‘“]?({'|'.join(filter(str.isascii, _POLAR))})\b"
+)
 # The look behind holds wherever the leftmost match begins; without it all other places are tried.
 _LAST = re.compile(
     r"(?<![^.!?\n])[^.!?\n]*(?:(?:\.(?=\S)|\n(?!\s*\S{3}))[^.!?\n]*)*[.!?]*[\"'”’)\]]*\s*$"
@@ -46,12 +57,62 @@ def find_answer_mismatch(original: Example, translated: Example) -> Findings:
         return
     if not translated.target.strip():
         return  # cut_off says so
+    yield from _find_option_apart(original, translated)
+    if _POLAR_ENGLISH.fullmatch(translated.target.strip()) and _HANGUL.search(translated.rationale):
+        yield make_mismatch(translated, "error")
+        return
     if agrees(original.target, original.rationale) is not True:
         return
     agreement = agrees(translated.target, translated.rationale)
     if agreement is True:
         return
     yield make_mismatch(translated, "error" if agreement is False else "warning")
+
+
+_POLAR_ENGLISH = re.compile(r"(?i)(?:yes|no|true|false)\.?")
+_HANGUL = re.compile(r"[가-힣]")
+_LISTED = re.compile(
+    r"(?:^|[\s\n])\(?([A-Ha-h]|[1-8]|[①-⑧])(?:[).:]|(?<=[①-⑧]))\s*(.+?)"
+    r"(?=[\s,;/]+\(?(?:[A-Ha-h]|[1-8]|[①-⑧])(?:[).:]|(?<=[①-⑧]))\s|\n|$)"
+)
+_NAMED = re.compile(
+    r"(?im)(?:options?|choices|answer choices|선택지|보기|선지|선택 사항)\s*[:：]\s*(.+)$"
+    r"|^[-*•] (.+)$"
+)
+
+
+def list_options(text: str) -> list[str]:
+    """The choices that a question lists: (A) ..., 1. ..., "Options: a, b", or items."""
+    marked = [match[2].strip(" .,;") for match in _LISTED.finditer(text)]
+    if len(marked) > 1:
+        return marked
+    named = [match[1] or match[2] for match in _NAMED.finditer(text)]
+    if len(named) == 1:
+        named = re.split(r"\s*[,;/]\s*(?:or |and |또는 )?", named[0])
+    return [option.strip(" .,;") for option in named]
+
+
+def _find_option_apart(original: Example, translated: Example) -> Findings:
+    """The target names the same option as it did, in the words in which the question lists it."""
+    wanted = [_bare(option) for option in list_options(original.source)]
+    found = [_bare(option) for option in list_options(translated.source)]
+    if len(wanted) < 2 or len(wanted) != len(found) or len(set(found)) < len(found):
+        return
+    target, said = (_bare(_OPTION.sub("", row.target, count=1)) for row in (original, translated))
+    if wanted.count(target) == 1 and said and found[wanted.index(target)] != said:
+        detail = f"the target {shorten(translated.target, 30)!r}, but the question lists "
+        yield Finding(
+            check="answer_mismatch",
+            severity="error",
+            detail=detail
+            + repr(shorten(list_options(translated.source)[wanted.index(target)], 30)),
+            field="target",
+            translation_spans=((0, len(translated.target)),),
+        )
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text.lower())
 
 
 def make_mismatch(row: Example, severity: Severity) -> Finding:
@@ -85,8 +146,12 @@ def agrees(target: str, rationale: str) -> bool | None:
         target = target[option.end() :]
     polar = _POLAR.get(target.rstrip(".").lower())
     if polar is not None:
-        return _says(end.lower(), polar)
+        stated = _STATED.search(end.lower())
+        return _POLAR[stated[1] or stated[2]] == polar if stated else _says(end.lower(), polar)
     if _simplify(target) and _simplify(target) in _simplify(end):
+        return True
+    measures, ends = read_measures(Text(target)), read_measures(Text(end))
+    if any(one.equals(other, Fraction(0)) for one in measures for other in ends):
         return True
     numbers = {number.value for number in _read(target)}
     if numbers:
@@ -95,7 +160,8 @@ def agrees(target: str, rationale: str) -> bool | None:
 
 
 def _says(sentence: str, polar: bool) -> bool | None:
-    yes, no = bool(_YES.search(sentence)), bool(_NO.search(sentence))
+    yes = bool(_YES.search(_DENIED.sub("", sentence)))
+    no = bool(_NO.search(sentence))
     if yes == no:
         return None
     return yes == polar
@@ -109,11 +175,10 @@ def _has_numbers(sentence: str, wanted: set[Decimal]) -> bool | None:
 
 
 def _read(text: str) -> list[Number]:
-    return [
-        *read_digits(text),
-        *read_english_words(text),
-        *read_korean_words(text),
-    ]
+    digits = read_digits(text)
+    taken = {place for number in digits for place in range(*number.span)}
+    words = [*read_english_words(text), *read_korean_words(text)]
+    return [*digits, *(word for word in words if word.span[0] not in taken)]
 
 
 def _simplify(text: str) -> str:

@@ -217,10 +217,32 @@ def _check_end(source: Text, translation: Text) -> Findings:
 _BRACKETS = tuple(map(tuple, ("()", "[]", "{}", "“”", "「」", "『』", "《》")))
 
 
+def _count_unpaired(text: str, opening: str, closing: str) -> int:
+    depth = strays = 0
+    for match in re.finditer(re.escape(opening) + "|" + re.escape(closing), text):
+        if match[0] == opening:
+            depth += 1
+        elif depth:
+            depth -= 1
+        else:
+            strays += not _ITEM.search(text[max(0, match.start() - 5) : match.start()])
+    return depth + strays
+
+
+# The interval [0, 1) and :) have no partner, as 3" are inches and "1) a 2) b" a list.
+_NO_PAIR = re.compile(r"[\[(][-−\d.,\s∞]+[)\]]|[:;]-?[()]")
+_ITEM = re.compile(r"(?:^|\s)(?:\d{1,2}|[A-Za-z가-힣ㄱ-ㅎ]|[ivx]{1,4})$")
+_QUOTE = re.compile(r'(?<!\d)"')
+
+
 def _check_brackets(source: Text, translation: Text) -> Findings:
+    left, right = (_NO_PAIR.sub("", text.raw) for text in (source, translation))
     for opening, closing in _BRACKETS:
-        unpaired = translation.raw.count(opening) - translation.raw.count(closing)
-        if unpaired and source.raw.count(opening) == source.raw.count(closing):
-            yield _cut(f"{abs(unpaired)} unpaired {opening}{closing}")
-    if translation.prose.count('"') % 2 and source.prose.count('"') % 2 == 0:
+        if closing not in right and opening not in right:
+            continue
+        unpaired = _count_unpaired(right, opening, closing)
+        if unpaired and not _count_unpaired(left, opening, closing):
+            yield _cut(f"{unpaired} unpaired {opening}{closing}")
+    quotes = len(_QUOTE.findall(translation.prose))
+    if quotes % 2 and len(_QUOTE.findall(source.prose)) % 2 == 0:
         yield _cut('a quote " without its partner')

@@ -43,10 +43,15 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
     titles, quoted English in a question about English, code, formulas, units.
     """
     words = translation.words
+    if not translation.num_hangul and len(_list_words(source.prose)) >= _FEWEST_WORDS:
+        text = translation.raw.strip()
+        if text and (source.raw.rstrip().endswith("?") or not any(map(str.isalnum, text))):
+            yield _left("nothing is Korean", (), [(0, len(translation.raw))])
+            return
     if not words or not source.words:
         return
     if not translation.num_hangul:
-        lower = _list_words(translation.prose)
+        lower = _list_words(translation.prose) or _TRUTH.findall(translation.prose)
         if lower:
             is_error = len(words) >= 3 and len(lower) >= 2
             whole = [(0, len(translation.raw))]
@@ -83,6 +88,7 @@ def _find_stretches(source: Text, prose: str) -> Findings:
         yield _left(detail, (), kept, is_error=False)
 
 
+_TRUTH = re.compile(r"\b(?:true|false|none)\b")
 _QUOTES = frozenset("\"“'‘«「『《")
 
 

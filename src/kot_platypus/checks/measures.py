@@ -38,8 +38,8 @@ class Measure(NamedTuple):
         other, divisor = _find_dimension(per)
         return (line, other), self.value * factor / divisor
 
-    def equals(self, other: Measure) -> bool:
-        """Whether both are as much; exactly, or rounded where the units are two."""
+    def equals(self, other: Measure, rounded: Fraction = _ROUNDED) -> bool:
+        """Whether both are as much; exactly, or ``rounded`` off where the units are two."""
         if self.unit == other.unit or "도" in (self.unit, other.unit):
             degrees = {"도", "°C", "°F", "rad"}
             same = self.unit == other.unit or {self.unit, other.unit} <= degrees
@@ -48,7 +48,7 @@ class Measure(NamedTuple):
         if base == base_2 and not (per and per_2):  # 분당 8리터 and 1분에 8리터
             return self.value == other.value
         (kind, size), (kind_2, size_2) = self.size, other.size
-        return kind == kind_2 and abs(size - size_2) <= _ROUNDED * max(
+        return kind == kind_2 and abs(size - size_2) <= rounded * max(
             abs(size), abs(size_2), Fraction(1)
         )
 
