@@ -1,6 +1,7 @@
 """How many planted translation errors the checks find, how many good rows they flag, how fast.
 
     python bench/data_checks.py
+    python bench/data_checks.py --pairs FILE.jsonl    # pairs by others: source, translation, label
 
 The planted set is tests/checks/planted: 2,000 good rows and 250 errors of each of KOpen-platypus's
 five kinds, in a development part and a held-out part whose templates are others.
@@ -9,6 +10,7 @@ five kinds, in a development part and a held-out part whose templates are others
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections import Counter, defaultdict
@@ -18,7 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.checks.planted import CODE, KINDS, LEFT, MATH, MIXED, NUMBER, Row, make_clean, plant
 
-from kot_platypus.checks import check_translation
+from kot_platypus.checks import check_row, check_translation
+from kot_platypus.checks.answers import list_options
+from kot_platypus.data.build import load_korean_cot
 
 MEANT = {
     CODE: {"code_only"},
@@ -91,6 +95,38 @@ def measure_speed(rows: list[Row]) -> None:
     )
 
 
+def measure_pairs(path: Path, show: int) -> None:
+    """Pairs by somebody else: ``label`` is good or a kind of error, a good ``note`` "reference"
+    the plain rendering of a source, any other a varied one."""
+    kinds: defaultdict[str, list[bool]] = defaultdict(list)
+    for line in path.read_text(encoding="utf-8").splitlines():
+        pair = json.loads(line)
+        findings = check_translation(pair["source"], pair["translation"])
+        is_flagged = any(finding.severity == "error" for finding in findings)
+        is_good, note = pair["label"] == "good", pair.get("note", "")
+        kind = (
+            ("good, plain" if note == "reference" else "good, varied") if is_good else pair["label"]
+        )
+        kinds[kind].append(is_flagged)
+        if show and is_flagged == is_good:
+            details = [finding.detail for finding in findings]
+            print(f"-- {kind} ({note}) {details}\n{pair['source']}\n=> {pair['translation']}\n")
+    print("| kind | rows | flagged | share |\n|---|---|---|---|")
+    for kind, flags in sorted(kinds.items()):
+        print(f"| {kind} | {len(flags)} | {sum(flags)} | {sum(flags) / len(flags):.3f} |")
+
+
+def measure_options() -> None:
+    """Korean rows that list their choices, with one word of the target's in another word."""
+    rows = [row for row in load_korean_cot() if row.target in list_options(row.source)]
+    found = flagged = 0
+    for row in rows:
+        renamed = row.model_copy(update={"source": row.source.replace(row.target, "다른 말")})
+        found += any(finding.check == "answer_mismatch" for finding in check_row(row, renamed))
+        flagged += bool(check_row(row, row))
+    print(f"\nOptions translated apart: {found} of {len(rows)} found; {flagged} flagged before.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clean", type=int, default=2000, help="good rows of each part")
@@ -99,11 +135,16 @@ def main() -> None:
     parser.add_argument(
         "--show", action="count", default=0, help="print what was missed or flagged"
     )
+    parser.add_argument("--pairs", type=Path, help="measure these instead of the planted set")
     options = parser.parse_args()
+    if options.pairs:
+        measure_pairs(options.pairs, options.show)
+        return
     for part in options.parts.split(","):
         print(f"\n**{part}**\n")
         measure_recall(part, options.errors, options.show)
         measure_speed(measure_false_alarms(part, options.clean, options.show))
+    measure_options()
 
 
 if __name__ == "__main__":

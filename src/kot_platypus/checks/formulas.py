@@ -31,7 +31,7 @@ _SAME = str.maketrans(
 _POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _SPELLED = (("<=", "≤"), (">=", "≥"), ("!=", "≠"))
 _ALIKE = 0.6  # of a lost formula and a new one, from which on one is the other, misspelt
-_RANGE = re.compile(r"\d+[-/.:]\d+(?:[-/.:]\d+)?|[A-Za-z][-/]\d+")
+_RANGE = re.compile(r"\d+[-/.:]\d+(?:[-/.:]\d+)?|[A-Z][-/]\d+")
 
 
 def blank_shared(prose: str, other: str) -> tuple[str, str]:

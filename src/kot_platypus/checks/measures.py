@@ -109,7 +109,7 @@ _ISO = re.compile(r"(?<!\d)[12]\d{3}-(?P<month>[01]\d)-[0-3]\d(?!\d)")
 _SLASHED = re.compile(r"(?<![\d/])(?P<a>\d{1,2})/(?P<b>\d{1,2})/(?:\d{4}|\d{2})(?![\d/])")
 _MONTH_NAME = re.compile(rf"\b(?:{'|'.join(name.title() for name in MONTHS)})\b")
 _ORDINAL = re.compile(r"(?:th|first|second|third)$", re.IGNORECASE)
-_JOINT = re.compile(r"\s?|,? and |(?:과|와) ")
+_JOINT = re.compile(r"\s?|,? (?:and )?|(?:과|와) ")
 
 
 def read_measures(part: Text) -> list[Measure]:
@@ -121,7 +121,8 @@ def read_measures(part: Text) -> list[Measure]:
         last = joined[-1] if joined else None
         if last and _JOINT.fullmatch(text[last.span[1] : measure.span[0]]):
             unit, other = DIMENSIONS.get(last.unit), DIMENSIONS.get(measure.unit)
-            if unit and other and unit[0] == other[0] and measure.value * other[1] < unit[1]:
+            is_smaller = unit and other and unit[0] == other[0] and other[1] < unit[1]
+            if is_smaller and unit and other and measure.value * other[1] < unit[1]:
                 value = last.value + measure.value * other[1] / unit[1]
                 joined[-1] = Measure(value, last.unit, (last.span[0], measure.span[1]), True)
                 continue

@@ -68,10 +68,12 @@ _SIGNS = {
     "°": _sign("°º℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
     "±": _sign("±+", r"±|\+/-", r"plus or minus", "플러스마이너스|오차"),
     "≈": _sign("≈", r"≈", r"about|approx|roughly", "약|대략|정도|가량|쯤|가까"),
+    "∈": _sign("∈", r"∈", r"element|belongs|\bin\b",
+               "실수|정수|자연수|유리수|복소수|원소|속[하한]"),
     "π": _sign("π", r"π", r"\bpi\b", "파이|원주율"),
 }  # fmt: skip
 # One count each, and no words for them: sets, logic, calculus.
-_BARE = frozenset("∈∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠≡∝∴∵∧∨¬↔∆∇")
+_BARE = frozenset("∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠≡∝∴∵∧∨¬↔∆∇")
 _MARKS = _BARE.union(*(sign.marks for sign in _SIGNS.values()))
 _ANY = re.compile(f"[{re.escape(''.join(sorted(_MARKS)))}]")
 _BINARY_MINUS = re.compile(r"(?:(?<=[\d)])|(?<=\b[a-zA-Z])) [-−–] (?=[\d($\\]|[a-zA-Z]\b)")
