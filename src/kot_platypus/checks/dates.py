@@ -16,6 +16,7 @@ class Date(NamedTuple):
     year: int
     month: int
     day: int
+    is_open: bool = False  # which is the month: 03/04/2024
 
 
 _NAME = rf"(?P<name>{'|'.join(name.title() for name in MONTHS)})"
@@ -32,7 +33,7 @@ _SLASHED = re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4})(?!\d)")
 
 
 def read_dates(text: str) -> dict[Date, Span]:
-    """The days that a text names, each with its first place. 03/04/2024 may be either month."""
+    """The days that a text names, each with its first place."""
     dates: dict[Date, Span] = {}
     for pattern in _DATES:
         for match in pattern.finditer(text):
@@ -42,8 +43,11 @@ def read_dates(text: str) -> dict[Date, Span]:
     for match in _SLASHED.finditer(text):
         first, second, year = map(int, match.groups())
         month, day = (second, first) if first > 12 else (first, second)
-        dates.setdefault(Date(year, month, day), match.span())
+        dates.setdefault(Date(year, month, day, day <= 12), match.span())
     return dates
+
+
+_MAY_BE = re.compile(rf"\b(?:{_NAME})\b|\d[-./]\d+[-./]\d|\d\s?[apAP]\.?[mM]\b|\d월")
 
 
 def find_dates(source: Text, translation: Text) -> Findings:
@@ -52,6 +56,8 @@ def find_dates(source: Text, translation: Text) -> Findings:
     Catches July 4 as 4월 7일, the years of two dates exchanged, 8 a.m. as 오후 8시. Look-alikes:
     another order, a year or month said once for two days, 7 p.m. as 19시.
     """
+    if not _MAY_BE.search(source.raw):
+        return
     wanted, found = read_dates(source.raw), read_dates(translation.raw)
     lost = [date for date in wanted if not any(_may_be(date, other) for other in found)]
     new = [date for date in found if not any(_may_be(date, other) for other in wanted)]
@@ -64,10 +70,9 @@ def find_dates(source: Text, translation: Text) -> Findings:
 
 
 def _may_be(date: Date, other: Date) -> bool:
-    days = {(date.month, date.day)} | ({(date.day, date.month)} if date.day <= 12 else set())
     same_year = date.year == other.year or 0 in (date.year, other.year)
-    is_swapped = bool(date.year) and (other.month, other.day) in days  # 03/04/2024
-    return same_year and ((date.month, date.day) == (other.month, other.day) or is_swapped)
+    is_turned = (date.is_open or other.is_open) and (date.day, date.month) == other[1:3]
+    return same_year and (date[1:3] == other[1:3] or is_turned)
 
 
 _HALF = re.compile(r"(?i)\b(?P<hour>\d{1,2})(?::\d\d)?\s?(?P<half>[ap])\.?m\b")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.segments import BLANK, Text
@@ -30,6 +31,7 @@ _SAME = str.maketrans(
 )
 _POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _SPELLED = (("<=", "≤"), (">=", "≥"), ("!=", "≠"))
+_ANY_SIGN = re.compile(r"[=≠≈≤≥⩽⩾<>+*/×÷·⋅^−–(\[|⁰¹²³⁴-⁹!-]|\d ?x ?\d")
 _ALIKE = 0.6  # of a lost formula and a new one, from which on one is the other, misspelt
 _RANGE = re.compile(r"\d+[-/.:]\d+(?:[-/.:]\d+)?|[A-Z][-/]\d+")
 
@@ -75,9 +77,12 @@ def _measure_likeness(run: str, other: str) -> float:
     return SequenceMatcher(None, run, other, autojunk=False).ratio()
 
 
+@lru_cache(maxsize=8)  # each text is asked for twice
 def _read_runs(prose: str) -> dict[str, list[Span]]:
     """Where each formula stands, in the one spelling that all get; ranges and dates are none."""
     runs: defaultdict[str, list[Span]] = defaultdict(list)
+    if not _ANY_SIGN.search(prose):
+        return runs
     for match in _RUN.finditer(prose):
         run = re.sub(_RAISED, lambda found: "^" + found[0].translate(_POWERS), match[0])
         run = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", run).rstrip(".,")

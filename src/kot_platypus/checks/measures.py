@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.segments import Text
-from kot_platypus.numerals import KOREAN_LOOSE_WORDS, LOOSE_WORDS, MONTHS, Number
+from kot_platypus.numerals import KOREAN_LOOSE_WORDS, LOOSE_WORDS, Number
 from kot_platypus.units import DIMENSIONS, UNITS
 
 _ROUNDED = Fraction(3, 100)  # how far a converted value may be off: 10 miles as 16km
@@ -93,11 +93,9 @@ def _write(spelling: str) -> str:
 
 
 _SPELLINGS = "|".join(map(_write, sorted(_NAMES, key=len, reverse=True)))
-_MONTH = r"(?P<month>월(?![요급세정]))"
 _UNIT = re.compile(
     rf"[\s-]?(?:(?P<power>square|cubic|sq\.?|제곱|세제곱)[\s-]?)?"
-    rf"(?:(?P<unit>{_SPELLINGS})(?P<raised>\^?[23²³](?![\d]))?(?: (?P<scale>Celsius|Fahrenheit))?"
-    rf"|{_MONTH})"
+    rf"(?P<unit>{_SPELLINGS})(?P<raised>\^?[23²³](?![\d]))?(?: (?P<scale>Celsius|Fahrenheit))?"
     r"(?:(?: per |/| an? )(?P<per>hour|hr|h|second|sec|s|minute|min|day|시|초|분)(?![A-Za-z]))?"
 )
 _BEFORE = re.compile(
@@ -105,17 +103,14 @@ _BEFORE = re.compile(
     r"|(?P<scale>화씨|섭씨)\s?(?:영하\s?|[-−])?$"
 )
 _SPEED = {"시속": "시간", "초속": "초", "분속": "분"}
-_ISO = re.compile(r"(?<!\d)[12]\d{3}-(?P<month>[01]\d)-[0-3]\d(?!\d)")
-_SLASHED = re.compile(r"(?<![\d/])(?P<a>\d{1,2})/(?P<b>\d{1,2})/(?:\d{4}|\d{2})(?![\d/])")
-_MONTH_NAME = re.compile(rf"\b(?:{'|'.join(name.title() for name in MONTHS)})\b")
 _ORDINAL = re.compile(r"(?:th|first|second|third)$", re.IGNORECASE)
 _JOINT = re.compile(r"\s?|,? (?:and )?|(?:과|와) ")
 
 
 def read_measures(part: Text) -> list[Measure]:
-    """All numbers with a unit, a currency or a month; what is said in two units is one measure."""
+    """All numbers with a unit or a currency; what is said in two units is one measure."""
     text = part.prose
-    found = sorted({*_read_parts(part), *_read_dates(text)}, key=lambda one: one.span)
+    found = sorted(set(_read_parts(part)), key=lambda one: one.span)
     joined: list[Measure] = []
     for measure in found:
         last = joined[-1] if joined else None
@@ -166,8 +161,6 @@ def _is_loose(text: str, word: Number) -> bool:
 
 
 def _name_unit(unit: re.Match[str]) -> str:
-    if unit["month"]:
-        return "월"
     if unit["scale"]:
         return "°C" if unit["scale"] == "Celsius" else "°F"
     name = _NAMES.get(unit["unit"]) or _NAMES[unit["unit"].replace(" ", "-")]
@@ -188,17 +181,6 @@ def _is_clock(text: str, number: Number, unit: re.Match[str]) -> bool:
     if unit["unit"] == "분":
         return before.endswith("시")
     return unit["unit"] == "년" and 1000 <= number.value < 2200
-
-
-def _read_dates(text: str) -> Iterator[Measure]:
-    for match in _MONTH_NAME.finditer(text):
-        yield Measure(Fraction(MONTHS[match[0].lower()]), "월", match.span())
-    for match in _ISO.finditer(text):
-        yield Measure(Fraction(match["month"]), "월", match.span())
-    for match in _SLASHED.finditer(text):
-        first, second = int(match["a"]), int(match["b"])
-        if (first > 12) != (second > 12):  # else either may be the month
-            yield Measure(Fraction(min(first, second)), "월", match.span())
 
 
 class Matched:
@@ -242,10 +224,10 @@ def _take(free: Counter[tuple[Fraction, str]], one: Measure) -> bool:
 
 
 def find_measures(source: Text, translation: Text) -> Findings:
-    """Numbers keep their unit, their currency and their month.
+    """Numbers keep their unit and their currency.
 
-    Catches 10 miles as 10km, $40 as 40원, 20 minutes as 20시간, 5 kg and 3 g as 3kg and 5g, July 4
-    as 4월 7일. Look-alikes: 10 miles as 16km, 2 weeks as 14일, $7.50 as 7달러 50센트, 1.5 hours as
+    Catches 10 miles as 10km, $40 as 40원, 20 minutes as 20시간, 5 kg and 3 g as 3kg and 5g.
+    Look-alikes: 10 miles as 16km, 2 weeks as 14일, $7.50 as 7달러 50센트, 1.5 hours as
     1시간 30분, counters (5 people as 5명).
     """
     matched = Matched(source, translation)

@@ -89,7 +89,9 @@ def _compare_numbers(
     lost, new = _cancel(named, renamed)
     if lost and new:  # a name may be translated, H2O as 물, but x1 must not become x2
         missing, extra = [*missing, *lost], [*extra, *new]
-    missing = [number for number in missing if not _is_repeated_month(source.raw, number, wanted)]
+    missing = [number for number in missing if not _is_repeated_month(source.raw, number)]
+    months = {number.value for number in source.english if number.value <= 12}
+    extra = [n for n in extra if not (n.value in months and _has_month(translation.raw, n))]
     if missing or extra:
         extra = _drop_tens(source.raw, extra)
         missing, extra = _settle_clock(source.raw, missing, extra)
@@ -105,7 +107,11 @@ def _compare_numbers(
 _ONLY = re.compile(r"\b(?:only|just|alone|merely|solely|nothing but|no more than)\b", re.IGNORECASE)
 
 
-def _is_repeated_month(text: str, number: Number, wanted: list[Number]) -> bool:
+def _has_month(text: str, number: Number) -> bool:
+    return text[number.span[1] : number.span[1] + 1] == "월"
+
+
+def _is_repeated_month(text: str, number: Number) -> bool:
     """Whether a month is said again: 6월 3일부터 7일까지 is from June 3 to June 7."""
     name = text[slice(*number.span)]
     return name[:1].isupper() and name.isalpha() and text.count(name) > 1
