@@ -76,13 +76,13 @@ def test_shortest_right_reply_is_kept_with_the_questions_pass_rate(tmp_path):
     assert rows == [
         Taught(
             source=QUESTIONS[0].source, target="7개", rationale=SHORT, task="sum", pass_rate=0.5,
-            origin="teacher",
+            origin="teacher", doc_id=0,
         )
     ]  # fmt: skip
-    assert [(each.sample, each.reason) for each in dropped] == [
-        (0, "not chosen"),
-        (2, "wrong answer"),
-        (3, "wrong answer"),
+    assert [(each.sample, each.reason, each.answer) for each in dropped] == [
+        (0, "not chosen", "7개"),
+        (2, "wrong answer", "12개"),
+        (3, "wrong answer", None),
     ]
     assert read_rows(tmp_path / "out" / "train.jsonl")[0].rationale == SHORT
     assert "1 rows" in (tmp_path / "out" / "README.md").read_text("utf-8")

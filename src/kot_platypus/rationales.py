@@ -32,6 +32,8 @@ from kot_platypus.records import Example, Record, Reply
 from kot_platypus.results.guesses import find_chance
 from kot_platypus.stages import open_stage
 
+WRONG = "wrong answer"
+"""Why a reply was dropped that was done, and did not come to the right answer."""
 TRAIN, DROPPED, CARD = "train.jsonl", "dropped.jsonl", "README.md"
 Keep = Literal["shortest", "diverse", "all"]
 _HINT = (
@@ -54,6 +56,8 @@ class Taught(Example):
     """The share of the question's replies that were right, without a hint."""
     origin: str
     """The teacher; ``, given the answer`` where it was."""
+    doc_id: int | None = None
+    """The question's, as in ``dropped.jsonl``; None in files of before."""
 
 
 class Dropped(Record):
@@ -64,6 +68,9 @@ class Dropped(Record):
     given_answer: bool
     reason: str
     output: str
+    answer: str | None = None
+    """What its answer line states, or which choice it means; None where that cannot be read, and in
+    files of before."""
 
 
 @dataclass(frozen=True)
@@ -232,7 +239,7 @@ def _judge(
     is_right = means_right(question, reply)
     fault = ""
     if not is_right:
-        fault = "cut off" if reply.truncated else "wrong answer"
+        fault = "cut off" if reply.truncated else WRONG
     elif given_answer and _TELLS.search(rationale):
         fault = "tells that the answer was known"
     else:
@@ -326,11 +333,20 @@ def _select(
             given_answer=each.given_answer,
             reason=each.fault or passed,
             output=each.reply.output,
+            answer=_state(question, each.reply),
         )
         for each in attempts
         if each not in kept
     ]
     return kept, lost
+
+
+def _state(question: Question, reply: Reply) -> str | None:
+    """What a reply surely answers: its answer line, or the text of the choice that it means."""
+    if not question.choices:
+        return reply.answer
+    place = reply.stated_choice if reply.choice is None else reply.choice
+    return None if place is None else question.choices[place]
 
 
 def _choose(sound: Sequence[_Attempt], selection: Selection) -> list[_Attempt]:
@@ -363,4 +379,5 @@ def _make_row(question: Question, attempt: _Attempt, rate: float, teacher: str) 
         task=question.task,
         pass_rate=rate,
         origin=teacher + (_GIVEN if attempt.given_answer else ""),
+        doc_id=question.doc_id,
     )

@@ -20,6 +20,7 @@ from pydantic import (
 from kot_platypus.columns import check_columns
 from kot_platypus.errors import RecipeError, require_extra
 from kot_platypus.methods import METHODS, MethodName
+from kot_platypus.objectives import Objective, check_objective
 from kot_platypus.recipe_files import RECIPES, Epochs, Regex, Section, dump, list_names, load
 from kot_platypus.records import drop_defaults
 
@@ -122,6 +123,11 @@ _ADAPTERS_OWN = (
 class TrainSection(Section):
     """How the model is trained. Names follow Platypus and PEFT."""
 
+    objective: Objective = "sft"
+    """What is learnt: rows (``sft``), or of pairs of replies to prefer what is chosen, against the
+    model that the training begins with (``dpo``) or while learning it (``orpo``)."""
+    beta: float = Field(0.1, gt=0)
+    """DPO: how closely the model keeps to what it was. ORPO: the weight of the odds ratio."""
     method: MethodName = "lora"
     """An adapter (LoRA; DoRA; LoRA on a base held in 4 bits), or all weights."""
     gradient_checkpointing: bool = False
@@ -235,8 +241,14 @@ class TrainSection(Section):
             raise ValueError("baseline_targets that differ from target and from each other")
         if self.warmup_steps and self.warmup_ratio:
             raise ValueError("either `warmup_steps` or `warmup_ratio`, and 0 for the other")
+        check_objective(self)
         self._check_lora()
         return self
+
+    @property
+    def takes_pairs(self) -> bool:
+        """Whether it learns from pairs of a chosen and a rejected reply."""
+        return self.objective != "sft"
 
     @property
     def takes_from_base(self) -> bool:

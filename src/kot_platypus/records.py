@@ -156,6 +156,23 @@ class Dialogue(Record):
 Row = Example | Dialogue
 
 
+class PairedExample(Example):
+    """An example beside a reply to the same question that is not wanted."""
+
+    rejected: Example
+
+
+class PairedDialogue(Dialogue):
+    """A conversation beside one that begins alike and goes on as it should not."""
+
+    rejected: Dialogue
+
+
+def find_rejected(row: Row) -> Row | None:
+    """What stands against a row, if it is one of a pair."""
+    return row.rejected if isinstance(row, PairedExample | PairedDialogue) else None
+
+
 def find_question(row: Row) -> tuple[str, str]:
     """What a row asks: the same instruction about another input is another question."""
     return row.source.strip(), row.input.strip() if isinstance(row, Example) else ""

@@ -18,11 +18,13 @@ from pydantic import AliasChoices, ConfigDict, Field, ValidationError, field_val
 
 from kot_platypus.errors import DataError
 from kot_platypus.records import Dialogue, Example, Message, Record, Row
+from kot_platypus.row_pairs import CHOSEN, REJECTED, join_pair, split_pair
 from kot_platypus.tables import is_missing
 
 UNDERSTOOD = (
     "source, target, rationale (KoCoT), instruction, input, output (Alpaca), messages, "
-    "conversations (ShareGPT), prompt, completion (TRL) or question, response (OpenOrca)"
+    "conversations (ShareGPT), prompt, completion (TRL) or question, response (OpenOrca); in pairs "
+    "chosen, rejected"
 )
 Notes = Counter[str]
 """What was read otherwise than it may be meant, and in how many rows."""
@@ -158,6 +160,12 @@ def parse_row(values: object, where: str, notes: Notes | None = None) -> Row:
         raise DataError(
             f"{where} is {type(values).__name__}", expected="an object", hint="Fix that line."
         )
+    try:
+        if pair := split_pair(values):
+            chosen, rejected = (parse_row(each, where, notes) for each in pair)
+            return join_pair(chosen, rejected)
+    except ValueError as error:
+        raise _refuse(f"{where} has {error}") from error
     given = {name: value for name, value in values.items() if not is_missing(value)}
     filled = {name for name, value in given.items() if value != ""}
     record = max(_FORMATS, key=lambda each: (_share_found(each, filled), _share_found(each, given)))
@@ -185,7 +193,7 @@ def parse_row(values: object, where: str, notes: Notes | None = None) -> Row:
 
 def list_columns() -> set[str]:
     """The names of all columns that are read."""
-    return {name for record in _FORMATS for name in _list_read(record)}
+    return {CHOSEN, REJECTED, *(name for record in _FORMATS for name in _list_read(record))}
 
 
 def _refuse(found: str) -> DataError:

@@ -185,6 +185,12 @@ def check_recipe(recipe: Recipe) -> None:
     for task in map(protocol.find_task, recipe.evaluate.tasks):
         if kobest_dir or protocol.tasks[task].data:  # else it is the Hub's
             load_data(protocol, task, kobest_dir)
+    if recipe.train.takes_pairs:
+        raise RecipeError(
+            f"kot run with train.objective {recipe.train.objective}",
+            expected="sft: a run trains on rows, which teach a base to reason",
+            hint="Prefer afterwards: kot train RECIPE --data pairs.jsonl --set model.name=MERGED",
+        )
     template = load_template(recipe.train.template, recipe.train.enable_thinking)
     marked = template.answer_prefix and recipe.train.target != "rationale"
     if recipe.data.has_problems and not marked:

@@ -16,6 +16,8 @@ _NAMES = {
     "data.heldout": "test_file",
     "seed": "random_seed data_seed",
     "train.method": "finetuning_type peft_type adapter quantization_bit load_in_4bit use_dora",
+    "train.objective": "rl rlhf stage loss_type rlhf_type trainer_type",
+    "train.beta": "dpo_beta orpo_beta pref_beta orpo_alpha rl_beta orpo_lambda",
     "train.template": "prompt_template prompt_template_name chat_template",
     "train.target": "train_on_inputs train_on_prompt completion_only_loss",
     "train.batch_size": "per_device_train_batch_size per_gpu_train_batch_size train_batch_size "
@@ -57,6 +59,7 @@ _NAMES = {
 }
 _NOTES = {
     "train.batch_size": _STEP,
+    "train.objective": "sft, dpo or orpo",
     "train.warmup_steps": "or train.warmup_ratio, a part of all steps",
     "train.validation": "a share of the rows, or a file",
     "train.target": "of which only answers are labels",

@@ -209,7 +209,7 @@ def test_packed_it_is_the_loss_and_accuracy_of_one_example_at_a_time(any_model, 
 
 
 def test_what_is_packed_a_few_at_a_time_weighs_as_one_batch(any_model, batch, monkeypatch):
-    monkeypatch.setattr("kot_platypus.train.packing._PACKED_AT_ONCE", 5)
+    monkeypatch.setattr("kot_platypus.train.packing.PACKED_AT_ONCE", 5)
     expected = score_one_by_one(any_model, batch, "token")
     packs = list(iter_packs(batch, 10_000, "token"))
     assert len(packs) == 4

@@ -233,3 +233,31 @@ def _print_result(out: Path, meter: Meter) -> None:
         print_notice(describe_bill(meter.bill))
     print_notice(describe_result(read_manifest(out)))
     print(*(out / name for name in ("README.md", "train.jsonl", "dropped.jsonl")), sep="\n")
+
+
+@data.command(
+    "pairs",
+    epilog=example(
+        "kot data pairs taught --out pairs",
+        "kot data pairs taught --max-per-question 2 --unreadable --out pairs",
+    ),
+)
+def pairs(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="What kot data reason wrote with --out.")
+    ],
+    out: Out,
+    max_per_question: Annotated[int, typer.Option(min=1, help="Pairs of one question.")] = 1,
+    unreadable: Annotated[
+        bool,
+        typer.Option("--unreadable", help="Replies without an answer line count as wrong."),
+    ] = False,
+) -> None:
+    """Pair kept rationales with wrong ones to the same question, for DPO and ORPO."""
+    from kot_platypus.rationale_pairs import write_pairs
+
+    with hold_folder(out):
+        print_notice(
+            write_pairs(folder, out, max_per_question=max_per_question, unreadable=unreadable)
+        )
+    print(out / "train.jsonl")

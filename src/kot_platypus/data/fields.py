@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kot_platypus.records import Dialogue, Record, Row
+from kot_platypus.records import Dialogue, Record, Row, find_rejected
 
 
 class FieldSpan(Record):
@@ -16,12 +16,18 @@ class FieldSpan(Record):
 
 
 def list_fields(row: Row) -> dict[str, str]:
-    """A row's texts by name: ``source``, ``rationale``, ... or ``messages.0``; none is empty."""
+    """A row's texts by name: ``source``, ``rationale``, ... or ``messages.0``; none is empty.
+
+    Of a pair also those that are rejected, ``rejected.rationale``, but what both have.
+    """
     if isinstance(row, Dialogue):
         texts = {f"messages.{i}": turn.content for i, turn in enumerate(row.messages)}
     else:
         names = ("source", "input", "rationale", "target")
         texts = {name: getattr(row, name) for name in names}
+    if (rejected := find_rejected(row)) is not None:
+        others = list_fields(rejected).items()
+        texts |= {f"rejected.{name}": text for name, text in others if text != texts.get(name)}
     return {name: text for name, text in texts.items() if text}
 
 

@@ -22,6 +22,8 @@ class TrainingInfo(BaseModel):
     base: str | None = None
     """The base's fingerprint."""
     target: str | None = None
+    objective: str | None = None
+    """``dpo`` or ``orpo``, if pairs were learnt."""
     method: str | None = None
     quantization: str | None = None
     """How the base was held in training (``nf4``)."""

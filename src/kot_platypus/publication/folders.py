@@ -92,7 +92,8 @@ def write_card(trained: Trained, repo_id: str) -> str:
 
 def _describe_model(trained: Trained) -> Any:
     method = METHODS.get(trained.info.method or "")  # type: ignore[call-overload]
-    tags = ["korean", "chain-of-thought", *([method.tag] if method else []), "kot-platypus"]
+    kinds = [*([method.tag] if method else []), *filter(None, [trained.info.objective])]
+    tags = ["korean", "chain-of-thought", *kinds, "kot-platypus"]
     return ModelCardData(
         language=["ko"],
         license=find_licence(trained.base_model or ""),

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from kot_platypus.errors import DataError
 from kot_platypus.models.limits import check_room
@@ -30,6 +30,21 @@ _TOGETHER = 256
 """Rows that are tokenised in one call."""
 
 
+class Learnt(Protocol):
+    """What is said of a row, or of a pair of them."""
+
+    @property
+    def num_truncated(self) -> int:
+        """As of ``Encoded``."""
+
+    @property
+    def num_only_shown(self) -> int:
+        """As of ``Encoded``."""
+
+
+T = TypeVar("T", bound=Learnt)
+
+
 @dataclass(frozen=True)
 class Encoded:
     """A row's token ids: ``ids[:prompt_len]`` is the prompt, the rest labels but for ``masked``."""
@@ -47,6 +62,11 @@ class Encoded:
     def label_positions(self) -> list[int]:
         """The positions in ``ids`` that are labels, ascending."""
         return [i for i in range(self.prompt_len, len(self.ids)) if i not in self.masked]
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens it has."""
+        return len(self.ids)
 
     @property
     def num_labels(self) -> int:
@@ -89,7 +109,7 @@ def encode_rows(
     return encoded
 
 
-def keep_encoded(encoded: Sequence[Encoded | None], section: TrainSection) -> list[Encoded]:
+def keep_encoded(encoded: Sequence[T | None], section: TrainSection) -> list[T]:
     """The rows that have something to learn. Raises DataError when none has."""
     kept = [item for item in encoded if item]
     if not kept:
@@ -102,7 +122,7 @@ def keep_encoded(encoded: Sequence[Encoded | None], section: TrainSection) -> li
     return kept
 
 
-def describe_losses(encoded: Sequence[Encoded | None], what: str = "rows") -> str:
+def describe_losses(encoded: Sequence[Learnt | None], what: str = "rows") -> str:
     """What training will not see of its rows (``what``), in one line; empty where it sees all.
 
     Above a twentieth of the rows it is a warning.

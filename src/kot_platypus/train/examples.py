@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +14,11 @@ from kot_platypus.processes import share_all
 from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import SourceSection, TrainSection
-from kot_platypus.records import Row
+from kot_platypus.records import Row, find_rejected
 from kot_platypus.row_sources import describe_hub, list_inputs, read_sources
 from kot_platypus.train.encoding import Encoded, describe_losses, keep_encoded
 from kot_platypus.train.kept_rows import identify_rows, read_kept, share_encoding
+from kot_platypus.train.pairs import Item, join_halves, split_rows
 from kot_platypus.train.validation import Split, hold_out
 from kot_platypus.verdicts import Verdict, read_verdict
 
@@ -25,8 +26,8 @@ from kot_platypus.verdicts import Verdict, read_verdict
 class Examples(NamedTuple):
     """What is learnt and what is validated on."""
 
-    train: list[Encoded]
-    validation: list[Encoded]
+    train: list[Item]
+    validation: list[Item]
     split: Split
     """The rows of both."""
     facts: dict[str, Any]
@@ -51,30 +52,46 @@ def read_examples(
     for line in loaded.describe():
         print_notice(line)
     split = hold_out(loaded.rows, section, data_seed)
+    num_pairs = sum(find_rejected(row) is not None for row in loaded.rows)
+    if num_pairs and not section.takes_pairs:
+        print_notice(
+            f"{num_pairs:,} rows are pairs: what is chosen is learnt, what is rejected is not seen "
+            "(train.objective=dpo)"
+        )
 
-    def encode(rows: Mapping[int, Row], source: object, what: str) -> list[Encoded]:
-        listed = list(rows.values())
-        key = identify_rows(listed, template, section, tokenizer)
+    def encode_half(
+        half: Sequence[Row], numbers: Iterable[int], source: object
+    ) -> list[Encoded | None]:
+        key = identify_rows(half, template, section, tokenizer)
         found = read_kept(checkpoints, key)
         if not all(share_all(found is not None)):
             found = share_encoding(
-                listed, template, section, tokenizer, source=source, numbers=rows
+                half, template, section, tokenizer, source=source, numbers=numbers
             )
-        encoded = whole[key] = found or []
-        kept = keep_encoded(encoded, section)
+        whole[key] = found or []
+        return whole[key]
+
+    def encode(rows: Mapping[int, Row], source: object, what: str) -> list[Item]:
+        listed = list(rows.values())
+        halves = split_rows(listed, section, source=source, numbers=list(rows))
+        encoded = join_halves([encode_half(half, rows, source) for half in halves])
+        kept: list[Item] = keep_encoded(encoded, section)
         if lost := describe_losses(encoded, what):
             print_notice(lost)
         return kept
 
     whole: dict[str | None, list[Encoded | None]] = {}
-    validation: list[Encoded] = []
+    validation: list[Item] = []
     if split.validation:
         print_notice(split.note)
     train = encode(split.train, loaded.name, "training rows" if split.validation else "rows")
     if split.validation:
         source = section.validation if isinstance(section.validation, str) else loaded.name
         validation = encode(split.validation, source, "validation rows")
-    if odd := find_oddities(split.train.values(), list_special_tokens(tokenizer)).describe():
+    halves = (half for row in split.train.values() for half in (row, find_rejected(row)) if half)
+    if odd := find_oddities(
+        halves if section.takes_pairs else split.train.values(), list_special_tokens(tokenizer)
+    ).describe():
         print_notice(odd)
     facts = {"num_dropped": len(split.train) - len(train), **loaded.count_parts()}
     return Examples(train, validation, split, facts, whole)

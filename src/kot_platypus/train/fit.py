@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import TrainerCallback, set_seed
 
@@ -20,6 +21,7 @@ from kot_platypus.models import (
     build_empty_model,
     fingerprint_model,
     name_on_hub,
+    read_training_info,
     resolve_device,
     resolve_dtype,
 )
@@ -41,15 +43,17 @@ from kot_platypus.schedule import count_examples
 from kot_platypus.stages import open_stage
 from kot_platypus.train.checkpoints import find_checkpoint, go_back, list_checkpoints
 from kot_platypus.train.dates import keep_date, pin_date
-from kot_platypus.train.encoding import Encoded, check_fit
+from kot_platypus.train.encoding import check_fit
 from kot_platypus.train.examples import Examples, hash_validation, heed_verdicts, read_examples
 from kot_platypus.train.kept_rows import keep_rows
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, keep_adapters, load_trainable, save_trained
+from kot_platypus.train.pairs import Item, list_halves
+from kot_platypus.train.preferences import REWARDS, accept_pairs, add_reference
 from kot_platypus.train.residual import conversion, keep_start
-from kot_platypus.train.setup import make_arguments, make_trainer
+from kot_platypus.train.setup import is_cast, make_arguments, make_trainer
 from kot_platypus.train.trainer import PackingTrainer, list_steps
-from kot_platypus.train.validation import choose_evaluation, describe_course
+from kot_platypus.train.validation import EVALUATED, choose_evaluation, describe_course
 
 # What changes neither the result nor what it means: an interrupted training goes on without it.
 _NO_IDENTITY = {
@@ -66,10 +70,10 @@ _OF_VALIDATION = {"validation", "eval_steps", "load_best_model_at_end", "early_s
 _LATER = _OF_VALIDATION | {
     *("max_steps", "warmup_ratio", "rank_pattern", "alpha_pattern", "use_rslora"),
     *("init_lora_weights", "loraplus_lr_ratio", "neftune_noise_alpha", "optim", "date"),
-    *("new_tokens", "modules_to_save"),
+    *("new_tokens", "modules_to_save", "objective", "beta"),
 }
 
-_LOGGED = ("step", "loss", "learning_rate", "epoch", "eval_loss", "eval_token_accuracy")
+_LOGGED = ("step", "loss", *REWARDS, "learning_rate", "epoch", *EVALUATED)
 _CHECKPOINTS = "checkpoints"
 _EVENTS = "runs"
 """Where HF's Trainer has TensorBoard write, below the folder of its checkpoints."""
@@ -119,6 +123,8 @@ def train_adapter(
             return
         _require_tools(section, device)
         verdict = heed_verdicts(sources, allow_contaminated=section.allow_contaminated)
+        if section.takes_pairs:
+            _compare_templates(template, read_training_info(base).template)
         vocab = load_vocabulary(base, section.new_tokens, **trust)
         tokenizer, kept = vocab.tokenizer, out / _CHECKPOINTS
         day = pin_date(tokenizer, template, section, kept)
@@ -143,7 +149,7 @@ def _check_fit(base: Path, vocabulary: Vocabulary, examples: Examples, **trust: 
     """Raise ModelError unless the model has a place for every token of every example."""
     empty = build_empty_model(base, **trust)
     add_rows(empty, vocabulary.added.values())
-    check_fit(empty, [*examples.train, *examples.validation])
+    check_fit(empty, list_halves([*examples.train, *examples.validation]))
 
 
 def _describe_settings(section: TrainSection, data_seed: int) -> dict[str, Any]:
@@ -164,6 +170,15 @@ def _require_tools(section: TrainSection, device: str) -> None:
             f"train.optim {optim} on {device}",
             expected="a CUDA device, whose memory it pages out",
             hint=f"Set train.optim={'adamw_8bit' if '8bit' in optim else 'adamw_torch'}.",
+        )
+
+
+def _compare_templates(template: Template, before: Template | None) -> None:
+    """Say where a model is asked otherwise than it learnt to be."""
+    if before is not None and before != template:
+        print_notice(
+            f"Warning: the model was trained with the template {before.name}, and its pairs are "
+            f"shown in {template.name} (train.template)"
         )
 
 
@@ -232,7 +247,7 @@ def _prepare(
     """The trainer of ``base``, and whether it packs: not every model keeps examples apart."""
     place = "cpu" if spreads_weights() else at["device"]  # it may be too large for one GPU
     encoded, validation = examples.train, examples.validation
-    longest = max(len(item.ids) for item in (*encoded, *validation))
+    longest = max(item.num_tokens for item in list_halves([*encoded, *validation]))
     added = vocabulary.added.values()
     held: dict[str, Any] = {"dtype": at["dtype"], "device": place, **trust}
     model, max_tokens = load_trainable(base, section, longest=longest, added=added, **held)
@@ -240,11 +255,17 @@ def _prepare(
     keep_rows(out / _CHECKPOINTS, examples.encoded)
     arguments = make_arguments(section, len(encoded), out / _CHECKPOINTS, **at)
     passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})
+    if section.takes_pairs:
+        accept_pairs(model, section)
+    if section.objective == "dpo":
+        cast = torch.autocast(at["device"], getattr(torch, at["dtype"]), enabled=is_cast(**at))
+        both = add_reference(model, [*encoded, *validation], passes, out / _CHECKPOINTS, cast)
+        encoded, validation = both[: len(encoded)], both[len(encoded) :]
     trainer = make_trainer(model, encoded, passes, arguments, callbacks, validation=validation)
     return trainer, max_tokens > 1
 
 
-def _count_facts(encoded: Sequence[Encoded], section: TrainSection, steps: int) -> dict[str, Any]:
+def _count_facts(encoded: Sequence[Item], section: TrainSection, steps: int) -> dict[str, Any]:
     """The manifest's facts. Tokens seen are expected ones where an epoch drops its last batch."""
     epochs = count_examples(len(encoded), section, steps) / len(encoded)
     return {
@@ -252,7 +273,7 @@ def _count_facts(encoded: Sequence[Encoded], section: TrainSection, steps: int) 
         "num_cut": sum(item.num_truncated > 0 for item in encoded),
         "num_processes": count_processes(),
         "optimizer_steps": steps,
-        "tokens_seen": round(epochs * sum(len(item.ids) for item in encoded)),
+        "tokens_seen": round(epochs * sum(item.num_tokens for item in encoded)),
         "trained_tokens_seen": round(epochs * sum(item.num_labels for item in encoded)),
     }
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from kot_platypus.models.parts import find_decoder
 from kot_platypus.recipe import LossWeighting
@@ -88,6 +89,26 @@ def score_pack(model: nn.Module, pack: Pack) -> Tensor:
         are_right = logits.argmax(1) == pack.labels[part]
         total += (torch.stack([losses, are_right.float()]) * pack.weights[part]).sum(1)
     return total
+
+
+def label_logprobs(model: nn.Module, pack: Pack) -> Tensor:
+    """The log-probability (nats) of each of a pack's labels, shape (N,), with gradient.
+
+    For which a chunk's logits are computed again: they are never held all at once.
+    """
+    inner = unwrap(model)
+    if not _ends_in_product(inner):
+        return -F.cross_entropy(_compute_logits(inner, pack), pack.labels, reduction="none")
+    hidden, weight = _compute_hidden(inner, pack), inner.get_output_embeddings().weight
+    parts = zip(hidden.split(CHUNK_ROWS), pack.labels.split(CHUNK_ROWS), strict=True)
+    again = {"use_reentrant": False, "preserve_rng_state": False}
+    return torch.cat([checkpoint(_score_rows, rows, weight, at, **again) for rows, at in parts])
+
+
+def _score_rows(rows: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    matrix = weight.to(find_product_dtype(weight))
+    logits = (rows.to(matrix.dtype) @ matrix.T).float()
+    return -F.cross_entropy(logits, labels, reduction="none")
 
 
 def _iter_logits(inner: Any, pack: Pack) -> Iterator[tuple[slice, Tensor]]:

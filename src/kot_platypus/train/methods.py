@@ -90,6 +90,7 @@ def _check_spread(section: TrainSection) -> None:
         ("new_tokens", section.new_tokens and section.method != "full", "[]"),
         ("modules_to_save", section.modules_to_save, "[]"),
         ("optim", section.optim != "adamw_torch", "adamw_torch"),
+        ("objective", section.takes_pairs, "sft"),
     ):
         if wanted:
             raise RecipeError(
@@ -122,7 +123,8 @@ def describe_method(section: TrainSection) -> dict[str, str]:
     """What a trained model's ``kot.json`` says of its method."""
     method = METHODS[section.method]
     quantization = {"quantization": method.quantization} if method.quantization else {}
-    return {"method": method.name, **quantization}
+    objective = {"objective": section.objective} if section.takes_pairs else {}
+    return {"method": method.name, **quantization, **objective}
 
 
 def make_trainable(model: Any, section: TrainSection, added: Collection[int] = ()) -> Any:

@@ -16,7 +16,8 @@ from kot_platypus.train.attention import Pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.loss import weigh_examples
 
-_PACKED_AT_ONCE = 512
+PACKED_AT_ONCE = 512
+"""Examples whose packs are found together."""
 
 
 def assign_packs(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
@@ -86,8 +87,8 @@ def iter_packs(
     """
     weights = weigh_examples(examples, loss_weighting)
     shares = {"rank": rank, "num_processes": num_processes}
-    for start in range(0, len(examples), _PACKED_AT_ONCE):
-        part = slice(start, start + _PACKED_AT_ONCE)
+    for start in range(0, len(examples), PACKED_AT_ONCE):
+        part = slice(start, start + PACKED_AT_ONCE)
         yield from pack_examples(examples[part], weights[part], max_tokens, **shares)
 
 
@@ -100,23 +101,32 @@ def pack_examples(
     num_processes: int = 1,
 ) -> list[Pack]:
     """As ``pack_batch``, with the weight that each label of an example has."""
-    lengths = [len(example.ids) for example in batch]
-    plans = [
+    plans = plan_packs([len(example.ids) for example in batch], max_tokens, num_processes)
+    packs = [
+        build_pack([batch[i] for i in group], [weights[i] for i in group], group)
+        for group in plans[rank]
+    ]
+    missing = max(map(len, plans)) - len(packs)
+    return packs + [build_pack([Encoded(batch[0].ids[:2], 1)], [0.0], [-1])] * missing
+
+
+def plan_packs(
+    lengths: Sequence[int], max_tokens: int, num_processes: int
+) -> list[list[list[int]]]:
+    """Of each process the indices of what it computes, pack by pack."""
+    return [
         [
             [share[i] for i in group]
             for group in assign_packs([lengths[i] for i in share], max_tokens)
         ]
         for share in share_examples(lengths, num_processes)
     ]
-    packs = [
-        _build([batch[i] for i in group], [weights[i] for i in group], group)
-        for group in plans[rank]
-    ]
-    missing = max(map(len, plans)) - len(packs)
-    return packs + [_build([Encoded(batch[0].ids[:2], 1)], [0.0], [-1])] * missing
 
 
-def _build(examples: Sequence[Encoded], weights: Sequence[float], numbers: Sequence[int]) -> Pack:
+def build_pack(
+    examples: Sequence[Encoded], weights: Sequence[float], numbers: Sequence[int]
+) -> Pack:
+    """One pack of ``examples``, which are the ``numbers`` of their batch."""
     ids: list[int] = []
     positions: list[int] = []
     predict_at: list[int] = []

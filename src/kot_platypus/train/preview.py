@@ -18,6 +18,7 @@ from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
 from kot_platypus.train.dates import pin_date
 from kot_platypus.train.encoding import Encoded, check_fit, encode_rows
+from kot_platypus.train.pairs import split_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -71,17 +72,32 @@ def preview_rows(
     template = load_template(section.template, section.enable_thinking)
     pin_date(tokenizer, template, section)
     numbers = list(numbers or range(1, len(rows) + 1))
+    names = [f"row {number}" for number in numbers]
+    if section.takes_pairs:
+        rows, numbers, names = _list_halves(rows, section, source, numbers)
+        count *= 2
     encoded = encode_rows(rows, template, section, tokenizer, source=source, numbers=numbers)
     if model is not None:
         check_fit(model, filter(None, encoded))
     parts: list[RenderableType] = []
-    for number, row, item in list(zip(numbers, rows, encoded, strict=True))[:count]:
-        parts += [Rule(f"row {number}"), *_show_row(row, item, tokenizer)]
+    for name, row, item in list(zip(names, rows, encoded, strict=True))[:count]:
+        parts += [Rule(name), *_show_row(row, item, tokenizer)]
     settings = f"{template.name}, {section.target}, at most {section.cutoff_len} tokens"
+    settings += "; a pair is two rows" if section.takes_pairs else ""
     legend = Text.assemble(("prompt", PROMPT), " · ", ("labels", LABELS), f" ({settings})")
     odd = find_oddities(rows, list_special_tokens(tokenizer)).describe()
     said = [Text(odd)] if odd else []
     return Group(*parts, Rule(), legend, Text(str(count_rows(encoded))), *said)
+
+
+def _list_halves(
+    rows: Sequence[Row], section: TrainSection, source: object, numbers: Sequence[int]
+) -> tuple[list[Row], list[int], list[str]]:
+    """Both rows of each pair as rows of their own, their numbers and names."""
+    pairs = zip(*split_rows(rows, section, source=source, numbers=numbers), strict=True)
+    halves = [half for pair in pairs for half in pair]
+    names = [f"row {n}, {half}" for n in numbers for half in ("chosen", "rejected")]
+    return halves, [n for n in numbers for _ in range(2)], names
 
 
 def count_rows(encoded: Sequence[Encoded | None]) -> Totals:

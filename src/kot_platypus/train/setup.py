@@ -12,38 +12,38 @@ from transformers.trainer_callback import PrinterCallback
 from kot_platypus.processes import count_processes, process_rank
 from kot_platypus.recipe import TrainSection
 from kot_platypus.schedule import count_eval_steps, count_steps, count_warmup
-from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.noise import EmbeddingNoise
-from kot_platypus.train.packing import pack_batch
+from kot_platypus.train.pairs import Item, pack_items
 from kot_platypus.train.trainer import KeepLog, PackingTrainer, SealCheckpoints, ShowProgress
 from kot_platypus.train.validation import Validate, ValidationSet
 
 
 def make_trainer(
     model: Any,
-    encoded: Sequence[Encoded],
+    encoded: Sequence[Item],
     section: TrainSection,
     arguments: TrainingArguments,
     callbacks: Sequence[TrainerCallback] = (),
     *,
-    validation: Sequence[Encoded] = (),
+    validation: Sequence[Item] = (),
 ) -> PackingTrainer:
     """The trainer of what ``load_trainable`` gives; each process packs its share of each batch."""
+    what = section.objective if section.takes_pairs else section.target
     watching: list[TrainerCallback] = [SealCheckpoints(), KeepLog()]
     if validation:  # first: the log follows from when it looks
         eval_steps = count_eval_steps(len(encoded), section)
         watching.insert(0, Validate(eval_steps, section.early_stopping_patience))
 
-    def collate(batch: Sequence[Encoded]) -> dict[str, Any]:
-        packs = pack_batch(
+    def collate(batch: Sequence[Item]) -> dict[str, Any]:
+        packs = pack_items(
             batch,
             section.max_tokens_per_pass,
             section.loss_weighting,
             rank=process_rank(),
             num_processes=count_processes(),
         )
-        num_tokens = sum(len(example.ids) for example in batch)
+        num_tokens = sum(example.num_tokens for example in batch)
         return {"packs": packs, "num_examples": len(batch), "num_tokens": num_tokens}
 
     trainer = PackingTrainer(
@@ -52,7 +52,7 @@ def make_trainer(
         train_dataset=list(encoded),
         eval_dataset=ValidationSet(validation, section.max_tokens_per_pass, section.loss_weighting),
         data_collator=collate,
-        callbacks=[*watching, ShowProgress(f"Training ({section.target})"), *callbacks],
+        callbacks=[*watching, ShowProgress(f"Training ({what})"), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.loraplus_lr_ratio = section.loraplus_lr_ratio
@@ -60,6 +60,11 @@ def make_trainer(
         embeddings = unwrap(model).get_input_embeddings()
         trainer.noise = EmbeddingNoise(embeddings, section.neftune_noise_alpha, arguments.seed)
     return trainer
+
+
+def is_cast(dtype: str, device: str, **_: object) -> bool:
+    """Whether a training computes in another dtype than that of its float32 weights."""
+    return dtype == "bfloat16" or (dtype == "float16" and device == "cuda")
 
 
 def make_arguments(
@@ -87,7 +92,7 @@ def make_arguments(
         max_grad_norm=section.max_grad_norm,
         optim=section.optim,
         bf16=dtype == "bfloat16",
-        fp16=dtype == "float16" and device == "cuda",
+        fp16=dtype == "float16" and is_cast(dtype, device),
         dataloader_drop_last=section.last_batch == "drop",
         dataloader_pin_memory=False,
         remove_unused_columns=False,

@@ -30,6 +30,8 @@ from kot_platypus.progress import show_progress
 from kot_platypus.train.attention import Pack
 from kot_platypus.train.checkpoints import is_intact, seal_checkpoint
 from kot_platypus.train.noise import EmbeddingNoise
+from kot_platypus.train.preferences import REWARDS
+from kot_platypus.train.validation import EVALUATED
 
 LIVE_LOG = "log.jsonl"
 
@@ -43,6 +45,11 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
     noise: EmbeddingNoise | None = None
     loraplus_lr_ratio: float | None = None
     _num_examples = _num_tokens = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._rewards: list[list[float]] = []
+        """Of each step since the last line of the log."""
 
     def create_optimizer(self, *model: nn.Module | None) -> torch.optim.Optimizer:
         """HF's, or PEFT's LoRA+ of the same kind, whose matrices B learn at another rate.
@@ -89,25 +96,30 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
             is_last = number == len(packs)
             with self._share_gradients(model, when=is_last), self._add_noise(pack):
                 # What shares gradients averages them, and so does the log with losses.
-                loss = model(pack.to(self.args.device)) * self.args.world_size
-                total += loss.detach()
+                found = model(pack.to(self.args.device)) * self.args.world_size
+                total = total + found.detach()
                 if is_last:  # before its backward pass, in which DeepSpeed takes the step
                     self._require_finite("loss", total)
-                self.accelerator.backward(loss)
+                self.accelerator.backward(found.flatten()[0])
         self._num_examples += inputs["num_examples"]
         self._num_tokens += inputs["num_tokens"]
-        return total
+        loss, *rewards = total.flatten()
+        if rewards:  # of pairs
+            self._rewards.append(total[1:].tolist())
+        return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Loss and token accuracy of ``eval_dataset``'s packs, logged. No random state is used."""
         model = self.model_wrapped.eval()
-        total = torch.zeros(2, device=self.args.device)
+        total = torch.zeros((), device=self.args.device)
         with torch.no_grad():
             for pack in self.eval_dataset:
-                total += model(pack.to(self.args.device), scored=True)
-        loss, accuracy = map(sum, zip(*share_all(total.tolist()), strict=True))
+                total = total + model(pack.to(self.args.device), scored=True)
+        loss, *found = map(sum, zip(*share_all(total.tolist()), strict=True))
         self._require_finite("validation loss", loss)
-        metrics: dict[str, float] = {"eval_loss": loss, "eval_token_accuracy": accuracy}
+        names = REWARDS if len(found) > 1 else ("token_accuracy",)
+        metrics: dict[str, float] = {"eval_loss": loss}
+        metrics |= {f"eval_{name}": value for name, value in zip(names, found, strict=True)}
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -172,11 +184,15 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
         return model.no_sync() if is_held else nullcontext()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, with the speed since the start of this process."""
+        """Log, with the speed since the start of this process, and the rewards of pairs."""
         if "loss" in logs and start_time is not None:
             seconds = time.time() - start_time
             logs["examples_per_second"] = self._num_examples / seconds
             logs["tokens_per_second"] = self._num_tokens / seconds
+        if "loss" in logs and self._rewards:
+            found = share_all(torch.tensor(self._rewards).mean(0).tolist())
+            logs.update(zip(REWARDS, torch.tensor(found).mean(0).tolist(), strict=True))
+            self._rewards.clear()
         super().log(logs, start_time)
 
     def gather_weights(self) -> dict[str, Tensor] | None:
@@ -269,7 +285,7 @@ class KeepLog(TrainerCallback):  # type: ignore[misc]
 def list_steps(state: TrainerState) -> list[dict[str, Any]]:
     """What was logged, a dict a step: the training's, and what validation found after it."""
     found = {
-        entry["step"]: {key: entry[key] for key in ("eval_loss", "eval_token_accuracy")}
+        entry["step"]: {key: entry[key] for key in EVALUATED if key in entry}
         for entry in state.log_history
         if "eval_loss" in entry
     }
@@ -279,18 +295,19 @@ def list_steps(state: TrainerState) -> list[dict[str, Any]]:
 
 def describe_step(logs: dict[str, float]) -> str:
     """A step's log in one line, without the time left, which the bar knows."""
+    pairs = f"pairs right {logs[REWARDS[0]]:.0%}  " if REWARDS[0] in logs else ""
     return (
-        f"loss {logs['loss']:.3f}  lr {logs['learning_rate']:.1e}  "
+        f"loss {logs['loss']:.3f}  {pairs}lr {logs['learning_rate']:.1e}  "
         f"{logs['examples_per_second']:.1f} examples/s  {logs['tokens_per_second']:.0f} tokens/s"
     )
 
 
 def describe_evaluation(logs: dict[str, float]) -> str:
     """What validation found, to stand behind a step's log."""
-    return (
-        f"  validation loss {logs['eval_loss']:.3f}, "
-        f"{logs['eval_token_accuracy']:.1%} of tokens right"
-    )
+    loss, accuracy, what = logs["eval_loss"], logs.get("eval_token_accuracy"), "tokens"
+    if accuracy is None:
+        accuracy, what = logs[f"eval_{REWARDS[0]}"], "pairs"
+    return f"  validation loss {loss:.3f}, {accuracy:.1%} of {what} right"
 
 
 class SealCheckpoints(TrainerCallback):  # type: ignore[misc]

@@ -17,8 +17,13 @@ from kot_platypus.processes import count_processes, process_rank
 from kot_platypus.recipe import LossWeighting, TrainSection
 from kot_platypus.records import Row, find_question
 from kot_platypus.train.attention import Pack
-from kot_platypus.train.encoding import Encoded
-from kot_platypus.train.packing import iter_packs
+from kot_platypus.train.pairs import Item, PairPack, iter_item_packs
+
+EVALUATED = (
+    *("eval_loss", "eval_token_accuracy"),
+    *("eval_rewards/accuracies", "eval_rewards/margins"),
+)
+"""What an evaluation may find: the accuracy of rows, the rewards of pairs."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +105,12 @@ def choose_questions(rows: Sequence[Row], share: float, seed: int) -> set[tuple[
 class ValidationSet:
     """Examples as the packs of this process, their weights those of one batch."""
 
-    examples: Sequence[Encoded]
+    examples: Sequence[Item]
     max_tokens: int
     loss_weighting: LossWeighting
 
-    def __iter__(self) -> Iterator[Pack]:
-        return iter_packs(
+    def __iter__(self) -> Iterator[Pack | PairPack]:
+        return iter_item_packs(
             self.examples,
             self.max_tokens,
             self.loss_weighting,
@@ -143,7 +148,7 @@ def choose_evaluation(lines: Sequence[dict[str, Any]], *, keeps_best: bool) -> d
     """Of a log's lines the evaluation of the weights that are kept."""
     found = [line for line in lines if "eval_loss" in line]
     kept = min(found, key=lambda line: line["eval_loss"]) if keeps_best else found[-1]
-    return {key: kept[key] for key in ("step", "eval_loss", "eval_token_accuracy")}
+    return {key: kept[key] for key in ("step", *EVALUATED) if key in kept}
 
 
 def describe_course(lines: Sequence[dict[str, Any]], *, keeps_best: bool) -> str:
