@@ -60,3 +60,26 @@ METHODS = {
         Method("full", "all weights", lora=None),
     )
 }
+_ADAPTERS_OWN = (
+    *("rank_pattern", "alpha_pattern", "use_rslora", "init_lora_weights", "loraplus_lr_ratio"),
+    *("save_total_limit", "modules_to_save"),
+)
+
+
+def check_adapter(section: Any) -> None:
+    """Raise ValueError for settings of a ``TrainSection`` that its adapter cannot have."""
+    fields = type(section).model_fields
+    unused = [name for name in _ADAPTERS_OWN if getattr(section, name) != fields[name].default]
+    if unused and not METHODS[section.method].makes_adapter:
+        raise ValueError(f"a method with an adapter beside `{unused[0]}`")
+    if section.takes_from_base:
+        if section.method != "lora":  # PEFT's conversion knows no magnitudes and no 4 bits
+            raise ValueError(f"method lora with init_lora_weights {section.init_lora_weights}")
+        if section.use_rslora and (section.rank_pattern or section.alpha_pattern):
+            raise ValueError(
+                f"init_lora_weights {section.init_lora_weights} with `use_rslora` or patterns, "
+                "not both: PEFT cannot convert it"
+            )
+        if section.new_tokens or section.modules_to_save:  # its conversion would leave them out
+            setting = "new_tokens" if section.new_tokens else "modules_to_save"
+            raise ValueError(f"init_lora_weights true beside `{setting}`")

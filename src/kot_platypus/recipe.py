@@ -19,7 +19,7 @@ from pydantic import (
 
 from kot_platypus.columns import check_columns
 from kot_platypus.errors import RecipeError, require_extra
-from kot_platypus.methods import METHODS, MethodName
+from kot_platypus.methods import MethodName, check_adapter
 from kot_platypus.objectives import Objective, check_objective
 from kot_platypus.recipe_files import RECIPES, Epochs, Regex, Section, dump, list_names, load
 from kot_platypus.records import drop_defaults
@@ -114,10 +114,6 @@ class DataSection(Section):
 Target = Literal["rationale_answer", "rationale", "answer", "shuffled_rationale"]
 """``shuffled_rationale``: a control. Another row's rationale, and the row's own answer."""
 LossWeighting = Literal["example", "token"]
-_ADAPTERS_OWN = (
-    *("rank_pattern", "alpha_pattern", "use_rslora", "init_lora_weights", "loraplus_lr_ratio"),
-    *("save_total_limit", "modules_to_save"),
-)
 
 
 class TrainSection(Section):
@@ -242,7 +238,7 @@ class TrainSection(Section):
         if self.warmup_steps and self.warmup_ratio:
             raise ValueError("either `warmup_steps` or `warmup_ratio`, and 0 for the other")
         check_objective(self)
-        self._check_lora()
+        check_adapter(self)
         return self
 
     @property
@@ -254,23 +250,6 @@ class TrainSection(Section):
     def takes_from_base(self) -> bool:
         """Whether the adapter begins with a part of the base's weights."""
         return self.init_lora_weights not in (True, "gaussian")
-
-    def _check_lora(self) -> None:
-        fields = type(self).model_fields
-        unused = [name for name in _ADAPTERS_OWN if getattr(self, name) != fields[name].default]
-        if unused and not METHODS[self.method].makes_adapter:
-            raise ValueError(f"a method with an adapter beside `{unused[0]}`")
-        if self.takes_from_base:
-            if self.method != "lora":  # PEFT's conversion knows no magnitudes and no 4 bits
-                raise ValueError(f"method lora with init_lora_weights {self.init_lora_weights}")
-            if self.use_rslora and (self.rank_pattern or self.alpha_pattern):
-                raise ValueError(
-                    f"init_lora_weights {self.init_lora_weights} with `use_rslora` or patterns, "
-                    "not both: PEFT cannot convert it"
-                )
-            if self.new_tokens or self.modules_to_save:  # its conversion would leave them out
-                setting = "new_tokens" if self.new_tokens else "modules_to_save"
-                raise ValueError(f"init_lora_weights true beside `{setting}`")
 
 
 class EvaluateSection(Section):

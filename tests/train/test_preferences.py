@@ -439,7 +439,7 @@ def test_equal_halves_are_dropped_and_counted(base, tmp_path, capsys):
 
 def test_sft_on_pairs_learns_what_is_chosen_and_says_so(pairs, base, tmp_path, capsys):
     train_adapter(pairs, base, tmp_path / "pairs", section(), MODEL)
-    assert "12 rows are pairs: what is chosen is learnt" in capsys.readouterr().err
+    assert "12 rows are pairs: what is chosen is learnt, and" in capsys.readouterr().err
     chosen = [Example(**row.model_dump()) for row in make_pairs(12)]
     write_jsonl(tmp_path / "rows.jsonl", chosen)
     train_adapter(tmp_path / "rows.jsonl", base, tmp_path / "rows", section(), MODEL)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,35 +53,18 @@ def read_examples(
     for line in loaded.describe():
         print_notice(line)
     split = hold_out(loaded.rows, section, data_seed)
-    num_pairs = sum(find_rejected(row) is not None for row in loaded.rows)
-    if num_pairs and not section.takes_pairs:
-        print_notice(
-            f"{num_pairs:,} rows are pairs: what is chosen is learnt, what is rejected is not seen "
-            "(train.objective=dpo)"
-        )
-
-    def encode_half(
-        half: Sequence[Row], numbers: Iterable[int], source: object
-    ) -> list[Encoded | None]:
-        key = identify_rows(half, template, section, tokenizer)
-        found = read_kept(checkpoints, key)
-        if not all(share_all(found is not None)):
-            found = share_encoding(
-                half, template, section, tokenizer, source=source, numbers=numbers
-            )
-        whole[key] = found or []
-        return whole[key]
 
     def encode(rows: Mapping[int, Row], source: object, what: str) -> list[Item]:
         listed = list(rows.values())
         halves = split_rows(listed, section, source=source, numbers=list(rows))
-        encoded = join_halves([encode_half(half, rows, source) for half in halves])
+        encoded = join_halves([encode_half(half, numbers=rows, source=source) for half in halves])
         kept: list[Item] = keep_encoded(encoded, section)
         if lost := describe_losses(encoded, what):
             print_notice(lost)
         return kept
 
     whole: dict[str | None, list[Encoded | None]] = {}
+    encode_half = partial(_encode_half, whole, checkpoints, template, section, tokenizer)
     validation: list[Item] = []
     if split.validation:
         print_notice(split.note)
@@ -88,13 +72,41 @@ def read_examples(
     if split.validation:
         source = section.validation if isinstance(section.validation, str) else loaded.name
         validation = encode(split.validation, source, "validation rows")
-    halves = (half for row in split.train.values() for half in (row, find_rejected(row)) if half)
-    if odd := find_oddities(
-        halves if section.takes_pairs else split.train.values(), list_special_tokens(tokenizer)
-    ).describe():
-        print_notice(odd)
+    for line in _describe_oddities(list(split.train.values()), section, tokenizer):
+        print_notice(line)
     facts = {"num_dropped": len(split.train) - len(train), **loaded.count_parts()}
     return Examples(train, validation, split, facts, whole)
+
+
+def _encode_half(
+    whole: dict[str | None, list[Encoded | None]],
+    checkpoints: Path,
+    template: Template,
+    section: TrainSection,
+    tokenizer: Any,
+    rows: Sequence[Row],
+    **named: Any,
+) -> list[Encoded | None]:
+    """Rows encoded, or as they were kept; ``whole`` gets them too."""
+    key = identify_rows(rows, template, section, tokenizer)
+    found = read_kept(checkpoints, key)
+    if not all(share_all(found is not None)):
+        found = share_encoding(rows, template, section, tokenizer, **named)
+    whole[key] = found or []
+    return whole[key]
+
+
+def _describe_oddities(rows: Sequence[Row], section: TrainSection, tokenizer: Any) -> Iterator[str]:
+    """What is learnt and may not be meant, in a line each."""
+    rejected = [other for row in rows if (other := find_rejected(row))]
+    if rejected and not section.takes_pairs:
+        yield (
+            f"{len(rejected):,} rows are pairs: what is chosen is learnt, and what is rejected is "
+            "not seen (train.objective=dpo)"
+        )
+    learnt = [*rows, *rejected] if section.takes_pairs else rows
+    if odd := find_oddities(learnt, list_special_tokens(tokenizer)).describe():
+        yield odd
 
 
 def hash_validation(section: TrainSection) -> dict[str, str]:

@@ -123,8 +123,6 @@ def train_adapter(
             return
         _require_tools(section, device)
         verdict = heed_verdicts(sources, allow_contaminated=section.allow_contaminated)
-        if section.takes_pairs:
-            _compare_templates(template, read_training_info(base).template)
         vocab = load_vocabulary(base, section.new_tokens, **trust)
         tokenizer, kept = vocab.tokenizer, out / _CHECKPOINTS
         day = pin_date(tokenizer, template, section, kept)
@@ -173,8 +171,9 @@ def _require_tools(section: TrainSection, device: str) -> None:
         )
 
 
-def _compare_templates(template: Template, before: Template | None) -> None:
+def _compare_templates(section: TrainSection, before: Template | None) -> None:
     """Say where a model is asked otherwise than it learnt to be."""
+    template = load_template(section.template, section.enable_thinking)
     if before is not None and before != template:
         print_notice(
             f"Warning: the model was trained with the template {before.name}, and its pairs are "
@@ -256,6 +255,7 @@ def _prepare(
     arguments = make_arguments(section, len(encoded), out / _CHECKPOINTS, **at)
     passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})
     if section.takes_pairs:
+        _compare_templates(section, read_training_info(base).template)
         accept_pairs(model, section)
     if section.objective == "dpo":
         cast = torch.autocast(at["device"], getattr(torch, at["dtype"]), enabled=is_cast(**at))
