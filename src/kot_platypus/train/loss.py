@@ -99,14 +99,14 @@ def label_logprobs(model: nn.Module, pack: Pack) -> Tensor:
     inner = unwrap(model)
     if not _ends_in_product(inner):
         return -F.cross_entropy(_compute_logits(inner, pack), pack.labels, reduction="none")
-    hidden, weight = _compute_hidden(inner, pack), inner.get_output_embeddings().weight
+    hidden, head = _compute_hidden(inner, pack), inner.get_output_embeddings()
+    matrix = _make_matrix(find_layer(head).weight, *read_rows(head))
     parts = zip(hidden.split(CHUNK_ROWS), pack.labels.split(CHUNK_ROWS), strict=True)
     again = {"use_reentrant": False, "preserve_rng_state": False}
-    return torch.cat([checkpoint(_score_rows, rows, weight, at, **again) for rows, at in parts])
+    return torch.cat([checkpoint(_score_rows, rows, matrix, at, **again) for rows, at in parts])
 
 
-def _score_rows(rows: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    matrix = weight.to(find_product_dtype(weight))
+def _score_rows(rows: Tensor, matrix: Tensor, labels: Tensor) -> Tensor:
     logits = (rows.to(matrix.dtype) @ matrix.T).float()
     return -F.cross_entropy(logits, labels, reduction="none")
 
