@@ -28,6 +28,7 @@ from kot_platypus.row_formats import parse_row
 from kot_platypus.train.encoding import Encoded, encode_rows
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.merge import merge_adapter
+from kot_platypus.train.methods import load_trainable
 from kot_platypus.train.pairs import Pair, encode_items, pack_pairs
 from kot_platypus.train.preferences import accept_pairs
 from tests.killing import kill_when
@@ -248,6 +249,24 @@ def test_odds_ratio_of_a_certain_reply_is_finite():
     assert found.isfinite().all()
     assert x.grad.isfinite().all()
     assert found[2:].tolist() == pytest.approx([math.log1p(-math.exp(v)) for v in x[2:].tolist()])
+
+
+def test_rows_of_new_tokens_count_and_are_trained(base):
+    """Also on the output layer, whose matrix they are put into."""
+    how = prefer("orpo", new_tokens=["<think>"])
+    held: dict[str, Any] = {"dtype": "float32", "device": "cpu", "added": [4000]}
+    ours, plain = (load_trainable(base, how, **held)[0] for _ in range(2))
+    for model in (ours, plain):
+        generator = torch.Generator().manual_seed(3)
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    ids = (5, 4000, 9, 4000, 11, 6)
+    pairs = [Pair(Encoded(ids, 2), Encoded((*ids[:3], 7, 4000), 3))]
+    expected = orpo_loss(plain, pairs, 0.1)
+    expected.backward()
+    assert step(ours, pairs, how).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert_same_gradient(ours, plain)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
