@@ -260,7 +260,7 @@ def test_rows_of_new_tokens_count_and_are_trained(base):
         generator = torch.Generator().manual_seed(3)
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+                parameter.data = 0.1 * torch.randn(parameter.shape, generator=generator)
     ids = (5, 4000, 9, 4000, 11, 6)
     pairs = [Pair(Encoded(ids, 2), Encoded((*ids[:3], 7, 4000), 3))]
     expected = orpo_loss(plain, pairs, 0.1)
