@@ -32,6 +32,7 @@ _CODE_NAME = re.compile(
     r"|--[a-z][a-z-]+|[\w/]+\.(?:py|js|txt|csv|json|html|md|java|cpp|sh|ya?ml)\b)",
     re.ASCII,
 )
+_CODE_SIGN = re.compile(r"\(\)|\w_\w|\w=\w|--[a-z]|\w\.[a-z]{1,4}\b")
 _LETTER = re.compile(
     r"(?<![A-Za-z0-9'’.*°])(?:[B-HJ-Z]|(?<=\()A(?=\)))(?![A-Za-z0-9'’*]|\.[A-Za-z ])"
 )
@@ -64,7 +65,8 @@ def find_markup(source: Text, translation: Text) -> Findings:
         yield from _compare("tags", TAG, source, translation)
     if "//" in source.raw or "@" in source.raw or "www." in source.raw:
         yield from _compare("addresses", _ADDRESS, source, translation)
-    yield from _compare("names in code", _CODE_NAME, source, translation)
+    if _CODE_SIGN.search(source.raw):
+        yield from _compare("names in code", _CODE_NAME, source, translation)
     yield from _compare_letters(source, translation)
     if len(_MARKER.findall(source.prose)) > 1:
         yield from _compare("markers", _MARKER, source, translation)

@@ -135,14 +135,14 @@ def _read_parts(part: Text) -> Iterator[Measure]:
     ]
     for number in (*part.digits, *words):
         start, end = number.span
-        value = Fraction(number.value)
         before = _BEFORE.search(text[max(0, start - 8) : start])
         if before and before["money"]:
-            yield Measure(value, _NAMES[before["money"]], (start - 1, end))
+            yield Measure(Fraction(number.value), _NAMES[before["money"]], (start - 1, end))
             continue
         unit = _UNIT.match(text, end)
         if not unit or _ORDINAL.search(text[start:end]) or _is_clock(text, number, unit):
             continue
+        value = Fraction(number.value)
         if _HALF.match(text, unit.end()):
             value += Fraction(1, 2)
         name = _name_unit(unit)
