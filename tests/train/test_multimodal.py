@@ -16,7 +16,9 @@ from torch.nn import functional as F
 from transformers import AutoModelForImageTextToText
 
 from kot_platypus.errors import ModelError
-from kot_platypus.models import load_model
+from kot_platypus.models import has_chat_template, load_model, load_tokenizer
+from kot_platypus.prompts import load_template, render_question
+from kot_platypus.publication.plan import plan_folder
 from kot_platypus.recipe import ModelSection
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import train_adapter
@@ -190,3 +192,54 @@ def test_two_processes_train_as_one(kind, method, base, tmp_path):
     one, two = ([json.loads(line)["loss"] for line in log.splitlines()] for log in logs)
     assert len(one) >= 4
     assert one == pytest.approx(two, abs=1e-4)
+
+
+# --- chat templates ----------------------------------------------------------------------------
+
+PARTS_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'].upper() }}: "
+    "{% for part in message['content'] if part['type'] == 'text' %}{{ part['text'] }}{% endfor %}"
+    " {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+"""LLaVA's, in short: a text that is no list of parts is lost."""
+
+
+def make_with_template(folder: Path, base: Path) -> Path:
+    make_multimodal("llava", folder, base)
+    values = {"chat_template": PARTS_TEMPLATE}
+    (folder / "chat_template.json").write_text(json.dumps(values))
+    return folder
+
+
+def test_template_of_the_processor_is_read_and_shows_the_text(base, tmp_path):
+    folder = make_with_template(tmp_path / "base", base)
+    assert has_chat_template(folder)
+    template = load_template("chat")
+    text = render_question(template, load_tokenizer(folder), "3 더하기 4는?")
+    assert text == "USER: 3 더하기 4는? ASSISTANT:"
+
+
+def test_template_of_parts_is_learnt_and_served(few, base, tmp_path):
+    folder = make_with_template(tmp_path / "base", base)
+    train_adapter(few, folder, tmp_path / "x", section(template="chat"), MODEL)
+    merge_adapter(folder, tmp_path / "x" / "adapter", tmp_path / "merged")
+    kept = (tmp_path / "merged" / "chat_template.json").read_bytes()
+    assert kept == (folder / "chat_template.json").read_bytes()
+    assert "USER: {{ .Prompt }}" in (tmp_path / "merged" / "Modelfile").read_text()
+
+
+def test_template_of_the_training_takes_the_place_of_the_processors(few, base, tmp_path):
+    folder = make_with_template(tmp_path / "base", base)
+    train_adapter(few, folder, tmp_path / "x", section(), MODEL)
+    merge_adapter(folder, tmp_path / "x" / "adapter", tmp_path / "merged")
+    assert not (tmp_path / "merged" / "chat_template.json").exists()
+    assert (tmp_path / "merged" / "chat_template.jinja").is_file()
+
+
+def test_processor_goes_up_and_the_card_names_the_class(few, base, tmp_path):
+    folder = make_multimodal("qwen2_vl", tmp_path / "base", base)
+    train_adapter(few, folder, tmp_path / "x", section(), MODEL)
+    merge_adapter(folder, tmp_path / "x" / "adapter", tmp_path / "merged")
+    plan = plan_folder(tmp_path / "merged", "me/model")
+    assert "preprocessor_config.json" in {each.destination for each in plan.uploads}
+    assert "model = AutoModelForImageTextToText.from_pretrained(name)" in plan.card

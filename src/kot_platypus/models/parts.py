@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
+
+from kot_platypus.models.refusals import read_config
 
 
 def choose_class(config: Any, *, trust_remote_code: bool = False) -> Any:
@@ -31,6 +34,14 @@ def choose_class(config: Any, *, trust_remote_code: bool = False) -> Any:
         if text_class in (config.architectures or ()):  # its files hold no more than that
             return AutoModelForCausalLM
     return whole if type(config) in whole._model_mapping else AutoModelForCausalLM
+
+
+def name_auto_class(folder: Path) -> str:
+    """The auto class that a folder's config.json asks for, told without loading anything."""
+    config = read_config(folder)
+    is_text = any(name.endswith("ForCausalLM") for name in config.get("architectures") or ())
+    is_whole = isinstance(config.get("text_config"), dict) and not is_text
+    return "AutoModelForImageTextToText" if is_whole else "AutoModelForCausalLM"
 
 
 def find_decoder(model: Any) -> Any:

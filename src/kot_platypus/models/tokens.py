@@ -20,7 +20,7 @@ from kot_platypus.models.adapters import count_rows
 from kot_platypus.models.conversion import prepare_adapter
 from kot_platypus.models.pieces import prepare_tokenizer
 from kot_platypus.models.refusals import explain_errors, list_some, read_config
-from kot_platypus.models.training_info import read_training_info
+from kot_platypus.models.training_info import read_processor_template, read_training_info
 from kot_platypus.models.weights import check_size
 from kot_platypus.progress import print_notice, quieten
 
@@ -75,6 +75,7 @@ def load_tokenizer(
             trust_remote_code=trust_remote_code,
             add_bos_token=add_bos_token,
         )
+        tokenizer.chat_template = tokenizer.chat_template or read_processor_template(source)
         _check_vocabulary(folder, adapter, tokenizer, source)
     if adapter is not None and (info := read_training_info(adapter)).date:
         tokenizer.chat_template = info.chat_template  # the base's shows today

@@ -12,6 +12,8 @@ from kot_platypus.errors import DataError
 from kot_platypus.prompts import Template, load_template
 
 TRAINING_INFO = "kot.json"
+PROCESSOR_TEMPLATE = "chat_template.json"
+"""Where multimodal models of 2024 keep their chat template; their tokenizer need not know it."""
 
 
 class TrainingInfo(BaseModel):
@@ -66,8 +68,16 @@ def read_template(folder: Path, otherwise: str | None = None) -> Template:
     )
 
 
+def read_processor_template(folder: Path) -> str | None:
+    """The chat template that stands beside a multimodal model's processor, in a file of its own."""
+    file = folder / PROCESSOR_TEMPLATE
+    template = read_json(file).get("chat_template") if file.is_file() else None
+    return template if isinstance(template, str) else None
+
+
 def has_chat_template(folder: Path) -> bool:
     """Whether a model's folder says how a chat is put to it."""
     settings = folder / "tokenizer_config.json"
     is_told = settings.is_file() and bool(read_json(settings).get("chat_template"))
-    return is_told or (folder / "chat_template.jinja").is_file()
+    files = ("chat_template.jinja", PROCESSOR_TEMPLATE)
+    return is_told or any((folder / file).is_file() for file in files)

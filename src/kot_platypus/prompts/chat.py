@@ -61,6 +61,8 @@ def _render(
     enable_thinking: bool | None,
     tools: _Tools,
 ) -> str:
+    if _wants_parts(tokenizer, tokenizer.chat_template):
+        turns = [turn | {"content": _make_parts(turn["content"])} for turn in turns]
     switches = {} if enable_thinking is None else {"enable_thinking": enable_thinking}
     try:
         text = tokenizer.apply_chat_template(
@@ -78,6 +80,29 @@ def _render(
             hint="Fix or remove that row.",
         ) from error
     return str(text)
+
+
+def _make_parts(content: str) -> list[dict[str, str]]:
+    """A message's text as multimodal models' templates take it, beside images."""
+    return [{"type": "text", "text": content}] if content else []
+
+
+@lru_cache(maxsize=4)
+def _wants_parts(tokenizer: PreTrainedTokenizerBase, chat_template: str) -> bool:
+    """Whether a text is shown only as a list of parts (LLaVA, Idefics3): else it would be lost."""
+
+    def shows(content: Any) -> bool:
+        asked = [{"role": "user", "content": content}]
+        try:
+            text = tokenizer.apply_chat_template(
+                asked, chat_template=chat_template, tokenize=False, add_generation_prompt=True
+            )
+        except (TemplateError, TypeError):
+            return False
+        return mark in text
+
+    mark = "kot-content"
+    return not shows(mark) and shows(_make_parts(mark))
 
 
 def render_question(template: Template, tokenizer: PreTrainedTokenizerBase, source: str) -> str:

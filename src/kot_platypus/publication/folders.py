@@ -19,6 +19,7 @@ from kot_platypus.licences import find_licence
 from kot_platypus.markdown import fence
 from kot_platypus.methods import METHODS
 from kot_platypus.models import TrainingInfo, read_training_info
+from kot_platypus.models.parts import name_auto_class
 from kot_platypus.verdicts import Verdict
 
 _COUNTS = {
@@ -126,7 +127,8 @@ def _tell_use(trained: Trained, repo_id: str) -> Iterator[str]:
         return
     yield "# Usage"
     if (trained.folder / "chat_template.jinja").is_file() or template.chat:
-        yield fence(_SNIPPET.replace("USER/NAME", repo_id), "python")
+        snippet = _SNIPPET.replace("AUTO_CLASS", name_auto_class(trained.folder))
+        yield fence(snippet.replace("USER/NAME", repo_id), "python")
     if not template.chat:
         yield "The chat template renders a question as the prompt of the training:"
         yield fence(template.prompt.rstrip("\n"), "text")
@@ -134,11 +136,11 @@ def _tell_use(trained: Trained, repo_id: str) -> Iterator[str]:
         yield f"The chat template shows a date: {trained.info.date}, as in training."
 
 
-_SNIPPET = """from transformers import AutoModelForCausalLM, AutoTokenizer
+_SNIPPET = """from transformers import AUTO_CLASS, AutoTokenizer
 
 name = "USER/NAME"
 tokenizer = AutoTokenizer.from_pretrained(name)
-model = AutoModelForCausalLM.from_pretrained(name)
+model = AUTO_CLASS.from_pretrained(name)
 
 question = "3 더하기 4는 얼마인가?"
 inputs = tokenizer.apply_chat_template(

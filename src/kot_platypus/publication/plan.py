@@ -19,7 +19,8 @@ _MODEL = (
     "config.json", "generation_config.json", "kot.json", "*.safetensors",
     "*.safetensors.index.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt",
-    "spiece.model", "*.jinja", "*.py", "LICENSE*", "NOTICE*", "USE_POLICY*",
+    "spiece.model", "*processor_config.json", "chat_template.json", "*.jinja", "*.py", "LICENSE*",
+    "NOTICE*", "USE_POLICY*",
 )  # fmt: skip
 _ADAPTER = ("adapter_config.json", "adapter_model*.safetensors", *_MODEL)
 _RESULTS = ("results.json", MANIFEST, "samples.jsonl", "answers.jsonl")

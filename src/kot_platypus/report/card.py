@@ -244,11 +244,12 @@ def _write_snippet(results: RunResults, prompt: str | None) -> str:
         except UsageError:  # a template that only the recipe's author has
             prompt = "{source}\n"
     encode = _ENCODE_CHAT if chat else 'inputs = tokenizer(text, return_tensors="pt")'
-    return f"""from transformers import AutoModelForCausalLM, AutoTokenizer
+    auto_class = results.training.get("auto_class", "AutoModelForCausalLM")
+    return f"""from transformers import {auto_class}, AutoTokenizer
 
 folder = "merged"  # this model's folder, or its Hub id
 tokenizer = AutoTokenizer.from_pretrained(folder)
-model = AutoModelForCausalLM.from_pretrained(folder)
+model = {auto_class}.from_pretrained(folder)
 
 prompt = {_quote(prompt)}
 question = {_quote(_find_question(results)).replace("<", chr(92) + "x3c")}

@@ -26,8 +26,10 @@ from kot_platypus.models import (
     resolve_dtype,
 )
 from kot_platypus.models.new_tokens import Vocabulary, load_vocabulary
+from kot_platypus.models.parts import name_auto_class
 from kot_platypus.models.rows import add_rows
 from kot_platypus.models.tokens import READING
+from kot_platypus.models.training_info import PROCESSOR_TEMPLATE
 from kot_platypus.processes import (
     ask_main,
     count_processes,
@@ -137,6 +139,7 @@ def train_adapter(
         facts = _count_facts(examples.train, section, trainer.state.global_step) | parameters
         facts |= examples.facts | vocab.facts | _conclude_validation(examples, log, section)
         facts |= {"is_packed": is_packed, "base_model": name_on_hub(base)}
+        facts["auto_class"] = name_auto_class(base)
         info = _describe(section, base_fingerprint, template, tokenizer.chat_template, day)
         made = (trainer.model, vocab, trainer.gather_weights())
         ask_main(lambda: _save(*made, out, base, info, log, section, **trust))
@@ -187,7 +190,7 @@ def _hash_templates(template: Template, name: str, base: Path) -> dict[str, str]
     if name != template.name:  # a file of the user's
         hashes["template"] = hash_value(template.model_dump())
     if template.chat:
-        hashes["chat_template"] = hash_files(base, ("*.jinja",))
+        hashes["chat_template"] = hash_files(base, ("*.jinja", PROCESSOR_TEMPLATE))
     return hashes
 
 

@@ -18,6 +18,7 @@ from kot_platypus.artifacts import read_json, write_json, write_text
 from kot_platypus.errors import ModelError, ServiceError
 from kot_platypus.models import load_tokenizer, read_template, read_training_info
 from kot_platypus.models.tokens import encode_text, list_opening
+from kot_platypus.models.training_info import PROCESSOR_TEMPLATE
 from kot_platypus.progress import console
 from kot_platypus.prompts import Template, find_stop_tokens, render_chat, render_question
 from kot_platypus.records import Message
@@ -52,6 +53,8 @@ def prepare_serving(folder: Path, *, trust_remote_code: bool = False) -> None:
             _prepare_chat(folder, tokenizer, template)
         return
     add_ends(folder, [tokenizer.eos_token_id])
+    # The base's of before 2025, which a processor would take instead.
+    (folder / PROCESSOR_TEMPLATE).unlink(missing_ok=True)
     write_text(folder / CHAT_TEMPLATE, write_jinja(template, find_start(tokenizer)))
     write_text(folder / MODELFILE, write_modelfile(template.prompt))
     try:
