@@ -99,7 +99,7 @@ def test_memory_is_counted_by_kind(llama):
     assert estimate.memory["base weights"] == 2 * estimate.parameters
     assert estimate.memory["adapter weights"] == estimate.memory["gradients"] == 4 * trained
     assert estimate.memory["optimizer states"] == 8 * trained
-    assert estimate.memory["logits"] == 256 * 4000 * (4 + 2 + 2)
+    assert estimate.memory["logits"] == estimate.largest_pass * 4000 * (4 + 2 + 2)
 
 
 def with_settings(**settings: object) -> TrainSection:

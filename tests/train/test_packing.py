@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kot_platypus.train.encoding import Encoded
-from kot_platypus.train.loss import _LinearCrossEntropy, pack_loss
+from kot_platypus.train.loss import _LinearCrossEntropy, find_block, pack_loss
 from kot_platypus.train.packing import assign_packs, pack_batch, share_examples
 
 
@@ -178,3 +178,28 @@ def test_float16_keeps_the_gradient_of_a_weight_next_to_nothing():
         (_LinearCrossEntropy.apply(rows, weight.to(dtype), targets, weights) * 2**16).backward()
         found[dtype] = rows.grad.float()
     assert relative(found[torch.float16], found[torch.float32]) < 5e-3
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.bfloat16, 2.5e-2)])
+def test_blocks_of_the_vocabulary_give_the_loss_and_gradients_of_plain_cross_entropy(
+    dtype, tolerance
+):
+    """Three blocks; half of the labels next to certain, where 1 - p is small."""
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(600, 64).to(dtype), torch.randn(5000, 64).to(dtype)
+    labels = (hidden @ weight.T).argmax(1)
+    labels[::2] = torch.randint(5000, (300,))
+    weights = torch.rand(600) / 600
+    assert len(range(0, 5000, find_block(600))) == 3
+
+    rows, matrix = (each.double().requires_grad_() for each in (hidden, weight))
+    expected = (F.cross_entropy(rows @ matrix.T, labels, reduction="none") * weights).sum()
+    expected.backward()
+    hidden.requires_grad_(), weight.requires_grad_()
+    loss = _LinearCrossEntropy.apply(hidden, weight, labels, weights)
+    loss.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=tolerance)
+    assert relative(hidden.grad, rows.grad) < tolerance
+    assert relative(weight.grad, matrix.grad) < tolerance
+    certain = slice(1, None, 2)
+    assert relative(hidden.grad[certain], rows.grad[certain]) < tolerance

@@ -31,7 +31,7 @@ _MEMORY_NOTES = {
     "gradients": "one for each trainable parameter",
     "optimizer states": "{optim}: two for each trainable parameter",
     "activations": "what a pass of {tokens:,} tokens keeps for its backward pass",
-    "logits": "one chunk of the output layer",
+    "logits": "one block of the output layer",
 }
 
 

@@ -26,7 +26,7 @@ from kot_platypus.schedule import count_epoch_steps, count_examples, count_steps
 from kot_platypus.train.attention import Pack, describe_pack
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.isolation import isolate_examples
-from kot_platypus.train.loss import CHUNK_ROWS, pack_loss, unwrap
+from kot_platypus.train.loss import find_block, pack_loss, unwrap
 from kot_platypus.train.methods import make_trainable
 from kot_platypus.train.packing import assign_packs, pack_batch
 
@@ -139,7 +139,7 @@ def _count_memory(model: Any, section: TrainSection, num_tokens: int) -> dict[st
         "gradients": _count_bytes(trained),
         "optimizer states": _ADAM_STATES * sum(_count_moment(p, section, tables) for p in trained),
         "activations": count_activations(model, section, num_tokens),
-        "logits": CHUNK_ROWS * head.shape[0] * per_logit,
+        "logits": num_tokens * min(head.shape[0], find_block(num_tokens)) * per_logit,
     }
 
 

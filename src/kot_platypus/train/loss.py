@@ -1,8 +1,9 @@
 """The weighted cross-entropy of a pack, without ever holding the logits of all its labels.
 
-Only label positions get logits, in chunks of rows. A chunk's gradient is computed in the forward
-pass while its logits exist, so nothing is kept but one gradient of the hidden states (as
-in Liger's fused linear cross-entropy, here in plain PyTorch).
+Only label positions get logits, of a part of the vocabulary at a time, small enough for a cache.
+The softmax is corrected as larger logits come, and what it weighs (here rows of the output
+matrix) is added up while a block exists, as in FlashAttention. So the output matrix is read once,
+and nothing is kept but one gradient of the hidden states.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.new_rows import find_layer, read_rows
 
 CHUNK_ROWS = 256
-"""Rows of hidden states whose logits exist at a time."""
+"""Rows of hidden states whose logits exist at a time in validation and with pairs."""
+_BLOCK_LOGITS, _MIN_BLOCK = 1 << 20, 2048
 # Models that scale or cap their logits after the output layer; they take the plain path.
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "logits_soft_cap")
 
@@ -36,6 +38,11 @@ def weigh_examples(batch: Sequence[Encoded], loss_weighting: LossWeighting) -> l
     if loss_weighting == "token":
         return [1 / sum(example.num_labels for example in batch)] * len(batch)
     return [1 / (len(batch) * example.num_labels) for example in batch]
+
+
+def find_block(num_labels: int) -> int:
+    """How many tokens of the vocabulary get logits at a time in training."""
+    return max(_MIN_BLOCK, _BLOCK_LOGITS // num_labels)
 
 
 def accept_packs(model: nn.Module) -> None:
@@ -158,10 +165,10 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
     """``sum(weights * cross_entropy(hidden @ weight.T, labels))`` and its gradients.
 
     Shapes: hidden (N, H), weight (V, H), labels (N,), weights (N,); rows (R, H) are in the place of
-    the weight's at tokens (R,), where there are such. Under autocast the products
-    are in its dtype. The softmax is computed in float32; memory is ``CHUNK_ROWS`` x V beside the
-    gradients, which are kept as for weights of at most 1: a weight of 1e-5 is next to nothing in
-    float16.
+    the weight's at tokens (R,), where there are such. Under autocast the products are in its dtype,
+    the softmax in float32. A label's own logit is kept out of the blocks: where it is next to
+    certain, 1 - p is a sum of what is small, exact in 16 bits too. The gradients are kept as for
+    weights of at most 1: a weight of 1e-5 is next to nothing in float16.
     """
 
     @staticmethod
@@ -171,33 +178,40 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         weight: Tensor,
         labels: Tensor,
         weights: Tensor,
-        rows: Tensor | None,
-        tokens: Tensor | None,
+        rows: Tensor | None = None,
+        tokens: Tensor | None = None,
     ) -> Tensor:
-        loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         unit = weights.amax().clamp(min=1e-30)
-        matrix = _make_matrix(weight.detach(), rows, tokens)  # once, not once a chunk
-        grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
-        grad_rows = None if rows is None else torch.zeros_like(rows)
-        for start in range(0, len(hidden), CHUNK_ROWS):
-            part = slice(start, start + CHUNK_ROWS)
-            here = hidden[part].to(matrix.dtype)
-            probabilities = (here @ matrix.T).float()
-            picked = probabilities.gather(1, labels[part, None])
-            top = probabilities.amax(1, keepdim=True)
-            total = probabilities.sub_(top).exp_().sum(1, keepdim=True)
-            scale = weights[part, None] / unit
-            loss += ((total.log() + top - picked) * scale).sum() * unit
-            # d loss / d logits = weight * (softmax - one_hot)
-            grad_logits = probabilities.mul_(scale / total)
-            grad_logits.scatter_add_(1, labels[part, None], -scale)
-            grad_logits = grad_logits.to(matrix.dtype)
-            grad_hidden[part] = grad_logits @ matrix
-            if grad_weight is not None:
-                grad_weight += grad_logits.T @ here
-            if grad_rows is not None:
-                grad_rows += grad_logits[:, tokens].T @ here
+        scale = (weights / unit)[:, None]
+        matrix = _make_matrix(weight.detach(), rows, tokens)  # once, not once a block
+        here = hidden.to(matrix.dtype)
+        own = matrix[labels].float()
+        picked = (here.float() * own).sum(1, keepdim=True)
+        # Of all other tokens, as exp(logit - top): the sum, and that of their rows of the matrix.
+        top, others, drawn = picked, torch.zeros_like(picked), torch.zeros_like(own)
+        for part, logits, _ in _iter_blocks(here, matrix, labels):
+            higher = torch.maximum(top, logits.amax(1, keepdim=True))
+            fade = (top - higher).exp_()
+            odds = logits.sub_(higher).exp_()
+            others = others * fade + odds.sum(1, keepdim=True)
+            drawn = drawn.mul_(fade).add_(odds.to(matrix.dtype) @ matrix[part])
+            top = higher
+        total = others + (picked - top).exp()
+        loss = ((total.log() + top - picked) * scale).sum() * unit
+        # d loss / d logits = weight * (softmax - one_hot)
+        scale = scale / total
+        grad_hidden = drawn.sub_(others * own).mul_(scale).to(hidden.dtype)
+        grad_weight = grad_rows = None
+        if ctx.needs_input_grad[1]:
+            grad_weight = torch.empty_like(weight)
+            for part, logits, at in _iter_blocks(here, matrix, labels):
+                grad_logits = logits.sub_(top).exp_()
+                grad_logits[at] = -others[at[0], 0]
+                grad_weight[part] = grad_logits.mul_(scale).to(matrix.dtype).T @ here
+        if rows is not None:
+            odds = ((here @ matrix[tokens].T).float() - top).exp_()
+            grad_logits = torch.where(labels[:, None] == tokens, -others, odds) * scale
+            grad_rows = (grad_logits.to(matrix.dtype).T @ here).to(rows.dtype)
         ctx.save_for_backward(grad_hidden, grad_weight, grad_rows, unit)
         return loss
 
@@ -213,3 +227,21 @@ class _LinearCrossEntropy(torch.autograd.Function):  # type: ignore[misc]
             None if grad_rows is None else grad_rows * grad,
             None,
         )
+
+
+def _iter_blocks(
+    hidden: Tensor, matrix: Tensor, labels: Tensor
+) -> Iterator[tuple[slice, Tensor, tuple[Tensor, Tensor]]]:
+    """The logits (N, block) in float32 of one part of the vocabulary after the other.
+
+    -inf stands for each label's own; the last of the three is where they are.
+    """
+    width = find_block(len(hidden))
+    for start in range(0, len(matrix), width):
+        part = slice(start, start + width)
+        logits = (hidden @ matrix[part].T).float()
+        column = labels - start
+        row = ((column >= 0) & (column < logits.shape[1])).nonzero()[:, 0]
+        at = row, column[row]
+        logits[at] = -torch.inf
+        yield part, logits, at
