@@ -16,9 +16,10 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from kot_platypus.errors import DataError, ModelError
-from kot_platypus.evaluate import scoring
+from kot_platypus.evaluate import forest, scoring
 from kot_platypus.evaluate.choices import make_sample
 from kot_platypus.evaluate.encoding import EncodedRequest, encode_question
 from kot_platypus.evaluate.forest import build_forest, split_by_prefix
@@ -234,6 +235,63 @@ def test_a_large_vocabulary_runs_the_decoder_once(questions, load_tiny, monkeypa
     for hook in hooks:
         hook.remove()
     assert "forward" not in vars(model.get_decoder())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("capped", [False, True])
+def test_a_vocabulary_in_chunks_is_the_whole_one(capped, dtype, monkeypatch):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 16}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 999}
+    capping = {"final_logit_softcapping": 2.0 if capped else None}
+    model = Gemma3ForCausalLM(Gemma3TextConfig(**sizes, **heads, **capping)).eval().to(dtype)
+    requests = [
+        EncodedRequest([1, 2, 3, *torch.randint(999, (9,)).tolist()], n) for n in range(2, 9)
+    ]
+    whole = score_requests(model, requests)
+    seen = set()
+    count_logits = scoring._logsumexp
+    monkeypatch.setattr(
+        scoring, "_logsumexp", lambda *args: seen.add(args[0].shape[1]) or count_logits(*args)
+    )
+    monkeypatch.setattr(scoring, "_FEWEST_COLUMNS", 100)
+    monkeypatch.setattr(scoring, "_CACHED_LOGITS", 100)
+    assert_close(score_requests(model, requests), whole)
+    assert seen == {100, 99}
+    with torch.inference_mode():
+        for request, score in zip(requests, whole, strict=True):
+            logits = model(torch.tensor([request.inputs])).logits[0, request.start - 1 :].float()
+            tops = logits.argmax(-1) == torch.tensor(request.ids[request.start :])
+            assert score.is_greedy == bool(tops.all())
+    model.lm_head.weight.data.zero_()  # all tokens are equal, in all chunks
+    equals = [EncodedRequest([1, 2, 3, token], 3) for token in (0, 1, 150, 998)]
+    assert [s.is_greedy for s in score_requests(model, equals)] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_tree_by_tree_is_attention_of_all(dtype, load_tiny, monkeypatch):
+    model, tokenizer = load_tiny("tiny-llama-ko")
+    model = copy.deepcopy(model).to(dtype)
+    texts = ["오늘은 비가 온다", "오늘은 눈이 온다", "밥을 먹었다", "새가 날아간다", "길이 막혔다"]
+    requests = [EncodedRequest(tokenizer(text)["input_ids"], 2) for text in texts]
+    scores, rows = {}, {}
+    usual = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    for fewest in (1, 1000):
+        monkeypatch.setattr(forest, "_FEWEST_ATTENDING", fewest)
+        rows[fewest] = []
+        monkeypatch.setitem(
+            ALL_ATTENTION_FUNCTIONS._local_mapping,
+            "sdpa",
+            lambda *args, n=fewest, **options: (
+                rows[n].append(args[1].shape[2]) or usual(*args, **options)
+            ),
+        )
+        scores[fewest] = [score.logprob for score in score_requests(model, requests)]
+        monkeypatch.undo()
+    assert scores[1] == pytest.approx(scores[1000], rel=1e-5 if dtype == torch.float32 else 0.02)
+    assert len(set(rows[1000])) == 1
+    assert max(rows[1]) < rows[1000][0] / 2
+    assert sum(rows[1]) == sum(rows[1000])
 
 
 def assert_close(a, b):

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from kot_platypus.evaluate.encoding import EncodedRequest
 
@@ -91,6 +92,47 @@ def count_shared(a: list[int], b: list[int]) -> int:
     return next(i for i in range(length) if a[i] != b[i])
 
 
+_FEWEST_ATTENDING = 128
+"""Rows of one call of attention at least; smaller trees go together."""
+
+
+def list_parts(forest: Forest) -> list[slice]:
+    """Runs of whole trees, each of at least so many rows: no row sees one of another run."""
+    parts, first, end, size = [], 0, 0, len(forest.tokens)
+    while end < size:
+        end = int(forest.ends[end])  # of the tree that begins here
+        if end - first >= _FEWEST_ATTENDING or end == size:
+            parts.append(slice(first, end))
+            first = end
+    return parts
+
+
+@contextmanager
+def attending_by_tree(forest: Forest) -> Iterator[None]:
+    """Within it, attention in PyTorch's SDPA costs what the trees cost, not the square of all.
+
+    Of rows in different trees the mask would throw away what had been computed.
+    """
+    parts, size = list_parts(forest), len(forest.tokens)
+    usual = ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+    def attend(
+        module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any
+    ) -> Any:
+        shape = None if attention_mask is None else tuple(attention_mask.shape[-2:])
+        if {query.shape[2], key.shape[2]} != {size} or shape != (size, size):
+            return usual(module, query, key, value, attention_mask, **options)
+        outputs = []
+        for part in parts:
+            rows = (each[:, :, part] for each in (query, key, value))
+            mask = attention_mask[:, :, part, part]
+            outputs.append(usual(module, *rows, mask, **options)[0])
+        return torch.cat(outputs, dim=1), None
+
+    with _registered(ALL_ATTENTION_FUNCTIONS, {"sdpa": attend} if len(parts) > 1 else {}):
+        yield
+
+
 @contextmanager
 def masked_as(forest: Forest, device: torch.device) -> Iterator[None]:
     """Within it, a row sees its ancestors alone, in whatever mask a model of transformers makes.
@@ -117,11 +159,19 @@ def masked_as(forest: Forest, device: torch.device) -> Iterator[None]:
 
         return make_forest_mask
 
-    usual = dict(ALL_MASK_ATTENTION_FUNCTIONS)
-    ours = ALL_MASK_ATTENTION_FUNCTIONS._local_mapping  # goes before what is registered for all
+    masks = dict(ALL_MASK_ATTENTION_FUNCTIONS)
+    ours = {name: replace(make_mask) for name, make_mask in masks.items()}
+    with _registered(ALL_MASK_ATTENTION_FUNCTIONS, ours):
+        yield
+
+
+@contextmanager
+def _registered(table: Any, functions: dict[str, Callable[..., Any]]) -> Iterator[None]:
+    """Put functions before those that transformers has under these names."""
+    ours = table._local_mapping  # goes before what is registered for all
     before = dict(ours)
     try:
-        ours.update({name: replace(make_mask) for name, make_mask in usual.items()})
+        ours.update(functions)
         yield
     finally:
         ours.clear()

@@ -9,7 +9,7 @@ this gives, up to rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -22,17 +22,14 @@ from kot_platypus.errors import ModelError
 from kot_platypus.evaluate.encoding import EncodedRequest
 from kot_platypus.evaluate.forest import (
     Forest,
+    attending_by_tree,
     build_forest,
     count_shared,
     count_tokens,
     masked_as,
     split_by_prefix,
 )
-from kot_platypus.evaluate.plain import (
-    read_logits,
-    say_plain_way,
-    score_alone,
-)
+from kot_platypus.evaluate.plain import read_logits, say_plain_way, score_alone
 from kot_platypus.evaluate.self_check import (
     LONGROPE,
     Margins,
@@ -66,6 +63,10 @@ G = TypeVar("G", bound=Group)
 
 _CHUNK_LOGITS = 2**24
 """Logits of one chunk, in elements: 64 MiB in float32, whatever the vocabulary."""
+_CACHED_LOGITS = 2**20
+"""The same on a CPU, whose caches hold that much, where a chunk may be a part of the vocabulary."""
+_FEWEST_COLUMNS = 1024
+"""Tokens of the vocabulary in one chunk at least."""
 
 
 _CHECKED_TOKENS = 300
@@ -217,6 +218,7 @@ def score_requests(model: PreTrainedModel, requests: Sequence[EncodedRequest]) -
     return [Score(float(values.sum()), bool(tops.all())) for values, tops in parts]
 
 
+@torch.inference_mode()  # type: ignore[untyped-decorator]
 def _score_targets(
     model: PreTrainedModel,
     forest: Forest,
@@ -225,39 +227,48 @@ def _score_targets(
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """How likely token ``targets[k]`` is at node ``predictors[k]``, and if it is the likeliest.
 
-    Shapes (K,); log-probabilities are normalised in float32 whatever the model's dtype, and
-    returned in float64.
+    Shapes (K,); logits are exponentiated and added in float32 whatever the model's dtype, chunks of
+    the vocabulary in float64.
     """
-    device = model.device
     nodes, rows = np.unique(predictors, return_inverse=True)  # siblings share a predictor
-    order = np.argsort(rows, kind="stable")
-    rows_sorted, targets_sorted = rows[order], torch.from_numpy(targets[order]).to(device)
-    logprobs, is_top, first = [], [], 0
-    # Closed at once, also on the way out of an error: it holds masks and a forward of ours.
-    with closing(_iter_logits(model, forest, torch.from_numpy(nodes).to(device))) as parts:
-        for logits in parts:
-            here = slice(*np.searchsorted(rows_sorted, (first, first + len(logits))))
-            at, chosen = (
-                torch.from_numpy(rows_sorted[here] - first).to(device),
-                targets_sorted[here],
-            )
-            logits = logits.float()
-            logprobs.append(logits[at, chosen] - logits.logsumexp(-1)[at])
-            is_top.append(logits.argmax(-1)[at] == chosen)
-            first += len(logits)
+    picked, best, total = np.empty(len(rows)), *np.full((2, len(nodes)), -np.inf)
+    likeliest = np.zeros(len(nodes), np.int64)
+    # What is infinite or no number stays so without a warning, and the caller says so. The chunks
+    # are closed at once, also on the way out of an error: they hold masks and a forward of ours.
+    with (
+        np.errstate(invalid="ignore"),
+        closing(_iter_logits(model, forest, torch.from_numpy(nodes).to(model.device))) as chunks,
+    ):
+        for row, token, logits in chunks:
+            at, wanted = rows - row, targets - token
+            is_here = (at >= 0) & (at < len(logits)) & (wanted >= 0) & (wanted < logits.shape[1])
+            picked[is_here] = logits[at[is_here], wanted[is_here]].float().cpu().numpy()
+            part = slice(row, row + len(logits))
+            highest = logits.amax(-1).float()
+            top = highest.cpu().numpy()
+            # The first of equals is the likeliest, and later chunks have later tokens.
+            (better,) = np.nonzero(top > best[part])
+            best[part][better] = top[better]
+            likeliest[part][better] = token + logits[better].argmax(-1).cpu().numpy()
+            total[part] = np.logaddexp(total[part], _logsumexp(logits, highest).cpu().numpy())
             del logits  # before the next chunk comes
-    back = np.argsort(order)
-    return (
-        torch.cat(logprobs).cpu().double().numpy()[back],
-        torch.cat(is_top).cpu().numpy()[back],
-    )
+        return picked - total[rows], likeliest[rows] == targets
+
+
+def _logsumexp(logits: torch.Tensor, highest: torch.Tensor) -> torch.Tensor:
+    """``logits.logsumexp(-1)`` in float32, in the logits' place where they are float32."""
+    highest = highest.clamp(min=torch.finfo(torch.float32).min)  # a chunk may be all -inf
+    return logits.float().sub_(highest[:, None]).exp_().sum(-1).log_().add_(highest)
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]
 def _iter_logits(
     model: PreTrainedModel, forest: Forest, nodes: torch.Tensor
-) -> Generator[torch.Tensor, None, None]:
-    """Logits (at most a chunk's rows, V) at some nodes of the forest, from one pass."""
+) -> Generator[tuple[int, int, torch.Tensor], None, None]:
+    """Logits at some nodes of the forest from one pass, in chunks of nodes or of the vocabulary.
+
+    Yields the place of a chunk's first node among ``nodes``, its first token, and its logits.
+    """
     device = model.device
     inputs = {
         "input_ids": torch.from_numpy(forest.tokens)[None].to(device),
@@ -267,10 +278,40 @@ def _iter_logits(
         "attention_mask": torch.ones(1, len(forest.tokens), dtype=torch.long, device=device),
         "use_cache": False,
     }
-    rows = max(1, _CHUNK_LOGITS // model.config.get_text_config().vocab_size)
-    with masked_as(forest, device), _run_decoder_once(model):
-        for part in nodes.split(rows):
-            yield model(**inputs, logits_to_keep=part).logits[0]
+    head = model.get_output_embeddings()
+    is_cpu = device.type == "cpu"  # caches count there, and a call costs little
+    by_tree = attending_by_tree(forest) if is_cpu else nullcontext()
+    with masked_as(forest, device), by_tree, _run_decoder_once(model):
+        if is_cpu and _is_plain_product(head):
+            columns = max(_CACHED_LOGITS // len(nodes), _FEWEST_COLUMNS)
+            for first in range(0, head.out_features, columns):
+                with _cut_to(head, slice(first, first + columns)):
+                    yield 0, first, model(**inputs, logits_to_keep=nodes).logits[0]
+            return
+        rows = max(1, _CHUNK_LOGITS // model.config.get_text_config().vocab_size)
+        for first, part in enumerate(nodes.split(rows)):
+            yield first * rows, 0, model(**inputs, logits_to_keep=part).logits[0]
+
+
+def _is_plain_product(head: Any) -> bool:
+    """Whether an output layer is PyTorch's own and nobody looks at what goes through it."""
+    watched = ("_forward_pre_hooks", "_forward_hooks", "forward")
+    return type(head) is torch.nn.Linear and not any(vars(head).get(name) for name in watched)
+
+
+@contextmanager
+def _cut_to(head: Any, tokens: slice) -> Iterator[None]:
+    """Make the output layer know these tokens alone.
+
+    Their logits are the same: what models do to logits (scaling, capping) they do to each. One
+    that does more does not pass ``measure_forest``, which reads chunks as well.
+    """
+    weight, bias = head.weight[tokens], None if head.bias is None else head.bias[tokens]
+    head.forward = lambda hidden: torch.nn.functional.linear(hidden, weight, bias)
+    try:
+        yield
+    finally:
+        del head.forward
 
 
 @contextmanager
@@ -351,4 +392,6 @@ def _read_forest(model: PreTrainedModel, texts: Sequence[list[int]], num_last: i
     """The logits (``num_last``, V) at the end of the first text, from one pass over all."""
     forest, paths = build_forest(texts)
     nodes = torch.from_numpy(paths[0][-num_last:]).to(model.device)
-    return torch.cat(list(_iter_logits(model, forest, nodes)))
+    chunks = list(_iter_logits(model, forest, nodes))
+    # Of one kind: all have all tokens, or all have all nodes.
+    return torch.cat([logits for *_, logits in chunks], dim=1 if chunks[-1][1] else 0)
