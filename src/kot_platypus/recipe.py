@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +17,6 @@ from pydantic import (
 )
 
 from kot_platypus.columns import check_columns
-from kot_platypus.errors import RecipeError, require_extra
 from kot_platypus.methods import MethodName, check_adapter
 from kot_platypus.objectives import Objective, check_objective
 from kot_platypus.recipe_files import RECIPES, Epochs, Regex, Section, dump, list_names, load
@@ -195,7 +193,9 @@ class TrainSection(Section):
     """Keep the adapters of the last N checkpoints beside the trained one (none when null)."""
     validation: float | str | None = None
     """Rows whose loss is followed and which are not learnt: a share of the rows such as 0.1, split
-    off by question, or a file."""
+    off by question, or what ``--data`` takes: a file, a folder, a pattern, ``hub:ID@SPLIT``."""
+    validation_columns: dict[str, str | None] | None = None
+    """Which column of these is what, e.g. ``source: question``. Null: as in the training rows."""
     eval_steps: int | None = Field(None, ge=1)
     """Optimizer steps from one look at the validation rows to the next. Null: an epoch's."""
     load_best_model_at_end: bool = True
@@ -223,7 +223,13 @@ class TrainSection(Section):
             raise ValueError("each of them once")
         return value
 
-    @field_validator("eval_steps", "early_stopping_patience")
+    @field_validator("validation_columns")
+    @classmethod
+    def _check_columns(cls, value: dict[str, str | None] | None) -> dict[str, str | None] | None:
+        check_columns(value or {})
+        return value
+
+    @field_validator("eval_steps", "early_stopping_patience", "validation_columns")
     @classmethod
     def _need_validation(cls, value: int | None, info: ValidationInfo) -> int | None:
         if value is not None and info.data.get("validation") is None:
@@ -354,19 +360,6 @@ def replace_data(recipe: Recipe, sources: Sequence[SourceSection], heldout: Path
         own = str(heldout) if heldout is not None else None
         section |= {"heldout": own, "heldout_problems": 0, "heldout_families": None}
     return recipe.model_copy(update={"data": DataSection.model_validate(section)})
-
-
-def require_packages(section: TrainSection) -> None:
-    """Raise KotError when a package of ``report_to`` or ``optim`` is not installed."""
-    if section.optim != "adamw_torch":
-        require_extra("bitsandbytes", "qlora", f"train.optim {section.optim}")
-    for module in section.report_to:
-        if find_spec(module) is None:
-            raise RecipeError(
-                f"train.report_to names {module}, which is not installed",
-                expected="an installed package",
-                hint=f"Run: pip install {module}",
-            )
 
 
 def list_recipes() -> list[str]:

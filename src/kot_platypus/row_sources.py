@@ -16,7 +16,7 @@ from kot_platypus.columns import Columns
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.formats import is_rows_file, iter_rows, parse_rows
 from kot_platypus.hub import iter_hub
-from kot_platypus.recipe import SourceSection
+from kot_platypus.recipe import SourceSection, TrainSection
 from kot_platypus.records import Row
 from kot_platypus.row_formats import Notes
 from kot_platypus.verdicts import SUFFIX
@@ -113,6 +113,19 @@ def parse_hub(text: str) -> dict[str, Any]:
     name, _, split = text.removeprefix(HUB).partition("@")
     path, _, config = name.partition(":")
     return {"path": path, "config": config or None, "split": split or "train"}
+
+
+def check_validation(section: TrainSection) -> None:
+    """Raise DataError unless the files to validate on are there, if it names some."""
+    if isinstance(section.validation, str):
+        try:
+            list_inputs(parse_source(section.validation))
+        except DataError as error:
+            raise DataError(
+                f"train.validation: {error.found}",
+                expected="a file of rows, or a share of the training rows such as 0.1",
+                hint="Check train.validation.",
+            ) from error
 
 
 def list_files(path: str) -> list[Path]:

@@ -21,6 +21,7 @@ from kot_platypus.artifacts import (
 )
 from kot_platypus.errors import DataError, RecipeError, RunError, UsageError
 from kot_platypus.methods import METHODS, Method
+from kot_platypus.packages import require_packages
 from kot_platypus.processes import count_processes
 from kot_platypus.progress import console
 from kot_platypus.prompts import load_template
@@ -29,10 +30,9 @@ from kot_platypus.recipe import (
     Target,
     dump_recipe,
     load_recipe,
-    require_packages,
 )
 from kot_platypus.results.schema import AT_ONCE, BASE, ROUND, ROUNDS, SEED, TUNED
-from kot_platypus.row_sources import list_files
+from kot_platypus.row_sources import check_validation, list_files
 from kot_platypus.schedule import describe_length
 from kot_platypus.stages import is_untouched, lock_folder
 
@@ -206,14 +206,11 @@ def check_recipe(recipe: Recipe) -> None:
         except DataError as error:
             hint = "Check data.sources."
             raise DataError(error.found, expected=error.expected, hint=hint) from error
-    validation = recipe.train.validation
-    files = {"data.heldout": recipe.data.heldout}
-    files["train.validation"] = validation if isinstance(validation, str) else None
-    for key, path in files.items():
-        if path and not Path(path).is_file():
-            raise DataError(
-                f"{path} does not exist", expected="a file of rows", hint=f"Check {key}."
-            )
+    if (path := recipe.data.heldout) and not Path(path).is_file():
+        raise DataError(
+            f"{path} does not exist", expected="a file of rows", hint="Check data.heldout."
+        )
+    check_validation(recipe.train)
     require_packages(recipe.train)
 
 

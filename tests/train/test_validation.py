@@ -18,13 +18,14 @@ from kot_platypus.data.problems import make_problems
 from kot_platypus.errors import DataError, ModelError, RecipeError
 from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.prompts import load_template
-from kot_platypus.recipe import ModelSection, TrainSection, load_recipe
+from kot_platypus.recipe import ModelSection, SourceSection, TrainSection, load_recipe
 from kot_platypus.records import Dialogue, Example, Message, Row, find_question
 from kot_platypus.train.encoding import Encoded, encode_rows, shuffle_rationales
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.loss import score_pack
 from kot_platypus.train.packing import iter_packs
 from kot_platypus.train.validation import hold_out
+from kot_platypus.verdicts import Verdict, write_verdict
 from tests.killing import kill_when
 
 from .conftest import StopAfter, section
@@ -173,6 +174,7 @@ def test_validation_rows_that_are_trained_on_are_counted_and_said(tmp_path):
         ("validation=1.5", "share between 0 and 1"),
         ("validation=0", "share between 0 and 1"),
         ("eval_steps=5", "a `validation` beside it"),
+        ("validation_columns={source: q}", "a `validation` beside it"),
         ("early_stopping_patience=5", "a `validation` beside it"),
     ],
 )
@@ -193,6 +195,52 @@ def test_a_row_that_cannot_be_shown_is_named_by_its_place_in_the_file(base, tmp_
     write_jsonl(tmp_path / "rows.jsonl", rows)
     with pytest.raises(DataError, match=r"rows.jsonl, row 13"):
         train_adapter(tmp_path / "rows.jsonl", base, tmp_path / "o", section(validation=0.4), MODEL)
+
+
+def write_columns(file: Path, names: tuple[str, str]) -> Path:
+    """Three problems in columns of other names."""
+    problems = make_problems(3, 2, "train", ("swap",))
+    lines = [{names[0]: row.source, names[1]: row.target} for row in problems]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    return file
+
+
+@pytest.mark.parametrize("has_own", [False, True])
+def test_a_file_is_read_in_the_columns_of_the_rows_or_in_its_own(tmp_path, has_own):
+    names = ("ask", "say") if has_own else ("question", "answer")
+    file = write_columns(tmp_path / "v.jsonl", names)
+    own = {"source": "ask", "target": "say"} if has_own else None
+    columns = {"source": "question", "target": "answer"}
+    source = SourceSection(name="file", path="rows.jsonl", columns=columns)
+    settings = section(validation=str(file), validation_columns=own)
+    found = hold_out(make_rows(), settings, 1, [source])
+    assert [row.target for row in found.validation.values()] == [
+        row.target for row in make_problems(3, 2, "train", ("swap",))
+    ]
+    assert found.name == str(file)
+
+
+def test_a_folder_of_files_is_validated_on(tmp_path):
+    for seed in (1, 2):
+        rows = make_problems(4, seed, "train", ("swap",))
+        write_jsonl(tmp_path / "held" / f"{seed}.jsonl", list(rows))
+    found = split(make_rows(), str(tmp_path / "held"))
+    assert len(found.validation) == 8
+    assert "4 of " in found.note
+
+
+def test_a_contaminated_file_is_refused_like_training_rows(few, base, tmp_path, capsys):
+    file = write_unlike(tmp_path)
+    settings = section(validation=str(file), max_steps=1)
+    write_verdict(file, Verdict(data_sha256=hash_file(file), rows=3, leaked_rows=1, benchmarks=()))
+    with pytest.raises(DataError, match=r"validation.jsonl is contaminated"):
+        train_adapter(few, base, tmp_path / "out", settings, MODEL)
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "validation.jsonl.contamination.json").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        train_adapter(few, base, tmp_path / "out", settings, MODEL, callbacks=[StopAfter(1)])
+    said = capsys.readouterr().err
+    assert f"{file} was not checked for contamination" in said
 
 
 # --- what they tell ----------------------------------------------------------------------------

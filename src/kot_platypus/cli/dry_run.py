@@ -169,13 +169,13 @@ def _find_examples(
     rows, count, origin = _find_rows(recipe, data)
     share = recipe.train.validation
     if rows and tokenizer is not None:
-        split = hold_out(rows, recipe.train, recipe.seed)
+        split = hold_out(rows, recipe.train, recipe.seed, data)
         lengths = _encode_lengths(recipe, split.train, tokenizer, model, origin)
         dropped = len(split.train) - len(lengths.tokens)
         origin += f"; {dropped} dropped" if dropped else ""
         if not split.validation:
             return Found(lengths, origin, "counted")
-        source = share if isinstance(share, str) else origin
+        source = split.name or origin
         validated = _encode_lengths(recipe, split.validation, tokenizer, model, source)
         note = split.note.removeprefix("Validation: ")
         return Found(lengths, origin, "counted", len(validated.tokens), note)

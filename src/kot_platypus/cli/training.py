@@ -170,9 +170,9 @@ def _train(
 ) -> None:
     from kot_platypus.models import resolve_model
     from kot_platypus.processes import is_main_process
+    from kot_platypus.row_sources import check_validation
 
-    if isinstance(recipe.train.validation, str):  # before a model is downloaded
-        require_file(Path(recipe.train.validation), "train.validation")
+    check_validation(recipe.train)  # before a model is downloaded
     options: dict[str, Any] = {"seed": recipe.training_seeds[0], "data_seed": recipe.seed}
     options["resume_from_checkpoint"] = checkpoint
     with hold_folder(out):
@@ -213,7 +213,7 @@ def _print_preview(recipe: Recipe, sources: Sequence[SourceSection], count: int)
     vocabulary = load_vocabulary(base, recipe.train.new_tokens, trust_remote_code=trust)
     model = build_empty_model(base, trust_remote_code=trust)
     add_rows(model, vocabulary.added.values())
-    split = hold_out(rows, recipe.train, recipe.seed)
+    split = hold_out(rows, recipe.train, recipe.seed, sources)
     shown = preview_rows(
         list(split.train.values()),
         recipe.train,

@@ -22,6 +22,7 @@ from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.protocols import Protocol, build_questions, load_data, load_protocol
 from kot_platypus.evaluate.store import QuestionScores, ScoreStore
 from kot_platypus.evaluate.tasks import TaskData
+from kot_platypus.evaluate.workload import size_texts
 from kot_platypus.processes import (
     is_main_process,
     share_all,
@@ -211,12 +212,20 @@ def score_runs(
 
     if measures_bos:
         store.complete({BOS_KEY}, measure, title="Reading without BOS", unit="measurements")
+    texts = (
+        (question.key, request.context + request.continuation)
+        for questions in runs.values()
+        for question in questions
+        for request in question.requests
+    )
+    sizes = size_texts(texts, 2 * (max_batch_tokens or 512))  # a token is some two characters
     store.complete(
-        {question.key for questions in runs.values() for question in questions},
+        sizes.keys(),
         lambda missing: _score_my_batches(runs, encoding, model.tokenizer, load(), missing),
         max_batch_tokens,
         title="Scoring",
         unit="questions",
+        sizes=sizes,
     )
 
 

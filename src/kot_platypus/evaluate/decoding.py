@@ -53,6 +53,7 @@ from kot_platypus.models.limits import (
     is_out_of_memory,
 )
 from kot_platypus.models.tokens import encode_text
+from kot_platypus.progress import count_work
 from kot_platypus.prompts import ReplyDecoder, find_stop_tokens
 from kot_platypus.thoughts import find_opening
 
@@ -116,6 +117,7 @@ class Decoder:
             while waiting and self._make_room(len(waiting), len(waiting[0].ids), max_new_tokens):
                 self._admit(waiting.popleft())
             tokens = self._choose(self._step(), chooser)
+            count_work(1, under_way=len(tokens))
             done = []
             for row, (job, token) in enumerate(zip(self._jobs, tokens, strict=True)):
                 is_stop = token in self._stop_tokens

@@ -12,6 +12,7 @@ from kot_platypus.evaluate.keys import make_text_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
 from kot_platypus.evaluate.store import ScoredBatch, Store
 from kot_platypus.evaluate.texts import Generated, Prompt, Settings
+from kot_platypus.evaluate.workload import expect_steps
 from kot_platypus.processes import count_processes, process_rank
 
 
@@ -47,5 +48,7 @@ def generate_texts(
             for place, text in model.generate([wanted[key] for key in mine], settings):
                 yield {mine[place]: text}
 
-    store.complete(wanted, generate_my_share, title=title, unit="texts")
+    num_missing = len(wanted.keys() - store.known.keys())
+    left = expect_steps(num_missing, settings.max_new_tokens)
+    store.complete(wanted, generate_my_share, title=title, unit="texts", left=left)
     return [store.known[key] for key in keys]

@@ -25,6 +25,7 @@ from kot_platypus.evaluate.encoding import EncodedRequest, truncate_request, war
 from kot_platypus.evaluate.keys import make_request_key
 from kot_platypus.evaluate.scoring import Scorer
 from kot_platypus.evaluate.store import RequestScore, RequestStore
+from kot_platypus.evaluate.workload import size_texts
 from kot_platypus.models import load_model, load_tokenizer, resolve_model
 from kot_platypus.processes import (
     count_processes,
@@ -204,7 +205,9 @@ class KotLM(HFLM):  # type: ignore[misc]
                 yield scores
 
         budget = self.scorer.max_batch_tokens
-        self.store.complete(todo, score, budget, title="Scoring", unit="requests")
+        ordered = sorted(todo.items(), key=lambda item: item[1].ids)
+        sizes = size_texts(((key, request.ids) for key, request in ordered), budget)
+        self.store.complete(todo, score, budget, title="Scoring", unit="requests", sizes=sizes)
         return [_to_answer(self.store.known[key]) for key in keys]
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:

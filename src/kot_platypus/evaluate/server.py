@@ -23,6 +23,7 @@ from kot_platypus.errors import RefusedError, ServiceError
 from kot_platypus.evaluate.keys import make_seed, make_server_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
 from kot_platypus.evaluate.texts import GREEDY, Generated, Prompt, Settings, cut_answer
+from kot_platypus.progress import count_work
 
 _RETRIES = 6
 _SEEDS = 2**31
@@ -98,7 +99,10 @@ class OpenAIModel(ModelUnderTest):
                 for future in wait(under_way, return_when=FIRST_COMPLETED).done:
                     place = under_way.pop(future)
                     try:
-                        yield place, future.result()
+                        text = future.result()
+                        num = len(under_way) + 1
+                        count_work(text.num_tokens / num, under_way=num)
+                        yield place, text
                     except ServiceError as error:
                         failure = failure or error
         if failure is not None:

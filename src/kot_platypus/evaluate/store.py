@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from kot_platypus.errors import RunError
 from kot_platypus.models import cache_folder
 from kot_platypus.processes import check_agreement, count_processes, share_all
-from kot_platypus.progress import show_progress
+from kot_platypus.progress import Left, show_progress
 from kot_platypus.records import Record
 
 
@@ -81,11 +81,14 @@ class Store(Generic[S]):
         *settings: object,
         title: str,
         unit: str,
+        sizes: Mapping[str, float] | None = None,
+        left: Left | None = None,
     ) -> None:
         """Bring all ``keys`` into ``known``; ``compute`` is called with those that are missing.
 
         Under torchrun every process calls this with the same keys and ``settings``. ``compute``
-        yields, batch by batch, the process's own share; afterwards all processes know all.
+        yields, batch by batch, the process's own share; afterwards all processes know all. How long
+        it takes is told by the ``sizes`` of the keys, or by ``left`` of what ``compute`` counts.
         """
         check_agreement(self.model_key, sorted(keys), *settings)
         for known in share_all({key: self.known[key] for key in keys if key in self.known}):
@@ -93,14 +96,19 @@ class Store(Generic[S]):
         missing = {key for key in keys if key not in self.known}
         mine: dict[str, S] = {}
         if missing:
-            left, done = len(missing), len(keys) - len(missing)
-            with show_progress(title, len(keys), unit, done=done) as advance:
+            num_left, done = len(missing), len(keys) - len(missing)
+            sizes = sizes or dict.fromkeys(missing, 1.0)
+            size = sum(sizes[key] for key in missing)
+            of = "tokens" if left else ""
+            rest: Left = left or (lambda _, work, under_way: size - work)
+            with show_progress(title, len(keys), unit, done=done, left=rest, of=of) as advance:
                 for batch in compute(missing.copy()):
                     self.add(batch)
                     mine |= batch
-                    step = min(len(batch) * count_processes(), left)
-                    left -= step
-                    advance(step)
+                    step = min(len(batch) * count_processes(), num_left)
+                    num_left -= step
+                    work = 0 if of else sum(sizes.get(key, 0) for key in batch) * count_processes()
+                    advance(step, work=work)
         for theirs in share_all(mine):
             self.known |= theirs
 

@@ -28,6 +28,7 @@ from kot_platypus.evaluate.plain import read_logits
 from kot_platypus.evaluate.self_check import measure_margins
 from kot_platypus.evaluate.texts import GREEDY, Sampling
 from kot_platypus.models.limits import CANNOT, draw_tokens, infinite_error, is_out_of_memory
+from kot_platypus.progress import count_work
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -136,6 +137,7 @@ class PlainDecoder:
     def _choose(self, logits: torch.Tensor, job: Job, chooser: Chooser) -> int:
         if not logits.max().isfinite():
             raise infinite_error("a logit is", self.model.dtype)
+        count_work(1, under_way=1)
         return chooser.choose(logits, job)
 
     def _read_again(self, job: Job, chooser: Chooser, is_over: Callable[[Job], bool]) -> None:

@@ -54,6 +54,11 @@ class Pack:
     longest: int
     numbers: tuple[int, ...]
 
+    @property
+    def num_tokens(self) -> int:
+        """What the pass reads."""
+        return len(self.input_ids[0])
+
     def to(self, device: torch.device) -> Pack:
         """The same pack on ``device``."""
         tensors = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kot_platypus.artifacts import describe_no_file, hash_file
 from kot_platypus.columns import Columns
 from kot_platypus.errors import DataError
 from kot_platypus.oddities import find_oddities, list_special_tokens
@@ -16,11 +15,17 @@ from kot_platypus.progress import print_notice
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import SourceSection, TrainSection
 from kot_platypus.records import Row, find_rejected
-from kot_platypus.row_sources import describe_hub, list_inputs, read_sources
+from kot_platypus.row_sources import (
+    check_validation,
+    describe_hub,
+    identify_sources,
+    list_inputs,
+    read_sources,
+)
 from kot_platypus.train.encoding import Encoded, describe_losses, keep_encoded
 from kot_platypus.train.kept_rows import identify_rows, read_kept, share_encoding
 from kot_platypus.train.pairs import Item, join_halves, split_rows
-from kot_platypus.train.validation import Split, hold_out
+from kot_platypus.train.validation import Split, find_validation, hold_out
 from kot_platypus.verdicts import Verdict, read_verdict
 
 
@@ -52,7 +57,7 @@ def read_examples(
     loaded = read_sources(sources)
     for line in loaded.describe():
         print_notice(line)
-    split = hold_out(loaded.rows, section, data_seed)
+    split = hold_out(loaded.rows, section, data_seed, sources)
 
     def encode(rows: Mapping[int, Row], source: object, what: str) -> list[Item]:
         listed = list(rows.values())
@@ -70,8 +75,7 @@ def read_examples(
         print_notice(split.note)
     train = encode(split.train, loaded.name, "training rows" if split.validation else "rows")
     if split.validation:
-        source = section.validation if isinstance(section.validation, str) else loaded.name
-        validation = encode(split.validation, source, "validation rows")
+        validation = encode(split.validation, split.name or loaded.name, "validation rows")
     for line in _describe_oddities(list(split.train.values()), section, tokenizer):
         print_notice(line)
     facts = {"num_dropped": len(split.train) - len(train), **loaded.count_parts()}
@@ -109,33 +113,38 @@ def _describe_oddities(rows: Sequence[Row], section: TrainSection, tokenizer: An
         yield odd
 
 
-def hash_validation(section: TrainSection) -> dict[str, str]:
-    """The hash of the file to validate on, if it is one. Raises DataError where it is not there."""
-    if not isinstance(section.validation, str):
-        return {}
-    path = Path(section.validation)
-    if not path.is_file():
-        raise DataError(
-            f"{path} {describe_no_file(path)}",
-            expected="a file of rows, or a share of the training rows such as 0.1",
-            hint="Check train.validation.",
-        )
-    return {"validation": hash_file(path)}
+def identify_inputs(
+    sources: Sequence[SourceSection], section: TrainSection
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """As ``identify_sources``, of what is learnt and what is validated on. Raises DataError."""
+    settings, hashes = identify_sources(sources)
+    if source := find_validation(section, sources):
+        check_validation(section)
+        described, files = identify_sources([source])
+        settings |= {f"validation_{name}": value for name, value in described.items()}
+        hashes |= {name.replace("data", "validation"): value for name, value in files.items()}
+    return settings, hashes
 
 
-def heed_verdicts(sources: Sequence[SourceSection], *, allow_contaminated: bool) -> Verdict | None:
-    """What a check for contamination said of the file, if it is one.
+def heed_verdicts(sources: Sequence[SourceSection], section: TrainSection) -> Verdict | None:
+    """What a check for contamination said of the file to learn from, if it is one.
 
-    Raises DataError for rows of benchmarks in any.
+    Raises DataError for rows of benchmarks in any, those to validate on included.
     """
-    verdicts = []
-    for source in sources:
-        if source.name == "hub":
-            print_notice(f"{describe_hub(source)} was not checked for contamination")
-        for file in list_inputs(source).values():
-            verdict = _heed_verdict(file, source.columns, allow_contaminated=allow_contaminated)
-            verdicts.append(verdict)
-    return verdicts[0] if len(verdicts) == len(sources) == 1 else None
+    allowed = section.allow_contaminated
+    verdicts = [_heed_verdicts(source, allow_contaminated=allowed) for source in sources]
+    if validation := find_validation(section, sources):
+        _heed_verdicts(validation, allow_contaminated=allowed)
+    return verdicts[0][0] if len(sources) == 1 and len(verdicts[0]) == 1 else None
+
+
+def _heed_verdicts(source: SourceSection, *, allow_contaminated: bool) -> list[Verdict | None]:
+    if source.name == "hub":
+        print_notice(f"{describe_hub(source)} was not checked for contamination")
+    return [
+        _heed_verdict(file, source.columns, allow_contaminated=allow_contaminated)
+        for file in list_inputs(source).values()
+    ]
 
 
 def _heed_verdict(data: Path, columns: Columns, *, allow_contaminated: bool) -> Verdict | None:

@@ -30,6 +30,7 @@ from kot_platypus.models.parts import name_auto_class
 from kot_platypus.models.rows import add_rows
 from kot_platypus.models.tokens import READING
 from kot_platypus.models.training_info import PROCESSOR_TEMPLATE
+from kot_platypus.packages import require_packages
 from kot_platypus.processes import (
     ask_main,
     count_processes,
@@ -38,15 +39,14 @@ from kot_platypus.processes import (
 )
 from kot_platypus.progress import console, print_notice
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.recipe import ModelSection, SourceSection, TrainSection, require_packages
+from kot_platypus.recipe import ModelSection, SourceSection, TrainSection
 from kot_platypus.records import drop_defaults
-from kot_platypus.row_sources import identify_sources
 from kot_platypus.schedule import count_examples
 from kot_platypus.stages import open_stage
 from kot_platypus.train.checkpoints import find_checkpoint, go_back, list_checkpoints
 from kot_platypus.train.dates import keep_date, pin_date
 from kot_platypus.train.encoding import check_fit
-from kot_platypus.train.examples import Examples, hash_validation, heed_verdicts, read_examples
+from kot_platypus.train.examples import Examples, heed_verdicts, identify_inputs, read_examples
 from kot_platypus.train.kept_rows import keep_rows
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, keep_adapters, load_trainable, save_trained
@@ -66,6 +66,7 @@ _NO_IDENTITY = {
     "report_to",
     "save_steps",
     "save_total_limit",
+    "validation_columns",  # told with the rows that they are of
 }
 _OF_VALIDATION = {"validation", "eval_steps", "load_best_model_at_end", "early_stopping_patience"}
 # Settings that came later: a folder from before them is one of their defaults.
@@ -114,17 +115,16 @@ def train_adapter(
     template = load_template(section.template, section.enable_thinking)
     own = {"tokens": READING, "dtype": dtype, **(trust if model_section.trust_remote_code else {})}
     sources = [SourceSection(name="file", path=str(data))] if isinstance(data, Path) else data
-    described, inputs = identify_sources(sources)
+    described, inputs = identify_inputs(sources, section)
     config = {**_describe_settings(section, data_seed), **own, **described, "seed": seed}
     inputs |= {"base": base_fingerprint, **_hash_templates(template, section.template, base)}
-    inputs |= hash_validation(section)
     with open_stage(out, "train", config=config, inputs=inputs) as stage:
         if resume_from_checkpoint:
             ask_main(partial(go_back, out / _CHECKPOINTS, resume_from_checkpoint))
         if stage.is_done:
             return
         _require_tools(section, device)
-        verdict = heed_verdicts(sources, allow_contaminated=section.allow_contaminated)
+        verdict = heed_verdicts(sources, section)
         vocab = load_vocabulary(base, section.new_tokens, **trust)
         tokenizer, kept = vocab.tokenizer, out / _CHECKPOINTS
         day = pin_date(tokenizer, template, section, kept)

@@ -143,6 +143,11 @@ class PairPack:
     weights: Tensor
     reference: Tensor
 
+    @property
+    def num_tokens(self) -> int:
+        """What the passes read."""
+        return sum(each.num_tokens for each in self.passes)
+
     def to(self, device: torch.device) -> PairPack:
         """The same pairs on ``device``."""
         passes = tuple(each.to(device) for each in self.passes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,17 @@ from transformers.trainer_callback import PrinterCallback
 
 from kot_platypus.processes import count_processes, process_rank
 from kot_platypus.recipe import TrainSection
-from kot_platypus.schedule import count_eval_steps, count_steps, count_warmup
+from kot_platypus.schedule import count_eval_steps, count_examples, count_steps, count_warmup
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.noise import EmbeddingNoise
 from kot_platypus.train.pairs import Item, pack_items
-from kot_platypus.train.trainer import KeepLog, PackingTrainer, SealCheckpoints, ShowProgress
+from kot_platypus.train.trainer import (
+    FORWARD,
+    KeepLog,
+    PackingTrainer,
+    SealCheckpoints,
+    ShowProgress,
+)
 from kot_platypus.train.validation import Validate, ValidationSet
 
 
@@ -46,13 +53,19 @@ def make_trainer(
         num_tokens = sum(example.num_tokens for example in batch)
         return {"packs": packs, "num_examples": len(batch), "num_tokens": num_tokens}
 
+    def count_tokens(steps: int) -> float:
+        mean = sum(item.num_tokens for item in encoded) / len(encoded)
+        looks = math.ceil(steps / count_eval_steps(len(encoded), section)) if validation else 0
+        looked_at = sum(item.num_tokens for item in validation) * FORWARD
+        return mean * count_examples(len(encoded), section, steps) + looks * looked_at
+
     trainer = PackingTrainer(
         model=model,
         args=arguments,
         train_dataset=list(encoded),
         eval_dataset=ValidationSet(validation, section.max_tokens_per_pass, section.loss_weighting),
         data_collator=collate,
-        callbacks=[*watching, ShowProgress(f"Training ({what})"), *callbacks],
+        callbacks=[*watching, ShowProgress(f"Training ({what})", count_tokens), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.loraplus_lr_ratio = section.loraplus_lr_ratio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from kot_platypus.artifacts import write_lines
 from kot_platypus.errors import ModelError, RunError
 from kot_platypus.models.limits import infinite_error
 from kot_platypus.processes import ask_main, share_all
-from kot_platypus.progress import show_progress
+from kot_platypus.progress import count_work, show_progress
 from kot_platypus.train.attention import Pack
 from kot_platypus.train.checkpoints import is_intact, seal_checkpoint
 from kot_platypus.train.noise import EmbeddingNoise
@@ -34,6 +34,8 @@ from kot_platypus.train.preferences import REWARDS
 from kot_platypus.train.validation import EVALUATED
 
 LIVE_LOG = "log.jsonl"
+FORWARD = 1 / 3
+"""What a pass costs that is not followed by one backward."""
 
 
 class PackingTrainer(Trainer):  # type: ignore[misc]
@@ -101,6 +103,7 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
                 if is_last:  # before its backward pass, in which DeepSpeed takes the step
                     self._require_finite("loss", total)
                 self.accelerator.backward(found.flatten()[0])
+            count_work(pack.num_tokens)
         self._num_examples += inputs["num_examples"]
         self._num_tokens += inputs["num_tokens"]
         loss, *rewards = total.flatten()
@@ -115,6 +118,7 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
         with torch.no_grad():
             for pack in self.eval_dataset:
                 total = total + model(pack.to(self.args.device), scored=True)
+                count_work(pack.num_tokens * FORWARD)
         loss, *found = map(sum, zip(*share_all(total.tolist()), strict=True))
         self._require_finite("validation loss", loss)
         names = REWARDS if len(found) > 1 else ("token_accuracy",)
@@ -213,17 +217,27 @@ def overflow_error(what: str, dtype: torch.dtype | str) -> ModelError:
 
 
 class ShowProgress(TrainerCallback):  # type: ignore[misc]
-    """Our progress line in place of the trainer's."""
+    """Our progress line in place of the trainer's.
 
-    def __init__(self, title: str) -> None:
-        self._title = title
+    ``count_tokens`` are those that so many steps read, evaluations included.
+    """
+
+    def __init__(self, title: str, count_tokens: Callable[[int], float]) -> None:
+        self._title, self._count_tokens = title, count_tokens
         self._said = self._found = ""
         self._stack = ExitStack()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:
         """Open the line."""
         self._step = state.global_step
-        line = show_progress(self._title, state.max_steps, "steps", done=self._step)
+        size = self._count_tokens(state.max_steps) - self._count_tokens(self._step)
+        line = show_progress(
+            self._title,
+            state.max_steps,
+            "steps",
+            done=self._step,
+            left=lambda _, work, under_way: size - work,
+        )
         self._advance = self._stack.enter_context(line)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: object) -> None:

@@ -6,16 +6,15 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
 from kot_platypus.errors import DataError
-from kot_platypus.formats import read_rows
 from kot_platypus.processes import count_processes, process_rank
-from kot_platypus.recipe import LossWeighting, TrainSection
+from kot_platypus.recipe import LossWeighting, SourceSection, TrainSection
 from kot_platypus.records import Row, find_question
+from kot_platypus.row_sources import parse_source, read_sources
 from kot_platypus.train.attention import Pack
 from kot_platypus.train.pairs import Item, PairPack, iter_item_packs
 
@@ -35,19 +34,40 @@ class Split:
     num_known: int = 0
     """Validation rows that ask what a row to learn asks."""
     note: str = ""
-    """The split in one line."""
+    """The split in one line, and what of a file is read otherwise than it may be meant."""
+    name: str = ""
+    """Where the validation rows are from, if not from the others."""
 
 
-def hold_out(rows: Sequence[Row], section: TrainSection, seed: int) -> Split:
+def find_validation(
+    section: TrainSection, sources: Sequence[SourceSection]
+) -> SourceSection | None:
+    """The files, or the split on the Hub, to validate on; None for a share of the rows, or none.
+
+    Their columns are those of the training's ``sources``, where these agree and none are said.
+    """
+    if not isinstance(section.validation, str):
+        return None
+    columns = section.validation_columns
+    if columns is None and all(each.columns == sources[0].columns for each in sources):
+        columns = sources[0].columns if sources else {}
+    return parse_source(section.validation, columns)
+
+
+def hold_out(
+    rows: Sequence[Row], section: TrainSection, seed: int, sources: Sequence[SourceSection] = ()
+) -> Split:
     """Split by ``section.validation``: a share of ``rows``, the same for a ``seed``, or a file.
 
-    Raises DataError where a share leaves one side empty, and for a file without rows.
+    ``sources`` are those of the rows. Raises DataError where a share leaves one side empty, and for
+    a file that is not there, has no rows or cannot be read.
     """
     numbered = dict(enumerate(rows, start=1))
     if section.validation is None:
         return Split(numbered, {})
-    if isinstance(section.validation, str):
-        return _take_file(numbered, Path(section.validation))
+    if source := find_validation(section, sources):
+        return _take_source(numbered, source)
+    assert not isinstance(section.validation, str)
     chosen = choose_questions(rows, section.validation, seed)
     train, validation = (
         {n: row for n, row in numbered.items() if (find_question(row) in chosen) == is_chosen}
@@ -60,21 +80,26 @@ def hold_out(rows: Sequence[Row], section: TrainSection, seed: int) -> Split:
     return Split(train, validation, note=note)
 
 
-def _take_file(train: dict[int, Row], path: Path) -> Split:
-    validation = dict(enumerate(read_rows(path), start=1))
+def _take_source(train: dict[int, Row], source: SourceSection) -> Split:
+    try:
+        loaded = read_sources([source])
+    except DataError as error:
+        found = f"train.validation: {error.found}"
+        raise DataError(found, expected=error.expected, hint=error.hint) from error
+    validation, name = dict(enumerate(loaded.rows, start=1)), loaded.name
     if not validation:
         raise DataError(
-            f"{path} holds no rows", expected="rows to validate on", hint="Check train.validation."
+            f"{name} holds no rows", expected="rows to validate on", hint="Check train.validation."
         )
     known = set(map(find_question, train.values()))
     num_known = sum(find_question(row) in known for row in validation.values())
-    note = f"Validation: the {len(validation):,} rows of {path}"
+    note = f"Validation: the {len(validation):,} rows of {name}"
     if num_known:
         note = (
-            f"Warning: {num_known:,} of the {len(validation):,} validation rows of {path} ask what "
+            f"Warning: {num_known:,} of the {len(validation):,} validation rows of {name} ask what "
             "training rows ask, so their loss shows memory"
         )
-    return Split(train, validation, num_known, note)
+    return Split(train, validation, num_known, "; ".join([note, *loaded.describe()]), name)
 
 
 def choose_questions(rows: Sequence[Row], share: float, seed: int) -> set[tuple[str, str]]:
