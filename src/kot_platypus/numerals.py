@@ -150,7 +150,8 @@ _DECADES = "teens twenties thirties forties fifties sixties seventies eighties n
 # Words that only may stand for a number: "half" is 1/2, 0.5, 50 % or, of an hour, 30 minutes.
 LOOSE_WORDS: dict[str, tuple[str, ...]] = {
     "half": ("0.5", "2", "1", "50", "30"), "halves": ("2",), "halved": ("2",),
-    "quarter": ("4", "15", "25", "0.25"), "quarters": ("4",), "once": ("1",), "twice": ("2",),
+    "quarter": ("4", "15", "25", "0.25"), "quarters": ("4", "25"), "dime": ("10",),
+    "dimes": ("10",), "nickel": ("5",), "nickels": ("5",), "once": ("1",), "twice": ("2",),
     "double": ("2",), "doubled": ("2",), "doubles": ("2",), "triple": ("3",), "tripled": ("3",),
     "thrice": ("3",), "pair": ("2",), "pairs": ("2",), "couple": ("2",), "both": ("2",),
     "dozen": ("12",), "dozens": ("12",), "decades": ("10",),

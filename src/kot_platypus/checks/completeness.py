@@ -105,7 +105,7 @@ def _compare_sentences(source: Text, translation: Text) -> Findings:
                 + (f"; without counterpart: {lost[0].strip()[:60]}" if lost else ""),
                 is_error=bool(lost) or questions,
             )
-        elif len(found) > len(wanted) + here.count(";") and '"' not in here and "“" not in here:
+        elif len(found) > len(wanted) + len(_SPLITS.findall(here)) and not _SPEECH.search(here):
             yield from _find_made_up(wanted, found)
 
 
@@ -127,10 +127,15 @@ def _find_made_up(wanted: list[str], found: list[str]) -> Findings:
     new = find_lost(found, wanted)
     excess = sum(map(measure_size, found)) - sum(map(measure_size, wanted))
     size = sum(map(measure_size, new))
-    if new and size > _SHORT_SENTENCE and excess > _MADE_UP * size:
+    spread = _SPREAD_OF_ONE * sum(map(measure_size, wanted)) / math.sqrt(1 + len(wanted))
+    if new and size > _SHORT_SENTENCE and excess > max(_MADE_UP * size, spread):
         yield _cut(f"{len(wanted)} sentences became {len(found)}; new: {new[0].strip()[:60]}")
 
 
+_SPREAD_OF_ONE = 0.35  # how much longer than expected a sentence may well be
+# Where a sentence may be parted; not after a label ("Premise:").
+_SPLITS = re.compile(r"(?m);|^[^\n:]{16,}:|\b(?:because|since)\b")
+_SPEECH = re.compile(r'["“]')
 _SHORT_SENTENCE = 5  # syllables
 
 

@@ -23,7 +23,7 @@ _RUN = re.compile(
     rf"{_OPERAND}(?:{_SIGN}{_OPERAND})+"
     rf"|(?<![A-Za-z가-힣])[A-Za-z]{_CALL}"
     r"|[(\[] ?-?[\w.]{1,8}(?: ?, ?-?[\w.]{1,8})+ ?[)\]]"
-    rf"|{_ATOM}{_RAISED}"
+    rf"|{_ATOM}{_RAISED}|\d+(?: ?: ?\d+){{2,}}"
 )
 _SAME = str.maketrans(
     {"−": "-", "–": "-", "×": "*", "·": "*", "⋅": "*", "÷": "/", "⩽": "≤", "⩾": "≥"}
@@ -31,9 +31,9 @@ _SAME = str.maketrans(
 )
 _POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _SPELLED = (("<=", "≤"), (">=", "≥"), ("!=", "≠"))
-_ANY_SIGN = re.compile(r"[=≠≈≤≥⩽⩾<>+*/×÷·⋅^−–(\[|⁰¹²³⁴-⁹!-]|\d ?x ?\d")
+_ANY_SIGN = re.compile(r"[=≠≈≤≥⩽⩾<>+*/×÷·⋅^−–(\[|⁰¹²³⁴-⁹!-]|\d ?[x:] ?\d")
 _ALIKE = 0.6  # of a lost formula and a new one, from which on one is the other, misspelt
-_RANGE = re.compile(r"\d+[-/.:]\d+(?:[-/.:]\d+)?|[A-Z][-/]\d+")
+_RANGE = re.compile(r"\d+[-/.]\d+(?:[-/.]\d+)?|\d+:\d+|[A-Z][-/]\d+")
 
 
 def blank_shared(prose: str, other: str) -> tuple[str, str]:

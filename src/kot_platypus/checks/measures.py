@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from kot_platypus.checks.segments import Text
 from kot_platypus.numerals import KOREAN_LOOSE_WORDS, LOOSE_WORDS, Number
 from kot_platypus.units import DIMENSIONS, UNITS
 
+_ROUGH = {"마일", "야드", "피트", "인치", "파운드", "온스", "갤런", "에이커", "°F"}
 _ROUNDED = Fraction(3, 100)  # how far a converted value may be off: 10 miles as 16km
 
 
@@ -23,7 +25,7 @@ class Measure(NamedTuple):
     value: Fraction
     unit: str
     span: Span
-    is_joined: bool = False
+    head: tuple[Fraction, str] | None = None  # the larger part of what is said in two units
 
     @property
     def size(self) -> tuple[object, Fraction]:
@@ -39,7 +41,7 @@ class Measure(NamedTuple):
         return (line, other), self.value * factor / divisor
 
     def equals(self, other: Measure, rounded: Fraction = _ROUNDED) -> bool:
-        """Whether both are as much; exactly, or ``rounded`` off where the units are two."""
+        """Whether both are as much; exactly, or ``rounded`` off between inches and metres."""
         if self.unit == other.unit or "도" in (self.unit, other.unit):
             degrees = {"도", "°C", "°F", "rad"}
             same = self.unit == other.unit or {self.unit, other.unit} <= degrees
@@ -48,6 +50,7 @@ class Measure(NamedTuple):
         if base == base_2 and not (per and per_2):  # 분당 8리터 and 1분에 8리터
             return self.value == other.value
         (kind, size), (kind_2, size_2) = self.size, other.size
+        rounded = rounded if _ROUGH & {base, base_2} else Fraction(0)
         return kind == kind_2 and abs(size - size_2) <= rounded * max(
             abs(size), abs(size_2), Fraction(1)
         )
@@ -119,7 +122,7 @@ def read_measures(part: Text) -> list[Measure]:
             is_smaller = unit and other and unit[0] == other[0] and other[1] < unit[1]
             if is_smaller and unit and other and measure.value * other[1] < unit[1]:
                 value = last.value + measure.value * other[1] / unit[1]
-                joined[-1] = Measure(value, last.unit, (last.span[0], measure.span[1]), True)
+                joined[-1] = Measure(value, last.unit, (last.span[0], measure.span[1]), last[:2])
                 continue
         joined.append(measure)
     return joined
@@ -133,7 +136,8 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         for word in (*part.english, *part.korean)
         if word.span[1] - 1 not in taken and not _is_loose(text, word)
     ]
-    for number in (*part.digits, *words):
+    ones = [Number(Decimal(1), match.span()) for match in _ONE_AND.finditer(text)]
+    for number in (*part.digits, *words, *ones):
         start, end = number.span
         before = _BEFORE.search(text[max(0, start - 8) : start])
         if before and before["money"]:
@@ -153,7 +157,12 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         yield Measure(value, name, (start, unit.end()))
 
 
-_HALF = re.compile(r"\s?반(?:[이을의은만으에과씩쯤인]|까지|부터|정도|동안|경|짜리|(?![가-힣]))")
+_HALF = re.compile(
+    r" and a half\b|\s?반(?:[이을의은만으에과씩쯤인]|까지|부터|정도|동안|경|짜리|(?![가-힣]))"
+)
+
+
+_ONE_AND = re.compile(r"\ban?(?= [a-z]+ and a half\b)")
 
 
 def _is_loose(text: str, word: Number) -> bool:
@@ -170,7 +179,7 @@ def _name_unit(unit: re.Match[str]) -> str:
         name += "^2" if unit["raised"][-1] in "2²" else "^3"
     if unit["per"]:
         name += "/" + _PER[unit["per"]]
-    return name.replace("km/h/", "km/") if name != "km/h" else "km/시간"
+    return {"km/h": "km/시간", "m/s": "m/초"}.get(name, name)
 
 
 def _is_clock(text: str, number: Number, unit: re.Match[str]) -> bool:
@@ -201,7 +210,7 @@ class Matched:
             (one, other)
             for one in self.wanted
             for other in self.found
-            if one.equals(other) and (other in self.new or one.is_joined or other.is_joined)
+            if one.equals(other) and (other in self.new or one.head or other.head)
         ]
 
     def find_clash(self) -> tuple[Measure, Measure] | None:
@@ -210,7 +219,9 @@ class Matched:
         for one in self.lost:
             for other in self.new:
                 is_settled = one in settled or other in settled
-                if one.value == other.value and not one.equals(other):
+                (value, unit), (value_2, unit_2) = one.head or one[:2], other.head or other[:2]
+                is_other = one.value == other.value or (value == value_2 and unit != unit_2)
+                if is_other and not one.equals(other):
                     return one, other
                 if one.unit == other.unit and one.value != other.value and not is_settled:
                     return one, other

@@ -30,17 +30,18 @@ class Anchor(NamedTuple):
 Pair = tuple[Anchor, Anchor]
 
 # What joins equals: Korean keeps their order, while it turns "3 of the 12" and "45 for 6" about.
-_JOINS = re.compile(r";|,? (?:and|but|or|while|whereas|then)\b|, |\bversus\b|\bvs\b")
-_ENDS = re.compile(r"(?<![ap]\.m)[.!?][\"')]* +(?=[A-Z])|\n")
+_JOINS = re.compile(r",? (?:and|but|or|while|whereas|then)\b|, |\bversus\b|\bvs\b")
+_ENDS = re.compile(r"(?<![ap]\.m)[.!?][\"')]* +(?=[A-Z])|; |\n")
 _TURNS = re.compile(
     r"\b(?:of|out|in|for|per|if|when|because|since|before|after|than|until|so that|who|which|that"
-    r"|where|though|although|from|as|unless|given|at|on|by|to|with|under|over|above|below|within)\b",
+    r"|where|though|although|from|as|unless|given|at|on|by|to|with|within)\b",
     re.IGNORECASE,
 )
 _YEAR = re.compile(r"(?:1\d|20)\d\d")
 _CALL = r"[A-Za-z]\([^()\n가-힣]{1,30}\)"
 _NAME = re.compile(
-    rf"(?<![A-Za-z]){_CALL}|(?<![A-Za-z'’])(?:[A-Za-z]{{2,}}|[b-zB-HJ-Z])(?![A-Za-z'’\d])"
+    rf"(?<![A-Za-z]){_CALL}"
+    r"|(?<![A-Za-z'’])(?:[A-Za-z]{2,}|[b-zB-HJ-Z]|(?<=is )A|A(?! ))(?![A-Za-z'’\d])"
 )
 
 
@@ -117,7 +118,7 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
     between = re.sub(r"that of|[ap]\.?m\b\.?", "", between)
     if between == ", " and _YEAR.fullmatch(other.key):
         return False  # July 4, 1976
-    if _ENDS.search(between):
+    if _ENDS.search(text[one.span[1] : other.span[0] + 1]):
         return is_near
     lead = _LEAD.findall(text[max(0, one.span[0] - 24) : one.span[0]].lower())
     if lead in (["from"], ["between"]) and _TO.search(between):
@@ -134,11 +135,13 @@ _TO = re.compile(rf"\b(?:to|and|until){_ROUGHLY}\W*$")
 
 def _are_of_two_kinds(text: Text, *spans: Span) -> bool:
     """Whether the values have units, and other ones: then these tell whether they were swapped."""
+    measures = read_measures(text)
+    counts = Counter(one.unit for one in measures)
     units = [
-        {one.unit for one in read_measures(text) if one.span[0] <= start and end <= one.span[1]}
+        {one.unit for one in measures if one.span[0] <= start and end <= one.span[1]}
         for start, end in spans
     ]
-    return all(units) and units[0] != units[1]
+    return all(units) and units[0] != units[1] and max(counts[unit] for unit in units[0]) == 1
 
 
 def _index(anchors: list[Anchor]) -> dict[str, list[Anchor]]:
@@ -205,7 +208,14 @@ _SAID_PART = re.compile(
     rf"(?i)\b(?P<a>one|two|three|four|five|six|seven|eight|nine|ten|{_N})"
     rf"[ -](?P<b>{'|'.join(_PARTS)})s?\b"
 )
-_OUT_OF = re.compile(rf"(?P<a>{_N})(?: [a-z]+)? (?:out )?of (?:the |every |all )?(?P<b>{_N})")
+_ONES = "one|two|three|four|five|six|seven|eight|nine"
+_SAID = (
+    rf"(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:-(?:{_ONES}))?|{_ONES}|ten"
+    r"|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)"
+)
+_OUT_OF = re.compile(
+    rf"(?i)(?P<a>{_N}|\b{_SAID})(?: [a-z]+)? (?:out )?of (?:the |every |all )?(?P<b>{_N}|{_SAID}\b)"
+)
 _KOREAN_OUT_OF = re.compile(
     rf"(?P<b>{_N})[가-힣]{{0,4}} ?(?:[가-힣]{{1,4}} )?(?:중(?:에서?)?|가운데(?:서)?|만점에서?) "
     rf"[^\d.]{{0,20}}?(?P<a>{_N})"
@@ -219,7 +229,7 @@ _PATTERNS = tuple(
         (_PAIR, r"\d\s?[:/–대-]\s?\d"),
         (_PART, "분의|분 의"),
         (_SAID_PART, "(?i)hal[fv]|third|quarter|th\\b|ths\\b"),
-        (_OUT_OF, r" of (?:the |every |all )?\d"),
+        (_OUT_OF, r" of (?:the |every |all )?[\deflnstow]"),
         (_KOREAN_OUT_OF, "중|가운데|만점"),
     )
 )

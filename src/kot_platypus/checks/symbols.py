@@ -155,6 +155,9 @@ def _compare_dollars(source: Text, translation: Text) -> Findings:
         yield _broken("a $ without its partner")
 
 
+_MAY_EQUAL = re.compile(r"\d\)?,? (?:or|i\.e\.|that is|which is|is) ")  # 6/36, or one sixth
+
+
 def _compare_signs(left: str, right: str) -> Findings:
     present = {*_ANY.findall(left), *_ANY.findall(right)}
     if " x " in left or " x " in right:
@@ -173,6 +176,8 @@ def _compare_signs(left: str, right: str) -> Findings:
         wanted = [match.span() for match in sign.spellings.finditer(left)]
         found = [match.span() for match in sign.spellings.finditer(right)]
         gaps[name] = len(wanted) - len(found)
+        if name == "=" and gaps[name] < 0 and _MAY_EQUAL.search(left):
+            gaps[name] = 0
         if (gaps[name] or sign.words == "bind") and not _is_said(sign, gaps[name], left, right):
             yield _broken(f"{name}: {len(wanted)} became {len(found)}", wanted, found)
             return
