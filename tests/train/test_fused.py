@@ -1,0 +1,110 @@
+"""LoRA's layers as one step of autograd: PEFT's results, and PEFT's layer for what is unusual."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+
+from kot_platypus.train.fused import FusedLora, _LoraProduct, fuse_adapters
+
+ROWS = (1, 40, 32)
+
+
+def adapt(
+    *, has_bias: bool = False, dtype: torch.dtype = torch.float32, **settings: object
+) -> nn.Module:
+    torch.manual_seed(0)
+    layers = nn.Linear(32, 48, bias=has_bias), nn.GELU(), nn.Linear(48, 24, bias=has_bias)
+    config = LoraConfig(r=4, lora_alpha=6, target_modules=["0", "2"], **settings)
+    model = get_peft_model(nn.Sequential(*layers).to(dtype), config).train()
+    for weight in model.parameters():
+        if weight.requires_grad:
+            nn.init.normal_(weight, std=0.2)
+    return model
+
+
+def run(model: nn.Module, *, cast: bool = False) -> list[Tensor]:
+    """The output, the gradient of the input, and those of the adapter."""
+    generator = torch.Generator().manual_seed(1)
+    dtype = torch.float32 if cast else next(model.parameters()).dtype
+    x = torch.randn(ROWS, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+    seen = torch.randn(*ROWS[:2], 24, generator=generator)
+    torch.manual_seed(2)  # dropout's
+    with torch.autocast("cpu", torch.bfloat16, enabled=cast):
+        output = model(x)
+    (output * seen).sum().backward()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return [output.detach(), x.grad, *(p.grad for p in trained)]
+
+
+def distance(found: list[Tensor], expected: list[Tensor]) -> float:
+    return max(
+        float((a.double() - b.double()).norm() / b.double().norm())
+        for a, b in zip(found, expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_fused_layers_are_pefts_with_its_dropout(has_bias, dropout):
+    for dtype, tolerance in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
+        plain = adapt(has_bias=has_bias, lora_dropout=dropout).to(dtype)
+        fused = deepcopy(plain)
+        fuse_adapters(fused)
+        assert sum(isinstance(module, FusedLora) for module in fused.modules()) == 2
+        assert distance(run(fused), run(plain)) < tolerance
+
+
+def test_in_bfloat16_fused_layers_are_as_near_to_the_truth_as_pefts():
+    plain = adapt(dtype=torch.bfloat16)
+    truth = run(deepcopy(plain).double())
+    fused = deepcopy(plain)
+    fuse_adapters(fused)
+    found, usual = run(fused, cast=True), run(plain, cast=True)
+    assert [each.dtype for each in found] == [each.dtype for each in usual]
+    assert distance(found, truth) < 1.1 * distance(usual, truth) < 2e-2
+
+
+def change_nothing(model: nn.Module) -> None:
+    pass
+
+
+def merge(model: nn.Module) -> None:
+    model.base_model.merge_adapter()
+
+
+def disable(model: nn.Module) -> None:
+    model.base_model.disable_adapter_layers()
+
+
+def add_another(model: nn.Module) -> None:
+    model.add_adapter("other", LoraConfig(r=2, target_modules=["0"], init_lora_weights=False))
+    model.base_model.set_adapter(["default", "other"])
+
+
+@pytest.mark.parametrize(
+    ("change", "settings"),
+    [
+        (change_nothing, {"use_dora": True}),
+        (change_nothing, {"lora_bias": True}),
+        (change_nothing, {"bias": "all"}),
+        (merge, {}),
+        (disable, {}),
+        (add_another, {}),
+    ],
+)
+def test_unusual_layers_are_left_to_peft(change, settings, monkeypatch):
+    plain = adapt(has_bias=True, **settings)
+    change(plain)
+    fused = deepcopy(plain)
+    fuse_adapters(fused)
+    x = torch.randn(ROWS)
+    expected = plain(x)
+    monkeypatch.setattr(_LoraProduct, "apply", lambda *_: pytest.fail("was fused"))
+    assert torch.equal(fused.base_model.model[0](x), plain.base_model.model[0](x))
+    if change is not add_another:
+        assert torch.equal(fused(x), expected)
