@@ -44,6 +44,7 @@ SLOW_SETTINGS: dict[str, Mapping[str, object]] = {
     "checkpointing": {"gradient_checkpointing": True},
     "noise": {"neftune_noise_alpha": 5, "loraplus_lr_ratio": 4},
     "pissa": {"init_lora_weights": "pissa", "learning_rate": 1e-4},
+    "tokens": {"template": "think", "new_tokens": ["<think>", "</think>"]},
 }
 
 
