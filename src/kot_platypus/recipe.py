@@ -202,6 +202,12 @@ class TrainSection(Section):
     """With ``validation`` the result is the weights of its lowest loss; false: the last weights."""
     early_stopping_patience: int | None = Field(None, ge=1)
     """End the training when so many looks in a row have found no lower validation loss."""
+    eval_generate_epochs: int | None = Field(None, ge=1)
+    """Every so many epochs, and at the end, answer validation rows in words (null: never)."""
+    eval_generate_rows: int = Field(64, ge=1)
+    """How many of them, from the first on."""
+    eval_generate_tokens: int = Field(128, ge=1)
+    """New tokens of an answer at most."""
     report_to: tuple[
         Literal["tensorboard", "wandb", "mlflow", "comet_ml", "clearml", "swanlab", "trackio"], ...
     ] = ()
@@ -229,7 +235,9 @@ class TrainSection(Section):
         check_columns(value or {})
         return value
 
-    @field_validator("eval_steps", "early_stopping_patience", "validation_columns")
+    @field_validator(
+        "eval_steps", "early_stopping_patience", "eval_generate_epochs", "validation_columns"
+    )
     @classmethod
     def _need_validation(cls, value: int | None, info: ValidationInfo) -> int | None:
         if value is not None and info.data.get("validation") is None:

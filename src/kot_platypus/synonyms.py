@@ -51,6 +51,7 @@ _NAMES = {
     "test_size test_datasets eval_file",
     "train.eval_steps": "eval_strategy evaluation_strategy eval_interval eval_every",
     "train.early_stopping_patience": "patience early_stopping early_stopping_steps",
+    "train.eval_generate_epochs": "predict_with_generate do_eval_generate",
     "train.load_best_model_at_end": "load_best_model load_best save_best",
     "train.report_to": "use_wandb wandb_project logger",
     "evaluate.num_fewshot": "shots num_shots n_shot n_shots fewshot",

@@ -98,6 +98,8 @@ def _tabulate_validation(found: dict[str, Any] | None) -> Facts:
         ("validation loss", f"{found['eval_loss']:.4f} (step {format_count(found['step'])})"),
         ("validation tokens right", format_percent(found["eval_token_accuracy"])),
     ]
+    if "eval_accuracy" in found:
+        facts.append(("validation answers right", format_percent(found["eval_accuracy"])))
     known = found["num_known"]
     return [*facts, ("of these asked in training too", format_count(known))] if known else facts
 

@@ -341,6 +341,10 @@ class LogLine(Part):
     """Of the validation rows after this step, where it was looked at; weighted as ``loss`` is."""
     eval_token_accuracy: float | None = None
     """The share of their labels that the model finds likeliest, weighted alike."""
+    eval_accuracy: float | None = None
+    """Of its answers in words to them, where they were asked: the share that is right."""
+    eval_equivalent: float | None = None
+    """The same by what an answer means."""
     max_steps: int | None = None
     """Of the whole training. Like the speed it stands in the log of a running training alone."""
     tokens_per_second: float | None = None

@@ -46,6 +46,7 @@ from kot_platypus.stages import open_stage
 from kot_platypus.train.checkpoints import find_checkpoint, go_back, list_checkpoints
 from kot_platypus.train.dates import keep_date, pin_date
 from kot_platypus.train.encoding import check_fit
+from kot_platypus.train.exam import Answer, Exam, make_exam
 from kot_platypus.train.examples import Examples, heed_verdicts, identify_inputs, read_examples
 from kot_platypus.train.kept_rows import keep_rows
 from kot_platypus.train.loss import unwrap
@@ -61,6 +62,7 @@ from kot_platypus.train.validation import EVALUATED, choose_evaluation, describe
 _NO_IDENTITY = {
     "allow_contaminated",
     "baseline_targets",
+    *("eval_generate_epochs", "eval_generate_rows", "eval_generate_tokens"),
     "gradient_checkpointing",
     "logging_steps",
     "report_to",
@@ -93,6 +95,7 @@ def train_adapter(
     data_seed: int | None = None,
     callbacks: Sequence[TrainerCallback] = (),
     resume_from_checkpoint: str | None = None,
+    answer: Answer | None = None,
 ) -> None:
     """Train on ``data``, a file or sources of rows; write ``out/adapter`` and ``out/log.jsonl``.
 
@@ -104,7 +107,8 @@ def train_adapter(
     Of ``model_section`` device and dtype are taken, not its name. ``seed`` is that of the order of
     examples, of fresh adapter weights and of dropout; ``data_seed`` (left out: ``seed``) that of
     the validation rows. ``resume_from_checkpoint`` names the checkpoint to go on from in place of
-    the last; those after it are removed. Raises KotError for anything wrong with the rows, model,
+    the last; those after it are removed. ``answer`` asks and reads, where ``eval_generate_epochs``
+    wants answers. Raises KotError for anything wrong with the rows, model,
     settings or folder.
     """
     device = resolve_device(model_section.device)
@@ -130,20 +134,24 @@ def train_adapter(
         day = pin_date(tokenizer, template, section, kept)
         examples = read_examples(sources, template, section, tokenizer, data_seed, kept)
         _check_fit(base, vocab, examples, **trust)
+        exam = make_exam(section, template, tokenizer, examples, answer)
         set_seed(seed)
         at: dict[str, Any] = {"seed": seed, "dtype": dtype, "device": device}
         trainer, is_packed = _prepare(examples, base, out, section, vocab, at, callbacks, **trust)
         parameters = _count_parameters(trainer.model)
         keep_date(kept, day)
-        log = _fit(trainer, kept)
+        log = _fit(trainer, kept, exam)
         facts = _count_facts(examples.train, section, trainer.state.global_step) | parameters
-        facts |= examples.facts | vocab.facts | _conclude_validation(examples, log, section)
-        facts |= {"is_packed": is_packed, "base_model": name_on_hub(base)}
-        facts["auto_class"] = name_auto_class(base)
+        facts |= examples.facts | vocab.facts | {"is_packed": is_packed, **_describe_base(base)}
+        facts |= _conclude_validation(examples, log, section)
         info = _describe(section, base_fingerprint, template, tokenizer.chat_template, day)
         made = (trainer.model, vocab, trainer.gather_weights())
         ask_main(lambda: _save(*made, out, base, info, log, section, **trust))
         stage.facts = {**facts, "contamination": verdict.model_dump() if verdict else None}
+
+
+def _describe_base(base: Path) -> dict[str, Any]:
+    return {"base_model": name_on_hub(base), "auto_class": name_auto_class(base)}
 
 
 def _check_fit(base: Path, vocabulary: Vocabulary, examples: Examples, **trust: bool) -> None:
@@ -305,11 +313,12 @@ def _conclude_validation(examples: Examples, log: str, section: TrainSection) ->
     }
 
 
-def _fit(trainer: PackingTrainer, checkpoints: Path) -> str:
+def _fit(trainer: PackingTrainer, checkpoints: Path, exam: Exam | None) -> str:
     """Train in place; return the log as JSONL text: a line a step with what ``_LOGGED`` names.
 
     ``checkpoints`` receives resumable states and is looked into for one to go on from.
     """
+    trainer.exam = exam
     resume = ask_main(lambda: find_checkpoint(checkpoints))
     if resume and is_main_process():
         step = resume.name.split("-")[1]

@@ -29,6 +29,7 @@ from kot_platypus.processes import ask_main, share_all
 from kot_platypus.progress import count_work, show_progress
 from kot_platypus.train.attention import Pack
 from kot_platypus.train.checkpoints import is_intact, seal_checkpoint
+from kot_platypus.train.exam import Exam, describe_exam
 from kot_platypus.train.noise import EmbeddingNoise
 from kot_platypus.train.preferences import REWARDS
 from kot_platypus.train.validation import EVALUATED
@@ -45,6 +46,7 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
     """
 
     noise: EmbeddingNoise | None = None
+    exam: Exam | None = None
     loraplus_lr_ratio: float | None = None
     _num_examples = _num_tokens = 0
 
@@ -124,6 +126,9 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
         names = REWARDS if len(found) > 1 else ("token_accuracy",)
         metrics: dict[str, float] = {"eval_loss": loss}
         metrics |= {f"eval_{name}": value for name, value in zip(names, found, strict=True)}
+        if self.exam and self.exam.is_due(self.state.global_step, self.state.max_steps):
+            with torch.no_grad(), self.compute_loss_context_manager():
+                metrics |= self.exam.take(self.model)
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -321,7 +326,8 @@ def describe_evaluation(logs: dict[str, float]) -> str:
     loss, accuracy, what = logs["eval_loss"], logs.get("eval_token_accuracy"), "tokens"
     if accuracy is None:
         accuracy, what = logs[f"eval_{REWARDS[0]}"], "pairs"
-    return f"  validation loss {loss:.3f}, {accuracy:.1%} of {what} right"
+    found = f"  validation loss {loss:.3f}, {accuracy:.1%} of {what} right"
+    return found + describe_exam(logs)
 
 
 class SealCheckpoints(TrainerCallback):  # type: ignore[misc]

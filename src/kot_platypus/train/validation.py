@@ -21,8 +21,9 @@ from kot_platypus.train.pairs import Item, PairPack, iter_item_packs
 EVALUATED = (
     *("eval_loss", "eval_token_accuracy"),
     *("eval_rewards/accuracies", "eval_rewards/margins"),
+    *("eval_accuracy", "eval_equivalent"),
 )
-"""What an evaluation may find: the accuracy of rows, the rewards of pairs."""
+"""What an evaluation may find: of rows, of pairs, of answers in words."""
 
 
 @dataclass(frozen=True)
