@@ -191,6 +191,17 @@ def test_running_training_is_told_from_a_finished_one(run):
     assert table == {"step": [1], "loss": [2.5], "learning_rate": [None], "model": ["그 밖"]}
 
 
+def test_answers_in_words_stand_beside_the_validation_loss(run):
+    live = run / "train" / "more" / "checkpoints" / "log.jsonl"
+    live.parent.mkdir(parents=True)
+    asked = {"step": 2, "loss": 2.0, "eval_loss": 2.5, "eval_accuracy": 0.125}
+    lines = [asked, {"step": 3, "loss": 1.9}, {"step": 4, "loss": 1.8, "eval_loss": 2.25}]
+    live.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curves = [curve for curve in read_curves(run) if curve.who == "more"]
+    html = render("training", curves=curves, steps=[], speeds={"more": None})
+    assert "2.2500 <small>정답 12.5%, 2단계</small>" in html
+
+
 def test_validation_is_a_series_of_its_own_beside_the_training(run):
     add_validation(run)
     curves = read_curves(run)

@@ -46,6 +46,12 @@ class Curve(NamedTuple):
         return tuple(line for line in self.lines if line.eval_loss is not None)
 
     @property
+    def asked(self) -> LogLine | None:
+        """The last step after which they were answered in words."""
+        asked = [line for line in self.lines if line.eval_accuracy is not None]
+        return asked[-1] if asked else None
+
+    @property
     def best(self) -> LogLine | None:
         """The step of the lowest validation loss."""
         return min(self.validated, key=lambda line: line.eval_loss or 0.0, default=None)
