@@ -277,7 +277,7 @@ class EvaluateSection(Section):
     kobest_dir: str | None = None
     """A folder of KoBEST's TSV files; ``mini`` is our own small set; null the Hub's."""
     max_batch_tokens: int | None = Field(None, ge=1)
-    """Tokens of one forward pass. Null: 512 on a CPU, 4096 on a GPU."""
+    """Tokens of one forward pass. Null: 1024 on a CPU, 4096 on a GPU."""
 
 
 class ReasonSection(Section):

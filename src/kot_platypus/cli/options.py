@@ -69,7 +69,7 @@ BatchTokens = Annotated[
     typer.Option(
         "--batch-tokens",
         min=1,
-        help="Tokens per scoring pass; left out: 512 on a CPU, else 4096.",
+        help="Tokens per scoring pass; left out: 1024 on a CPU, else 4096.",
     ),
 ]
 TrustRemoteCode = Annotated[

@@ -78,7 +78,7 @@ class KotLM(HFLM):  # type: ignore[misc]
         dtype: auto, float32, bfloat16 or float16. lm-eval's own default is the checkpoint's.
         device: auto, cpu, cuda or mps.
         trust_remote_code: Whether to run code that comes with the model.
-        max_batch_tokens: Tokens of one pass. [default: 512 on a CPU, else 4096]
+        max_batch_tokens: Tokens of one pass. [default: 1024 on a CPU, else 4096]
         store: Keeps the scores as they come; what it holds already is not computed.
         options: HFLM's, where they do not concern loading: ``max_length``, ``add_bos_token``,
             ``prefix_token_id``; ``batch_size`` and ``truncation`` for generation; ...

@@ -73,7 +73,7 @@ def run_lm_eval(
         out: The stage's folder.
         model: The model under test. Its dtype is part of the stage's identity once resolved.
         selection: Which tasks, and how.
-        max_batch_tokens: Tokens of one scoring pass. [default: 512 on a CPU, else 4096]
+        max_batch_tokens: Tokens of one scoring pass. [default: 1024 on a CPU, else 4096]
 
     Raises:
         KotError: anything wrong with the tasks, model or folder, or no lm-eval.

@@ -40,6 +40,7 @@ from kot_platypus.evaluate.self_check import (
 from kot_platypus.models.limits import (
     CANNOT,
     check_room,
+    choose_pass_tokens,
     draw_tokens,
     find_max_length,
     infinite_error,
@@ -90,7 +91,7 @@ class Scorer:
         model: Any causal model. One that cannot read a forest reads one text at a time.
         tokenizer: Its own, which may know the longest text where the model's config does not.
         max_batch_tokens: Tokens of one pass; a group that needs more is a pass of its own. None: as
-            many as keep a CPU (512) or a GPU (4096) busy; attention to other questions costs.
+            ``choose_pass_tokens`` says.
 
     Raises:
         ModelError: the model cannot read a text, or its logits are not finite.
@@ -104,7 +105,7 @@ class Scorer:
         max_batch_tokens: int | None = None,
     ) -> None:
         self.model = model
-        self.max_batch_tokens = max_batch_tokens or (512 if model.device.type == "cpu" else 4096)
+        self.max_batch_tokens = max_batch_tokens or choose_pass_tokens(model)
         self.max_length = find_max_length(model, tokenizer)
         """The most tokens the model reads at once."""
         self._max_pass_tokens = float("inf")  # until the device's memory says otherwise

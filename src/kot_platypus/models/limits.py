@@ -46,6 +46,12 @@ def find_max_length(model: Any, tokenizer: PreTrainedTokenizerBase | None = None
     return min(length, find_learnt_positions(model) or length)
 
 
+def choose_pass_tokens(model: Any) -> int:
+    """Tokens of one scoring pass: ``bench/pass_sizes.py`` says which; a GPU's is a guess."""
+    # On a CPU the same in float32 and in bfloat16 (docs/benchmarks.md).
+    return 1024 if model.device.type == "cpu" else 4096
+
+
 def find_learnt_positions(model: Any) -> int | None:
     """How many positions a model (weights or not) has a row for; None where it has no such table.
 
