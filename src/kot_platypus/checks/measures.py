@@ -206,11 +206,11 @@ class Matched:
     @cached_property
     def converted(self) -> list[tuple[Measure, Measure]]:
         """Pairs that say the same in other units or other words."""
+        new = {*self.new, *(one for one in self.found if one.head)}
+        heads = [one for one in self.wanted if one.head]
         return [
-            (one, other)
-            for one in self.wanted
-            for other in self.found
-            if one.equals(other) and (other in self.new or one.head or other.head)
+            *((one, other) for other in new for one in self.wanted if one.equals(other)),
+            *((one, other) for one in heads for other in self.found if one.equals(other)),
         ]
 
     def find_clash(self) -> tuple[Measure, Measure] | None:

@@ -165,10 +165,12 @@ def _settle_mixed(
 
 
 _MIXED = re.compile(
-    r"(?P<whole>\d+)(?: |과 ?|와 ?| and )(?P<above>\d+)/(?P<below>\d+)"
-    r"|(?P<whole2>\d+)(?:과|와) ?(?P<below2>\d+)분의 ?(?P<above2>\d+)"
-    r"|(?<![\d/])(?P<above3>\d+)/(?P<below3>\d+)(?![\d/])|(?P<below4>\d+)분의 ?(?P<above4>\d+)"
-    r"|(?P<factor>\d+(?:\.\d+)?)(?: ?[×x*·] ?10\^?|[eE])(?P<power>[-−⁻+]?[\d⁰¹²³⁴-⁹]+)"
+    r"(?<!\d)(?:(?P<whole>\d{1,9}+)(?: |과 ?|와 ?| and )(?P<above>\d+)/(?P<below>\d+)"
+    r"|(?P<whole2>\d{1,9}+)(?:과|와) ?(?P<below2>\d+)분의 ?(?P<above2>\d+)"
+    r"|(?<!/)(?P<above3>\d{1,9}+)/(?P<below3>\d+)(?![\d/])"
+    r"|(?P<below4>\d{1,9}+)분의 ?(?P<above4>\d+)"
+    r"|(?P<factor>\d{1,15}+(?:\.\d{1,15}+)?)(?: ?[×x*·] ?10\^?|[eE])"
+    r"(?P<power>[-−⁻+]?[\d⁰¹²³⁴-⁹]{1,3}))"
 )
 _RAISED_DIGITS = str.maketrans("⁻−⁰¹²³⁴⁵⁶⁷⁸⁹", "--0123456789")
 
