@@ -27,7 +27,7 @@ from kot_platypus.train.methods import load_trainable
 from kot_platypus.train.packing import pack_batch
 
 from ..multimodal import KINDS, make_multimodal
-from .conftest import section, write_problems
+from .conftest import StopAfter, section, write_problems
 from .test_parallel import LAUNCH
 
 MODEL = ModelSection(device="cpu", dtype="float32")
@@ -149,6 +149,19 @@ def test_trained_in_full_the_eyes_stay_byte_for_byte(kind, few, base, tmp_path):
     assert len(changed) > 14
     assert not list(filter(_SEEN.search, changed))
     AutoModelForImageTextToText.from_pretrained(tmp_path / "x" / "model")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_killed_and_taken_up_it_is_the_same(method, few, base, tmp_path):
+    folder = make_multimodal("gemma3", tmp_path / "base", base)
+    settings = section(method=method, save_steps=1, num_epochs=2)
+    train_adapter(few, folder, tmp_path / "whole", settings, MODEL)
+    with pytest.raises(KeyboardInterrupt):
+        train_adapter(few, folder, tmp_path / "x", settings, MODEL, callbacks=[StopAfter(3)])
+    train_adapter(few, folder, tmp_path / "x", settings, MODEL)
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "x")]
+    assert logs[0] == logs[1]
 
 
 # --- what is asked for -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,17 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self._require_finite("weights", *self._trained_weights())
         super()._save_checkpoint(model, trial)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        # A checkpoint is read back by the names in memory; published ones may be older, and what
+        # has another name would be passed over in silence.
+        save = self.model.save_pretrained
+        if not hasattr(self.model, "peft_config"):
+            self.model.save_pretrained = partial(save, save_original_format=False)
+        try:
+            super()._save(output_dir, state_dict)
+        finally:
+            self.model.save_pretrained = save
 
     def _trained_weights(self) -> Iterator[Tensor]:
         """What is trained: this process's own part, where it is spread."""
