@@ -52,6 +52,7 @@ from kot_platypus.models.limits import (
     infinite_error,
     is_out_of_memory,
 )
+from kot_platypus.models.parts import strip_head
 from kot_platypus.models.tokens import encode_text
 from kot_platypus.progress import count_work
 from kot_platypus.prompts import ReplyDecoder, find_stop_tokens
@@ -158,7 +159,7 @@ class Decoder:
             layer.keys, layer.values = layer.keys[:, :, :shared], layer.values[:, :, :shared]
         if shared < len(ids):
             device = self.model.device
-            self.model.get_decoder()(
+            strip_head(self.model.get_decoder())(
                 input_ids=torch.tensor([ids[shared:]], device=device),
                 position_ids=torch.arange(shared, len(ids), device=device)[None],
                 past_key_values=cache,

@@ -46,6 +46,7 @@ from kot_platypus.models.limits import (
     infinite_error,
     is_out_of_memory,
 )
+from kot_platypus.models.parts import strip_head
 from kot_platypus.processes import count_processes, process_rank
 
 if TYPE_CHECKING:
@@ -323,7 +324,7 @@ def _run_decoder_once(model: PreTrainedModel) -> Iterator[None]:
     decoder (scaling, capping, a bias) differs between architectures; so the model itself computes
     the logits, a chunk a call, and its decoder answers from memory after the first.
     """
-    decoder = model.get_decoder()
+    decoder = strip_head(model.get_decoder())
     hooked = vars(decoder).get("forward")  # accelerate's, where layers are spread over devices
     run = decoder.forward
     outputs: list[Any] = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kot_platypus.errors import ModelError
+from kot_platypus.models.parts import find_decoder
 from kot_platypus.models.rows import find_table
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def find_learnt_positions(model: Any) -> int | None:
     """
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     found = []
-    for name, module in model.named_modules():
+    for name, module in find_decoder(model).named_modules():
         if isinstance(module, torch.nn.Embedding) and module is not find_table(model):
             # The first rows are no positions with OPT (by its offset) and RoBERTa (by its padding).
             padding = module.padding_idx

@@ -48,9 +48,13 @@ def find_decoder(model: Any) -> Any:
     """The module that makes hidden states of tokens: of a multimodal model its language part."""
     if model.config.get_text_config() is model.config:
         return model.base_model
-    decoder = model.get_decoder()
-    # Of Llama 4 that is a language model with its output layer.
-    return decoder if decoder.get_output_embeddings() is None else decoder.model
+    return strip_head(model.get_decoder())
+
+
+def strip_head(decoder: Any) -> Any:
+    """A decoder without its output layer: what Llama 4 calls so is a whole language model."""
+    find_head = getattr(decoder, "get_output_embeddings", None)
+    return decoder if find_head is None or find_head() is None else decoder.model
 
 
 def ties_embeddings(config: Any) -> bool:
