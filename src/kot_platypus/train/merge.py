@@ -19,7 +19,7 @@ from peft.tuners.lora.layer import Linear
 from safetensors import safe_open
 from torch import Tensor
 
-from kot_platypus.artifacts import read_json
+from kot_platypus.artifacts import read_json, write_json
 from kot_platypus.errors import ModelError
 from kot_platypus.models import (
     TOKENIZER_FILES,
@@ -131,6 +131,11 @@ def _copy_companions(base: Path, adapter: Path, folder: Path) -> None:
     for file in (*own, adapter / TRAINING_INFO):
         if file.is_file():
             shutil.copyfile(file, folder / file.name)
+    asked = ("template", "chat_template", "date")
+    if not (folder / TRAINING_INFO).is_file() and (base / TRAINING_INFO).is_file():
+        # Another trainer's adapter on a model of ours, which is asked as before.
+        known = read_json(base / TRAINING_INFO)
+        write_json(folder / TRAINING_INFO, {key: known[key] for key in asked if key in known})
 
 
 # --- file by file ------------------------------------------------------------------------------
