@@ -18,8 +18,8 @@ from kot_platypus.artifacts import hash_value, write_jsonl, write_text
 from kot_platypus.checks import check_korean
 from kot_platypus.checks.rationales import measure_korean
 from kot_platypus.data.leaks import find_leaked_rows
-from kot_platypus.data.problems import is_generated, verify_problem
-from kot_platypus.errors import DataError, UsageError
+from kot_platypus.data.problems import holds, is_generated
+from kot_platypus.errors import UsageError
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
 from kot_platypus.evaluate.prompting import Question, find_rationale
 from kot_platypus.evaluate.reasoning import Reasoning, draw_replies, identify_replies
@@ -164,7 +164,7 @@ def write_rationales(
             **_count(rates, rows, dropped),
         }
         if are_generated:
-            stage.facts["proved"] = sum(map(_prove, rows))
+            stage.facts["proved"] = sum(map(holds, rows))
         write_text(out / CARD, write_card(stage.facts))
 
 
@@ -257,18 +257,9 @@ def _find_fault(rationale: str, question: Question, selection: Selection) -> str
         if each.severity == "error":
             return f"check: {each.check}"
     facts = {"source": question.source, "target": question.target, "task": question.task}
-    if selection.verify_steps and not _prove(Example(rationale=rationale, **facts)):
+    if selection.verify_steps and not holds(Example(rationale=rationale, **facts)):
         return "a step does not hold"
     return ""
-
-
-def _prove(problem: Example) -> bool:
-    """Whether every step of a generated problem's rationale holds."""
-    try:
-        verify_problem(problem)
-    except (DataError, ValueError):  # a number of thousands of digits is no int
-        return False
-    return True
 
 
 def _find_chance(questions: Sequence[Question]) -> float | None:

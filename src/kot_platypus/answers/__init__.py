@@ -16,7 +16,7 @@ from kot_platypus.answers.equality import are_equal
 from kot_platypus.answers.latex import has_math, needs_math
 from kot_platypus.answers.normal import plain
 from kot_platypus.answers.sentences import strip_topic
-from kot_platypus.answers.statements import find_statement
+from kot_platypus.answers.statements import find_statement, list_answers
 from kot_platypus.answers.strict import (
     AnswerPattern,
     find_answer_line,
@@ -33,6 +33,7 @@ __all__ = [
     "are_equal",
     "find_answer_line",
     "has_math",
+    "list_answers",
     "match_answer",
     "match_choice",
     "match_stated_choice",

@@ -130,8 +130,7 @@ class Statement(NamedTuple):
 
 def find_statement(reply: str, answer_prefix: str = "") -> str | None:
     """The final answer as the reply words it; None: it states none, several, or takes it back."""
-    text = _ROUNDED.sub(r"\1 ", unmark(flatten(reply)))
-    text = _OFFER.sub(r"\1", _COPULA_LINE.sub(" ", _BROKEN_BOX.sub(r"\\boxed{", text)))
+    text = _clean(reply)
     starts = [found.start() for found in _NEW_QUESTION.finditer(text)]
     bounds = [0, *starts, len(text)]
     parts = [text[a:b] for a, b in pairwise(bounds)]
@@ -148,6 +147,16 @@ def find_statement(reply: str, answer_prefix: str = "") -> str | None:
     if said and _DOUBTED.search(text, asked, asked + 80) and _YIELDS.search(text, asked):
         return said if agree(said, find_conclusion(text[asked:]) or "") else None
     return said
+
+
+def list_answers(reply: str, answer_prefix: str = "") -> list[str]:
+    """Every answer that a reply says to be one, in their order: also those corrected later."""
+    return [each.text for each in _list_statements(_clean(reply), flatten(answer_prefix))]
+
+
+def _clean(reply: str) -> str:
+    text = _ROUNDED.sub(r"\1 ", unmark(flatten(reply)))
+    return _OFFER.sub(r"\1", _COPULA_LINE.sub(" ", _BROKEN_BOX.sub(r"\\boxed{", text)))
 
 
 # --- choosing ----------------------------------------------------------------------------------

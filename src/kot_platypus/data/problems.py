@@ -81,6 +81,15 @@ def verify_problem(problem: Example) -> None:
     FAMILIES[problem.task.removesuffix(REWORDED)][1](problem)
 
 
+def holds(problem: Example) -> bool:
+    """Whether every step of a generated problem's rationale holds (``verify_problem``)."""
+    try:
+        verify_problem(problem)
+    except (DataError, ValueError):  # a number of thousands of digits is no int
+        return False
+    return True
+
+
 @cache
 def _load_stories() -> dict[str, dict[str, list[Story]]]:
     text = (files("kot_platypus.prompts") / "problems.yaml").read_text(encoding="utf-8")
