@@ -108,3 +108,13 @@ def test_unusual_layers_are_left_to_peft(change, settings, monkeypatch):
     assert torch.equal(fused.base_model.model[0](x), plain.base_model.model[0](x))
     if change is not add_another:
         assert torch.equal(fused(x), expected)
+
+
+def test_result_may_be_changed_in_place():
+    """As Llama 4 does: a view made by the step would be refused."""
+    plain = adapt()
+    fused = deepcopy(plain)
+    fuse_adapters(fused)
+    for model in (plain, fused):
+        model.register_forward_hook(lambda module, inputs, output: output.mul_(2))
+    assert distance(run(fused), run(plain)) < 1e-6

@@ -292,7 +292,7 @@ def test_progress_line_tells_loss_rate_and_speed():
 
 
 def test_reporter_that_is_not_installed_is_refused_in_one_line(data, base, tmp_path, monkeypatch):
-    monkeypatch.setattr("kot_platypus.recipe.find_spec", lambda name: None)
+    monkeypatch.setattr("kot_platypus.packages.find_spec", lambda name: None)
     with pytest.raises(RecipeError, match="pip install wandb"):
         train_adapter(data, base, tmp_path / "x", section(report_to=("wandb",)), MODEL)
     assert not (tmp_path / "x").exists()

@@ -114,14 +114,19 @@ AS_COLUMNS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("columns", AS_COLUMNS)
-@pytest.mark.parametrize("template", ["kot", "chat"])
+def list_templates(columns: str) -> list[str]:
+    """Those that can ask it: a conversation takes ``chat``."""
+    is_dialogue = isinstance(parse_row(AS_COLUMNS[columns][0], "row 1"), Dialogue)
+    return ["chat"] if is_dialogue else ["kot", "chat"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "template"), [(each, name) for each in AS_COLUMNS for name in list_templates(each)]
+)
 def test_ids_and_labels_are_those_of_sft(columns, template, base):
     """Of both replies: as rows of a question and its answer are encoded."""
     pair, *alone = AS_COLUMNS[columns]
     rows = [parse_row(each, "row 1") for each in (pair, *alone)]
-    if template != "chat" and isinstance(rows[0], Dialogue):
-        pytest.skip("a conversation takes the template chat")
     tokenizer = load_tokenizer(base)
     tokenizer.chat_template = CHATML
     shown = load_template(template)

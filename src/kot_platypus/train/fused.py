@@ -66,13 +66,15 @@ class _LoraProduct(torch.autograd.Function):  # type: ignore[misc]
         scaling: float,
     ) -> Tensor:
         dtype = weight.dtype
-        rows = x.flatten(0, -2).to(dtype)
-        seen = rows if dropped is None else dropped.flatten(0, -2).to(dtype)
+        x_here = x.to(dtype)
+        seen = (x_here if dropped is None else dropped.to(dtype)).flatten(0, -2)
         lowered = seen @ a.to(dtype).T
-        result = F.linear(rows, weight, bias).addmm_(lowered, (b * scaling).to(dtype).T)
+        # The result itself is given away, no view of it, which could not be changed in place.
+        result = F.linear(x_here, weight, bias)
+        result.view(-1, result.shape[-1]).addmm_(lowered, (b * scaling).to(dtype).T)
         ctx.save_for_backward(seen, lowered, weight, a, b)
         ctx.scaling, ctx.dtypes = scaling, (x.dtype, dropped.dtype if dropped is not None else None)
-        return result.view(*x.shape[:-1], -1)
+        return result
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
