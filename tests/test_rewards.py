@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -320,6 +323,41 @@ def test_trl_trains_resumes_and_is_merged(shared, tmp_path, dtype):
         )
     merge_adapter(merged, tmp_path / "whole", tmp_path / "after")
     assert read_template(tmp_path / "after") == load_template("think")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("merged", ["tiny-llama-ko"], indirect=True)
+def test_program_of_the_tutorial_goes_on_where_it_was_killed(merged, tmp_path):
+    program = DOCS / "tutorial" / "grpo.py"
+    (tmp_path / "merged").symlink_to(merged)
+    command = [sys.executable, "-W", "ignore", str(program)]
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    start = subprocess.Popen(
+        command, cwd=tmp_path, env=settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True,
+    )  # fmt: skip
+    written = tmp_path / "grpo" / "checkpoint-2" / "trainer_state.json"  # a checkpoint's last file
+    while not written.is_file() and start.poll() is None:
+        time.sleep(0.01)
+    start.kill()
+    said, _ = start.communicate()
+    assert "from the first step\nstep 1 " in said
+    assert "step 4 " not in said
+    assert not (tmp_path / "adapters").exists()
+    again = subprocess.run(
+        command, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    begun, *steps = again.stdout.splitlines()
+    assert re.fullmatch(r"from grpo/checkpoint-2", begun)
+    assert steps[-1].startswith("step 4 accuracy_reward 0.00 steps_reward 0.00 format_reward ")
+    assert (tmp_path / "adapters" / "grpo" / "adapter_model.safetensors").is_file()
+
+
+def test_page_of_the_tutorial_shows_its_program():
+    page = (DOCS / "tutorial" / "grpo.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert block == (DOCS / "tutorial" / "grpo.py").read_text(encoding="utf-8")
 
 
 def test_program_of_the_page_runs_up_to_trl(merged, tmp_path, monkeypatch):
