@@ -69,6 +69,22 @@ def test_in_bfloat16_fused_layers_are_as_near_to_the_truth_as_pefts():
     assert distance(found, truth) < 1.1 * distance(usual, truth) < 2e-2
 
 
+def test_small_gradients_in_float16_are_not_lost():
+    plain = adapt(dtype=torch.float16)
+    for name, weight in plain.named_parameters():
+        if "lora_B" in name:  # as after a training's first steps
+            weight.data *= 1e-3
+    fused, truth = deepcopy(plain), deepcopy(plain).double()
+    fuse_adapters(fused)
+    x, seen = torch.randn(ROWS), torch.randn(*ROWS[:2], 24) * 1e-4
+    found, expected = [], []
+    for model, gradients in ((fused, found), (truth, expected)):
+        output = model(x.to(next(model.parameters()).dtype))
+        (output * seen.to(output.dtype)).sum().backward()
+        gradients += [p.grad for p in model.parameters() if p.requires_grad]
+    assert distance(found, expected) < 1e-2
+
+
 def change_nothing(model: nn.Module) -> None:
     pass
 

@@ -33,7 +33,9 @@ class FusedLora(lora.Linear):  # type: ignore[misc]
         is_changed = self.lora_variant or any(self.lora_bias.values())
         is_unused = self.disable_adapters or self.merged or not torch.is_grad_enabled()
         is_trained = any(each.requires_grad for each in base.parameters())
-        is_cast = base.weight.dtype != find_product_dtype(base.weight)
+        dtype = base.weight.dtype
+        # In float16 an adapter's gradients are next to nothing; PEFT has them in float32.
+        is_cast = dtype != find_product_dtype(base.weight) or dtype == torch.float16
         if args or options or len(names) > 1 or is_changed or is_unused or is_trained or is_cast:
             result: Tensor = super().forward(x, *args, **options)
             return result
