@@ -203,7 +203,7 @@ class TrainSection(Section):
     early_stopping_patience: int | None = Field(None, ge=1)
     """End the training when so many looks in a row have found no lower validation loss."""
     eval_generate_epochs: int | None = Field(None, ge=1)
-    """Every so many epochs, and at the end, answer validation rows in words (null: never)."""
+    """Every so many epochs and after the last: answer validation rows in words (null: never)."""
     eval_generate_rows: int = Field(64, ge=1)
     """How many of them, from the first on."""
     eval_generate_tokens: int = Field(128, ge=1)
