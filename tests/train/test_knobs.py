@@ -95,7 +95,7 @@ def test_untouched_base_with_adapter_and_merged_are_the_model_that_was_trained(
     adapter = tmp_path / "x" / "adapter"
     tuned = logits(load_model(base, dtype="float32", device="cpu", adapter=adapter))
     # A residual in bfloat16 is rounded once more than its base.
-    close = {"atol": 1e-4 if model is MODEL else 0.1, "rtol": 1e-4}
+    close = {"atol": 1e-4 if model is MODEL else 0.15, "rtol": 1e-4}
     torch.testing.assert_close(tuned, kept.logits.float(), **close)
     monkeypatch.setattr(merge_module, "_merge_in_memory", None)
     merge_adapter(base, adapter, tmp_path / "merged")

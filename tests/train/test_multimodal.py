@@ -71,6 +71,7 @@ def test_packs_have_the_gradients_of_a_plain_loop_of_the_published_class(
     name = str(dtype).removeprefix("torch.")
     trained, max_tokens = load_trainable(folder, section(), dtype=name, device="cpu")
     assert max_tokens == (1 if kind in _ONE_BY_ONE else 256)
+    torch.manual_seed(0)
     with torch.no_grad():
         for parameter in trained.parameters():
             if parameter.requires_grad and not parameter.any():
@@ -79,14 +80,20 @@ def test_packs_have_the_gradients_of_a_plain_loop_of_the_published_class(
     with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
         for pack in pack_batch(make_examples(), max_tokens, "example"):
             trained.train()(pack).backward()
-        expected = plain_gradients(folder, dtype, tmp_path / "adapter")
+        usual = plain_gradients(folder, dtype, tmp_path / "adapter")
+    expected = plain_gradients(folder, torch.float32, tmp_path / "adapter")
     found = {n: p.grad for n, p in trained.named_parameters() if p.requires_grad}
     assert found.keys() == expected.keys()
     assert all(_OF_TEXT.search(name) for name in found)
-    scale = max(float(each.norm()) for each in expected.values())
-    largest = max(float((found[name] - expected[name]).norm()) for name in found) / scale
-    assert scale > 0
-    assert largest < (1e-5 if dtype == torch.float32 else 0.03)
+    # In bfloat16 these random models round a lot, and a router may turn the other way at a tie: the
+    # plain loop's distance is the measure.
+    assert find_distance(found, expected) < 2 * find_distance(usual, expected) + 1e-5
+
+
+def find_distance(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> float:
+    """Of all gradients as one vector, as a share of its length."""
+    one, other = (torch.cat([each[n].flatten() for n in expected]) for each in (found, expected))
+    return float((one - other).norm() / other.norm())
 
 
 # --- what is written ---------------------------------------------------------------------------
