@@ -195,6 +195,21 @@ def test_value_out_of_range_is_named_in_one_line(override):
 
 
 @pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("train.beta=0.2", ("settings of train do not go together", "beside `beta`")),
+        ("train.new_tokens=<think>", ("train.new_tokens is '<think>'", "a list")),
+    ],
+)
+def test_wrong_settings_are_told_without_all_the_others(override, words):
+    with pytest.raises(RecipeError) as raised:
+        load_recipe("demo", [override])
+    message = str(raised.value)
+    assert all(word in message for word in words)
+    assert "learning_rate" not in message
+
+
+@pytest.mark.parametrize(
     "text", ["name: [a\nb: }", "\tname: x", "- a list\n- of things", "", "just words", "a: b: c"]
 )
 def test_yaml_that_is_no_recipe_is_one_line(recipe_file, text):

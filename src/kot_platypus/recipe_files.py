@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -161,10 +161,16 @@ def _explain(model: type[Section], error: ValidationError, where: str, kind: str
             expected=f"one of {', '.join(fields)}",
             hint=_suggest(model, first["loc"], fields, kind),
         )
-    found = f"{key} is {first['input']!r}" if first["type"] != "missing" else f"{key} is missing"
+    if first["type"] == "missing":
+        found = f"{key} is missing"
+    elif first["type"] == "value_error" and isinstance(first["input"], Mapping):
+        found = f"settings of {key or f'the {kind}'} do not go together"
+    else:
+        found = f"{key} is {first['input']!r}"
+    wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return RecipeError(
         f"{where}: {found}",
-        expected=first["msg"].removeprefix("Input should be ").removeprefix("Value error, "),
+        expected=wanted.replace("a valid tuple", "a list, such as [a, b]"),
         hint=f"Fix the {kind}{', or the --set that changed it' if kind == 'recipe' else ''}.",
     )
 
