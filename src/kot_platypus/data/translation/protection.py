@@ -117,6 +117,20 @@ _CODE = (
     r"|(?<!`)(?P<ticks>`{1,3})(?!`)[^\n]{1,500}?(?<!`)(?P=ticks)(?!`)"
 )
 
+# "5 billion" and "20k" are other digits in Korean, 50억 and 2만: all of it is the translator's,
+# with what shares the word: "2 or 3 million", "5 and a half million", "$5$ million".
+_SCALE = (
+    r"(?:(?i:[ \u00a0-]{0,2}[*_$]{0,3}[ \u00a0-]?(?:and a half |half |quarter )?"
+    r"(?:hundred|thousand|million|billion|trillion|quadrillion|dozen|lakh|crore|mil|bn|mn|tn)s?\b)"
+    r"|[ ]?[kKMB]\b)"
+)
+_SHARED = r"[$€£¥₩]?\d[\d.,/]{0,20}"
+_NO_WORD = (
+    rf"(?!(?:st|nd|rd|th|s)\b|{_SCALE}"
+    r"|(?:(?:,?[ ](?:to|or|and)|,)[ ]|[ ]?[-–—~][ ]?)"
+    rf"(?:{_SHARED}(?:,?[ ](?:to|or|and)|,)[ ])?{_SHARED}{_SCALE})"
+)
+
 _BRACED = r"[^{}]*+"
 for _ in range(3):  # as deep as \frac{\sqrt{x^{2}}}{2}
     _BRACED = rf"(?:[^{{}}]|\{{{_BRACED}\}})*+"
@@ -130,7 +144,8 @@ _LATEX = (
     r"\\begin\{(?P<env>[^{}\n]{1,40})\}.{0,8000}?\\end\{(?P=env)\}"
     r"|\$\$.{1,4000}?\$\$|\\\[.{1,4000}?\\\]|\\\(.{1,4000}?\\\)"
     # As Pandoc reads it, so that "$5 and $6" is money.
-    r"|(?<![\\$\w])\$(?![\s$])[^$\n]{0,500}(?<![\s\\])\$(?![\d$])"
+    rf"|(?<![\\$\w])(?!\$\d[\d.,]{{0,20}}{_SCALE})"
+    r"\$(?![\s$])[^$\n]{0,500}(?<![\s\\])\$(?![\d$])"
     rf"|\\(?:[A-Zabc-mo-qsu-z][A-Za-z]*+|(?:{_NRT_COMMANDS})(?![A-Za-z]))\*?"
     rf"(?:\[[^\[\]\n]{{0,100}}\])?(?:\{{{_BRACED}\}})*+(?:[_^](?:\{{{_BRACED}\}}|\w))*+"
 )
@@ -150,11 +165,6 @@ _OPTION = (
     r"|(?<!\w)\((?:[A-Za-z]|[ivx]{2,4})\)"
 )
 
-# "5 billion" and "20k" are other digits in Korean, 50억 and 2만: all of it is the translator's.
-_NO_WORD = (
-    r"(?!(?:st|nd|rd|th|s|[kKMB]|bn)\b"
-    r"|[ -]?(?:hundred|thousand|million|billion|trillion|dozen)s?\b)"
-)
 _PLAIN = rf"(?>[$€£¥₩]?(?:\d+|(?=\.\d))(?:[.,:/]\d+)*+(?:[eE][-+]?\d+(?!\w))?){_NO_WORD}"
 _NUMBER = rf"(?<!\w)(?<!\w\.)[-+−±]?{_PLAIN}(?:[ ]?[%‰]|[ ]?°[CF]?)?"
 
