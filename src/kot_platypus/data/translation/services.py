@@ -9,6 +9,7 @@ which costs nothing (a ServiceError; of this text alone a TextRefusedError); or 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,3 +103,8 @@ class AnswerLostError(Exception):
 def read_output(text: str) -> str:
     """What a language model said, without the thoughts that some write before it."""
     return _THOUGHTS.sub("", text).strip()
+
+
+def count_bytes(text: str) -> int:
+    """The bytes of a text in a request, where JSON takes six for what is not ASCII."""
+    return len(json.dumps(text)) + len(", ")
