@@ -21,7 +21,15 @@ from kot_platypus.tables import iter_table
 _BOM = b"\xef\xbb\xbf"
 _KEYED = re.compile(rb'\s*\{\s*"\d+"\s*:\s*\{')
 _PARQUET_ROWS = 4096
-_Rows = Iterator[tuple[str, object]]  # where a row lies in its file, and what lies there
+Placed = Iterator[tuple[str, object]]
+"""Where a row lies in its file, and what lies there."""
+LeaveOut = Callable[[str, DataError], None]
+"""What is done with a row that cannot be read, if not to raise: its place, and why."""
+
+
+def refuse(place: str, error: DataError) -> None:
+    """The first row that cannot be read ends it all."""
+    raise error
 
 
 def read_rows(path: Path, columns: Columns | None = None, notes: Notes | None = None) -> list[Row]:
@@ -46,9 +54,26 @@ def parse_rows(
     notes: Notes | None = None,
 ) -> Iterator[Row]:
     """Rows of their places in ``source`` and their values."""
+    return (row for _, _, row in sift_rows(values, source, columns, notes))
+
+
+def sift_rows(
+    values: Iterable[tuple[str, object]],
+    source: object,
+    columns: Columns | None = None,
+    notes: Notes | None = None,
+    leave_out: LeaveOut = refuse,
+) -> Iterator[tuple[str, object, Row]]:
+    """Each row with its place in ``source`` and its values, which are under kot's names."""
     for place, each in values:
         where = f"{source} {place}"
-        yield parse_row(map_columns(each, columns or {}, where), where, notes)
+        try:
+            named = map_columns(each, columns or {}, where)
+            row = parse_row(named, where, notes)
+        except DataError as error:
+            leave_out(place, error)
+        else:
+            yield place, named, row
 
 
 def read_problems(
@@ -76,8 +101,11 @@ def require_problem(row: Row, where: str) -> Example:
     return row
 
 
-def iter_values(path: Path) -> Iterator[tuple[str, object]]:
-    """Each row as it stands in its file, whatever its columns, and the place, ``line 3``."""
+def iter_values(path: Path, leave_out: LeaveOut = refuse) -> Placed:
+    """Each row as it stands in its file, whatever its columns, and the place, ``line 3``.
+
+    Lines of JSONL and of tables that are none may be left out; any other file is whole or an error.
+    """
     read = _READERS.get(find_suffix(path))
     if read is None or (is_compressed(path) and read is _read_parquet):
         raise DataError(
@@ -88,7 +116,7 @@ def iter_values(path: Path) -> Iterator[tuple[str, object]]:
     if not path.is_file():
         found = describe_no_file(path)
         raise DataError(f"{path} {found}", expected="a file of rows", hint="Check the path.")
-    return read(path)
+    return read(path, leave_out)
 
 
 def write_values(path: Path, rows: Iterable[object]) -> None:
@@ -96,14 +124,16 @@ def write_values(path: Path, rows: Iterable[object]) -> None:
     write_lines(path, (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows))
 
 
-def _read_json(path: Path) -> _Rows:
+def _read_json(path: Path, leave_out: LeaveOut) -> Placed:
     with open_bytes(path) as file:
         start = file.read(4096).removeprefix(_BOM)
     if _KEYED.match(start):
         yield from _read_keyed(path)
         return
     if start.lstrip().startswith(b"["):
-        for number, values in enumerate(_parse_json(read_text(path), str(path)), start=1):
+        rows = _parse_json(read_text(path), str(path))
+        assert isinstance(rows, list)
+        for number, values in enumerate(rows, start=1):
             yield f"row {number}", values
         return
     with open_bytes(path) as file:
@@ -111,14 +141,27 @@ def _read_json(path: Path) -> _Rows:
         for number, line in enumerate(file, start=1):
             if content := line.removeprefix(_BOM if number == 1 else b"").strip():
                 try:
-                    text = content.decode()
-                except UnicodeDecodeError:
-                    read_text(path)  # which says where the file is not UTF-8
-                    raise
-                yield f"line {number}", _parse_json(text, f"{path} line {number}")
+                    values = _parse_json(content.decode(), f"{path} line {number}")
+                except UnicodeDecodeError as error:
+                    if leave_out is refuse:
+                        read_text(path)  # which says where the file is not UTF-8, and what it is
+                    leave_out(f"line {number}", _describe_bytes(path, number, error))
+                except DataError as error:
+                    leave_out(f"line {number}", error)
+                else:
+                    yield f"line {number}", values
 
 
-def _read_keyed(path: Path) -> _Rows:
+def _describe_bytes(path: Path, number: int, error: UnicodeDecodeError) -> DataError:
+    byte = error.object[error.start]
+    return DataError(
+        f"{path} line {number} is not UTF-8 (byte {byte:#x})",
+        expected="text in UTF-8",
+        hint="Convert that line.",
+    )
+
+
+def _read_keyed(path: Path) -> Placed:
     """One object keyed by row, as CoT-Collection is published (2.36 GB): read as a stream."""
     import ijson
 
@@ -136,23 +179,23 @@ def _read_keyed(path: Path) -> _Rows:
             ) from error
 
 
-def _parse_json(text: str, where: str) -> list[object]:
+def _parse_json(text: str, where: str) -> object:
     try:
-        values: list[object] = from_json(text)
+        return from_json(text)
     except ValueError as error:
         raise DataError(
             f"{where} is not JSON ({error})",
             expected="one object a line, or a list of objects",
             hint="Fix that line.",
         ) from error
-    return values
 
 
-def _read_table(path: Path) -> _Rows:
-    return ((f"line {line}", cells) for line, cells in iter_table(path))
+def _read_table(path: Path, leave_out: LeaveOut) -> Placed:
+    rows = iter_table(path, leave_out=lambda line, error: leave_out(f"line {line}", error))
+    return ((f"line {line}", cells) for line, cells in rows)
 
 
-def _read_parquet(path: Path) -> _Rows:
+def _read_parquet(path: Path, leave_out: LeaveOut) -> Placed:
     from pyarrow import parquet
 
     try:
@@ -173,7 +216,7 @@ def is_rows_file(path: Path) -> bool:
     return find_suffix(path) in _READERS
 
 
-_READERS: dict[str, Callable[[Path], _Rows]] = {
+_READERS: dict[str, Callable[[Path, LeaveOut], Placed]] = {
     ".jsonl": _read_json,
     ".json": _read_json,
     ".csv": _read_table,

@@ -15,10 +15,9 @@ from kot_platypus.errors import DataError, UsageError
 from kot_platypus.evaluate.prompting import Question, load_choices, load_problems, pose_row
 from kot_platypus.evaluate.protocols import load_protocol
 from kot_platypus.formats import parse_rows, require_problem
-from kot_platypus.hub import iter_hub
 from kot_platypus.recipe import SourceSection
 from kot_platypus.records import Example
-from kot_platypus.row_sources import HUB, describe_hub, parse_hub
+from kot_platypus.row_sources import HUB, open_parts, parse_hub
 
 PROBLEMS, KOREAN_COT = "problems", "korean-cot"
 
@@ -77,9 +76,7 @@ def _pose(rows: Iterable[Example]) -> list[Question]:
 
 
 def _iter_hub_rows(source: str, limit: int | None, columns: Columns | None) -> Iterable[Example]:
-    asked = SourceSection(name="hub", **parse_hub(source))
-    found = iter_hub(asked.path or "", config=asked.config, split=asked.split)
-    name = describe_hub(asked)
+    ((name, found),) = open_parts(SourceSection(name="hub", **parse_hub(source)))
     for number, row in enumerate(islice(parse_rows(found, name, columns), limit), start=1):
         yield require_problem(row, f"{name} row {number}")
 

@@ -70,6 +70,8 @@ class Message(Record):
             given.setdefault("weight", int(trained))
         if isinstance(given.get("content"), list):
             given["content"] = _join_parts(given["content"])
+        if isinstance(given.get("tool_calls"), str):  # as files of tables hold them
+            given["tool_calls"] = json.loads(given["tool_calls"] or "[]")
         if isinstance(given.get("tool_calls"), list | tuple):
             given["tool_calls"] = [_read_call(call) for call in given["tool_calls"]]
         spoken = given.keys() & {"content", "reasoning_content", "tool_calls"}

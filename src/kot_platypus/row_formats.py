@@ -86,7 +86,7 @@ class _Instruction(_Columns):
     @field_validator("history", mode="before")
     @classmethod
     def _read(cls, value: Any) -> Any:
-        return _parse_cell(value)
+        return parse_cell(value)
 
     def to_row(self) -> Row:
         history = [
@@ -131,8 +131,8 @@ class _Conversation(_Columns):
     @field_validator("conversations", mode="before")
     @classmethod
     def _read(cls, value: Any) -> Any:
-        turns = _parse_cell(value)
-        return [_read_turn(turn) for turn in turns] if isinstance(turns, list | tuple) else turns
+        turns = parse_cell(value)
+        return [read_turn(turn) for turn in turns] if isinstance(turns, list | tuple) else turns
 
     def to_row(self) -> Row:
         return self._converse(self.conversations)
@@ -221,7 +221,7 @@ def _list_read(record: type[Record]) -> set[str]:
 # --- turns -------------------------------------------------------------------------------------
 
 
-def _parse_cell(value: Any) -> Any:
+def parse_cell(value: Any) -> Any:
     """A list as files of tables hold it, which is as JSON."""
     if not isinstance(value, str):
         return value
@@ -231,14 +231,18 @@ def _parse_cell(value: Any) -> Any:
         raise ValueError("text that is no list in JSON") from error
 
 
-def _read_turn(turn: Any) -> Any:
+def read_turn(turn: Any) -> Any:
     """A turn of ShareGPT's as a message; anything else as it is."""
-    if not isinstance(turn, Mapping) or "from" not in turn:
+    if not isinstance(turn, Mapping) or turn.get("from") is None:  # of tables, which hold both
         return turn
     speaker = turn["from"]
-    rest = {_TURN.get(name, name): value for name, value in turn.items() if name != "from"}
+    rest = {
+        _TURN.get(name, name): value
+        for name, value in sorted(turn.items(), key=lambda item: item[1] is not None)
+        if name != "from"  # what is missing comes first, and gives way
+    }
     if speaker == _CALL:
-        calls = _parse_cell(rest.pop("content", None))
+        calls = parse_cell(rest.pop("content", None))
         listed = calls if isinstance(calls, list) else [calls]
         tool_calls = [{"type": "function", "function": call} for call in listed]
         return {**rest, "role": "assistant", "tool_calls": tool_calls}

@@ -14,7 +14,7 @@ from typing import Any
 from kot_platypus.artifacts import MANIFEST, describe_no_file, hash_file
 from kot_platypus.columns import Columns
 from kot_platypus.errors import DataError, UsageError
-from kot_platypus.formats import is_rows_file, iter_rows, parse_rows
+from kot_platypus.formats import LeaveOut, Placed, is_rows_file, iter_values, parse_rows, refuse
 from kot_platypus.hub import iter_hub
 from kot_platypus.recipe import SourceSection, TrainSection
 from kot_platypus.records import Row
@@ -205,15 +205,31 @@ def read_sources(sources: Sequence[SourceSection], seed: int = 0) -> Loaded:
 
 def read_parts(source: SourceSection, seed: int, notes: Notes) -> Iterator[Part]:
     """What is taken of each file, or of the split, of one source. Raises as ``read_sources``."""
+    for name, values in open_parts(source):
+        rows = parse_rows(values, name, source.columns, notes)
+        yield _weigh(name, rows, source.weight, seed)
+
+
+def open_parts(
+    source: SourceSection,
+    leave_out: LeaveOut = refuse,
+    *,
+    hub_file: str | None = None,
+    revision: str | None = None,
+) -> Iterator[tuple[str, Placed]]:
+    """The name and the rows, as they stand there, of each file, or of the split, of one source.
+
+    ``leave_out`` takes lines of files that are none. Of a data set on the Hub it may be one file,
+    or a revision. Raises as ``read_sources``.
+    """
     assert source.path is not None
     if source.name == "hub":
-        name = describe_hub(source)
-        found = iter_hub(source.path, config=source.config, split=source.split)
-        yield _weigh(name, parse_rows(found, name, source.columns, notes), source.weight, seed)
+        config, split = source.config, source.split
+        found = iter_hub(source.path, hub_file, revision, config=config, split=split)
+        yield describe_hub(source), found
         return
     for file in list_files(source.path):
-        rows = iter_rows(file, source.columns, notes)
-        yield _weigh(str(file), rows, source.weight, seed)
+        yield str(file), iter_values(file, leave_out)
 
 
 def describe_hub(source: SourceSection) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import TextIOWrapper
 from itertools import zip_longest
 from pathlib import Path
@@ -25,11 +25,18 @@ Cells = dict[str, str | None]
 """Column -> text; None where a row ends before that column."""
 
 
-def iter_table(path: Path, *, strict: bool = True) -> Iterator[tuple[int, Cells]]:
+def _raise(line: int, error: DataError) -> None:
+    raise error
+
+
+def iter_table(
+    path: Path, *, strict: bool = True, leave_out: Callable[[int, DataError], None] = _raise
+) -> Iterator[tuple[int, Cells]]:
     """The rows of a table and the line in which each begins; tabs separate those of a ``.tsv``.
 
     Any end of line is a line feed, also within cells. Where ``strict`` is off, text may follow a
-    closing quotation mark, as it does in KoBEST's files and pandas reads it.
+    closing quotation mark, as it does in KoBEST's files and pandas reads it. ``leave_out`` is told
+    of a row with other cells than the header's; left out, it is an error.
 
     Raises DataError: not UTF-8, no such table, or one that was not meant so.
     """
@@ -43,8 +50,12 @@ def iter_table(path: Path, *, strict: bool = True) -> Iterator[tuple[int, Cells]
                 if not header:
                     header = _check_header(cells, where)
                     continue
-                _check_cells(cells, len(header), where, delimiter)
-                yield line, dict(zip_longest(header, cells))
+                try:
+                    _check_cells(cells, len(header), where, delimiter)
+                except DataError as error:
+                    leave_out(line, error)
+                else:
+                    yield line, dict(zip_longest(header, cells))
         except UnicodeDecodeError:
             read_text(path)  # which says where the file is not UTF-8
             raise

@@ -27,7 +27,8 @@ from kot_platypus.checks.structure import (
     find_placeholder,
 )
 from kot_platypus.checks.symbols import find_math_symbols
-from kot_platypus.records import Example, Finding, Severity
+from kot_platypus.records import Example, Finding, Row, Severity
+from kot_platypus.row_texts import FIELDS, list_texts
 
 CHECKS: dict[str, Callable[[Text, Text], Findings]] = {
     "placeholder": find_placeholder,
@@ -53,7 +54,6 @@ KOREAN_CHECK_NAMES = (
     "answer_mismatch",
 )
 """Those that say something about a Korean text by itself."""
-FIELDS = ("source", "input", "rationale", "target")
 
 
 def check_translation(source: str, translation: str) -> list[Finding]:
@@ -62,26 +62,31 @@ def check_translation(source: str, translation: str) -> list[Finding]:
     return [finding for check in CHECKS.values() for finding in check(left, right)]
 
 
-def check_row(original: Example, translated: Example) -> list[Finding]:
-    """What all checks find in a row, field by field and in the row as a whole."""
+def check_row(original: Row, translated: Row) -> list[Finding]:
+    """What all checks find in a row, field by field (or turn by turn) and in the row as a whole."""
+    translations = list_texts(translated)
     findings = [
         finding.model_copy(update={"field": field})
-        for field in FIELDS
-        for finding in check_translation(getattr(original, field), getattr(translated, field))
+        for field, text in list_texts(original).items()
+        for finding in check_translation(text, translations.get(field, ""))
     ]
-    return [*findings, *find_answer_mismatch(original, translated)]
+    if isinstance(original, Example) and isinstance(translated, Example):
+        findings += find_answer_mismatch(original, translated)
+    return findings
 
 
-def check_korean(row: Example) -> list[Finding]:
+def check_korean(row: Row) -> list[Finding]:
     """What the checks find in a row that was Korean from the start: no text to compare it with."""
     nothing = Text("")
     findings = [
         finding.model_copy(update={"field": field})
-        for field in FIELDS
+        for field, text in list_texts(row).items()
         for name in KOREAN_CHECK_NAMES
         if name in CHECKS
-        for finding in CHECKS[name](nothing, Text(getattr(row, field)))
+        for finding in CHECKS[name](nothing, Text(text))
     ]
+    if not isinstance(row, Example):
+        return findings
     if row.target and row.rationale and agrees(row.target, row.rationale) is False:
         findings.append(make_mismatch(row, "error"))
     return findings

@@ -18,7 +18,7 @@ from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.formats import iter_rows
 from kot_platypus.oddities import KINDS, Oddities
-from kot_platypus.records import Example, Finding, FoundInRow, Row
+from kot_platypus.records import Finding, FoundInRow, Row
 from kot_platypus.row_formats import Notes
 from kot_platypus.stages import open_stage
 
@@ -34,8 +34,8 @@ def audit_rows(
     """Check the Korean rows of ``data`` one by one, with each other, and against ``benchmarks``.
 
     Writes ``out/report.json``, ``out/findings.jsonl``, and the folders ``duplicates`` and
-    ``contamination`` of those steps; the verdict on benchmarks lies beside ``data``. Conversations
-    are not checked one by one. Returns the report.
+    ``contamination`` of those steps; the verdict on benchmarks lies beside ``data``. Every turn
+    of a conversation is checked. Returns the report.
     """
     hashes = {name: hash_value(list(texts)) for name, texts in (benchmarks or {}).items()}
     config: dict[str, Any] = {"checks": KOREAN_CHECK_NAMES}
@@ -73,7 +73,7 @@ def _iter_found(
     oddities = Oddities()
     for number, row in enumerate(rows):
         oddities.add(row)
-        for finding in check_korean(row) if isinstance(row, Example) else ():
+        for finding in check_korean(row):
             counts[f"{finding.check} ({finding.severity})"] += 1
             if finding.severity == "error":
                 failing.add(number)

@@ -9,6 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from kot_platypus.columns import check_columns
 from kot_platypus.data.translation.services import Service
+from kot_platypus.recipe import SourceSection
 from kot_platypus.recipe_files import RECIPES, Section, list_names, load, read_values
 from kot_platypus.records import drop_defaults
 
@@ -31,7 +32,8 @@ class DatasetSource(Section):
     """Where rows come from: a local ``file``, or a data set on the ``hub``."""
 
     file: str | None = None
-    """JSONL, JSON (also one object keyed by row), CSV, TSV or Parquet."""
+    """JSONL, JSON (also one object keyed by row), CSV, TSV or Parquet; a folder or a pattern
+    of such files."""
     hub: str | None = None
     hub_file: str | None = None
     """One file of the data set on the Hub, read as a stream; null: the ``split``."""
@@ -65,6 +67,13 @@ class DatasetSource(Section):
         """A source without the later settings stays the source that it was."""
         earlier = type(self).model_fields.keys() - {"columns", "config", "split"}
         return drop_defaults(self, write(self), keep=earlier)
+
+    @property
+    def place(self) -> SourceSection:
+        """Where its rows are, as for a training."""
+        where = {"name": "hub", "config": self.config} if self.hub else {"name": "file"}
+        path, split = self.hub or self.file, self.split
+        return SourceSection(**where, path=path, split=split, columns=self.columns)
 
     @property
     def name(self) -> str:
@@ -120,8 +129,9 @@ class DatasetRecipe(Section):
     seed: int = Field(42, ge=0, lt=2**32)
     license: str
     """What the result is published under: a Hub name."""
-    columns: Literal["kocot", "alpaca"] = "kocot"
-    """source, rationale, target, task, type; or instruction, input, output, data_source."""
+    columns: Literal["kocot", "alpaca", "chat"] = "kocot"
+    """source, rationale, target, task, type; or instruction, input, output, data_source; or
+    conversations (``messages``, ``conversations``) in the columns in which they came."""
     sources: tuple[DatasetSource, ...] = Field(min_length=1)
     sample: SampleSection = SampleSection()
     translate: TranslateSection | None = None

@@ -1,22 +1,31 @@
 from __future__ import annotations
 
+import gzip
 import json
 import tracemalloc
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kot_platypus.data.dataset_recipe import (
+    DatasetRecipe,
     DatasetSource,
     is_dataset_recipe,
     list_dataset_recipes,
     load_dataset_recipe,
 )
-from kot_platypus.data.pipeline.sources import Unreadable, choose_rows, iter_source, unescape
+from kot_platypus.data.pipeline.sources import (
+    Unreadable,
+    choose_rows,
+    draw_rows,
+    iter_source,
+    unescape,
+)
 from kot_platypus.errors import DataError, RecipeError
 from kot_platypus.formats import iter_values
-from kot_platypus.records import Example
+from kot_platypus.records import Example, Row
 from tests.data.pipeline.apples import make_rows, write_keyed
 
 
@@ -68,10 +77,14 @@ def test_a_line_whose_first_cell_is_an_object_is_no_object_of_rows(tmp_path: Pat
     assert [place for place, _ in iter_values(path)] == ["line 1", "line 2"]
 
 
+def read(source: DatasetSource, **options: bool) -> list[Row]:
+    return [found.row for found in iter_source(source, [], **options)]
+
+
 def test_a_column_may_stand_for_the_task(tmp_path: Path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"instruction": "a", "output": "b", "data_source": "MATH"}\n')
-    ((_, row),) = iter_source(DatasetSource(file=str(path), task_column="data_source"))
+    (row,) = read(DatasetSource(file=str(path), task_column="data_source"))
     assert row.task == "MATH"
 
 
@@ -81,8 +94,19 @@ def test_columns_have_the_names_that_the_source_says(tmp_path: Path):
     columns = {"source": "question", "rationale####target": "answer"}
     expected = Example(source="a", rationale="b", target="c")
     for where in ({"file": str(path)}, {"hub": str(tmp_path), "split": "test"}):
-        ((_, row),) = iter_source(DatasetSource(**where, columns=columns))
-        assert row == expected
+        assert read(DatasetSource(**where, columns=columns)) == [expected]
+
+
+def test_a_pattern_is_all_its_files_compressed_or_not(tmp_path: Path):
+    line = json.dumps(make_rows(1)[0]) + "\n"
+    (tmp_path / "a.jsonl").write_text(line)
+    with gzip.open(tmp_path / "b.jsonl.gz", "wt") as file:
+        file.write(line)
+    found = iter_source(DatasetSource(file=f"{tmp_path}/*.jsonl*"), [])
+    assert [(each.part, each.id) for each in found] == [
+        ("a.jsonl", "line 1"),
+        ("b.jsonl.gz", "line 1"),
+    ]
 
 
 def test_a_source_without_the_later_settings_is_written_as_before():
@@ -91,26 +115,82 @@ def test_a_source_without_the_later_settings_is_written_as_before():
     assert DatasetSource(hub="a/b", split="test").model_dump()["split"] == "test"
 
 
-def test_conversations_are_refused(tmp_path: Path):
-    path = tmp_path / "rows.jsonl"
-    path.write_text('{"messages": [{"role": "user", "content": "a"}]}\n')
-    with pytest.raises(DataError, match="is a conversation"):
-        list(iter_source(DatasetSource(file=str(path))))
+TALK = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+
+
+@pytest.mark.parametrize(("row", "is_chat"), [(TALK, False), (make_rows(1)[0], True)])
+def test_rows_of_the_other_kind_are_left_out(tmp_path: Path, row: dict[str, Any], is_chat: bool):
+    source = DatasetSource(file=str(write_keyed(tmp_path / "rows.json", [row])))
+    left_out: list[Unreadable] = []
+    assert not list(iter_source(source, left_out, is_chat=is_chat))
+    assert "is a conversation" in left_out[0].detail or "is a question" in left_out[0].detail
+
+
+# --- what cannot be read -----------------------------------------------------------------------
 
 
 def test_rows_that_are_none_are_left_out_and_listed(tmp_path: Path):
     rows = [*make_rows(2), {"text": "?"}, {**make_rows(1)[0], "source": "  "}, *make_rows(1)]
     source = DatasetSource(file=str(write_keyed(tmp_path / "cot.json", rows)))
     unreadable: list[Unreadable] = []
-    assert [place for place, _ in iter_source(source, unreadable)] == ["row 0", "row 1", "row 4"]
+    found = [each.id for each in iter_source(source, unreadable)]
+    assert found == ["row 0", "row 1", "row 4"]
     assert [each.id for each in unreadable] == ["row 2", "row 3"]
     assert "columns text" in unreadable[0].detail
 
 
-def test_a_source_of_other_columns_is_an_error(tmp_path: Path):
-    path = write_keyed(tmp_path / "cot.json", [{"text": "?"}, *make_rows(2)])
+@pytest.mark.parametrize(
+    ("name", "lines", "bad"),
+    [
+        ("a.jsonl", [b'{"source": "a", "target": "b"}', b'{"source": "a", ', b"[1]"], 2),
+        ("a.jsonl", [b'{"source": "a", "target": "b"}', b'{"source": "\xb0\xa1"}'], 1),
+        ("a.csv", [b"source,target", b"a,b", b"a,b,c", b"d,e"], 1),
+    ],
+)
+def test_a_line_that_is_none_does_not_end_the_file(tmp_path: Path, name: str, lines, bad: int):
+    (tmp_path / name).write_bytes(b"\n".join([*lines, lines[0 if name == "a.jsonl" else 1]]))
+    unreadable: list[Unreadable] = []
+    found = list(iter_source(DatasetSource(file=str(tmp_path / name)), unreadable))
+    assert len(unreadable) == bad
+    assert (found[0].row, len(found)) == (found[-1].row, len(lines) + 1 - bad - (name == "a.csv"))
+
+
+def make_recipe(path: Path) -> DatasetRecipe:
+    fields = {"kind": "dataset", "name": "n", "description": "d", "license": "l"}
+    source = {"file": str(path), "language": "ko"}
+    return DatasetRecipe.model_validate({**fields, "sources": [source]})
+
+
+def write_lines(path: Path, num_good: int, num_bad: int) -> Path:
+    lines = [json.dumps(row) for row in make_rows(num_good)]
+    path.write_text("\n".join([*lines[:1], *["{"] * num_bad, *lines[1:]]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(("num_good", "num_bad"), [(1, 1), (38, 2)])
+def test_few_bad_lines_are_left_out_counted_and_said(tmp_path: Path, capfd, num_good, num_bad):
+    recipe = make_recipe(write_lines(tmp_path / "a.jsonl", num_good, num_bad))
+    drawn = draw_rows(tmp_path / "drawn", recipe)
+    assert len(drawn.read_text().splitlines()) == num_good
+    assert len((tmp_path / "drawn" / "unreadable.jsonl").read_text().splitlines()) == num_bad
+    said = f"Left out: {num_bad} of {num_good + num_bad} rows of a.jsonl that cannot be read"
+    assert said in " ".join(capfd.readouterr().err.split())
+
+
+@pytest.mark.parametrize(("num_good", "num_bad"), [(2, 2), (37, 3)])
+def test_many_bad_lines_are_an_error(tmp_path: Path, num_good: int, num_bad: int):
+    recipe = make_recipe(write_lines(tmp_path / "a.jsonl", num_good, num_bad))
+    with pytest.raises(DataError, match=r"rows of a.jsonl cannot be read, e.g. .*line 2 is not"):
+        draw_rows(tmp_path / "drawn", recipe)
+
+
+def test_a_source_of_other_columns_is_not_read_to_its_end(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "?"}\n' * 1500)
+    left_out: list[Unreadable] = []
     with pytest.raises(DataError, match="has the columns text"):
-        list(iter_source(DatasetSource(file=str(path)), []))
+        list(iter_source(DatasetSource(file=str(path)), left_out))
+    assert len(left_out) == 1000
 
 
 # --- drawing -----------------------------------------------------------------------------------

@@ -15,13 +15,16 @@ from kot_platypus.data.executors import Executor
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.formats import iter_values
 from kot_platypus.progress import Advance, show_progress
-from kot_platypus.records import Example, Record
+from kot_platypus.records import Record, Row
+from kot_platypus.row_texts import replace_texts
 from kot_platypus.stages import open_stage
 
 ROWS = "rows.jsonl"
 """In a step's folder: the Drafts as they are after it."""
 QUEUE, DECISIONS = "queue.jsonl", "decisions.jsonl"
 """In the folder ``review``: the Drafts that a person should see, and what was decided."""
+CHAT = "chat"
+"""The ``columns`` of a recipe whose rows are conversations."""
 PROTECTION = "protection"
 """The check that a service did not damage what was protected, which translating makes itself."""
 _CHUNK_ROWS = 256
@@ -52,11 +55,13 @@ class Draft(Record):
     """One row: what it was, what it is, and what the checks found in it."""
 
     origin: Origin
-    original: Example
-    translated: Example
+    original: Row
+    translated: Row
     translation: Translation | None = None
     """None: the source is Korean."""
     findings: tuple[Finding, ...] = ()
+    values: dict[str, Any] | None = None
+    """Of a conversation: the columns of its source, in which it goes out again."""
 
     @property
     def key(self) -> str:
@@ -131,5 +136,5 @@ def check_draft(draft: Draft) -> Draft:
 def edit_draft(draft: Draft, fields: Mapping[str, str]) -> Draft:
     """The draft with a person's texts in some fields, checked anew."""
     kept = tuple(each for each in draft.findings if each.field not in fields)
-    edited = draft.translated.model_copy(update=dict(fields))
+    edited = replace_texts(draft.translated, fields)
     return check_draft(draft.model_copy(update={"translated": edited, "findings": kept}))

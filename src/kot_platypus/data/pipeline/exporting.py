@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -14,13 +13,11 @@ from kot_platypus.data.dedupe import Cluster
 from kot_platypus.data.leaks import Leak
 from kot_platypus.data.pipeline.card import render_card
 from kot_platypus.data.pipeline.drafts import ROWS
-from kot_platypus.data.pipeline.reviewing import COLUMNS, DROPPED, Columns, Dropped
-from kot_platypus.data.spool import iter_chunks
+from kot_platypus.data.pipeline.parquet import write_parquet
+from kot_platypus.data.pipeline.reviewing import COLUMNS, DROPPED, Dropped
 from kot_platypus.formats import iter_values, write_values
 from kot_platypus.stages import open_stage
 from kot_platypus.verdicts import Verdict, read_verdict, write_verdict
-
-_CHUNK_ROWS = 4096
 
 
 def write_dataset(out: Path, recipe: DatasetRecipe, clean: Path, facts: dict[str, Any]) -> None:
@@ -44,7 +41,7 @@ def write_dataset(out: Path, recipe: DatasetRecipe, clean: Path, facts: dict[str
         write_values(rows, (values for _, values in iter_values(clean)))
         if verdict is not None:
             write_verdict(rows, verdict.model_copy(update={"data_sha256": hash_file(rows)}))
-        _write_parquet(clean, stage.folder / "train.parquet", recipe.columns)
+        write_parquet(clean, stage.folder / "train.parquet", COLUMNS[recipe.columns])
         dropped = chain(_iter_reviewed(out), _iter_duplicates(out))
         if found is not None:
             dropped = chain(dropped, _iter_contaminated(out))
@@ -88,29 +85,3 @@ def _iter_contaminated(out: Path) -> Iterator[Dropped]:
             where = ", ".join(f"{each.field} {each.start}-{each.end}" for each in leak_of.spans)
             detail = f"{leak_of.benchmark} item {leak_of.item}, {leak_of.how}: {where}"
             yield Dropped(reason="contaminated", detail=detail, row=values)
-
-
-def _write_parquet(rows: Path, path: Path, columns: Columns) -> None:
-    """Write a file of rows as Parquet, atomically and in bounded memory."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    text, texts = pa.string(), pa.list_(pa.string())
-    schema = pa.schema(
-        [
-            *((name, text) for name in COLUMNS[columns]),
-            ("origin", pa.struct([(n, text) for n in ("source", "id", "sha256", "language")])),
-            ("translation", pa.struct([(n, text) for n in ("service", "parameters", "retried")])),
-            ("checks_passed", texts),
-            ("edits", texts),
-        ]
-    )
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-            for chunk in iter_chunks(iter_values(rows), _CHUNK_ROWS):
-                values = [values for _, values in chunk]
-                writer.write_table(pa.Table.from_pylist(values, schema=schema))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

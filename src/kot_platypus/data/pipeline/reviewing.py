@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl
+from kot_platypus.chat_rows import TURNS, write_back
 from kot_platypus.checks import CHECK_NAMES, KOREAN_CHECK_NAMES
 from kot_platypus.data.pipeline.drafts import (
     DECISIONS,
@@ -21,14 +22,15 @@ from kot_platypus.data.pipeline.drafts import (
     iter_drafts,
 )
 from kot_platypus.formats import write_values
-from kot_platypus.records import Record
+from kot_platypus.records import Dialogue, Record
 from kot_platypus.stages import open_stage
 
 DROPPED = "dropped.jsonl"
-Columns = Literal["kocot", "alpaca"]
+Columns = Literal["kocot", "alpaca", "chat"]
 COLUMNS: dict[Columns, tuple[str, ...]] = {
     "kocot": ("source", "rationale", "target", "task", "type"),
     "alpaca": ("instruction", "input", "output", "data_source"),
+    "chat": TURNS,
 }
 """The texts of a data set's rows, in their order."""
 Reason = Literal["waiting for review", "dropped in review", "duplicate", "contaminated"]
@@ -104,14 +106,6 @@ def _describe(draft: Draft) -> str:
 
 def _make_row(draft: Draft, columns: Columns, edits: list[str]) -> dict[str, Any]:
     """A row of the data set: its texts, and where they come from and how they came about."""
-    row = draft.translated
-    texts: tuple[str, ...]
-    if columns == "alpaca":
-        answer = f"{row.rationale}\n{row.target}" if row.target else row.rationale
-        texts = (row.source, row.input, answer, row.task)
-    else:
-        question = f"{row.source}\n\n{row.input}" if row.input else row.source
-        texts = (question, row.rationale, row.target, row.task, row.type)
     translation = None
     if by := draft.translation:
         translation = {
@@ -122,12 +116,28 @@ def _make_row(draft: Draft, columns: Columns, edits: list[str]) -> dict[str, Any
     checks = KOREAN_CHECK_NAMES if draft.is_korean else (PROTECTION, *CHECK_NAMES)
     failed = {finding.check for finding in draft.errors}
     return {
-        **dict(zip(COLUMNS[columns], texts, strict=True)),
+        **_list_columns(draft, columns),
         "origin": draft.origin.model_dump(),
         "translation": translation,
         "checks_passed": [name for name in checks if name not in failed],
         "edits": edits,
     }
+
+
+def _list_columns(draft: Draft, columns: Columns) -> dict[str, Any]:
+    """The texts of a row under a data set's names; a conversation's under those it came with."""
+    row = draft.translated
+    if isinstance(row, Dialogue):
+        assert isinstance(draft.original, Dialogue)
+        return write_back(draft.values or {}, draft.original, row)
+    texts: tuple[str, ...]
+    if columns == "alpaca":
+        answer = f"{row.rationale}\n{row.target}" if row.target else row.rationale
+        texts = (row.source, row.input, answer, row.task)
+    else:
+        question = f"{row.source}\n\n{row.input}" if row.input else row.source
+        texts = (question, row.rationale, row.target, row.task, row.type)
+    return dict(zip(COLUMNS[columns], texts, strict=True))
 
 
 def _hide_address(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,25 +5,34 @@ from __future__ import annotations
 import random
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kot_platypus.artifacts import hash_file, hash_value, write_jsonl
-from kot_platypus.columns import map_columns
 from kot_platypus.data.dataset_recipe import DatasetRecipe, DatasetSource
-from kot_platypus.data.pipeline.drafts import ROWS, Draft, Origin
+from kot_platypus.data.pipeline.drafts import CHAT, ROWS, Draft, Origin
 from kot_platypus.errors import DataError
-from kot_platypus.formats import iter_values
-from kot_platypus.hub import iter_hub
-from kot_platypus.progress import Advance, show_progress
-from kot_platypus.records import Example, Record
-from kot_platypus.row_formats import parse_row
+from kot_platypus.formats import sift_rows
+from kot_platypus.progress import print_notice, show_progress
+from kot_platypus.records import Dialogue, Example, Record, Row, find_rejected
+from kot_platypus.row_formats import Notes
+from kot_platypus.row_sources import describe_notes, list_inputs, open_parts
+from kot_platypus.row_texts import list_texts, replace_texts
 from kot_platypus.stages import open_stage
 
 # What follows "\n" in TeX's commands: \ne, \neq, \nu, \nabla, \notin, \neg, \nmid, ...
 _BREAK = re.compile(
     r"\\n(?!(?:eq?|eg|u|i|abla|ot|otin|mid|leq|geq|exists|subseteq|ewline|warrow|earrow)(?![A-Za-z]))"
 )
+
+
+UNREADABLE = "unreadable.jsonl"
+MAX_UNREADABLE = 0.05
+"""The share of a source's rows that may be left out because they cannot be read; one row always."""
+_FIRST_ROWS = 1000
+"""A source of which so many rows are none, and none is one, is not read to its end."""
 
 
 class Unreadable(Record):
@@ -34,29 +43,42 @@ class Unreadable(Record):
     detail: str
 
 
+@dataclass(frozen=True)
+class Found:
+    """A row of a source, where it was found, and its columns under kot's names."""
+
+    source: DatasetSource
+    part: str
+    """Its file, or the data set on the Hub."""
+    id: str
+    row: Row
+    values: Mapping[str, Any]
+
+
 def draw_rows(out: Path, recipe: DatasetRecipe) -> Path:
     """Write the rows that a recipe asks for, in the order of their sources, as Drafts.
 
-    What cannot be read is counted, listed in ``unreadable.jsonl``, and left out.
+    What cannot be read is counted, said, listed in ``unreadable.jsonl``, and left out. Raises
+    DataError where that is more than ``MAX_UNREADABLE`` of a source.
 
-    Sources are read twice as streams. Memory: 8 bytes a row of the sources, and no text.
+    Sources are read twice as streams. Memory: 8 bytes a row of the sources, and no text but that
+    of what cannot be read.
     """
     config = {
         "seed": recipe.seed,
         "sources": [each.model_dump(exclude={"licenses"}) for each in recipe.sources],
         "sample": recipe.sample.model_dump(),
+        **({"columns": recipe.columns} if recipe.columns == CHAT else {}),
     }
     inputs = {
-        each.file: hash_file(Path(each.file))
+        name: hash_file(file)
         for each in recipe.sources
-        if each.file and Path(each.file).is_file()
+        for name, file in list_inputs(each.place).items()
     }
     with open_stage(out, "draw", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return out / ROWS
-        with show_progress("Counting the sources' rows", None, "rows") as advance:
-            groups = _group_by_task(recipe.sources, advance)
-        unreadable: list[Unreadable] = []
+        groups, unreadable = _group_by_task(recipe)
         available = sum(map(len, groups.values()))
         if not available:
             raise DataError("the sources are empty", expected="rows", hint="Check their paths.")
@@ -65,16 +87,14 @@ def draw_rows(out: Path, recipe: DatasetRecipe) -> Path:
 
         def iter_chosen() -> Iterator[Draft]:
             with show_progress("Drawing rows", available, "rows") as advance:
-                for number, (source, place, row) in enumerate(
-                    _iter_all(recipe.sources, unreadable)
-                ):
+                for number, found in enumerate(_iter_all(recipe)):
                     advance()
                     if number in chosen:
-                        tasks.add(row.task)
-                        yield make_draft(source, place, row)
+                        tasks.add(found.row.task)
+                        yield make_draft(found)
 
         write_jsonl(out / ROWS, iter_chosen())
-        write_jsonl(out / "unreadable.jsonl", unreadable)
+        write_jsonl(out / UNREADABLE, unreadable)
         stage.facts = {
             "counts": {
                 "unreadable": len(unreadable),
@@ -114,84 +134,118 @@ def choose_rows(groups: Mapping[str, Iterable[int]], count: int | None, seed: in
     return {number for task in quota for number in rng.sample(rows[task], quota[task])}
 
 
-def _group_by_task(sources: Iterable[DatasetSource], advance: Advance) -> dict[str, array[int]]:
+def _group_by_task(recipe: DatasetRecipe) -> tuple[dict[str, array[int]], list[Unreadable]]:
+    """The numbers of all sources' rows by their task, and what cannot be read of them."""
     groups: dict[str, array[int]] = {}
-    for number, (_, _, row) in enumerate(_iter_all(sources)):
-        groups.setdefault(row.task, array("q")).append(number)
-        advance()
-    return groups
+    unreadable: list[Unreadable] = []
+    number = 0
+    with show_progress("Counting the sources' rows", None, "rows") as advance:
+        for source in recipe.sources:
+            left_out: list[Unreadable] = []
+            start = number
+            notes = Notes()
+            for found in iter_source(source, left_out, notes, is_chat=recipe.columns == CHAT):
+                groups.setdefault(found.row.task, array("q")).append(number)
+                number += 1
+                advance()
+            judge_unreadable(source.name, left_out, number - start)
+            if notes:
+                print_notice(f"{source.name}: {describe_notes(notes, number - start)}")
+            unreadable += left_out
+    return groups, unreadable
 
 
-def _iter_all(
-    sources: Iterable[DatasetSource], unreadable: list[Unreadable] | None = None
-) -> Iterator[tuple[DatasetSource, str, Example]]:
-    for source in sources:
-        for place, row in iter_source(source, unreadable):
-            yield source, place, row
+def judge_unreadable(source: str, left_out: Sequence[Unreadable], num_read: int) -> None:
+    """Say what was left out of a source. Raises DataError where it is too much."""
+    if not left_out:
+        return
+    total = num_read + len(left_out)
+    found = f"{len(left_out):,} of {total:,} rows of {source}"
+    first = left_out[0]
+    if len(left_out) > max(1, MAX_UNREADABLE * total) or not num_read:
+        raise DataError(
+            f"{found} cannot be read, e.g. {first.detail}",
+            expected=f"at most {MAX_UNREADABLE:.0%}, which are left out and listed",
+            hint="Fix them, or say which column is which with `columns` or --columns.",
+        )
+    print_notice(f"Left out: {found} that cannot be read, e.g. {first.detail}. See {UNREADABLE}.")
+
+
+def _iter_all(recipe: DatasetRecipe) -> Iterator[Found]:
+    for source in recipe.sources:
+        yield from iter_source(source, [], is_chat=recipe.columns == CHAT)
 
 
 def iter_source(
-    source: DatasetSource, unreadable: list[Unreadable] | None = None
-) -> Iterator[tuple[str, Example]]:
-    """Every row of a source and its place there; what cannot be read as one goes to ``unreadable``.
+    source: DatasetSource,
+    unreadable: list[Unreadable],
+    notes: Notes | None = None,
+    *,
+    is_chat: bool = False,
+) -> Iterator[Found]:
+    """Every row of a source; what cannot be read as one goes to ``unreadable``.
 
-    Raises DataError when already the first row is none: then the columns are others.
+    Rows are conversations where ``is_chat``, else questions with their answers. Raises DataError
+    where none of the first thousand is: then the columns are others.
     """
-    values_of = (
-        iter_values(Path(source.file))
-        if source.file
-        else iter_hub(
-            source.hub or "",
-            source.hub_file,
-            source.revision,
-            config=source.config,
-            split=source.split,
-        )
-    )
-    is_first = True
-    for place, values in values_of:
-        try:
-            yield place, _read_row(source, place, values)
-        except DataError as error:
-            if is_first:
-                raise
-            if unreadable is not None:
-                unreadable.append(Unreadable(source=source.name, id=place, detail=error.found))
-        is_first = False
+    num_read, part = 0, ""
+
+    def leave_out(place: str, error: DataError) -> None:
+        unreadable.append(Unreadable(source=part, id=place, detail=error.found))
+        if not num_read and len(unreadable) == _FIRST_ROWS:
+            raise error
+
+    parts = open_parts(source.place, leave_out, hub_file=source.hub_file, revision=source.revision)
+    for name, values_of in parts:
+        part = source.hub or Path(name).name
+        for place, values, row in sift_rows(values_of, part, source.columns, notes, leave_out):
+            assert isinstance(values, Mapping)
+            where = f"{part} {place}"
+            try:
+                _require_kind(row, where, is_chat=is_chat)
+            except DataError as error:
+                leave_out(place, error)
+                continue
+            if source.task_column:
+                row = row.model_copy(update={"task": str(values.get(source.task_column) or "")})
+            num_read += 1
+            yield Found(source, part, place, row, values)
 
 
-def _read_row(source: DatasetSource, place: str, values: object) -> Example:
-    where = f"{source.name} {place}"
-    row = parse_row(map_columns(values, source.columns, where), where)
-    if not isinstance(row, Example):
+def _require_kind(row: Row, where: str, *, is_chat: bool) -> None:
+    """Raise DataError for a row that is not of the kind that a recipe's ``columns`` hold."""
+    if find_rejected(row) is not None:
+        raise DataError(f"{where} is a pair", expected="one answer", hint="Leave one out.")
+    if is_chat != isinstance(row, Dialogue):
+        kinds = ["a question and its answer", "a conversation"]
+        found, expected = kinds if is_chat else kinds[::-1]
+        raise DataError(f"{where} is {found}", expected=expected, hint="Set `columns`.")
+    if isinstance(row, Example):
+        is_whole = all(map(str.strip, (row.source, row.rationale + row.target)))
+    else:
+        roles = {turn.role for turn in row.messages}
+        is_whole = "assistant" in roles and len(list_texts(row)) > 1
+    if not is_whole:
         raise DataError(
-            f"{source.name} {place} is a conversation",
-            expected="a question and its answer",
-            hint="Take the first turns apart, or leave that source out.",
+            f"{where} has no question, or no answer", expected="both", hint="Leave that row out."
         )
-    if not row.source.strip() or not (row.rationale + row.target).strip():
-        raise DataError(
-            f"{source.name} {place} has no question, or no answer",
-            expected="both",
-            hint="Leave that row out.",
-        )
-    if source.task_column and isinstance(values, Mapping):
-        row = row.model_copy(update={"task": str(values.get(source.task_column) or "")})
-    return row
 
 
-def make_draft(source: DatasetSource, place: str, row: Example) -> Draft:
+def make_draft(found: Found) -> Draft:
     """A source's row as it enters the pipeline, not yet translated."""
+    source, row = found.source, found.row
     origin = Origin(
-        source=source.name,
-        id=place,
+        source=found.part,
+        id=found.id,
         sha256=hash_value(row.model_dump()),
         language=source.language,
     )
     if source.unescape_newlines:
-        texts = {name: unescape(getattr(row, name)) for name in ("source", "rationale")}
-        row = row.model_copy(update=texts)
-    return Draft(origin=origin, original=row, translated=row)
+        texts = list_texts(row)
+        fields = [name for name in texts if name not in ("input", "target")]
+        row = replace_texts(row, {name: unescape(texts[name]) for name in fields})
+    values = dict(found.values) if isinstance(row, Dialogue) else None
+    return Draft(origin=origin, original=row, translated=row, values=values)
 
 
 def unescape(text: str) -> str:

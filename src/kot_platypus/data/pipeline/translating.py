@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kot_platypus.artifacts import hash_file, write_jsonl
-from kot_platypus.checks import FIELDS, Finding
+from kot_platypus.checks import Finding
 from kot_platypus.checks.findings import shorten
 from kot_platypus.data.dataset_recipe import TranslateSection
 from kot_platypus.data.pipeline.drafts import (
@@ -32,6 +32,7 @@ from kot_platypus.data.translation.translate import (
 )
 from kot_platypus.errors import RecipeError
 from kot_platypus.progress import show_progress
+from kot_platypus.row_texts import list_texts, replace_texts
 from kot_platypus.stages import open_stage
 
 Step = Literal["translate", "retry"]
@@ -86,10 +87,10 @@ def make_translator(section: TranslateSection, *, retry: bool = False) -> Transl
 def estimate_rows(rows: Path, section: TranslateSection, account: Account) -> TranslationCost:
     """What translating the drafts in ``rows`` once would still cost. Nothing is sent."""
     texts = (
-        getattr(draft.original, field)
+        text
         for draft in iter_drafts(rows)
         if not draft.is_korean
-        for field in FIELDS
+        for text in list_texts(draft.original).values()
     )
     with open_ledger(account.folder, account.name) as ledger:
         return estimate(texts, make_translator(section), ledger)
@@ -136,7 +137,7 @@ def _translate_drafts(
     """The drafts, each with the translations of the fields that a step is for."""
     chosen = [_choose_fields(draft, step) for draft in drafts]
     texts = [
-        getattr(draft.original, field)
+        list_texts(draft.original)[field]
         for draft, fields in zip(drafts, chosen, strict=True)
         for field in fields
     ]
@@ -155,7 +156,8 @@ def _translate_drafts(
 def _choose_fields(draft: Draft, step: Step) -> Sequence[str]:
     if draft.is_korean:
         return ()
-    return FIELDS if step == "translate" else [f for f in FIELDS if _count_errors(draft)[f]]
+    fields = list(list_texts(draft.original))
+    return fields if step == "translate" else [f for f in fields if _count_errors(draft)[f]]
 
 
 def _count_errors(draft: Draft) -> Counter[str]:
@@ -193,10 +195,10 @@ def _replace(draft: Draft, outcomes: Mapping[str, Translated], by: Translation) 
         )
         for field, outcome in outcomes.items()
         for problem in outcome.problems
-        if getattr(draft.original, field)
+        if list_texts(draft.original)[field]
     ]
     texts = {field: outcome.text for field, outcome in outcomes.items()}
-    translated = draft.translated.model_copy(update=texts)
+    translated = replace_texts(draft.translated, texts)
     return draft.model_copy(
         update={"translated": translated, "translation": by, "findings": (*kept, *new)}
     )

@@ -29,6 +29,7 @@ from kot_platypus.data.pipeline.drafts import DECISIONS
 from kot_platypus.data.review.store import Action, ReviewStore
 from kot_platypus.errors import DataError
 from kot_platypus.records import Record
+from kot_platypus.row_texts import list_texts
 from kot_platypus.serving import LOOPBACK, SetHeaders, listen, serve
 
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -170,7 +171,7 @@ def _describe(store: ReviewStore, number: int) -> dict[str, Any]:
     """A row as the page shows it: the fields that have a text."""
     entry = store.read(number)
     draft = entry.draft
-    originals, translations = draft.original.model_dump(), draft.translated.model_dump()
+    originals, translations = list_texts(draft.original), list_texts(draft.translated)
     return {
         "number": number,
         "key": draft.key,
@@ -183,11 +184,11 @@ def _describe(store: ReviewStore, number: int) -> dict[str, Any]:
             {
                 "name": name,
                 "source": originals[name],
-                "translation": translations[name],
+                "translation": translations.get(name, ""),
                 "text": text,
             }
             for name, text in entry.texts.items()
-            if originals[name] or translations[name]
+            if originals[name] or translations.get(name)
         ],
         "findings": [finding.model_dump() for finding in entry.findings],
     }

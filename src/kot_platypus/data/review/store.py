@@ -20,10 +20,11 @@ from typing import Literal
 from pydantic import ValidationError
 
 from kot_platypus.artifacts import JsonlLog, describe_bad_line
-from kot_platypus.checks import FIELDS, Finding
+from kot_platypus.checks import Finding
 from kot_platypus.data.pipeline.drafts import DECISIONS, QUEUE, Decision, Draft, edit_draft
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.records import Record
+from kot_platypus.row_texts import list_texts
 from kot_platypus.stages import lock_folder
 
 Action = Literal["accept", "edit", "drop", "undo"]
@@ -146,7 +147,8 @@ class ReviewStore:
             raise IndexError(number)
         draft = self._read_draft(number)
         version, action = self._versions[number], self._action(number)
-        texts = {field: getattr(draft.translated, field) for field in FIELDS}
+        texts = list_texts(draft.translated)
+        texts = {field: texts.get(field, "") for field in list_texts(draft.original)}
         findings = draft.findings
         if action == "edit":
             changed = self._log.rows[version - 1].fields
@@ -201,8 +203,8 @@ class ReviewStore:
                 return "unchanged" if edited and version == entry.version else "stored"
             if version != entry.version:
                 return "conflict"
-            translated = entry.draft.translated
-            fields = {f: t for f, t in edited.items() if t != getattr(translated, f)}
+            translated = list_texts(entry.draft.translated)
+            fields = {f: t for f, t in edited.items() if t != translated.get(f, "")}
             if edited and not fields:
                 action = "accept"  # an edit taken back to what the translation was
             decided_at = datetime.now(UTC).isoformat(timespec="seconds")

@@ -3,6 +3,12 @@
 import { markText } from "./marks.js";
 
 export const FIELD_NAMES = { source: "질문", input: "입력", rationale: "풀이", target: "답" };
+// A turn of a conversation is "messages.3", its thoughts "messages.3.reasoning_content".
+export function nameField(name) {
+  const turn = /^messages\.(\d+)(\.reasoning_content)?$/.exec(name);
+  return turn ? `${Number(turn[1]) + 1}번째 말${turn[2] ? " (생각)" : ""}` : FIELD_NAMES[name];
+}
+
 export const ACTION_NAMES = { accept: "받아들임", edit: "고침", drop: "버림" };
 const SEVERITY_NAMES = { error: "오류", warning: "주의" };
 const CHECK_NAMES = {
@@ -42,7 +48,7 @@ function makeFindings(row, select) {
       make("span", { class: "badge" }, SEVERITY_NAMES[finding.severity] ?? finding.severity),
       make("span", { class: "what" },
         make("b", {}, nameCheck(finding.check)), " ", english(finding.check),
-        finding.field ? make("span", { class: "where" }, ` · ${FIELD_NAMES[finding.field]}`) : ""),
+        finding.field ? make("span", { class: "where" }, ` · ${nameField(finding.field)}`) : ""),
       make("span", { class: "detail", lang: "en" }, finding.detail));
     button.addEventListener("focus", () => select(index, true));
     button.addEventListener("click", () => select(index, true));
@@ -70,7 +76,7 @@ function makeText(text, spans, attributes) {
 function makeEditor(field, text) {
   const lines = text.split("\n").length + Math.floor(text.length / 60);
   const area = make("textarea", {
-    "data-field": field.name, "aria-label": `${FIELD_NAMES[field.name]} 번역 고치기 (edit)`,
+    "data-field": field.name, "aria-label": `${nameField(field.name)} 번역 고치기 (edit)`,
     rows: Math.min(MAX_ROWS, lines + 1), spellcheck: "false", lang: "ko", dir: "auto",
   });
   area.value = text;
@@ -95,7 +101,7 @@ function makeField(row, field, typed) {
   }
   const id = `field-${field.name}`;
   return make("section", { class: "field", "aria-labelledby": id },
-    make("h3", { id }, `${FIELD_NAMES[field.name]} `, english(field.name)),
+    make("h3", { id }, `${nameField(field.name)} `, english(field.name)),
     make("div", { class: "sides" }, left, right));
 }
 
