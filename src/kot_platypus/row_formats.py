@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from textwrap import shorten
 from typing import Any
 
@@ -168,8 +168,8 @@ def parse_row(values: object, where: str, notes: Notes | None = None) -> Row:
         raise _refuse(f"{where} has {error}") from error
     given = {name: value for name, value in values.items() if not is_missing(value)}
     filled = {name for name, value in given.items() if value != ""}
-    record = max(_FORMATS, key=lambda each: (_share_found(each, filled), _share_found(each, given)))
-    if not _share_found(record, given):
+    record = _choose_format(frozenset(filled), frozenset(given))
+    if record is None:
         columns = ", ".join(map(str, given)) or "(none)"
         raise DataError(
             f"{where} has the columns {shorten(columns, 200, placeholder=' ...')}",
@@ -198,6 +198,13 @@ def list_columns() -> set[str]:
 
 def _refuse(found: str) -> DataError:
     return DataError(found, expected=f"the columns {UNDERSTOOD}", hint="Fix that row.")
+
+
+@lru_cache(maxsize=1024)
+def _choose_format(filled: frozenset[str], given: frozenset[str]) -> type[Record] | None:
+    """The format that most of the columns with text are of, then most of all; None if none is."""
+    record = max(_FORMATS, key=lambda each: (_share_found(each, filled), _share_found(each, given)))
+    return record if _share_found(record, given) else None
 
 
 def _share_found(record: type[Record], given: Container[str]) -> float:
