@@ -12,6 +12,8 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import NamedTuple
 
+from kot_platypus.number_words import CARDINALS, LOOSE_WORDS, MONTHS, ORDINALS, SURE, TENS
+
 
 class Strength(IntEnum):
     """How surely a number is meant."""
@@ -88,6 +90,11 @@ def _read_plain(plain: str, match: re.Match[str], text: str) -> Number:
     start = match.start()
     if text[start - 1 : start] == "." and not text[: start - 1][-1:].isalnum():
         return Number(_parse("0." + plain), (start - 1, match.end()))  # .5
+    if (
+        text[match.end() : match.end() + 1] == "할"
+        and text[match.end() + 1 : match.end() + 2] != "인"
+    ):
+        return Number(_parse(plain) * 10, match.span())  # 3할 is 30 %
     return Number(_parse(plain), match.span())
 
 
@@ -126,46 +133,9 @@ def read_sino(text: str) -> Decimal:
 
 # --- English words -----------------------------------------------------------------------------
 
-_BELOW_20 = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen"
-)
-_TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety"
-_PLACES = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth "
-    "fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
-)
-_MONTH_NAMES = (
-    "january february march april may june july august september october november december"
-)
-_CARDINALS = {word: value for value, word in enumerate(_BELOW_20.split())}
-_TENS = {word: 10 * value for value, word in enumerate(_TENS_NAMES.split(), start=2)}
-_ORDINALS = {word: value for value, word in enumerate(_PLACES.split(), start=1)}
-_ORDINALS |= {"twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
-MONTHS = {word: value for value, word in enumerate(_MONTH_NAMES.split(), start=1)}
-_SURE = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8,
-         "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10}  # fmt: skip
-_PLURALS = "zeros ones twos threes fours fives sixes sevens eights nines tens"
-_DECADES = "teens twenties thirties forties fifties sixties seventies eighties nineties"
-# Words that only may stand for a number: "half" is 1/2, 0.5, 50 % or, of an hour, 30 minutes.
-LOOSE_WORDS: dict[str, tuple[str, ...]] = {
-    "half": ("0.5", "2", "1", "50", "30"), "halves": ("2",), "halved": ("2",),
-    "quarter": ("4", "15", "25", "0.25"), "quarters": ("4", "25"), "dime": ("10",),
-    "dimes": ("10",), "nickel": ("5",), "nickels": ("5",), "once": ("1",), "twice": ("2",),
-    "double": ("2",), "doubled": ("2",), "doubles": ("2",), "triple": ("3",), "tripled": ("3",),
-    "thrice": ("3",), "pair": ("2",), "pairs": ("2",), "couple": ("2",), "both": ("2",),
-    "dozen": ("12",), "dozens": ("12",), "decades": ("10",),
-    "century": ("100", "1"), "fortnight": ("2", "14"), "noon": ("12",), "midnight": ("0", "12"),
-    "squared": ("2",), "square": ("2",), "cubed": ("3",), "cubic": ("3",), "cube": ("3",),
-    "hundreds": ("100",), "thousands": ("1000",), "millions": ("1000000",), "single": ("1",),
-    **{word: (str(value),) for value, word in enumerate(_PLURALS.split())},
-    **{word: (str(10 * tens),) for tens, word in enumerate(_DECADES.split(), start=1)},
-    "teenager": ("10",), "teenagers": ("10",), "teenage": ("10",),
-    "week": ("7",), "weeks": ("7",), "none": ("0",), "no": ("0",), "triangle": ("3",),
-}  # fmt: skip
-_COMPOSED = _CARDINALS | _TENS | _ORDINALS
+_COMPOSED = CARDINALS | TENS | ORDINALS
 _SCALE_WORDS = {"hundred", "thousand", "million", "billion", "trillion"}
-_VOCABULARY = frozenset({*_COMPOSED, *_SCALE_WORDS, *_SURE, *MONTHS, *LOOSE_WORDS})
+_VOCABULARY = frozenset({*_COMPOSED, *_SCALE_WORDS, *SURE, *MONTHS, *LOOSE_WORDS})
 _TOKEN = re.compile(r"[A-Za-z]+")
 _JOINTS = frozenset((" ", "-", " and ", ", and ", "-and-", " and a ", "-and-a-"))
 _ONE = re.compile(
@@ -222,8 +192,8 @@ def _goes_on(last: re.Match[str], match: re.Match[str], text: str) -> bool:
     if "and" in text[last.end() : match.start()]:
         return before in _SCALE_WORDS and word not in _SCALE_WORDS
     if word in _SCALE_WORDS:
-        return before in _CARDINALS or before in _TENS or before == "hundred"
-    return before in _SCALE_WORDS or (before in _TENS and 0 < _COMPOSED[word] < 10)
+        return before in CARDINALS or before in TENS or before == "hundred"
+    return before in _SCALE_WORDS or (before in TENS and 0 < _COMPOSED[word] < 10)
 
 
 def _is_sure(value: int) -> bool:
@@ -259,8 +229,8 @@ def _read_single(match: re.Match[str], before: list[Number], text: str) -> list[
     if word in MONTHS:  # capitals tell the months March and May from the verbs
         is_month = match[0][0].isupper()
         return [Number(Decimal(MONTHS[word]), span, Strength.WORD)] if is_month else []
-    if word in _SURE:
-        return [Number(Decimal(_SURE[word]), span, Strength.WORD)]
+    if word in SURE:
+        return [Number(Decimal(SURE[word]), span, Strength.WORD)]
     values = [Decimal(value) for value in LOOSE_WORDS[word]]
     loose = [Number(values[0], span, Strength.POSSIBLE, tuple(values[1:]))]
     after_and = before and "and" in text[before[-1].span[1] : span[0]]
@@ -287,7 +257,8 @@ _DAYS = {"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿�
 KOREAN_LOOSE_WORDS: dict[str, tuple[str, ...]] = {
     "반": ("0.5", "30", "50", "2"), "절반": ("0.5", "50", "2"), "세제곱": ("3",), "제곱": ("2",),
     "다스": ("12",), "정오": ("12",), "자정": ("0", "12"), "일주일": ("1",),
-    "수백": ("100",), "수천": ("1000",), "영": ("0",), "없": ("0",), "제로": ("0",),
+    "과반": ("50", "0.5",
+        "2"), "수백": ("100",), "수천": ("1000",), "영": ("0",), "없": ("0",), "제로": ("0",),
 }  # fmt: skip
 # What a one-syllable numeral may be glued to and still be one.
 _COUNTERS = (
@@ -295,20 +266,26 @@ _COUNTERS = (
     "분|잔|병|조각|컵|판|째|줄|칸|발|쪽|면|변|자리|모둠|팀|층|학기|걸음|바퀴|상자|봉지|통|묶음"
 )
 _SINO_COUNTERS = (
-    "각|중|차|국|륜|인|분|년|월|일|층|호|학년|반|단|대|번|등|위|점|퍼|배|계절|제곱|개|명|세|주|도|원|"
+    "각|중|차|국|륜|인|분|년|월|일|층|호|학년|반|단|대|번|등|위|점|퍼|배|계절|제곱|개|명|세|주"
+    "|도|원|"
     "킬|미터|센|그램|리터|초|시|조|장|절|권|편|행|열|항|화|회|급|종|천|백|만|달러|변|진|촌|면|박"
 )
 AND_A_HALF = re.compile(
     r"\s?[가-힣]{0,3}\s?반(?:[이을의은만으에과씩쯤]|까지|부터|정도|동안|경|짜리|(?![가-힣]))"
 )  # 두 시간 반
 _FIRST = frozenset(
-    "열스서마쉰예일여아하다둘셋넷한첫두세석네넉너영이삼사오육칠팔구십백천만억조제절정자수반나닷엿보"
+    "열스서마쉰예일여아하다둘셋넷한첫두세석네넉너영이삼사오육칠팔구십백천만억조제절정자수반과나닷엿보"
 )
 _EOJEOL = re.compile(r"[가-힣]+")
+_SHORT = (  # 서명, 너무, 석권 and 세대 are no numbers
+    "한|첫|(?!두면|두부|두발)두|(?!세대|세면|세배)세|네|[석넉](?=\\s?(?:달|장|잔|대|자|섬|줄))"
+    "|[서너](?=\\s?(?:말|푼|돈|되))"
+)
 _NATIVE = re.compile(
     rf"(?:(?P<tens>{'|'.join(NATIVE_TENS)})(?:\s?(?P<ones>{'|'.join(NATIVE_ONES)}))?"
-    r"|(?P<long>하나|다섯|여섯|일곱|여덟|아홉|둘|셋|넷)|(?P<short>한|첫|두|세|석|서|네|넉|너))"
-    rf"(?:(?P<counter>\s?(?:{_COUNTERS}))|(?![가-힣])|(?=[은는이가을를의도와과로으에])|(?<=[섯곱덟홉]))"
+    rf"|(?P<long>하나|다섯|여섯|일곱|여덟|아홉|둘|셋|넷)|(?P<short>{_SHORT}))"
+    rf"(?:(?P<counter>\s?(?:{_COUNTERS}))|(?![가-힣])|(?=[은는이가을를의도와과로으에])"
+    rf"|(?<=[섯곱덟홉]))"
 )
 _BEFORE_NOUN = re.compile(r"[두세네] (?=[가-힣])")  # 세 소년, with no counter
 _SINO_RUN = r"[영일이삼사오육칠팔구십백천만억조]+"
@@ -320,7 +297,8 @@ _SINO = re.compile(
 )
 _OTHERS = re.compile(
     rf"(?P<day>{'|'.join(_DAYS)})|(?P<loose>{'|'.join(KOREAN_LOOSE_WORDS)})"
-    r"(?=[이가을를의은는도로만으에과와인일씩쯤]|까지|부터|정도|동안|경|짜리|제|센|미터|킬|[^가-힣]|$)"
+    r"(?=[이가을를의은는도로만으에과와인일씩쯤]|까지|부터|정도|동안|경|짜리|제|센|미터|킬"
+    r"|[^가-힣]|$)"
 )
 
 

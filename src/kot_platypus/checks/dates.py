@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.segments import Text
-from kot_platypus.numerals import MONTHS
+from kot_platypus.number_words import MONTHS
 
 
 class Date(NamedTuple):

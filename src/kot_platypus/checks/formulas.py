@@ -11,16 +11,20 @@ from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.segments import BLANK, Text
 
 _UNIT = r"(?: ?(?:[ckm]?m|[km]?g|m?L|ml|s|h|ft)(?![A-Za-z]))"
-_ATOM = (
-    rf"(?:\d++(?:[.,]\d++)*+(?:{_UNIT}|[A-Za-z]{{1,3}}(?![A-Za-z]))?"
-    r"|(?<![A-Za-z])[A-Za-z]\d?(?![A-Za-z'’]))"
-)
 _RAISED = r"[⁻⁰¹²³⁴-⁹]++"
 _CALL = r"\([^()\n가-힣]{1,30}\)"
+_FUNCTION = (
+    r"(?<![A-Za-z])(?:arc)?(?:sin|cos|tan|log|ln|exp|gcd|lcm|det|max|min)(?:_\{?\w{1,3}\}?)?"
+    rf"(?:\^-?\d|{_RAISED})?(?: ?{_CALL}| ?\d+(?:\.\d+)?°?| ?[a-zA-Zθ](?![A-Za-z]))"
+)
+_ATOM = (
+    rf"(?:{_FUNCTION}|\d++(?:[.,]\d++)*+(?:{_UNIT}|[A-Za-z]{{1,3}}(?![A-Za-z]))?"
+    r"|(?<![A-Za-z])[A-Za-z]\d?(?![A-Za-z'’]))"
+)
 _OPERAND = rf"[(\[|]*+[-−+]?[$€£₩¥]?{_ATOM}(?:{_CALL})?[!%°]?(?:{_RAISED})?[)\]|]*+(?:{_RAISED}|!)?"
 _SIGN = r"(?: ?(?:[<>!]=|[=≠≈≤≥⩽⩾<>+*/×÷·⋅^−–-]) ?| x (?=[\d(]))"
 _RUN = re.compile(
-    rf"{_OPERAND}(?:{_SIGN}{_OPERAND})+"
+    rf"{_OPERAND}(?:{_SIGN}{_OPERAND})+|{_FUNCTION}"
     rf"|(?<![A-Za-z가-힣])[A-Za-z]{_CALL}"
     r"|[(\[] ?-?[\w.]{1,8}(?: ?, ?-?[\w.]{1,8})+ ?[)\]]"
     rf"|{_ATOM}{_RAISED}|\d+(?: ?: ?\d+){{2,}}"
@@ -31,7 +35,7 @@ _SAME = str.maketrans(
 )
 _POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _SPELLED = (("<=", "≤"), (">=", "≥"), ("!=", "≠"))
-_ANY_SIGN = re.compile(r"[=≠≈≤≥⩽⩾<>+*/×÷·⋅^−–(\[|⁰¹²³⁴-⁹!-]|\d ?[x:] ?\d")
+_ANY_SIGN = re.compile(r"[=≠≈≤≥⩽⩾<>+*/×÷·⋅^−–(\[|⁰¹²³⁴-⁹!-]|\d ?[x:] ?\d|\b(?:sin|cos|tan|log|ln) ")
 _ALIKE = 0.6  # of a lost formula and a new one, from which on one is the other, misspelt
 _RANGE = re.compile(r"\d+[-/.]\d+(?:[-/.]\d+)?|\d+:\d+|[A-Z][-/]\d+")
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from decimal import Decimal
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from kot_platypus.checks.findings import Findings, Span, make_finding
+from kot_platypus.checks.parts import read_parts
 from kot_platypus.checks.segments import Text
-from kot_platypus.numerals import KOREAN_LOOSE_WORDS, LOOSE_WORDS, Number
+from kot_platypus.number_words import LOOSE_WORDS
+from kot_platypus.numerals import KOREAN_LOOSE_WORDS, Number
 from kot_platypus.units import DIMENSIONS, UNITS
 
 _ROUGH = {"마일", "야드", "피트", "인치", "파운드", "온스", "갤런", "에이커", "°F"}
@@ -42,6 +43,8 @@ class Measure(NamedTuple):
 
     def equals(self, other: Measure, rounded: Fraction = _ROUNDED) -> bool:
         """Whether both are as much; exactly, or ``rounded`` off between inches and metres."""
+        if {self.unit, other.unit} == {"살", "년"}:  # of a tree
+            return self.value == other.value
         if self.unit == other.unit or "도" in (self.unit, other.unit):
             degrees = {"도", "°C", "°F", "rad"}
             same = self.unit == other.unit or {self.unit, other.unit} <= degrees
@@ -97,7 +100,7 @@ def _write(spelling: str) -> str:
 
 _SPELLINGS = "|".join(map(_write, sorted(_NAMES, key=len, reverse=True)))
 _UNIT = re.compile(
-    rf"[\s-]?(?:(?P<power>square|cubic|sq\.?|제곱|세제곱)[\s-]?)?"
+    rf"(?:(?:st|nd|rd|th)(?=[ -]centur))?[\s-]?(?:(?P<power>square|cubic|sq\.?|제곱|세제곱)[\s-]?)?"
     rf"(?P<unit>{_SPELLINGS})(?P<raised>\^?[23²³](?![\d]))?(?: (?P<scale>Celsius|Fahrenheit))?"
     r"(?:(?: per |/| an? )(?P<per>hour|hr|h|second|sec|s|minute|min|day|시|초|분)(?![A-Za-z]))?"
 )
@@ -110,7 +113,8 @@ _ORDINAL = re.compile(r"(?:th|first|second|third)$", re.IGNORECASE)
 _JOINT = re.compile(r"\s?|,? (?:and )?|(?:과|와) ")
 
 
-def read_measures(part: Text) -> list[Measure]:
+@lru_cache(maxsize=4)  # by the text itself: two checks ask for the same one
+def read_measures(part: Text) -> tuple[Measure, ...]:
     """All numbers with a unit or a currency; what is said in two units is one measure."""
     text = part.prose
     found = sorted(set(_read_parts(part)), key=lambda one: one.span)
@@ -125,28 +129,33 @@ def read_measures(part: Text) -> list[Measure]:
                 joined[-1] = Measure(value, last.unit, (last.span[0], measure.span[1]), last[:2])
                 continue
         joined.append(measure)
-    return joined
+    return tuple(joined)
 
 
 def _read_parts(part: Text) -> Iterator[Measure]:
     text = part.prose
-    taken = {end for number in part.digits for end in range(*number.span)}
-    words = [
+    parts = read_parts(text)
+    taken = {end for _, span in parts for end in range(*span)}
+    numbers = [number for number in part.digits if number.span[0] not in taken]
+    taken |= {end for number in part.digits for end in range(*number.span)}
+    numbers += [
         word
         for word in (*part.english, *part.korean)
         if word.span[1] - 1 not in taken and not _is_loose(text, word)
     ]
-    ones = [Number(Decimal(1), match.span()) for match in _ONE_AND.finditer(text)]
-    for number in (*part.digits, *words, *ones):
-        start, end = number.span
+    ones = ((Fraction(1), match.span()) for match in _ONE_AND.finditer(text))
+    values = ((Fraction(number.value), number.span) for number in numbers)
+    for number, (start, end) in (*values, *parts, *ones):
         before = _BEFORE.search(text[max(0, start - 8) : start])
         if before and before["money"]:
-            yield Measure(Fraction(number.value), _NAMES[before["money"]], (start - 1, end))
+            yield Measure(number, _NAMES[before["money"]], (start - 1, end))
             continue
         unit = _UNIT.match(text, end)
-        if not unit or _ORDINAL.search(text[start:end]) or _is_clock(text, number, unit):
+        if not unit or _is_clock(text, number, start, unit):
             continue
-        value = Fraction(number.value)
+        if _ORDINAL.search(text[start:end]) and not unit["unit"].startswith("centur"):
+            continue
+        value = number
         if _HALF.match(text, unit.end()):
             value += Fraction(1, 2)
         name = _name_unit(unit)
@@ -162,11 +171,14 @@ _HALF = re.compile(
 )
 
 
-_ONE_AND = re.compile(r"\ban?(?= [a-z]+ and a half\b)")
+_ONE_AND = re.compile(r"(?i)\ban?(?= [a-z]+ and a half\b)")
+
+
+_LOOSE = LOOSE_WORDS.keys() | KOREAN_LOOSE_WORDS.keys()
 
 
 def _is_loose(text: str, word: Number) -> bool:
-    return text[slice(*word.span)].lower() in LOOSE_WORDS | KOREAN_LOOSE_WORDS
+    return text[slice(*word.span)].lower() in _LOOSE
 
 
 def _name_unit(unit: re.Match[str]) -> str:
@@ -182,14 +194,14 @@ def _name_unit(unit: re.Match[str]) -> str:
     return {"km/h": "km/시간", "m/s": "m/초"}.get(name, name)
 
 
-def _is_clock(text: str, number: Number, unit: re.Match[str]) -> bool:
+def _is_clock(text: str, value: Fraction, start: int, unit: re.Match[str]) -> bool:
     """Whether a Korean number is of a date or of a time of day: 3월 5일, 2021년, 3시 20분."""
-    before = text[max(0, number.span[0] - 3) : number.span[0]].rstrip()
+    before = text[max(0, start - 3) : start].rstrip()
     if unit["unit"] == "일":
         return before.endswith("월")
     if unit["unit"] == "분":
         return before.endswith("시")
-    return unit["unit"] == "년" and 1000 <= number.value < 2200
+    return unit["unit"] == "년" and 1000 <= value < 2200
 
 
 class Matched:

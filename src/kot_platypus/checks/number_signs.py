@@ -10,9 +10,11 @@ from kot_platypus.checks.segments import Text
 _PERCENT_MARKS = ("%", "％", "percent", "per cent", "퍼센트")
 _PERCENT = re.compile(r"%|％|percent|per cent")
 _KOREAN_PERCENT = re.compile(r"%|％|퍼센트|백분율|프로(?![가-힣]{2})|(?<=\d)할")
+_PART = re.compile(r"(?i)hal(?:f|ves)\b|quarter|third|fifth|tenth|\d/\d|[½⅓⅔¼¾]")
+_KOREAN_PART = re.compile(r"분의|절반|과반|(?<![가-힣])반[이을은의]? |\d/\d")
 _MINUS = re.compile(r"(?<![\w)\]}.$%])(?<![\d)\]}$] )(?<!\b[a-z] )[-−–](?=\$?\.?\d)|⁻(?=[⁰¹²³⁴-⁹])")
 _SAID_MINUS = re.compile(r"\b(?:minus|negative|below|under|-|loss)\b|[-−–]")
-_KOREAN_MINUS = re.compile(r"[-−–]|마이너스|영하|음수|음의")
+_KOREAN_MINUS = re.compile(r"[-−–]|마이너스|영하|음수|음의|[빼뺀뺄]|±|오차")
 
 
 def find_signs(source: Text, translation: Text) -> Findings:
@@ -21,13 +23,17 @@ def find_signs(source: Text, translation: Text) -> Findings:
         yield from _find_percent(source, translation)
     if any(mark in text.raw for text in (source, translation) for mark in "-−–⁻"):
         yield from _find_minus(source, translation)
+    said = _SAID_NEGATIVE.findall(source.raw)
+    if len(said) > len(_KOREAN_MINUS.findall(translation.raw)):
+        yield make_finding("numbers", f"no longer negative: {len(said)} said so")
 
 
 def _find_percent(source: Text, translation: Text) -> Findings:
     wanted = [match.span() for match in _PERCENT.finditer(source.raw)]
     found = [match.span() for match in _KOREAN_PERCENT.finditer(translation.raw)]
-    parts = len(re.findall(r"half|quarter", source.raw))  # which may come as 50 %
-    if len(found) < len(wanted) or len(found) > len(wanted) + parts:
+    parts = len(_PART.findall(source.raw))  # which may come as 50 %, and the other way round
+    said = len(_KOREAN_PART.findall(translation.raw))
+    if len(found) + said < len(wanted) or len(found) > len(wanted) + parts:
         detail = f"{len(wanted)} percent signs became {len(found)}"
         yield make_finding("numbers", detail, wanted, found)
 
@@ -55,5 +61,5 @@ def _list_negative(text: str) -> list[str]:
     return sorted(number[1].rstrip(".,") for number in numbers if number)
 
 
-_SAID_NEGATIVE = re.compile(r"(?:영하|마이너스|(?i:\bminus|\bnegative))(?= ?\d)")
+_SAID_NEGATIVE = re.compile(r"(?:영하|마이너스|(?i:(?<!plus or )\bminus|\bnegative))(?= ?\d)")
 _PLAIN_NUMBER = re.compile(r"[ $]{0,2}(\d[\d.,]*)")

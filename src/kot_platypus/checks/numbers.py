@@ -7,11 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from kot_platypus.checks.amounts import find_amounts
 from kot_platypus.checks.dates import find_dates
 from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.measures import Matched, find_measures
 from kot_platypus.checks.number_signs import find_signs
+from kot_platypus.checks.parts import read_parts
 from kot_platypus.checks.segments import Text
+from kot_platypus.number_words import IDIOMS
 from kot_platypus.numerals import (
     AND_A_HALF,
     Number,
@@ -48,6 +51,7 @@ def find_numbers(source: Text, translation: Text) -> Findings:
     findings = findings or [
         *find_measures(source, translation),
         *find_dates(source, translation),
+        *find_amounts(source, translation),
     ]
     yield from findings
     yield from find_signs(source, translation)
@@ -89,6 +93,12 @@ def _compare_numbers(
     lost, new = _cancel(named, renamed)
     if lost and new:  # a name may be translated, H2O as 물, but x1 must not become x2
         missing, extra = [*missing, *lost], [*extra, *new]
+    if missing:
+        idioms = [match.span() for match in IDIOMS.finditer(source.raw)]
+        missing = [n for n in missing if not any(_holds(span, n) for span in idioms)]
+    elif extra and not lost and _IT.search(source.raw):  # Korean says the number again
+        known = {number.value for number in (*wanted, *words)}
+        extra = [number for number in extra if number.value not in known]
     missing = [number for number in missing if not _is_repeated_month(source.raw, number)]
     months = {number.value for number in source.english if number.value <= 12}
     extra = [n for n in extra if not (n.value in months and _has_month(translation.raw, n))]
@@ -104,6 +114,7 @@ def _compare_numbers(
         yield _report(source, translation, missing, extra)
 
 
+_IT = re.compile(r"(?i)\b(?:it|its|they|them|their|this|that|these|those)\b")
 _ONLY = re.compile(r"\b(?:only|just|alone|merely|solely|nothing but|no more than)\b", re.IGNORECASE)
 
 
@@ -151,45 +162,23 @@ def _settle_mixed(
     source: Text, translation: Text, missing: list[Number], extra: list[Number]
 ) -> tuple[list[Number], list[Number]]:
     """Without what is one number on one side: 1 1/2 as 1.5, 3 × 10^8 as 3억, 3/4 as 75."""
-    for one, span in _read_mixed(source.prose):
+    parts, others = read_parts(source.prose), read_parts(translation.prose)
+    shared = {value for value, _ in parts} & {value for value, _ in others}
+    for value, span in parts:
+        missing = [n for n in missing if value not in shared or not _holds(span, n)]
+    for value, span in others:
+        extra = [n for n in extra if value not in shared or not _holds(span, n)]
+    for one, span in parts:
         partner = next((n for n in extra if n.value in (one, one * 100)), None)
         if partner:
             extra = [n for n in extra if n is not partner]
             missing = [n for n in missing if not _holds(span, n)]
-    for one, span in _read_mixed(translation.prose):
+    for one, span in others:
         partner = next((n for n in missing if n.value in (one, one * 100)), None)
         if partner:
             missing = [n for n in missing if n is not partner]
             extra = [n for n in extra if not _holds(span, n)]
     return missing, extra
-
-
-_MIXED = re.compile(
-    r"(?<!\d)(?:(?P<whole>\d{1,9}+)(?: |과 ?|와 ?| and )(?P<above>\d+)/(?P<below>\d+)"
-    r"|(?P<whole2>\d{1,9}+)(?:과|와) ?(?P<below2>\d+)분의 ?(?P<above2>\d+)"
-    r"|(?<!/)(?P<above3>\d{1,9}+)/(?P<below3>\d+)(?![\d/])"
-    r"|(?P<below4>\d{1,9}+)분의 ?(?P<above4>\d+)"
-    r"|(?P<factor>\d{1,15}+(?:\.\d{1,15}+)?)(?: ?[×x*·] ?10\^?|[eE])"
-    r"(?P<power>[-−⁻+]?[\d⁰¹²³⁴-⁹]{1,3}))"
-)
-_RAISED_DIGITS = str.maketrans("⁻−⁰¹²³⁴⁵⁶⁷⁸⁹", "--0123456789")
-
-
-def _read_mixed(text: str) -> list[tuple[Decimal, Span]]:
-    """The value of what is written as several numbers: 1 1/2, 3/4, 4분의 3, 3 × 10^8."""
-    values: list[tuple[Decimal, Span]] = []
-    for match in _MIXED.finditer(text):
-        part = match.groupdict()
-        if part["factor"]:
-            power = int(part["power"].translate(_RAISED_DIGITS))
-            values.append((Decimal(part["factor"]).scaleb(power), match.span()))
-            continue
-        whole = part["whole"] or part["whole2"] or "0"
-        above = next(part[f"above{n}"] for n in ("", 2, 3, 4) if part[f"above{n}"])
-        below = next(part[f"below{n}"] for n in ("", 2, 3, 4) if part[f"below{n}"])
-        if int(below):
-            values.append((Decimal(whole) + Decimal(above) / Decimal(below), match.span()))
-    return values
 
 
 def _holds(span: Span, number: Number) -> bool:
@@ -202,7 +191,7 @@ def _is_word(number: Number) -> bool:
 
 def _is_doubtful(word: Number) -> bool:
     """Whether a word is "one", "two" or the like: it may vanish, but not become another number."""
-    return word.value in (1, 2) and not word.others and word.strength is Strength.POSSIBLE
+    return word.value in (1, 2, 3) and not word.others and word.strength is Strength.POSSIBLE
 
 
 def _part_names(text: str, numbers: list[Number]) -> tuple[list[Number], list[Number]]:
@@ -309,10 +298,17 @@ def _add_readings(text: str, numbers: list[Number], alike: list[Number]) -> list
     ]
 
 
+_DECADE = re.compile(r"(?<=\d\d\d0)['’]?s\b")
+
+
 def _read_in_place(text: str, number: Number) -> list[Decimal]:
     """What a number's neighbours let it mean: 3 p.m. is 15, "3시간 반" 3.5, '98 is 1998."""
     start, end = number.span
     value, readings = number.value, []
+    if _DECADE.match(text, end):
+        readings.append(value % 100)
+    if value > 6 and text[end : end + 7].lower().lstrip("th -").startswith("grade"):
+        readings.append(value - (9 if value > 9 else 6))  # the eleventh grade is 고등학교 2학년
     if clock := _CLOCK.match(text, end):
         readings.append(value % 12 + (12 if clock[1] in "pP" else 0))
     elif text[end : end + 1] == ":" and 12 < value < 24:

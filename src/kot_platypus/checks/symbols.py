@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from kot_platypus.checks.findings import Findings, make_finding, shorten
 from kot_platypus.checks.formulas import blank_shared, find_formulas
 from kot_platypus.checks.segments import Text
+from kot_platypus.checks.terms import find_terms
 
 _broken = partial(make_finding, "math_symbols")
 Words = Literal["extra", "all", "bind"]
@@ -41,14 +42,15 @@ _SIGNS = {
                r"equal|makes|gives|totals|same",
                r"같[다습으음아지고을]|등호|동일|\b[A-Za-z][은는이가] (?=[-−]?\d)|또는"),
     "≠": _sign("≠!", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
-    "+": _sign("+", r"\+(?<=[\w)\]}\s^]\+)(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing)?\b|\bsum\b",
-               "더하|더한|더해|플러스"),
+    "+": _sign("+", r"\+(?<=[\w)\]}\s^]\+)(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing|ition)?\b"
+                        r"|\bsum\b",
+               "더하|더한|더해|플러스|덧셈|합[은이을]"),
     "×": _sign("×✕*⋅·", r"[×✕⋅]|(?<=[\d)]) x (?=[\d(])|(?<=[\d cm]m) x (?=\d)|(?<=미터) x (?=\d)"
                r"|(?<=[\d)a-z]) \* (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
                r"|(?<=[0-9A-Za-z)])\s?·\s?(?=[0-9A-Za-z(])(?!\d+ ?(?:전쟁|운동|혁명))",
                r"\btimes\b|multipl|product of"
                r"|\d[eE]-?\d",
-               "곱하|곱한|곱해"),
+               "곱하|곱한|곱해|곱셈|곱[은이을]"),
     "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
     "/": _sign("/", r"/(?<=[\da-z)]/)(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth",
                r"분의|절반|반|나누|나눈|년|월|중|만점|\d\.\d", words="all"),
@@ -70,10 +72,11 @@ _SIGNS = {
     "≈": _sign("≈", r"≈", r"about|approx|roughly", "약|대략|정도|가량|쯤|가까"),
     "∈": _sign("∈", r"∈", r"element|belongs|\bin\b",
                "실수|정수|자연수|유리수|복소수|원소|속[하한]"),
+    "∥": _sign("∥|", r"∥|(?<=[A-Za-z] )\|\|(?= [A-Za-z])", r"parallel", "평행"),
     "π": _sign("π", r"π", r"\bpi\b", "파이|원주율"),
 }  # fmt: skip
 # One count each, and no words for them: sets, logic, calculus.
-_BARE = frozenset("∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠≡∝∴∵∧∨¬↔∆∇")
+_BARE = frozenset("∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠⊥≡∝∴∵∧∨¬↔∆∇")
 _MARKS = _BARE.union(*(sign.marks for sign in _SIGNS.values()))
 _ANY = re.compile(f"[{re.escape(''.join(sorted(_MARKS)))}]")
 _BINARY_MINUS = re.compile(r"(?:(?<=[\d)])|(?<=\b[a-zA-Z])) [-−–] (?=[\d($\\]|[a-zA-Z]\b)")
@@ -97,6 +100,7 @@ def find_math_symbols(source: Text, translation: Text) -> Findings:
     if "$" in source.raw:
         yield from _compare_dollars(source, translation)
     yield from find_formulas(source, translation)
+    yield from find_terms(source, translation)
     left, right = blank_shared(source.prose, translation.prose)
     yield from _compare_signs(left, right)
     if any(minus in left for minus in (" - ", " − ", " – ")):
@@ -119,8 +123,8 @@ def _compare_formulas(source: Text, translation: Text) -> Findings:
     if wanted == found:
         return
     lost, new = wanted - found, found - wanted
-    if not lost and all(formula in wanted for formula in new):
-        return  # Korean repeats a subject where English says "it"
+    if not lost and all(formula in wanted or _NAME.fullmatch(formula) for formula in new):
+        return  # Korean repeats a subject where English says "it"; or a name in signs of its own
     parts = [f"lost: {shorten(formula, 40)}" for formula in lost][:2]
     parts += [f"new: {shorten(formula, 40)}" for formula in new][:2]
     yield _broken(
@@ -128,6 +132,9 @@ def _compare_formulas(source: Text, translation: Text) -> Findings:
         (span for span in source.math if _normalise(source.cut(span)) in lost),
         (span for span in translation.math if _normalise(translation.cut(span)) in new),
     )
+
+
+_NAME = re.compile(r"-?(?:[A-Za-z]|\d+)")
 
 
 def _normalise(formula: str) -> str:

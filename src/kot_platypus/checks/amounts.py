@@ -1,0 +1,136 @@
+"""Amounts without a figure: how often, per what, a half, hundreds of thousands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from kot_platypus.checks.findings import Findings, make_finding
+from kot_platypus.checks.segments import Text
+from kot_platypus.number_words import IDIOMS
+from kot_platypus.numerals import read_sino
+
+_UNITS = ("second", "minute", "hour", "day", "week", "month", "year")
+_PER = re.compile(
+    rf"(?i)\b(?:per|an?|each|every) (?P<unit>{'|'.join(_UNITS)})\b"
+    r"|/ ?(?P<short>s|sec|min|h|hr|day|week|month|year)\b"
+    r"|\b(?P<adverb>hourly|daily|weekly|monthly|yearly|annual(?:ly)?|mph|kph)\b"
+)
+_SHORT = {
+    "s": "second", "sec": "second", "min": "minute", "h": "hour", "hr": "hour", "hourly": "hour",
+    "mph": "hour", "kph": "hour", "daily": "day", "weekly": "week", "monthly": "month",
+    "yearly": "year", "annual": "year", "annually": "year",
+}  # fmt: skip
+# Of each unit: how Korean says "per" it, and any mention of it in either language.
+_KOREAN_PER = {
+    "second": r"초당|매초|초마다|(?:1|일) ?초에|초속",
+    "minute": r"(?<!\d)분당|매분|(?:1|일) ?분에|분속|(?<![0-9가-힣] )(?<!\d)분마다",
+    "hour": r"시간당|매시간?|(?:1|한) ?시간(?:에|마다)|시속|시급",
+    "day": r"하루에|하루 (?=\d|한|두|세|네)|매일|날마다|일당|(?:1|일) ?일(?:에| \d)",
+    "week": r"(?:일|1) ?주일?(?:에|마다)|일주일에|매주|주당|(?<![가-힣])주 (?=\d)",
+    "month": r"(?:한|1) ?달에|(?:1|일) ?개월에|매달|매월|다달이|(?<![가-힣])월 (?=\d"
+    r"|[일이삼사]\s?회)",
+    "year": r"(?:1|일|한) ?[년해]에|매년|해마다|연간|(?<![가-힣])연 (?=\d)",
+}
+_KOREAN_ANY = {
+    "second": "초", "minute": "분", "hour": "시", "day": "일|날|하루|이틀|흘", "week": "주",
+    "month": "월|달", "year": "년|연|해",
+}  # fmt: skip
+_KOREAN_PERS = {unit: re.compile(pattern) for unit, pattern in _KOREAN_PER.items()}
+_ANY_PER = re.compile("|".join(_KOREAN_PER.values()))
+_ENGLISH_ANY = {
+    "second": r"\bsec|\bs\b", "minute": r"\bmin", "hour": r"\bhour|\bhr|\bh\b|mph|kph|clock",
+    "day": r"\bday|dai?ly|night|morning|evening|noon|\bdays", "week": r"week|fortnight",
+    "month": r"month|quarter", "year": r"year|annual|annum|p\.a\.|decade|centur",
+}  # fmt: skip
+
+
+def find_amounts(source: Text, translation: Text) -> Findings:
+    """What is said per unit of time, once or twice, by half, or as so many thousands, is kept.
+
+    Catches 80 liters per hour as 분당 80리터, twice a day as 하루에 한 번, half past six as 6시,
+    thousands of as 수만. Look-alikes: $18 an hour as 시급 18달러, every week as 주 1회.
+    """
+    for detail in (*_find_rate(source, translation), *_find_said(source.prose, translation.prose)):
+        yield make_finding("numbers", detail)
+        return
+
+
+def _find_rate(source: Text, translation: Text) -> Iterator[str]:
+    """A rate of the source that the translation says per another unit, unknown to the source."""
+    if not _ANY_PER.search(translation.prose):
+        return
+    wanted = {
+        (match["unit"] and match["unit"].lower())
+        or _SHORT.get((match["short"] or match["adverb"]).lower(), match["short"])
+        for match in _PER.finditer(source.prose)
+    }
+    found = {unit for unit, per in _KOREAN_PERS.items() if per.search(translation.prose)}
+    for unit in wanted - found:
+        for other in found - wanted:
+            is_known = re.search(f"(?i){_ENGLISH_ANY[other]}", source.raw)
+            is_said = re.search(_KOREAN_ANY[unit], _ANY_PER.sub("", translation.prose))
+            if not is_known and (not is_said or len(found) == len(wanted)):
+                yield f"per {unit} became per {other}"
+
+
+# What one text says, by which words; a change is one of a group lost and another of it new.
+_TIMES = {
+    "once": (
+        r"(?i)\bonce (?:a|an|per|every|in|each)\b|\bonly once\b|\bjust once\b",
+        r"(?:한|1)\s(?:번|차례)(?!째)|1회",
+    ),
+    "twice": (r"(?i)\btwice\b|\btwo times\b", r"(?:두|2)\s?(?:번|회|차례|배)(?!째)|곱절|갑절|재차"),
+    "three times": (r"(?i)\bthree times\b|\bthrice\b", r"(?:세|3)\s?(?:번|회|차례|배)(?!째)"),
+    "four times": (r"(?i)\bfour times\b", r"(?:네|4)\s?(?:번|회|차례|배)(?!째)"),
+}
+_TIMES_SAID = {name: (re.compile(a), re.compile(b)) for name, (a, b) in _TIMES.items()}
+_ANY_TIMES = re.compile(r"(?i)\bonce\b|\btwice\b|\btimes\b")
+_AGAIN = re.compile(r"다시 ?한 ?번|한번")
+_HALF = re.compile(
+    r"(?i)\bhalf[ -](?:past|(?:a )?dozen|an?|the|of|hour|mile|price)\b|\band a half\b|\bhalved\b"
+)
+_KOREAN_HALF = re.compile(
+    r"반|하프|분의|50|30|[05]\.5|\.5|5\d*(?:만|천|백|[a-zA-Z]|밀리|센티|그램|킬로|미터|리터)|½|1/2"
+    r"|중간|오십|삼십|오백|45|90"
+)
+_VAGUE = re.compile(
+    r"(?i)\b(?:(?P<tens>tens|dozens|hundreds) of )?(?P<scale>hundreds|thousands|millions|billions"
+    r"|trillions)\b(?! (?:place|digit|column))"
+)
+_KOREAN_VAGUE = re.compile(r"(?<![가-힣])(?:수|몇 ?)(?P<scale>[십백천]?[만억조]|[십백천])")
+_SCALES = {
+    "hundreds": 100, "thousands": 1000, "millions": 10**6, "billions": 10**9, "trillions": 10**12,
+    "tens": 10, "dozens": 10,
+}  # fmt: skip
+
+
+def _find_said(source: str, translation: str) -> Iterator[str]:
+    if _ANY_TIMES.search(source):
+        said = _AGAIN.sub("", translation)
+        wanted = [name for name, (english, _) in _TIMES_SAID.items() if english.search(source)]
+        found = [name for name, (_, korean) in _TIMES_SAID.items() if korean.search(said)]
+        lost = [name for name in wanted if name not in found]
+        new = [name for name in found if name not in wanted]
+        is_one = new == ["once"] and re.search(r"(?i)\bone\b|\bonce\b|first|\btime\b", source)
+        if lost and new and not is_one:
+            yield f"{lost[0]} became {new[0]}"
+    half = _HALF.search(source)
+    if half and not _KOREAN_HALF.search(translation) and _HALF.search(IDIOMS.sub("", source)):
+        is_six = half[0].lower().endswith("dozen") and re.search("6|여섯", translation)
+        yield from () if is_six else (f"lost: {half[0]}",)
+    scales = [
+        match
+        for match in _VAGUE.finditer(source)
+        if not _AFTER_NUMBER.search(source, 0, match.start())
+    ]
+    others = list(_KOREAN_VAGUE.finditer(translation)) if len(scales) == 1 else []
+    if len(others) == 1:
+        value = _SCALES[scales[0]["scale"].lower()] * _SCALES.get(
+            (scales[0]["tens"] or "").lower(), 1
+        )
+        if value != read_sino("1" + others[0]["scale"]):
+            yield f"{scales[0][0]} became {others[0][0]}"
+
+
+_AFTER_NUMBER = re.compile(r"(?:\d|several|few|many) $")

@@ -1,0 +1,298 @@
+"""Words of mathematics that must not become one another: sum and product, at least and at most."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from kot_platypus.checks.findings import Findings, make_finding
+from kot_platypus.checks.segments import Text
+
+_N = r"(?:\d[\d.,]*|[a-z]\b|both|the (?:number|result|sum|difference|product|quotient))"
+_TO = r"(?:\d[\d,.]*|수|값|변|결과|합|차|[a-zA-Z])"  # what Korean calculates with
+# By groups: what is said in English for certain, what may say it, what says it in Korean, and what
+# may. A change is a term lost for certain and another of its group new for certain.
+_GROUPS: tuple[dict[str, tuple[str, str, str, str]], ...] = (
+    {
+        "sum": (
+            rf"\bsums? of\b|\bthe sum\b|\btheir sum\b|\badd {_N}",
+            r"\bsums?\b|\badd|plus|total|together|\bin all\b|combined|more than|increase|\+",
+            rf"(?:[와과의]|두 수|세 수) 합[은이을에]|{_TO}[을를]? ?더[하한해할]"
+            rf"|\d[와과] .{{0,12}}\d[을를] 더[하한해]",
+            r"합|더[하한해할]|덧셈|\+|플러스|모두|총|보태|추가|넣|많|큰|크|늘",
+        ),
+        "difference": (
+            rf"\bdifference (?:of|between) (?:the )?(?:two|\d|the)|\btheir difference\b"
+            rf"|\bsubtract {_N}"
+            rf"|\bminus {_N}",
+            r"differ|subtract|minus|less|fewer|remain|left|take|took|remov|decreas|reduc|[-−–]",
+            rf"(?:[와과의]|두 수의?) 차[는가를이]|{_TO}[을를]? ?[빼뺀뺄]",
+            r"차[는가를이이]|[빼뺀뺄]|뺄셈|[-−–]|마이너스|적|작|줄|남|음수|영하",
+        ),
+        "product": (
+            rf"\bproduct of (?:the |two |three |these |\d|[a-z]\b|all)|\btheir product\b"
+            rf"|\bmultipl(?:y|ied) (?:both|{_N}|by)",
+            r"product|multipl|times|twice|doubl|tripl|factor|[×*·⋅]|\d by \d|squar",
+            rf"(?:[와과의]|두 수|세 수) 곱[은이을에]|{_TO}[을를]? ?곱[하한해할]"
+            rf"|[와과] .{{0,12}}[을를] 곱[하한해할]",
+            r"곱|배|[×*·⋅]|제곱",
+        ),
+        "quotient": (
+            rf"\bquotient of\b|\bdivided? (?:the result |it |both sides |{_N} )?by\b",
+            r"quotient|divi|\bover\b|ratio|half|[÷/]|split|share|per\b|each",
+            rf"{_TO}(?:[을를로]|으로) ?나[누눈눌눠]|[의은] 몫",
+            r"나[누눈눌눠]|몫|분의|[÷/]|절반|약수|비율",
+        ),
+        "remainder": (
+            r"\bremainder when\b|\bthe remainder is\b",
+            r"remain|\bmod\b|left over|rest",
+            r"나머지[가는]",
+            r"나머지|남|mod",
+        ),
+        "whole part": (
+            r"\bquotient\b",
+            r"quotient|^(?!.*remainder).*divi",
+            r"몫[은이을]",
+            r"몫|나[누눈눌눠]",
+        ),
+        "average": (
+            r"\b(?:average|mean) of (?:the |these |\d|all )",
+            r"average|\bmean\b",
+            r"의 평균[은이을]",
+            r"평균",
+        ),
+        "median": (r"\bmedian\b", r"median", r"중앙값|중위수", r"중앙값|중위|중간"),
+    },
+    {
+        "square": (
+            r"\bsquare of (?:a |the |x|n|\d|this|that|an )|\b(?:\d|[a-z]|number) squared\b",
+            r"squar(?!e root)|\^2|²",
+            r"(?<![세완])(?<!완전)제곱(?:은|이|에|을|하|한|해|과|보)",
+            r"(?<!세)제곱(?!근)|²|\^",
+        ),
+        "cube": (
+            r"\bcube of (?:a |the |x|n|\d)|\b(?:\d|[a-z]|number) cubed\b",
+            r"cube|\^3|³",
+            r"세제곱(?:은|이|에|을|하|한|해|과)",
+            r"세제곱(?!근)|³|\^",
+        ),
+        "square root": (
+            r"\bsquare root of\b",
+            r"root|√|sqrt",
+            r"(?<!세)제곱근",
+            r"(?<!세)제곱근|루트|√"
+            r"|sqrt|(?<!제곱)근(?=[은이을호])",
+        ),
+        "cube root": (
+            r"\bcube root of\b",
+            r"cube root|∛|cbrt",
+            r"세제곱근",
+            r"세제곱근|∛|3제곱근|삼제곱근",
+        ),
+        "double": (
+            r"\b(?:twice|double) (?:the|a|that|this) ",
+            r"twice|double|two|times|\b2",
+            r"(?:두|2) ?배[는은가이를]",
+            r"배|2|두|갑절",
+        ),
+    },
+    {
+        "perimeter": (r"\bperimeter\b", r"perimeter|around", r"둘레", r"둘레"),
+        "area": (
+            r"\barea of (?:a|the) (?:square|rect|circ|triang|garden|field|room|floor)"
+            r"|\barea is \d",
+            r"\barea|square",
+            r"넓이|면적",
+            r"넓이|면적|평수",
+        ),
+        "volume": (
+            r"\bvolume of (?:a|the) (?:cub|box|cyl|sph|cone|tank|prism)|\bvolume is \d",
+            r"volume|capacity",
+            r"부피|체적",
+            r"부피|체적|용적|용량",
+        ),
+        "radius": (r"\bradius\b", r"radi", r"반지름|반경", r"반지름|반경"),
+        "diameter": (
+            r"\bdiameter\b",
+            r"diameter|across|wide",
+            r"(?<!반)지름|직경",
+            r"(?<!반)지름|직경",
+        ),
+        "circumference": (
+            r"\bcircumference\b",
+            r"circumference|around",
+            r"원주|둘레",
+            r"원주|둘레",
+        ),
+    },
+    {
+        "even": (r"\beven (?:number|integer|digit)", r"\beven\b", r"짝수", r"짝수"),
+        "odd": (r"\bodd (?:number|integer|digit)", r"\bodd\b", r"홀수", r"홀수"),
+    },
+    {
+        "half": (
+            r"\bhalved\b|\b(?:cut|reduced) (?:by|in|to) half\b|\bby half\b",
+            r"hal[fv]|50|1/2",
+            r"절반|반으로",
+            r"반|50|1/2|분의",
+        ),
+        "doubling": (
+            r"\bdoubled\b",
+            r"double|twice|two|2|hundred|100",
+            r"(?:두|2) ?배|갑절",
+            r"(?:두|2) ?배|갑절|곱절|100|배",
+        ),
+        "tripling": (
+            r"\btripled\b",
+            r"tripl|three|3|thrice|200",
+            r"(?:세|3) ?배",
+            r"(?:세|3) ?배"
+            r"|200|배",
+        ),
+        "quadrupling": (
+            r"\bquadrupled\b",
+            r"quadrupl|four|4|300",
+            r"(?:네|4) ?배",
+            r"(?:네|4) ?배"
+            r"|300|배",
+        ),
+    },
+)
+_TERMS = tuple(
+    {
+        name: tuple(re.compile(f"(?i){pattern}") for pattern in patterns)
+        for name, patterns in group.items()
+    }
+    for group in _GROUPS
+)
+_MAY_BE = re.compile(
+    r"(?i)\bsum|\badd|differen|subtract|minus|product|multipl|divide|quotient|remainder|average"
+    r"|mean"
+    r"|median|squar|cube|twice|double|perimeter|\barea|volume|radius|diameter|circumfer|\beven\b"
+    r"|\bodd\b|halved|half|tripl|quadrupl"
+)
+
+
+def find_terms(source: Text, translation: Text) -> Findings:
+    """Words of calculation keep their meaning, and bounds their direction.
+
+    Catches the product said as 합, a square as 제곱근, the radius 5 and diameter 10 exchanged, at
+    least 5 as 최대 5. Look-alikes: a term said otherwise (x² as x의 제곱, add as 넣다), "more than"
+    as 이상.
+    """
+    left, right = source.prose, translation.prose
+    if _MAY_BE.search(left):
+        for group in _TERMS:
+            if detail := _find_change(group, left, right):
+                yield make_finding("math_symbols", detail)
+                return
+    for detail in (*_find_turned_terms(left, right), *_find_turned_bounds(left, right)):
+        yield make_finding("math_symbols", detail)
+        return
+
+
+def _find_change(
+    group: dict[str, tuple[re.Pattern[str], ...]], left: str, right: str
+) -> str | None:
+    lost = [
+        name
+        for name, (sure, _, _, maybe) in group.items()
+        if len(sure.findall(left)) > len(maybe.findall(right))
+    ]
+    if not lost:
+        return None
+    new = [
+        name
+        for name, (_, maybe, sure, _) in group.items()
+        if len(sure.findall(right)) > len(maybe.findall(left))
+    ]
+    return f"{lost[0]} became {new[0]}" if new else None
+
+
+# --- a term and its number ---------------------------------------------------------------------
+
+_VALUED = re.compile(
+    r"(?i)\b(?P<term>sum|difference|product|quotient|remainder|average|mean|median|perimeter|area"
+    r"|volume|radius|diameter|circumference|length|width|height|base)\b"
+    r"(?: of [^.,;\d]{1,25}?)? (?:is|was|are|equals|=) (?:also )?(?P<value>\d+(?:\.\d+)?)"
+)
+_KOREAN_VALUED = re.compile(
+    r"(?P<term>합|차|곱|몫|나머지|평균|중앙값|둘레|넓이|면적|부피|반지름|지름|원주|길이|너비|폭"
+    r"|높이|밑변)"
+    r"(?:의 길이)?[은는이가] (?:또한 )?(?P<value>\d+(?:\.\d+)?)"
+)
+_NAMES = {
+    "sum": "합", "difference": "차", "product": "곱", "quotient": "몫", "remainder": "나머지",
+    "average": "평균", "mean": "평균", "median": "중앙값", "perimeter": "둘레", "area": "넓이 면적",
+    "volume": "부피", "radius": "반지름", "diameter": "지름", "circumference": "원주 둘레",
+    "length": "길이", "width": "너비 폭", "height": "높이", "base": "밑변",
+}  # fmt: skip
+
+
+_ROOT = re.compile(r"(?i)\b(?P<term>square|cube) root of (?P<value>\d+)")
+_KOREAN_ROOT = re.compile(r"(?P<value>\d+)의 (?P<term>세?제곱)근")
+
+
+def _find_turned_terms(left: str, right: str) -> Iterator[str]:
+    """Two terms whose values changed places: the radius is 5, the diameter 10."""
+    roots = {match["value"]: match["term"].lower() for match in _ROOT.finditer(left)}
+    for match in _KOREAN_ROOT.finditer(right) if roots else ():
+        if roots.get(match["value"]) == ("square" if match["term"] == "세제곱" else "cube"):
+            yield f"the {roots[match['value']]} root became {match[0]}"
+            return
+    wanted = [(match["term"].lower(), match["value"]) for match in _VALUED.finditer(left)]
+    if len(wanted) < 2:
+        return
+    found = {(match["term"], match["value"]) for match in _KOREAN_VALUED.finditer(right)}
+    for term, value in wanted:
+        for other, value_2 in wanted:
+            if term == other or value == value_2:
+                continue
+            is_turned = any((name, value_2) in found for name in _NAMES[term].split()) and any(
+                (name, value) in found for name in _NAMES[other].split()
+            )
+            if is_turned:
+                yield f"{term} and {other} changed places"
+                return
+
+
+# --- bounds ------------------------------------------------------------------------------------
+
+_NUMBER = r"(?P<n>\d[\d,]*(?:\.\d+)?)"
+_BOUND = re.compile(
+    rf"(?i)\b(?:(?P<up>at least|more than|greater than|over|above|no (?:less|fewer) than"
+    rf"|minimum of)"
+    rf"|(?P<down>at most|less than|fewer than|under|below|no more than|up to|maximum of))"
+    rf" (?:[$€£]|the |about )?{_NUMBER}"
+)
+_STRICT_UP, _STRICT_DOWN = r"초과", r"미만"
+_UP, _DOWN = r"이상|넘|보다 [크많높큰]", r"이하|보다 [작적낮]|안 되|이내"
+_KOREAN_BOUND = re.compile(
+    rf"(?:(?P<least>최소(?:한)?|적어도) |(?P<most>최대(?:한)?|많아야|많아도) )?{_NUMBER}"
+    rf"(?:[^\d.,\s]{{0,6}}? ?(?:(?P<strict_up>{_STRICT_UP})|(?P<strict_down>{_STRICT_DOWN})"
+    rf"|(?P<up>{_UP})|(?P<down>{_DOWN})))?"
+)
+
+
+_DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
+
+
+def _find_turned_bounds(left: str, right: str) -> Iterator[str]:
+    """A number that was a lower bound and is an upper one, or includes no more what it did."""
+    bounds = {match["n"]: match for match in _BOUND.finditer(left)}
+    if not bounds or len(_DIGITS.findall(left)) > len(set(_DIGITS.findall(left))):
+        return
+    for match in _KOREAN_BOUND.finditer(right):
+        bound = bounds.get(match["n"])
+        if not bound:
+            continue
+        is_up = match["least"] or match["strict_up"] or match["up"]
+        is_down = match["most"] or match["strict_down"] or match["down"]
+        if match["least"] or match["most"]:
+            is_up, is_down = match["least"], match["most"]
+        said = bound[0].lower()
+        is_strict = match["strict_up"] if said.startswith("at least") else match["strict_down"]
+        is_closed = said.startswith(("at least", "at most")) and is_strict
+        if (bound["up"] and is_down) or (bound["down"] and is_up) or is_closed:
+            yield f"{bound[0]} became {match[0].strip()}"
+            return

@@ -1,0 +1,80 @@
+"""The English words for numbers, and those that only may stand for one."""
+
+from __future__ import annotations
+
+import re
+
+_BELOW_20 = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+)
+_TENS_NAMES = "twenty thirty forty fifty sixty seventy eighty ninety"
+_PLACES = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth "
+    "fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
+)
+_MONTH_NAMES = (
+    "january february march april may june july august september october november december"
+)
+CARDINALS = {word: value for value, word in enumerate(_BELOW_20.split())}
+TENS = {word: 10 * value for value, word in enumerate(_TENS_NAMES.split(), start=2)}
+ORDINALS = {word: value for value, word in enumerate(_PLACES.split(), start=1)}
+ORDINALS |= {"twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
+MONTHS = {word: value for value, word in enumerate(_MONTH_NAMES.split(), start=1)}
+SURE = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8,
+         "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10}  # fmt: skip
+_PLURALS = "zeros ones twos threes fours fives sixes sevens eights nines tens"
+_DECADES = "teens twenties thirties forties fifties sixties seventies eighties nineties"
+# Words without a number that Korean says with one: a quartet is 4중주, a semifinal 4강.
+_IMPLIED = {
+    "1": "freshman freshmen disposable primary top champion champions lead leads leader winner "
+         "winners solo alone serving servings ground front",
+    "2": "sophomore sophomores secondary biweekly bimonthly biannual biennial dual duo duet duets "
+         "bicycle bicycles twin twins binary sequel bilingual",
+    "3": "tertiary trio trios triathlon triathlons tricycle tricycles triplet triplets trilogy "
+         "junior juniors quarterly triangular triangles arc trimester bronze",
+    "4": "quartet quartets semifinal semifinals seasons rectangle rectangles quadrilateral "
+         "quadruple quadrupled senior seniors tetrahedron",
+    "5": "quintet pentagon pentagons pentathlon weekday weekdays",
+    "6": "hexagon hexagons cube cubes",
+    "7": "heptathlon weekly",
+    "8": "octagon octagons octal quarterfinal quarterfinals",
+    "10": "decathlon decimal decimals teen teens",
+    "16": "hexadecimal",
+    "100": "centennial perfect centenary centenarian",
+    "119": "emergency fire",
+}  # fmt: skip
+# Phrases whose numbers Korean seldom says.
+IDIOMS = re.compile(
+    r"(?i)\bcloud nine|stitch in time\b[^.]*|six of one[^.]*|(?:a )?(?:thousand|million|hundred)"
+    r" (?:times|thanks|pardons|to one)\b|eleventh hour|(?:seventh|ninth)"
+    r" (?:heaven|inning)|eight[ -]ball|catch-22|whole nine yards|forty winks|high[ -]five|take five"
+    r"|at sixes and sevens|dressed to the nines|(?:third|fifth) wheel|third (?:degree|part(?:y|ies)"
+    r"|world)|24/7|(?:nine|ten) (?:times out of|to) (?:ten|one)|first and foremost|zero(?:ing"
+    r"|ed)? in"
+    r"|four-letter|nine-to-five|nine lives|square one|a dime a dozen|three musketeers|one-way"
+    r"|nineteen to the dozen|(?:three|two)'s (?:a crowd|company)|deep[ -]six|ninety-nine percent"
+    r"|(?:^|(?<=[.!?\n] )|(?<=\n))(?:first|second|third|fourth|fifth)(?:ly)?,|four corners"
+    r"|on all fours|a thousand words|million-dollar|second to none|second (?:thought|nature|hand)s?"
+    r"|once in a blue moon|once upon a time|one by one|two by two|the (?:big|other) two"
+)
+# Words that only may stand for a number: "half" is 1/2, 0.5, 50 % or, of an hour, 30 minutes.
+LOOSE_WORDS: dict[str, tuple[str, ...]] = {
+    "half": ("0.5", "2", "1", "50", "30"), "halves": ("2",), "halved": ("2",),
+    "quarter": ("4", "15", "25", "0.25"), "quarters": ("4", "25"), "dime": ("10",),
+    "dimes": ("10",), "nickel": ("5",), "nickels": ("5",), "once": ("1",), "twice": ("2",),
+    "double": ("2",), "doubled": ("2",), "doubles": ("2",), "triple": ("3",), "tripled": ("3",),
+    "thrice": ("3",), "pair": ("2",), "pairs": ("2",), "couple": ("2",), "both": ("2",),
+    "dozen": ("12",), "dozens": ("12",), "decades": ("10",),
+    "century": ("100", "1"), "fortnight": ("2", "14"), "noon": ("12",), "midnight": ("0", "12"),
+    "squared": ("2",), "square": ("2", "4"), "cubed": ("3",), "cubic": ("3",), "cube": ("3",),
+    "hundreds": ("100",), "thousands": ("1000",), "millions": ("1000000",), "single": ("1",),
+    **{word: (str(value),) for value, word in enumerate(_PLURALS.split())},
+    **{
+        word: (str(10 * tens), str(1900 + 10 * tens))
+        for tens, word in enumerate(_DECADES.split(), start=1)
+    },
+    "teenager": ("10",), "teenagers": ("10",), "teenage": ("10",),
+    "week": ("7",), "weeks": ("7",), "none": ("0",), "no": ("0",), "triangle": ("3",),
+    **{word: (n, n) for n, words in _IMPLIED.items() for word in words.split()},
+}  # fmt: skip
