@@ -218,8 +218,14 @@ def load_translation_prompt(name: str) -> TranslationPrompt:
     )
 
 
-def _read(file: str) -> ItemsView[str, dict[str, Any]]:
-    fields: dict[str, dict[str, Any]] = yaml.safe_load(
+@cache
+def load_translation_note(name: str) -> str:
+    """What a language model is told of some texts alone, from ``translation_notes.yaml``."""
+    return str(dict(_read("translation_notes.yaml"))[name])
+
+
+def _read(file: str) -> ItemsView[str, Any]:
+    fields: dict[str, Any] = yaml.safe_load(
         (files("kot_platypus.prompts") / file).read_text(encoding="utf-8")
     )
     return fields.items()

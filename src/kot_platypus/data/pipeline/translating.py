@@ -23,8 +23,15 @@ from kot_platypus.data.pipeline.drafts import (
 )
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.data.translation.ledger import Bill, open_ledger
+from kot_platypus.data.translation.options import (
+    TARGET,
+    mark_row,
+    shares_options,
+    word_options,
+)
 from kot_platypus.data.translation.services import Translator, find_service
 from kot_platypus.data.translation.translate import (
+    Marked,
     Translated,
     TranslationCost,
     estimate,
@@ -32,6 +39,7 @@ from kot_platypus.data.translation.translate import (
 )
 from kot_platypus.errors import RecipeError
 from kot_platypus.progress import show_progress
+from kot_platypus.records import Row
 from kot_platypus.row_texts import list_texts, replace_texts
 from kot_platypus.stages import open_stage
 
@@ -90,7 +98,7 @@ def estimate_rows(rows: Path, section: TranslateSection, account: Account) -> Tr
         text
         for draft in iter_drafts(rows)
         if not draft.is_korean
-        for text in list_texts(draft.original).values()
+        for text in mark_row(draft.original).values()
     )
     with open_ledger(account.folder, account.name) as ledger:
         return estimate(texts, make_translator(section), ledger)
@@ -116,7 +124,7 @@ def translate_rows(
             show_progress(title, total, "rows") as advance,
         ):
 
-            def translate(texts: list[str]) -> list[Translated]:
+            def translate(texts: list[str | Marked]) -> list[Translated]:
                 return translate_texts(texts, translator, ledger, budget_chars=account.budget_chars)
 
             def iter_done() -> Iterator[Draft]:
@@ -132,19 +140,13 @@ def _translate_drafts(
     drafts: Sequence[Draft],
     step: Step,
     translator: Translator,
-    translate: Callable[[list[str]], list[Translated]],
+    translate: Callable[[list[str | Marked]], list[Translated]],
 ) -> Iterator[Draft]:
     """The drafts, each with the translations of the fields that a step is for."""
     chosen = [_choose_fields(draft, step) for draft in drafts]
-    texts = [
-        list_texts(draft.original)[field]
-        for draft, fields in zip(drafts, chosen, strict=True)
-        for field in fields
-    ]
-    done = iter(translate(texts))
+    done = _translate_fields([draft.original for draft in drafts], chosen, translate)
     by = Translation(service=translator.id, parameters=dict(translator.parameters))
-    for draft, fields in zip(drafts, chosen, strict=True):
-        outcomes = {field: next(done) for field in fields}
+    for draft, outcomes in zip(drafts, done, strict=True):
         if not outcomes:
             yield draft
         elif step == "translate":
@@ -153,11 +155,32 @@ def _translate_drafts(
             yield _take_better(draft, outcomes, by.parameters)
 
 
+def _translate_fields(
+    rows: Sequence[Row],
+    chosen: Sequence[Sequence[str]],
+    translate: Callable[[list[str | Marked]], list[Translated]],
+) -> list[dict[str, Translated]]:
+    """The chosen fields of each row, its options in the same words in all of them."""
+    marked = [mark_row(row, fields) for row, fields in zip(rows, chosen, strict=True)]
+    done = iter(translate([text for texts in marked for text in texts.values()]))
+    found = [{field: next(done) for field in texts} for texts in marked]
+    found = [word_options(row, each) for row, each in zip(rows, found, strict=True)]
+    # A target that the Korean question does not list after all is sent by itself.
+    left = [i for i, fields in enumerate(chosen) if TARGET in fields and TARGET not in found[i]]
+    for i, outcome in zip(
+        left, translate([list_texts(rows[i])[TARGET] for i in left]), strict=True
+    ):
+        found[i][TARGET] = outcome
+    return found
+
+
 def _choose_fields(draft: Draft, step: Step) -> Sequence[str]:
     if draft.is_korean:
         return ()
     fields = list(list_texts(draft.original))
-    return fields if step == "translate" else [f for f in fields if _count_errors(draft)[f]]
+    failed = [field for field in fields if _count_errors(draft)[field]]
+    all_fields = step == "translate" or (failed and shares_options(draft.original))
+    return fields if all_fields else failed
 
 
 def _count_errors(draft: Draft) -> Counter[str]:
@@ -168,11 +191,18 @@ def _count_errors(draft: Draft) -> Counter[str]:
 def _take_better(
     draft: Draft, outcomes: Mapping[str, Translated], parameters: Mapping[str, Any]
 ) -> Draft:
-    """The draft, with the second translation of each field that it made better."""
+    """The draft, with the second translation of each field that it made better.
+
+    Fields that share options are taken together or not at all.
+    """
     assert draft.translation is not None
     first, before = draft.translation, _count_errors(draft)
     after = _count_errors(check_draft(_replace(draft, outcomes, first)))
-    better = {field: each for field, each in outcomes.items() if after[field] < before[field]}
+    better = {
+        field: each
+        for field, each in outcomes.items()
+        if after[field] < before[field] or shares_options(draft.original)
+    }
     other = {
         name: value for name, value in parameters.items() if first.parameters.get(name) != value
     }

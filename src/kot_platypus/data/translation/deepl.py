@@ -82,6 +82,10 @@ class DeepL:
         except ServiceError:
             return PRICE_PER_CHAR
 
+    def notes(self, text: str) -> Mapping[str, Any]:
+        """Nothing: every text is sent with the same parameters."""
+        return {}
+
     def translate(self, batch: Sequence[str]) -> Answer:
         """Translate a batch in one request. Raises ServiceError or AnswerLostError."""
         results = self._call("translate_text", list(batch), **self.parameters)

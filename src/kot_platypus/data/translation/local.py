@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from kot_platypus.artifacts import read_json
+from kot_platypus.data.translation.asking import Asking
 from kot_platypus.data.translation.services import Answer, Limits, read_output
 from kot_platypus.errors import ModelError
 from kot_platypus.models import (
@@ -48,7 +49,7 @@ class LocalModel:
         max_new_tokens: int = 1024,
     ) -> None:
         self._folder = resolve_model(model)
-        self._prompt = load_translation_prompt(prompt)
+        self._asking = Asking(load_translation_prompt(prompt))
         self._languages = languages
         self._device = resolve_device(device)
         self._dtype = resolve_dtype(dtype, self._device, self._folder)
@@ -64,9 +65,13 @@ class LocalModel:
             **(
                 {"languages": languages and list(languages)}
                 if self._is_seq2seq
-                else self._prompt.model_dump()
+                else self._asking.parameters
             ),
         }
+
+    def notes(self, text: str) -> Mapping[str, Any]:
+        """What a chat model is told of this text alone."""
+        return {} if self._is_seq2seq else self._asking.notes(text)
 
     def translate(self, batch: Sequence[str]) -> Answer:
         """Translate a batch, padded on the left for a chat model. Raises ModelError."""
@@ -101,7 +106,7 @@ class LocalModel:
     def _render(self, text: str) -> str:
         if self._is_seq2seq:
             return text
-        return render_chat(self._loaded[0], self._prompt.render(text), ask=True)
+        return render_chat(self._loaded[0], self._asking.render(text), ask=True)
 
     def _choose_ends(self, tokenizer: Any) -> dict[str, Any]:
         if not self._is_seq2seq:

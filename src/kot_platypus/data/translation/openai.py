@@ -21,6 +21,7 @@ from kot_platypus.api_clients import (
     read_key,
     read_openai_key,
 )
+from kot_platypus.data.translation.asking import Asking
 from kot_platypus.data.translation.protection import count_characters
 from kot_platypus.data.translation.services import (
     Answer,
@@ -71,16 +72,20 @@ class OpenAICompatible:
         price_per_char: float | None = None,
     ) -> None:
         check_address(base_url)
-        self._prompt = load_translation_prompt(prompt)
+        self._asking = Asking(load_translation_prompt(prompt))
         self.parameters: Mapping[str, Any] = {
             "base_url": base_url,
             "model": model,
             "temperature": temperature,
-            **self._prompt.model_dump(),
+            **self._asking.parameters,
         }
         self.limits = Limits(1, max_bytes, max_requests=max_requests, pause_s=pause_s)
         self.price_per_char = price_per_char
         self._timeout_s = timeout_s
+
+    def notes(self, text: str) -> Mapping[str, Any]:
+        """What the model is told of this text alone."""
+        return self._asking.notes(text)
 
     def translate(self, batch: Sequence[str]) -> Answer:
         """Translate one text. Raises ServiceError or AnswerLostError."""
@@ -110,7 +115,7 @@ class OpenAICompatible:
             completion = client.chat.completions.create(
                 model=self.parameters["model"],
                 temperature=self.parameters["temperature"],
-                messages=[message.model_dump() for message in self._prompt.render(text)],
+                messages=[message.model_dump() for message in self._asking.render(text)],
             )
             return completion.choices[0].message.content or ""
         except openai.APIStatusError as error:

@@ -6,7 +6,8 @@ Korean puts words elsewhere.
 
 Left to the translator on purpose: "2nd", "1990s" and "5 billion", which are other words and digits
 in Korean (50억); digits inside a word ("H2O"); numbers in words ("three"); the words of an answer
-option, which must still match the answer (only its marker, "(A)" or "-", is kept).
+option (only its marker, "(A)" or "-", is kept). Where such words are to be found again, they are
+marked: ``<x id="4">the cupboard</x>`` is translated, and its translation stands between the tags.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kot_platypus.records import Record
+
+Span = tuple[int, int]
 
 
 class Problem(Record):
@@ -34,10 +38,14 @@ class Problem(Record):
 
 @dataclass(frozen=True)
 class Protected:
-    """A text as it is sent, and what its placeholders stand for: ``pieces[0]`` for id 1."""
+    """A text as it is sent, and what its placeholders stand for: ``pieces[0]`` for id 1.
+
+    Of an id in ``marked`` the piece is translated: it stands between two tags.
+    """
 
     xml: str
     pieces: tuple[str, ...]
+    marked: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,45 +54,69 @@ class Restored:
 
     text: str
     problems: tuple[Problem, ...]
+    spans: dict[int, Span] = field(default_factory=dict)
+    """Where in ``text`` the translation of what was marked stands, by id, as far as it was kept."""
 
 
-def protect(text: str) -> Protected:
-    """Replace all that must not change by placeholders, and escape the rest for XML."""
-    pieces: list[str] = []
-    xml: list[str] = []
-    end = 0
-    for match in _PIECES.finditer(text):
-        pieces.append(match[0])
-        xml += [html.escape(text[end : match.start()], quote=False), f'<x id="{len(pieces)}"/>']
-        end = match.end()
-    xml.append(html.escape(text[end:], quote=False))
-    return Protected("".join(xml), tuple(pieces))
+def protect(text: str, marks: Sequence[Span] = ()) -> Protected:
+    """Replace all that must not change by placeholders, and escape the rest for XML.
+
+    ``marks`` are stretches to be found again; one that would tear a protected piece is left out.
+    """
+    matches = [match.span() for match in _PIECES.finditer(text)]
+    kept = [
+        (start, stop)
+        for start, stop in marks
+        if all(stop <= a or b <= start or start <= a < b <= stop for a, b in matches)
+    ]
+    tags = [(a, 2, b, f'<x id="{number}"/>') for number, (a, b) in enumerate(matches, start=1)]
+    for number, (start, stop) in enumerate(kept, start=len(matches) + 1):
+        tags += [(start, 1, start, f'<x id="{number}">'), (stop, 0, stop, "</x>")]
+    xml, end = "", 0
+    for start, _, stop, tag in sorted(tags):
+        xml += html.escape(text[end:start], quote=False) + tag
+        end = stop
+    xml += html.escape(text[end:], quote=False)
+    pieces = tuple(text[start:stop] for start, stop in (*matches, *kept))
+    return Protected(xml, pieces, tuple(range(len(matches) + 1, len(pieces) + 1)))
 
 
-def restore(xml: str, pieces: tuple[str, ...]) -> Restored:
+def restore(xml: str, pieces: tuple[str, ...], marked: tuple[int, ...] = ()) -> Restored:
     """Put the pieces back into a translation. Never fails: what is wrong is in ``problems``.
 
-    A repeated piece stands as often as the translator wrote it, an unknown placeholder stays.
+    A repeated piece stands as often as the translator wrote it, an unknown placeholder stays. That
+    the tags around a marked piece are lost is no problem.
     """
     seen: Counter[int] = Counter()
     problems: list[Problem] = []
-
-    def put_back(match: re.Match[str]) -> str:
-        if match["id"] is None:  # an entity, or the end of a placeholder that was written as a pair
-            return html.unescape(match[0]) if match[0].startswith("&") else ""
-        number = int(match["id"])
-        if not 1 <= number <= len(pieces):
-            problems.append(Problem(kind="unknown", piece=match[0]))
-            return match[0]
-        seen[number] += 1
-        return pieces[number - 1]
-
+    spans: dict[int, Span] = {}
+    text, end, opened = "", 0, (0, 0)
     # One pass, so that a piece that looks like a placeholder or an entity is left as it is.
-    text = _MARKUP.sub(put_back, xml)
+    for match in _MARKUP.finditer(xml):
+        text += xml[end : match.start()]
+        end = match.end()
+        number = int(match["id"] or 0)
+        if match["id"] is None:  # an entity, or the end of a pair
+            if match[0].startswith("&"):
+                text += html.unescape(match[0])
+            elif opened[0]:
+                spans[opened[0]] = opened[1], len(text)
+                opened = (0, 0)
+        elif number in marked:
+            opened = number, len(text)
+            if match[0].endswith(("/>", "</x>")):  # written as a placeholder: nothing inside
+                spans[number] = len(text), len(text)
+                opened = (0, 0)
+        elif 1 <= number <= len(pieces):
+            seen[number] += 1
+            text += pieces[number - 1]
+        else:
+            problems.append(Problem(kind="unknown", piece=match[0]))
+            text += match[0]
     for number, piece in enumerate(pieces, start=1):
-        if seen[number] != 1:
+        if seen[number] != 1 and number not in marked:
             problems.append(Problem(kind="repeated" if seen[number] else "lost", piece=piece))
-    return Restored(text, tuple(problems))
+    return Restored(text + xml[end:], tuple(problems), spans)
 
 
 def count_characters(xml: str) -> int:
@@ -100,7 +132,12 @@ def has_words(xml: str) -> bool:
     return any(char.isalpha() for char in html.unescape(_MARK.sub("", xml)))
 
 
-_MARK = re.compile(r'<x id="[0-9]+"/>')
+def has_marks(xml: str) -> bool:
+    """Whether a protected text holds a stretch that is to be found again."""
+    return "</x>" in xml
+
+
+_MARK = re.compile(r'<x id="[0-9]+"/?>|</x>')
 _MARKUP = re.compile(  # language models write placeholders with other quotes, spaces, or as a pair
     r"""<x\s+id\s*=\s*["']?(?P<id>[0-9]{1,9})["']?\s*/?>(?:</x>)?|</x>"""
     r"|&(?:lt|gt|amp|quot|apos|\#[0-9]{1,7}|\#x[0-9a-fA-F]{1,6});"

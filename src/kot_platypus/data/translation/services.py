@@ -63,6 +63,9 @@ class Translator(Protocol):
     def price_per_char(self) -> float | None:
         """US dollars for a character; None where it is not known."""
 
+    def notes(self, text: str) -> Mapping[str, Any]:
+        """What decides this protected text's translation beside the parameters; {} for most."""
+
     def translate(self, batch: Sequence[str]) -> Answer:
         """Translate a batch in one request, which is never repeated here once it may be paid for.
 

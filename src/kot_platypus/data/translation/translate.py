@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.data.translation.courier import Courier, reconcile
@@ -15,6 +16,7 @@ from kot_platypus.data.translation.ledger import Ledger, make_key
 from kot_platypus.data.translation.protection import (
     Problem,
     Protected,
+    Span,
     count_characters,
     has_words,
     protect,
@@ -27,6 +29,13 @@ from kot_platypus.records import Record
 _CHUNK_TEXTS = 4096
 
 
+class Marked(NamedTuple):
+    """A text with stretches whose translation is to be found again, none within another."""
+
+    text: str
+    marks: tuple[Span, ...] = ()
+
+
 class Translated(Record):
     """What became of one text: its translation, what is wrong with it at first sight."""
 
@@ -34,6 +43,8 @@ class Translated(Record):
     problems: tuple[Problem, ...] = ()
     cached: bool
     """Whether nothing was sent for it this time."""
+    said: tuple[tuple[str, Span | None], ...] = ()
+    """What was marked, and where in ``text`` its translation stands; None: the tags were lost."""
 
 
 class TranslationCost(Record):
@@ -48,7 +59,9 @@ class TranslationCost(Record):
     """Distinct texts whose translation lies in the ledger."""
 
 
-def estimate(texts: Iterable[str], translator: Translator, ledger: Ledger) -> TranslationCost:
+def estimate(
+    texts: Iterable[str | Marked], translator: Translator, ledger: Ledger
+) -> TranslationCost:
     """What ``translate_texts`` would still send and pay for these texts. Needs no key.
 
     Memory: about 150 bytes for each distinct text.
@@ -77,7 +90,7 @@ def estimate(texts: Iterable[str], translator: Translator, ledger: Ledger) -> Tr
 
 
 def translate_texts(
-    texts: Sequence[str],
+    texts: Sequence[str | Marked],
     translator: Translator,
     ledger: Ledger,
     *,
@@ -130,26 +143,34 @@ class _Prepared:
             return Translated(text="", problems=(Problem(kind="refused"),), cached=False)
         # Nothing but pieces is its own translation.
         answer = answers[self.key].strip() if self.is_sent else self.xml
-        restored = restore(answer, self.protected.pieces)
+        protected, offset = self.protected, len(self.head)
+        restored = restore(answer, protected.pieces, protected.marked)
         problems = restored.problems
         if self.is_sent and not has_words(answer):
             problems = (*problems, Problem(kind="empty"))
+        places = {each: (a + offset, b + offset) for each, (a, b) in restored.spans.items()}
+        said = ((protected.pieces[each - 1], places.get(each)) for each in protected.marked)
         return Translated(
-            text=f"{self.head}{restored.text}{self.tail}", problems=problems, cached=cached
+            text=f"{self.head}{restored.text}{self.tail}",
+            problems=problems,
+            cached=cached,
+            said=tuple(said),
         )
 
 
-def _prepare_texts(texts: Sequence[str], translator: Translator) -> list[_Prepared]:
+def _prepare_texts(texts: Sequence[str | Marked], translator: Translator) -> list[_Prepared]:
     parameters = translator.parameters
     drafts = []
-    for text in texts:
+    for each in texts:
+        text, marks = each if isinstance(each, Marked) else Marked(each)
         core = text.strip()  # services strip it, and bill it
         start = text.find(core)
-        protected = protect(core)
+        protected = protect(core, [(a - start, b - start) for a, b in marks])
+        notes = translator.notes(protected.xml)
         is_too_long = count_bytes(protected.xml) > translator.limits.max_bytes
         drafts.append(
             _Prepared(
-                key=make_key(protected.xml, translator.id, parameters),
+                key=make_key(protected.xml, translator.id, {**parameters, **notes}),
                 head=text[:start],
                 protected=protected,
                 tail=text[start + len(core) :],
