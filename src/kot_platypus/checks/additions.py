@@ -32,10 +32,45 @@ _TALK = (
         r"|언제든(?:지)? (?:말씀|문의|물어)",
         r"help|question|let me know|feel free|assist|ask",
     ),
+    (
+        r"(?:죄송|미안|유감)[^.\n]{0,50}(?:없습니다|없어요|없네요|어렵습니다|못합니다|않습니다)"
+        r"|(?:번역|답변|응답|도움|요청)[^.\n]{0,20}(?:드릴 수 없|할 수 없|수행할 수 없|거부|거절)",
+        r"sorry|apolog|cannot|can't|can not|unable|unfortunately|regret|refus|afraid|declin"
+        r"|not able"
+        r"|impossible|couldn't|could not|won't",
+    ),
+    (
+        r"(?:저는|제가|나는) (?:AI|인공 ?지능|언어 ?모델|챗봇|어시스턴트)",
+        r"\bAI\b|artificial|language model|chatbot|assistant|robot|computer",
+    ),
     (r"<\s*/?\s*(?:think|thinking|thought|reasoning)\s*>", r"<\s*/?\s*th(?:ink|ought)|<\s*reason"),
 )
 _TALKS = tuple((re.compile(said), reason and re.compile(reason, re.I)) for said, reason in _TALK)
 _QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "「": "」", "『": "』", "«": "»"}
+
+
+_ASKS = re.compile(
+    r"(?:\A|[.!?\n]\s+)(?:What|Which|Who(?:se|m)?|Where|When|Why (?!not|don't|bother)"
+    r"|How (?:many|much|long|far|old|often|tall|do|does|did|can|could|should|would|is|are|was"
+    r"|were|will)"
+    r"|Is|Are|Was|Were|Do|Does|Did|Can|Will|Should|Has|Have)\b[^.!?\n]*\?\s*\Z"
+)
+_RHETORICAL = re.compile(r"(?i)n't|, (?:right|eh|huh|no)\?|who (?:knows|cares)|what if|what about")
+_ASKED = re.compile(
+    r"[?？]|까|나요|는가|은가|인가|던가|는지|은지|인지|을지|여부|세요|시오|시다|[줘라]\b|구하"
+    r"|고르|고른"
+    r"|무엇|무슨|뭐|뭘|어떻|어떤|어느|어디|언제|누구|누가|왜|몇|얼마|알려|말하|쓰|답하|[은는]\W*\Z"
+)
+
+
+def _is_answered(source: str, translation: str) -> bool:
+    """Whether a question came back as a statement: a model answers what it should translate."""
+    return (
+        source.rstrip().endswith("?")
+        and not _ASKED.search(translation)
+        and bool(_ASKS.search(source))
+        and not _RHETORICAL.search(source)
+    )
 
 
 def find_added(source: Text, translation: Text) -> Findings:
@@ -54,6 +89,9 @@ def find_added(source: Text, translation: Text) -> Findings:
                 f"not in the source: {shorten(match[0])}", (), [(start, start + len(match[0]))]
             )
             return
+    if raw and _is_answered(source.prose, translation.raw):
+        yield _added("the question became a statement", (), [(0, len(translation.raw))])
+        return
     closing = _QUOTES.get(raw[:1])
     if closing and len(raw) > 2 and raw.endswith(closing) and source.raw.strip()[:1] not in _QUOTES:
         inner = raw[1:-1]

@@ -14,6 +14,7 @@ from kot_platypus.checks.segments import BLANK, Text
 # and the last something is wrong; below FEW the sentences are worth aligning.
 SYLLABLES_PER_LETTER = 0.44
 FEWEST_SYLLABLES, FEW_SYLLABLES, MOST_SYLLABLES = 0.22, 0.42, 1.0
+FEWEST_SYLLABLES_OF_PROSE = 0.27  # of 70 letters and more, without a figure
 _LONG = 150  # characters; a shorter text may be mostly units: 0 degrees Celsius as 0°C
 _SHORTEST = 40  # letters of source below which length says nothing
 
@@ -28,6 +29,7 @@ _ABBREVIATION = re.compile(
 _SENTENCE = re.compile(
     r"[^.!?。\n]*(?:[.!?。]+(?=[^\s.!?。\"'”’)\]])[^.!?。\n]*)*[.!?。\n]*[\"'”’)\]]*"
 )
+_QUOTED_END = re.compile(r"[.!?](?=[\"”]\s+[a-z])")  # prints "Hello!" ten times
 _END = re.compile(r"[.!?。][\"'”’)\]]*(?=\s|$)")
 _CODE = re.compile(rf"(?:\n|^){BLANK}[{BLANK}\s]*(?=\n|$)")
 _CONTENT = re.compile(rf"[A-Za-z가-힣{BLANK}]")
@@ -35,11 +37,13 @@ _CONTENT = re.compile(rf"[A-Za-z가-힣{BLANK}]")
 
 def _count_ends(prose: str) -> int:
     """A first guess at the number of sentences, good enough to see that none is missing."""
-    return len(_END.findall(prose))
+    return len(_END.findall(prose)) - len(_QUOTED_END.findall(prose))
 
 
 def split_sentences(prose: str) -> list[str]:
     """The sentences of ``prose``, ended by full stops, question marks or line ends."""
+    if '"' in prose or "”" in prose:
+        prose = _QUOTED_END.sub(BLANK, prose)
     if "." in prose:
         prose = _ABBREVIATION.sub(lambda match: match[0].replace(".", BLANK), prose)
     return [part for part in _SENTENCE.findall(prose) if _CONTENT.search(part)]
@@ -70,7 +74,7 @@ def find_cut_off(source: Text, translation: Text) -> Findings:
             yield _cut("the translation is empty")
         return
     ratio = _measure_ratio(source, translation)
-    fewest = FEWEST_SYLLABLES if len(source.raw) > _LONG else FEWEST_SYLLABLES / 2
+    fewest = _expect_fewest(source, translation)
     if ratio is not None and not fewest <= ratio <= MOST_SYLLABLES:
         word = "short" if ratio < fewest else "long"
         yield _cut(f"too {word}: {ratio:.2f} syllables for a letter of the source")
@@ -92,10 +96,26 @@ def _measure_ratio(source: Text, translation: Text) -> float | None:
     return translation.num_hangul / letters if letters >= _SHORTEST else None
 
 
+_LONG_PROSE = 70  # letters
+
+
+def _expect_fewest(source: Text, translation: Text) -> float:
+    """The fewest syllables for a letter; figures and signs stand for many letters."""
+    if len(source.raw) > _LONG and translation.digits:
+        return FEWEST_SYLLABLES
+    if translation.digits or any(sign in translation.raw for sign in "`$=") or translation.words:
+        return FEWEST_SYLLABLES / 2
+    is_long = sum(map(len, source.words)) >= _LONG_PROSE
+    return FEWEST_SYLLABLES_OF_PROSE if is_long else FEWEST_SYLLABLES
+
+
 def _compare_sentences(source: Text, translation: Text) -> Findings:
     for here, there in _pair_parts(source.prose, translation.prose):
         wanted, found = split_sentences(here), split_sentences(there)
         lost = find_lost(wanted, found)
+        if lost and len(wanted) <= _FEW_SENTENCES and not _is_shorter(wanted, found, lost):
+            lost = []
+        lost = [one for one in lost if not (_COURTESY.search(one) and measure_size(one) < 6)]
         if here.count("?") == there.count("?"):
             lost = [sentence for sentence in lost if not sentence.rstrip().endswith("?")]
         if lost or len(found) < len(wanted):
@@ -109,16 +129,36 @@ def _compare_sentences(source: Text, translation: Text) -> Findings:
             yield from _find_made_up(wanted, found)
 
 
+_FEW_SENTENCES = 3
+_COURTESY = re.compile(  # becomes a word or an ending of the next sentence
+    r"(?i)\b(?:sorry|apolog|thanks?|please|right|sure|ok(?:ay)?|hello|hi|well|excuse|yes|no|oh)\b"
+)
+_MISSED = 0.35  # of a lost sentence's size, by which the whole has to be too short
+
+
+def _is_shorter(wanted: list[str], found: list[str], lost: list[str]) -> bool:
+    """Whether the whole is shorter than expected by a part of what seems to be lost.
+
+    Else it is only said in fewer sentences, or in another order: "It rained. We stayed. I'm sorry."
+    """
+    shortage = sum(map(measure_size, wanted)) - sum(map(measure_size, found))
+    return shortage > _MISSED * sum(map(measure_size, lost))
+
+
 def _pair_parts(prose: str, other: str) -> list[tuple[str, str]]:
     """What corresponds for certain: lines, what stands between code, or else the whole."""
+    prose, other = _MARK.sub("", prose.strip()), _MARK.sub("", other.strip())
     for split in (_LINES.split, _CODE.split):
-        left, right = split(prose.strip()), split(other.strip())
+        left, right = split(prose), split(other)
         if len(left) == len(right):
             return list(zip(left, right, strict=True))
     return [(prose, other)]
 
 
 _LINES = re.compile(r"\n\s*")
+_MARK = re.compile(
+    r"(?m)^[ \t]*(?:\(?(?:[A-Ha-h]|\d{1,2}|[가나다라마])[.)]|[①-⑳])[ \t]"
+)  # of a list
 _MADE_UP = 0.6  # of a new sentence's size, by which the whole has to be too long
 
 
@@ -203,6 +243,8 @@ _SHORT_END = 5  # words; "3 apples." may well become "사과 3개"
 def _check_end(source: Text, translation: Text) -> Findings:
     theirs = source.prose.rstrip(_CLOSERS)[-1:]
     text = translation.prose.rstrip(_CLOSERS)
+    if text.endswith(("...", "…")) and not source.prose.rstrip(_CLOSERS).endswith(("...", "…")):
+        yield _cut("ends in dots that the source does not have")
     if theirs not in _STOPS or text[-1:] in _STOPS or text[-1:] == BLANK:
         return
     is_sentence = len(source.prose[-60:].split()) > _SHORT_END
@@ -238,6 +280,10 @@ def _count_unpaired(text: str, opening: str, closing: str) -> int:
 _NO_PAIR = re.compile(r"[\[(][-−\d.,\s∞]+[)\]]|[:;]-?[()]")
 _ITEM = re.compile(r"(?:^|\s)(?:\d{1,2}|[A-Za-z가-힣ㄱ-ㅎ]|[ivx]{1,4})$")
 _QUOTE = re.compile(r'(?<!\d)"')
+_QUOTATION = re.compile(r'"[^"\n]+"|“[^”\n]+”')
+_ANY_QUOTE = re.compile(r"[\"“”'‘’「『《〈<]")
+_WORD = re.compile(r"[A-Za-z]+")
+_QUOTED_WORDS, _SHORT_TEXT, _FEW_WITH_QUOTATION = 4, 250, 0.34
 
 
 def _check_brackets(source: Text, translation: Text) -> Findings:
@@ -248,6 +294,11 @@ def _check_brackets(source: Text, translation: Text) -> Findings:
         unpaired = _count_unpaired(right, opening, closing)
         if unpaired and not _count_unpaired(left, opening, closing):
             yield _cut(f"{unpaired} unpaired {opening}{closing}")
+    said = _QUOTATION.search(source.prose)
+    if said and len(_WORD.findall(said[0])) >= _QUOTED_WORDS and len(source.prose) < _SHORT_TEXT:
+        ratio = _measure_ratio(source, translation) or 1.0
+        if ratio < _FEW_WITH_QUOTATION and not _ANY_QUOTE.search(translation.raw):
+            yield _cut(f"a quotation is lost: {said[0][:60]}")
     quotes = len(_QUOTE.findall(translation.prose))
     if quotes % 2 and len(_QUOTE.findall(source.prose)) % 2 == 0:
         yield _cut('a quote " without its partner')

@@ -8,6 +8,7 @@ from functools import partial
 
 from kot_platypus.checks.findings import Findings, make_finding, shorten
 from kot_platypus.checks.segments import Text
+from kot_platypus.checks.snippets import read_snippets
 
 # --- untranslated ------------------------------------------------------------------------------
 
@@ -57,9 +58,7 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
             whole = [(0, len(translation.raw))]
             yield _left("nothing is Korean", (), whole, is_error=is_error)
         return
-    prose = translation.prose
-    if not _QUOTES.isdisjoint(prose):
-        prose = _QUOTED.sub(lambda match: " " * len(match[0]), prose)
+    prose = _blank_kept(source, translation)
     partly, label = _list_partly_kept(source, prose), _LABEL.search(translation.prose)
     if len(partly) > 2:
         yield _left(f"translated in one place, kept in another: {', '.join(partly[:5])}")
@@ -69,12 +68,24 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
         yield from _find_stretches(source, prose)
 
 
+def _blank_kept(source: Text, translation: Text) -> str:
+    """The translation's prose without what is quoted, and without code of the source."""
+    prose = translation.prose
+    if not _QUOTES.isdisjoint(prose):
+        prose = _QUOTED.sub(lambda match: " " * len(match[0]), prose)
+    codes = {code for code, _ in read_snippets(source)}
+    for code, (start, end) in read_snippets(translation) if codes else ():
+        if code in codes:
+            prose = prose[:start] + " " * (end - start) + prose[end:]
+    return prose
+
+
 def _find_stretches(source: Text, prose: str) -> Findings:
     """Passages that stayed English, or else single words."""
     kept, passages = [], []
     for stretch in _STRETCH.finditer(prose):
         found = _list_words(stretch[0])
-        if _is_word_list(stretch[0], source.prose):
+        if _is_word_list(stretch[0], source.prose) or _is_example(stretch[0], source.prose):
             continue
         if _is_passage(stretch[0], found):
             passages.append(stretch.span())
@@ -83,9 +94,20 @@ def _find_stretches(source: Text, prose: str) -> Findings:
     if passages:
         detail = f"left in English: {shorten(prose[slice(*passages[0])])}"
         yield _left(detail, (), passages)
+    elif len(words := _list_sprinkled(source, prose)) >= _FEWEST_WORDS:
+        yield _left(f"left in English, here and there: {', '.join(words[:5])}", (), kept)
     elif kept:
         detail = f"English words: {shorten(prose[slice(*kept[0])])}"
         yield _left(detail, (), kept, is_error=False)
+
+
+_WORD_IN_KOREAN = re.compile(r"(?<![A-Za-z_./-])[a-z]{4,}(?=[가-힣])")
+
+
+def _list_sprinkled(source: Text, prose: str) -> list[str]:
+    """English words with a Korean ending (freeze한다), of a source that has them in prose."""
+    known = set(_list_words(source.prose))
+    return sorted({word for word in _WORD_IN_KOREAN.findall(prose) if word in known})
 
 
 _TRUTH = re.compile(r"\b(?:true|false|none)\b")
@@ -122,6 +144,21 @@ def _is_word_list(stretch: str, source: str) -> bool:
         and _FUNCTION_WORDS.isdisjoint(listed[0].replace(",", "").split())
         and _ABOUT_WORDS.search(source)
     )
+
+
+_EXAMPLE = re.compile(r"\s*(?:\(?(?:[A-Ha-h]|\d{1,2})[.)]|[-*•①-⑳:/]|[a-z]+ /)\s*(?P<text>\S.*)")
+_ABOUT_LANGUAGE = re.compile(
+    r"(?i)\bsentences?\b|gramma|\bphrases?\b|translat|spell|punctuat|\btenses?\b|\bvoice\b|idiom"
+    r"|\bwords?\b|english|french|spanish|german|latin\b|synonym|antonym|proofread|rewrite|paraphras"
+)
+
+
+def _is_example(stretch: str, source: str) -> bool:
+    """Whether a stretch is English that a question about language asks about, word for word."""
+    example = _EXAMPLE.fullmatch(stretch)
+    if not example or not _ABOUT_LANGUAGE.search(source):
+        return False
+    return source.find(example["text"].strip()) > 0
 
 
 def _list_partly_kept(source: Text, prose: str) -> list[str]:

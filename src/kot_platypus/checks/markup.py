@@ -68,6 +68,7 @@ def find_markup(source: Text, translation: Text) -> Findings:
     if _CODE_SIGN.search(source.raw):
         yield from _compare("names in code", _CODE_NAME, source, translation)
     yield from _compare_letters(source, translation)
+    yield from _compare_marks(source.prose, translation.prose)
     if len(_MARKER.findall(source.prose)) > 1:
         yield from _compare("markers", _MARKER, source, translation)
 
@@ -98,6 +99,33 @@ def _compare_letters(source: Text, translation: Text) -> Findings:
     lost, new = [*(wanted - found)], [*(found - wanted)]
     if lost and new:
         yield _broken(f"letters: {lost[0]} became {new[0]}")
+
+
+_MARK = re.compile(r"(?m)^[ \t]*\(?(?:([A-Ha-h])|(\d{1,2}))[.)] (.*)")
+
+
+def _compare_marks(prose: str, other: str) -> Findings:
+    """The marks of choices and steps (A., 2)) stand in their order, and all choices are Korean."""
+    if "\n" not in prose or "\n" not in other:
+        return
+    wanted, found = _MARK.findall(prose), _MARK.findall(other)
+    marks, others = [one[:2] for one in wanted], [one[:2] for one in found]
+    if len(wanted) < 2 or not found:
+        return
+    if marks != others and len(marks) == len(others):
+        yield _broken(f"marks differ: {_join(marks)} became {_join(others)}")
+        return
+    kept = [text for (*_, text), (*_, was) in zip(found, wanted, strict=False) if text == was]
+    names = [text for text in kept if _NAME.fullmatch(text)]
+    if names and len(kept) < len(wanted) and all(_NAME.fullmatch(one[2]) for one in wanted):
+        yield _broken(f"choices in part left in English: {shorten(names[0], 30)}")
+
+
+_NAME = re.compile(r"[A-Z][a-z]{2,}(?: [A-Za-z]+)*\.?")
+
+
+def _join(marks: list[tuple[str, ...]]) -> str:
+    return ", ".join("".join(mark) for mark in marks)
 
 
 def _find_unseen(source: Text, translation: Text) -> Findings:

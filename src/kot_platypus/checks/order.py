@@ -45,6 +45,14 @@ _NAME = re.compile(
 )
 
 
+_KEPT_TEXT = re.compile(r"[\"“][^\"”\n가-힣]{8,}[\"”]")
+# A number that is part of a name: type 2 diabetes, phase 3, Table 4.
+_LABELS = re.compile(
+    r"(?i)\b(?:type|grade|stage|phase|figure|fig\.|table|chapter|section|article|level|version|step"
+    r"|question|problem|part|page|no\.|number|class|group|team|room|model) (?=\d)"
+)
+
+
 def find_order(source: Text, translation: Text) -> Findings:
     """Values that stand side by side, or in two sentences, stand there in the same order.
 
@@ -55,7 +63,7 @@ def find_order(source: Text, translation: Text) -> Findings:
     yield from _compare_pairs(source, translation)
     yield from _find_heap(source, translation)
     yield from _compare_compounds(source, translation)
-    names = {match[0] for match in _NAME.finditer(translation.prose)}
+    names = {match[0] for match in _NAME.finditer(_KEPT_TEXT.sub("", translation.prose))}
     left, right = _read_anchors(source, names), _read_anchors(translation, names)
     places, others = _index(left), _index(right)
     shared = {key for key in places if len(places[key]) == len(others.get(key, ()))}
@@ -163,10 +171,12 @@ def _read_anchors(part: Text, kept: set[str]) -> list[Anchor]:
         for word in (*part.english, *part.korean)
         if word.span[1] - 1 not in taken and _is_sure(text, word)
     ]
+    ends = [match.end() for match in _LABELS.finditer(text)]
+    labels = ends if len(ends) == 1 else []  # of several the order tells
     numbers = [
         Anchor(_write_value(text, number), number.span)
         for number in (*part.digits, *words)
-        if number.span[0] not in calls
+        if number.span[0] not in calls and number.span[0] not in labels
     ]
     anchors: list[Anchor] = []
     for anchor in sorted([*numbers, *names], key=lambda one: one.span):

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from kot_platypus.checks.findings import Findings, Span, make_finding, shorten
 from kot_platypus.checks.segments import PLACEHOLDER, Text
+from kot_platypus.checks.snippets import find_snippets
 
 _FEWEST_WORDS = 4  # a source with fewer words of prose may well become code alone
 
@@ -44,13 +45,15 @@ def find_placeholder(source: Text, translation: Text) -> Findings:
 
 def are_heaped(text: str, spans: list[Span]) -> bool:
     """Whether two or more stand side by side at one end of a text, and none elsewhere."""
-    if len(spans) < 2 or any(_APART.search(text[a[1] : b[0]]) for a, b in pairwise(spans)):
+    between = (_AND.sub(" ", text[a[1] : b[0]]) for a, b in pairwise(spans))
+    if len(spans) < 2 or any(map(_APART.search, between)):
         return False
     before, after = text[: spans[0][0]], text[spans[-1][1] :]
     return bool(_WORD.search(before)) != bool(_WORD.search(after))
 
 
 _WORD = re.compile(r"[^\W\d_]")
+_AND = re.compile(r"\b(?:and|or)\b|[와과](?= )")
 _APART = re.compile(r"[^\s.,:;]")
 
 
@@ -90,6 +93,7 @@ def find_code_mixed(source: Text, translation: Text) -> Findings:
         yield from _compare_code(source, translation)
     if source.inline or translation.inline:
         yield from _compare_inline(source, translation)
+    yield from find_snippets(source, translation)
 
 
 def _compare_code(source: Text, translation: Text) -> Findings:

@@ -1,0 +1,105 @@
+"""Code in a sentence without backticks: commands, calls, queries, keys, placeholders."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from kot_platypus.checks.findings import Findings, Span, make_finding, shorten
+from kot_platypus.checks.segments import Text
+
+_MATHEMATICS = r"(?:arc)?(?:sin|cos|tan|log|ln|exp|gcd|lcm|det|lim|max|min)\("
+_TYPE = r"(?:unsigned )?(?:int|float|double|char|bool|boolean|void|long)"
+_MODIFIER = r"(?:public|private|protected|static|final|abstract|const)"
+_VERBS = {
+    "git": "add commit push pull clone checkout branch merge rebase status log init diff fetch"
+           " stash reset revert switch",
+    "(?:npm|yarn|pip3?|cargo|conda|brew|apt|apt-get)": "install run start test init uninstall build"
+           " update upgrade freeze",
+    "docker": "run build pull push ps exec compose stop images",
+    "kubectl": "get apply delete describe logs",
+    "sudo": "apt rm service systemctl apt-get",
+}  # fmt: skip
+_COMMANDS = "|".join(f"{name} (?:{'|'.join(verbs.split())})" for name, verbs in _VERBS.items())
+_PROPERTY = (
+    r"(?:color|background|margin|padding|display|position|border|opacity|z-index"
+    r"|(?:font|text|background|margin|padding|border|flex|grid)-[a-z-]+)"
+)
+# What must stand word for word, each kind with a sign without which it cannot be there.
+_KINDS = {
+    "query": (
+        "SELECT INSERT DELETE UPDATE CREATE ALTER DROP WHERE JOIN",
+        r"\b(?:SELECT|INSERT INTO|DELETE FROM|UPDATE|CREATE TABLE|ALTER TABLE|DROP TABLE|FROM|WHERE"
+        r"|JOIN|SET|(?:ORDER|GROUP) BY|HAVING|LIMIT|VALUES) +(?:\*|\(|[a-z_][\w.]*|\d+)",
+    ),
+    "call": (
+        "(",
+        rf"(?<![\w.\\])(?!{_MATHEMATICS})(?:[a-z_][\w]*|\w+(?:\.\w+)+)"
+        r"(?!\((?:e?s|ies|ed|d|n|r|\w)\))(?<=\w\w)"
+        r"\([^()\n가-힣]*(?:\([^()\n가-힣]*\)[^()\n가-힣]*)*\)",
+    ),
+    "declaration": (
+        "int float double char bool void long class static public private",
+        rf"\b(?:{_MODIFIER} )+(?:{_TYPE}|class \w+)\b|\b{_TYPE} [a-zA-Z_]\w*(?= ?=[^=]|;|\[|\()"
+        rf"|\b{_MODIFIER} (?:{_MODIFIER} )+|\bfor [a-z_]\w* in [a-z_]\w*(?=[(:])",
+    ),
+    "command": ("git npm yarn pip cargo conda brew apt docker kubectl sudo",
+        rf"\b(?:{_COMMANDS})\b"),
+    "placeholder": (
+        "{ %",
+        r"(?<![\w}\\^])(?:\$?\{\{? ?[a-z_][\w.]{2,} ?\}?\}|\$\{\w+\})|(?<![\d\w])%(?:\d\$)?[sdif]\b"
+        r"|(?<![\d\w])%\.\d+f",
+    ),
+    "type": (
+        "/",
+        r"\b(?:application/[\w.+-]+|text/(?:html|plain|css|csv|javascript|xml)"
+        r"|image/(?:png|jpeg|gif|svg\+xml|webp)|multipart/form-data)"
+        r"|\b[A-Z][a-z]+-[A-Z][a-z]+(?=: )",
+    ),
+    "style": (";", rf"(?<![\w-]){_PROPERTY}: ?[\w#.%-]+(?: [\w#.%-]+){{0,3}};"),
+    "key": ("{", r'"[^"\n{}가-힣]{1,40}"(?= ?:)'),
+    "bracket": ('[" {" [[ ["', r"[\[{](?=\s*[\"\[{])"),
+}  # fmt: skip
+_PATTERNS = tuple((tuple(signs.split()), re.compile(pattern)) for signs, pattern in _KINDS.values())
+_COUNTED = frozenset('{%$["')
+_STRING = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
+_SPACE = re.compile(r"\s+")
+
+
+def read_snippets(text: Text) -> list[tuple[str, Span]]:
+    """Each piece of code in the prose, without its spaces and the words it quotes."""
+    found = []
+    for signs, pattern in _PATTERNS:
+        if any(sign in text.prose for sign in signs):
+            found += [
+                (_normalise(match[0]), match.span()) for match in pattern.finditer(text.prose)
+            ]
+    return found
+
+
+def _normalise(code: str) -> str:
+    if code[0] != '"':  # a key is no text
+        code = _STRING.sub('""', code)
+    return _SPACE.sub("", code)
+
+
+def find_snippets(source: Text, translation: Text) -> Findings:
+    """Code in a sentence is kept as often as it stands there.
+
+    Catches SELECT as 선택, len([1, 2]) as 길이([1, 2]), {"name": ...} as {"이름": ...}, {name} as
+    {이름}. Look-alikes: backticks round it, translated words in quotes, apple(s).
+    """
+    snippets = read_snippets(source)
+    if not snippets:
+        return
+    wanted = Counter(code for code, _ in snippets)
+    there = _SPACE.sub("", translation.raw), _SPACE.sub("", _STRING.sub('""', translation.raw))
+    counts = {code: max(text.count(code) for text in there) for code in wanted}
+    lost = [
+        code
+        for code, n in wanted.items()
+        if counts[code] < (n if code[0] in _COUNTED else 1)  # a call may be said once
+    ]
+    if lost:
+        spans = [span for code, span in snippets if code in lost]
+        yield make_finding("code_mixed", f"code in the text lost: {shorten(lost[0], 40)}", spans)
