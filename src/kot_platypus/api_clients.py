@@ -67,3 +67,21 @@ def open_openai(base_url: str, *, max_retries: int, timeout_s: float) -> Any:
         max_retries=max_retries,
         timeout=timeout_s,
     )
+
+
+def join_parts(content: Any) -> str:
+    """The text of a message's content, which some servers send as a list of typed parts.
+
+    Parts that are no text (thoughts, refusals) are left out. Raises ValueError for anything else.
+    """
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        raise ValueError(f"content of the type {type(content).__name__}")
+    texts = []
+    for part in content:
+        kind = part.get("type", "text") if isinstance(part, dict) else "text"
+        text = part.get("text") if isinstance(part, dict) else part
+        if kind in ("text", "output_text") and isinstance(text, str):
+            texts.append(text)
+    return "".join(texts)

@@ -22,6 +22,8 @@ from kot_platypus.processes import count_processes, is_main_process
 
 console = Console(stderr=True, highlight=False)
 _FIRST_LINE_S, _LOG_INTERVAL_S = 10.0, 15.0
+_SHOWN_WAIT_S = 1.0
+_next_wait_line_s = 0.0
 
 Advance = Callable[..., None]
 Left = Callable[[int, float, int], float]
@@ -98,7 +100,7 @@ class _Count:
     def __init__(
         self, title: str, total: int | None, unit: str, done: int, left: Left | None, of: str
     ) -> None:
-        self._title, self._total, self._unit, self._of = title, total, unit, of
+        self.title, self._total, self._unit, self._of = title, total, unit, of
         self._before = self._done = done
         self._left = left
         self._under_way = 0
@@ -157,7 +159,7 @@ class _Count:
 
     def __str__(self) -> str:
         counted = ", ".join(filter(None, (self.counted, self.left)))
-        return f"{self._title}: {counted}  {self.note}".rstrip()
+        return f"{self.title}: {counted}  {self.note}".rstrip()
 
 
 def _format_s(seconds: float) -> str:
@@ -178,6 +180,25 @@ def count_work(work: float, *, under_way: int = 0) -> None:
     if _shown:
         num = count_processes()
         _shown[-1].add_work(work if under_way else work * num, under_way * num)
+
+
+def pause(seconds: float, reason: str) -> None:
+    """Sleep, and say beside the progress that is shown what is waited for. Of any thread."""
+    global _next_wait_line_s
+    count = _shown[-1] if _shown else None
+    note = f"waiting {_format_s(seconds)}: {reason}"
+    if count and is_main_process():
+        count.note = note
+        count.show()
+        now = time.monotonic()
+        # A log shows no note while nothing moves, and not the same one for every thread.
+        if not sys.stderr.isatty() and seconds >= _SHOWN_WAIT_S and now >= _next_wait_line_s:
+            _next_wait_line_s = now + _LOG_INTERVAL_S
+            print_notice(f"{count.title}: {note}")
+    time.sleep(seconds)
+    if count and count.note == note:
+        count.note = ""
+        count.show()
 
 
 # --- how it is shown ----------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,10 +15,19 @@ from tests.data.loopback import JsonHandler, serve
 
 @dataclass
 class Reply:
-    """What one request gets. Without ``text`` the "translation"; ``drops`` is silence."""
+    """What one request gets. Without ``text`` the "translation"; ``drops`` is silence.
+
+    ``content`` is sent in place of a text, ``parts`` sends it as a list of typed ones, ``body``
+    is all of the answer.
+    """
 
     status: int = 200
     text: str | None = None
+    content: object = ""
+    parts: bool = False
+    finish_reason: str = "stop"
+    refusal: str | None = None
+    body: object = None
     code: str | None = None
     retry_after: str | None = None
     drops: bool = False
@@ -29,6 +38,9 @@ class OpenAIService:
     """What the server was asked, and what it will answer next."""
 
     replies: deque[Reply] = field(default_factory=deque)
+    translation: Callable[[str], str] = "옮김 {}".format
+    choose: Callable[[str], Reply | None] = lambda text: None
+    """What a text gets when no reply is planned; None: its translation."""
     latency_s: float = 0.0
     asked: list[str] = field(default_factory=list)
     bodies: list[dict[str, object]] = field(default_factory=list)
@@ -51,7 +63,9 @@ class _Handler(JsonHandler):
             service.bodies.append(body)
             service.under_way += 1
             service.most_under_way = max(service.most_under_way, service.under_way)
-            reply = service.replies.popleft() if service.replies else Reply()
+            reply = (
+                service.replies.popleft() if service.replies else service.choose(text) or Reply()
+            )
             if reply.status == 200:
                 service.asked.append(text)
         time.sleep(service.latency_s)
@@ -64,8 +78,15 @@ class _Handler(JsonHandler):
             headers = {"Retry_After": reply.retry_after} if reply.retry_after else {}
             error = {"message": f"planted ({sent})", "code": reply.code}
             return self.reply(reply.status, {"error": error}, **headers)
-        message = {"role": "assistant", "content": reply.text or f"옮김 {text}"}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        if reply.body is not None:
+            return self.reply(200, reply.body)
+        content = reply.text or service.translation(text)
+        if reply.parts:
+            content = [{"type": "thinking", "thinking": []}, {"type": "text", "text": content}]
+        elif reply.content != "":
+            content = reply.content
+        message = {"role": "assistant", "content": content, "refusal": reply.refusal}
+        choice = {"index": 0, "message": message, "finish_reason": reply.finish_reason}
         return self.reply(
             200,
             {
@@ -74,6 +95,7 @@ class _Handler(JsonHandler):
                 "created": 1,
                 "model": "m",
                 "choices": [choice],
+                "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
             },
         )
 

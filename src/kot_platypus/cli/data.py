@@ -141,7 +141,9 @@ def _build_dataset(
     print_screen(_tabulate_steps(counts))
     if recipe.translate is not None:
         bill = account.bill()
-        lost = f", of which {bill.lost:,} for answers that never came" if bill.lost else ""
+        vain = {"answers that never came": bill.lost, "answers of no use": bill.unusable}
+        parts = [f"{paid:,} for {what}" for what, paid in vain.items() if paid]
+        lost = f", of which {' and '.join(parts)}" if parts else ""
         print(f"Paid for in all: {bill.total:,} characters{lost}.")
     if counts.get("waiting"):
         print(

@@ -16,6 +16,7 @@ from kot_platypus.api_clients import (
     check_address,
     describe_refusal,
     import_openai,
+    join_parts,
     open_openai,
     read_openai_key,
 )
@@ -176,7 +177,7 @@ def _list_options(prompt: Prompt, settings: Settings) -> dict[str, Any]:
 
 def _join_thoughts(message: Any) -> str:
     """A reply in one text. Servers that part the thoughts from it call them by two names."""
-    said: str = message.content or ""
+    said = join_parts(message.content)
     for name in ("reasoning_content", "reasoning"):
         if thoughts := getattr(message, name, None):
             return f"<think>\n{thoughts.strip()}\n</think>\n\n{said}"

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
+from kot_platypus.data.translation import ledger as ledger_module
 from kot_platypus.data.translation.ledger import FILE, Bill, make_key, open_ledger
 from kot_platypus.data.translation.translate import translate_texts
 from kot_platypus.errors import RunError
@@ -110,3 +112,20 @@ def test_counter_that_went_back_proves_nothing_so_the_worst_is_counted(server, s
         send(ledger, characters=40, counter=service.counter_before + 500)
         translate_texts(["a cat"], make_deepl(server[0]), ledger)
         assert ledger.bill() == Bill(answered=5, lost=40, in_doubt=0)
+
+
+def test_ledger_of_the_first_format_goes_on_and_its_empty_answers_are_none_any_more(tmp_path):
+    with open_ledger(tmp_path):
+        pass
+    path = tmp_path / FILE
+    path.unlink()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(
+            f"{ledger_module._SCHEMA} PRAGMA user_version = 1;"
+            "INSERT INTO requests VALUES (1, 'me', 'openai', 0, NULL, 2, 9, 'done', 9);"
+            "INSERT INTO texts VALUES ('a', 1, '가'), ('b', 1, ' ');"
+        )
+    with open_ledger(tmp_path, "me") as ledger:
+        assert ledger.find(["a", "b"]) == {"a": "가"}
+        assert ledger.list_tried(["a", "b"]) == {"b"}
+        assert ledger.bill() == Bill(answered=9, lost=0, in_doubt=0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,17 @@ def test_batch_of_texts_is_translated_like_each_alone(request, kind, dtype):
     assert any(together.texts)
 
 
-def test_translations_are_kept_cost_nothing_and_go_by_the_model(chat_folder, ledger):
+@pytest.mark.parametrize("kind", ["chat_folder", "seq2seq_folder"])
+def test_what_did_not_end_within_the_limit_is_cut(request, ledger, kind):
+    model = make_model(request.getfixturevalue(kind))  # of random weights: they never end
+    (outcome,) = translate_texts(["a cat"], model, ledger)
+    assert [problem.kind for problem in outcome.problems] == ["cut"]
+
+
+def test_translations_are_kept_cost_nothing_and_go_by_the_model(chat_folder, ledger, monkeypatch):
+    translate = LocalModel.translate  # random weights never end, which is another test
+    whole = lambda self, batch: replace(translate(self, batch), flaws={})  # noqa: E731
+    monkeypatch.setattr(LocalModel, "translate", whole)
     model = make_model(chat_folder)
     assert estimate(TEXTS, model, ledger).price == 0
     first = translate_texts(TEXTS, model, ledger)

@@ -4,9 +4,12 @@ import sys
 
 import pytest
 
+from kot_platypus import progress
+from kot_platypus.data.translation.ledger import open_ledger
 from kot_platypus.data.translation.openai import OpenAICompatible
 from kot_platypus.data.translation.translate import estimate, translate_texts
 from kot_platypus.errors import BudgetError, MissingExtraError, ServiceError, UsageError
+from kot_platypus.progress import show_progress
 from tests.data.openai_server import OpenAIService, Reply, serve_openai
 
 TEXTS = [f"{word} has 7 cats" for word in ("Ann", "Ben", "Dan", "Eve", "Fay", "Hal", "Ian", "Jon")]
@@ -74,6 +77,80 @@ def test_lost_answer_counts_as_paid_since_there_is_no_counter(model, service, le
 def test_error_of_the_server_is_asked_again(model, service, ledger):
     service.replies.append(Reply(status=500))
     assert read(translate_texts(["a cat"], model, ledger)) == ["옮김 a cat"]
+    assert (ledger.bill().total, ledger.bill().lost) == (5, 0), "nobody bills an error of his own"
+
+
+FLAWED = {
+    "empty": Reply(content=None),
+    "cut": Reply(text="옮김 a", finish_reason="length"),
+    "filtered": Reply(content=None, finish_reason="content_filter"),
+    "refused": Reply(content=None, refusal="I can't help with that."),
+}
+
+
+@pytest.mark.parametrize("flaw", FLAWED)
+def test_answer_that_is_no_translation_is_billed_and_asked_for_again(
+    model, service, tmp_path, flaw
+):
+    service.replies.append(FLAWED[flaw])
+    with open_ledger(tmp_path) as ledger:
+        (first,) = translate_texts(["a cat"], model, ledger)
+        assert [problem.kind for problem in first.problems] == [flaw]
+        translate_texts(["a cat"], model, ledger)
+        assert len(service.bodies) == 1, "once is enough while the ledger is open"
+        assert (ledger.bill().total, ledger.bill().unusable) == (5, 5)
+    with open_ledger(tmp_path) as ledger:
+        assert read(translate_texts(["a cat"], model, ledger)) == ["옮김 a cat"]
+        assert (ledger.bill().total, ledger.bill().unusable) == (10, 5)
+
+
+def test_what_came_of_a_cut_answer_is_there_to_be_finished_by_a_person(model, service, ledger):
+    service.replies.append(Reply(text='고양이 <x id="1"/>마', finish_reason="length"))
+    assert read(translate_texts(["7 cats"], model, ledger)) == ["고양이 7마"]
+
+
+def test_a_server_that_always_cuts_is_given_up_and_does_not_block_the_next_run(
+    model, service, tmp_path
+):
+    texts = [f"{text} {letter}" for text in TEXTS for letter in ("black", "white", "grey")]
+    service.choose = lambda text: Reply(text="옮", finish_reason="length")
+    with open_ledger(tmp_path) as ledger, pytest.raises(ServiceError, match="8 texts in a row"):
+        translate_texts(texts, model, ledger)
+    assert len(service.bodies) < 12, "eight, and those under way"
+    service.choose = lambda text: (
+        Reply(text="옮", finish_reason="length") if "Ann" in text else None
+    )
+    with open_ledger(tmp_path) as ledger:
+        assert sum(map(bool, translate_texts(texts, model, ledger))) == len(texts)
+
+
+def test_content_in_parts_is_read(model, service, ledger):
+    service.replies.append(Reply(parts=True))
+    assert read(translate_texts(["a cat"], model, ledger)) == ["옮김 a cat"]
+
+
+def test_error_in_the_body_of_an_answer_is_one_of_the_server(model, service, ledger):
+    service.replies.append(Reply(body={"error": {"message": "upstream failed", "code": 502}}))
+    assert read(translate_texts(["a cat"], model, ledger)) == ["옮김 a cat"]
+    assert ledger.bill().total == 5
+
+
+def test_a_longer_limit_for_answers_keeps_what_is_translated(running, service, ledger):
+    translate_texts(["a cat"], OpenAICompatible("m", base_url=running[0]), ledger)
+    longer = OpenAICompatible("m", base_url=running[0], max_tokens=900)
+    translate_texts(["a cat", "a dog"], longer, ledger)
+    assert [body.get("max_tokens") for body in service.bodies] == [None, 900]
+
+
+def test_waits_for_a_busy_server_are_shown_beside_the_progress(
+    model, service, ledger, monkeypatch, capsys
+):
+    monkeypatch.setattr(progress, "_SHOWN_WAIT_S", 0.0)
+    monkeypatch.setattr(progress, "_next_wait_line_s", 0.0)
+    service.replies.append(Reply(status=429, retry_after="0.1"))
+    with show_progress("Translating", 1, "rows"):
+        translate_texts(["a cat"], model, ledger)
+    assert "waiting 0 s: the server has too many requests" in capsys.readouterr().err
 
 
 def test_too_many_requests_are_waited_for_as_long_as_the_server_says(model, service, ledger):
@@ -105,13 +182,16 @@ def test_one_refusal_keeps_the_answers_that_were_under_way(model, service, ledge
     assert len(service.asked) == len(TEXTS)
 
 
-def test_a_text_that_is_refused_does_not_stop_the_others(model, service, ledger):
+def test_a_text_that_is_refused_does_not_stop_the_others(model, service, tmp_path):
     service.replies.extend([Reply(), Reply(status=400), Reply()])
-    outcomes = translate_texts(TEXTS, model, ledger)
-    refused = [outcome for outcome in outcomes if outcome.problems]
-    assert [outcome.problems[0].kind for outcome in refused] == ["refused"]
-    assert sum(bool(outcome.text) for outcome in outcomes) == len(TEXTS) - 1
-    assert translate_texts(TEXTS, model, ledger)[0].text, "it is asked again the next time"
+    with open_ledger(tmp_path) as ledger:
+        outcomes = translate_texts(TEXTS, model, ledger)
+        refused = [outcome for outcome in outcomes if outcome.problems]
+        assert [outcome.problems[0].kind for outcome in refused] == ["refused"]
+        assert sum(bool(outcome.text) for outcome in outcomes) == len(TEXTS) - 1
+        assert ledger.bill().unusable == 0, "a refusal costs nothing"
+    with open_ledger(tmp_path) as ledger:
+        assert read(translate_texts(TEXTS, model, ledger)) == DONE, "it is asked again"
     assert len(service.times) == len(TEXTS) + 1
 
 
@@ -161,7 +241,7 @@ def test_server_that_is_not_there_costs_nothing(ledger):
 
 
 def test_thoughts_are_no_part_of_the_translation(model, service, ledger):
-    service.replies.append(Reply(text="<think>\nA cat is\n</think>\n\n고양이"))
+    service.replies.append(Reply(text="A cat is\n</think>\n\n고양이"))  # opened by the template
     assert read(translate_texts(["a cat"], model, ledger)) == ["고양이"]
 
 

@@ -27,6 +27,8 @@ CHAT = "chat"
 """The ``columns`` of a recipe whose rows are conversations."""
 PROTECTION = "protection"
 """The check that a service did not damage what was protected, which translating makes itself."""
+UNANSWERED = "unanswered"
+"""The check that a service answered at all, and in full; translating makes it too."""
 _CHUNK_ROWS = 256
 
 
@@ -125,7 +127,7 @@ def _check_lines(lines: list[str]) -> list[str]:
 
 def check_draft(draft: Draft) -> Draft:
     """The draft with all findings; what is known of its protected pieces stays."""
-    known = [finding for finding in draft.findings if finding.check == PROTECTION]
+    known = [finding for finding in draft.findings if finding.check in (PROTECTION, UNANSWERED)]
     if draft.is_korean:
         found = check_korean(draft.translated)
     else:

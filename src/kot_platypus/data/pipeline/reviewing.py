@@ -16,6 +16,7 @@ from kot_platypus.data.pipeline.drafts import (
     PROTECTION,
     QUEUE,
     ROWS,
+    UNANSWERED,
     Decision,
     Draft,
     edit_draft,
@@ -113,7 +114,7 @@ def _make_row(draft: Draft, columns: Columns, edits: list[str]) -> dict[str, Any
             "parameters": _dump(_hide_address(by.parameters)),
             "retried": _dump({name: _hide_address(each) for name, each in by.retried.items()}),
         }
-    checks = KOREAN_CHECK_NAMES if draft.is_korean else (PROTECTION, *CHECK_NAMES)
+    checks = KOREAN_CHECK_NAMES if draft.is_korean else (UNANSWERED, PROTECTION, *CHECK_NAMES)
     failed = {finding.check for finding in draft.errors}
     return {
         **_list_columns(draft, columns),

@@ -16,6 +16,7 @@ from kot_platypus.data.dataset_recipe import TranslateSection
 from kot_platypus.data.pipeline.drafts import (
     PROTECTION,
     ROWS,
+    UNANSWERED,
     Draft,
     Translation,
     check_draft,
@@ -29,7 +30,7 @@ from kot_platypus.data.translation.options import (
     shares_options,
     word_options,
 )
-from kot_platypus.data.translation.services import Translator, find_service
+from kot_platypus.data.translation.services import FLAWS, Translator, find_service
 from kot_platypus.data.translation.translate import (
     Marked,
     Translated,
@@ -49,8 +50,11 @@ _PROBLEMS = {
     "lost": "the placeholder of {!r} was lost",
     "repeated": "the placeholder of {!r} was repeated",
     "unknown": "a placeholder that was never there",
-    "empty": "the translation is empty",
+    "wordless": "the translation has no words",
     "too_long": "too long for one request of the service",
+    "empty": "the service's answer is empty",
+    "cut": "the service's answer was cut off",
+    "filtered": "a filter of the service stopped its answer",
     "refused": "the service refused this text",
 }
 
@@ -214,11 +218,13 @@ def _take_better(
 def _replace(draft: Draft, outcomes: Mapping[str, Translated], by: Translation) -> Draft:
     """The draft with other translations, and what shows of them at first sight as findings."""
     kept = [
-        each for each in draft.findings if each.check == PROTECTION and each.field not in outcomes
+        each
+        for each in draft.findings
+        if each.check in (PROTECTION, UNANSWERED) and each.field not in outcomes
     ]
     new = [
         Finding(
-            check=PROTECTION,
+            check=UNANSWERED if problem.kind in FLAWS else PROTECTION,
             severity="error",
             detail=_PROBLEMS[problem.kind].format(shorten(problem.piece, 30)),
             field=field,

@@ -4,6 +4,8 @@ A request is written into the ledger, sent, and its answer stored, in that order
 never comes, because of a time-out, a dropped connection or a kill -9, the service's own counter
 tells whether it was paid for, once the service can no longer be at work on it. If it was, it is
 counted as lost and the user is told; in both cases the texts are sent again, within the budget.
+
+An answer that is no translation is stored as an attempt, and its text is left for another run.
 """
 
 from __future__ import annotations
@@ -13,24 +15,32 @@ from collections import Counter, deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from kot_platypus.data.translation.ledger import Ledger, SentRequest
-from kot_platypus.data.translation.protection import count_characters
+from kot_platypus.data.translation.ledger import Attempt, Ledger, SentRequest
+from kot_platypus.data.translation.protection import count_characters, is_empty
 from kot_platypus.data.translation.services import (
     Answer,
     AnswerLostError,
+    Flaw,
     Limits,
+    ServerFailedError,
     TextRefusedError,
     Translator,
     count_bytes,
 )
 from kot_platypus.errors import BudgetError, KotError, ServiceError
-from kot_platypus.progress import Advance, console, show_status
+from kot_platypus.progress import Advance, console, pause, show_status
 
 _MAX_LOST = 3
 """After so many lost answers to one request, the service is given up."""
-_MAX_REFUSED = 3
-"""A service that refuses so many texts and takes none is given up."""
+_MAX_FLAWED = 8
+"""A service without a usable answer to so many new texts in a row is given up."""
 _POLL_S = 2.0
+_HINTS: dict[Flaw, str] = {
+    "empty": "See the server's log: a model that thinks may need more tokens for its answer.",
+    "cut": "Let the server write more: translate.options.max_tokens, or a larger context.",
+    "filtered": "Another model may take them, or leave such rows out.",
+    "refused": "Another model may take them, or leave such rows out.",
+}
 
 
 @dataclass
@@ -81,13 +91,19 @@ class Courier:
         self._copies = copies
         self._advance = advance
         self._counter: int | None = None
-        self._num_answered = self._num_refused = 0
+        self._tried: set[str] = set()
+        self._num_flawed = 0
         self._under_way: dict[Future[Answer], tuple[_Batch, SentRequest]] = {}
         self._stop: KotError | None = None
 
     def deliver(self, texts: dict[str, str]) -> None:
-        """Have all ``texts`` translated. What goes wrong is raised once every answer is stored."""
-        waiting = _make_batches(texts, self._translator.limits)
+        """Have all ``texts`` translated. What goes wrong is raised once every answer is stored.
+
+        What got no usable answer in an earlier run comes last: it says little of the service.
+        """
+        self._tried = self._ledger.list_tried(texts)
+        ordered = sorted(texts, key=self._tried.__contains__)
+        waiting = _make_batches({key: texts[key] for key in ordered}, self._translator.limits)
         self._counter = self._translator.usage()
         with ThreadPoolExecutor(self._translator.limits.max_requests) as pool:
             try:
@@ -114,6 +130,8 @@ class Courier:
                 num_texts=len(batch.texts),
                 characters=batch.characters,
                 counter=self._counter,
+                model=self._translator.model,
+                price=self._translator.price_per_char,
             )
             self._under_way[pool.submit(self._translator.translate, batch.texts)] = batch, request
 
@@ -142,40 +160,88 @@ class Courier:
                     continue
                 error = AnswerLostError(f"{len(answer.texts)} texts for {len(batch.texts)}")
             if isinstance(error, AnswerLostError):
-                self._try_again(batch, request, waiting, str(error))
+                self._try_again(batch, request, waiting, error)
+            elif isinstance(error, TextRefusedError):
+                answer = Answer([""], 0, flaws={0: "refused"})
+                self._store(batch, request, answer, error)
             elif isinstance(error, KotError):
-                self._ledger.write_off(request, paid=0)
-                self._take_refusal(batch, error)
+                self._ledger.write_off(request, paid=0, reason=error.found)
+                self._stop = error
             else:
                 raise error
 
-    def _store(self, batch: _Batch, request: SentRequest, answer: Answer) -> None:
+    def _store(
+        self,
+        batch: _Batch,
+        request: SentRequest,
+        answer: Answer,
+        refusal: TextRefusedError | None = None,
+    ) -> None:
         # Half an emoji, where an answer was cut off, can be neither stored nor trained on.
         texts = [text.encode(errors="replace").decode() for text in answer.texts]
-        self._ledger.finish(request, batch.keys, texts, paid=answer.characters)
-        self._num_answered += 1
+        empty: dict[int, Flaw] = {i: "empty" for i, text in enumerate(texts) if is_empty(text)}
+        flaws = {**empty, **answer.flaws}
+        attempts = [
+            Attempt(
+                key=batch.keys[place],
+                source=batch.texts[place],
+                flaw=flaw,
+                answer=texts[place],
+                characters=min(count_characters(batch.texts[place]), answer.characters),
+            )
+            for place, flaw in flaws.items()
+        ]
+        usable = [place for place in range(len(texts)) if place not in flaws]
+        self._ledger.finish(
+            request,
+            [batch.keys[place] for place in usable],
+            [texts[place] for place in usable],
+            paid=answer.characters,
+            sources=[batch.texts[place] for place in usable],
+            attempts=attempts,
+            tokens=answer.tokens,
+        )
         if self._counter is not None:
             self._counter += answer.characters
+        self._judge_service(usable, attempts, refusal)
         self._advance(sum(self._copies[key] for key in batch.keys))
 
-    def _take_refusal(self, batch: _Batch, error: KotError) -> None:
-        """Go on without a text that is refused; stop when the refusal is not for the text."""
-        self._num_refused += 1
-        is_of_text = isinstance(error, TextRefusedError)
-        if is_of_text and (self._num_answered or self._num_refused < _MAX_REFUSED):
-            self._advance(sum(self._copies[key] for key in batch.keys))
-        else:
-            self._stop = error
+    def _judge_service(
+        self, usable: list[int], attempts: list[Attempt], refusal: TextRefusedError | None
+    ) -> None:
+        """Stop where one text after the other, none of them tried before, gets no usable answer."""
+        if usable:
+            self._num_flawed = 0
+            return
+        self._num_flawed += sum(each.key not in self._tried for each in attempts)
+        if self._stop or self._num_flawed < _MAX_FLAWED:
+            return
+        flaw = attempts[-1].flaw
+        self._stop = refusal or ServiceError(
+            f"{self._translator.id} gave no usable answer to {self._num_flawed} texts in a row "
+            f"(the last: {flaw})",
+            expected="translations",
+            hint=f"{_HINTS[flaw]} kot data ledger shows the answers. All translations so far are "
+            "kept, and the same command goes on with the other texts.",
+        )
 
     def _try_again(
-        self, batch: _Batch, request: SentRequest, waiting: deque[_Batch], reason: str
+        self,
+        batch: _Batch,
+        request: SentRequest,
+        waiting: deque[_Batch],
+        error: AnswerLostError,
     ) -> None:
-        reconcile(request, self._translator, self._ledger, reason)
+        reason = str(error)
+        if isinstance(error, ServerFailedError):
+            self._ledger.write_off(request, paid=0, reason=reason)
+        else:
+            reconcile(request, self._translator, self._ledger, reason)
         self._counter = self._translator.usage()
         batch.num_lost += 1
         waiting.appendleft(batch)
         if batch.num_lost < _MAX_LOST:
-            time.sleep(self._translator.limits.pause_s * 2 ** (batch.num_lost - 1))
+            pause(self._translator.limits.pause_s * 2 ** (batch.num_lost - 1), reason)
         else:
             self._stop = ServiceError(
                 f"{self._translator.id} did not answer a request {_MAX_LOST} times ({reason})",
@@ -191,7 +257,7 @@ def reconcile(request: SentRequest, translator: Translator, ledger: Ledger, reas
     """Close a request whose answer never came, and tell the user when it was paid for."""
     with show_status(f"Asking {translator.id} whether a lost answer was paid for ({reason})"):
         paid = _find_paid(request, translator)
-    ledger.write_off(request, paid=paid)
+    ledger.write_off(request, paid=paid, reason=reason)
     if paid:
         console.print(
             f"  {translator.id}: {paid:,} characters were paid for an answer that was lost "

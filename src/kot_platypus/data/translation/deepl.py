@@ -19,6 +19,7 @@ from kot_platypus.data.translation.services import (
     Limits,
 )
 from kot_platypus.errors import ServiceError, require_extra
+from kot_platypus.progress import pause
 
 KEY = "DEEPL_AUTH_KEY"
 PRICE_PER_CHAR = 25e-6
@@ -69,6 +70,7 @@ class DeepL:
             **({"context": context} if context else {}),
             **({"model_type": model_type} if model_type else {}),
         }
+        self.model = model_type or ""
         room = _ROOM_FOR_PARAMETERS + 6 * len(context)
         self.limits = Limits(_MAX_TEXTS, _MAX_BYTES - room, settle_s=settle_s, pause_s=pause_s)
         self._server_url = server_url
@@ -137,7 +139,7 @@ class DeepL:
     def _client(self) -> Any:
         deepl = require_extra("deepl", "translate", "translating with DeepL")
         adapters = require_extra("requests.adapters", "translate", "translating with DeepL")
-        retry = require_extra("urllib3.util", "translate", "translating with DeepL").Retry
+        retry = _make_retry()
         deepl.http_client.max_network_retries = 0
         deepl.http_client.min_connection_timeout = self._timeout_s
         client = deepl.DeepLClient(read_key(KEY, "DeepL"), server_url=self._server_url)
@@ -159,6 +161,18 @@ class DeepL:
                 scheme, adapters.HTTPAdapter(max_retries=too_many_requests)
             )
         return client
+
+
+def _make_retry() -> Any:
+    """urllib3's rule of when to ask again, which tells of its waits."""
+    urllib3 = require_extra("urllib3.util", "translate", "translating with DeepL")
+
+    class ShownRetry(urllib3.Retry):  # type: ignore[misc, name-defined]
+        def sleep(self, response: Any = None) -> None:
+            told = response and self.get_retry_after(response)
+            pause(told or self.get_backoff_time(), "DeepL has too many requests")
+
+    return ShownRetry
 
 
 def _explain(error: Any) -> Exception:

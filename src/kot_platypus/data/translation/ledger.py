@@ -3,7 +3,10 @@
 One SQLite file. A request is written down before it is sent and again when its answer is stored,
 each time flushed to disk, so that after a kill, a power cut or a time-out there is a row that says
 ``sent``: it may or may not have been paid for, and the service's own counter decides (see
-``translate.py``). A text whose answer is stored is found by its key and never sent again.
+``courier.py``). A text whose answer is stored is found by its key and never sent again.
+
+An answer that is no translation (empty, cut, filtered, a refusal) is kept as an attempt: it is in
+the bill and can be looked at, but it is never found, so that the text is asked for again.
 """
 
 from __future__ import annotations
@@ -17,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_value
+from kot_platypus.data.translation.services import Flaw
 from kot_platypus.errors import RunError
 from kot_platypus.stages import lock_folder
 
 FILE = "translations.sqlite"
-_FORMAT = 1
+_FORMAT = 2
 _KEYS_A_QUERY = 500
 _SCHEMA = """
 CREATE TABLE requests (
@@ -42,6 +46,29 @@ CREATE TABLE texts (
 ) WITHOUT ROWID;
 CREATE INDEX requests_in_doubt ON requests (service) WHERE state = 'sent';
 """
+_UPGRADES = {
+    1: """
+ALTER TABLE requests ADD COLUMN model TEXT NOT NULL DEFAULT '';
+ALTER TABLE requests ADD COLUMN price REAL;          -- US dollars a character, where it is known
+ALTER TABLE requests ADD COLUMN tokens_read INTEGER; -- as the service counts them, if it does
+ALTER TABLE requests ADD COLUMN tokens_written INTEGER;
+ALTER TABLE requests ADD COLUMN reason TEXT;         -- why it is lost or unpaid
+ALTER TABLE texts ADD COLUMN source TEXT;            -- as it was sent; NULL in rows of before
+CREATE TABLE attempts (
+    key TEXT NOT NULL,
+    request INTEGER NOT NULL REFERENCES requests,
+    flaw TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    source TEXT,
+    characters INTEGER NOT NULL      -- paid for it
+);
+CREATE INDEX attempts_by_key ON attempts (key);
+INSERT INTO attempts
+    SELECT key, request, 'empty', translation, NULL, 0 FROM texts WHERE TRIM(translation) = '';
+DELETE FROM texts WHERE TRIM(translation) = '';
+"""
+}
+"""What makes a ledger of each format one of the next."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +82,18 @@ class SentRequest:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """An answer that is no translation."""
+
+    key: str
+    source: str
+    flaw: Flaw
+    answer: str
+    characters: int
+    """Paid for it."""
+
+
+@dataclass(frozen=True)
 class Bill:
     """What was paid from one account, in characters."""
 
@@ -63,6 +102,8 @@ class Bill:
     """Paid for answers that never came."""
     in_doubt: int
     """Sent, not answered, and not yet reconciled."""
+    unusable: int = 0
+    """The part of ``answered`` that was no translation."""
 
     @property
     def total(self) -> int:
@@ -101,15 +142,17 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")  # a paid answer survives a power cut
     (found,) = database.execute("PRAGMA user_version").fetchone()
-    if found == 0:
-        # One transaction: a kill in the middle leaves an empty file, not half a schema.
-        database.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
-    elif found != _FORMAT:
+    if found > _FORMAT:
         raise RunError(
             f"{path} has the format {found}",
             expected=str(_FORMAT),
             hint="Use the version of kot that wrote it, or another folder.",
         )
+    steps = {0: _SCHEMA, **_UPGRADES}
+    for version in range(found, _FORMAT):
+        # One transaction: a kill in the middle leaves the former format, not half of the next.
+        script = f"BEGIN; {steps[version]} PRAGMA user_version = {version + 1}; COMMIT;"
+        database.executescript(script)
 
 
 class Ledger:
@@ -118,6 +161,8 @@ class Ledger:
     def __init__(self, database: sqlite3.Connection, account: str) -> None:
         self._database = database
         self._account = account
+        self.failed: dict[str, Attempt] = {}
+        """What was asked for since the ledger was opened, and got no usable answer, by key."""
 
     def find(self, keys: Iterable[str]) -> dict[str, str]:
         """The stored translations of those ``keys`` that have one."""
@@ -133,35 +178,76 @@ class Ledger:
             )
         return found
 
+    def list_tried(self, keys: Iterable[str]) -> set[str]:
+        """Those ``keys`` of which there is an answer that could not be used."""
+        query = self._database.execute
+        return {
+            key for key in keys if query("SELECT 1 FROM attempts WHERE key = ?", (key,)).fetchone()
+        }
+
     def begin(
-        self, service: str, *, num_texts: int, characters: int, counter: int | None
+        self,
+        service: str,
+        *,
+        num_texts: int,
+        characters: int,
+        counter: int | None,
+        model: str = "",
+        price: float | None = None,
     ) -> SentRequest:
-        """Write down a request that is about to be sent."""
-        row = (self._account, service, time.time(), counter, num_texts, characters)
+        """Write down a request that is about to be sent. ``price``: US dollars a character."""
+        row = (self._account, service, model, time.time(), counter, num_texts, characters, price)
         with self._database:
             cursor = self._database.execute(
-                "INSERT INTO requests (account, service, sent_at, counter, num_texts, characters,"
-                " state) VALUES (?, ?, ?, ?, ?, ?, 'sent')",
+                "INSERT INTO requests (account, service, model, sent_at, counter, num_texts,"
+                " characters, price, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'sent')",
                 row,
             )
         assert cursor.lastrowid is not None
         return SentRequest(cursor.lastrowid, counter, characters)
 
     def finish(
-        self, request: SentRequest, keys: Sequence[str], texts: Sequence[str], *, paid: int
+        self,
+        request: SentRequest,
+        keys: Sequence[str],
+        texts: Sequence[str],
+        *,
+        paid: int,
+        sources: Sequence[str] | None = None,
+        attempts: Sequence[Attempt] = (),
+        tokens: tuple[int, int] | None = None,
     ) -> None:
-        """Store a request's answer and what it cost."""
+        """Store a request's answer and what it cost.
+
+        ``texts`` are the translations of ``keys`` (and of ``sources``, as they were sent),
+        ``attempts`` the answers that are none; ``tokens`` were read and written.
+        """
+        sent: Sequence[str | None] = sources or [None] * len(keys)
+        kept = zip(keys, texts, sent, strict=True)
         with self._database:
             self._database.executemany(
-                "INSERT INTO texts (key, request, translation) VALUES (?, ?, ?)",
-                [(key, request.id, text) for key, text in zip(keys, texts, strict=True)],
+                "INSERT INTO texts (key, request, translation, source) VALUES (?, ?, ?, ?)",
+                [(key, request.id, text, source) for key, text, source in kept],
+            )
+            self._database.executemany(
+                "INSERT INTO attempts (key, request, flaw, answer, source, characters)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (each.key, request.id, each.flaw, each.answer, each.source, each.characters)
+                    for each in attempts
+                ],
+            )
+            self._database.execute(
+                "UPDATE requests SET tokens_read = ?, tokens_written = ? WHERE id = ?",
+                (*(tokens or (None, None)), request.id),
             )
             self._close(request, "done", paid)
+        self.failed.update((each.key, each) for each in attempts)
 
-    def write_off(self, request: SentRequest, *, paid: int) -> None:
+    def write_off(self, request: SentRequest, *, paid: int, reason: str = "") -> None:
         """Close a request that has no answer: ``paid`` for in vain, or 0 when it cost nothing."""
         with self._database:
-            self._close(request, "lost" if paid else "unpaid", paid)
+            self._close(request, "lost" if paid else "unpaid", paid, reason)
 
     def list_in_doubt(self, service: str) -> list[SentRequest]:
         """A service's requests that were sent, by whatever account, and never closed."""
@@ -181,9 +267,16 @@ class Ledger:
                 (self._account,),
             ).fetchall()
         )
-        return Bill(amounts.get("done", 0), amounts.get("lost", 0), amounts.get("sent", 0))
+        (unusable,) = self._database.execute(
+            "SELECT COALESCE(SUM(attempts.characters), 0) FROM attempts"
+            " JOIN requests ON requests.id = attempts.request WHERE account = ?",
+            (self._account,),
+        ).fetchone()
+        answered, lost, in_doubt = (amounts.get(state, 0) for state in ("done", "lost", "sent"))
+        return Bill(answered, lost, in_doubt, unusable)
 
-    def _close(self, request: SentRequest, state: str, paid: int) -> None:
+    def _close(self, request: SentRequest, state: str, paid: int, reason: str = "") -> None:
         self._database.execute(
-            "UPDATE requests SET state = ?, paid = ? WHERE id = ?", (state, paid, request.id)
+            "UPDATE requests SET state = ?, paid = ?, reason = ? WHERE id = ?",
+            (state, paid, reason or None, request.id),
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from kot_platypus.artifacts import read_json
 from kot_platypus.data.translation.asking import Asking
-from kot_platypus.data.translation.services import Answer, Limits, read_output
+from kot_platypus.data.translation.services import Answer, Flaw, Limits, read_output
 from kot_platypus.errors import ModelError
 from kot_platypus.models import (
     fingerprint_model,
@@ -48,6 +48,7 @@ class LocalModel:
         batch_size: int = 8,
         max_new_tokens: int = 1024,
     ) -> None:
+        self.model = model
         self._folder = resolve_model(model)
         self._asking = Asking(load_translation_prompt(prompt))
         self._languages = languages
@@ -97,7 +98,14 @@ class LocalModel:
         if not self._is_seq2seq:
             output = output[:, inputs["input_ids"].shape[1] :]
         texts = tokenizer.batch_decode(output, skip_special_tokens=True)
-        return Answer([read_output(text) for text in texts], characters=0)
+        stops = [tokenizer.eos_token_id] if self._is_seq2seq else find_stop_tokens(tokenizer)
+        ends = {tokenizer.pad_token_id, *stops}
+        flaws: dict[int, Flaw] = {
+            place: "cut"
+            for place, tokens in enumerate(output[:, self._is_seq2seq :].tolist())
+            if ends.isdisjoint(tokens)  # after the first: an encoder-decoder begins with an end
+        }
+        return Answer([read_output(text) for text in texts], characters=0, flaws=flaws)
 
     def usage(self) -> int:
         """Nothing was ever paid, so a lost answer cost nothing."""

@@ -1,13 +1,13 @@
 """Any server that speaks OpenAI's chat completions: vLLM, llama.cpp, Ollama, OpenAI itself.
 
 One text a request, several at once: the server batches, and one text's failure is not another's.
-There is no counter to ask, so an answer that never came is taken as paid for. The official client's
-own retries are off, since it would resend what may have been paid for.
+There is no counter to ask, so an answer that never came is taken as paid for; an error of the
+server (5xx) is not billed by anyone. The official client's own retries are off, since it would
+resend what may have been paid for.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from kot_platypus.api_clients import (
     check_address,
     describe_refusal,
     import_openai,
+    join_parts,
     open_openai,
     read_key,
     read_openai_key,
@@ -26,11 +27,14 @@ from kot_platypus.data.translation.protection import count_characters
 from kot_platypus.data.translation.services import (
     Answer,
     AnswerLostError,
+    Flaw,
     Limits,
+    ServerFailedError,
     TextRefusedError,
     read_output,
 )
 from kot_platypus.errors import ServiceError
+from kot_platypus.progress import pause
 from kot_platypus.prompts import load_translation_prompt
 
 URL = "https://api.openai.com/v1"
@@ -38,6 +42,9 @@ _MAX_TOO_MANY_REQUESTS = 8
 _REFUSED_TEXT = (400, 413, 422)
 """What servers say to a text that is too long for the model, or that a filter does not like."""
 _LONGEST_PAUSE_S = 60.0
+_CUT = ("length", "max_tokens", "model_length", "abort", "error")
+_FILTERED = ("content_filter", "safety", "prohibited_content", "recitation", "blocklist")
+"""How servers begin the reason for which an answer is not whole; any other is its end."""
 _NEVER_CONNECTED = ("ConnectError", "ConnectTimeout")
 """Of httpx and its successors, by name: nothing was sent yet."""
 
@@ -53,6 +60,8 @@ class OpenAICompatible:
         prompt: A name from ``prompts/translation.yaml``; ``literal`` is for second tries.
         max_requests: How many are under way at once.
         max_bytes: The longest text that is sent, as JSON.
+        max_tokens: The longest answer, where the server's own limit is too low. A whole answer
+            is the same under any limit, so it is no part of what decides a translation.
         price_per_char: US dollars for a character of source text, when it is known.
     """
 
@@ -69,9 +78,11 @@ class OpenAICompatible:
         max_bytes: int = 32 * 1024,
         timeout_s: float = 300.0,
         pause_s: float = 2.0,
+        max_tokens: int | None = None,
         price_per_char: float | None = None,
     ) -> None:
         check_address(base_url)
+        self.model = model
         self._asking = Asking(load_translation_prompt(prompt))
         self.parameters: Mapping[str, Any] = {
             "base_url": base_url,
@@ -82,6 +93,7 @@ class OpenAICompatible:
         self.limits = Limits(1, max_bytes, max_requests=max_requests, pause_s=pause_s)
         self.price_per_char = price_per_char
         self._timeout_s = timeout_s
+        self._limit = {} if max_tokens is None else {"max_tokens": max_tokens}
 
     def notes(self, text: str) -> Mapping[str, Any]:
         """What the model is told of this text alone."""
@@ -91,13 +103,11 @@ class OpenAICompatible:
         """Translate one text. Raises ServiceError or AnswerLostError."""
         (text,) = batch
         for attempt in range(_MAX_TOO_MANY_REQUESTS):
-            pause_s = 2.0**attempt
             try:
-                completion = self._ask(text)
+                return self._ask(text)
             except _TooManyRequestsError as error:
-                time.sleep(min(error.retry_after_s or pause_s, _LONGEST_PAUSE_S))
-            else:
-                return Answer([read_output(completion)], count_characters(text))
+                wait_s = min(error.retry_after_s or 2.0**attempt, _LONGEST_PAUSE_S)
+                pause(wait_s, "the server has too many requests")
         raise ServiceError(
             "the server has too many requests",
             expected="room for one",
@@ -108,7 +118,7 @@ class OpenAICompatible:
         """There is no counter to ask."""
         return
 
-    def _ask(self, text: str) -> str:
+    def _ask(self, text: str) -> Answer:
         client = self._client
         openai = import_openai()
         try:
@@ -116,8 +126,13 @@ class OpenAICompatible:
                 model=self.parameters["model"],
                 temperature=self.parameters["temperature"],
                 messages=[message.model_dump() for message in self._asking.render(text)],
+                **self._limit,
             )
-            return completion.choices[0].message.content or ""
+            if not completion.choices and (told := getattr(completion, "error", None)):
+                told = describe_refusal(Exception(told), read_openai_key())
+                failure: Exception = ServerFailedError(told)
+            else:
+                return _read_answer(completion, text)
         except openai.APIStatusError as error:
             failure = _explain(error)
         except openai.APIConnectionError as error:
@@ -148,6 +163,33 @@ class OpenAICompatible:
         return open_openai(base_url, max_retries=0, timeout_s=self._timeout_s)
 
 
+def _read_answer(completion: Any, text: str) -> Answer:
+    """The one text of an answer, and whether it is all of a translation."""
+    choice = completion.choices[0]
+    flaw = _find_flaw(choice)
+    used = getattr(completion, "usage", None)
+    counts = [getattr(used, name, None) for name in ("prompt_tokens", "completion_tokens")]
+    read, written = (each if isinstance(each, int) else None for each in counts)
+    return Answer(
+        [read_output(join_parts(choice.message.content))],
+        count_characters(text),
+        flaws={0: flaw} if flaw else {},
+        tokens=None if read is None or written is None else (read, written),
+    )
+
+
+def _find_flaw(choice: Any) -> Flaw | None:
+    content = choice.message.content
+    parts = content if isinstance(content, list) else ()
+    has_refused = any(isinstance(part, dict) and part.get("type") == "refusal" for part in parts)
+    if getattr(choice.message, "refusal", None) or has_refused:
+        return "refused"
+    reason = str(choice.finish_reason or "").lower()
+    if reason.startswith(_FILTERED):
+        return "filtered"
+    return "cut" if reason.startswith(_CUT) else None
+
+
 class _TooManyRequestsError(Exception):
     """The server did nothing and asks to wait."""
 
@@ -163,7 +205,7 @@ def _explain(error: Any) -> Exception:
     if error.status_code == 429 and error.code != "insufficient_quota":
         return _TooManyRequestsError(error.response.headers.get("retry-after"))
     if error.status_code >= 500:
-        return AnswerLostError(f"error {error.status_code}")
+        return ServerFailedError(f"error {error.status_code}")
     told = describe_refusal(error, read_openai_key())
     is_of_text = error.status_code in _REFUSED_TEXT
     return (TextRefusedError if is_of_text else ServiceError)(

@@ -28,11 +28,13 @@ class Problem(Record):
     """Something wrong with a translation that shows without reading it.
 
     ``lost`` and ``repeated`` concern the placeholder of ``piece``; ``unknown`` one that was never
-    there. ``empty`` is a translation without text, ``too_long`` a text that no request can hold,
-    ``refused`` one that the service would not take.
+    there. ``wordless`` is a translation without words, ``too_long`` a text that no request can
+    hold. The others are flaws of an answer that is no translation (see ``services.py``).
     """
 
-    kind: Literal["lost", "repeated", "unknown", "empty", "too_long", "refused"]
+    kind: Literal[
+        "lost", "repeated", "unknown", "wordless", "too_long", "empty", "cut", "filtered", "refused"
+    ]
     piece: str = ""
 
 
@@ -130,6 +132,11 @@ def count_characters(xml: str) -> int:
 def has_words(xml: str) -> bool:
     """Whether a protected text holds anything to translate: a letter outside of placeholders."""
     return any(char.isalpha() for char in html.unescape(_MARK.sub("", xml)))
+
+
+def is_empty(xml: str) -> bool:
+    """Whether an answer holds no letter and no digit outside of placeholders."""
+    return not any(char.isalnum() for char in html.unescape(_MARK.sub("", xml)))
 
 
 def has_marks(xml: str) -> bool:

@@ -2,23 +2,27 @@
 
 To add one: a class in a file beside this one, and its name in ``Service`` and ``SERVICES``.
 
-A request ends in one of three ways, and money hangs on the difference: an answer; a refusal,
-which costs nothing (a ServiceError; of this text alone a TextRefusedError); or silence
+A request ends in one of four ways, and money hangs on the difference: an answer; a refusal,
+which costs nothing (a ServiceError; of this text alone a TextRefusedError); a failure of the
+server, which costs nothing either and is tried again (ServerFailedError); or silence
 (AnswerLostError), after which only the service's own counter tells whether it was paid for.
+An answer may be no translation: then it has a ``Flaw``, and is paid for all the same.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from kot_platypus.errors import ServiceError
+from kot_platypus.thoughts import split_thoughts
 
-_THOUGHTS = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+Flaw = Literal["empty", "cut", "filtered", "refused"]
+"""Why an answer is no translation: no text, not all of it, a filter's cut, a refusal."""
+FLAWS: tuple[Flaw, ...] = get_args(Flaw)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,10 @@ class Answer:
 
     texts: list[str]
     characters: int
+    flaws: Mapping[int, Flaw] = field(default_factory=dict)
+    """Of the texts that are no translation, by their place."""
+    tokens: tuple[int, int] | None = None
+    """Read and written, where the service counts them."""
 
 
 class Translator(Protocol):
@@ -50,6 +58,10 @@ class Translator(Protocol):
     @property
     def id(self) -> str:
         """The service's name: part of the key of every stored translation."""
+
+    @property
+    def model(self) -> str:
+        """The model's name, for people; empty where the service has but one."""
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -103,9 +115,13 @@ class AnswerLostError(Exception):
     """A request whose answer never came: the work may have been done and paid for."""
 
 
+class ServerFailedError(AnswerLostError):
+    """A request that the server failed to answer: nothing was done, and nothing is billed."""
+
+
 def read_output(text: str) -> str:
-    """What a language model said, without the thoughts that some write before it."""
-    return _THOUGHTS.sub("", text).strip()
+    """What a language model said, without the thoughts before it; empty while these go on."""
+    return (split_thoughts(text)[1] or "").strip()
 
 
 def count_bytes(text: str) -> int:

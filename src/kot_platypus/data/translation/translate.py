@@ -6,13 +6,13 @@ What the ledger holds is taken from there, and the rest goes by request (see ``c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.data.translation.courier import Courier, reconcile
-from kot_platypus.data.translation.ledger import Ledger, make_key
+from kot_platypus.data.translation.ledger import Attempt, Ledger, make_key
 from kot_platypus.data.translation.protection import (
     Problem,
     Protected,
@@ -100,7 +100,9 @@ def translate_texts(
     """The translations of ``texts``, in their order: from the ledger, and the rest by request.
 
     ``budget_chars`` bounds all that the ledger's account ever paid, earlier calls and lost answers
-    included. ``advance`` is told of every text that is done. Raises BudgetError before a request
+    included. ``advance`` is told of every text that is done. A text whose answer is no translation
+    is asked for once while ``ledger`` is open, and again the next time; what came of it is its
+    ``text``, and a problem says what is wrong. Raises BudgetError before a request
     that would exceed the budget, ServiceError when the service refuses or is silent for good;
     by then all that was answered is stored, and the same call goes on from there.
     """
@@ -108,13 +110,16 @@ def translate_texts(
     copies = Counter(draft.key for draft in drafts)
     stored = ledger.find({draft.key for draft in drafts if draft.is_sent})
     missing = {d.key: d.xml for d in drafts if d.is_sent and d.key not in stored}
-    advance(len(texts) - sum(copies[key] for key in missing))
-    if missing:
+    asked = {key: xml for key, xml in missing.items() if key not in ledger.failed}
+    advance(len(texts) - sum(copies[key] for key in asked))
+    if asked:
         for request in ledger.list_in_doubt(translator.id):
             reconcile(request, translator, ledger, "an earlier run was cut off")
-        Courier(translator, ledger, budget_chars, copies, advance).deliver(missing)
+        Courier(translator, ledger, budget_chars, copies, advance).deliver(asked)
     answers = stored | ledger.find(missing)
-    return [draft.finish(answers, cached=draft.key not in missing) for draft in drafts]
+    return [
+        draft.finish(answers, ledger.failed, cached=draft.key not in missing) for draft in drafts
+    ]
 
 
 # --- texts as they are sent --------------------------------------------------------------------
@@ -135,19 +140,25 @@ class _Prepared:
     def xml(self) -> str:
         return self.protected.xml
 
-    def finish(self, answers: dict[str, str], *, cached: bool) -> Translated:
+    def finish(
+        self, answers: Mapping[str, str], failed: Mapping[str, Attempt], *, cached: bool
+    ) -> Translated:
         """The outcome, once all answers are in."""
         if self.is_too_long:
             return Translated(text="", problems=(Problem(kind="too_long"),), cached=True)
         if self.is_sent and self.key not in answers:
-            return Translated(text="", problems=(Problem(kind="refused"),), cached=False)
+            attempt = failed[self.key]
+            text = restore(
+                attempt.answer.strip(), self.protected.pieces, self.protected.marked
+            ).text
+            return Translated(text=text, problems=(Problem(kind=attempt.flaw),), cached=False)
         # Nothing but pieces is its own translation.
         answer = answers[self.key].strip() if self.is_sent else self.xml
         protected, offset = self.protected, len(self.head)
         restored = restore(answer, protected.pieces, protected.marked)
         problems = restored.problems
         if self.is_sent and not has_words(answer):
-            problems = (*problems, Problem(kind="empty"))
+            problems = (*problems, Problem(kind="wordless"))
         places = {each: (a + offset, b + offset) for each, (a, b) in restored.spans.items()}
         said = ((protected.pieces[each - 1], places.get(each)) for each in protected.marked)
         return Translated(
