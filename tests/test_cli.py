@@ -559,7 +559,7 @@ def test_scores_that_are_no_run_are_shown_the_way(tmp_path):
 
 def test_a_folder_in_place_of_rows_is_called_one(tmp_path):
     result = kot("data", "duplicates", tmp_path, "--out", tmp_path / "out")
-    assert_one_line(result, 1, "FILE", f"{tmp_path} is a folder")
+    assert_one_line(result, 1, "ROWS", f"{tmp_path} holds no file of rows")
 
 
 @pytest.mark.slow

@@ -64,16 +64,15 @@ def sift_rows(
     notes: Notes | None = None,
     leave_out: LeaveOut = refuse,
 ) -> Iterator[tuple[str, object, Row]]:
-    """Each row with its place in ``source`` and its values, which are under kot's names."""
+    """Each row with its place in ``source`` and its values as they stand there."""
     for place, each in values:
         where = f"{source} {place}"
         try:
-            named = map_columns(each, columns or {}, where)
-            row = parse_row(named, where, notes)
+            row = parse_row(map_columns(each, columns or {}, where), where, notes)
         except DataError as error:
             leave_out(place, error)
         else:
-            yield place, named, row
+            yield place, each, row
 
 
 def read_problems(

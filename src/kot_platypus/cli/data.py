@@ -20,10 +20,9 @@ from kot_platypus.cli.options import (
     hold_folder,
     print_screen,
     read_columns,
-    require_file,
     require_one_of,
 )
-from kot_platypus.errors import UsageError
+from kot_platypus.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +37,10 @@ ExecutorName = Annotated[
     str, typer.Option("--executor", help="local, or ray (extra ray; a cluster at $RAY_ADDRESS).")
 ]
 Rows = Annotated[
-    Path, typer.Argument(metavar="FILE", help="Rows: JSONL, JSON, CSV, TSV or Parquet.")
+    str,
+    typer.Argument(
+        metavar="ROWS", help="A file, a folder, a 'PATTERN' of files, or hub:ID:CONFIG@SPLIT."
+    ),
 ]
 Against = Annotated[
     list[str] | None,
@@ -205,7 +207,7 @@ def review(
     epilog=example("kot data check mine.jsonl --out audit --against kobest --kobest-dir mini")
 )
 def check(
-    file: Rows,
+    rows: Rows,
     out: Out,
     against: Against = None,
     kobest_dir: KobestDir = None,
@@ -213,12 +215,12 @@ def check(
 ) -> None:
     """Check Korean rows as they are: each by itself, duplicates and, if asked, benchmarks.
 
-    kot run does so with a recipe's rows. Nothing is left out of FILE.
+    kot run does so with a recipe's rows. Nothing but lines that are no rows is left out.
     """
     from kot_platypus.data.audit import audit_rows, describe_audit
 
-    require_file(file, "FILE")
     with hold_folder(out):
+        file = gather(rows, out, columns)
         benchmarks = load_benchmarks(against or [], kobest_dir)
         report = audit_rows(file, out, benchmarks, read_columns(columns))
     for name, count in report["findings"].items():
@@ -234,7 +236,7 @@ def check(
     )
 )
 def duplicates(
-    file: Rows,
+    rows: Rows,
     out: Out,
     kinds: Annotated[
         str, typer.Option("--kind", help="Comma-separated: exact, near, semantic.")
@@ -259,7 +261,6 @@ def duplicates(
     from kot_platypus.data.dedupe import describe_clusters, find_duplicates
     from kot_platypus.data.executors import open_executor
 
-    require_file(file, "FILE")
     chosen, named = _parse_kinds(kinds), read_columns(columns)
     thresholds: dict[Kind, float] = {
         "exact": 1.0,
@@ -267,6 +268,7 @@ def duplicates(
         "semantic": semantic_threshold,
     }
     with hold_folder(out), open_executor(executor) as workers:
+        file = gather(rows, out, columns)
         report = find_duplicates(
             file, out, chosen, thresholds, encoder=encoder, executor=workers, columns=named
         )
@@ -277,6 +279,17 @@ def duplicates(
         f"{report['clusters']:,} clusters"
     )
     print(*(out / name for name in ("kept.jsonl", "clusters.jsonl", "report.json")), sep="\n")
+
+
+def gather(rows: str, out: Path, columns: str) -> Path:
+    """The file of the rows that a command is given. Raises KotError for none."""
+    from kot_platypus.data.gathering import gather_rows
+    from kot_platypus.row_sources import parse_source
+
+    try:
+        return gather_rows(parse_source(rows, read_columns(columns)), out)
+    except DataError as error:
+        raise DataError(f"ROWS: {error.found}", expected=error.expected, hint=error.hint) from error
 
 
 def _parse_kinds(text: str) -> Sequence[Kind]:
@@ -293,7 +306,7 @@ def _parse_kinds(text: str) -> Sequence[Kind]:
     )
 )
 def contamination(
-    file: Rows,
+    rows: Rows,
     out: Out,
     against: Against = None,
     kobest_dir: KobestDir = None,
@@ -309,11 +322,11 @@ def contamination(
     from kot_platypus.data.executors import open_executor
     from kot_platypus.data.leaks import check_contamination, describe_verdict
 
-    require_file(file, "FILE")
     with hold_folder(out):
         parts = [name.strip() for name in columns.split(",") if name.strip()]
         named = read_columns(",".join(part for part in parts if "=" in part))
         names = [part for part in parts if "=" not in part]
+        file = gather(rows, out, ",".join(part for part in parts if "=" in part))
         benchmarks = load_benchmarks(against or [KOBEST], kobest_dir, names)
         with open_executor(executor) as workers:
             verdict = check_contamination(file, out, benchmarks, executor=workers, columns=named)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_file, hash_value, write_jsonl
+from kot_platypus.columns import map_columns
 from kot_platypus.data.dataset_recipe import DatasetRecipe, DatasetSource
 from kot_platypus.data.pipeline.drafts import CHAT, ROWS, Draft, Origin
 from kot_platypus.errors import DataError
@@ -45,7 +46,7 @@ class Unreadable(Record):
 
 @dataclass(frozen=True)
 class Found:
-    """A row of a source, where it was found, and its columns under kot's names."""
+    """A row of a source, and where it was found."""
 
     source: DatasetSource
     part: str
@@ -53,6 +54,7 @@ class Found:
     id: str
     row: Row
     values: Mapping[str, Any]
+    """As they stand there."""
 
 
 def draw_rows(out: Path, recipe: DatasetRecipe) -> Path:
@@ -244,7 +246,11 @@ def make_draft(found: Found) -> Draft:
         texts = list_texts(row)
         fields = [name for name in texts if name not in ("input", "target")]
         row = replace_texts(row, {name: unescape(texts[name]) for name in fields})
-    values = dict(found.values) if isinstance(row, Dialogue) else None
+    values = None
+    if isinstance(row, Dialogue):
+        named = map_columns(found.values, source.columns, found.id)
+        assert isinstance(named, Mapping)
+        values = dict(named)
     return Draft(origin=origin, original=row, translated=row, values=values)
 
 
