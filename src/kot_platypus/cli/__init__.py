@@ -7,6 +7,7 @@ from kot_platypus.cli import (  # noqa: F401
     data,
     environment,
     evaluation,
+    ledger,
     lm_eval,
     pages,
     publishing,

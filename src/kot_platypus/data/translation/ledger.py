@@ -25,7 +25,7 @@ from kot_platypus.errors import RunError
 from kot_platypus.stages import lock_folder
 
 FILE = "translations.sqlite"
-_FORMAT = 2
+FORMAT = 2
 _KEYS_A_QUERY = 500
 _SCHEMA = """
 CREATE TABLE requests (
@@ -142,14 +142,14 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")  # a paid answer survives a power cut
     (found,) = database.execute("PRAGMA user_version").fetchone()
-    if found > _FORMAT:
+    if found > FORMAT:
         raise RunError(
             f"{path} has the format {found}",
-            expected=str(_FORMAT),
+            expected=str(FORMAT),
             hint="Use the version of kot that wrote it, or another folder.",
         )
     steps = {0: _SCHEMA, **_UPGRADES}
-    for version in range(found, _FORMAT):
+    for version in range(found, FORMAT):
         # One transaction: a kill in the middle leaves the former format, not half of the next.
         script = f"BEGIN; {steps[version]} PRAGMA user_version = {version + 1}; COMMIT;"
         database.executescript(script)
