@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +14,11 @@ from kot_platypus.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from sqlite3 import Connection
 
     from rich.table import Table
 
-    from kot_platypus.data.translation.ledger_contents import Account, Entry
+    from kot_platypus.data.translation.ledger_contents import Account, Choice, Entry
 
 _SHOWN_CHARS = 60
 
@@ -34,7 +36,9 @@ def ledger(
         Path | None,
         typer.Option("--ledger", help="Folder of paid translations; left out: in the cache."),
     ] = None,
-    model: Annotated[str, typer.Option(help="Only of this model, or service.")] = "",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Only of this model, or service.")
+    ] = "",
     outcome: Annotated[
         str,
         typer.Option(help="Only translation, failed, or one of empty, cut, filtered, refused."),
@@ -56,7 +60,6 @@ def ledger(
     Answers that were no translation are listed too: paid for, never used, and asked for again by
     the next build. What was paid stays in the bill.
     """
-    from kot_platypus.artifacts import write_jsonl
     from kot_platypus.data.translation import ledger_contents as contents
     from kot_platypus.models import cache_folder
 
@@ -72,22 +75,29 @@ def ledger(
             hint=f"To begin anew, remove {place}.",
         )
     with contents.read_ledger(place) as database:
-        if not chooses and export is None:
-            print_screen(_tabulate(contents.list_accounts(database)))
-            return
-        count = contents.count_entries(database, choice)
-        if export is not None:
-            write_jsonl(export, contents.iter_entries(database, choice))
-            print(f"{count:,} entries are in {export}")
+        if chooses or export:
+            count = _show_chosen(database, choice, show, export)
         else:
-            for _, entry in zip(range(show), contents.iter_entries(database, choice), strict=False):
-                print(_describe(entry))
-            print(f"{count:,} entries")
+            print_screen(_tabulate(contents.list_accounts(database)))
     if purge and count and (yes or typer.confirm(f"Throw {count:,} entries away?")):
-        print(
-            f"{contents.purge_entries(place, choice):,} entries are gone; their texts are asked "
-            "for, and paid for, again by the next build that needs them."
-        )
+        gone = contents.purge_entries(place, choice)
+        print(f"{gone:,} entries are gone; a build that needs their texts pays for them again.")
+
+
+def _show_chosen(database: Connection, choice: Choice, show: int, export: Path | None) -> int:
+    """Print or write what is chosen. Returns how much it is."""
+    from kot_platypus.artifacts import write_jsonl
+    from kot_platypus.data.translation.ledger_contents import count_entries, iter_entries
+
+    count, entries = count_entries(database, choice), iter_entries(database, choice)
+    if export is not None:
+        write_jsonl(export, entries)
+        print(f"{count:,} entries are in {export}")
+        return count
+    for entry in islice(entries, show):
+        print(_describe(entry))
+    print(f"{count:,} entries")
+    return count
 
 
 def _describe(entry: Entry) -> str:
