@@ -46,7 +46,8 @@ _IMPLIED = {
 }  # fmt: skip
 # Phrases whose numbers Korean seldom says.
 IDIOMS = re.compile(
-    r"(?i)\bcloud nine|stitch in time\b[^.]*|six of one[^.]*|(?:a )?(?:thousand|million|hundred)"
+    r"(?i)\bcloud nine|\babsolute zero|thanks a million|stitch in time\b[^.]*|six of one[^.]*"
+    r"|(?:a )?(?:thousand|million|hundred)"
     r" (?:times|thanks|pardons|to one)\b|eleventh hour|(?:seventh|ninth)"
     r" (?:heaven|inning)|eight[ -]ball|catch-22|whole nine yards|forty winks|high[ -]five|take five"
     r"|at sixes and sevens|dressed to the nines|(?:third|fifth) wheel|third (?:degree|part(?:y|ies)"

@@ -74,6 +74,10 @@ def read_digits(text: str) -> list[Number]:
         assert match
         found = _DIGIT.search(text, match.end())
         plain = match["plain"]
+        if match["korean"] and match["korean"].strip()[0] == "조" and _is_article(text, match):
+            numbers.append(Number(_parse(plain), match.span("plain")))
+            found = _DIGIT.search(text, match.end("plain"))
+            continue
         if plain and match.end() == match.end("plain"):
             numbers.append(_read_plain(plain, match, text))
         elif plain:
@@ -84,6 +88,15 @@ def read_digits(text: str) -> list[Number]:
             parts = _VULGAR[match["vulgar"]]
             numbers += [Number(Decimal(part), match.span()) for part in parts]
     return numbers
+
+
+_CLAUSE = re.compile(r"\s?조(?:의 ?\d+)? ?제?\d+[항호]")
+
+
+def _is_article(text: str, match: re.Match[str]) -> bool:
+    """Whether 조 is of a law (제12조, 12조 3항) rather than 10^12."""
+    before = text[match.start() - 1 : match.start()]
+    return before == "제" or _CLAUSE.match(text, match.end("plain")) is not None
 
 
 def _read_plain(plain: str, match: re.Match[str], text: str) -> Number:
@@ -254,6 +267,7 @@ NATIVE_ONES = {"하나": 1, "한": 1, "첫": 1, "둘": 2, "두": 2, "셋": 3, "�
                "아홉": 9}  # fmt: skip
 _DAYS = {"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿새": 6, "이레": 7, "여드레": 8,
          "아흐레": 9, "열흘": 10, "보름": 15}  # fmt: skip
+SURE_DAYS = {"이틀", "사흘", "나흘", "닷새", "엿새", "열흘"}
 KOREAN_LOOSE_WORDS: dict[str, tuple[str, ...]] = {
     "반": ("0.5", "30", "50", "2"), "절반": ("0.5", "50", "2"), "세제곱": ("3",), "제곱": ("2",),
     "다스": ("12",), "정오": ("12",), "자정": ("0", "12"), "일주일": ("1",),
@@ -344,7 +358,9 @@ def _read_run(run: str) -> list[Decimal]:
 
 def _read_other(match: re.Match[str]) -> list[Number]:
     if match["day"]:
-        return [_possible([Decimal(_DAYS[match["day"]])], match.span())]
+        days = Decimal(_DAYS[match["day"]])
+        strength = Strength.WORD if match["day"] in SURE_DAYS else Strength.POSSIBLE
+        return [Number(days, match.span(), strength, (24 * days,))]
     values = [Decimal(value) for value in KOREAN_LOOSE_WORDS[match["loose"]]]
     numbers = [_possible(values, match.span())]
     if match["loose"] in ("반", "절반"):  # "1/2" is two numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from kot_platypus.checks.answers import last_sentence
 from kot_platypus.checks.findings import Findings, make_finding, shorten
 from kot_platypus.checks.segments import Text
 
@@ -63,11 +64,15 @@ _ASKED = re.compile(
 )
 
 
+_NO = re.compile(r"\W*(?:아니[요오]|예|네|그렇[습다]|정답은|답은)[,.\s]")
+
+
 def _is_answered(source: str, translation: str) -> bool:
     """Whether a question came back as a statement: a model answers what it should translate."""
+    end = last_sentence(translation) if _NO.match(last_sentence(translation)) else translation
     return (
         source.rstrip().endswith("?")
-        and not _ASKED.search(translation)
+        and not _ASKED.search(end)
         and bool(_ASKS.search(source))
         and not _RHETORICAL.search(source)
     )

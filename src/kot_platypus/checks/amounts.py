@@ -112,7 +112,7 @@ def _find_said(source: str, translation: str) -> Iterator[str]:
         found = [name for name, (_, korean) in _TIMES_SAID.items() if korean.search(said)]
         lost = [name for name in wanted if name not in found]
         new = [name for name in found if name not in wanted]
-        is_one = new == ["once"] and re.search(r"(?i)\bone\b|\bonce\b|first|\btime\b", source)
+        is_one = new == ["once"] and re.search(r"(?i)\bone\b|\bonce\b|\btime\b", source)
         if lost and new and not is_one:
             yield f"{lost[0]} became {new[0]}"
     half = _HALF.search(source)

@@ -115,11 +115,13 @@ def _compare_sentences(source: Text, translation: Text) -> Findings:
         lost = find_lost(wanted, found)
         if lost and len(wanted) <= _FEW_SENTENCES and not _is_shorter(wanted, found, lost):
             lost = []
+        if lost and len(wanted) == len(found) <= _FEW_SENTENCES and _end_alike(wanted, found):
+            lost = []
         lost = [one for one in lost if not (_COURTESY.search(one) and measure_size(one) < 6)]
         if here.count("?") == there.count("?"):
             lost = [sentence for sentence in lost if not sentence.rstrip().endswith("?")]
         if lost or len(found) < len(wanted):
-            questions = here.count("?") > there.count("?")
+            questions = here.count("?") > there.count("?") and not _REQUEST.search(there)
             yield _cut(
                 f"{len(wanted)} sentences became {len(found)}"
                 + (f"; without counterpart: {lost[0].strip()[:60]}" if lost else ""),
@@ -134,6 +136,15 @@ _COURTESY = re.compile(  # becomes a word or an ending of the next sentence
     r"(?i)\b(?:sorry|apolog|thanks?|please|right|sure|ok(?:ay)?|hello|hi|well|excuse|yes|no|oh)\b"
 )
 _MISSED = 0.35  # of a lost sentence's size, by which the whole has to be too short
+
+
+_REQUEST = re.compile(r"구하|시오|세요|[아어해]라\b|알아보|말하|계산하")
+
+
+def _end_alike(wanted: list[str], found: list[str]) -> bool:
+    """Whether questions and statements follow one another in both in the same way."""
+    marks, others = ("".join("?" if "?" in one else "." for one in x) for x in (wanted, found))
+    return marks == others and len(set(marks)) > 1
 
 
 def _is_shorter(wanted: list[str], found: list[str], lost: list[str]) -> bool:
@@ -194,6 +205,8 @@ def find_lost(wanted: list[str], found: list[str]) -> list[str]:
     others = [max(1.0, measure_size(text)) for text in found]
     digits, digits_found = list(map(_list_digits, wanted)), list(map(_list_digits, found))
     known = set().union(*digits_found)
+    asked, asked_found = (["?" in text for text in texts] for texts in (wanted, found))
+    are_as_many = sum(asked) == sum(asked_found)
 
     def cost(i: int, num_left: int, j: int, num_right: int) -> float:
         """Of ``num_left`` sentences before i that became ``num_right`` before j."""
@@ -203,6 +216,8 @@ def find_lost(wanted: list[str], found: list[str]) -> list[str]:
         if num_right:
             size, other = sum(sizes[i - num_left : i]), sum(others[j - num_right : j])
             spent += math.log(other / size) ** 2 / (2 * _SPREAD**2)
+            if are_as_many and any(asked[i - num_left : i]) != any(asked_found[j - num_right : j]):
+                spent += _ASTRAY
         return spent
 
     pairs = range(1, len(sizes) + 1)

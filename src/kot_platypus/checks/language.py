@@ -146,7 +146,9 @@ def _is_word_list(stretch: str, source: str) -> bool:
     )
 
 
-_EXAMPLE = re.compile(r"\s*(?:\(?(?:[A-Ha-h]|\d{1,2})[.)]|[-*•①-⑳:/]|[a-z]+ /)\s*(?P<text>\S.*)")
+_EXAMPLE = re.compile(
+    r"\s*(?:\(?(?:[A-Ha-h]|\d{1,2})[.)]|[-*•①-⑳:/]|[?.](?=[^\n]*__)|[a-z]+ /)\s*(?P<text>\S.*)"
+)
 _ABOUT_LANGUAGE = re.compile(
     r"(?i)\bsentences?\b|gramma|\bphrases?\b|translat|spell|punctuat|\btenses?\b|\bvoice\b|idiom"
     r"|\bwords?\b|english|french|spanish|german|latin\b|synonym|antonym|proofread|rewrite|paraphras"

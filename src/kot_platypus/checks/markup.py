@@ -36,6 +36,8 @@ _CODE_SIGN = re.compile(r"\(\)|\w_\w|\w=\w|--[a-z]|\w\.[a-z]{1,4}\b")
 _LETTER = re.compile(
     r"(?<![A-Za-z0-9'’.*°])(?:[B-HJ-Z]|(?<=\()A(?=\)))(?![A-Za-z0-9'’*]|\.[A-Za-z ])"
 )
+_NUMBERED = re.compile(r"(?<![A-Za-z0-9.-])[A-Z]{1,2}\d{1,4}(?![A-Za-z0-9]|[.-]\d)")  # cell A1
+_BLANKS = re.compile(r"_{3,}")
 _ENTITY = re.compile(
     r"&amp;(?:amp|lt|gt|quot|#\d+);|&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#x[\da-fA-F]{1,5});"
 )
@@ -68,6 +70,9 @@ def find_markup(source: Text, translation: Text) -> Findings:
     if _CODE_SIGN.search(source.raw):
         yield from _compare("names in code", _CODE_NAME, source, translation)
     yield from _compare_letters(source, translation)
+    blanks = len(_BLANKS.findall(source.prose))
+    if blanks > len(_BLANKS.findall(translation.prose)):
+        yield _broken(f"a blank to fill in was filled or lost: there were {blanks}")
     yield from _compare_marks(source.prose, translation.prose)
     if len(_MARKER.findall(source.prose)) > 1:
         yield from _compare("markers", _MARKER, source, translation)
@@ -99,6 +104,9 @@ def _compare_letters(source: Text, translation: Text) -> Findings:
     lost, new = [*(wanted - found)], [*(found - wanted)]
     if lost and new:
         yield _broken(f"letters: {lost[0]} became {new[0]}")
+    names, others = ({*_NUMBERED.findall(text.prose)} for text in (source, translation))
+    if names - others and others - names:
+        yield _broken(f"{min(names - others)} became {min(others - names)}")
 
 
 _MARK = re.compile(r"(?m)^[ \t]*\(?(?:([A-Ha-h])|(\d{1,2}))[.)] (.*)")

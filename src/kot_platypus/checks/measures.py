@@ -13,7 +13,7 @@ from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.parts import read_parts
 from kot_platypus.checks.segments import Text
 from kot_platypus.number_words import LOOSE_WORDS
-from kot_platypus.numerals import KOREAN_LOOSE_WORDS, Number
+from kot_platypus.numerals import KOREAN_LOOSE_WORDS, SURE_DAYS, Number
 from kot_platypus.units import DIMENSIONS, UNITS
 
 _ROUGH = {"마일", "야드", "피트", "인치", "파운드", "온스", "갤런", "에이커", "°F"}
@@ -144,6 +144,10 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         if word.span[1] - 1 not in taken and not _is_loose(text, word)
     ]
     ones = ((Fraction(1), match.span()) for match in _ONE_AND.finditer(text))
+    for word in part.korean:
+        said = text[slice(*word.span)]
+        if said in SURE_DAYS or (said == "하루" and _ONE_DAY.match(text, word.span[1])):
+            yield Measure(Fraction(word.value), "일", word.span)
     values = ((Fraction(number.value), number.span) for number in numbers)
     for number, (start, end) in (*values, *parts, *ones):
         before = _BEFORE.search(text[max(0, start - 8) : start])
@@ -157,7 +161,7 @@ def _read_parts(part: Text) -> Iterator[Measure]:
             continue
         value = number
         if _HALF.match(text, unit.end()):
-            value += Fraction(1, 2)
+            value += Fraction(1, 4 if text[unit.end() :].startswith(" and a quarter") else 2)
         name = _name_unit(unit)
         if before and before["speed"]:
             name = f"{name}/{_SPEED[before['speed']]}"
@@ -166,12 +170,13 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         yield Measure(value, name, (start, unit.end()))
 
 
+_ONE_DAY = re.compile(r" ?(?:최대|최소|동안|간|만에|안에)")
 _HALF = re.compile(
-    r" and a half\b|\s?반(?:[이을의은만으에과씩쯤인]|까지|부터|정도|동안|경|짜리|(?![가-힣]))"
+    r" and a (?:half|quarter)\b|\s?반(?:[이을의은만으에과씩쯤인]|까지|부터|정도|동안|경|짜리|(?![가-힣]))"
 )
 
 
-_ONE_AND = re.compile(r"(?i)\ban?(?= [a-z]+ and a half\b)")
+_ONE_AND = re.compile(r"(?i)\ban?(?= [a-z]+ and a (?:half|quarter)\b)")
 
 
 _LOOSE = LOOSE_WORDS.keys() | KOREAN_LOOSE_WORDS.keys()

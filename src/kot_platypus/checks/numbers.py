@@ -9,12 +9,11 @@ from decimal import Decimal
 
 from kot_platypus.checks.amounts import find_amounts
 from kot_platypus.checks.dates import find_dates
-from kot_platypus.checks.findings import Findings, Span, make_finding
-from kot_platypus.checks.measures import Matched, find_measures
+from kot_platypus.checks.findings import Findings, make_finding
+from kot_platypus.checks.measures import find_measures
 from kot_platypus.checks.number_signs import find_signs
-from kot_platypus.checks.parts import read_parts
 from kot_platypus.checks.segments import Text
-from kot_platypus.number_words import IDIOMS
+from kot_platypus.checks.settled import read_implied, settle
 from kot_platypus.numerals import (
     AND_A_HALF,
     Number,
@@ -93,96 +92,19 @@ def _compare_numbers(
     lost, new = _cancel(named, renamed)
     if lost and new:  # a name may be translated, H2O as 물, but x1 must not become x2
         missing, extra = [*missing, *lost], [*extra, *new]
-    if missing:
-        idioms = [match.span() for match in IDIOMS.finditer(source.raw)]
-        missing = [n for n in missing if not any(_holds(span, n) for span in idioms)]
-    elif extra and not lost and _IT.search(source.raw):  # Korean says the number again
+    elif extra:
+        extra, _ = _cancel(extra, [*lost, *read_implied(source.raw)])
+    if not missing and not lost and _IT.search(source.raw):  # Korean says the number again
         known = {number.value for number in (*wanted, *words)}
         extra = [number for number in extra if number.value not in known]
-    missing = [number for number in missing if not _is_repeated_month(source.raw, number)]
-    months = {number.value for number in source.english if number.value <= 12}
-    extra = [n for n in extra if not (n.value in months and _has_month(translation.raw, n))]
     if missing or extra:
-        extra = _drop_tens(source.raw, extra)
-        missing, extra = _settle_clock(source.raw, missing, extra)
-        missing, extra = _settle_mixed(source, translation, missing, extra)
-    if missing or extra:
-        pairs = Matched(source, translation).converted
-        missing = [n for n in missing if not any(_holds(one.span, n) for one, _ in pairs)]
-        extra = [n for n in extra if not any(_holds(other.span, n) for _, other in pairs)]
+        missing, extra = settle(source, translation, missing, extra, [*wanted, *words], found)
     if missing or extra:
         yield _report(source, translation, missing, extra)
 
 
 _IT = re.compile(r"(?i)\b(?:it|its|they|them|their|this|that|these|those)\b")
 _ONLY = re.compile(r"\b(?:only|just|alone|merely|solely|nothing but|no more than)\b", re.IGNORECASE)
-
-
-def _has_month(text: str, number: Number) -> bool:
-    return text[number.span[1] : number.span[1] + 1] == "월"
-
-
-def _is_repeated_month(text: str, number: Number) -> bool:
-    """Whether a month is said again: 6월 3일부터 7일까지 is from June 3 to June 7."""
-    name = text[slice(*number.span)]
-    return name[:1].isupper() and name.isalpha() and text.count(name) > 1
-
-
-_TO_THE_HOUR = re.compile(
-    r"(?i)\b(?:(?P<quarter>quarter)|(?P<minutes>five|ten|twenty|\d+))(?: minutes)? (?:to|before) "
-    r"(?P<hour>[a-z]+|\d+)\b"
-)
-
-
-def _settle_clock(
-    text: str, missing: list[Number], extra: list[Number]
-) -> tuple[list[Number], list[Number]]:
-    """A quarter to nine as 8:45."""
-    for match in _TO_THE_HOUR.finditer(text):
-        hour = [n for n in missing if _holds(match.span("hour"), n)]
-        minutes = {"five": 5, "ten": 10, "twenty": 20}.get(match["minutes"] or "", 15)
-        if match["minutes"] and match["minutes"].isdigit():
-            minutes = int(match["minutes"])
-        values = {(hour[0].value - 2) % 12 + 1, Decimal(60 - minutes)} if hour else set()
-        if values and values <= {number.value for number in extra}:
-            missing = [n for n in missing if not _holds(match.span(), n)]
-            extra = [n for n in extra if n.value not in values]
-    return missing, extra
-
-
-def _drop_tens(text: str, extra: list[Number]) -> list[Number]:
-    """Without a 10 for each 1.67e-27 of the source, which may come as 1.67 × 10^-27."""
-    for _ in re.findall(r"\d[eE][-+]?\d", text):
-        ten = next((number for number in extra if number.value == 10), None)
-        extra = [number for number in extra if number is not ten]
-    return extra
-
-
-def _settle_mixed(
-    source: Text, translation: Text, missing: list[Number], extra: list[Number]
-) -> tuple[list[Number], list[Number]]:
-    """Without what is one number on one side: 1 1/2 as 1.5, 3 × 10^8 as 3억, 3/4 as 75."""
-    parts, others = read_parts(source.prose), read_parts(translation.prose)
-    shared = {value for value, _ in parts} & {value for value, _ in others}
-    for value, span in parts:
-        missing = [n for n in missing if value not in shared or not _holds(span, n)]
-    for value, span in others:
-        extra = [n for n in extra if value not in shared or not _holds(span, n)]
-    for one, span in parts:
-        partner = next((n for n in extra if n.value in (one, one * 100)), None)
-        if partner:
-            extra = [n for n in extra if n is not partner]
-            missing = [n for n in missing if not _holds(span, n)]
-    for one, span in others:
-        partner = next((n for n in missing if n.value in (one, one * 100)), None)
-        if partner:
-            missing = [n for n in missing if n is not partner]
-            extra = [n for n in extra if not _holds(span, n)]
-    return missing, extra
-
-
-def _holds(span: Span, number: Number) -> bool:
-    return span[0] <= number.span[0] and number.span[1] <= span[1]
 
 
 def _is_word(number: Number) -> bool:

@@ -82,7 +82,7 @@ def find_order(source: Text, translation: Text) -> Findings:
         ):
             said = f"{source.cut(one.span)} and {source.cut(next_one.span)} changed places"
             spans = [one.span, next_one.span], [other.span, next_other.span]
-            if not _are_of_two_kinds(source, *spans[0]):
+            if not _are_of_two_kinds(source, translation, *spans[0]):
                 yield make_finding("order", said, *spans)
                 return
 
@@ -141,15 +141,25 @@ _LEAD = re.compile(rf"([a-z]+?){_ROUGHLY}[^a-z]*$")
 _TO = re.compile(rf"\b(?:to|and|until){_ROUGHLY}\W*$")
 
 
-def _are_of_two_kinds(text: Text, *spans: Span) -> bool:
-    """Whether the values have units, and other ones: then these tell whether they were swapped."""
+def _are_of_two_kinds(text: Text, other: Text, *spans: Span) -> bool:
+    """Whether the values have units, and other ones: then these tell whether they were swapped.
+
+    Of one with a unit and one without: whether the translation has the same measure.
+    """
     measures = read_measures(text)
     counts = Counter(one.unit for one in measures)
     units = [
         {one.unit for one in measures if one.span[0] <= start and end <= one.span[1]}
         for start, end in spans
     ]
-    return all(units) and units[0] != units[1] and max(counts[unit] for unit in units[0]) == 1
+    if units[0] == units[1] or max(counts[unit] for unit in units[0] | units[1]) > 1:
+        return False
+    if all(units):
+        return True
+    unit = min(units[0] | units[1], default="")
+    kept = {one.value for one in read_measures(other) if one.unit == unit}
+    values = {one.value for one in measures if one.unit == unit}
+    return values <= kept and len(kept) == 1
 
 
 def _index(anchors: list[Anchor]) -> dict[str, list[Anchor]]:
@@ -205,7 +215,9 @@ def _is_sure(text: str, word: Number) -> bool:
 # --- pairs -------------------------------------------------------------------------------------
 
 _N = r"\d+(?:\.\d+)?"
-_PAIR = re.compile(rf"(?<![\d.:/-])(?P<a>{_N})\s?(?P<sign>[:/–-]|대)\s?(?P<b>{_N})(?![\d:/-]|\.\d)")
+_PAIR = re.compile(
+    rf"(?<![\d.:/-])(?P<a>{_N})\s?(?P<sign>[:/–-]|대|승)\s?(?P<b>{_N})(?![\d:/-]|\.\d)"
+)
 _SINO = r"[일이삼사오육칠팔구십백천만]+"
 _PART = re.compile(
     rf"(?P<b>{_N}|{_SINO})\s?분의\s?(?P<a>{_N}|{_SINO}?)(?=[^\d일이삼사오육칠팔구십]|[이일](?![가-힣])|$)"
@@ -236,7 +248,7 @@ _KOREAN_OUT_OF = re.compile(
 _PATTERNS = tuple(
     (pattern, re.compile(sign))
     for pattern, sign in (
-        (_PAIR, r"\d\s?[:/–대-]\s?\d"),
+        (_PAIR, r"\d\s?[:/–대승-]\s?\d"),
         (_PART, "분의|분 의"),
         (_SAID_PART, "(?i)hal[fv]|third|quarter|th\\b|ths\\b"),
         (_OUT_OF, r" of (?:the |every |all )?[\deflnstow]"),

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from kot_platypus.checks.findings import Findings, make_finding, shorten
 from kot_platypus.checks.formulas import blank_shared, find_formulas
-from kot_platypus.checks.segments import Text
+from kot_platypus.checks.segments import BLANK, Text
 from kot_platypus.checks.terms import find_terms
 
 _broken = partial(make_finding, "math_symbols")
@@ -102,9 +102,15 @@ def find_math_symbols(source: Text, translation: Text) -> Findings:
     yield from find_formulas(source, translation)
     yield from find_terms(source, translation)
     left, right = blank_shared(source.prose, translation.prose)
+    if "10" in left and _SCALED.search(right):  # 9.46 × 10^12 km as 9조 4,600억 km
+        left = _SCIENTIFIC.sub(lambda match: BLANK * len(match[0]), left)
     yield from _compare_signs(left, right)
     if any(minus in left for minus in (" - ", " − ", " – ")):
         yield from _compare_minus(left, right)
+
+
+_SCIENTIFIC = re.compile(r"(?<=\d) ?[×x*·] ?10(?:\^\d+|[⁰¹²³⁴-⁹]+)")
+_SCALED = re.compile(r"\d ?[천백십]?[만억조]")
 
 
 def _compare_minus(left: str, right: str) -> Findings:

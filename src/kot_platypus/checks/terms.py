@@ -126,8 +126,18 @@ _GROUPS: tuple[dict[str, tuple[str, str, str, str]], ...] = (
         ),
     },
     {
-        "even": (r"\beven (?:number|integer|digit)", r"\beven\b", r"짝수", r"짝수"),
-        "odd": (r"\bodd (?:number|integer|digit)", r"\bodd\b", r"홀수", r"홀수"),
+        "even": (
+            r"\b(?:is|are|be) even\b|\beven (?:number|integer|digit)",
+            r"\beven\b",
+            r"짝수",
+            r"짝수",
+        ),
+        "odd": (
+            r"\b(?:is|are|be) odd\b|\bodd (?:number|integer|digit)",
+            r"\bodd\b",
+            r"홀수",
+            r"홀수",
+        ),
     },
     {
         "half": (
@@ -260,26 +270,25 @@ def _find_turned_terms(left: str, right: str) -> Iterator[str]:
 
 _NUMBER = r"(?P<n>\d[\d,]*(?:\.\d+)?)"
 _BOUND = re.compile(
-    rf"(?i)\b(?:(?P<up>at least|more than|greater than|over|above|no (?:less|fewer) than"
-    rf"|minimum of)"
-    rf"|(?P<down>at most|less than|fewer than|under|below|no more than|up to|maximum of))"
-    rf" (?:[$€£]|the |about )?{_NUMBER}"
+    r"(?i)\b(?:(?P<up>at least|more than|greater than|over|above|no (?:less|fewer) than"
+    r"|minimum of)"
+    r"|(?P<down>at most|less than|fewer than|under|below|no more than|up to|maximum of))"
+    rf" (?:[$€£]|the |about |age of |the age of )*{_NUMBER}"
+    rf"|{_NUMBER.replace('<n>', '<n_2>')}(?: [a-z]+)? or (?:(?P<up_2>more|later|higher|above|older"
+    r"|over|greater)|(?P<down_2>less|fewer|earlier|lower|below|under|younger))\b"
 )
-_STRICT_UP, _STRICT_DOWN = r"초과", r"미만"
-_UP, _DOWN = r"이상|넘|보다 [크많높큰]", r"이하|보다 [작적낮]|안 되|이내"
+_NOT_MORE = r"넘지 ?(?:않|말|못)|초과(?:하지|해서는|할 수 없)"
 _KOREAN_BOUND = re.compile(
     rf"(?:(?P<least>최소(?:한)?|적어도) |(?P<most>최대(?:한)?|많아야|많아도) )?{_NUMBER}"
-    rf"(?:[^\d.,\s]{{0,6}}? ?(?:(?P<strict_up>{_STRICT_UP})|(?P<strict_down>{_STRICT_DOWN})"
-    rf"|(?P<up>{_UP})|(?P<down>{_DOWN})))?"
+    rf"(?:[^\d.,\s]{{0,6}}? ?(?:(?P<down>{_NOT_MORE}|이하|보다 [작적낮]|안 되|이내)"
+    r"|(?P<strict_up>초과)|(?P<strict_down>미만)|(?P<up>이상|넘|보다 [크많높큰])))?"
 )
-
-
 _DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
 def _find_turned_bounds(left: str, right: str) -> Iterator[str]:
     """A number that was a lower bound and is an upper one, or includes no more what it did."""
-    bounds = {match["n"]: match for match in _BOUND.finditer(left)}
+    bounds = {match["n"] or match["n_2"]: match for match in _BOUND.finditer(left)}
     if not bounds or len(_DIGITS.findall(left)) > len(set(_DIGITS.findall(left))):
         return
     for match in _KOREAN_BOUND.finditer(right):
@@ -293,6 +302,7 @@ def _find_turned_bounds(left: str, right: str) -> Iterator[str]:
         said = bound[0].lower()
         is_strict = match["strict_up"] if said.startswith("at least") else match["strict_down"]
         is_closed = said.startswith(("at least", "at most")) and is_strict
-        if (bound["up"] and is_down) or (bound["down"] and is_up) or is_closed:
+        was_up, was_down = bound["up"] or bound["up_2"], bound["down"] or bound["down_2"]
+        if (was_up and is_down) or (was_down and is_up) or is_closed:
             yield f"{bound[0]} became {match[0].strip()}"
             return

@@ -1,0 +1,144 @@
+"""What seems to be missing or added among numbers, and is the same said otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+
+from kot_platypus.checks.findings import Span
+from kot_platypus.checks.measures import Matched
+from kot_platypus.checks.parts import read_parts, read_shares
+from kot_platypus.checks.segments import Text
+from kot_platypus.number_words import IDIOMS
+from kot_platypus.numerals import Number, Strength
+
+Unpaired = tuple[list[Number], list[Number]]
+
+
+def settle(
+    source: Text,
+    translation: Text,
+    missing: list[Number],
+    extra: list[Number],
+    wanted: Sequence[Number],
+    found: Sequence[Number],
+) -> Unpaired:
+    """What is left of the numbers without partner; ``wanted`` and ``found`` are all of the texts.
+
+    Settled are idioms, a month said again, 8:45 as a quarter to nine, 1 1/2 as 1.5, one in five
+    as 20 %, 10 miles as 16km.
+    """
+    if missing:
+        idioms = [match.span() for match in IDIOMS.finditer(source.raw)]
+        missing = [n for n in missing if not any(_holds(span, n) for span in idioms)]
+        missing = [number for number in missing if not _is_repeated(source.raw, number)]
+    months = {number.value for number in source.english if number.value <= 12}
+    extra = [n for n in extra if not (n.value in months and _has_month(translation.raw, n))]
+    if missing or extra:
+        extra = _drop_tens(source.raw, extra)
+        missing, extra = _settle_clock(source.raw, missing, extra)
+        missing, extra = _settle_mixed(source, translation, missing, extra)
+    pairs = Matched(source, translation).converted if missing or extra else ()
+    for one, other in pairs:
+        missing = _drop_held(missing, wanted, one.span)
+        extra = _drop_held(extra, found, other.span)
+    return missing, extra
+
+
+def _has_month(text: str, number: Number) -> bool:
+    return text[number.span[1] : number.span[1] + 1] == "월"
+
+
+_BEST_OF = re.compile(r"(?i)\bbest[- ]of[- ](three|five|seven|nine|[3579])\b")
+
+
+def read_implied(text: str) -> list[Number]:
+    """Numbers that only Korean says: the best of seven is 7전 4선승제."""
+    wins = {"three": 2, "five": 3, "seven": 4, "nine": 5, "3": 2, "5": 3, "7": 4, "9": 5}
+    return [
+        Number(Decimal(wins[match[1].lower()]), match.span(), Strength.POSSIBLE)
+        for match in _BEST_OF.finditer(text)
+    ]
+
+
+_IN_FIGURES = re.compile(r" \((\d+)\)")
+
+
+def _is_repeated(text: str, number: Number) -> bool:
+    """Whether a month is said again (6월 3일부터 7일까지), or a number in figures: thirty (30)."""
+    name = text[slice(*number.span)]
+    figures = _IN_FIGURES.match(text, number.span[1])
+    if figures and Decimal(figures[1]) == number.value:
+        return True
+    return name[:1].isupper() and name.isalpha() and text.count(name) > 1
+
+
+_TO_THE_HOUR = re.compile(
+    r"(?i)\b(?:(?P<quarter>quarter)|(?P<minutes>five|ten|twenty|\d+))(?: minutes)? (?:to|before) "
+    r"(?P<hour>[a-z]+|\d+)\b"
+)
+
+
+def _settle_clock(
+    text: str, missing: list[Number], extra: list[Number]
+) -> tuple[list[Number], list[Number]]:
+    """A quarter to nine as 8:45."""
+    for match in _TO_THE_HOUR.finditer(text):
+        hour = [n for n in missing if _holds(match.span("hour"), n)]
+        minutes = {"five": 5, "ten": 10, "twenty": 20}.get(match["minutes"] or "", 15)
+        if match["minutes"] and match["minutes"].isdigit():
+            minutes = int(match["minutes"])
+        values = {(hour[0].value - 2) % 12 + 1, Decimal(60 - minutes)} if hour else set()
+        if values and values <= {number.value for number in extra}:
+            missing = [n for n in missing if not _holds(match.span(), n)]
+            extra = [n for n in extra if n.value not in values]
+    return missing, extra
+
+
+def _drop_tens(text: str, extra: list[Number]) -> list[Number]:
+    """Without a 10 for each 1.67e-27 of the source, which may come as 1.67 × 10^-27."""
+    for _ in re.findall(r"\d[eE][-+]?\d", text):
+        ten = next((number for number in extra if number.value == 10), None)
+        extra = [number for number in extra if number is not ten]
+    return extra
+
+
+def _settle_mixed(
+    source: Text, translation: Text, missing: list[Number], extra: list[Number]
+) -> tuple[list[Number], list[Number]]:
+    """Without what is one number on one side: 1 1/2 as 1.5, 3 × 10^8 as 3억, 3/4 as 75."""
+    parts, others = read_parts(source.prose), read_parts(translation.prose)
+    parts += read_shares(source.prose)
+    numbers, found = [*source.digits, *source.english], translation.digits
+    shared = {value for value, _ in parts} & {value for value, _ in others}
+    for value, span in parts:
+        missing = _drop_held(missing, numbers, span) if value in shared else missing
+    for value, span in others:
+        extra = _drop_held(extra, found, span) if value in shared else extra
+    for one, span in parts:
+        partner = next((n for n in extra if n.value in (one, one * 100)), None)
+        if partner:
+            extra = [n for n in extra if n is not partner]
+            missing = _drop_held(missing, numbers, span)
+    for one, span in others:
+        partner = next((n for n in missing if n.value in (one, one * 100)), None)
+        if partner:
+            missing = [n for n in missing if n is not partner]
+            extra = _drop_held(extra, found, span)
+    return missing, extra
+
+
+def _drop_held(unpaired: list[Number], numbers: Sequence[Number], span: Span) -> list[Number]:
+    """``unpaired`` without the numbers in ``span``: which of equal ones is unpaired is chance."""
+    rest = list(unpaired)
+    for number in {n.span: n for n in numbers if _holds(span, n)}.values():
+        twins = [n for n in rest if n.value == number.value]
+        twins.sort(key=lambda n: not _holds(span, n))
+        if twins:
+            rest.remove(twins[0])
+    return rest
+
+
+def _holds(span: Span, number: Number) -> bool:
+    return span[0] <= number.span[0] and number.span[1] <= span[1]
