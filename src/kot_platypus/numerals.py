@@ -48,7 +48,7 @@ _PLAIN = (
     r"|[0-9]+(?:\.[0-9]+)?)"
 )
 # "3조각" are three pieces and "3조는" is group 3 doing something.
-_UNIT = r"(?:[십백천]?(?:[만억]|조(?![각합은는이가의에를을와과로]))|[십백천])"
+_UNIT = r"(?:[십백천]?(?:만(?!큼)|억|조(?![각합은는이가의에를을와과로]))|[십백천])"
 _DIGITS = re.compile(
     rf"(?P<plain>{_PLAIN})"
     rf"(?:(?P<korean>\s?{_UNIT}(?:\s?{_PLAIN}\s?{_UNIT})*(?:\s?{_PLAIN})?)"
@@ -152,7 +152,7 @@ _VOCABULARY = frozenset({*_COMPOSED, *_SCALE_WORDS, *SURE, *MONTHS, *LOOSE_WORDS
 _TOKEN = re.compile(r"[A-Za-z]+")
 _JOINTS = frozenset((" ", "-", " and ", ", and ", "-and-", " and a ", "-and-a-"))
 _ONE = re.compile(
-    r"\b(?:an?|per|each|every|another|daily|weekly|monthly|yearly|hourly|annual\w*)\b"
+    r"(?i)\b(?:to the|an?|per|each|every|another|daily|weekly|monthly|yearly|hourly|annual\w*)\b"
 )
 
 

@@ -26,6 +26,7 @@ UNITS = {
     "주": "주일 week weeks",
     "개월": "달 month months",
     "년": "해 year years",
+    "십년": "decade decades",
     "세기": "century centuries",
     "m": "미터 ㍍ meter meters metre metres",
     "cm": "센티미터 센티 ㎝ centimeter centimeters centimetre centimetres",
@@ -74,7 +75,7 @@ UNITS = {
 # What is converted exactly: in each line, by how many of the line's first unit the others are.
 _SCALES: tuple[dict[str, int | Decimal], ...] = (
     {"초": 1, "분": 60, "시간": 3600, "일": 86400, "주": 604800},
-    {"개월": 1, "년": 12, "세기": 1200},
+    {"개월": 1, "년": 12, "십년": 120, "세기": 1200},
     {
         "mm": 1, "cm": 10, "m": 1000, "km": 1000000, "인치": Decimal("25.4"),
         "피트": Decimal("304.8"), "야드": Decimal("914.4"), "마일": 1609344,

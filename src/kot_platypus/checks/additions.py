@@ -44,6 +44,10 @@ _TALK = (
         r"(?:저는|제가|나는) (?:AI|인공 ?지능|언어 ?모델|챗봇|어시스턴트)",
         r"\bAI\b|artificial|language model|chatbot|assistant|robot|computer",
     ),
+    (
+        r"(?m)^\W*(?:정답|답|해답)\s*[:：]",
+        r"(?i)answer\W{0,3}[:：]|answer is|solution|result|\bA:|\bkey\b",
+    ),
     (r"<\s*/?\s*(?:think|thinking|thought|reasoning)\s*>", r"<\s*/?\s*th(?:ink|ought)|<\s*reason"),
 )
 _TALKS = tuple((re.compile(said), reason and re.compile(reason, re.I)) for said, reason in _TALK)

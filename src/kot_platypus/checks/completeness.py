@@ -262,7 +262,8 @@ def _check_end(source: Text, translation: Text) -> Findings:
         yield _cut("ends in dots that the source does not have")
     if theirs not in _STOPS or text[-1:] in _STOPS or text[-1:] == BLANK:
         return
-    is_sentence = len(source.prose[-60:].split()) > _SHORT_END
+    is_choice = _MARK.match(source.prose.rstrip().rpartition("\n")[2] + " ")
+    is_sentence = len(source.prose[-60:].split()) > _SHORT_END and not is_choice
     last = text[-1:]
     if last not in _FINALS and not (last.isascii() and last.isalnum()):
         yield _cut(

@@ -73,7 +73,13 @@ def find_formulas(source: Text, translation: Text) -> Findings:
             return
 
 
+def _is_open(run: str) -> bool:
+    return run.count("(") != run.count(")")
+
+
 def _measure_likeness(run: str, other: str) -> float:
+    if _is_open(run) != _is_open(other) and run.strip("()") == other.strip("()"):
+        return 0.0  # a bracket of the text round it
     if other in run:  # the rest is said in words, or lost and the other checks' business
         return 0.0
     if sorted(run) == sorted(other):

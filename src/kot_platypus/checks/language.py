@@ -68,11 +68,32 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
         yield from _find_stretches(source, prose)
 
 
+_MAY_QUOTE = re.compile(
+    r"(?i)\bsentences?\b|gramma|phrase|translat|spell|punctuat|tense|\bvoice\b|idiom|\bwords?\b"
+    r"|english"
+    r"|french|spanish|german|\blatin\b|\w+nym|proofread|rewrite|mean|lyric|\bsong|poem"
+    r"|titled?\b|motto"
+    r"|slogan|print|output|display|message|code|program|string|`|log|button|label|menu|click"
+)
+_QUOTED_WORDS = 6  # from which on a quotation ended by a full stop is no title
+
+
+def _is_said(quoted: str) -> bool:
+    """Whether a quotation is a sentence, which should be Korean, rather than a title or a word."""
+    words = _list_words(quoted)
+    is_ended = quoted.rstrip("\"”’'»」』》")[-1:] in (".", "!", "?", ",")
+    return is_ended and len(words) >= _QUOTED_WORDS and not _FUNCTION_WORDS.isdisjoint(words)
+
+
 def _blank_kept(source: Text, translation: Text) -> str:
     """The translation's prose without what is quoted, and without code of the source."""
     prose = translation.prose
     if not _QUOTES.isdisjoint(prose):
-        prose = _QUOTED.sub(lambda match: " " * len(match[0]), prose)
+        can_stay = _MAY_QUOTE.search(source.raw) is not None
+        prose = _QUOTED.sub(
+            lambda match: " " * len(match[0]) if can_stay or not _is_said(match[0]) else match[0],
+            prose,
+        )
     codes = {code for code, _ in read_snippets(source)}
     for code, (start, end) in read_snippets(translation) if codes else ():
         if code in codes:

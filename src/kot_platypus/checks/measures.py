@@ -172,7 +172,8 @@ def _read_parts(part: Text) -> Iterator[Measure]:
 
 _ONE_DAY = re.compile(r" ?(?:최대|최소|동안|간|만에|안에)")
 _HALF = re.compile(
-    r" and a (?:half|quarter)\b|\s?반(?:[이을의은만으에과씩쯤인]|까지|부터|정도|동안|경|짜리|(?![가-힣]))"
+    r" and a (?:half|quarter)\b"
+    r"|\s?반(?:[이을의은만으에과씩쯤인]|까지|부터|정도|동안|경|짜리|(?![가-힣]))"
 )
 
 

@@ -220,7 +220,8 @@ _PAIR = re.compile(
 )
 _SINO = r"[일이삼사오육칠팔구십백천만]+"
 _PART = re.compile(
-    rf"(?P<b>{_N}|{_SINO})\s?분의\s?(?P<a>{_N}|{_SINO}?)(?=[^\d일이삼사오육칠팔구십]|[이일](?![가-힣])|$)"
+    rf"(?P<b>{_N}|{_SINO})\s?분의\s?(?P<a>{_N}|{_SINO}?)(?=[^\d일이삼사오육칠팔구십]"
+    rf"|[이일](?![가-힣])|$)"
 )
 _PARTS = {
     "half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6,
@@ -238,6 +239,10 @@ _SAID = (
 _OUT_OF = re.compile(
     rf"(?i)(?P<a>{_N}|\b{_SAID})(?: [a-z]+)? (?:out )?of (?:the |every |all )?(?P<b>{_N}|{_SAID}\b)"
 )
+_RATIO = re.compile(
+    rf"(?i)\b(?:ratio|odds|scores?|scale|won|lost|lead"
+    rf"|beat)\b[^.\d]{{0,20}}(?P<a>{_N}) to (?P<b>{_N})\b"
+)
 _KOREAN_OUT_OF = re.compile(
     rf"(?P<b>{_N})[가-힣]{{0,4}} ?(?:[가-힣]{{1,4}} )?(?:중(?:에서?)?|가운데(?:서)?|만점에서?) "
     rf"[^\d.]{{0,20}}?(?P<a>{_N})"
@@ -251,6 +256,7 @@ _PATTERNS = tuple(
         (_PAIR, r"\d\s?[:/–대승-]\s?\d"),
         (_PART, "분의|분 의"),
         (_SAID_PART, "(?i)hal[fv]|third|quarter|th\\b|ths\\b"),
+        (_RATIO, r"\d to \d"),
         (_OUT_OF, r" of (?:the |every |all )?[\deflnstow]"),
         (_KOREAN_OUT_OF, "중|가운데|만점"),
     )

@@ -56,6 +56,12 @@ _KINDS = {
         r"|image/(?:png|jpeg|gif|svg\+xml|webp)|multipart/form-data)"
         r"|\b[A-Z][a-z]+-[A-Z][a-z]+(?=: )",
     ),
+    "name": (
+        "[ =",
+        r"\b[a-z_]\w*\[(?:\d+|[a-z])\]|\b[a-z_]\w+ = (?=[\[{\"'])",
+    ),
+    "flag": (" -", r"\b(?!or |and |use |with |to |the |pass |add "
+                   r"|flag )[a-z]{2,10} -{1,2}[a-zA-Z][\w-]*\b"),
     "path": (
         "/",
         r"(?<![\w가-힣.:/<])/(?:[A-Za-z][\w.-]*/)+[\w.?=&-]+",

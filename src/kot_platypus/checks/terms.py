@@ -126,6 +126,19 @@ _GROUPS: tuple[dict[str, tuple[str, str, str, str]], ...] = (
         ),
     },
     {
+        "parallel": (r"\bparallel to\b", r"parallel", r"평행", r"평행|나란"),
+        "perpendicular": (
+            r"\bperpendicular\b",
+            r"perpendicular|right angle|vertical|orthogonal|normal",
+            r"수직|직교",
+            r"수직|직교|직각|연직|⊥",
+        ),
+    },
+    {
+        "derivative": (r"\bderivative of\b", r"deriv|differentia", r"도함수", r"도함수|미분"),
+        "integral": (r"\bintegral of\b", r"integra", r"적분", r"적분"),
+    },
+    {
         "even": (
             r"\b(?:is|are|be) even\b|\beven (?:number|integer|digit)",
             r"\beven\b",
@@ -179,7 +192,7 @@ _MAY_BE = re.compile(
     r"(?i)\bsum|\badd|differen|subtract|minus|product|multipl|divide|quotient|remainder|average"
     r"|mean"
     r"|median|squar|cube|twice|double|perimeter|\barea|volume|radius|diameter|circumfer|\beven\b"
-    r"|\bodd\b|halved|half|tripl|quadrupl"
+    r"|\bodd\b|halved|half|tripl|quadrupl|parallel|perpendicular|derivative|integral"
 )
 
 
@@ -223,12 +236,12 @@ def _find_change(
 
 _VALUED = re.compile(
     r"(?i)\b(?P<term>sum|difference|product|quotient|remainder|average|mean|median|perimeter|area"
-    r"|volume|radius|diameter|circumference|length|width|height|base)\b"
+    r"|volume|radius|diameter|circumference|length|width|height|base|numerator|denominator)\b"
     r"(?: of [^.,;\d]{1,25}?)? (?:is|was|are|equals|=) (?:also )?(?P<value>\d+(?:\.\d+)?)"
 )
 _KOREAN_VALUED = re.compile(
     r"(?P<term>합|차|곱|몫|나머지|평균|중앙값|둘레|넓이|면적|부피|반지름|지름|원주|길이|너비|폭"
-    r"|높이|밑변)"
+    r"|높이|밑변|분자|분모)"
     r"(?:의 길이)?[은는이가] (?:또한 )?(?P<value>\d+(?:\.\d+)?)"
 )
 _NAMES = {
@@ -236,19 +249,29 @@ _NAMES = {
     "average": "평균", "mean": "평균", "median": "중앙값", "perimeter": "둘레", "area": "넓이 면적",
     "volume": "부피", "radius": "반지름", "diameter": "지름", "circumference": "원주 둘레",
     "length": "길이", "width": "너비 폭", "height": "높이", "base": "밑변",
+    "numerator": "분자", "denominator": "분모",
 }  # fmt: skip
 
 
-_ROOT = re.compile(r"(?i)\b(?P<term>square|cube) root of (?P<value>\d+)")
-_KOREAN_ROOT = re.compile(r"(?P<value>\d+)의 (?P<term>세?제곱)근")
+_TERMS_OF = {
+    "square root": "제곱근", "cube root": "세제곱근", "square": "제곱", "cube": "세제곱",
+    "derivative": "도함수", "integral": "적분", "reciprocal": "역수", "double": "두 배",
+}  # fmt: skip
+_OPERAND = r"[\w^²³]+"
+_OF = re.compile(rf"(?i)\b(?P<term>{'|'.join(_TERMS_OF)}) of (?P<value>{_OPERAND})")
+_KOREAN_OF = re.compile(
+    r"(?P<value>[A-Za-z0-9^²³]+)의 (?:부정|정)?"
+    rf"(?P<term>{'|'.join(_TERMS_OF.values())})(?!근)"
+)
 
 
 def _find_turned_terms(left: str, right: str) -> Iterator[str]:
     """Two terms whose values changed places: the radius is 5, the diameter 10."""
-    roots = {match["value"]: match["term"].lower() for match in _ROOT.finditer(left)}
-    for match in _KOREAN_ROOT.finditer(right) if roots else ():
-        if roots.get(match["value"]) == ("square" if match["term"] == "세제곱" else "cube"):
-            yield f"the {roots[match['value']]} root became {match[0]}"
+    terms = {match["value"]: match["term"].lower() for match in _OF.finditer(left)}
+    said = [(m["value"], m["term"]) for m in _KOREAN_OF.finditer(right)] if terms else []
+    for value, korean in said:
+        if value in terms and _TERMS_OF[terms[value]] != korean:
+            yield f"the {terms[value]} of {value} became {korean}"
             return
     wanted = [(match["term"].lower(), match["value"]) for match in _VALUED.finditer(left)]
     if len(wanted) < 2:
