@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,79 @@ def measure_near(kobest_dir: str, count: int) -> list[str]:
         )
         lines.append(f"| {name} | {len(copies):,} | {found / len(copies):.1%} | {wrong} |")
     return lines
+
+
+# What is changed in a text, and into what: written down here, and not taken from what reads it.
+ONES = ["일", "이", "삼", "사", "오", "육", "칠", "팔", "구"]
+SWAPS: dict[str, tuple[str, list[str]]] = {
+    "digits": (r"(?<![0-9.,])[2-9](?=[개명살마리권장시분년월원%])", list("23456789")),
+    "years": (r"(?<![0-9])(?:1[89]|20)[0-9]{2}(?=년)", ["1894", "1950", "1987", "2003", "2019"]),
+    "native numerals": (
+        r"(?<![가-힣])(?:[두세네열]|다섯|여섯|일곱|여덟|아홉) ?(?=개|명|사람|마리|번|살|시간|달)",
+        ["두", "세", "네", "다섯", "여섯", "일곱", "여덟", "아홉"],
+    ),
+    "Sino-Korean numerals": (
+        r"(?<![가-힣])(?:[이삼사오육칠팔구]?[십백천만]) ?(?=원|년|명|미터|킬로|개|도|인)",
+        [one + scale for one in ONES[1:] for scale in "십백천만"],
+    ),
+    "one Sino-Korean syllable": (
+        r"(?<![가-힣])[이삼사오육칠팔구] ?(?=센티|미터|킬로|학년|층|월|인분|차 )",
+        ONES[1:],
+    ),
+    "days": (
+        r"(?<![가-힣])(?:이틀|사흘|나흘|닷새|열흘|보름)",
+        ["이틀", "사흘", "나흘", "닷새", "열흘", "보름"],
+    ),
+    "오전, 오후": (r"오전|오후", ["오전", "오후"]),
+    "이상, 이하": (r"(?<=[0-9가-힣] )(?:이상|이하|미만)(?=[의인은이 ])", ["이상", "이하", "미만"]),
+    "있다, 없다": (r"(?<= )(?:있|없)(?=다|고|는|어)", ["있", "없"]),
+}
+NEGATED = re.compile(r"([가-힣])지 않았다")
+FRAMES = (
+    "{}짜리 공책을 여러 권 사고 만 원을 내면 거스름돈은 얼마인지 식을 쓰고 답을 구하시오.",
+    "한 변의 길이가 {}인 정사각형의 둘레와 넓이를 각각 구하고 풀이 과정을 쓰시오.",
+    "기차가 서울역에서 {}에 떠나 부산역까지 쉬지 않고 달렸다면 도착하는 때는 언제인지 쓰시오.",
+    "다음 글을 읽고 알맞은 제목을 붙이시오. 우리 가족은 {} 할머니 댁에 간다.",
+)
+FILLINGS = (
+    ["삼백 원", "오백 원", "천이백 원", "이천 원", "칠백오십 원", "육백 원", "팔천 원"],
+    ["칠 센티미터", "구 센티미터", "십이 미터", "오 미터", "이십일 미터", "삼 센티미터"],
+    ["오전 세 시", "오후 세 시", "오전 네 시", "오전 세 시 반", "정오", "오전 아홉 시 십 분"],
+    ["주말에", "주말에 안", "주말에 못", "이틀 뒤", "사흘 뒤", "월요일에", "화요일에"],
+)
+
+
+def measure_problems(kobest_dir: str, count: int) -> list[str]:
+    """Texts and the same with another number, negation or opposite: how many are called one."""
+    rng = random.Random(SEED)
+    texts = sorted({text for _, text in load_train(kobest_dir) if 20 <= len(text) <= 300})
+    cases: dict[str, list[tuple[str, str]]] = {}
+    for name, (pattern, choices) in SWAPS.items():
+        found = [text for text in texts if re.search(pattern, text)]
+        chosen = rng.sample(found, min(count, len(found)))
+        cases[name] = [(text, _swap(rng, pattern, choices, text)) for text in chosen]
+    negated = [text for text in texts if NEGATED.search(text)][:count]
+    cases["-지 않았다 left out"] = [
+        (text, NEGATED.sub(lambda found: found[1] + "았다", text, count=1)) for text in negated
+    ]
+    cases["sentences made for it"] = [
+        (frame.format(one), frame.format(other))
+        for frame, fillings in zip(FRAMES, FILLINGS, strict=True)
+        for one, other in combinations(fillings, 2)
+    ]
+    lines = ["| what differs | pairs | called one |", "|---|---|---|"]
+    for name, pairs in cases.items():
+        wrong = sum(bool(cluster(find_pairs(pair))) for pair in pairs)
+        lines.append(f"| {name} | {len(pairs):,} | {wrong} ({wrong / max(1, len(pairs)):.1%}) |")
+    return lines
+
+
+def _swap(rng: random.Random, pattern: str, choices: list[str], text: str) -> str:
+    found = re.search(pattern, text)
+    assert found
+    word = found[0].rstrip(" ")
+    other = rng.choice([each for each in choices if each != word])
+    return text[: found.start()] + other + text[found.start() + len(word) :]
 
 
 TEMPLATE = (
@@ -254,14 +328,17 @@ def main() -> None:
     parser.add_argument("--kobest-dir", required=True)
     parser.add_argument("--items", type=int, default=2000, help="how many items are copied")
     parser.add_argument("--rows", type=int, default=100_000, help="how many rows are timed")
+    parser.add_argument("--only", default="", help="the beginning of a title: that part alone")
     options = parser.parse_args()
     for title, measure, count in (
         ("Contamination", measure_contamination, options.items),
         ("Near-duplicates", measure_near, options.items),
+        ("Problems that differ in a word", measure_problems, options.items),
         ("Near-duplicates in a template", measure_template, options.items),
         ("Time and memory", measure_speed, options.rows),
     ):
-        print(f"### {title}", "", *measure(options.kobest_dir, count), "", sep="\n", flush=True)
+        if title.startswith(options.only):
+            print(f"### {title}", "", *measure(options.kobest_dir, count), "", sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from kot_platypus.data import dedupe, minhash
 from kot_platypus.data.dedupe import describe_clusters, find_duplicates
 from kot_platypus.data.duplicates import Pair, cluster, find_pairs, list_dropped
 from kot_platypus.data.minhash import compute_jaccard, sign_texts
-from kot_platypus.data.normal import normalise
 from kot_platypus.data.semantic import find_similar, load_encoder
 from kot_platypus.errors import MissingExtraError, UsageError
 from kot_platypus.records import Example
@@ -47,7 +46,7 @@ def test_each_equal_text_is_paired_with_the_first():
 
 def test_edited_copy_is_a_near_pair_with_its_true_similarity():
     (pair,) = find_pairs([SHIP, BAKER, SHIP_EDITED])
-    true = measure_jaccard(normalise(SHIP), normalise(SHIP_EDITED))
+    true = measure_jaccard(SHIP, SHIP_EDITED)
     assert (pair.first, pair.second, pair.kind) == (0, 2, "near")
     assert pair.similarity == pytest.approx(true, abs=1e-4)
 
@@ -60,6 +59,14 @@ def test_jaccard_by_hand():
 @pytest.mark.parametrize("other", ["네 개", "5개", "열 개"])
 def test_texts_that_differ_in_a_number_are_not_duplicates(other):
     assert find_clusters([APPLES.format("세 개"), APPLES.format(other)]) == []
+
+
+def test_near_pair_that_asks_another_thing_is_none():
+    assert find_pairs([f"{SHIP} 오전에 도착했다.", f"{SHIP} 오후에 도착했다."]) == []
+
+
+def test_equal_letters_with_other_operators_are_no_exact_pair():
+    assert find_clusters(["어떤 수는 7 + 2이다. 얼마인가?", "어떤 수는 7 - 2이다. 얼마인가?"]) == []
 
 
 def test_number_in_words_is_the_same_as_in_digits():
@@ -135,14 +142,14 @@ def test_any_chunk_size_gives_the_same_pairs(monkeypatch, size):
 
 
 def test_signature_depends_on_its_text_alone():
-    texts = [normalise(text) for text in make_texts(10)]
+    texts = make_texts(10)
     alone = np.concatenate([sign_texts([text]) for text in texts])
     assert (sign_texts(texts) == alone).all()
 
 
 def test_signatures_estimate_the_jaccard_similarity():
-    one, other = sign_texts([normalise(SHIP), normalise(SHIP_EDITED)])
-    true = measure_jaccard(normalise(SHIP), normalise(SHIP_EDITED))
+    one, other = sign_texts([SHIP, SHIP_EDITED])
+    true = measure_jaccard(SHIP, SHIP_EDITED)
     assert (one == other).mean() == pytest.approx(true, abs=0.13)
 
 
@@ -160,9 +167,15 @@ def test_texts_of_one_meaning_are_semantic_pairs():
     assert [(pair.first, pair.second, pair.kind) for pair in pairs] == [(0, 2, "semantic")]
 
 
-def test_numbers_keep_semantic_pairs_apart():
-    texts = ["배 세 척이 항구를 떠나 먼 바다로 나갔다.", "배 네 척이 항구를 떠나 먼 바다로 나갔다."]
+@pytest.mark.parametrize("other", ["배 네 척이 항구를 떠났다.", "배 세 척이 항구를 안 떠났다."])
+def test_what_asks_another_thing_is_no_semantic_pair(other):
+    texts = ["배 세 척이 항구를 떠났다.", other]
     assert find_pairs(texts, ("semantic",), encode=encode_by_topic) == []
+
+
+def test_number_in_digits_leaves_a_semantic_pair():
+    texts = ["배 스무 대가 항구를 떠나 먼 바다로 나갔다.", "배 20대는 바다로 멀리 나갔다."]
+    assert len(find_pairs(texts, ("semantic",), encode=encode_by_topic)) == 1
 
 
 @pytest.mark.parametrize("block_rows", [1, 3, 100])

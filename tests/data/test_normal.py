@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import pairwise
 
 import pytest
 
 from kot_platypus.data.normal import (
+    encode_normals,
     encode_text,
     find_span,
     hash_windows,
-    list_ngrams,
-    list_quantities,
     map_positions,
     normalise,
     split_morphemes,
@@ -45,42 +45,13 @@ def test_span_of_a_character_normalises_to_it(i):
     assert normalise(MIXED)[i] in normalise(MIXED[start:end])
 
 
-# --- numbers -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("one", "same"),
-    [
-        ("1,000원", "1000 원"),
-        ("３개", "3개"),
-        ("사과 세 개", "사과 3개"),
-        ("열두 명", "12명"),
-        ("3.50", "3.5"),
-        ("5와 3", "3과 5"),
-    ],
-)
-def test_numbers_are_compared_by_value(one, same):
-    assert list_quantities(one) == list_quantities(same)
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("3개", "4개"),
-        ("3+4", "3-4"),
-        ("3 × 4", "3 ÷ 4"),
-        ("세 명", "네 명"),
-        ("5%", "5"),
-        ("2, 2", "2"),
-    ],
-)
-def test_other_numbers_or_operators_are_seen(one, other):
-    assert list_quantities(one) != list_quantities(other)
-
-
-@pytest.mark.parametrize("text", ["세계의 명작", "한강에서 두루미를", "네가 개를 키운다"])
-def test_syllables_of_words_are_no_numbers(text):
-    assert list_quantities(text) == ()
+def test_normal_forms_of_many_texts_at_once_are_those_of_each():
+    texts = [MIXED, "", "!?", "사과 세 개\0.", "\ud800가"]
+    points, places = encode_normals(texts)
+    parts = [points[start:end].tobytes() for start, end in pairwise(places)]
+    assert [each.decode("utf-32-le", "surrogatepass") for each in parts] == [
+        normalise(text) for text in texts
+    ]
 
 
 # --- windows and morphemes ---------------------------------------------------------------------
@@ -95,10 +66,6 @@ def test_equal_windows_have_equal_hashes_and_others_do_not():
 @pytest.mark.parametrize("size", [3, 4])
 def test_text_shorter_than_a_window_has_none(size):
     assert hash_windows(encode_text("가나"), size).shape == (0,)
-
-
-def test_different_short_texts_share_no_ngram():
-    assert not list_ngrams("물", 4) & list_ngrams("불", 4)
 
 
 def test_particles_and_endings_are_no_content():

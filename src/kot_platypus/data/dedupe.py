@@ -73,13 +73,20 @@ def find_duplicates(
     _save_pairs(data, out / "pairs", tuple(chosen), encoder, executor, columns)
     clusters = cluster(_iter_pairs(out), chosen)
     dropped = list_dropped(clusters)
-    num_rows = sum(1 for _ in iter_values(data))
     write_jsonl(
         out / "clusters.jsonl",
         [Cluster(kept=first, dropped=tuple(others)) for first, *others in clusters],
     )
-    kept = (values for row, (_, values) in enumerate(iter_values(data)) if row not in dropped)
-    write_values(out / "kept.jsonl", kept)
+    num_rows = 0
+
+    def iter_kept() -> Iterator[object]:
+        nonlocal num_rows
+        for row, (_, values) in enumerate(iter_values(data)):
+            num_rows += 1
+            if row not in dropped:
+                yield values
+
+    write_values(out / "kept.jsonl", iter_kept())
     report = {
         "data": data.name,
         "data_sha256": hash_file(data),

@@ -2,7 +2,7 @@
 
 Three kinds, each wider than the one before it: ``exact`` (equal normal forms), ``near`` (Jaccard
 similarity of character 4-grams), ``semantic`` (cosine of sentence embeddings). All of them leave
-apart two texts whose numbers differ: two problems that differ only there are two problems.
+apart two texts that ask two things, however alike they are: see ``differences.tell_apart``.
 """
 
 from __future__ import annotations
@@ -12,21 +12,23 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kot_platypus.data.differences import list_signs, list_values, tell_apart
 from kot_platypus.data.executors import IN_PROCESS, Executor
 from kot_platypus.data.minhash import (
     MIN_CHARS,
     Signatures,
     compute_jaccard,
     find_candidates,
-    sign_texts,
+    sign_normals,
 )
-from kot_platypus.data.normal import Codes, list_quantities, normalise
+from kot_platypus.data.normal import Codes, encode_normals
 from kot_platypus.data.semantic import Encode, find_similar
 from kot_platypus.data.spool import TextSpool, iter_chunks, save_arrays
 from kot_platypus.records import Record
@@ -85,7 +87,7 @@ def iter_pairs(
         TextSpool(Path(work) / "texts") as spool,
     ):
         texts = spool.pass_on(texts)
-        facts = _describe_rows(texts, Path(work) / "signatures", executor, sign="near" in kinds)
+        facts = _describe_rows(texts, Path(work) / "signatures", executor, kinds)
         firsts, exact = _pair_equals(facts.contents)
         tables = [exact]
         compared = firsts[facts.long_enough[firsts]]
@@ -98,10 +100,13 @@ def iter_pairs(
                 for chunk in iter_chunks(compared, CHUNK_ROWS)
             )
             saved = save_arrays(Path(work) / "vectors", vectors)
-            similar = list(find_similar(saved, facts.guards[compared], floors["semantic"]))
-            places = np.array([(i, j) for i, j, _ in similar], dtype=np.int64).reshape(-1, 2)
-            cosines = [cosine for *_, cosine in similar]
-            tables.append(_tabulate(compared[places], "semantic", cosines))
+            similar = [
+                (compared[i], compared[j], cosine)
+                for i, j, cosine in find_similar(saved, facts.guards[compared], floors["semantic"])
+                if not tell_apart(spool[compared[i]], spool[compared[j]])
+            ]
+            rows = np.array([each[:2] for each in similar], dtype=np.int64).reshape(-1, 2)
+            tables.append(_tabulate(rows, "semantic", [cosine for *_, cosine in similar]))
     yield from _iter_sorted(np.concatenate(tables))
 
 
@@ -130,19 +135,21 @@ def _iter_sorted(table: NDArray[np.void]) -> Iterator[Pair]:
 class _Facts(NamedTuple):
     """What texts are compared by, a row each."""
 
-    guards: Codes
-    """A hash of the numbers."""
     contents: Codes
-    """A hash of the normal form and the numbers."""
+    """A hash of the normal form, and of the signs that it has lost."""
     long_enough: NDArray[np.bool_]
     """Whether more than equality counts."""
+    guards: Codes
+    """For ``semantic``, whose candidates are all pairs: a hash of the numbers."""
     signatures: Signatures
-    """(N, NUM_HASHES), or (N, 0)."""
+    """For ``near``: (N, NUM_HASHES), else (N, 0)."""
 
 
-def _describe_rows(texts: Iterable[str], path: Path, executor: Executor, *, sign: bool) -> _Facts:
+def _describe_rows(
+    texts: Iterable[str], path: Path, executor: Executor, kinds: Sequence[Kind]
+) -> _Facts:
     """The facts of all texts, in their order; the signatures lie in a file."""
-    describe = partial(_describe_texts, sign=sign)
+    describe = partial(_describe_texts, kinds=kinds)
     parts = [describe([])]
 
     def iter_signatures() -> Iterator[Signatures]:
@@ -151,30 +158,37 @@ def _describe_rows(texts: Iterable[str], path: Path, executor: Executor, *, sign
             yield facts.signatures
 
     signatures = save_arrays(path, iter_signatures())
-    guards, contents, long_enough, _ = map(np.concatenate, zip(*parts, strict=True))
-    return _Facts(guards, contents, long_enough, signatures)
+    contents, long_enough, guards, _ = map(np.concatenate, zip(*parts, strict=True))
+    return _Facts(contents, long_enough, guards, signatures)
 
 
-def _describe_texts(texts: Sequence[str], *, sign: bool) -> _Facts:
-    normals = [normalise(text) for text in texts]
-    guards = [" ".join(list_quantities(text)) for text in texts]
-    # A text of signs alone has an empty normal form, and is not equal to every other such.
-    contents = [
-        normal or "\0".join(text.split()) for normal, text in zip(normals, texts, strict=True)
+def _describe_texts(texts: Sequence[str], *, kinds: Sequence[Kind]) -> _Facts:
+    points, places = encode_normals(texts)
+    contents = []
+    for text, (start, end) in zip(texts, pairwise(places.tolist()), strict=True):
+        # A text of signs alone has an empty normal form, and is not equal to every other such.
+        normal = points[start:end].tobytes() or "\0".join(text.split()).encode(*_CODEC)
+        contents.append(_hash_bytes(normal + "\n".join(list_signs(text)).encode()))
+    guards = [
+        _hash_bytes(" ".join(list_values(text)).encode()) if "semantic" in kinds else 0
+        for text in texts
     ]
-    pairs = zip(contents, guards, strict=True)
     return _Facts(
-        np.array([_hash_text(guard) for guard in guards], dtype=np.uint64),
-        np.array([_hash_text(f"{content}\n{guard}") for content, guard in pairs], dtype=np.uint64),
-        np.array([len(normal) >= MIN_CHARS for normal in normals], dtype=np.bool_),
-        sign_texts(normals) if sign else np.empty((len(texts), 0), dtype=np.uint32),
+        np.array(contents, dtype=np.uint64),
+        np.diff(places) >= MIN_CHARS,
+        np.array(guards, dtype=np.uint64),
+        sign_normals(points, places)
+        if "near" in kinds
+        else np.empty((len(texts), 0), dtype=np.uint32),
     )
 
 
-def _hash_text(text: str) -> int:
+_CODEC = "utf-8", "surrogatepass"
+
+
+def _hash_bytes(content: bytes) -> int:
     """64 bits: among 2 million texts the chance that any two collide is 1e-7."""
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
 def _pair_equals(contents: Codes) -> tuple[NDArray[np.int64], NDArray[np.void]]:
@@ -189,7 +203,7 @@ def _pair_equals(contents: Codes) -> tuple[NDArray[np.int64], NDArray[np.void]]:
 def _pair_near(
     spool: TextSpool, rows: NDArray[np.int64], facts: _Facts, floor: float, executor: Executor
 ) -> NDArray[np.void]:
-    pairs = find_candidates(facts.signatures, rows, facts.guards, facts.contents, floor)
+    pairs = find_candidates(facts.signatures, rows, facts.contents, floor)
 
     def iter_with_texts() -> Iterator[tuple[list[str], NDArray[np.int64]]]:
         for begin in range(0, len(pairs), CHUNK_PAIRS):
@@ -197,15 +211,21 @@ def _pair_near(
             needed, places = np.unique(chunk, return_inverse=True)
             yield [spool[row] for row in needed], places.reshape(chunk.shape)
 
-    parts = [np.empty(0), *executor.map(_compare, iter_with_texts())]
+    parts = [np.empty(0), *executor.map(partial(_compare, floor=floor), iter_with_texts())]
     similarities = np.concatenate(parts)
     alike = similarities >= floor
     return _tabulate(pairs[alike], "near", similarities[alike])
 
 
-def _compare(chunk: tuple[list[str], NDArray[np.int64]]) -> NDArray[np.float64]:
+def _compare(chunk: tuple[list[str], NDArray[np.int64]], floor: float) -> NDArray[np.float64]:
+    """The similarities of pairs of texts; -1 where it does not matter how alike they are."""
     texts, pairs = chunk
-    return compute_jaccard([normalise(text) for text in texts], pairs)
+    similarities = compute_jaccard(texts, pairs)
+    for place in np.flatnonzero(similarities >= floor):
+        first, second = pairs[place]
+        if tell_apart(texts[first], texts[second]):
+            similarities[place] = -1
+    return similarities
 
 
 # --- clusters ----------------------------------------------------------------------------------

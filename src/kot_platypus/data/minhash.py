@@ -7,11 +7,12 @@ candidates: what decides is the Jaccard similarity of the texts' character 4-gra
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kot_platypus.data.normal import Codes, encode_text, hash_windows, join_codes, list_ngrams
+from kot_platypus.data.normal import Codes, encode_normals, hash_windows
 
 NGRAM = 4
 NUM_HASHES = 128
@@ -36,33 +37,41 @@ Pairs = NDArray[np.int64]
 
 
 def sign_texts(texts: Sequence[str]) -> Signatures:
-    """The MinHash signatures of normal forms. Shape (len(texts), NUM_HASHES).
+    """The MinHash signatures of the normal forms of texts. Shape (len(texts), NUM_HASHES)."""
+    return sign_normals(*encode_normals(texts))
+
+
+def sign_normals(points: NDArray[np.uint32], places: Pairs) -> Signatures:
+    """The MinHash signatures of what ``encode_normals`` has made. Shape (N, NUM_HASHES).
 
     Each depends on its text alone, so any split of the work gives the same.
     """
     import rensa
 
-    # Texts are joined to hash all their windows at once; a window that holds an end is left out.
-    joined, starts = join_codes([encode_text(text) for text in texts])
-    windows = hash_windows(joined, NGRAM)
-    counts = np.maximum(np.diff(starts) - NGRAM, 0)  # an end is counted in the length
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    places = np.arange(offsets[-1]) + np.repeat(starts[:-1] - offsets[:-1], counts)
+    windows, offsets = _list_windows(points, places)
     matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
-        windows[places], offsets.astype(np.uint64), NUM_HASHES, _SEED
+        windows, offsets.astype(np.uint64), NUM_HASHES, _SEED
     )
-    return np.array(matrix.to_rows(), dtype=np.uint32).reshape(len(texts), NUM_HASHES)
+    values = chain.from_iterable(matrix.to_rows())
+    count = len(offsets) - 1
+    return np.fromiter(values, np.uint32, count * NUM_HASHES).reshape(count, NUM_HASHES)
 
 
-def find_candidates(
-    signatures: Signatures, rows: Pairs, guards: Codes, order_keys: Codes, floor: float
-) -> Pairs:
+def _list_windows(points: NDArray[np.uint32], places: Pairs) -> tuple[Codes, Pairs]:
+    """Hashes of all 4-grams of the texts, one after another, and where each text's begin."""
+    windows = hash_windows(points.astype(np.uint64), NGRAM)
+    counts = np.maximum(np.diff(places) - NGRAM + 1, 0)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    # Windows over the end of a text are left out.
+    return windows[np.arange(offsets[-1]) + np.repeat(places[:-1] - offsets[:-1], counts)], offsets
+
+
+def find_candidates(signatures: Signatures, rows: Pairs, order_keys: Codes, floor: float) -> Pairs:
     """Pairs of ``rows`` that may have a Jaccard similarity of ``floor`` or more, each once, sorted.
 
     Args:
         signatures: (N, NUM_HASHES), in memory or on disk.
         rows: (M,) The numbers of the rows to compare.
-        guards: (N,) Only rows with the same guard are paired.
         order_keys: (N,) A hash of each row's content: the order of large buckets, so that shuffled
             rows give the same pairs.
         floor: Of the similarity.
@@ -73,7 +82,7 @@ def find_candidates(
     found = np.empty(0, dtype=np.int64)
     for band in range(NUM_BANDS):
         parts = [found]
-        for first, second in _iter_bucket_pairs(signatures, rows, guards, order_keys, band):
+        for first, second in _iter_bucket_pairs(signatures, rows, order_keys, band):
             likely = _estimate(signatures, first, second) >= floor - _MARGIN
             low, high = np.minimum(first, second)[likely], np.maximum(first, second)[likely]
             parts.append(low * len(signatures) + high)
@@ -84,14 +93,17 @@ def find_candidates(
 
 
 def _iter_bucket_pairs(
-    signatures: Signatures, rows: Pairs, guards: Codes, order_keys: Codes, band: int
+    signatures: Signatures, rows: Pairs, order_keys: Codes, band: int
 ) -> Iterator[tuple[Pairs, Pairs]]:
-    """Rows that agree in a band and in their guard, neighbours at every distance in turn."""
+    """Rows that agree in a band, neighbours at every distance in turn."""
     width = NUM_HASHES // NUM_BANDS
-    # Guards are mixed in as a further code: rows that differ in them never meet.
-    columns = signatures[rows, band * width : (band + 1) * width].astype(np.uint64)
-    codes = np.concatenate([columns, guards[rows, None]], axis=1)
-    keys = hash_windows(codes.ravel(), width + 1)[:: width + 1]
+    codes = signatures[rows, band * width : (band + 1) * width].astype(np.uint64)
+    keys = hash_windows(codes.ravel(), width)[::width]
+    # Most rows are alone in their bucket, and are not worth to be put in order.
+    order = np.argsort(keys)
+    same = np.diff(keys[order]) == 0
+    order = order[np.append(same, False) | np.append(False, same)]
+    keys, rows = keys[order], rows[order]
     # One order for all bands: a template's rows have the same few neighbours in each of them.
     order = np.lexsort((order_keys[rows], keys))
     keys, rows = keys[order], rows[order]
@@ -117,11 +129,13 @@ def _estimate(signatures: Signatures, first: Pairs, second: Pairs) -> NDArray[np
 
 
 def compute_jaccard(texts: Sequence[str], pairs: Pairs) -> NDArray[np.float64]:
-    """The Jaccard similarity of the character 4-grams of pairs of normal forms.
+    """The Jaccard similarity of the character 4-grams of the normal forms of pairs of texts.
 
-    ``pairs`` are places in ``texts``, (P, 2); the result is (P,).
+    ``pairs`` are places in ``texts``, (P, 2); the result is (P,). Texts have 4-grams: at least 4
+    letters or digits.
     """
-    ngrams = [list_ngrams(text, NGRAM) for text in texts]
+    windows, offsets = _list_windows(*encode_normals(texts))
+    ngrams = [set(windows[slice(*ends)].tolist()) for ends in pairwise(offsets.tolist())]
     similarities = np.empty(len(pairs))
     for i, (first, second) in enumerate(pairs.tolist()):
         shared = len(ngrams[first] & ngrams[second])

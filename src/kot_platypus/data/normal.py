@@ -7,6 +7,7 @@ is free enough that a copy rarely keeps it.
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
@@ -16,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kot_platypus.data import executors
-from kot_platypus.numerals import NATIVE_ONES, NATIVE_TENS
 
 Codes = NDArray[np.uint64]
 
@@ -25,22 +25,31 @@ _MULTIPLIER = 0x9E3779B97F4A7C15  # 2**64 / golden ratio, odd: a permutation of 
 _CONTENT_TAGS = frozenset(
     {"NNG", "NNP", "NR", "VV", "VA", "XR", "MAG", "SL", "SH", "SN"}
 )  # nouns, verbs, adjectives, roots, adverbs, foreign words, Chinese characters, numbers
-_SIGN = r"(?:(?<![\w)])[-−])"
-_NUMBER = re.compile(rf"{_SIGN}?\d[\d,]*(?:\.\d+)?|(?<=[\w)\]])\s*[-−+×÷*/^=<>≤≥±%]")
-_LEADING_ZEROS = re.compile(r"^(-?)0+(?=\d)")
-_ONES = "한|두|세|네|다섯|여섯|일곱|여덟|아홉"
-_COUNTERS = (
-    "개월|개|명|사람|마리|권|장|송이|자루|시간|시|살|대|번|잔|병|그루|켤레|벌|채|척|통|봉지|상자|"
-    "가지|달|배|쪽|줄|쌍|팀|곳|군데|조각|그릇|판|묶음|바구니|접시"
-)
-_COUNTED = re.compile(
-    rf"(?<![가-힣])(?=\S)({'|'.join(NATIVE_TENS)})?({_ONES})?(?<=[가-힣])\s?(?={_COUNTERS})"
-)
 
 
 def normalise(text: str) -> str:
     """The normal form of ``text``; empty when it has neither letters nor digits."""
     return _REMOVED.sub("", unicodedata.normalize("NFKC", text).casefold())
+
+
+def encode_normals(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The code points of many normal forms at once: one after another, and where each begins.
+
+    The places (N + 1,) end with the number of code points.
+    """
+    folded = [unicodedata.normalize("NFKC", text).casefold() for text in texts]
+    joined = "".join(folded).encode("utf-32-le", "surrogatepass")
+    points = np.frombuffer(joined, dtype=np.uint32)
+    kept = _list_kept()[points]
+    before = np.concatenate([[0], np.cumsum(kept)])
+    ends = np.cumsum([0, *map(len, folded)])
+    return points[kept], before[ends]
+
+
+@cache
+def _list_kept() -> NDArray[np.bool_]:
+    """Whether a normal form keeps a character, by its code point."""
+    return np.fromiter(map(str.isalnum, map(chr, range(sys.maxunicode + 1))), dtype=np.bool_)
 
 
 def map_positions(text: str) -> list[int]:
@@ -85,31 +94,6 @@ def _joins_previous(char: str) -> bool:
     return unicodedata.combining(first) != 0 or "\u1161" <= first <= "\u11ff"
 
 
-# --- numbers -----------------------------------------------------------------------------------
-
-
-def list_quantities(text: str) -> tuple[str, ...]:
-    """The multiset of a text's numbers and the operators between them, sorted.
-
-    ``1,000`` is ``1000``, ``3.50`` is ``3.5``, ``세 개`` and ``3개`` are the same. Two
-    problems that differ here are two problems, however alike their words are.
-    """
-    plain = unicodedata.normalize("NFKC", text)
-    plain = _COUNTED.sub(_count_in_digits, plain)
-    return tuple(sorted(_plain_number(found) for found in _NUMBER.findall(plain)))
-
-
-def _count_in_digits(found: re.Match[str]) -> str:
-    return str(NATIVE_TENS.get(found[1], 0) + NATIVE_ONES.get(found[2], 0))
-
-
-def _plain_number(found: str) -> str:
-    number = found.strip().replace(",", "").replace("−", "-")
-    if "." in number:
-        number = number.rstrip("0").rstrip(".")
-    return _LEADING_ZEROS.sub(r"\1", number)
-
-
 # --- windows -----------------------------------------------------------------------------------
 
 
@@ -138,11 +122,6 @@ def hash_windows(codes: Codes, size: int) -> Codes:
     hashes ^= hashes >> np.uint64(29)
     hashes *= multiplier
     return hashes
-
-
-def list_ngrams(text: str, size: int) -> frozenset[str]:
-    """The different character n-grams; of a shorter text the text itself is the only one."""
-    return frozenset(text[i : i + size] for i in range(max(1, len(text) - size + 1)))
 
 
 # --- morphemes ---------------------------------------------------------------------------------
