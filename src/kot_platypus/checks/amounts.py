@@ -21,6 +21,7 @@ _SHORT = {
     "mph": "hour", "kph": "hour", "daily": "day", "weekly": "week", "monthly": "month",
     "yearly": "year", "annual": "year", "annually": "year",
 }  # fmt: skip
+_RATE_WORDS = frozenset({*_UNITS, *_SHORT})
 # Of each unit: how Korean says "per" it, and any mention of it in either language.
 _KOREAN_PER = {
     "second": r"초당|매초|초마다|(?:1|일) ?초에|초속",
@@ -51,20 +52,24 @@ def find_amounts(source: Text, translation: Text) -> Findings:
     Catches 80 liters per hour as 분당 80리터, twice a day as 하루에 한 번, half past six as 6시,
     thousands of as 수만. Look-alikes: $18 an hour as 시급 18달러, every week as 주 1회.
     """
-    for detail in (*_find_rate(source, translation), *_find_said(source.prose, translation.prose)):
-        yield make_finding("numbers", detail)
-        return
+    details: list[str] = []
+    if not source.lexicon.isdisjoint(_RATE_WORDS):
+        details += _find_rate(source, translation)
+    if not source.lexicon.isdisjoint(_SAID_WORDS):
+        details += _find_said(source.prose, translation.prose)
+    if details:
+        yield make_finding("numbers", details[0])
 
 
 def _find_rate(source: Text, translation: Text) -> Iterator[str]:
     """A rate of the source that the translation says per another unit, unknown to the source."""
-    if not _ANY_PER.search(translation.prose):
-        return
     wanted = {
         (match["unit"] and match["unit"].lower())
         or _SHORT.get((match["short"] or match["adverb"]).lower(), match["short"])
         for match in _PER.finditer(source.prose)
     }
+    if not wanted or not _ANY_PER.search(translation.prose):
+        return
     found = {unit for unit, per in _KOREAN_PERS.items() if per.search(translation.prose)}
     for unit in wanted - found:
         for other in found - wanted:
@@ -85,6 +90,8 @@ _TIMES = {
     "four times": (r"(?i)\bfour times\b", r"(?:네|4)\s?(?:번|회|차례|배)(?!째)"),
 }
 _TIMES_SAID = {name: (re.compile(a), re.compile(b)) for name, (a, b) in _TIMES.items()}
+_PLURALS = ("hundreds", "thousands", "millions", "billions", "trillions")
+_SAID_WORDS = frozenset(("once", "twice", "times", "thrice", "half", "halved", *_PLURALS))
 _ANY_TIMES = re.compile(r"(?i)\bonce\b|\btwice\b|\btimes\b")
 _AGAIN = re.compile(r"다시 ?한 ?번|한번")
 _HALF = re.compile(

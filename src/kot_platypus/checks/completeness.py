@@ -303,8 +303,9 @@ _QUOTED_WORDS, _SHORT_TEXT, _FEW_WITH_QUOTATION = 4, 250, 0.34
 
 
 def _check_brackets(source: Text, translation: Text) -> Findings:
+    has_brackets = not translation.signs.isdisjoint("()[]{}“”「」『』《》")
     left, right = (_NO_PAIR.sub("", text.raw) for text in (source, translation))
-    for opening, closing in _BRACKETS:
+    for opening, closing in _BRACKETS if has_brackets else ():
         if closing not in right and opening not in right:
             continue
         unpaired = _count_unpaired(right, opening, closing)

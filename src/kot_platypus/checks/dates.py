@@ -56,6 +56,8 @@ def find_dates(source: Text, translation: Text) -> Findings:
     Catches July 4 as 4월 7일, the years of two dates exchanged, 8 a.m. as 오후 8시. Look-alikes:
     another order, a year or month said once for two days, 7 p.m. as 19시.
     """
+    if not source.digits and source.lexicon.isdisjoint(MONTHS):
+        return
     if not _MAY_BE.search(source.raw):
         return
     wanted, found = read_dates(source.raw), read_dates(translation.raw)

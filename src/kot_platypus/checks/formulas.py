@@ -35,7 +35,11 @@ _SAME = str.maketrans(
 )
 _POWERS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _SPELLED = (("<=", "≤"), (">=", "≥"), ("!=", "≠"))
-_ANY_SIGN = re.compile(r"[=≠≈≤≥⩽⩾<>+*/×÷·⋅^−–(\[|⁰¹²³⁴-⁹!-]|\d ?[x:] ?\d|\b(?:sin|cos|tan|log|ln) ")
+_SURE_SIGNS = frozenset("=≠≈≤≥⩽⩾<>+*×÷⋅^⁰¹²³⁴⁵⁶⁷⁸⁹|[")
+_ANY_SIGN = re.compile(
+    r"\d\)? ?[-−–/·:!x]|[-−–/·]\s?[\d(]|[A-Za-z\d] ?\([^()\n가-힣]{1,30}\)|\([^()\n가-힣]{0,20},"
+    r"|\b(?:sin|cos|tan|log|ln) |\b[a-zA-Z] ?[-−–/·!] ?[a-zA-Z\d]\b"
+)
 _ALIKE = 0.6  # of a lost formula and a new one, from which on one is the other, misspelt
 _RANGE = re.compile(r"\d+[-/.]\d+(?:[-/.]\d+)?|\d+:\d+|[A-Z][-/]\d+")
 
@@ -91,7 +95,7 @@ def _measure_likeness(run: str, other: str) -> float:
 def _read_runs(prose: str) -> dict[str, list[Span]]:
     """Where each formula stands, in the one spelling that all get; ranges and dates are none."""
     runs: defaultdict[str, list[Span]] = defaultdict(list)
-    if not _ANY_SIGN.search(prose):
+    if _SURE_SIGNS.isdisjoint(prose) and not _ANY_SIGN.search(prose):
         return runs
     for match in _RUN.finditer(prose):
         run = re.sub(_RAISED, lambda found: "^" + found[0].translate(_POWERS), match[0])

@@ -89,9 +89,12 @@ def _blank_kept(source: Text, translation: Text) -> str:
     """The translation's prose without what is quoted, and without code of the source."""
     prose = translation.prose
     if not _QUOTES.isdisjoint(prose):
-        can_stay = _MAY_QUOTE.search(source.raw) is not None
         prose = _QUOTED.sub(
-            lambda match: " " * len(match[0]) if can_stay or not _is_said(match[0]) else match[0],
+            lambda match: (
+                match[0]
+                if _is_said(match[0]) and not _MAY_QUOTE.search(source.raw)
+                else " " * len(match[0])
+            ),
             prose,
         )
     codes = {code for code, _ in read_snippets(source)}

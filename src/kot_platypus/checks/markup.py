@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import partial
+from string import ascii_uppercase
 
 from kot_platypus.checks.findings import Findings, Span, make_finding, shorten
 from kot_platypus.checks.segments import TAG, Text
@@ -12,6 +13,7 @@ from kot_platypus.oddities import SPECIAL_TOKEN, ZERO_WIDTH
 
 _broken = partial(make_finding, "markup")
 
+_LINK = re.compile(r"\]\(")
 _STAR, _LINE = re.compile(r"\*"), re.compile(r"(?:^|\n)\s*[-*•+·#>|]")
 _MARKDOWN = {  # with what has to be there before it is worth a look
     "bold text": (_STAR, re.compile(r"\*\*(?=\S)[^*\n]+?\*\*")),
@@ -20,7 +22,7 @@ _MARKDOWN = {  # with what has to be there before it is worth a look
     "list items": (_LINE, re.compile(r"(?m)^\s*[-*•+·] \S")),
     "table rows": (_LINE, re.compile(r"(?m)^\s*\|.*\|\s*$")),
     "quoted lines": (_LINE, re.compile(r"(?m)^> ?\S")),
-    "links": (re.compile(r"\]\("), re.compile(r"\[[^][\n]*\]\(")),
+    "links": (_LINK, re.compile(r"\[[^][\n]*\]\(")),
 }
 _ADDRESS = re.compile(
     r"(?:https?://|ftp://|www\.)[^\s<>\"'`)\]가-힣]+[^\s<>\"'`)\].,;:!?*가-힣]"
@@ -56,8 +58,14 @@ def find_markup(source: Text, translation: Text) -> Findings:
     and special tokens. Look-alikes: &amp; as "and"; another mark of an item; 2 * 3 * 4.
     """
     yield from _find_unseen(source, translation)
+    signs = source.signs | translation.signs
+    marked = {
+        mark: not signs.isdisjoint(mark.pattern) and (
+            mark.search(source.prose) or mark.search(translation.prose))
+        for mark in (_STAR, _LINE, _LINK)
+    }  # fmt: skip
     for name, (mark, pattern) in _MARKDOWN.items():
-        if not (mark.search(source.prose) or mark.search(translation.prose)):
+        if not marked[mark]:
             continue
         wanted, found = _locate(pattern, source.prose), _locate(pattern, translation.prose)
         stray = name == "bold text" and translation.prose.count("**") - 2 * len(found)
@@ -70,11 +78,11 @@ def find_markup(source: Text, translation: Text) -> Findings:
     if _CODE_SIGN.search(source.raw):
         yield from _compare("names in code", _CODE_NAME, source, translation)
     yield from _compare_letters(source, translation)
-    blanks = len(_BLANKS.findall(source.prose))
+    blanks = len(_BLANKS.findall(source.prose)) if "_" in signs else 0
     if blanks > len(_BLANKS.findall(translation.prose)):
         yield _broken(f"a blank to fill in was filled or lost: there were {blanks}")
     yield from _compare_marks(source.prose, translation.prose)
-    if len(_MARKER.findall(source.prose)) > 1:
+    if "(" in signs and len(_MARKER.findall(source.prose)) > 1:
         yield from _compare("markers", _MARKER, source, translation)
 
 
@@ -100,6 +108,8 @@ def _compare(name: str, pattern: re.Pattern[str], source: Text, translation: Tex
 
 def _compare_letters(source: Text, translation: Text) -> Findings:
     """Letters that stand alone, of choices, points and vitamins: none becomes another."""
+    if translation.signs.isdisjoint(ascii_uppercase):
+        return
     wanted, found = (Counter(_LETTER.findall(text.prose)) for text in (source, translation))
     lost, new = [*(wanted - found)], [*(found - wanted)]
     if lost and new:

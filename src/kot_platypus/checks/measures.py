@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -117,7 +118,7 @@ _JOINT = re.compile(r"\s?|,? (?:and )?|(?:과|와) ")
 def read_measures(part: Text) -> tuple[Measure, ...]:
     """All numbers with a unit or a currency; what is said in two units is one measure."""
     text = part.prose
-    found = sorted(set(_read_parts(part)), key=lambda one: one.span)
+    found = sorted({one[1:3]: one for one in _read_parts(part)}.values(), key=lambda one: one.span)
     joined: list[Measure] = []
     for measure in found:
         last = joined[-1] if joined else None
@@ -134,7 +135,7 @@ def read_measures(part: Text) -> tuple[Measure, ...]:
 
 def _read_parts(part: Text) -> Iterator[Measure]:
     text = part.prose
-    parts = read_parts(text)
+    parts = read_parts(part)
     taken = {end for _, span in parts for end in range(*span)}
     numbers = [number for number in part.digits if number.span[0] not in taken]
     taken |= {end for number in part.digits for end in range(*number.span)}
@@ -143,12 +144,16 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         for word in (*part.english, *part.korean)
         if word.span[1] - 1 not in taken and not _is_loose(text, word)
     ]
-    ones = ((Fraction(1), match.span()) for match in _ONE_AND.finditer(text))
+    ones = (
+        ((Fraction(1), match.span()) for match in _ONE_AND.finditer(text))
+        if " and a " in text
+        else ()
+    )
     for word in part.korean:
         said = text[slice(*word.span)]
         if said in SURE_DAYS or (said == "하루" and _ONE_DAY.match(text, word.span[1])):
             yield Measure(Fraction(word.value), "일", word.span)
-    values = ((Fraction(number.value), number.span) for number in numbers)
+    values = ((_make_fraction(number.value), number.span) for number in numbers)
     for number, (start, end) in (*values, *parts, *ones):
         before = _BEFORE.search(text[max(0, start - 8) : start])
         if before and before["money"]:
@@ -168,6 +173,11 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         if before and before["scale"] and name == "도":
             name = _NAMES[before["scale"]]
         yield Measure(value, name, (start, unit.end()))
+
+
+@lru_cache(maxsize=4096)
+def _make_fraction(value: Decimal) -> Fraction:
+    return Fraction(value)
 
 
 _ONE_DAY = re.compile(r" ?(?:최대|최소|동안|간|만에|안에)")

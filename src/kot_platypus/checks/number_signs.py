@@ -15,16 +15,20 @@ _PART = re.compile(
 )
 _KOREAN_PART = re.compile(r"분의|절반|과반|(?<![가-힣])반[이을은의]? |\d/\d")
 _MINUS = re.compile(r"(?<![\w)\]}.$%])(?<![\d)\]}$] )(?<!\b[a-z] )[-−–](?=\$?\.?\d)|⁻(?=[⁰¹²³⁴-⁹])")
+_MAY_BE_MINUS = re.compile(r"[-−–⁻](?=[$\d.⁰¹²³⁴-⁹])")
 _SAID_MINUS = re.compile(r"\b(?:minus|negative|below|under|-|loss)\b|[-−–]")
 _KOREAN_MINUS = re.compile(r"[-−–]|마이너스|영하|음수|음의|[빼뺀뺄]|±|오차")
 
 
 def find_signs(source: Text, translation: Text) -> Findings:
     """Percent and minus signs are as many, and the same numbers are negative."""
-    if any(mark in text.raw for text in (source, translation) for mark in _PERCENT_MARKS):
+    raw = source.raw + "\n" + translation.raw
+    if any(mark in raw for mark in _PERCENT_MARKS):
         yield from _find_percent(source, translation)
-    if any(mark in text.raw for text in (source, translation) for mark in "-−–⁻"):
+    if _MAY_BE_MINUS.search(raw):
         yield from _find_minus(source, translation)
+    if source.lexicon.isdisjoint(("minus", "negative")):
+        return
     said = _SAID_NEGATIVE.findall(source.raw)
     if len(said) > len(_KOREAN_MINUS.findall(translation.raw)):
         yield make_finding("numbers", f"no longer negative: {len(said)} said so")

@@ -19,7 +19,6 @@ from kot_platypus.numerals import (
     Number,
     Strength,
     read_articles,
-    read_digits,
 )
 from kot_platypus.records import Finding
 
@@ -72,8 +71,8 @@ def _find_values(source: Text, translation: Text) -> Findings:
 def _compare_numbers(
     source: Text, translation: Text, words: list[Number], hints: list[Number]
 ) -> Findings:
-    wanted, named = _part_names(source.raw, read_digits(source.raw))
-    digits = read_digits(translation.raw)
+    wanted, named = _part_names(source.raw, source.all_digits)
+    digits = translation.all_digits
     if not _ONLY.search(source.raw):  # then "5만" is no "only 5"
         digits = [n._replace(others=()) if translation.raw[n.span[1] - 1] == "만" else n
                   for n in digits]  # fmt: skip
@@ -191,7 +190,7 @@ def _explain(
         extra, _ = _cancel_loosely(extra, read_articles(source.prose))
     missing = [number for number in missing if not _may_vanish(source.raw, number)]
     # "two apples" as "사과 세 개": neither word is proof alone, the two together are.
-    known = {number.value for number in (*read_digits(source.raw), *source.english)}
+    known = {number.value for number in (*source.all_digits, *source.english)}
     changed = [h for h in hints if _is_word(h) and not (h.others and h.value in known)]
     doubtful = list(filter(_is_doubtful, loose))
     if changed and doubtful and not missing:

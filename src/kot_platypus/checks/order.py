@@ -60,10 +60,14 @@ def find_order(source: Text, translation: Text) -> Findings:
     3:4 as 4:3, two thirds as 2분의 3. Look-alikes: 3 of the 12 eggs as 12개 중 3개, and all else
     that Korean says the other way round.
     """
+    names: set[str] = set()
+    if translation.lexicon:
+        names = {match[0] for match in _NAME.finditer(_KEPT_TEXT.sub("", translation.prose))}
+    if not names and len(source.digits) + len(source.english) < 2:
+        return
     yield from _compare_pairs(source, translation)
     yield from _find_heap(source, translation)
     yield from _compare_compounds(source, translation)
-    names = {match[0] for match in _NAME.finditer(_KEPT_TEXT.sub("", translation.prose))}
     left, right = _read_anchors(source, names), _read_anchors(translation, names)
     places, others = _index(left), _index(right)
     shared = {key for key in places if len(places[key]) == len(others.get(key, ()))}
@@ -92,6 +96,8 @@ _COMPOUND, _KOREAN_COMPOUND = re.compile(r"(\d+)-[a-z]+"), re.compile(r"(\d+)[�
 
 def _compare_compounds(source: Text, translation: Text) -> Findings:
     """A 300-page novel is 300쪽짜리, not the first 120 pages of it."""
+    if "짜리" not in translation.prose:
+        return
     wanted, found = _COMPOUND.findall(source.prose), _KOREAN_COMPOUND.findall(translation.prose)
     others = {f"{number.value:f}" for number in source.digits}
     changed = [number for number in found if number not in wanted and number in others]
@@ -181,7 +187,7 @@ def _read_anchors(part: Text, kept: set[str]) -> list[Anchor]:
         for word in (*part.english, *part.korean)
         if word.span[1] - 1 not in taken and _is_sure(text, word)
     ]
-    ends = [match.end() for match in _LABELS.finditer(text)]
+    ends = [match.end() for match in _LABELS.finditer(text)] if part.digits else []
     labels = ends if len(ends) == 1 else []  # of several the order tells
     numbers = [
         Anchor(_write_value(text, number), number.span)
@@ -265,7 +271,8 @@ _PATTERNS = tuple(
 
 def _compare_pairs(source: Text, translation: Text) -> Findings:
     """Ratios, scores and parts: 3:4, 3-1, 2/3, 7 out of 10, by their two numbers in order."""
-    wanted, found = _read_pairs(source.prose), _read_pairs(translation.prose)
+    wanted = _read_pairs(source.prose)
+    found = _read_pairs(translation.prose) if wanted else {}
     for pair, span in wanted.items():
         turned = pair[1], pair[0]
         if turned in found and pair not in found and turned not in wanted:

@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 
 from kot_platypus.checks.findings import Span
+from kot_platypus.checks.segments import Text
 from kot_platypus.number_words import CARDINALS
 
 _PARTS = {
@@ -32,15 +33,15 @@ _SAID = re.compile(
     r"|티스푼|큰술|작은술|인치))"
 )
 _MAY_BE_MIXED = re.compile(r"\d ?[/½⅓⅔¼¾×x*·eE초]|분의|[½⅓⅔¼¾]")
-_MAY_BE_SAID = re.compile(r"(?i)hal[fv]|third|quarter|fourth|fifth|[xnvi]th|tenth|dth|반")
+_PART_WORDS = frozenset({*_PARTS, *(f"{name}s" for name in _PARTS), "half", "halves"})
 
 
-def read_parts(text: str) -> list[tuple[Fraction, Span]]:
+def read_parts(part: Text) -> list[tuple[Fraction, Span]]:
     """The value of what is written as several numbers, in digits or in words."""
-    values = []
-    if _MAY_BE_MIXED.search(text):
+    text, values = part.prose, []
+    if part.digits and _MAY_BE_MIXED.search(text):
         values = [(_read_mixed(match), match.span()) for match in _MIXED.finditer(text)]
-    if _MAY_BE_SAID.search(text):
+    if "반" in text or not part.lexicon.isdisjoint(_PART_WORDS):
         values += [(_read_said(match), match.span()) for match in _SAID.finditer(text)]
     return [(value, span) for value, span in values if value]
 

@@ -50,6 +50,10 @@ _CODE_LINE = re.compile(
     )[ \t]*""",
     re.VERBOSE,
 )
+_CODE_HINT = re.compile(  # without one no line is code
+    r"[=()\[\]{}:;#]|^\s*(?:import|from|return|class|SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|LEFT|INNER"
+    r"|RIGHT|JOIN|GROUP|ORDER|HAVING|CREATE|VALUES|LIMIT|using|public|try|else)\b"
+)
 # Lines that are code only in the company of code: plain assignments, comments, what is indented.
 _COMPANY = re.compile(r"[ \t]{2,}\S.*|\t.*|\w+ ?[-+*/]?= ?\S+|\s*(?:#|//|--|/\*).*")
 
@@ -111,9 +115,24 @@ class Text:
         return _LATIN_WORD.findall(self.prose)
 
     @cached_property
+    def lexicon(self) -> frozenset[str]:
+        """The Latin words of the prose in lower case: what a pattern needs is looked up first."""
+        return frozenset(_LATIN.findall(self.prose.lower()))
+
+    @cached_property
+    def signs(self) -> frozenset[str]:
+        """The characters of the whole text."""
+        return frozenset(self.raw)
+
+    @cached_property
     def digits(self) -> list[Number]:
         """The numbers in digits of the prose."""
         return read_digits(self.prose)
+
+    @cached_property
+    def all_digits(self) -> list[Number]:
+        """The numbers in digits of the whole text, code and formulas included."""
+        return self.digits if self.prose == self.raw else read_digits(self.raw)
 
     @cached_property
     def english(self) -> list[Number]:
@@ -127,6 +146,7 @@ class Text:
 
 
 _HANGUL = re.compile(r"[가-힣]+")
+_LATIN = re.compile(r"[a-z]+")
 _LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z'’]+")
 
 
@@ -136,7 +156,7 @@ def _find_code_lines(prose: str) -> list[Span]:
     for line in prose.split("\n"):
         end = start + len(line)
         if line.strip() and BLANK not in line:
-            after_code = bool(
+            after_code = bool(_CODE_HINT.search(line) or after_code) and bool(
                 _CODE_LINE.fullmatch(line) or (after_code and _COMPANY.fullmatch(line))
             )
             if after_code:

@@ -108,7 +108,7 @@ def _settle_mixed(
     source: Text, translation: Text, missing: list[Number], extra: list[Number]
 ) -> tuple[list[Number], list[Number]]:
     """Without what is one number on one side: 1 1/2 as 1.5, 3 × 10^8 as 3억, 3/4 as 75."""
-    parts, others = read_parts(source.prose), read_parts(translation.prose)
+    parts, others = read_parts(source), read_parts(translation)
     parts += read_shares(source.prose)
     numbers, found = [*source.digits, *source.english], translation.digits
     shared = {value for value, _ in parts} & {value for value, _ in others}

@@ -25,10 +25,10 @@ _PROPERTY = (
     r"(?:color|background|margin|padding|display|position|border|opacity|z-index"
     r"|(?:font|text|background|margin|padding|border|flex|grid)-[a-z-]+)"
 )
-# What must stand word for word, each kind with a sign without which it cannot be there.
+# What must stand word for word, each kind with the signs or words of which one has to be there.
 _KINDS = {
     "query": (
-        "SELECT INSERT DELETE UPDATE CREATE ALTER DROP WHERE JOIN",
+        "select insert delete update create alter drop where join",
         r"\b(?:SELECT|INSERT INTO|DELETE FROM|UPDATE|CREATE TABLE|ALTER TABLE|DROP TABLE|FROM|WHERE"
         r"|JOIN|SET|(?:ORDER|GROUP) BY|HAVING|LIMIT|VALUES) +(?:\*|\(|[a-z_][\w.]*|\d+)",
     ),
@@ -60,7 +60,7 @@ _KINDS = {
         "[ =",
         r"\b[a-z_]\w*\[(?:\d+|[a-z])\]|\b[a-z_]\w+ = (?=[\[{\"'])",
     ),
-    "flag": (" -", r"\b(?!or |and |use |with |to |the |pass |add "
+    "flag": ("-", r"\b(?!or |and |use |with |to |the |pass |add "
                    r"|flag )[a-z]{2,10} -{1,2}[a-zA-Z][\w-]*\b"),
     "path": (
         "/",
@@ -69,9 +69,11 @@ _KINDS = {
     "class": ("[", r"\[\^?(?:[a-z]-[a-z]|[A-Z]-[A-Z]|0-9)[^\]\s가-힣]*\]"),
     "style": (";", rf"(?<![\w-]){_PROPERTY}: ?[\w#.%-]+(?: [\w#.%-]+){{0,3}};"),
     "key": ("{", r'"[^"\n{}가-힣]{1,40}"(?= ?:)'),
-    "bracket": ('[" {" [[ ["', r"[\[{](?=\s*[\"\[{])"),
+    "bracket": ("[ {", r"[\[{](?=\s*[\"\[{])"),
 }  # fmt: skip
-_PATTERNS = tuple((tuple(signs.split()), re.compile(pattern)) for signs, pattern in _KINDS.values())
+_PATTERNS = tuple(
+    (frozenset(needed.split()), re.compile(pattern)) for needed, pattern in _KINDS.values()
+)
 _COUNTED = frozenset('{%$["')
 _STRING = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'")
 _SPACE = re.compile(r"\s+")
@@ -80,8 +82,8 @@ _SPACE = re.compile(r"\s+")
 def read_snippets(text: Text) -> list[tuple[str, Span]]:
     """Each piece of code in the prose, without its spaces and the words it quotes."""
     found = []
-    for signs, pattern in _PATTERNS:
-        if any(sign in text.prose for sign in signs):
+    for needed, pattern in _PATTERNS:
+        if not (text.signs.isdisjoint(needed) and text.lexicon.isdisjoint(needed)):
             found += [
                 (_normalise(match[0]), match.span()) for match in pattern.finditer(text.prose)
             ]

@@ -188,12 +188,23 @@ _TERMS = tuple(
     }
     for group in _GROUPS
 )
-_MAY_BE = re.compile(
-    r"(?i)\bsum|\badd|differen|subtract|minus|product|multipl|divide|quotient|remainder|average"
-    r"|mean"
-    r"|median|squar|cube|twice|double|perimeter|\barea|volume|radius|diameter|circumfer|\beven\b"
-    r"|\bodd\b|halved|half|tripl|quadrupl|parallel|perpendicular|derivative|integral"
+# The words of which one has to be there, group by group; of bounds; of a term and its number.
+_WORDS = tuple(
+    frozenset(words.split())
+    for words in (
+        "sum sums add difference subtract minus product multiply multiplied quotient divide divided"
+        " remainder average mean median",
+        "square cube squared cubed twice double",
+        "perimeter area volume radius diameter circumference",
+        "parallel perpendicular",
+        "derivative integral",
+        "even odd",
+        "half halved doubled tripled quadrupled",
+    )
 )
+_MORE = "least more greater over above minimum later higher older"
+_LESS = "most less fewer under below up maximum earlier lower younger"
+_BOUND_WORDS = frozenset(f"{_MORE} {_LESS}".split())
 
 
 def find_terms(source: Text, translation: Text) -> Findings:
@@ -204,12 +215,17 @@ def find_terms(source: Text, translation: Text) -> Findings:
     as 이상.
     """
     left, right = source.prose, translation.prose
-    if _MAY_BE.search(left):
-        for group in _TERMS:
-            if detail := _find_change(group, left, right):
-                yield make_finding("math_symbols", detail)
-                return
-    for detail in (*_find_turned_terms(left, right), *_find_turned_bounds(left, right)):
+    lexicon = source.lexicon
+    details = [
+        _find_change(group, left, right)
+        for group, words in zip(_TERMS, _WORDS, strict=True)
+        if not lexicon.isdisjoint(words)
+    ]
+    if not lexicon.isdisjoint(_VALUED_WORDS):
+        details += _find_turned_terms(left, right)
+    if source.digits and not lexicon.isdisjoint(_BOUND_WORDS):
+        details += _find_turned_bounds(left, right)
+    for detail in filter(None, details):
         yield make_finding("math_symbols", detail)
         return
 
@@ -253,6 +269,7 @@ _NAMES = {
 }  # fmt: skip
 
 
+_VALUED_WORDS = frozenset({*_NAMES, "cube", "derivative", "integral", "reciprocal", "double"})
 _TERMS_OF = {
     "square root": "제곱근", "cube root": "세제곱근", "square": "제곱", "cube": "세제곱",
     "derivative": "도함수", "integral": "적분", "reciprocal": "역수", "double": "두 배",
