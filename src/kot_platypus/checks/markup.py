@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import partial
-from string import ascii_uppercase
 
 from kot_platypus.checks.findings import Findings, Span, make_finding, shorten
 from kot_platypus.checks.segments import TAG, Text
@@ -108,12 +107,17 @@ def _compare(name: str, pattern: re.Pattern[str], source: Text, translation: Tex
 
 def _compare_letters(source: Text, translation: Text) -> Findings:
     """Letters that stand alone, of choices, points and vitamins: none becomes another."""
-    if translation.signs.isdisjoint(ascii_uppercase):
+    if not translation.lexicon:
         return
     wanted, found = (Counter(_LETTER.findall(text.prose)) for text in (source, translation))
     lost, new = [*(wanted - found)], [*(found - wanted)]
     if lost and new:
         yield _broken(f"letters: {lost[0]} became {new[0]}")
+    kept = {"".join(sorted(word)): word for word in source.lexicon - translation.lexicon}
+    for word in sorted(translation.lexicon - source.lexicon):
+        if len(word) > 1 and (was := kept.get("".join(sorted(word)))):
+            yield _broken(f"{was} became {word}")
+            return
     names, others = ({*_NUMBERED.findall(text.prose)} for text in (source, translation))
     if names - others and others - names:
         yield _broken(f"{min(names - others)} became {min(others - names)}")

@@ -21,6 +21,9 @@ _ROUGH = {"마일", "야드", "피트", "인치", "파운드", "온스", "갤런
 _ROUNDED = Fraction(3, 100)  # how far a converted value may be off: 10 miles as 16km
 
 
+_VOLUMES = {"온스": Fraction("29.5735"), "mL": Fraction(1), "L": Fraction(1000)}
+
+
 class Measure(NamedTuple):
     """A number and its unit by the unit's one name, and where both stand."""
 
@@ -44,6 +47,10 @@ class Measure(NamedTuple):
 
     def equals(self, other: Measure, rounded: Fraction = _ROUNDED) -> bool:
         """Whether both are as much; exactly, or ``rounded`` off between inches and metres."""
+        units = {self.unit, other.unit}
+        if "온스" in units and units & {"mL", "L"}:  # a fluid ounce
+            volumes = [one.value * _VOLUMES[one.unit] for one in (self, other)]
+            return abs(volumes[0] - volumes[1]) <= _ROUNDED * max(volumes)
         if {self.unit, other.unit} == {"살", "년"}:  # of a tree
             return self.value == other.value
         if self.unit == other.unit or "도" in (self.unit, other.unit):
@@ -149,6 +156,8 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         if " and a " in text
         else ()
     )
+    for match in _FEET_AND_INCHES.finditer(text) if "'" in text or "′" in text else ():
+        yield Measure(Fraction(12 * int(match[1]) + int(match[2])), "인치", match.span())
     for word in part.korean:
         said = text[slice(*word.span)]
         if said in SURE_DAYS or (said == "하루" and _ONE_DAY.match(text, word.span[1])):
@@ -180,6 +189,7 @@ def _make_fraction(value: Decimal) -> Fraction:
     return Fraction(value)
 
 
+_FEET_AND_INCHES = re.compile(r"(?<!\d)(\d)['′’] ?(\d{1,2})(?:[\"″”]|'')")
 _ONE_DAY = re.compile(r" ?(?:최대|최소|동안|간|만에|안에)")
 _HALF = re.compile(
     r" and a (?:half|quarter)\b"

@@ -30,7 +30,7 @@ class Anchor(NamedTuple):
 Pair = tuple[Anchor, Anchor]
 
 # What joins equals: Korean keeps their order, while it turns "3 of the 12" and "45 for 6" about.
-_JOINS = re.compile(r",? (?:and|but|or|while|whereas|then)\b|, |\bversus\b|\bvs\b")
+_JOINS = re.compile(r",? (?:and then|and|but|or|while|whereas|then)\b|, |\bversus\b|\bvs\b")
 _ENDS = re.compile(r"(?<![ap]\.m)[.!?][\"')]* +(?=[A-Z])|; |\n")
 _TURNS = re.compile(
     r"\b(?:of|out|in|for|per|if|when|because|since|before|after|than|until|so that|who|which|that"
@@ -138,6 +138,8 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
     if lead in (["from"], ["between"]) and _TO.search(between):
         return True
     joints = list(_JOINS.finditer(between))
+    if joints and joints[-1][0].endswith("then"):
+        return True  # what follows in time follows in Korean too
     turns = [word.lower() for word in _TURNS.findall(between[joints[-1].end() :])] if joints else []
     return bool(joints) and (turns == lead if turns else is_near)
 
