@@ -1,15 +1,17 @@
-"""Generation with three programs on identical prompts, alternating, and whether they agree.
+"""Generation with four programs on identical prompts, alternating, and whether they agree.
 
-    pip install -e '.[bench]'
+    pip install -e '.[bench]' xllamacpp
     OMP_NUM_THREADS=1 python bench/reason.py             # the table in docs/benchmarks.md
     python bench/reason.py --models llama-7b --dtype bfloat16 --problems 256    # on a GPU
 
 The programs: ``model.generate`` question by question; transformers' own continuous batching
-(``model.generate_batch``); ours. All write greedily and end a text at the same tokens: the model's
-end of text and the blank line that stands between worked examples. The questions are held-out
-problems of the demo, after so many worked examples. Every measurement is a process of its own. On
-a busy machine seconds on the clock say little; so processor seconds are printed too, and with one
-thread they are what an idle machine would have taken.
+(``model.generate_batch``); llama.cpp's server in the same precision, its cache too, all questions
+asked at once (its converter in ``$LLAMA_CPP``, as for ``kot export --gguf``); ours. All write
+greedily and end a text at the same tokens: the model's end of text and the blank line that stands
+between worked examples. The questions are held-out problems of the demo, after so many worked
+examples. Every measurement is a process of its own. On a busy machine seconds on the clock say
+little; so processor seconds are printed too, and with one thread they are what an idle machine
+would have taken.
 """
 
 from __future__ import annotations
@@ -17,9 +19,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import torch
 from transformers import GenerationConfig
@@ -30,11 +36,13 @@ from kot_platypus.evaluate.prompting import Question, build_prompt
 from kot_platypus.evaluate.writing import Job
 from kot_platypus.models import load_model, load_tokenizer, resolve_device, resolve_model
 from kot_platypus.prompts import load_template
+from kot_platypus.train.gguf_file import write_gguf
 from measuring import SHAPES, describe_machine, make_llama, read_peak_gib, run_child
 
 PROGRAMS = {
     "plain": "`generate`, one by one",
     "continuous": "`generate_batch`",
+    "llama.cpp": "llama.cpp",
     "ours": "ours",
 }
 Texts = list[list[int]]
@@ -62,7 +70,7 @@ def load_both(options: argparse.Namespace) -> tuple[Any, Any]:
     return load_model(resolve_model(options.model), **at), tokenizer
 
 
-# --- the three programs ------------------------------------------------------------------------
+# --- the four programs ------------------------------------------------------------------------
 
 
 def write_plain(model: Any, prompts: Texts, stops: list[int], options: Any) -> Texts:
@@ -91,6 +99,42 @@ def write_continuous(model: Any, prompts: Texts, stops: list[int], options: Any)
     return [by_prompt[tuple(ids)] for ids in prompts]
 
 
+def write_with_llama_cpp(server: Any, prompts: Texts, stops: list[int], options: Any) -> Texts:
+    def ask(ids: list[int]) -> list[int]:
+        request = {
+            "prompt": ids,
+            "n_predict": options.max_new_tokens,
+            "temperature": 0,
+            "cache_prompt": False,
+            "return_tokens": True,
+            "stop": ["\n\n"],
+        }
+        body = json.dumps(request).encode()
+        asked = Request(f"{server.listening_address}/completion", body)
+        with urlopen(asked) as reply:
+            return list(json.load(reply)["tokens"])
+
+    with ThreadPoolExecutor(len(prompts)) as pool:
+        return list(pool.map(ask, prompts))
+
+
+def start_llama_cpp(options: argparse.Namespace) -> Any:
+    import xllamacpp
+
+    kinds = {"float32": ("f32", "F32"), "bfloat16": ("bf16", "BF16"), "float16": ("f16", "F16")}
+    dtype, cache = kinds[options.dtype]
+    params = xllamacpp.CommonParams()
+    with tempfile.TemporaryDirectory() as folder:
+        params.model.path = f"{folder}/model.gguf"
+        write_gguf(resolve_model(options.model), Path(params.model.path), dtype)
+        params.n_parallel, params.n_ctx = options.rows, 2048 * options.rows
+        for threads in (params.cpuparams, params.cpuparams_batch):
+            threads.n_threads = torch.get_num_threads()
+        kind = getattr(xllamacpp.ggml_type, f"GGML_TYPE_{cache}")
+        params.cache_type_k = params.cache_type_v = kind
+        return xllamacpp.Server(params)
+
+
 def write_ours(model: Any, prompts: Texts, stops: list[int], options: Any) -> Texts:
     decoder = Decoder(model, stops, max_rows=options.rows)
     jobs = [Job(place, ids) for place, ids in enumerate(prompts)]
@@ -101,6 +145,7 @@ def write_ours(model: Any, prompts: Texts, stops: list[int], options: Any) -> Te
 WRITERS: dict[str, Callable[[Any, Texts, list[int], Any], Texts]] = {
     "plain": write_plain,
     "continuous": write_continuous,
+    "llama.cpp": write_with_llama_cpp,
     "ours": write_ours,
 }
 
@@ -112,6 +157,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     end = model.generation_config.eos_token_id
     stops = [blank, *(end if isinstance(end, list) else [end])]
     write = WRITERS[options.program]
+    if options.program == "llama.cpp":
+        model = start_llama_cpp(options)
     write(model, prompts[:1], stops, argparse.Namespace(max_new_tokens=2, rows=1))  # warm
     wall, processor = time.perf_counter(), time.process_time()
     texts = write(model, prompts, stops, options)
@@ -132,7 +179,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def compare(options: argparse.Namespace, name: str, shots: int) -> None:
-    rounds: dict[str, list[Any]] = {program: [] for program in PROGRAMS}
+    rounds: dict[str, list[Any]] = {program: [] for program in options.programs}
+    if name in SHAPES:
+        rounds.pop("llama.cpp", None)  # there is no folder to convert
     for _ in range(options.rounds):
         for program, results in rounds.items():
             changes = {"model": name, "program": program, "shots": shots}
@@ -160,8 +209,9 @@ def compare(options: argparse.Namespace, name: str, shots: int) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Three ways to generate, side by side.")
+    parser = argparse.ArgumentParser(description="Four ways to generate, side by side.")
     parser.add_argument("--models", default="gemma-3-270m", help="Also llama, llama-7b.")
+    parser.add_argument("--programs", default=",".join(PROGRAMS))
     parser.add_argument("--tokenizer", default="gemma-3-270m", help="Of the random Llamas.")
     parser.add_argument("--problems", type=int, default=32)
     parser.add_argument("--num-fewshot", default="0,2")
@@ -178,6 +228,7 @@ def main() -> None:
         print(json.dumps(measure(argparse.Namespace(**json.loads(sys.argv[2])))))
         return
     options = parse()
+    options.programs = options.programs.split(",")
     print(describe_machine(), flush=True)
     for name in options.models.split(","):
         for shots in map(int, options.num_fewshot.split(",")):

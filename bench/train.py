@@ -38,7 +38,7 @@ from kot_platypus.models import load_model, resolve_device, resolve_model
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import make_arguments, make_trainer
-from kot_platypus.train.fused import fuse_adapters
+from kot_platypus.train.fused import fuse_layers
 from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.methods import make_trainable
@@ -177,7 +177,7 @@ def train_ours(options: argparse.Namespace, model: Any, examples: Any, watch: Wa
     at = {"seed": 0, "dtype": options.dtype, "device": options.device}
     arguments = make_arguments(section, len(examples), folder, **at)
     if options.device == "cpu":
-        fuse_adapters(model)
+        fuse_layers(model)
     accept_packs(model)
     make_trainer(model, examples, section, arguments, [watch]).train()
 

@@ -1,4 +1,4 @@
-"""LoRA's layers as one step of autograd: PEFT's results, and PEFT's layer for what is unusual."""
+"""LoRA's layers and norms as one step of autograd: the plain results, or the plain layer."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
+from transformers.models.gemma3.modeling_gemma3 import Gemma3RMSNorm
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
-from kot_platypus.train.fused import FusedLora, _LoraProduct, fuse_adapters
+from kot_platypus.train.fused import FusedLora, _LoraProduct, fuse_layers
 
 ROWS = (1, 40, 32)
 
@@ -54,7 +57,7 @@ def test_fused_layers_are_pefts_with_its_dropout(has_bias, dropout):
     for dtype, tolerance in ((torch.float32, 1e-6), (torch.float64, 1e-14)):
         plain = adapt(has_bias=has_bias, lora_dropout=dropout).to(dtype)
         fused = deepcopy(plain)
-        fuse_adapters(fused)
+        fuse_layers(fused)
         assert sum(isinstance(module, FusedLora) for module in fused.modules()) == 2
         assert distance(run(fused), run(plain)) < tolerance
 
@@ -63,7 +66,7 @@ def test_in_bfloat16_fused_layers_are_as_near_to_the_truth_as_pefts():
     plain = adapt(dtype=torch.bfloat16)
     truth = run(deepcopy(plain).double())
     fused = deepcopy(plain)
-    fuse_adapters(fused)
+    fuse_layers(fused)
     found, usual = run(fused, cast=True), run(plain, cast=True)
     assert [each.dtype for each in found] == [each.dtype for each in usual]
     assert distance(found, truth) < 1.1 * distance(usual, truth) < 2e-2
@@ -75,7 +78,7 @@ def test_small_gradients_in_float16_are_not_lost():
         if "lora_B" in name:  # as after a training's first steps
             weight.data *= 1e-3
     fused, truth = deepcopy(plain), deepcopy(plain).double()
-    fuse_adapters(fused)
+    fuse_layers(fused)
     x, seen = torch.randn(ROWS), torch.randn(*ROWS[:2], 24) * 1e-4
     found, expected = [], []
     for model, gradients in ((fused, found), (truth, expected)):
@@ -117,7 +120,7 @@ def test_unusual_layers_are_left_to_peft(change, settings, monkeypatch):
     plain = adapt(has_bias=True, **settings)
     change(plain)
     fused = deepcopy(plain)
-    fuse_adapters(fused)
+    fuse_layers(fused)
     x = torch.randn(ROWS)
     expected = plain(x)
     monkeypatch.setattr(_LoraProduct, "apply", lambda *_: pytest.fail("was fused"))
@@ -130,7 +133,63 @@ def test_result_may_be_changed_in_place():
     """As Llama 4 does: a view made by the step would be refused."""
     plain = adapt()
     fused = deepcopy(plain)
-    fuse_adapters(fused)
+    fuse_layers(fused)
     for model in (plain, fused):
         model.register_forward_hook(lambda module, inputs, output: output.mul_(2))
     assert distance(run(fused), run(plain)) < 1e-6
+
+
+# --- RMSNorm -----------------------------------------------------------------------------------
+
+
+class ScaledTwiceRMSNorm(LlamaRMSNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+def make_norm(cls: type[nn.Module]) -> nn.Module:
+    norm = cls(32)
+    nn.init.normal_(norm.weight, std=0.3)
+    return norm.requires_grad_(False)
+
+
+def normalise(norm: nn.Module, dtype: torch.dtype) -> list[Tensor]:
+    """The output and the gradient of an input with heads before tokens, not contiguous.
+
+    The input is one of bfloat16, whatever its dtype.
+    """
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(1, 40, 4, 32, generator=generator).bfloat16().to(dtype)
+    x = x.transpose(1, 2).requires_grad_()
+    seen = torch.randn(x.shape, generator=generator)
+    output = norm(x)
+    (output * seen).sum().backward()
+    return [output.detach(), x.grad]
+
+
+@pytest.mark.parametrize("cls", [LlamaRMSNorm, Gemma3RMSNorm, Qwen3RMSNorm])
+def test_a_fused_norm_is_transformers(cls):
+    plain = make_norm(cls)
+    fused = deepcopy(plain)
+    fuse_layers(nn.Sequential(fused))
+    assert "forward" in vars(fused)
+    assert distance(normalise(fused, torch.float32), normalise(plain, torch.float32)) < 1e-6
+    plain, fused = plain.bfloat16(), fused.bfloat16()
+    truth = normalise(deepcopy(plain).float(), torch.float32)
+    found, usual = normalise(fused, torch.bfloat16), normalise(plain, torch.bfloat16)
+    assert [each.dtype for each in found] == [each.dtype for each in usual]
+    assert distance(found, truth) <= 1.05 * distance(usual, truth) < 1e-2
+
+
+def test_a_norm_that_computes_something_else_is_left_alone():
+    odd = make_norm(ScaledTwiceRMSNorm)
+    fuse_layers(nn.Sequential(odd))
+    assert "forward" not in vars(odd)
+
+
+def test_a_norm_that_is_trained_gets_its_gradient():
+    norm = make_norm(Gemma3RMSNorm)
+    fuse_layers(nn.Sequential(norm))
+    norm.requires_grad_(True)
+    normalise(norm, torch.float32)
+    assert norm.weight.grad.norm() > 0

@@ -1,12 +1,13 @@
-"""LoRA's linear layers with one step of autograd each, on a CPU.
+"""LoRA's linear layers and RMSNorm with one step of autograd each, on a CPU.
 
 PEFT's layer is a dozen small operations: the input cast to float32 and back, a product, its scaling
 and its sum with the base's. In 16 bits they take about as long as the base's product itself,
-since each of them reads and writes whole activations.
+since each of them reads and writes whole activations. A norm is as many, without a product.
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -17,11 +18,13 @@ from torch.nn import functional as F
 from kot_platypus.train.attention import find_product_dtype
 
 
-def fuse_adapters(model: nn.Module) -> None:
-    """From now on ``model``'s plain LoRA layers compute the same with less traffic."""
-    for module in model.modules():
+def fuse_layers(model: nn.Module) -> None:
+    """From now on ``model``'s plain LoRA layers and RMSNorms compute the same with less traffic."""
+    for module in list(model.modules()):
         if type(module) is lora.Linear and type(module.base_layer) is nn.Linear:
             module.__class__ = FusedLora
+        elif type(module).__name__.endswith("RMSNorm"):
+            _fuse_norm(module)
 
 
 class FusedLora(lora.Linear):  # type: ignore[misc]
@@ -95,3 +98,66 @@ class _LoraProduct(torch.autograd.Function):  # type: ignore[misc]
         if grad_x is not None:
             grad_x = grad_x.view(shape).to(ctx.dtypes[0])
         return grad_x, grad_dropped, None, None, grad_a, grad_b, None
+
+
+# --- RMSNorm -----------------------------------------------------------------------------------
+
+
+def _fuse_norm(norm: Any) -> None:
+    """Give ``norm`` a forward of one step, where it computes what that does.
+
+    transformers has a class for each model. Most multiply by their weight, Gemma's by one more;
+    which of them this is, if any, is looked at. Without gradient they compute as before.
+    """
+    weight = getattr(norm, "weight", None)
+    eps = getattr(norm, "variance_epsilon", getattr(norm, "eps", None))
+    if not isinstance(weight, Tensor) or weight.dim() != 1 or not isinstance(eps, float):
+        return
+    usual, offset = norm.forward, _find_offset(norm, eps)
+    if offset is None:
+        return
+
+    def forward(x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled() or norm.weight.requires_grad:
+            result: Tensor = usual(x)
+        else:
+            result = _Norm.apply(x, norm.weight.float() + offset, eps)
+        return result
+
+    norm.forward = forward
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def _find_offset(norm: Any, eps: float) -> int | None:
+    """What is added to the weight that the normalised input is multiplied by; None: neither."""
+    exact = deepcopy(norm).float()
+    generator = torch.Generator().manual_seed(0)
+    # A row as small as the root of eps, and a larger one.
+    x = torch.randn(2, len(exact.weight), generator=generator) * torch.tensor([[eps**0.5], [3.0]])
+    found = exact(x)
+    for offset in (0, 1):
+        if torch.allclose(found, _Norm.apply(x, exact.weight + offset, eps), rtol=1e-5, atol=1e-6):
+            return offset
+    return None
+
+
+class _Norm(torch.autograd.Function):  # type: ignore[misc]
+    """``x / sqrt(mean(x**2) + eps) * scale`` in float32, the result in the dtype of ``x``.
+
+    Shapes: x (..., size), scale (size,). The scale gets no gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, eps: float) -> Tensor:
+        here = x.float()
+        square = torch.linalg.vecdot(here, here).unsqueeze(-1)
+        inverse = square.div_(x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, inverse, scale)
+        return (here * inverse).mul_(scale).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        x, inverse, scale = ctx.saved_tensors
+        grad, normed = grad_outputs[0].float() * scale, x.float() * inverse
+        along = torch.linalg.vecdot(grad, normed).unsqueeze(-1).div_(-x.shape[-1])
+        return grad.addcmul_(normed, along).mul_(inverse).to(x.dtype), None, None

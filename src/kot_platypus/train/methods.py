@@ -29,7 +29,7 @@ from kot_platypus.progress import print_notice
 from kot_platypus.recipe import TrainSection
 from kot_platypus.stages import open_stage
 from kot_platypus.train.companions import copy_companions, read_dtype, read_training, save_beside
-from kot_platypus.train.fused import fuse_adapters
+from kot_platypus.train.fused import fuse_layers
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.language_part import choose_layers, freeze_other_parts, tell_other_parts
 from kot_platypus.train.loss import accept_packs
@@ -80,7 +80,7 @@ def load_trainable(
     if section.torch_compile:
         compile_layers(model)
     elif device == "cpu" and not spreads_weights():
-        fuse_adapters(trainable)
+        fuse_layers(trainable)
     accept_packs(trainable)
     return trainable, max_tokens
 
