@@ -24,7 +24,7 @@ from typing import Any
 from korean_edits import EDITS
 from kot_platypus.data import minhash
 from kot_platypus.data.build import load_korean_cot
-from kot_platypus.data.contamination import BenchmarkIndex, Item, join_cells
+from kot_platypus.data.contamination import BenchmarkIndex, Item
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.duplicates import cluster, find_pairs
 from kot_platypus.data.fields import join_fields, list_fields
@@ -39,7 +39,7 @@ MILLION = 1_000_000
 def load_items(kobest_dir: str) -> list[Item]:
     """Dev and test of all five tasks."""
     return [
-        Item(name, number, join_cells(cells))
+        Item(name, number, cells)
         for name, items in load_texts(kobest_dir).items()
         for number, cells in enumerate(items)
     ]
@@ -48,7 +48,7 @@ def load_items(kobest_dir: str) -> list[Item]:
 def load_train(kobest_dir: str) -> list[tuple[str, str]]:
     """Task and text of the train splits."""
     return [
-        (task, join_cells(row[name] for name in COLUMNS[task] if name != "label"))
+        (task, Item("", 0, tuple(row[name] for name in COLUMNS[task] if name != "label")).text)
         for task in TASKS
         for row in load_task(task, kobest_dir).train
     ]
@@ -269,10 +269,7 @@ def time_duplicates(data: Path, out: Path, kobest_dir: str) -> str:
 
 
 def time_contamination(data: Path, out: Path, kobest_dir: str) -> str:
-    benchmarks: dict[str, list[str]] = {}
-    for item in load_items(kobest_dir):
-        benchmarks.setdefault(item.benchmark, []).append(item.text)
-    verdict = check_contamination(data, out / "contamination", benchmarks)
+    verdict = check_contamination(data, out / "contamination", load_texts(kobest_dir))
     return f"{verdict.leaked_rows:,} leaked"
 
 

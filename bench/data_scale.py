@@ -30,7 +30,7 @@ from tests.checks.planted import make_clean
 from tests.checks.planted.material import Pair, join, join_korean
 
 from kot_platypus.artifacts import write_lines
-from kot_platypus.data.contamination import join_cells
+from kot_platypus.data.contamination import Benchmarks, Item
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.executors import EXECUTORS, Executor, open_executor
 from kot_platypus.data.leaks import check_contamination
@@ -116,15 +116,18 @@ def load_quotes(kobest_dir: str) -> tuple[list[str], list[str]]:
         for part in str(row[name]).split(". ")
         if len(part) > 9
     }
-    items = [item for texts in load_benchmarks(kobest_dir).values() for item in texts]
+    items = [
+        Item(name, 0, cells).text
+        for name, each in load_benchmarks(kobest_dir).items()
+        for cells in each
+    ]
     return sorted(sentences), items
 
 
-def load_benchmarks(kobest_dir: str) -> dict[str, list[str]]:
+def load_benchmarks(kobest_dir: str) -> Benchmarks:
     from kot_platypus.evaluate.tasks import load_texts
 
-    texts = load_texts(kobest_dir)
-    return {name: [join_cells(cells) for cells in items] for name, items in texts.items()}
+    return load_texts(kobest_dir)
 
 
 # --- steps -------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ def test_replies_from_before_are_said_to_have_no_question(taught, tmp_path):
 def test_text_of_a_benchmark_is_found_in_what_is_rejected(taught, tmp_path):
     write_pairs(taught, tmp_path / "pairs", max_per_question=2)
     rows = read_rows(tmp_path / "pairs" / "train.jsonl")
-    assert find_leaked_rows(rows, {"test": [LONGER_WRONG]}) == {1}
+    assert find_leaked_rows(rows, {"test": [(LONGER_WRONG,)]}) == {1}
 
 
 def test_command_says_what_came_of_it_and_what_it_wants(taught, tmp_path):

@@ -180,7 +180,7 @@ def test_text_of_a_benchmark_is_neither_asked_nor_kept(tmp_path):
     replies = [f"{quoted}이다. {SHORT}\n정답: 7개", f"{LONG}\n정답: 7개"]
     teacher = Teacher({"사과": replies})
     how = Reasoning(KOT, 64, 2, Sampling(temperature=0.7))
-    items = {"test.csv": [QUESTIONS[1].source, quoted]}
+    items = {"test.csv": [(QUESTIONS[1].source,), (quoted,)]}
     out = tmp_path / "out"
     selection = Selection(keep="all", max_per_question=2)
     write_rationales(out, teacher, QUESTIONS, how, selection, benchmarks=items)

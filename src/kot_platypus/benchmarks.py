@@ -12,8 +12,8 @@ KOBEST = "kobest"
 
 def load_benchmarks(
     against: Sequence[str], kobest_dir: str | None, columns: Sequence[str] = ()
-) -> dict[str, list[str]]:
-    """The text of every item, by benchmark.
+) -> dict[str, list[tuple[str, ...]]]:
+    """The cells of every item, by benchmark.
 
     Args:
         against: ``kobest`` (dev and test), or files.
@@ -24,7 +24,6 @@ def load_benchmarks(
         UsageError: ``kobest_dir`` without KoBEST.
         DataError: a file that is missing, malformed or empty.
     """
-    from kot_platypus.data.contamination import join_cells
     from kot_platypus.data.leaks import load_benchmark
     from kot_platypus.evaluate.tasks import load_texts
 
@@ -32,11 +31,10 @@ def load_benchmarks(
         raise UsageError(
             "--kobest-dir without KoBEST", expected="--against kobest", hint="Leave one out."
         )
-    benchmarks = {}
+    benchmarks: dict[str, list[tuple[str, ...]]] = {}
     for name in against:
         if name == KOBEST:
-            for part, items in load_texts(kobest_dir).items():
-                benchmarks[part] = [join_cells(cells) for cells in items]
+            benchmarks |= load_texts(kobest_dir)
         else:
             benchmarks[Path(name).name] = load_benchmark(Path(name), columns)
     return benchmarks

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn
 from kot_platypus.artifacts import hash_value, write_jsonl, write_text
 from kot_platypus.checks import check_korean
 from kot_platypus.checks.rationales import measure_korean
+from kot_platypus.data.contamination import Benchmarks
 from kot_platypus.data.leaks import find_leaked_rows
 from kot_platypus.data.problems import holds, is_generated
 from kot_platypus.errors import UsageError
@@ -116,7 +117,7 @@ def write_rationales(
     how: Reasoning,
     selection: Selection,
     *,
-    benchmarks: Mapping[str, Sequence[str]] | None = None,
+    benchmarks: Benchmarks | None = None,
     source: str = "",
 ) -> None:
     """Write ``train.jsonl`` (``Taught``), ``dropped.jsonl`` and a card into ``out``.
@@ -275,7 +276,7 @@ def _find_chance(questions: Sequence[Question]) -> float | None:
 
 
 def _leave_out_leaks(
-    questions: Sequence[Question], benchmarks: Mapping[str, Sequence[str]]
+    questions: Sequence[Question], benchmarks: Benchmarks
 ) -> tuple[list[Question], list[Dropped]]:
     """The questions without text of a benchmark, and the others as what is not even asked."""
     rows = [Example(source=each.text, target=each.target) for each in questions]
@@ -291,7 +292,7 @@ def _leave_out_leaks(
 def _mark_leaks(
     questions: Sequence[Question],
     attempts: Sequence[list[_Attempt]],
-    benchmarks: Mapping[str, Sequence[str]],
+    benchmarks: Benchmarks,
 ) -> None:
     """Give sound attempts with text of a benchmark that fault."""
     sound = [

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kot_platypus.artifacts import read_json, read_jsonl, write_jsonl
-from kot_platypus.data.contamination import BenchmarkIndex, Item, join_cells
+from kot_platypus.data.cells import MAX_OWNERS, Cells
+from kot_platypus.data.contamination import BenchmarkIndex, Item
 from kot_platypus.data.fields import FieldSpan, list_fields, locate
 from kot_platypus.data.leaks import (
     Leak,
@@ -16,6 +17,7 @@ from kot_platypus.data.leaks import (
     iter_leaks,
     load_benchmark,
 )
+from kot_platypus.data.normal import encode_text, join_codes
 from kot_platypus.errors import DataError
 from kot_platypus.records import Dialogue, Example, Message
 from kot_platypus.verdicts import read_verdict
@@ -29,7 +31,7 @@ SHORT = "의자가 무척 편합니다"
 TINY = "강력 추천!"
 UNRELATED = "삼각형의 세 각의 크기를 더하면 백팔십 도이고, 사각형은 그 두 배이다."
 ITEMS = [
-    Item("b/test", number, text)
+    Item("b/test", number, (text,))
     for number, text in enumerate(
         [LIGHTHOUSE, MARKET, CLAUSES, SHORT, TINY, LIGHTHOUSE + " 참인가?"]
     )
@@ -120,6 +122,79 @@ def test_texts_do_not_run_into_each_other(index):
     assert together == alone
 
 
+# --- cell by cell ------------------------------------------------------------------------------
+
+UMBRELLA = ("소나기가 쏟아졌다.", "원인", "우산을 폈다.", "먹구름이 몰려왔다.")
+"""A premise and two choices: no 13 characters of it stand together in a template."""
+
+
+@pytest.fixture(scope="module")
+def cells() -> BenchmarkIndex:
+    return BenchmarkIndex(
+        [
+            Item("c/test", 0, UMBRELLA),
+            Item("s/test", 0, ("좋아요",)),
+            Item("s/test", 1, ("가성비가 정말 좋아요",)),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "소나기가 쏟아졌다.\n정답: 먹구름이 몰려왔다.",
+        "A) 우산을 폈다. B) 먹구름이 몰려왔다. 다음의 원인은? 소나기가 쏟아졌다.",
+        '{"premise": "소나기가 쏟아졌다.", "alternative_1": "우산을 폈다."}',
+        "| 전제 | 보기 |\n|---|---|\n| 소나기가<br>쏟아졌다. | 우산을 폈다. |",
+        "<p><b>소나기</b>가 쏟아졌다.</p><li>우산을&nbsp;폈다.</li>",
+        json.dumps({"premise": UMBRELLA[0], "answer": UMBRELLA[3]}),
+    ],
+    ids=["gold", "shuffled", "json", "table", "html", "ascii"],
+)
+def test_cells_are_found_in_any_template(cells, text):
+    assert {match.item for match in cells.scan([text]) if match.how == "cells"} == {0}
+
+
+def test_each_cell_is_marked(cells):
+    text = "전제: 소나기가 쏟아졌다. 정답: 먹구름이 몰려왔다."
+    found = [text[slice(*match.span)] for match in cells.scan([text])]
+    assert found == ["소나기가 쏟아졌다", "먹구름이 몰려왔다"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "소나기가 쏟아졌다. 아이들은 처마 밑으로 뛰었다.",
+        "우산을 폈다. 하늘에는 먹구름이 몰려왔다.",
+    ],
+    ids=["one cell", "choices alone"],
+)
+def test_cells_that_tell_of_no_item_are_not_found(cells, text):
+    assert find_items(cells, text) == set()
+
+
+def test_phrases_of_many_items_tell_of_none():
+    phrases = ["옳은것을고르면", "모두옳다", "알수없다"]
+    joined, starts = join_codes([encode_text("".join(phrases))])
+    for count, found in ((MAX_OWNERS, 3 * MAX_OWNERS), (MAX_OWNERS + 1, 0)):
+        cells = Cells([phrases] * count, [0] * count, 12)
+        assert len(list(cells.find(joined, starts))) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("문장: 좋아요 긍부정: 긍정", {1}),
+        ("후기 '좋아요'의 감정은?", {1}),
+        ("배송이 빨라요. 좋아요. 또 살게요.", set()),
+        ("이 색이 좋아요라는 분도 있다", set()),
+        ("긍정인가? 가성비가 정말 좋아요. 답하라.", {2}),
+    ],
+)
+def test_short_item_counts_where_it_stands_alone(cells, text, items):
+    assert find_items(cells, text) == items
+
+
 # --- where -------------------------------------------------------------------------------------
 
 
@@ -158,14 +233,12 @@ def test_fields_of_a_dialogue_are_its_messages():
 
 
 def test_labels_and_words_are_no_text_of_an_item():
-    assert (
-        join_cells(["문장은 이렇다.", "원인", 3, "첫째 보기이다."])
-        == "문장은 이렇다. 첫째 보기이다."
-    )
+    item = Item("b", 0, ("문장은 이렇다.", "원인", "첫째 보기이다."))
+    assert item.text == "문장은 이렇다. 첫째 보기이다."
 
 
 def test_item_of_words_alone_is_kept():
-    assert join_cells(["네", "좋다"]) == "네 좋다"
+    assert Item("b", 0, ("네", "좋다")).text == "네 좋다"
 
 
 def test_benchmark_file_gives_all_its_texts(tmp_path):
@@ -176,8 +249,8 @@ def test_benchmark_file_gives_all_its_texts(tmp_path):
         "answer": 0,
     }
     path.write_text(json.dumps(row), encoding="utf-8")
-    assert load_benchmark(path) == ["하늘은 왜 파란가? 빛이 흩어져서 물이 많아서"]
-    assert load_benchmark(path, ["question"]) == ["하늘은 왜 파란가?"]
+    assert load_benchmark(path) == [("하늘은 왜 파란가?", "빛이 흩어져서", "물이 많아서")]
+    assert load_benchmark(path, ["question"]) == [("하늘은 왜 파란가?",)]
 
 
 def test_missing_column_of_a_benchmark_is_named(tmp_path):
@@ -195,7 +268,7 @@ ROWS = [
     Example(source=f"{LIGHTHOUSE} 요약하라.", target="라"),
     Example(source="장터 이야기", target=MARKET.replace(" ", "")),
 ]
-BENCHMARKS = {"b/test": [LIGHTHOUSE, MARKET], "c/test": [CLAUSES]}
+BENCHMARKS = {"b/test": [(LIGHTHOUSE,), (MARKET,)], "c/test": [(CLAUSES,)]}
 
 
 @pytest.fixture

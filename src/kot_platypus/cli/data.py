@@ -135,7 +135,7 @@ def _build_dataset(
         print(_describe_estimate(estimate_dataset(out, recipe, account)))
         return
 
-    def load() -> dict[str, list[str]]:
+    def load() -> dict[str, list[tuple[str, ...]]]:
         return load_benchmarks(recipe.decontaminate.against, recipe.decontaminate.kobest_dir)
 
     with open_executor(executor) as workers:

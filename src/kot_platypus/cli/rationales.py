@@ -178,7 +178,7 @@ class _Questions(NamedTuple):
             columns=self.columns,
         )
 
-    def load_benchmarks(self) -> dict[str, list[str]]:
+    def load_benchmarks(self) -> dict[str, list[tuple[str, ...]]]:
         """What the rows are compared with. KoBEST's folder may be the questions' alone."""
         is_kobest = self.source.partition("/")[0] == KOBEST
         unused = is_kobest and KOBEST not in (self.against or ())

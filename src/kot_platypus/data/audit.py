@@ -7,13 +7,14 @@ rest is for a person to look at.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_file, hash_value, read_json, write_json, write_jsonl
 from kot_platypus.checks import KOREAN_CHECK_NAMES, check_korean
 from kot_platypus.columns import Columns
+from kot_platypus.data.contamination import Benchmarks
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.formats import iter_rows
@@ -28,7 +29,7 @@ REPORT, FINDINGS = "report.json", "findings.jsonl"
 def audit_rows(
     data: Path,
     out: Path,
-    benchmarks: Mapping[str, Sequence[str]] | None = None,
+    benchmarks: Benchmarks | None = None,
     columns: Columns | None = None,
 ) -> dict[str, Any]:
     """Check the Korean rows of ``data`` one by one, with each other, and against ``benchmarks``.

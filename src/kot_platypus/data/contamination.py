@@ -1,19 +1,22 @@
 """Contamination: which training rows hold text of a benchmark, and where.
 
-Three passes over each row: 13 characters in a row of the normal form, 5 content morphemes in a row
-(a copy whose particles and endings were changed), and equality for items too short for either. The
-benchmark is in memory, the training set streams by.
+Four passes over each row: 13 characters in a row of the normal form; an item's short cells,
+wherever they stand; and, around traces of an edited copy, 5 content morphemes in a row (particles
+and endings were changed) or most morphemes of a sentence close together in any order. The benchmark
+is in memory, the training set streams by.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from kot_platypus.data.cells import MIN_CELL_CHARS, Cells, blank_markup, stands_alone
 from kot_platypus.data.normal import (
     Codes,
     Morpheme,
@@ -24,23 +27,33 @@ from kot_platypus.data.normal import (
     normalise,
     split_morphemes,
 )
-from kot_platypus.data.windows import Bags, Places, Windows, join_runs
+from kot_platypus.data.traces import Trace, Traces
+from kot_platypus.data.windows import Places, Windows, find_shortest, join_runs
 
+RULES = 2
+"""Their version: what others have checked is checked again."""
 NUM_CHARS = 13
 NUM_MORPHEMES = 5
-SEED_CHARS = 9
-"""Where a row shares so many characters in a row with the benchmark, ..."""
+PIECE_CHARS = 25
+"""An item's sentences are looked for by so many characters or more at a time."""
 AROUND_CHARS = 60
-"""... it is split into morphemes, with so many characters on either side."""
+"""So many characters on either side of a trace are split into morphemes."""
 SHORT_CHARS = 25
 """Items up to this length are also found as a line or quotation with the same morphemes, ..."""
 SHORT_SEED_CHARS = 4
 """... looked for where so many characters in a row agree."""
-MIN_CELL_CHARS = 4
-"""Shorter cells of an item (a label, a word, 원인 or 결과) are no text of it."""
-How = Literal["characters", "morphemes", "reordered", "exact"]
+LONGEST_SEGMENT = 120
+"""Such a line has at most so many characters, spaces and marks of no width included."""
+MIN_BAG = 4
+"""A piece of fewer different morphemes is in any text by chance."""
+BAG_MISSING = 3
+"""One in so many of a piece's morphemes may be missing."""
+Benchmarks = Mapping[str, Sequence[tuple[str, ...]]]
+"""The cells of every item, by the name of its benchmark."""
+How = Literal["characters", "cells", "morphemes", "reordered", "exact"]
 
 _SEGMENT = re.compile(r"""[^\n:"“”'‘’「」『』]+""")
+_SENTENCE = re.compile(r"(?<=[.!?…])\s+")
 
 
 class Match(NamedTuple):
@@ -57,18 +70,58 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True)
 class Item:
-    """One question of a benchmark. ``text`` is its cells, joined by spaces."""
+    """One question of a benchmark: its cells, the one that asks before the choices."""
 
     benchmark: str
     number: int
-    text: str
+    cells: tuple[str, ...]
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The cells that are text: long enough for it, or all in one if none is."""
+        long = tuple(cell for cell in self.cells if len(normalise(cell)) >= MIN_CELL_CHARS)
+        return long or (" ".join(self.cells),)
+
+    @property
+    def asking(self) -> int:
+        """The place of the part that asks: the first with a space, which no id or label has."""
+        return next((i for i, part in enumerate(self.parts) if " " in part.strip()), 0)
+
+    @cached_property
+    def text(self) -> str:
+        """The parts, joined by spaces."""
+        return " ".join(self.parts)
+
+    def list_pieces(self) -> list[tuple[int, int]]:
+        """Where in the text its sentences are: as many at a time as make ``PIECE_CHARS``."""
+        ends = [found.end() for found in _SENTENCE.finditer(self.text)]
+        ends += np.cumsum([len(part) + 1 for part in self.parts]).tolist()
+        pieces, start = [], 0
+        for end in sorted({min(end, len(self.text)) for end in ends}):
+            if len(normalise(self.text[start:end])) >= PIECE_CHARS:
+                pieces.append((start, end))
+                start = end
+        first = pieces.pop()[0] if pieces and start < len(self.text) else start
+        return [*pieces, (first, len(self.text))] if first < len(self.text) else pieces
 
 
-def join_cells(cells: Iterable[object]) -> str:
-    """An item's text: its cells, without those too short to be text unless all of them are."""
-    texts = [cell for cell in cells if isinstance(cell, str)]
-    long = [text for text in texts if len(normalise(text)) >= MIN_CELL_CHARS]
-    return " ".join(long or texts)
+@dataclass(frozen=True)
+class _Bag:
+    """The morphemes of a piece of an item, to be found in any order."""
+
+    item: int
+    span: tuple[int, int]
+    forms: frozenset[int]
+    length: int
+    """How many morphemes there are."""
+
+    def find(self, codes: Sequence[int]) -> tuple[int, int] | None:
+        """Where all of them but one in three stand close together."""
+        if len(self.forms) < MIN_BAG:
+            return None
+        found = find_shortest(codes, self.forms, len(self.forms) - len(self.forms) // BAG_MISSING)
+        longest = self.length + self.length // 4 + 1
+        return found if found and found[1] - found[0] <= longest else None
 
 
 class BenchmarkIndex:
@@ -81,18 +134,20 @@ class BenchmarkIndex:
         self.items = tuple(items)
         normals = [normalise(item.text) for item in self.items]
         codes = [encode_text(normal) for normal in normals]
-        self._chars, self._seeds = Windows(codes, NUM_CHARS), Windows(codes, SEED_CHARS)
+        self._chars = Windows(codes, NUM_CHARS)
+        parts = [list(map(normalise, item.parts)) for item in self.items]
+        self._cells = Cells(parts, (item.asking for item in self.items), NUM_CHARS - 1)
         self._morphemes = list(split_morphemes(item.text for item in self.items))
         self._vocabulary: dict[str, int] = {}
         for morpheme in (each for morphemes in self._morphemes for each in morphemes):
             self._vocabulary.setdefault(morpheme.form, len(self._vocabulary) + 1)
-        stems = [self._encode(morphemes) for morphemes in self._morphemes]
-        self._stems, self._bags = Windows(stems, NUM_MORPHEMES), Bags(stems)
-        self._equal: dict[str, list[int]] = {}
+        self._stems = Windows([self._encode(each) for each in self._morphemes], NUM_MORPHEMES)
+        self._bags = [bag for number in range(len(self.items)) for bag in self._iter_bags(number)]
+        self._traces = Traces(
+            [normalise(self.items[bag.item].text[slice(*bag.span)]) for bag in self._bags]
+        )
         self._short: dict[tuple[str, ...], list[int]] = {}
         for number, (normal, morphemes) in enumerate(zip(normals, self._morphemes, strict=True)):
-            if normal and len(normal) < NUM_CHARS and len(morphemes) < NUM_MORPHEMES:
-                self._equal.setdefault(normal, []).append(number)
             if len(normal) <= SHORT_CHARS and len(morphemes) >= 2:
                 self._short.setdefault(_list_forms(morphemes), []).append(number)
         short = {number for numbers in self._short.values() for number in numbers}
@@ -103,12 +158,32 @@ class BenchmarkIndex:
         codes = [self._vocabulary.get(morpheme.form, 0) for morpheme in morphemes]
         return np.array(codes, dtype=np.uint64)
 
+    def _iter_bags(self, number: int) -> Iterator[_Bag]:
+        codes = self._encode(self._morphemes[number]).tolist()
+        for start, end in self.items[number].list_pieces():
+            inside = [
+                code
+                for code, morpheme in zip(codes, self._morphemes[number], strict=True)
+                if start <= morpheme.start < end
+            ]
+            yield _Bag(number, (start, end), frozenset(inside), len(inside))
+
     def scan(self, texts: Sequence[str]) -> list[Match]:
         """All matches in ``texts``, by text and place. Each text is looked at by itself."""
-        joined, starts = join_codes([encode_text(normalise(text)) for text in texts])
-        matches = [*self._match_chars(texts, joined, starts), *self._match_short(texts)]
-        parts = self._find_parts(texts, joined, starts)
-        matches += self._match_morphemes(texts, parts, matches)
+        texts = [blank_markup(text) for text in texts]
+        normals = [normalise(text) for text in texts]
+        joined, starts = join_codes([encode_text(normal) for normal in normals])
+        matches = [*self._match_chars(texts, joined, starts)]
+        matches += self._match_cells(texts, joined, starts)
+        known = {(match.text, match.item) for match in matches}
+        matches += self._match_short(texts, known)
+        known |= {(match.text, match.item) for match in matches}
+        traces = [
+            trace
+            for trace in self._traces.find(normals, joined, starts)
+            if (trace.text, self._bags[trace.piece].item) not in known
+        ]
+        matches += self._match_morphemes(texts, traces)
         return sorted(matches, key=lambda match: (match.text, match.span[0], match.item, match.how))
 
     def _match_chars(self, texts: Sequence[str], joined: Codes, starts: Places) -> Iterator[Match]:
@@ -122,31 +197,23 @@ class BenchmarkIndex:
                 "characters",
             )
 
-    def _find_parts(
-        self, texts: Sequence[str], joined: Codes, starts: Places
-    ) -> list[tuple[int, int, int]]:
-        """The parts of texts that may hold an edited copy: number of the text, start, end."""
-        places = np.unique(self._seeds.find(joined).places)
-        owners = np.searchsorted(starts, places, side="right") - 1
-        parts: list[tuple[int, int, int]] = []
-        for number, offset in zip(owners.tolist(), (places - starts[owners]).tolist(), strict=True):
-            if not parts or parts[-1][0] != number:
-                positions = map_positions(texts[number])
-            start = max(0, positions[offset] - AROUND_CHARS)
-            end = min(len(texts[number]), positions[offset + SEED_CHARS] + AROUND_CHARS)
-            if parts and parts[-1][0] == number and start <= parts[-1][2]:
-                start = parts.pop()[1]
-            parts.append((number, start, end))
-        return parts
+    def _match_cells(self, texts: Sequence[str], joined: Codes, starts: Places) -> Iterator[Match]:
+        """Short cells: together with others of their item, or where a cell is all of it."""
+        for cell in self._cells.find(joined, starts):
+            parts = self.items[cell.item].parts
+            text = texts[cell.text]
+            span = find_span(text, cell.start, cell.end)
+            if len(parts) == 1 and not stands_alone(text, *span):
+                continue
+            start = sum(len(part) + 1 for part in parts[: cell.number])
+            item_span = (start, start + len(parts[cell.number]))
+            yield Match(
+                cell.text, span, cell.item, item_span, "exact" if len(parts) == 1 else "cells"
+            )
 
-    def _match_morphemes(
-        self,
-        texts: Sequence[str],
-        parts: Sequence[tuple[int, int, int]],
-        known: Iterable[Match],
-    ) -> list[Match]:
+    def _match_morphemes(self, texts: Sequence[str], traces: Sequence[Trace]) -> list[Match]:
         """Runs of morphemes and, for items not found otherwise, their morphemes in any order."""
-        chosen = [number for number, _, _ in parts]
+        parts, owners = _list_parts(texts, traces)
         split = split_morphemes(texts[number][start:end] for number, start, end in parts)
         found = [
             [Morpheme(each.form, each.start + start, each.end + start) for each in morphemes]
@@ -156,7 +223,7 @@ class BenchmarkIndex:
         joined, starts = join_codes(codes)
         matches = [
             Match(
-                chosen[run.text],
+                parts[run.text][0],
                 _span_morphemes(found[run.text], run.start, run.end),
                 run.item,
                 _span_morphemes(self._morphemes[run.item], run.item_start, run.item_end),
@@ -164,37 +231,51 @@ class BenchmarkIndex:
             )
             for run in join_runs(self._stems.find(joined), starts, NUM_MORPHEMES)
         ]
-        seen = {(match.text, match.item) for match in (*known, *matches)}
-        for i, item, start, end in self._bags.find(codes):
-            if (chosen[i], item) not in seen:
-                whole = (0, len(self.items[item].text))
-                span = _span_morphemes(found[i], start, end)
-                matches.append(Match(chosen[i], span, item, whole, "reordered"))
+        seen = {(match.text, match.item) for match in matches}
+        for trace, part in zip(traces, owners, strict=True):
+            bag = self._bags[trace.piece]
+            place = bag.find(codes[part].tolist())
+            if place and (trace.text, bag.item) not in seen:
+                span = _span_morphemes(found[part], *place)
+                matches.append(Match(trace.text, span, bag.item, bag.span, "reordered"))
         return matches
 
-    def _match_short(self, texts: Sequence[str]) -> list[Match]:
-        """Segments that are a short item: by their normal form, or by their morphemes."""
+    def _match_short(self, texts: Sequence[str], known: set[tuple[int, int]]) -> Iterator[Match]:
+        """Lines and quotations with the morphemes of a short item."""
         segments = [
             (number, *segment)
             for number, text in enumerate(texts)
             for segment in _iter_segments(text)
+            if len(segment[2]) <= SHORT_CHARS + 5
         ]
-        matches = []
-        for number, start, end, normal in segments:
-            for item in self._equal.get(normal, ()):
-                matches.append(self._make_whole(number, (start, end), item, "exact"))
-        short = [each for each in segments if len(each[3]) <= SHORT_CHARS + 5]
-        joined, starts = join_codes([encode_text(normal) for *_, normal in short])
-        likely = [short[i] for i in self._short_seeds.list_sequences(joined, starts)]
+        joined, starts = join_codes([encode_text(normal) for *_, normal in segments])
+        likely = [segments[i] for i in self._short_seeds.list_sequences(joined, starts)]
         split = split_morphemes(texts[number][start:end] for number, start, end, _ in likely)
-        for (number, start, end, normal), morphemes in zip(likely, split, strict=True):
+        for (number, start, end, _), morphemes in zip(likely, split, strict=True):
             for item in self._short.get(_list_forms(morphemes), ()):
-                if item not in self._equal.get(normal, ()):
-                    matches.append(self._make_whole(number, (start, end), item, "reordered"))
-        return matches
+                if (number, item) not in known:
+                    whole = (0, len(self.items[item].text))
+                    yield Match(number, (start, end), item, whole, "reordered")
 
-    def _make_whole(self, text: int, span: tuple[int, int], item: int, how: How) -> Match:
-        return Match(text, span, item, (0, len(self.items[item].text)), how)
+
+def _list_parts(
+    texts: Sequence[str], traces: Sequence[Trace]
+) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """The parts of texts around traces (number of the text, start, end), and each trace's part."""
+    parts: list[tuple[int, int, int]] = []
+    owners = [0] * len(traces)
+    for i in sorted(range(len(traces)), key=lambda i: traces[i]):
+        trace = traces[i]
+        if not parts or parts[-1][0] != trace.text:
+            positions = map_positions(texts[trace.text])
+        start = max(0, positions[trace.start] - AROUND_CHARS)
+        end = min(len(texts[trace.text]), positions[trace.end] + AROUND_CHARS)
+        if parts and parts[-1][0] == trace.text and start <= parts[-1][2]:
+            _, start, before = parts.pop()
+            end = max(end, before)
+        parts.append((trace.text, start, end))
+        owners[i] = len(parts) - 1
+    return parts, owners
 
 
 def _list_forms(morphemes: Iterable[Morpheme]) -> tuple[str, ...]:
@@ -206,12 +287,8 @@ def _span_morphemes(morphemes: Sequence[Morpheme], start: int, end: int) -> tupl
 
 
 def _iter_segments(text: str) -> Iterator[tuple[int, int, str]]:
-    """The text, its lines, and its parts in quotation marks or after a colon, normalised."""
-    whole = normalise(text)
-    seen = set()
-    for found in _SEGMENT.finditer(text):
-        normal = normalise(found[0])
-        seen.add(normal)
-        yield found.start(), found.end(), normal
-    if whole not in seen:
-        yield 0, len(text), whole
+    """The text, its lines, and what is quoted or after a colon, if short: normalised."""
+    segments = {found.span() for found in _SEGMENT.finditer(text)} | {(0, len(text))}
+    for start, end in sorted(segments):
+        if end - start <= LONGEST_SEGMENT:
+            yield start, end, normalise(text[start:end])

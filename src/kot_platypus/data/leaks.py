@@ -15,13 +15,13 @@ from kot_platypus.columns import Columns
 from kot_platypus.data.contamination import (
     NUM_CHARS,
     NUM_MORPHEMES,
-    SEED_CHARS,
+    RULES,
     SHORT_CHARS,
     BenchmarkIndex,
+    Benchmarks,
     How,
     Item,
     Match,
-    join_cells,
 )
 from kot_platypus.data.executors import IN_PROCESS, Executor
 from kot_platypus.data.fields import FieldSpan, join_fields, list_fields, locate
@@ -63,7 +63,7 @@ class _Tally:
     shown: list[str] = field(default_factory=list)
 
 
-def load_benchmark(path: Path, columns: Sequence[str] = ()) -> list[str]:
+def load_benchmark(path: Path, columns: Sequence[str] = ()) -> list[tuple[str, ...]]:
     """The items of a benchmark in a file: all text of each row, or that of some columns."""
     items = []
     for place, values in iter_values(path):
@@ -76,7 +76,7 @@ def load_benchmark(path: Path, columns: Sequence[str] = ()) -> list[str]:
                 hint="Check --columns.",
             )
         chosen = [cells[name] for name in columns] if columns else list(cells.values())
-        items.append(join_cells(_iter_texts(chosen)))
+        items.append(tuple(_iter_texts(chosen)))
     if not items:
         raise DataError(f"{path} holds no rows", expected="a benchmark", hint="Check --against.")
     return items
@@ -96,12 +96,12 @@ def _iter_texts(value: object) -> Iterator[str]:
 def check_contamination(
     data: Path,
     out: Path,
-    benchmarks: Mapping[str, Sequence[str]],
+    benchmarks: Benchmarks,
     *,
     executor: Executor = IN_PROCESS,
     columns: Columns | None = None,
 ) -> Verdict:
-    """Look for the items of ``benchmarks`` (name to texts) in the rows of ``data``.
+    """Look for the items of ``benchmarks`` (name to items) in the rows of ``data``.
 
     Writes ``out/leaks.jsonl`` (every match), ``out/clean.jsonl`` (the rows without any),
     ``out/report.json`` and ``out/report.md``, and a verdict beside ``data`` that ``kot train``
@@ -111,7 +111,7 @@ def check_contamination(
     config: dict[str, Any] = {
         "characters": NUM_CHARS,
         "morphemes": NUM_MORPHEMES,
-        "seed_characters": SEED_CHARS,
+        "rules": RULES,
         "short_characters": SHORT_CHARS,
     }
     config |= {"columns": columns} if columns else {}
@@ -133,15 +133,15 @@ def check_contamination(
     return verdict
 
 
-def find_leaked_rows(rows: Iterable[Row], benchmarks: Mapping[str, Sequence[str]]) -> set[int]:
-    """The places of those ``rows`` that hold text of a benchmark (name to texts)."""
+def find_leaked_rows(rows: Iterable[Row], benchmarks: Benchmarks) -> set[int]:
+    """The places of those ``rows`` that hold text of a benchmark (name to items)."""
     items = _list_items(benchmarks)
     return {leak.row for leak in iter_leaks(rows, items)} if items else set()
 
 
-def _list_items(benchmarks: Mapping[str, Sequence[str]]) -> list[Item]:
+def _list_items(benchmarks: Benchmarks) -> list[Item]:
     return [
-        Item(name, i, text) for name, texts in benchmarks.items() for i, text in enumerate(texts)
+        Item(name, i, cells) for name, items in benchmarks.items() for i, cells in enumerate(items)
     ]
 
 
@@ -202,9 +202,7 @@ def _iter_clean(data: Path, leaked: set[int]) -> Iterator[object]:
     return (values for row, (_, values) in enumerate(iter_values(data)) if row not in leaked)
 
 
-def _judge(
-    data: Path, benchmarks: Mapping[str, Sequence[str]], hashes: Mapping[str, str], tally: _Tally
-) -> Verdict:
+def _judge(data: Path, benchmarks: Benchmarks, hashes: Mapping[str, str], tally: _Tally) -> Verdict:
     return Verdict(
         data_sha256=hash_file(data),
         rows=tally.rows,

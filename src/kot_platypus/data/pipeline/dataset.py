@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import holds_nothing, read_json, read_manifest, write_text
+from kot_platypus.data.contamination import Benchmarks
 from kot_platypus.data.dataset_recipe import DatasetRecipe, load_dataset_recipe
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.duplicates import Kind
@@ -36,7 +37,6 @@ from kot_platypus.recipe_files import dump
 
 RECIPE = "recipe.yaml"
 _AFTER_REVIEW = ("dataset", "contamination", "duplicates", "reviewed")
-Benchmarks = Mapping[str, Sequence[str]]
 
 
 def estimate_dataset(out: Path, recipe: DatasetRecipe, account: Account) -> TranslationCost | None:
@@ -60,7 +60,7 @@ def build_dataset(
 ) -> dict[str, int]:
     """Make the data set in ``out/dataset``. Returns how many rows there were at each step.
 
-    ``load_benchmarks`` yields the text of each item, by benchmark. Raises RunError when ``out``
+    ``load_benchmarks`` yields the cells of each item, by benchmark. Raises RunError when ``out``
     holds something else, BudgetError and ServiceError from the translation.
     """
     _claim(out, recipe)
