@@ -7,14 +7,15 @@ other items have, close together, and around them many of the sentence's bigrams
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from kot_platypus.data.normal import Codes, encode_text, list_ngrams
+from kot_platypus.data.normal import Codes, encode_text
 from kot_platypus.data.windows import Places, Windows
 
-TRIGRAM, BIGRAM = 3, 2
+TRIGRAM = 3
 RARE = 10
 """A trigram that occurs more often in the benchmark tells nothing."""
 TRIGRAM_SHARE, MAX_TRIGRAMS, WITHIN = 0.3, 6, 40
@@ -41,7 +42,7 @@ class Traces:
         counts = np.bincount(self._windows.owners, minlength=len(pieces))
         self._needed = np.clip(np.ceil(counts * TRIGRAM_SHARE), 2, MAX_TRIGRAMS).astype(np.int64)
         self._lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
-        self._bigrams = [list_ngrams(piece, BIGRAM) for piece in pieces]
+        self._bigrams = [_list_bigrams(piece) for piece in pieces]
 
     def find(self, normals: Sequence[str], joined: Codes, starts: Places) -> list[Trace]:
         """The traces in texts of these normal forms, which ``joined`` and ``starts`` are too."""
@@ -65,7 +66,11 @@ class Traces:
     def _is_like(self, normal: str, trace: Trace) -> bool:
         wanted, length = self._bigrams[trace.piece], int(self._lengths[trace.piece])
         around = normal[max(0, trace.start - length) : trace.end + length]
-        return len(wanted & list_ngrams(around, BIGRAM)) >= BIGRAM_SHARE * len(wanted)
+        return len(wanted & _list_bigrams(around)) >= BIGRAM_SHARE * len(wanted)
+
+
+def _list_bigrams(text: str) -> frozenset[tuple[str, str]]:
+    return frozenset(pairwise(text))
 
 
 def _join(traces: Sequence[Trace]) -> list[Trace]:
