@@ -21,6 +21,18 @@ _EXAMPLE = "source=question,target=answer"
 
 def parse_columns(text: str) -> dict[str, str]:
     """``source=question,target=answer`` by name. Raises UsageError for what is no such thing."""
+    columns = split_columns(text)
+    try:
+        check_columns(columns)
+    except ValueError as error:
+        raise UsageError(
+            f"--columns: {error}", expected="NAME=COLUMN,...", hint=f"E.g. {_EXAMPLE}"
+        ) from error
+    return columns
+
+
+def split_columns(text: str, example: str = _EXAMPLE) -> dict[str, str]:
+    """``NAME=COLUMN,...`` by name, whatever the names. Raises UsageError for what is no pair."""
     columns: dict[str, str] = {}
     for part in text.split(","):
         name, equals, column = (each.strip() for each in part.partition("="))
@@ -28,15 +40,9 @@ def parse_columns(text: str) -> dict[str, str]:
             raise UsageError(
                 f"--columns: {part.strip()!r} {'stands there twice' if equals else 'is no pair'}",
                 expected="NAME=COLUMN,... with each of kot's names once",
-                hint=f"E.g. {_EXAMPLE}",
+                hint=f"E.g. {example}",
             )
         columns[name] = column
-    try:
-        check_columns(columns)
-    except ValueError as error:
-        raise UsageError(
-            f"--columns: {error}", expected="NAME=COLUMN,...", hint=f"E.g. {_EXAMPLE}"
-        ) from error
     return columns
 
 

@@ -363,3 +363,16 @@ class FoundInRow(Record):
 
     row: int
     finding: Finding
+
+
+class PairExample(Record):
+    """A finding and the texts that it lies in: a line of ``examples.jsonl`` of checked pairs.
+
+    ``row`` counts from 0; ``place`` is where the row lies in its file, as ``line 3``.
+    """
+
+    row: int
+    place: str
+    finding: Finding
+    english: str
+    korean: str

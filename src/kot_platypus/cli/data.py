@@ -204,19 +204,35 @@ def review(
 
 
 @data.command(
-    epilog=example("kot data check mine.jsonl --out audit --against kobest --kobest-dir mini")
+    epilog=example(
+        "kot data check mine.jsonl --out audit --against kobest --kobest-dir mini",
+        "kot data check --pairs both.csv --columns english=en,korean=ko --out checked",
+    )
 )
 def check(
     rows: Rows,
     out: Out,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="FILE has translations: English and Korean columns.")
+    ] = False,
     against: Against = None,
     kobest_dir: KobestDir = None,
     columns: ColumnNames = "",
 ) -> None:
     """Check Korean rows as they are: each by itself, duplicates and, if asked, benchmarks.
 
-    kot run does so with a recipe's rows. Nothing but lines that are no rows is left out.
+    kot run does so with a recipe's rows. With --pairs each Korean text is compared with its
+    English one instead. Nothing but lines that are no rows is left out.
     """
+    if pairs:
+        if against or kobest_dir:
+            raise UsageError(
+                "--pairs with --against or --kobest-dir",
+                expected="--pairs alone",
+                hint="Check the Korean rows against benchmarks by a second command.",
+            )
+        _check_pairs(Path(rows), out, columns)
+        return
     from kot_platypus.data.audit import audit_rows, describe_audit
 
     with hold_folder(out):
@@ -227,6 +243,34 @@ def check(
         print(f"{name:28} {count:,}")
     print(describe_audit(report))
     print(*(out / name for name in ("report.json", "findings.jsonl")), sep="\n")
+
+
+def _check_pairs(file: Path, out: Path, columns: str) -> None:
+    from kot_platypus.data.executors import open_executor
+    from kot_platypus.data.pairs import check_pairs, describe_pairs, parse_pair_columns
+    from kot_platypus.report.pairs import write_pairs_page
+
+    require_file(file, "FILE")
+    named = parse_pair_columns(columns)
+    with hold_folder(out), open_executor() as workers:
+        report = check_pairs(file, out, workers, named)
+        page = write_pairs_page(out)
+    print_screen(_tabulate_findings(report["findings"], report["rows"]))
+    print(describe_pairs(report))
+    print(page, *(out / name for name in ("report.json", "findings.jsonl")), sep="\n")
+
+
+def _tabulate_findings(findings: dict[str, dict[str, int]], rows: int) -> Table:
+    """In how many pairs each check found an error, and in how many only a warning."""
+    from rich.table import Table
+
+    table = Table("check", box=None)
+    for name in ("errors", "warnings", "share"):
+        table.add_column(name, justify="right")
+    for check, found in findings.items():
+        counts = [f"{found[name]:,}" for name in ("errors", "warnings")]
+        table.add_row(check, *counts, f"{sum(found.values()) / rows:.1%}")
+    return table
 
 
 @data.command(

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from kot_platypus.artifacts import read_jsonl
+from kot_platypus.cli import app
+from kot_platypus.data.executors import IN_PROCESS
+from kot_platypus.data.pairs import NUM_EXAMPLES, check_pairs, parse_pair_columns
+from kot_platypus.errors import DataError, UsageError
+from kot_platypus.formats import write_values
+from kot_platypus.records import FoundInRow, PairExample
+
+GOOD = ("It weighs 3.75 kg.", "무게는 3.75kg이다.")
+BAD = ("It weighs 3.75 kg.", "무게는 37.5kg이다.")
+
+
+def write_rows(path: Path, *rows: Any) -> Path:
+    write_values(path, rows)
+    return path
+
+
+def check(file: Path, columns: dict[str, str] | None = None) -> dict[str, Any]:
+    return check_pairs(file, file.parent / "out", IN_PROCESS, columns)
+
+
+@pytest.mark.parametrize(
+    ("make", "columns"),
+    [
+        (lambda en, ko: {"english": en, "korean": ko}, ""),
+        (lambda en, ko: {"id": 7, "en": en, "ko": ko}, ""),
+        (lambda en, ko: {"source": en, "translation": ko}, ""),
+        (lambda en, ko: {"translation": {"en": en, "ko": ko}, "source": "web"}, ""),
+        (lambda en, ko: {"a": en, "b": ko}, "english=a,korean=b"),
+        (lambda en, ko: {"original": {"target": en}, "translated": {"target": ko}}, ""),
+        (lambda en, ko: {"x": en, "y": ko}, "english.target=x,korean.target=y"),
+    ],
+)
+def test_the_wrong_number_is_found_under_whatever_names_both_columns_have(
+    tmp_path: Path, make: Any, columns: str
+):
+    file = write_rows(tmp_path / "both.jsonl", make(*GOOD), make(*BAD))
+    report = check(file, parse_pair_columns(columns))
+    assert (report["rows"], report["rows_with_errors"]) == (2, 1)
+    (found,) = read_jsonl(tmp_path / "out" / "findings.jsonl", FoundInRow)
+    assert (found.row, found.finding.check) == (1, "numbers")
+
+
+def test_fields_of_a_row_are_checked_together(tmp_path: Path):
+    """The rationale no longer ends in the target, which no single text shows."""
+    original = {"source": "Is it red?", "rationale": "So the answer is yes.", "target": "yes"}
+    translated = {"source": "빨간가?", "rationale": "따라서 답은 아니요이다.", "target": "예"}
+    file = write_rows(tmp_path / "both.jsonl", {"original": original, "translated": translated})
+    assert "answer_mismatch" in check(file)["findings"]
+
+
+def test_a_row_without_english_is_counted_and_not_called_good(tmp_path: Path):
+    rows = [{"en": english, "ko": "글"} for english in ("", None, " ")]
+    report = check(write_rows(tmp_path / "both.jsonl", *rows))
+    assert (report["rows_without_english"], report["rows_with_errors"]) == (3, 0)
+
+
+def test_a_missing_translation_is_an_error_of_its_row(tmp_path: Path):
+    report = check(write_rows(tmp_path / "both.jsonl", {"en": GOOD[0], "ko": None}))
+    assert report["findings"]["cut_off"]["errors"] == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "columns", "said"),
+    [
+        ({"question": "a", "answer": "b"}, "", "has the columns question, answer"),
+        ({"en": "a", "ko": "b"}, "english=en,korean=kr", "has no column 'kr'"),
+        ({"en": "a", "ko": ["b"]}, "", "ko is list"),
+        ({"original": "a", "translated": {"target": "b"}}, "", "original is str"),
+        ("a", "", "is str"),
+    ],
+)
+def test_a_row_that_is_no_pair_is_named(tmp_path: Path, row: Any, columns: str, said: str):
+    file = write_rows(tmp_path / "both.jsonl", row)
+    with pytest.raises(DataError, match=f"both.jsonl line 1.*{said}"):
+        check(file, parse_pair_columns(columns))
+
+
+def test_a_file_without_rows_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match="holds no rows"):
+        check(write_rows(tmp_path / "both.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "english=a",
+        "source=a,target=b",
+        "english=a,korean=",
+        "english.target=a,korean=b",
+        "english.title=a,korean.title=b",
+        "english=a,korean=b,english.target=c,korean.target=d",
+    ],
+)
+def test_columns_of_one_side_alone_are_refused(columns: str):
+    with pytest.raises(UsageError, match="--columns"):
+        parse_pair_columns(columns)
+
+
+def test_examples_are_a_sample_of_all_that_has_a_finding(tmp_path: Path):
+    rows = [{"en": f"It has {n} legs.", "ko": f"다리가 {n + 1}개다."} for n in range(20, 60)]
+    file = write_rows(tmp_path / "both.jsonl", *rows)
+    assert check(file)["findings"]["numbers"]["errors"] == 40
+    examples = read_jsonl(tmp_path / "out" / "examples.jsonl", PairExample)
+    assert len(examples) == NUM_EXAMPLES
+    assert max(each.row for each in examples) >= NUM_EXAMPLES
+
+
+def test_the_command_prints_a_table_and_writes_page_and_findings(tmp_path: Path):
+    file = tmp_path / "both.csv"
+    file.write_text('en,ko\nIt weighs 3.75 kg.,"무게는 37.5kg이다."\nYes.,네.\n')
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, ["data", "check", "--pairs", str(file), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "numbers" in result.output
+    assert "2 pairs: 1 with errors, 0 with warnings alone" in result.output
+    assert {path.name for path in out.iterdir()} >= {"report.html", "report.json", "findings.jsonl"}
+    assert json.loads((out / "report.json").read_text())["findings"]["numbers"]["errors"] == 1
+
+
+def test_pairs_and_benchmarks_are_two_commands(tmp_path: Path):
+    file = write_rows(tmp_path / "both.jsonl", {"en": "a", "ko": "b"})
+    arguments = ["--pairs", str(file), "--out", str(tmp_path / "out"), "--against", "kobest"]
+    result = CliRunner().invoke(app, ["data", "check", *arguments])
+    assert result.exit_code == UsageError.exit_code
+    assert "--pairs alone" in result.output
