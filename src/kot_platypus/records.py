@@ -365,6 +365,12 @@ class FoundInRow(Record):
     finding: Finding
 
 
+class FoundInPair(FoundInRow):
+    """The same in a file of translations, with the place of its row there, as ``line 3``."""
+
+    place: str
+
+
 class PairExample(Record):
     """A finding and the texts that it lies in: a line of ``examples.jsonl`` of checked pairs.
 

@@ -13,7 +13,7 @@ from kot_platypus.data.executors import IN_PROCESS
 from kot_platypus.data.pairs import NUM_EXAMPLES, check_pairs, parse_pair_columns
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.formats import write_values
-from kot_platypus.records import FoundInRow, PairExample
+from kot_platypus.records import FoundInPair, PairExample
 
 GOOD = ("It weighs 3.75 kg.", "무게는 3.75kg이다.")
 BAD = ("It weighs 3.75 kg.", "무게는 37.5kg이다.")
@@ -46,8 +46,8 @@ def test_the_wrong_number_is_found_under_whatever_names_both_columns_have(
     file = write_rows(tmp_path / "both.jsonl", make(*GOOD), make(*BAD))
     report = check(file, parse_pair_columns(columns))
     assert (report["rows"], report["rows_with_errors"]) == (2, 1)
-    (found,) = read_jsonl(tmp_path / "out" / "findings.jsonl", FoundInRow)
-    assert (found.row, found.finding.check) == (1, "numbers")
+    (found,) = read_jsonl(tmp_path / "out" / "findings.jsonl", FoundInPair)
+    assert (found.row, found.place, found.finding.check) == (1, "line 2", "numbers")
 
 
 def test_fields_of_a_row_are_checked_together(tmp_path: Path):
@@ -62,6 +62,21 @@ def test_a_row_without_english_is_counted_and_not_called_good(tmp_path: Path):
     rows = [{"en": english, "ko": "글"} for english in ("", None, " ")]
     report = check(write_rows(tmp_path / "both.jsonl", *rows))
     assert (report["rows_without_english"], report["rows_with_errors"]) == (3, 0)
+
+
+def test_a_line_that_cannot_be_read_is_left_out_and_counted(tmp_path: Path):
+    file = tmp_path / "both.jsonl"
+    file.write_text('{"en": "a", "ko": \n{"en": "Yes.", "ko": "네."}\n')
+    report = check(file)
+    assert report["rows"] == 1
+    assert "line 1 is not JSON" in report["unreadable"][0]
+
+
+def test_a_file_of_which_no_line_can_be_read_is_refused(tmp_path: Path):
+    file = tmp_path / "both.jsonl"
+    file.write_text('{"en": \n')
+    with pytest.raises(DataError, match="line 1 is not JSON"):
+        check(file)
 
 
 def test_a_missing_translation_is_an_error_of_its_row(tmp_path: Path):

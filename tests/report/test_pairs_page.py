@@ -33,6 +33,7 @@ def write_folder(folder: Path, *examples: PairExample, **facts: Any) -> Path:
         "rows_with_errors": 1,
         "rows_with_warnings": 0,
         "rows_without_english": 0,
+        "unreadable": [],
         "findings": {"numbers": {"errors": 1, "warnings": 0}},
     }
     write_json(folder / "report.json", report | facts)

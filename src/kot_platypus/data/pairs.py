@@ -17,7 +17,7 @@ from kot_platypus.data.spool import iter_chunks
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.formats import iter_values
 from kot_platypus.progress import Advance, show_progress
-from kot_platypus.records import Example, Finding, FoundInRow, PairExample, Record
+from kot_platypus.records import Example, Finding, FoundInPair, PairExample, Record
 from kot_platypus.stages import open_stage
 from kot_platypus.tables import is_missing
 
@@ -66,8 +66,9 @@ def check_pairs(
 ) -> dict[str, Any]:
     """Check every translation in ``file``. Returns the report, which lies in ``out/report.json``.
 
-    Also writes ``findings.jsonl`` (FoundInRow) and ``examples.jsonl`` (PairExample). Raises
-    DataError for a row without the two columns.
+    Also writes ``findings.jsonl`` (FoundInPair) and ``examples.jsonl`` (PairExample). Lines
+    that cannot be read are left out and counted. Raises DataError for a row without the two
+    columns, and where no line can be read.
     """
     config = {"checks": CHECK_NAMES, "columns": columns or {}}
     inputs = {"data": hash_file(file)}
@@ -76,7 +77,7 @@ def check_pairs(
             return dict(read_json(out / REPORT))
         tally = _Tally()
         with show_progress("Checking", None, "pairs") as advance:
-            pairs = tally.count_rows(_iter_pairs(file, columns or {}), advance)
+            pairs = tally.count_rows(_iter_pairs(file, columns or {}, tally.unreadable), advance)
             found = executor.map(_check_chunk, iter_chunks(pairs, _CHUNK_ROWS))
             write_jsonl(out / FINDINGS, tally.count_found(chain.from_iterable(found)))
         write_jsonl(out / EXAMPLES, tally.list_examples())
@@ -102,6 +103,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self._rows = self._blank = 0
+        self.unreadable: list[DataError] = []
         self._failing: Counter[str] = Counter()
         self._by_check: dict[str, Counter[str]] = {}
         self._seen: Counter[tuple[str, str]] = Counter()
@@ -118,7 +120,7 @@ class _Tally:
             else:
                 self._blank += 1
 
-    def count_found(self, found: Iterable[tuple[Pair, list[Finding]]]) -> Iterator[FoundInRow]:
+    def count_found(self, found: Iterable[tuple[Pair, list[Finding]]]) -> Iterator[FoundInPair]:
         """Pass on the findings."""
         for pair, findings in found:
             severities = {finding.severity for finding in findings}
@@ -128,7 +130,8 @@ class _Tally:
                 worst = min(of_check, key=lambda each: each.severity)  # an error, if there is one
                 self._by_check.setdefault(check, Counter())[worst.severity] += 1
                 self._keep(pair, worst)
-            yield from (FoundInRow(row=pair.row, finding=finding) for finding in findings)
+            for finding in findings:
+                yield FoundInPair(row=pair.row, place=pair.place, finding=finding)
 
     def _keep(self, pair: Pair, finding: Finding) -> None:
         """Each row of a kind is among its examples with the same chance (Vitter's algorithm R)."""
@@ -166,6 +169,7 @@ class _Tally:
             "rows_with_errors": self._failing["error"],
             "rows_with_warnings": self._failing["warning"],
             "rows_without_english": self._blank,
+            "unreadable": [error.found for error in self.unreadable],
             "findings": {
                 check: {"errors": found["error"], "warnings": found["warning"]}
                 for check, found in sorted(
@@ -184,8 +188,9 @@ def _pick(texts: Mapping[str, str], finding: Finding) -> str:
 
 def describe_pairs(report: Mapping[str, Any]) -> str:
     """The report in one line, e.g. ``40 pairs: 22 with errors, 1 with warnings alone``."""
-    blank = report["rows_without_english"]
+    blank, unreadable = report["rows_without_english"], len(report["unreadable"])
     unread = f", {blank:,} without English, which were not checked" if blank else ""
+    unread += f"; {unreadable:,} lines could not be read" if unreadable else ""
     return (
         f"{report['rows']:,} pairs: {report['rows_with_errors']:,} with errors, "
         f"{report['rows_with_warnings']:,} with warnings alone{unread}"
@@ -195,9 +200,10 @@ def describe_pairs(report: Mapping[str, Any]) -> str:
 # --- rows --------------------------------------------------------------------------------------
 
 
-def _iter_pairs(file: Path, columns: Columns) -> Iterator[Pair]:
+def _iter_pairs(file: Path, columns: Columns, unreadable: list[DataError]) -> Iterator[Pair]:
     number = -1
-    for number, (place, values) in enumerate(iter_values(file)):
+    found = iter_values(file, lambda _, error: unreadable.append(error))
+    for number, (place, values) in enumerate(found):
         where = f"{file} {place}"
         if not isinstance(values, Mapping):
             raise DataError(
@@ -205,6 +211,8 @@ def _iter_pairs(file: Path, columns: Columns) -> Iterator[Pair]:
             )
         english, korean = _read_named(values, columns, where) or _read_known(values, where)
         yield Pair(row=number, place=place, english=english, korean=korean)
+    if number < 0 and unreadable:
+        raise unreadable[0]
     if number < 0:
         raise DataError(f"{file} holds no rows", expected="pairs", hint="Check the path.")
 
