@@ -20,6 +20,7 @@ from kot_platypus.cli.options import (
     hold_folder,
     print_screen,
     read_columns,
+    require_file,
     require_one_of,
 )
 from kot_platypus.errors import DataError, UsageError
@@ -213,7 +214,7 @@ def check(
     rows: Rows,
     out: Out,
     pairs: Annotated[
-        bool, typer.Option("--pairs", help="FILE has translations: English and Korean columns.")
+        bool, typer.Option("--pairs", help="ROWS is a file of translations: English and Korean.")
     ] = False,
     against: Against = None,
     kobest_dir: KobestDir = None,
@@ -250,7 +251,7 @@ def _check_pairs(file: Path, out: Path, columns: str) -> None:
     from kot_platypus.data.pairs import check_pairs, describe_pairs, parse_pair_columns
     from kot_platypus.report.pairs import write_pairs_page
 
-    require_file(file, "FILE")
+    require_file(file, "ROWS")
     named = parse_pair_columns(columns)
     with hold_folder(out), open_executor() as workers:
         report = check_pairs(file, out, workers, named)
