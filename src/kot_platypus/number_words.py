@@ -46,7 +46,8 @@ _IMPLIED = {
 }  # fmt: skip
 # Phrases whose numbers Korean seldom says.
 IDIOMS = re.compile(
-    r"(?i)\bcloud nine|\babsolute zero|fifty-fifty|50[-/]50|thanks a million|stitch in time\b[^.]*|six of one[^.]*"
+    r"(?i)\bcloud nine|\babsolute zero|fifty-fifty|50[-/]50|thanks a million"
+    r"|stitch in time\b[^.]*|six of one[^.]*"
     r"|(?:a )?(?:thousand|million|hundred)"
     r" (?:times|thanks|pardons|to one)\b|eleventh hour|(?:seventh|ninth)"
     r" (?:heaven|inning)|eight[ -]ball|catch-22|whole nine yards|forty winks|high[ -]five|take five"

@@ -307,7 +307,8 @@ _SINO = re.compile(
     rf"(?P<below>{_SINO_RUN})\s?분의\s?(?P<above>{_SINO_RUN})?"
     r"|(?P<run>[영일이삼사오육칠팔구]?[일이삼사오육칠팔구십백천만억조]*[십백천만억조]"
     r"[일이삼사오육칠팔구십백천만억조]*)"
-    rf"|제?(?P<single>[일이삼사오육칠팔구])(?=\s?(?:{_SINO_COUNTERS}))"
+    rf"|제?(?P<single>[일이삼사오육칠팔구])(?=(?:{_SINO_COUNTERS})"
+    rf"|\s(?:{_SINO_COUNTERS})(?:[은는이가을를의에로도만과와씩]|(?![가-힣])))"  # not 이 회사
 )
 _OTHERS = re.compile(
     rf"(?P<day>{'|'.join(_DAYS)})|(?P<loose>{'|'.join(KOREAN_LOOSE_WORDS)})"

@@ -60,6 +60,17 @@ _ASKS = re.compile(
     r"|were|will)"
     r"|Is|Are|Was|Were|Do|Does|Did|Can|Will|Should|Has|Have)\b[^.!?\n]*\?\s*\Z"
 )
+_TASK = re.compile(
+    r"\A\s*(?:Explain|Describe|Write|List|Compare|Summari[sz]e|Name|Define|Discuss|Prove"
+    r"|Translate|Solve"
+    r"|Calculate|Compute|Determine|Identify|Suggest|Rewrite)\b[^.?!\n]*[.!]?\s*\Z"
+)
+_TASKED = re.compile(
+    r"세요|시오|십시오|시다|[줘라]\b|까|[?？]|설명|서술|기술|적[으는어]|쓰|써|작성|나열|열거"
+    r"|비교|요약|말하|들어|찾|풀"
+    r"|계산|번역|논하|논의|토론|정의|증명|보이|보여|정하|고르|바꾸|바꿔|제안|추천|알려|제시|답"
+    r"|밝히|구하|구한"
+)
 _RHETORICAL = re.compile(r"(?i)n't|, (?:right|eh|huh|no)\?|who (?:knows|cares)|what if|what about")
 _ASKED = re.compile(
     r"[?？]|까|나요|는가|은가|인가|던가|는지|은지|인지|을지|여부|세요|시오|시다|[줘라]\b|구하"
@@ -73,6 +84,8 @@ _NO = re.compile(r"\W*(?:아니[요오]|예|네|그렇[습다]|정답은|답은)
 
 def _is_answered(source: str, translation: str) -> bool:
     """Whether a question came back as a statement: a model answers what it should translate."""
+    if _TASK.search(source) and not _TASKED.search(translation):
+        return True
     end = last_sentence(translation) if _NO.match(last_sentence(translation)) else translation
     return (
         source.rstrip().endswith("?")

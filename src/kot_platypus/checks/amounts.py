@@ -95,7 +95,8 @@ _SAID_WORDS = frozenset(("once", "twice", "times", "thrice", "half", "halved", *
 _ANY_TIMES = re.compile(r"(?i)\bonce\b|\btwice\b|\btimes\b")
 _AGAIN = re.compile(r"다시 ?한 ?번|한번")
 _HALF = re.compile(
-    r"(?i)\bhalf[ -](?:past|(?:a )?dozen|an?|that|as|the|of|hour|mile|price)\b|\band a half\b|\bhalved\b"
+    r"(?i)\bhalf[ -](?:past|(?:a )?dozen|an?|that|as|the|of|hour|mile|price)\b|\band a half\b"
+    r"|\bhalved\b"
 )
 _KOREAN_HALF = re.compile(
     r"반|하프|분의|50|30|[05]\.5|\.5|5\d*(?:만|천|백|[a-zA-Z]|밀리|센티|그램|킬로|미터|리터)|½|1/2"

@@ -13,7 +13,7 @@ from kot_platypus.oddities import SPECIAL_TOKEN, ZERO_WIDTH
 _broken = partial(make_finding, "markup")
 
 _LINK = re.compile(r"\]\(")
-_STAR, _LINE = re.compile(r"\*"), re.compile(r"(?:^|\n)\s*[-*•+·#>|]")
+_STAR, _LINE = re.compile(r"\*"), re.compile(r"(?:^|\n)[ \t]*[-*•+·#>|]")
 _MARKDOWN = {  # with what has to be there before it is worth a look
     "bold text": (_STAR, re.compile(r"\*\*(?=\S)[^*\n]+?\*\*")),
     "italics": (_STAR, re.compile(r"(?<![*\w])\*[^*\s](?:[^*\n]*[^*\s])?\*(?![*A-Za-z0-9])")),
@@ -38,6 +38,7 @@ _LETTER = re.compile(
     r"(?<![A-Za-z0-9'’.*°])(?:[B-HJ-Z]|(?<=\()A(?=\)))(?![A-Za-z0-9'’*]|\.[A-Za-z ])"
 )
 _NUMBERED = re.compile(r"(?<![A-Za-z0-9.-])[A-Z]{1,2}\d{1,4}(?![A-Za-z0-9]|[.-]\d)")  # cell A1
+_ACRONYM = re.compile(r"(?<![A-Za-z0-9.-])[A-Z]{2,6}(?![A-Za-z0-9.-])")
 _BLANKS = re.compile(r"_{3,}")
 _ENTITY = re.compile(
     r"&amp;(?:amp|lt|gt|quot|#\d+);|&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#x[\da-fA-F]{1,5});"
@@ -118,6 +119,10 @@ def _compare_letters(source: Text, translation: Text) -> Findings:
         if len(word) > 1 and (was := kept.get("".join(sorted(word)))):
             yield _broken(f"{was} became {word}")
             return
+    short, others = ({*_ACRONYM.findall(text.prose)} for text in (source, translation))
+    if (lost_names := short - others) and (new_names := others - short):
+        yield _broken(f"{min(lost_names)} became {min(new_names)}")
+        return
     names, others = ({*_NUMBERED.findall(text.prose)} for text in (source, translation))
     if names - others and others - names:
         yield _broken(f"{min(names - others)} became {min(others - names)}")

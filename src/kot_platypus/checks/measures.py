@@ -95,6 +95,11 @@ def _list_spellings() -> dict[str, str]:
 _NAMES = _list_spellings() | {"mph": "마일/시간", "kph": "km/시간"}
 
 
+_SPELLED = " ".join(_NAMES).lower()
+_UNIT_WORDS = frozenset(re.findall(r"[a-z]+", _SPELLED))
+_UNIT_SIGNS = frozenset(re.findall(r"[^a-z0-9가-힣 /^-]", _SPELLED)) | {"'", "′"}
+
+
 def _write(spelling: str) -> str:
     pattern = re.escape(spelling).replace("\\-", "[- ]")
     if "가" <= spelling[-1] <= "힣":
@@ -151,17 +156,8 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         for word in (*part.english, *part.korean)
         if word.span[1] - 1 not in taken and not _is_loose(text, word)
     ]
-    ones = (
-        ((Fraction(1), match.span()) for match in _ONE_AND.finditer(text))
-        if " and a " in text
-        else ()
-    )
-    for match in _FEET_AND_INCHES.finditer(text) if "'" in text or "′" in text else ():
-        yield Measure(Fraction(12 * int(match[1]) + int(match[2])), "인치", match.span())
-    for word in part.korean:
-        said = text[slice(*word.span)]
-        if said in SURE_DAYS or (said == "하루" and _ONE_DAY.match(text, word.span[1])):
-            yield Measure(Fraction(word.value), "일", word.span)
+    ones = [(Fraction(1), match.span()) for match in _ONE_AND.finditer(text)]
+    yield from _read_bare(part)
     values = ((_make_fraction(number.value), number.span) for number in numbers)
     for number, (start, end) in (*values, *parts, *ones):
         before = _BEFORE.search(text[max(0, start - 8) : start])
@@ -184,6 +180,17 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         yield Measure(value, name, (start, unit.end()))
 
 
+def _read_bare(part: Text) -> Iterator[Measure]:
+    """Measures that name no unit: 5'10", 사흘."""
+    text = part.prose
+    for match in _FEET_AND_INCHES.finditer(text) if "'" in text or "′" in text else ():
+        yield Measure(Fraction(12 * int(match[1]) + int(match[2])), "인치", match.span())
+    for word in part.korean:
+        said = text[slice(*word.span)]
+        if said in SURE_DAYS or (said == "하루" and _ONE_DAY.match(text, word.span[1])):
+            yield Measure(Fraction(word.value), "일", word.span)
+
+
 @lru_cache(maxsize=4096)
 def _make_fraction(value: Decimal) -> Fraction:
     return Fraction(value)
@@ -197,7 +204,12 @@ _HALF = re.compile(
 )
 
 
-_ONE_AND = re.compile(r"(?i)\ban?(?= [a-z]+ and a (?:half|quarter)\b)")
+_ONE_AND = re.compile(
+    r"(?i)\ban?(?= [a-z]+ and a (?:half|quarter)\b)"
+    # for, than, as, about, after, takes, within, over, nearly
+    r"|(?<=for |han | as |out |ter |kes |hin |ver |rly )"
+    r"an?(?= (?:hour|week|month|mile|kilogram|pound)\b(?! and a))"
+)
 
 
 _LOOSE = LOOSE_WORDS.keys() | KOREAN_LOOSE_WORDS.keys()
@@ -279,6 +291,8 @@ def find_measures(source: Text, translation: Text) -> Findings:
     Look-alikes: 10 miles as 16km, 2 weeks as 14일, $7.50 as 7달러 50센트, 1.5 hours as
     1시간 30분, counters (5 people as 5명).
     """
+    if source.lexicon.isdisjoint(_UNIT_WORDS) and source.signs.isdisjoint(_UNIT_SIGNS):
+        return
     matched = Matched(source, translation)
     if matched.lost and matched.new and (clash := matched.find_clash()):
         one, other = clash

@@ -94,7 +94,7 @@ def _compare_numbers(
     elif extra:
         extra, _ = _cancel(extra, [*lost, *read_implied(source.raw)])
     if not missing and not lost and _IT.search(source.raw):  # Korean says the number again
-        known = {number.value for number in (*wanted, *words)}
+        known = {number.value for number in (*wanted, *words, *named)}
         extra = [number for number in extra if number.value not in known]
     if missing or extra:
         missing, extra = settle(source, translation, missing, extra, [*wanted, *words], found)

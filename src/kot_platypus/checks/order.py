@@ -248,7 +248,7 @@ _OUT_OF = re.compile(
     rf"(?i)(?P<a>{_N}|\b{_SAID})(?: [a-z]+)? (?:out )?of (?:the |every |all )?(?P<b>{_N}|{_SAID}\b)"
 )
 _RATIO = re.compile(
-    rf"(?i)\b(?:ratio|odds|scores?|scale|won|lost|lead"
+    rf"(?i)\b(?:ratio|odds|scores?|votes?|scale|won|lost|lead"
     rf"|beat)\b[^.\d]{{0,20}}(?P<a>{_N}) to (?P<b>{_N})\b"
 )
 _KOREAN_OUT_OF = re.compile(
