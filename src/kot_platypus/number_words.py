@@ -36,7 +36,7 @@ _IMPLIED = {
     "4": "quartet quartets semifinal semifinals seasons rectangle rectangles quadrilateral "
          "quadruple quadrupled senior seniors tetrahedron",
     "5": "quintet pentagon pentagons pentathlon weekday weekdays",
-    "6": "hexagon hexagons cube cubes",
+    "6": "hexagon hexagons cubes",
     "7": "heptathlon weekly",
     "8": "octagon octagons octal quarterfinal quarterfinals",
     "10": "decathlon decimal decimals teen teens",
@@ -69,7 +69,8 @@ LOOSE_WORDS: dict[str, tuple[str, ...]] = {
     "thrice": ("3",), "pair": ("2",), "pairs": ("2",), "couple": ("2",), "both": ("2",),
     "dozen": ("12",), "dozens": ("12",), "decades": ("10",),
     "century": ("100", "1"), "fortnight": ("2", "14"), "noon": ("12",), "midnight": ("0", "12"),
-    "squared": ("2",), "square": ("2", "4"), "cubed": ("3",), "cubic": ("3",), "cube": ("3",),
+    "squared": ("2",), "square": ("2", "4"), "cubed": ("3", "3"),
+    "cubic": ("3", "3"), "cube": ("3", "6"),
     "hundreds": ("100",), "thousands": ("1000",), "millions": ("1000000",), "single": ("1",),
     **{word: (str(value),) for value, word in enumerate(_PLURALS.split())},
     **{
@@ -77,6 +78,6 @@ LOOSE_WORDS: dict[str, tuple[str, ...]] = {
         for tens, word in enumerate(_DECADES.split(), start=1)
     },
     "teenager": ("10",), "teenagers": ("10",), "teenage": ("10",),
-    "week": ("7",), "weeks": ("7",), "none": ("0",), "no": ("0",), "triangle": ("3",),
+    "week": ("7",), "weeks": ("7",), "none": ("0",), "no": ("0",), "triangle": ("3", "3"),
     **{word: (n, n) for n, words in _IMPLIED.items() for word in words.split()},
 }  # fmt: skip
