@@ -116,3 +116,43 @@ EDITS: dict[str, Callable[[str, random.Random], str]] = {
     "order of clauses": edit_order,
     "all four": edit_everything,
 }
+
+
+# --- one edit in a text ------------------------------------------------------------------------
+
+_SYNONYMS = {
+    "남자": "사내", "여자": "여인", "아이": "어린이", "사람": "인간", "친구": "벗", "집": "주택",
+    "옷": "의복", "돈": "금전", "차": "자동차", "물건": "상품", "제품": "상품", "상품": "제품",
+    "가격": "값", "음식": "요리", "병원": "의원", "회사": "직장", "학교": "교정", "선생님": "교사",
+    "방법": "방식", "사용": "이용", "이용": "사용", "배송": "배달", "정말": "참으로",
+    "너무": "지나치게", "아주": "매우", "매우": "아주", "많이": "잔뜩", "갑자기": "별안간",
+    "잘": "훌륭히", "다": "모두", "모두": "전부", "처음": "최초", "세계": "온누리",
+    "나라": "국가", "도시": "고을", "영화": "활동사진", "책": "서적", "사진": "그림",
+    "말": "이야기", "엄청": "굉장히", "생각": "예상", "때문": "까닭", "얼굴": "낯", "머리": "두발", "손": "손길",
+    "물": "생수", "비": "빗줄기", "시간": "시각", "문제": "말썽", "품질": "질", "디자인": "모양새",
+}  # fmt: skip
+
+
+def edit_synonym(text: str, rng: random.Random) -> str:
+    """One word becomes another of the same meaning, if the list has one."""
+    tokens = [t for t in load_kiwi().tokenize(text) if t.form in _SYNONYMS and t.len == len(t.form)]
+    if not tokens:
+        return text
+    token = rng.choice(tokens)
+    return text[: token.start] + _SYNONYMS[token.form] + text[token.start + token.len :]
+
+
+def edit_word_order(text: str, rng: random.Random) -> str:
+    """Two neighbouring words change places."""
+    words = text.split(" ")
+    if len(words) < 2:
+        return text
+    place = rng.randrange(len(words) - 1)
+    words[place : place + 2] = reversed(words[place : place + 2])
+    return " ".join(words)
+
+
+SINGLE_EDITS: dict[str, Callable[[str, random.Random], str]] = {
+    "a synonym": edit_synonym,
+    "word order": edit_word_order,
+}

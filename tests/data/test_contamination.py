@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,10 @@ from kot_platypus.data.leaks import (
 )
 from kot_platypus.data.normal import encode_text, join_codes
 from kot_platypus.errors import DataError
+from kot_platypus.evaluate.tasks import TASKS, load_task, load_texts
 from kot_platypus.records import Dialogue, Example, Message
 from kot_platypus.verdicts import read_verdict
+from tests.data.item_templates import TEMPLATES
 
 LIGHTHOUSE = (
     "등대지기는 밤마다 계단을 올라 등불을 켜고, 안개가 짙은 날에는 종을 울려 배들을 이끌었다."
@@ -193,6 +196,36 @@ def test_phrases_of_many_items_tell_of_none():
 )
 def test_short_item_counts_where_it_stands_alone(cells, text, items):
     assert find_items(cells, text) == items
+
+
+# --- templates ---------------------------------------------------------------------------------
+
+SAMPLE = 25
+RUN_ON = "question and gold answer"
+"""Nothing parts a short review from the template's own words: docs/benchmarks.md says so."""
+
+
+@pytest.fixture(scope="module")
+def sample(shared) -> tuple[BenchmarkIndex, list[tuple[str, dict[str, Any], int]]]:
+    """The first items of each task, and the documents they are of."""
+    items: list[Item] = []
+    documents = []
+    for task in TASKS:
+        texts = load_texts(shared / "kobest" / "v1.0")[f"kobest/{task}/test"]
+        rows = load_task(task, shared / "kobest" / "v1.0").test
+        for row, cells in list(zip(rows, texts, strict=True))[:SAMPLE]:
+            documents.append((task, row, len(items)))
+            items.append(Item(task, len(items), cells))
+    return BenchmarkIndex(items), documents
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_real_items_are_found_in_every_template(sample, name):
+    index, documents = sample
+    asked = [each for each in documents if (name, each[0]) != (RUN_ON, "sentineg")]
+    found = index.scan([TEMPLATES[name](task, row) for task, row, _ in asked])
+    pairs = {(match.text, match.item) for match in found}
+    assert [each for i, each in enumerate(asked) if (i, each[2]) not in pairs] == []
 
 
 # --- where -------------------------------------------------------------------------------------
