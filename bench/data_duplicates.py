@@ -84,7 +84,7 @@ def measure_false_hits(index: BenchmarkIndex, kobest_dir: str) -> list[str]:
     train = load_train(kobest_dir)
     same, other = set(), set()
     for match in index.scan([text for _, text in train]):
-        task = index.items[match.item].benchmark.split("/")[0]
+        task = index.items[match.item].benchmark.split("/")[1]
         (same if task == train[match.text][0] else other).add(match.text)
     own = [join_fields(list_fields(row)) for row in load_korean_cot()]
     own_found = {match.text for match in index.scan(own)}
