@@ -83,6 +83,16 @@ def new_folder(path: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def drop_folder(path: Path) -> None:
+    """Remove a folder so that a kill leaves it whole or gone under its name."""
+    old = path.with_name(path.name + ".old.part")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.replace(old)
+        _sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def holds_nothing(folder: Path, *, but: str = "") -> bool:
     """Whether a folder has no files, apart from one name and the unfinished part of a write."""
     return not folder.is_dir() or all(

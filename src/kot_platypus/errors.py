@@ -6,6 +6,7 @@
     ├── DataError           rows or files that are not what they should be
     ├── ModelError          a model or adapter that cannot be loaded
     ├── RunError            a run folder that cannot be written or belongs to another run
+    │   └── OutdatedError   ... or holds what the same stage made of other settings or inputs
     ├── ServiceError        a paid or remote service that refuses or cannot be reached
     ├── BudgetError         work that would cost more than was allowed
     └── MissingExtraError   an optional dependency that is not installed
@@ -59,6 +60,10 @@ class ModelError(KotError):
 
 class RunError(KotError):
     """A run folder that cannot be used: another run's, damaged, or on a full disk."""
+
+
+class OutdatedError(RunError):
+    """A folder with the same stage's work of other settings or inputs."""
 
 
 class ServiceError(KotError):

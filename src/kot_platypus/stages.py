@@ -28,7 +28,7 @@ from kot_platypus.artifacts import (
     refuse_file,
     write_json,
 )
-from kot_platypus.errors import KotError, RunError
+from kot_platypus.errors import KotError, OutdatedError, RunError
 from kot_platypus.processes import ask_main, is_main_process
 
 
@@ -103,7 +103,8 @@ class Stage:
         manifest = read_manifest(self.folder)
         differing = _differences({key: manifest.get(key) for key in self._identity}, self._identity)
         if differing:
-            raise RunError(
+            is_outdated = manifest.get("stage") == self._identity["stage"]
+            raise (OutdatedError if is_outdated else RunError)(
                 f"{self.folder} holds another run: {'; '.join(differing[:3])}",
                 expected="a new folder, or one of the same settings",
                 hint="Choose another folder with --out, or delete this one.",
@@ -141,7 +142,8 @@ def open_stage(
             ``folder`` when the block has ended.
 
     Raises:
-        RunError: ``folder`` holds another stage's work, finished or not, or other files.
+        RunError: ``folder`` holds another stage's work, finished or not, or other files; an
+            OutdatedError where it is this stage's, of another ``config`` or ``inputs``.
     """
     stage = Stage(folder, {"stage": name, "config": dict(config), "inputs": dict(inputs)})
     if stage.is_done:

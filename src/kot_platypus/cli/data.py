@@ -90,6 +90,10 @@ def build(
         typer.Option(help="Folder of paid translations; left out: in the cache, for all."),
     ] = None,
     executor: ExecutorName = "local",
+    recheck: Annotated[
+        bool,
+        typer.Option("--recheck", help="Run today's checks on OUT's rows; translates nothing."),
+    ] = False,
 ) -> None:
     """Build a data set from foreign sources, or a training recipe's rows.
 
@@ -101,12 +105,12 @@ def build(
     if is_dataset_recipe(recipe):
         dataset = load_dataset_recipe(recipe, overrides or ())
         with hold_folder(out):
-            _build_dataset(dataset, out, estimate, budget, ledger, executor)
+            _build_dataset(dataset, out, estimate, budget, ledger, executor, recheck)
         return
-    if estimate or budget is not None or ledger:
+    if estimate or budget is not None or ledger or recheck:
         raise UsageError(
             f"{recipe} translates nothing",
-            expected="--estimate, --budget and --ledger with the recipe of a data set",
+            expected="--estimate, --budget, --ledger and --recheck with the recipe of a data set",
             hint="Leave them out.",
         )
     from kot_platypus.data.build import build_data
@@ -125,6 +129,7 @@ def _build_dataset(
     budget: int | None,
     ledger: Path | None,
     executor: str,
+    recheck: bool,
 ) -> None:
     from kot_platypus.data.executors import open_executor
     from kot_platypus.data.pipeline.dataset import build_dataset, estimate_dataset
@@ -140,7 +145,7 @@ def _build_dataset(
         return load_benchmarks(recipe.decontaminate.against, recipe.decontaminate.kobest_dir)
 
     with open_executor(executor) as workers:
-        counts = build_dataset(out, recipe, account, workers, load)
+        counts = build_dataset(out, recipe, account, workers, load, recheck=recheck)
     print_screen(_tabulate_steps(counts))
     if recipe.translate is not None:
         bill = account.bill()

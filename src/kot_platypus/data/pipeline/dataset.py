@@ -3,18 +3,26 @@
     draw -> translate -> check -> retry -> review -> duplicates -> contamination -> dataset
 
 A kill at any moment loses nothing: a step's folder is whole or made again, and translations lie in
-the ledger. New decisions of a review remake the steps after it.
+the ledger. New decisions of a review, other thresholds, another licence remake the steps that
+depend on them; what got no usable answer of the translator is asked for again.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from kot_platypus.artifacts import holds_nothing, read_json, read_manifest, write_text
+from kot_platypus.artifacts import (
+    drop_folder,
+    hash_file,
+    holds_nothing,
+    read_json,
+    read_manifest,
+    write_text,
+)
 from kot_platypus.data.contamination import Benchmarks
 from kot_platypus.data.dataset_recipe import DatasetRecipe, load_dataset_recipe
 from kot_platypus.data.dedupe import find_duplicates
@@ -22,9 +30,16 @@ from kot_platypus.data.duplicates import Kind
 from kot_platypus.data.executors import Executor
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.data.pipeline.card import STEPS
-from kot_platypus.data.pipeline.drafts import check_rows, iter_drafts
+from kot_platypus.data.pipeline.drafts import (
+    QUEUE,
+    ROWS,
+    Draft,
+    Origin,
+    check_rows,
+    iter_drafts,
+)
 from kot_platypus.data.pipeline.exporting import write_dataset
-from kot_platypus.data.pipeline.reviewing import review_rows
+from kot_platypus.data.pipeline.reviewing import read_decisions, review_rows
 from kot_platypus.data.pipeline.sources import draw_rows
 from kot_platypus.data.pipeline.translating import (
     Account,
@@ -32,11 +47,12 @@ from kot_platypus.data.pipeline.translating import (
     translate_rows,
 )
 from kot_platypus.data.translation.translate import TranslationCost
-from kot_platypus.errors import RunError
+from kot_platypus.errors import OutdatedError, RunError
+from kot_platypus.progress import print_notice
 from kot_platypus.recipe_files import dump
 
 RECIPE = "recipe.yaml"
-_AFTER_REVIEW = ("dataset", "contamination", "duplicates", "reviewed")
+T = TypeVar("T")
 
 
 def estimate_dataset(out: Path, recipe: DatasetRecipe, account: Account) -> TranslationCost | None:
@@ -57,25 +73,33 @@ def build_dataset(
     account: Account,
     executor: Executor,
     load_benchmarks: Callable[[], Benchmarks],
+    *,
+    recheck: bool = False,
 ) -> dict[str, int]:
     """Make the data set in ``out/dataset``. Returns how many rows there were at each step.
 
-    ``load_benchmarks`` yields the cells of each item, by benchmark. Raises RunError when ``out``
-    holds something else, BudgetError and ServiceError from the translation.
+    ``load_benchmarks`` yields the cells of each item, by benchmark; with ``recheck`` the rows of an
+    earlier build are given to the checks again. Raises RunError when ``out`` holds something
+    else, BudgetError and ServiceError from the translation.
     """
     _claim(out, recipe)
     rows = draw_rows(out / "drawn", recipe)
     total = read_manifest(out / "drawn")["counts"]["rows"]
-    if recipe.translate is not None:
-        rows = translate_rows(
-            rows, out / "translated", "translate", recipe.translate, account, total
-        )
-    rows = checked = check_rows(rows, out / "checked", executor, total)
-    if recipe.translate is not None and recipe.translate.retry:
-        rows = translate_rows(rows, out / "retried", "retry", recipe.translate, account, total)
+    held = _ask_again(out)
+    section = recipe.translate
+    if section is not None:
+        rows = translate_rows(rows, out / "translated", "translate", section, account, total, held)
+    rows = checked = _check(out / "checked", rows, executor, total)
+    if section is not None and section.retry:
+        again = partial(translate_rows, rows, out / "retried", "retry", section, account)
+        rows = _remake(out / "retried", lambda: again(total, held))
+    if recheck:
+        drop_folder(out / "rechecked")
+    if recheck or (out / "rechecked").exists():
+        rows = _check(out / "rechecked", rows, executor, total)
     clean = _clean(out, _review(out, rows, recipe), recipe, load_benchmarks, executor)
     facts = _gather_facts(out, checked, rows, recipe)
-    write_dataset(out, recipe, clean, facts)
+    _remake(out / "dataset", lambda: write_dataset(out, recipe, clean, facts))
     return dict(facts["counts"])
 
 
@@ -90,23 +114,80 @@ def _claim(out: Path, recipe: DatasetRecipe) -> None:
                 hint="Choose another folder with --out.",
             )
         write_text(path, dump(recipe))
-    elif load_dataset_recipe(str(path)) != recipe:
+        return
+    before = load_dataset_recipe(str(path))
+    then, now = _list_fixed(before), _list_fixed(recipe)
+    if differing := [name for name in now if now[name] != then[name]]:
         raise RunError(
-            f"{out} holds a data set of other settings",
-            expected="a new folder, or the same recipe and --set as before",
+            f"{out} holds a data set of other settings ({', '.join(differing)})",
+            expected="a new folder, or the same rows and translations as before",
             hint="Choose another folder with --out. What is translated is not paid for again.",
         )
+    if before != recipe:
+        write_text(path, dump(recipe))
+        print_notice(f"{out}: the recipe has changed; what depends on it is made again.")
+
+
+def _list_fixed(recipe: DatasetRecipe) -> dict[str, Any]:
+    """The settings that decide which rows there are, and their first translations."""
+    sources = [each.model_dump(exclude={"licenses"}) for each in recipe.sources]
+    fixed = recipe.model_dump(
+        include={"seed", "sample", "translate"}, exclude={"translate": {"retry"}}
+    )
+    return fixed | {"sources": sources, "columns: chat": recipe.columns == "chat"}
+
+
+def _remake(folder: Path, make: Callable[[], T]) -> T:
+    """What ``make`` leaves in a step's folder; what is there of other rows or settings goes."""
+    try:
+        return make()
+    except OutdatedError:
+        drop_folder(folder)
+        return make()
+
+
+def _check(folder: Path, rows: Path, executor: Executor, total: int) -> Path:
+    """Check the rows, unless these same rows were checked: by whatever checks there were then."""
+    make = partial(check_rows, rows, folder, executor, total)
+    try:
+        return make()
+    except OutdatedError:
+        found = read_manifest(folder)
+        if found["status"] == "done" and found["inputs"] == {"rows": hash_file(rows)}:
+            print_notice(f"{folder} was checked by other checks; --recheck runs those of today.")
+            return folder / ROWS
+        drop_folder(folder)
+        return make()
+
+
+def _ask_again(out: Path) -> dict[Origin, Draft]:
+    """Have what was not answered translated anew. Returns the rows that people decided on.
+
+    Those stay as they were decided on. All else that is translated is in the ledger.
+    """
+    queue = out / "review" / QUEUE
+    if not queue.is_file():
+        return {}
+    decisions, held = read_decisions(queue.parent), {}
+    is_missing = False
+    for draft in iter_drafts(queue):
+        if draft.key in decisions:
+            held[draft.origin] = draft
+        else:
+            is_missing = is_missing or draft.is_unanswered
+    if is_missing:
+        drop_folder(out / "translated")
+    return held
 
 
 def _review(out: Path, rows: Path, recipe: DatasetRecipe) -> Path:
     """Let people's decisions decide; put what waits for one into the queue."""
+    last = out / "rechecked"
+    checks = read_manifest(last if last.exists() else out / "checked")["config"]["checks"]
     places = out / "review", out / "reviewed"
-    try:
-        return review_rows(rows, *places, recipe.columns)
-    except RunError:  # other decisions: what was made of the old ones is made again
-        for name in _AFTER_REVIEW:  # this step last: until then a kill leaves it outdated
-            shutil.rmtree(out / name, ignore_errors=True)
-        return review_rows(rows, *places, recipe.columns)
+    return _remake(
+        out / "reviewed", lambda: review_rows(rows, *places, recipe.columns, checks=checks)
+    )
 
 
 def _clean(
@@ -123,18 +204,13 @@ def _clean(
         "near": dedupe.near,
         "semantic": dedupe.semantic,
     }
-    find_duplicates(
-        rows,
-        out / "duplicates",
-        dedupe.kinds,
-        thresholds,
-        encoder=dedupe.encoder,
-        executor=executor,
-    )
+    find = partial(find_duplicates, rows, out / "duplicates", dedupe.kinds, thresholds)
+    _remake(out / "duplicates", lambda: find(encoder=dedupe.encoder, executor=executor))
     kept = out / "duplicates" / "kept.jsonl"
     if not recipe.decontaminate.against:
         return kept
-    check_contamination(kept, out / "contamination", load_benchmarks(), executor=executor)
+    check = partial(check_contamination, kept, out / "contamination", load_benchmarks())
+    _remake(out / "contamination", lambda: check(executor=executor))
     return out / "contamination" / "clean.jsonl"
 
 

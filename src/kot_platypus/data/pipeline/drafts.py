@@ -81,6 +81,11 @@ class Draft(Record):
         """The findings for which a person must see it."""
         return [finding for finding in self.findings if finding.severity == "error"]
 
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether a text of it got no usable answer of the translator."""
+        return any(finding.check == UNANSWERED for finding in self.findings)
+
 
 class Decision(Record):
     """What a person decided about a Draft: a line of ``decisions.jsonl``; the last one counts."""

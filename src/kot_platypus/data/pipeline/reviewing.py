@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,19 +46,24 @@ class Dropped(Record):
     row: dict[str, Any]
 
 
-def review_rows(rows: Path, review: Path, out: Path, columns: Columns) -> Path:
+def review_rows(
+    rows: Path, review: Path, out: Path, columns: Columns, checks: Sequence[str] = CHECK_NAMES
+) -> Path:
     """Write the rows that passed or were let through, in their last form. Returns the file.
 
-    What waits for a decision goes into the queue in ``review``. Raises RunError where ``out`` holds
-    what was made of other decisions.
+    What waits for a decision, or has one, goes into the queue in ``review``. ``checks`` are those
+    that the rows were given to. Raises OutdatedError where ``out`` holds what was made of other
+    decisions.
     """
-    decisions = _read_decisions(review)
+    decisions = read_decisions(review)
     made = {key: each.model_dump(exclude={"decided_at"}) for key, each in decisions.items()}
     inputs = {"rows": hash_file(rows), "decisions": hash_value(made)}
-    with open_stage(out, "review", config={"columns": columns}, inputs=inputs) as stage:
+    config = {"columns": columns, "checks": list(checks)}
+    with open_stage(out, "review", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return out / ROWS
-        write_jsonl(review / QUEUE, (draft for draft in iter_drafts(rows) if draft.errors))
+        drafts = iter_drafts(rows)
+        write_jsonl(review / QUEUE, (each for each in drafts if each.errors or each.key in made))
         counts: Counter[str] = Counter()
 
         def iter_judged(*, left_out: bool) -> Iterator[tuple[str, Draft, dict[str, Any]]]:
@@ -66,7 +71,7 @@ def review_rows(rows: Path, review: Path, out: Path, columns: Columns) -> Path:
                 verdict, final, edits = _judge(draft, decisions.get(draft.key))
                 if (verdict in _LEFT_OUT) == left_out:
                     counts[verdict] += 1
-                    yield verdict, final, _make_row(final, columns, edits)
+                    yield verdict, final, _make_row(final, columns, checks, edits)
 
         write_values(out / ROWS, (row for _, _, row in iter_judged(left_out=False)))
         dropped = (
@@ -78,7 +83,7 @@ def review_rows(rows: Path, review: Path, out: Path, columns: Columns) -> Path:
     return out / ROWS
 
 
-def _read_decisions(review: Path) -> dict[str, Decision]:
+def read_decisions(review: Path) -> dict[str, Decision]:
     """What was decided so far, by the draft's key."""
     path = review / DECISIONS
     decisions = {each.key: each for each in read_jsonl(path, Decision)} if path.is_file() else {}
@@ -87,11 +92,9 @@ def _read_decisions(review: Path) -> dict[str, Decision]:
 
 def _judge(draft: Draft, decision: Decision | None) -> tuple[str, Draft, list[str]]:
     """What becomes of a draft, its last form, and what people did to it."""
-    if not draft.errors:
+    if decision is None or (decision.action == "accept" and not draft.errors):
         mended = draft.translation is not None and draft.translation.retried
-        return ("mended" if mended else "passed"), draft, []
-    if decision is None:
-        return "waiting", draft, []
+        return "waiting" if draft.errors else "mended" if mended else "passed", draft, []
     if decision.action == "drop":
         return "dropped", draft, []
     if decision.action == "edit":
@@ -105,7 +108,9 @@ def _describe(draft: Draft) -> str:
     return "; ".join(f"{each.field} {each.check}: {each.detail}" for each in draft.errors)
 
 
-def _make_row(draft: Draft, columns: Columns, edits: list[str]) -> dict[str, Any]:
+def _make_row(
+    draft: Draft, columns: Columns, checks: Sequence[str], edits: list[str]
+) -> dict[str, Any]:
     """A row of the data set: its texts, and where they come from and how they came about."""
     translation = None
     if by := draft.translation:
@@ -114,7 +119,10 @@ def _make_row(draft: Draft, columns: Columns, edits: list[str]) -> dict[str, Any
             "parameters": _dump(_hide_address(by.parameters)),
             "retried": _dump({name: _hide_address(each) for name, each in by.retried.items()}),
         }
-    checks = KOREAN_CHECK_NAMES if draft.is_korean else (UNANSWERED, PROTECTION, *CHECK_NAMES)
+    if draft.is_korean:
+        checks = [name for name in KOREAN_CHECK_NAMES if name in checks]
+    else:
+        checks = (UNANSWERED, PROTECTION, *checks)
     failed = {finding.check for finding in draft.errors}
     return {
         **_list_columns(draft, columns),

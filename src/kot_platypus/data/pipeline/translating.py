@@ -18,6 +18,7 @@ from kot_platypus.data.pipeline.drafts import (
     ROWS,
     UNANSWERED,
     Draft,
+    Origin,
     Translation,
     check_draft,
     iter_drafts,
@@ -109,16 +110,24 @@ def estimate_rows(rows: Path, section: TranslateSection, account: Account) -> Tr
 
 
 def translate_rows(
-    rows: Path, out: Path, step: Step, section: TranslateSection, account: Account, total: int
+    rows: Path,
+    out: Path,
+    step: Step,
+    section: TranslateSection,
+    account: Account,
+    total: int,
+    held: Mapping[Origin, Draft] | None = None,
 ) -> Path:
     """Translate the drafts in ``rows`` that are not Korean. Returns the file.
 
     The step ``retry`` translates anew, with other parameters, the fields in which a check found an
-    error, and takes what has fewer. Every answer is in the ledger as soon as it comes. Raises
-    BudgetError and ServiceError; the same call then goes on from there.
+    error, and takes what has fewer. Rows in ``held`` are taken from there as they stand. Every
+    answer is in the ledger as soon as it comes. Raises BudgetError and ServiceError; the same call
+    then goes on from there.
     """
     translator = make_translator(section, retry=step == "retry")
     config = {"service": translator.id, "parameters": dict(translator.parameters)}
+    kept = held or {}
     title = f"Translating ({translator.id})" if step == "translate" else "Trying failed rows again"
     with open_stage(out, step, config=config, inputs={"rows": hash_file(rows)}) as stage:
         if stage.is_done:
@@ -133,7 +142,9 @@ def translate_rows(
 
             def iter_done() -> Iterator[Draft]:
                 for chunk in iter_chunks(iter_drafts(rows), _CHUNK_ROWS):
-                    yield from _translate_drafts(chunk, step, translator, translate)
+                    todo = (draft for draft in chunk if draft.origin not in kept)
+                    done = _translate_drafts(list(todo), step, translator, translate)
+                    yield from (kept.get(draft.origin) or next(done) for draft in chunk)
                     advance(len(chunk))
 
             write_jsonl(out / ROWS, iter_done())
