@@ -36,7 +36,8 @@ class DeepL:
 
     Args:
         context: What the texts are about, in a few sentences. It costs nothing.
-        formality: ``prefer_more`` is polite Korean (합니다체), ``prefer_less`` plain (해라체).
+        formality: DeepL has none for Korean (its list of languages says so): it ignores
+            ``prefer_more`` and ``prefer_less``, and refuses ``more`` and ``less``.
         model_type: DeepL's choice when None, or e.g. ``prefer_quality_optimized``.
         server_url: DeepL's own when None.
         timeout_s: How long an answer may take.
