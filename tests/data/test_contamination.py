@@ -370,3 +370,11 @@ def test_match_is_plain_data(index):
     item_start, item_end = match.item_span
     plain = [match.text, [start, end], match.item, [item_start, item_end], match.how]
     assert json.loads(json.dumps(match)) == plain
+
+
+def test_few_words_of_a_sentence_that_repeats_itself_are_no_copy():
+    """Five of its seven different morphemes, but five of twelve."""
+    repeats = "낮에는 육지의 공기가 팽창한다. 낮에는 육지의 공기가 빨리 데워진다."
+    repeats += " 낮에는 바다의 공기가 빨리 데워진다."
+    index = BenchmarkIndex([Item("c/test", 0, (repeats,))])
+    assert find_items(index, "낮에는 육지가 바다보다 빨리 데워진다.") == set()

@@ -116,12 +116,12 @@ class _Bag:
     """How many morphemes there are."""
 
     def find(self, codes: Sequence[int]) -> tuple[int, int] | None:
-        """Where all of them but one in three stand close together."""
+        """Where all of them but one in three stand close together, and not far closer."""
         if len(self.forms) < MIN_BAG:
             return None
         found = find_shortest(codes, self.forms, len(self.forms) - len(self.forms) // BAG_MISSING)
         longest = self.length + self.length // 4 + 1
-        return found if found and found[1] - found[0] <= longest else None
+        return found if found and self.length / 2 <= found[1] - found[0] <= longest else None
 
 
 class BenchmarkIndex:
