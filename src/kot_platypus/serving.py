@@ -7,7 +7,10 @@ import os
 import socket
 import sys
 import webbrowser
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from kot_platypus.errors import RunError
@@ -58,21 +61,36 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(app: Any, listener: socket.socket, *, open_browser: bool = False) -> None:
-    """Serve an ASGI app until Ctrl-C; its address is printed."""
+def serve(
+    app: Any, listener: socket.socket, *, open_browser: bool = False, secret: str = ""
+) -> None:
+    """Serve an ASGI app until Ctrl-C; its address, which ends in ``secret``, is printed.
+
+    A secret is in no log, and in no command line that others can list.
+    """
     import uvicorn
 
     host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    with closing(listener):
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/{secret}"
+    with closing(listener), ExitStack() as stack:
         print(f"{address}  (Ctrl-C ends)", flush=True)
         if open_browser and _has_screen():
-            webbrowser.open(address)  # the listener lets it wait until the server runs
+            shown = stack.enter_context(_hide_address(address)) if secret else address
+            webbrowser.open(shown)  # the listener lets it wait until the server runs
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=1
         )
         with suppress(KeyboardInterrupt):  # uvicorn raises it again once it has ended
             _make_server(config).run(sockets=[listener])
+
+
+@contextmanager
+def _hide_address(address: str) -> Iterator[str]:
+    """A page that only this user can read, and that leads to an address."""
+    with NamedTemporaryFile("w", suffix=".html") as file:  # mode 0600
+        file.write(f'<meta http-equiv="refresh" content="0; url={address}">')
+        file.flush()
+        yield Path(file.name).as_uri()
 
 
 def _make_server(config: uvicorn.Config) -> uvicorn.Server:

@@ -253,7 +253,7 @@ def serve_page(folder: Path, port: int = 0, path: str = "") -> Iterator[str]:
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}{path}/"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}{path}/{page.state.token}/"
     finally:
         server.should_exit = True
         thread.join()
@@ -265,6 +265,7 @@ def request(address: str, method: str, path: str, body: object = None, **headers
     """Status, headers and text of an answer."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
     names = {name.replace("_", "-"): value for name, value in headers.items()}
+    path = urlsplit(address).path.rstrip("/") + path
     connection.request(method, path, json.dumps(body) if body else None, names)
     answer = connection.getresponse()
     content = answer.read().decode()
@@ -275,15 +276,15 @@ def request(address: str, method: str, path: str, body: object = None, **headers
 def test_other_sites_are_refused(folder: Path):
     choice = {"key": make_draft(10).key, "version": 0, "action": "drop"}
     with serve_page(folder) as address:
-        origin = address.rstrip("/")
-        page = request(address, "GET", "/")[2]
-        token = page.partition('name="token" content="')[2].partition('"')[0]
+        origin = address.rstrip("/").rpartition("/")[0]
         post = ("POST", "/api/decide", choice)
-        assert request(address, *post, Origin=origin)[0] == 403, "no token"
-        assert request(address, *post, Origin="http://evil.example", X_Kot_Token=token)[0] == 403
+        for path in ("/", "/api/summary", "/review.css", "/wrong/", "/wrong/api/find"):
+            assert request(f"{origin}/", "GET", path)[0] == 403, "no secret"
+        assert request(f"{origin}/", *post, Origin=origin)[0] == 403, "no secret"
+        assert request(address, *post, Origin="http://evil.example")[0] == 403
         assert request(address, "GET", "/", Host="evil.example")[0] == 400, "rebound name"
         assert list_actions(folder) == []
-        assert request(address, *post, Origin=origin, X_Kot_Token=token)[0] == 200
+        assert request(address, *post, Origin=origin)[0] == 200
         assert list_actions(folder) == ["drop"]
 
 
@@ -296,8 +297,7 @@ def test_the_page_may_load_nothing_from_elsewhere(folder: Path):
 
 def decide(address: str, **choice: object) -> tuple[int, str]:
     """Status and text of the answer to what the page would send."""
-    token = request(address, "GET", "/")[2].partition('name="token" content="')[2].partition('"')[0]
-    names = {"Origin": address.rstrip("/"), "X_Kot_Token": token}
+    names = {"Origin": address.rstrip("/").rpartition("/")[0]}
     status, _, text = request(address, "POST", "/api/decide", choice, **names)
     return status, text
 
@@ -336,7 +336,9 @@ def test_a_killed_server_loses_nothing_that_it_confirmed(folder: Path):
             assert process.stdout
             try:
                 process.stdout.readline()
-                address = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())[0]
+                address = re.search(r"http://127\.0\.0\.1:\d+/[\w-]+/", process.stdout.readline())[
+                    0
+                ]
                 version = len(read_log(folder))
                 key = make_draft(10).key
                 assert decide(address, key=key, version=version, action=action)[0] == 200
@@ -529,6 +531,9 @@ def test_the_page_waits_for_a_server_that_is_gone(folder: Path):
                     wait_for_row(page, 1)
                     port = urlsplit(address).port
                 else:
+                    page.goto(f"{address}#1")
+                    wait_for_row(page, 1)
+                    page.keyboard.press("e")
                     page.keyboard.press("Control+Enter")
                     wait_for_row(page, 2)
                     assert list_actions(folder) == ["edit"]

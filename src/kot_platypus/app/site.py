@@ -22,7 +22,7 @@ from kot_platypus.app.training_tab import build_training
 from kot_platypus.serving import LOOPBACK, SetHeaders
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.applications import Starlette
 
 REVIEW_PATH = "/review/"
 FONTS = (
@@ -51,7 +51,7 @@ def make_site(
     runs: Sequence[Run],
     views: Views,
     *,
-    review: ASGIApp | None = None,
+    review: Starlette | None = None,
     only_here: bool = True,
     is_framed: bool = False,
 ) -> FastAPI:
@@ -60,19 +60,21 @@ def make_site(
     Args:
         runs: What it shows.
         views: What it shows of other stages.
-        review: The review page of a data set, to be mounted in it.
+        review: The review page of a data set, to be mounted in it, with the secret in its state.
         only_here: Whether to refuse requests that name another host than this machine: the name
             of another site may be made to resolve to it.
         is_framed: Whether pages of others may show it in a frame, as the Hub does.
     """
     site = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    path = None
     if review is not None:
+        path = f"{REVIEW_PATH}{review.state.token}/"
         site.mount(REVIEW_PATH.rstrip("/"), review)
     policy = _POLICY if is_framed else _POLICY + "; frame-ancestors 'self'"
     site.add_middleware(SetHeaders, headers={**_HEADERS, "Content-Security-Policy": policy})
     if only_here:
         site.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
-    blocks = build_page(runs, views, REVIEW_PATH if review is not None else None)
+    blocks = build_page(runs, views, path)
     gr.mount_gradio_app(site, blocks, path="/", server_name=LOOPBACK[0], **make_style(views.css))
     return site
 

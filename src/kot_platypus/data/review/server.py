@@ -1,8 +1,9 @@
 """The review page's server: this machine only, this page only.
 
-A page of another site can make a browser send requests to 127.0.0.1, and can have its own name
-resolve to it. So a request must name this machine as its host; one that changes something must
-also come from this page (Origin) and carry the token that only this page can read.
+Other users of this machine and other sites' pages can send requests to 127.0.0.1. So every address
+begins with a secret that is drawn anew at each start, as Jupyter's have one, and without it the
+answer is 403. A request must also name this machine as its host (another site's name may be made to
+resolve to it), and one that changes something must come from this page (Origin).
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from kot_platypus.checks.wording import name_check, say_in_korean
 from kot_platypus.data.pipeline.drafts import DECISIONS
 from kot_platypus.data.review.store import Action, ReviewStore
 from kot_platypus.errors import DataError
@@ -41,9 +43,12 @@ _HEADERS = {
         "require-trusted-types-for 'script'; trusted-types 'none'"
     ),
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+_REFUSED = "Open the address that kot data review printed: it has a secret in it."
 
 
 class _Choice(Record):
@@ -56,32 +61,34 @@ class _Choice(Record):
 
 
 class _Guard:
-    """Refuses what another site's page sends."""
+    """Refuses what does not know the secret, or comes from another site's page."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app
-        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        token = path.removeprefix("/").partition("/")[0]
+        is_ours = secrets.compare_digest(token.encode(), self._token.encode())
+        if scope["method"] not in ("GET", "HEAD"):
             headers = Headers(scope=scope)
             origin = urlsplit(headers.get("origin", "")).netloc
-            token = headers.get("x-kot-token", "").encode()
-            is_ours = secrets.compare_digest(token, self._token.encode())
-            if not is_ours or origin != headers.get("host"):
-                app = JSONResponse({"error": "refused"}, status_code=403)
-        await app(scope, receive, send)
+            is_ours = is_ours and origin == headers.get("host")
+        refusal = JSONResponse({"error": "refused", "detail": _REFUSED}, status_code=403)
+        await (self._app if is_ours else refusal)(scope, receive, send)
 
 
 def make_app(folder: Path) -> Starlette:
     """The page as an app that can be mounted below any path: all its addresses are relative.
+
+    The page is at ``/TOKEN/``; ``app.state.token`` is that secret.
 
     It holds the folder until ``app.state.store.close()`` or the end of the process. Raises
     DataError and RunError as ReviewStore does.
     """
     store = ReviewStore(folder)
     token = secrets.token_urlsafe()
-    page, assets = _load_page(token)
+    page, assets = _load_page()
 
     async def send_page(request: Request) -> Response:
         return Response(page, media_type="text/html")
@@ -101,14 +108,15 @@ def make_app(folder: Path) -> Starlette:
     async def decide(request: Request) -> Response:
         return await run_in_threadpool(_decide, store, await request.body())
 
+    pages = [
+        Route("/", send_page),
+        Route("/api/summary", send_summary),
+        Route("/api/find", find),
+        Route("/api/decide", decide, methods=["POST"]),
+        Route("/{name}", send_asset),
+    ]
     app = Starlette(
-        routes=[
-            Route("/", send_page),
-            Route("/api/summary", send_summary),
-            Route("/api/find", find),
-            Route("/api/decide", decide, methods=["POST"]),
-            Route("/{name}", send_asset),
-        ],
+        routes=[Mount(f"/{token}", routes=pages)],
         middleware=[
             Middleware(SetHeaders, headers=_HEADERS),
             Middleware(_Guard, token=token),
@@ -116,19 +124,18 @@ def make_app(folder: Path) -> Starlette:
         ],
         exception_handlers={DataError: _report_unreadable},
     )
-    app.state.store = store
+    app.state.store, app.state.token = store, token
     return app
 
 
-def _load_page(token: str) -> tuple[str, dict[str, bytes]]:
+def _load_page() -> tuple[str, dict[str, bytes]]:
     folder = files("kot_platypus.data.review") / "page"
     assets = {
         file.name: file.read_bytes()
         for file in folder.iterdir()
         if Path(file.name).suffix in _MEDIA_TYPES
     }
-    page = (folder / "index.html").read_text(encoding="utf-8")
-    return page.replace("{{token}}", token), assets
+    return (folder / "index.html").read_text(encoding="utf-8"), assets
 
 
 def _find(store: ReviewStore, request: Request) -> Response:
@@ -190,7 +197,11 @@ def _describe(store: ReviewStore, number: int) -> dict[str, Any]:
             for name, text in entry.texts.items()
             if originals[name] or translations.get(name)
         ],
-        "findings": [finding.model_dump() for finding in entry.findings],
+        "findings": [
+            finding.model_dump()
+            | {"name": name_check(finding.check).ko, "korean": say_in_korean(finding)}
+            for finding in entry.findings
+        ],
     }
 
 
@@ -208,6 +219,6 @@ def serve_review(folder: Path, port: int, *, open_browser: bool = True) -> None:
         store: ReviewStore = app.state.store
         with closing(store):
             print(store.summarise())
-            serve(app, listener, open_browser=open_browser)
+            serve(app, listener, open_browser=open_browser, secret=f"{app.state.token}/")
             print(f"\n{store.summarise()} They lie in {store.folder / DECISIONS}")
             print("Run the same kot data build command again: it takes the decisions in.")

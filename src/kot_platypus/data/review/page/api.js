@@ -1,7 +1,6 @@
-// Requests to the server that sent this page. Addresses are relative: it may be mounted anywhere.
+// Requests to the server that sent this page. Addresses are relative: it lies below a secret.
 
 const TIMEOUT_MS = 30_000;
-let token = document.querySelector("meta[name=token]").content;
 
 // An answer that is no success: `code` says why ("gone": there was no answer).
 export class Failure extends Error {
@@ -33,23 +32,7 @@ export function findAddress(start, step, open, check) {
 
 export const find = async (address) => (await send(address)).row;
 
-function post(choice) {
-  const headers = { "Content-Type": "application/json", "X-Kot-Token": token };
+export function decide(choice) {
+  const headers = { "Content-Type": "application/json" };
   return send("api/decide", { method: "POST", headers, body: JSON.stringify(choice) });
-}
-
-// A server that was started again has another token: take it from the page it sends now.
-async function readToken() {
-  const page = await (await fetch("./", { cache: "no-store" })).text();
-  return /<meta name="token" content="([\w-]+)">/.exec(page)?.[1];
-}
-
-export async function decide(choice) {
-  try {
-    return await post(choice);
-  } catch (failure) {
-    if (failure.code !== "refused") throw failure;
-    token = await readToken().catch(() => token);
-    return post(choice);
-  }
 }

@@ -10,7 +10,7 @@ const openFilter = byId("filter-open"), checkFilter = byId("filter-check");
 
 const WHY = {
   gone: "서버에 연결할 수 없습니다. kot data review가 실행 중인지 확인하고 다시 시도하세요. (The server cannot be reached.)",
-  refused: "이 페이지가 오래되었습니다. 새로 고침하세요. (This page is too old: reload it.)",
+  refused: "서버가 새로 시작되었습니다. 터미널에 나온 새 주소를 이 탭에서 여세요. 쓰던 글은 남아 있습니다. (The server was started anew: open its new address in this tab; what was typed stays.)",
   missing: "이 행은 이제 대기열에 없습니다. 새로 고침하세요. (The queue has changed: reload.)",
   malformed: "저장할 수 없는 문자가 들어 있습니다. (The text has a character that no file can hold.)",
   disk: "디스크에 쓸 수 없습니다. (The disk cannot be written.)",
@@ -23,7 +23,8 @@ let editing = false;
 let busy = false;        // a request is under way: what is shown may be about to change
 let waiting = null;      // what to do after it
 let ahead = new Map();   // rows asked for beforehand, by address
-const typed = new Map(); // texts typed and not saved, by the row's key
+// Texts typed and not saved, by the row's key; they outlast the page, not the tab.
+const typed = new Map(JSON.parse(sessionStorage.getItem("kot-typed") ?? "[]"));
 let decidedHere = JSON.parse(sessionStorage.getItem("kot-decided-here") ?? "[]"); // row numbers
 
 // --- showing -----------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ async function decide(action) {
   if (action === "accept" && row.action === "edit") return goToOpen(); // the edit is what stays
   const answer = await send(row, action);
   if (answer.outcome === "conflict") return showConflict(answer.row);
-  typed.delete(row.key);
+  storeTyped(row.key);
   remember(row.number);
   await goToOpen();
 }
@@ -152,12 +153,18 @@ function startEdit() {
   area.setSelectionRange(0, 0);
 }
 
+function storeTyped(key, texts = null) {
+  if (texts) typed.set(key, texts);
+  else typed.delete(key);
+  sessionStorage.setItem("kot-typed", JSON.stringify([...typed]));
+}
+
 function keepTyped() {
   const areas = [...main.querySelectorAll("textarea")];
   const texts = Object.fromEntries(areas.map((area) => [area.dataset.field, area.value]));
   const isSame = row.fields.every((field) => texts[field.name] === field.text.replace(/\r\n?/g, "\n"));
-  if (isSame) typed.delete(row.key);
-  else typed.set(row.key, texts);
+  if (isSame) storeTyped(row.key);
+  else storeTyped(row.key, texts);
 }
 
 function leaveEdit() {
@@ -171,7 +178,7 @@ async function save() {
   const texts = typed.get(row.key);
   const answer = texts ? await send(row, "edit", texts) : { outcome: "unchanged" };
   if (answer.outcome === "unchanged") {
-    typed.delete(row.key);
+    storeTyped(row.key);
     show(row);
     return tell("바뀐 것이 없어 저장하지 않았습니다. (Nothing changed, nothing stored.)");
   }
@@ -179,7 +186,7 @@ async function save() {
     row = answer.row; // what is being typed stays
     return tell("다른 창에서 먼저 결정했습니다. 다시 저장하면 이 글로 바꿉니다. (Decided in another tab; save again to replace it.)", "error");
   }
-  typed.delete(row.key);
+  storeTyped(row.key);
   remember(row.number);
   const errors = answer.row.findings.filter((finding) => finding.severity === "error").length;
   if (!errors) return goToOpen();
@@ -285,8 +292,5 @@ main.addEventListener("input", keepTyped);
 main.addEventListener("click", (event) => {
   const mark = event.target.closest("mark");
   if (mark) select(Number(mark.dataset.findings.split(" ")[0]), false);
-});
-window.addEventListener("beforeunload", (event) => {
-  if (typed.size) event.preventDefault();
 });
 run(begin);

@@ -47,9 +47,10 @@ function makeFindings(row, select) {
     const button = make("button", { type: "button", class: finding.severity, "data-finding": index },
       make("span", { class: "badge" }, SEVERITY_NAMES[finding.severity] ?? finding.severity),
       make("span", { class: "what" },
-        make("b", {}, nameCheck(finding.check)), " ", english(finding.check),
+        make("b", {}, finding.name), " ", english(finding.check),
         finding.field ? make("span", { class: "where" }, ` · ${nameField(finding.field)}`) : ""),
-      make("span", { class: "detail", lang: "en" }, finding.detail));
+      make("span", { class: "detail ko" }, finding.korean),
+      make("span", { class: "detail en", lang: "en" }, finding.detail));
     button.addEventListener("focus", () => select(index, true));
     button.addEventListener("click", () => select(index, true));
     button.addEventListener("pointerenter", () => select(index, false));
