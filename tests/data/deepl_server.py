@@ -70,6 +70,8 @@ class DeepLService:
     latency_s: float = 0.0
     bill: int = 0
     counter_before: int = 1000  # other work of the same key
+    glossaries: list[dict[str, object]] = field(default_factory=list)
+    entries: list[str] = field(default_factory=list)
     texts: Counter[str] = field(default_factory=Counter)
     bodies: list[dict[str, object]] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
@@ -77,6 +79,21 @@ class DeepLService:
     under_way: int = 0
     most_under_way: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add_glossary(self, asked: dict[str, str]) -> dict[str, object]:
+        """A glossary as DeepL stores it."""
+        made = {
+            "glossary_id": f"id-{len(self.glossaries)}",
+            "ready": True,
+            "name": asked["name"],
+            "source_lang": asked["source_lang"].lower(),
+            "target_lang": asked["target_lang"].lower(),
+            "creation_time": "2026-11-29T00:00:00.000Z",
+            "entry_count": len(asked["entries"].splitlines()),
+        }
+        self.glossaries.append(made)
+        self.entries.append(asked["entries"])
+        return made
 
     @property
     def twice(self) -> int:
@@ -88,19 +105,23 @@ class _Handler(JsonHandler):
     service: DeepLService
 
     def do_GET(self) -> None:  # noqa: N802
-        assert self.path == "/v2/usage"
+        if self.path == "/v2/glossaries":
+            return self.reply(200, {"glossaries": self.service.glossaries})
         if self.service.silent_usage:
             self.service.silent_usage -= 1
             return self.drop()
+        assert self.path == "/v2/usage"
         if self.is_known():
             used = self.service.counter_before + self.service.bill
             self.reply(200, {"character_count": used, "character_limit": 1_000_000_000})
         return None
 
     def do_POST(self) -> None:  # noqa: N802
-        assert self.path == "/v2/translate"
         content = self.read_body()
         service = self.service
+        if self.path == "/v2/glossaries":
+            return self.reply(201, service.add_glossary(json.loads(content)))
+        assert self.path == "/v2/translate"
         with service.lock:
             service.times.append(time.monotonic())
             service.sizes.append(len(content))

@@ -6,12 +6,13 @@ is all of them, in the order in which they report; ``answer_mismatch`` alone nee
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from kot_platypus.checks.additions import find_added
 from kot_platypus.checks.answers import agrees, find_answer_mismatch, make_mismatch
 from kot_platypus.checks.completeness import find_cut_off
 from kot_platypus.checks.findings import Findings, Span
+from kot_platypus.checks.glossary import find_glossary
 from kot_platypus.checks.language import (
     find_mixed_language,
     find_repetition,
@@ -21,6 +22,7 @@ from kot_platypus.checks.markup import find_markup
 from kot_platypus.checks.numbers import find_numbers
 from kot_platypus.checks.order import find_order
 from kot_platypus.checks.segments import Text
+from kot_platypus.checks.speech import SpeechLevel, find_speech
 from kot_platypus.checks.structure import (
     find_code_mixed,
     find_code_only,
@@ -45,6 +47,8 @@ CHECKS: dict[str, Callable[[Text, Text], Findings]] = {
     "mixed_language": find_mixed_language,
 }
 CHECK_NAMES = (*CHECKS, "answer_mismatch")
+SETTING_NAMES = ("glossary", "speech")
+"""Those that hold a translation to what was asked for, if it was."""
 KOREAN_CHECK_NAMES = (
     "placeholder",
     "code_mixed",
@@ -62,17 +66,38 @@ def check_translation(source: str, translation: str) -> list[Finding]:
     return [finding for check in CHECKS.values() for finding in check(left, right)]
 
 
-def check_row(original: Row, translated: Row) -> list[Finding]:
-    """What all checks find in a row, field by field (or turn by turn) and in the row as a whole."""
+def check_row(
+    original: Row,
+    translated: Row,
+    *,
+    glossary: Mapping[str, str] | None = None,
+    speech: SpeechLevel | None = None,
+) -> list[Finding]:
+    """What all checks find in a row, field by field (or turn by turn) and in the row as a whole.
+
+    ``glossary`` (English terms and their Korean) and ``speech`` are what was asked for, if it was.
+    """
     translations = list_texts(translated)
     findings = [
         finding.model_copy(update={"field": field})
         for field, text in list_texts(original).items()
-        for finding in check_translation(text, translations.get(field, ""))
+        for finding in (
+            *check_translation(text, translations.get(field, "")),
+            *_check_settings(Text(text), Text(translations.get(field, "")), glossary, speech),
+        )
     ]
     if isinstance(original, Example) and isinstance(translated, Example):
         findings += find_answer_mismatch(original, translated)
     return findings
+
+
+def _check_settings(
+    source: Text, translation: Text, glossary: Mapping[str, str] | None, speech: SpeechLevel | None
+) -> Iterator[Finding]:
+    if translation.raw.strip():  # cut_off says so
+        yield from find_glossary(source, translation, glossary or {})
+        if speech:
+            yield from find_speech(translation, speech)
 
 
 def check_korean(row: Row) -> list[Finding]:
@@ -97,9 +122,11 @@ __all__ = [
     "CHECK_NAMES",
     "FIELDS",
     "KOREAN_CHECK_NAMES",
+    "SETTING_NAMES",
     "Finding",
     "Severity",
     "Span",
+    "SpeechLevel",
     "check_korean",
     "check_row",
     "check_translation",

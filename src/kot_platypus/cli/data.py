@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -36,6 +37,14 @@ if TYPE_CHECKING:
 
 ExecutorName = Annotated[
     str, typer.Option("--executor", help="local, or ray (extra ray; a cluster at $RAY_ADDRESS).")
+]
+Glossary = Annotated[
+    Path | None,
+    typer.Option(help="English terms and their Korean: YAML, JSON or TSV; checked on rows."),
+]
+Speech = Annotated[
+    str | None,
+    typer.Option(metavar="LEVEL", help="Checked on rows: formal (합니다체) or plain (해라체)."),
 ]
 Rows = Annotated[
     str,
@@ -89,6 +98,8 @@ def build(
         Path | None,
         typer.Option(help="Folder of paid translations; left out: in the cache, for all."),
     ] = None,
+    glossary: Glossary = None,
+    speech: Speech = None,
     executor: ExecutorName = "local",
     recheck: Annotated[
         bool,
@@ -102,15 +113,18 @@ def build(
     """
     from kot_platypus.data.dataset_recipe import is_dataset_recipe, load_dataset_recipe
 
+    settings = {"glossary": glossary and str(glossary), "speech": speech}
+    asked = [f"translate.{name}={json.dumps(value)}" for name, value in settings.items() if value]
     if is_dataset_recipe(recipe):
-        dataset = load_dataset_recipe(recipe, overrides or ())
+        dataset = load_dataset_recipe(recipe, [*(overrides or ()), *asked])
         with hold_folder(out):
             _build_dataset(dataset, out, estimate, budget, ledger, executor, recheck)
         return
-    if estimate or budget is not None or ledger or recheck:
+    if estimate or budget is not None or ledger or recheck or asked:
         raise UsageError(
             f"{recipe} translates nothing",
-            expected="--estimate, --budget, --ledger and --recheck with the recipe of a data set",
+            expected="--estimate, --budget, --ledger, --recheck, --glossary and --speech with the "
+            "recipe of a data set",
             hint="Leave them out.",
         )
     from kot_platypus.data.build import build_data

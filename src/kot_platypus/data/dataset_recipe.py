@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+import yaml
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from kot_platypus.checks import SpeechLevel
 from kot_platypus.columns import check_columns
+from kot_platypus.data.translation.protection import has_words, protect
 from kot_platypus.data.translation.services import Service
 from kot_platypus.recipe import SourceSection
 from kot_platypus.recipe_files import RECIPES, Section, list_names, load, read_values
@@ -96,6 +106,45 @@ class TranslateSection(Section):
     """Of the service, e.g. ``formality`` (deepl), ``model`` and ``base_url`` (openai)."""
     retry: dict[str, Option] = Field(default_factory=dict)
     """Options that are other in the second try. None: no second try."""
+    glossary: dict[str, str] = Field(default_factory=dict)
+    """English terms and their Korean, or a file of them: YAML, JSON, or TSV without a header."""
+    speech: SpeechLevel | None = None
+    """The level to which all sentences must keep: ``formal`` (합니다체) or ``plain`` (해라체)."""
+
+    @field_validator("glossary", mode="before")
+    @classmethod
+    def _read_glossary(cls, value: Any) -> Any:
+        """A file is read at once, so that the recipe in OUT says what was used."""
+        return read_glossary(Path(value)) if isinstance(value, str) else value
+
+    @field_validator("glossary")
+    @classmethod
+    def _check_glossary(cls, value: dict[str, str]) -> dict[str, str]:
+        for english, korean in value.items():
+            if not has_words(protect(english).xml) or protect(english).pieces:
+                raise ValueError(f"terms of words alone, without what is protected: {english!r}")
+            if not korean.strip():
+                raise ValueError(f"the Korean of {english!r}")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return drop_defaults(self, write(self), keep=("service", "options", "retry"))
+
+
+def read_glossary(path: Path) -> dict[str, str]:
+    """The terms in a file: an object of YAML or JSON, or two columns of TSV. Raises ValueError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix != ".tsv":
+            found = yaml.safe_load(text)
+        else:
+            found = dict(line.split("\t") for line in text.splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"a glossary in {path} ({str(error).splitlines()[0]})") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"an object of English terms and their Korean in {path}")
+    return {str(english).strip(): str(korean).strip() for english, korean in found.items()}
 
 
 class DedupeSection(Section):

@@ -194,8 +194,14 @@ class TranslationPrompt(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     system: str
+    """Contains ``{speech}`` until ``speak`` says how the Korean should sound."""
     user: str
     """Contains ``{text}``."""
+
+    def speak(self, level: str) -> TranslationPrompt:
+        """The prompt that asks for a speech level: ``formal`` (합니다체) or ``plain`` (해라체)."""
+        system = self.system.replace("{speech}", load_translation_note(level))
+        return self.model_copy(update={"system": system})
 
     def render(self, text: str) -> tuple[Message, ...]:
         """The messages that ask for the translation of ``text``."""

@@ -136,7 +136,13 @@ def check_draft(draft: Draft) -> Draft:
     if draft.is_korean:
         found = check_korean(draft.translated)
     else:
-        found = check_row(draft.original, draft.translated)
+        asked = draft.translation.parameters if draft.translation else {}
+        found = check_row(
+            draft.original,
+            draft.translated,
+            glossary=asked.get("glossary"),
+            speech=asked.get("speech"),
+        )
     return draft.model_copy(update={"findings": (*known, *found)})
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl
 from kot_platypus.chat_rows import TURNS, write_back
-from kot_platypus.checks import CHECK_NAMES, KOREAN_CHECK_NAMES
+from kot_platypus.checks import CHECK_NAMES, KOREAN_CHECK_NAMES, SETTING_NAMES
 from kot_platypus.data.pipeline.drafts import (
     DECISIONS,
     PROTECTION,
@@ -122,7 +122,8 @@ def _make_row(
     if draft.is_korean:
         checks = [name for name in KOREAN_CHECK_NAMES if name in checks]
     else:
-        checks = (UNANSWERED, PROTECTION, *checks)
+        asked = [name for name in SETTING_NAMES if by and name in by.parameters]
+        checks = (UNANSWERED, PROTECTION, *checks, *asked)
     failed = {finding.check for finding in draft.errors}
     return {
         **_list_columns(draft, columns),

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from kot_platypus.artifacts import hash_file, write_jsonl
 from kot_platypus.checks import Finding
 from kot_platypus.checks.findings import shorten
+from kot_platypus.checks.glossary import find_terms
 from kot_platypus.data.dataset_recipe import TranslateSection
 from kot_platypus.data.pipeline.drafts import (
     PROTECTION,
@@ -93,7 +94,9 @@ def make_translator(section: TranslateSection, *, retry: bool = False) -> Transl
                 expected=f"it for the service {section.service}",
                 hint=f"E.g. --set translate.options.{name}=...",
             )
-    translator: Translator = service(**options)
+    settings = {"glossary": section.glossary, "speech": section.speech}
+    told = {name: value for name, value in settings.items() if value and name in known}
+    translator: Translator = service(**{**told, **options})
     return translator
 
 
@@ -126,7 +129,8 @@ def translate_rows(
     then goes on from there.
     """
     translator = make_translator(section, retry=step == "retry")
-    config = {"service": translator.id, "parameters": dict(translator.parameters)}
+    asked = section.model_dump(include={"glossary", "speech"})
+    config = {"service": translator.id, "parameters": dict(translator.parameters), **asked}
     kept = held or {}
     title = f"Translating ({translator.id})" if step == "translate" else "Trying failed rows again"
     with open_stage(out, step, config=config, inputs={"rows": hash_file(rows)}) as stage:
@@ -142,8 +146,8 @@ def translate_rows(
 
             def iter_done() -> Iterator[Draft]:
                 for chunk in iter_chunks(iter_drafts(rows), _CHUNK_ROWS):
-                    todo = (draft for draft in chunk if draft.origin not in kept)
-                    done = _translate_drafts(list(todo), step, translator, translate)
+                    todo = [draft for draft in chunk if draft.origin not in kept]
+                    done = _translate_drafts(todo, step, translator, section, translate)
                     yield from (kept.get(draft.origin) or next(done) for draft in chunk)
                     advance(len(chunk))
 
@@ -155,19 +159,30 @@ def _translate_drafts(
     drafts: Sequence[Draft],
     step: Step,
     translator: Translator,
+    section: TranslateSection,
     translate: Callable[[list[str | Marked]], list[Translated]],
 ) -> Iterator[Draft]:
     """The drafts, each with the translations of the fields that a step is for."""
     chosen = [_choose_fields(draft, step) for draft in drafts]
     done = _translate_fields([draft.original for draft in drafts], chosen, translate)
-    by = Translation(service=translator.id, parameters=dict(translator.parameters))
     for draft, outcomes in zip(drafts, done, strict=True):
+        parameters = {**translator.parameters, **_list_settings(draft, section)}
+        by = Translation(service=translator.id, parameters=parameters)
         if not outcomes:
             yield draft
         elif step == "translate":
             yield _replace(draft, outcomes, by)
         else:
             yield _take_better(draft, outcomes, by.parameters)
+
+
+def _list_settings(draft: Draft, section: TranslateSection) -> dict[str, Any]:
+    """What a row is held to: the terms of the glossary that it holds, the speech level."""
+    terms: dict[str, str] = {}
+    for text in list_texts(draft.original).values():
+        terms |= find_terms(text, section.glossary)
+    speech = {"speech": section.speech} if section.speech else {}
+    return {**({"glossary": terms} if terms else {}), **speech}
 
 
 def _translate_fields(

@@ -13,6 +13,10 @@ from functools import cached_property
 from typing import Any
 
 from kot_platypus.api_clients import describe_refusal, read_key
+from kot_platypus.artifacts import hash_value
+from kot_platypus.checks import SpeechLevel
+from kot_platypus.checks.glossary import find_terms
+from kot_platypus.data.translation.protection import read_words
 from kot_platypus.data.translation.services import (
     Answer,
     AnswerLostError,
@@ -24,6 +28,10 @@ from kot_platypus.progress import pause
 KEY = "DEEPL_AUTH_KEY"
 PRICE_PER_CHAR = 25e-6
 """DeepL API Pro: 25 US dollars for a million characters, beside the monthly fee."""
+_INSTRUCTIONS: dict[SpeechLevel, str] = {
+    "formal": "End every sentence in the formal style (합니다체): -습니다, -습니까, -십시오.",
+    "plain": "End every sentence in the plain written style (해라체): -다, -는가, -라.",
+}
 _MAX_TEXTS = 50
 _MAX_BYTES = 128 * 1024
 _ROOM_FOR_PARAMETERS = 4096
@@ -39,6 +47,8 @@ class DeepL:
         formality: DeepL has none for Korean (its list of languages says so): it ignores
             ``prefer_more`` and ``prefer_less``, and refuses ``more`` and ``less``.
         model_type: DeepL's choice when None, or e.g. ``prefer_quality_optimized``.
+        speech: Asked for by an instruction, since DeepL's formality is not for Korean.
+        glossary: English terms and their Korean, kept in the account as a glossary of DeepL's.
         server_url: DeepL's own when None.
         timeout_s: How long an answer may take.
         settle_s: How much longer DeepL may work on a request that was given up: when its counter
@@ -54,6 +64,8 @@ class DeepL:
         context: str = "",
         formality: str = "prefer_more",
         model_type: str | None = None,
+        speech: SpeechLevel | None = None,
+        glossary: Mapping[str, str] | None = None,
         server_url: str | None = None,
         timeout_s: float = 120.0,
         settle_s: float = 150.0,
@@ -70,10 +82,12 @@ class DeepL:
             "preserve_formatting": True,
             **({"context": context} if context else {}),
             **({"model_type": model_type} if model_type else {}),
+            **({"custom_instructions": [_INSTRUCTIONS[speech]]} if speech else {}),
         }
         self.model = model_type or ""
         room = _ROOM_FOR_PARAMETERS + 6 * len(context)
         self.limits = Limits(_MAX_TEXTS, _MAX_BYTES - room, settle_s=settle_s, pause_s=pause_s)
+        self._glossary = dict(glossary or {})
         self._server_url = server_url
         self._timeout_s = timeout_s
 
@@ -86,12 +100,14 @@ class DeepL:
             return PRICE_PER_CHAR
 
     def notes(self, text: str) -> Mapping[str, Any]:
-        """Nothing: every text is sent with the same parameters."""
-        return {}
+        """The terms of the glossary that this text holds."""
+        terms = find_terms(read_words(text), self._glossary)
+        return {"glossary": terms} if terms else {}
 
     def translate(self, batch: Sequence[str]) -> Answer:
         """Translate a batch in one request. Raises ServiceError or AnswerLostError."""
-        results = self._call("translate_text", list(batch), **self.parameters)
+        glossary = {"glossary": self._glossary_id} if any(map(self.notes, batch)) else {}
+        results = self._call("translate_text", list(batch), **self.parameters, **glossary)
         return Answer(
             [result.text for result in results],
             sum(result.billed_characters for result in results),
@@ -135,6 +151,16 @@ class DeepL:
             raise failure
         finally:
             del failure  # else error and frame hold each other, and the connection stays open
+
+    @cached_property
+    def _glossary_id(self) -> str:
+        """The glossary in the account, made when it is not there. That is free."""
+        name = f"kot {hash_value(self._glossary)[:16]}"
+        for each in self._call("list_glossaries"):
+            if each.name == name:
+                return str(each.glossary_id)
+        made = self._call("create_glossary", name, "EN", "KO", self._glossary)
+        return str(made.glossary_id)
 
     @cached_property
     def _client(self) -> Any:

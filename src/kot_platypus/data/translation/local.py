@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from kot_platypus.artifacts import read_json
+from kot_platypus.checks import SpeechLevel
 from kot_platypus.data.translation.asking import Asking
 from kot_platypus.data.translation.services import Answer, Flaw, Limits, read_output
 from kot_platypus.errors import ModelError
@@ -18,7 +19,7 @@ from kot_platypus.models import (
     resolve_dtype,
     resolve_model,
 )
-from kot_platypus.prompts import find_stop_tokens, load_translation_prompt, render_chat
+from kot_platypus.prompts import find_stop_tokens, render_chat
 
 
 class LocalModel:
@@ -28,6 +29,8 @@ class LocalModel:
         model: A chat model, whose template asks for the translation, or an encoder-decoder, which
             is given the text alone.
         prompt: A name from ``prompts/translation.yaml``, for a chat model.
+        speech: The speech level that a chat model is asked for; None: ``formal``.
+        glossary: English terms and their Korean, of which it is told a text's own.
         languages: The tokens of source and target language of a model that knows several, e.g.
             ``("eng_Latn", "kor_Hang")`` for NLLB.
         batch_size: How many texts are translated at a time.
@@ -42,6 +45,8 @@ class LocalModel:
         model: str,
         *,
         prompt: str = "faithful",
+        speech: SpeechLevel | None = None,
+        glossary: Mapping[str, str] | None = None,
         languages: tuple[str, str] | None = None,
         device: str = "auto",
         dtype: str = "auto",
@@ -50,7 +55,7 @@ class LocalModel:
     ) -> None:
         self.model = model
         self._folder = resolve_model(model)
-        self._asking = Asking(load_translation_prompt(prompt))
+        self._asking = Asking(prompt, speech, glossary)
         self._languages = languages
         self._device = resolve_device(device)
         self._dtype = resolve_dtype(dtype, self._device, self._folder)

@@ -22,6 +22,7 @@ from kot_platypus.api_clients import (
     read_key,
     read_openai_key,
 )
+from kot_platypus.checks import SpeechLevel
 from kot_platypus.data.translation.asking import Asking
 from kot_platypus.data.translation.protection import count_characters
 from kot_platypus.data.translation.services import (
@@ -35,7 +36,6 @@ from kot_platypus.data.translation.services import (
 )
 from kot_platypus.errors import ServiceError
 from kot_platypus.progress import pause
-from kot_platypus.prompts import load_translation_prompt
 
 URL = "https://api.openai.com/v1"
 _MAX_TOO_MANY_REQUESTS = 8
@@ -58,6 +58,8 @@ class OpenAICompatible:
         model: The model's name on the server.
         base_url: Where the server is, e.g. ``http://localhost:8000/v1``.
         prompt: A name from ``prompts/translation.yaml``; ``literal`` is for second tries.
+        speech: The speech level that the model is asked for; None: ``formal``.
+        glossary: English terms and their Korean, of which a text's own are told with it.
         max_requests: How many are under way at once.
         max_bytes: The longest text that is sent, as JSON.
         max_tokens: The longest answer, where the server's own limit is too low. A whole answer
@@ -73,6 +75,8 @@ class OpenAICompatible:
         *,
         base_url: str = URL,
         prompt: str = "faithful",
+        speech: SpeechLevel | None = None,
+        glossary: Mapping[str, str] | None = None,
         temperature: float = 0.0,
         max_requests: int = 4,
         max_bytes: int = 32 * 1024,
@@ -83,7 +87,7 @@ class OpenAICompatible:
     ) -> None:
         check_address(base_url)
         self.model = model
-        self._asking = Asking(load_translation_prompt(prompt))
+        self._asking = Asking(prompt, speech, glossary)
         self.parameters: Mapping[str, Any] = {
             "base_url": base_url,
             "model": model,

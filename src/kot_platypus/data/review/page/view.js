@@ -16,6 +16,7 @@ const CHECK_NAMES = {
   math_symbols: "수식", untranslated: "미번역", cut_off: "잘림", repetition: "반복",
   order: "순서", added: "덧붙은 말", markup: "서식",
   mixed_language: "섞인 문자", answer_mismatch: "답 불일치", protection: "보호한 조각",
+  glossary: "용어", speech: "말투",
 };
 const MAX_ROWS = 24;
 

@@ -1,0 +1,108 @@
+"""The check that a Korean text keeps to one speech level, read from how its sentences end.
+
+Only endings that belong to one level alone are read; what may be a noun, a fragment or an ending of
+several levels ("구하시오", "할까?", "가요", "바다") says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from kot_platypus.checks.findings import Findings, Span, make_finding, shorten
+from kot_platypus.checks.segments import BLANK, Text
+
+Level = Literal["formal", "plain", "polite", "casual"]
+"""합니다체, 해라체, 해요체, 해체."""
+SpeechLevel = Literal["formal", "plain"]
+"""Those that a text may be asked to keep to."""
+KOREAN: dict[Level, str] = {
+    "formal": "합니다체",
+    "plain": "해라체",
+    "polite": "해요체",
+    "casual": "해체",
+}
+
+_QUOTED = re.compile(
+    r"\"[^\"\n]*\"|“[^”\n]*”|‘[^’\n]*’|(?<!\w)'[^'\n]*'|「[^」\n]*」|『[^』\n]*』|《[^》\n]*》"
+    r"|\([^()\n]*\)|\[[^\[\]\n]*\]"
+)
+_SENTENCE = re.compile(r"[^.!?…\n]+(?:\.(?=\S)[^.!?…\n]+)*[.!?…]*")
+_WORD = re.compile(r"[가-힣]+(?=[\W_]*$)")
+
+# Final consonants by their number in a syllable.
+_N, _L, _M, _B, _NG = 4, 8, 16, 17, 21
+_FORMAL = re.compile(r"(?P<before>.)(?:니다|니까|시다|시오)$")
+_PLAIN_DA = re.compile(r"(?:(?<!사)이|아니|하|되|크|르|쁘|프)다$")
+_NOUN_IN_DA = re.compile(
+    r"(?:^판|우간|르완|베란|[어아]젠|루안|^혼|프로파간|^람|^젤|^콘|^반|^란)다$"
+)
+_PLAIN_COMMAND = re.compile(
+    r"[가-힣 ](?:하|[해어아여거려쳐켜춰줘둬봐와써])라$|[어아해여펴려와워] ?보자$|[가-힣]{2}하자$"
+)
+_POLITE = re.compile(
+    r"[어아여해에예와워려져쳐켜펴셔줘둬춰돼봐래대세네군지데]요$|[가-힣]나요$|[가-힣]죠$"
+)
+_POLITE_ASKED = re.compile(r"(?P<before>.)(?P<ending>가|까)요$")
+_CASUAL = re.compile(r"[었았했였겠됐갔왔]어$|[가-힣]잖아$|[할을]게$|[을할일]거야$")
+
+
+def read_level(sentence: str) -> Level | None:
+    """The speech level of a Korean sentence; None where its ending does not tell.
+
+    ``sentence`` may end in its mark; quotations should be cut out of it.
+    """
+    found = _WORD.search(sentence)
+    if not found:
+        return None
+    word, upto, is_asked = found[0], sentence[: found.end()], "?" in sentence[found.end() :]
+    if (formal := _FORMAL.search(word)) and _final(formal["before"]) == _B:
+        return "formal"
+    asked = _POLITE_ASKED.search(word)
+    if _POLITE.search(word) or (
+        asked and _final(asked["before"]) == (_N if asked["ending"] == "가" else _L)
+    ):
+        return "polite"
+    if word.endswith("다"):
+        return "plain" if _is_plain(word) else None
+    if is_asked and (re.search(r"냐$", word) or (word[-1] == "가" and _final(word[-2:-1]) == _N)):
+        return "plain"
+    if not is_asked and _PLAIN_COMMAND.search(upto):
+        return "plain"
+    return "casual" if _CASUAL.search(word) else None
+
+
+def find_speech(translation: Text, wanted: SpeechLevel) -> Findings:
+    """Sentences of another speech level than a text should keep to.
+
+    Look-alikes: quotations, nouns and fragments; 하세요 beside 합니다, as manuals have it.
+    """
+    # What is quoted or in brackets is blanked, every place kept.
+    prose = _QUOTED.sub(lambda match: BLANK * len(match[0]), translation.prose)
+    others: list[tuple[Level, Span]] = []
+    for match in _SENTENCE.finditer(prose):
+        level = read_level(match[0])
+        is_asking = wanted == "formal" and re.search(r"세요[\W_]*$", match[0])
+        if level and level != wanted and not is_asking:
+            others.append((level, match.span()))
+    if others:
+        level, span = others[0]
+        yield make_finding(
+            "speech",
+            f"{len(others)} of its sentences not in {KOREAN[wanted]}: "
+            f"{shorten(translation.cut(span), 40)!r} is {KOREAN[level]}",
+            translation_spans=[span for _, span in others],
+        )
+
+
+def _is_plain(word: str) -> bool:
+    """Whether a word in 다 is a verb's or the copula's plain form, and can be nothing else."""
+    if len(word) < 2 or _NOUN_IN_DA.search(word):
+        return False
+    final = _final(word[-2])
+    return bool(_PLAIN_DA.search(word)) if final == 0 else final != _NG
+
+
+def _final(syllable: str) -> int:
+    """The number of a syllable's final consonant: 0 for none."""
+    return (ord(syllable) - 0xAC00) % 28 if "가" <= syllable <= "힣" else 0
