@@ -146,9 +146,11 @@ def _build_dataset(
     recheck: bool,
 ) -> None:
     from kot_platypus.data.executors import open_executor
+    from kot_platypus.data.overview import PAGE, describe_build
     from kot_platypus.data.pipeline.dataset import build_dataset, estimate_dataset
     from kot_platypus.data.pipeline.translating import Account
     from kot_platypus.models import cache_folder
+    from kot_platypus.report.data_page import write_data_page
 
     account = Account(ledger or cache_folder() / "translations", str(out.absolute()), budget)
     if estimate:
@@ -160,6 +162,8 @@ def _build_dataset(
 
     with open_executor(executor) as workers:
         counts = build_dataset(out, recipe, account, workers, load, recheck=recheck)
+        if counts["written"]:
+            write_data_page(out / PAGE, describe_build(out, workers))
     print_screen(_tabulate_steps(counts))
     if recipe.translate is not None:
         bill = account.bill()
@@ -172,6 +176,8 @@ def _build_dataset(
             f"{counts['waiting']:,} rows wait for a person: kot data review {out}, "
             "and then the same command again."
         )
+    if counts["written"]:
+        print(out / PAGE)
     dataset = out / "dataset"
     print(*(dataset / name for name in ("README.md", "train.parquet", "dropped.jsonl")), sep="\n")
 

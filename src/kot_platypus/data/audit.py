@@ -7,7 +7,8 @@ rest is for a person to look at.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ from kot_platypus.checks import KOREAN_CHECK_NAMES, check_korean
 from kot_platypus.columns import Columns
 from kot_platypus.data.contamination import Benchmarks
 from kot_platypus.data.dedupe import find_duplicates
+from kot_platypus.data.executors import IN_PROCESS, Executor
 from kot_platypus.data.leaks import check_contamination
+from kot_platypus.data.spool import iter_chunks
 from kot_platypus.formats import iter_rows
 from kot_platypus.oddities import KINDS, Oddities
+from kot_platypus.progress import show_progress
 from kot_platypus.records import Finding, FoundInRow, Row
 from kot_platypus.row_formats import Notes
 from kot_platypus.stages import open_stage
 
 REPORT, FINDINGS = "report.json", "findings.jsonl"
+_CHUNK_ROWS = 256
 
 
 def audit_rows(
@@ -31,6 +36,7 @@ def audit_rows(
     out: Path,
     benchmarks: Benchmarks | None = None,
     columns: Columns | None = None,
+    executor: Executor = IN_PROCESS,
 ) -> dict[str, Any]:
     """Check the Korean rows of ``data`` one by one, with each other, and against ``benchmarks``.
 
@@ -48,9 +54,9 @@ def audit_rows(
         counts: Counter[str] = Counter()
         failing: set[int] = set()
         notes = Notes()
-        found = _iter_found(iter_rows(data, columns, notes), counts, failing)
-        write_jsonl(out / FINDINGS, found)
-        duplicates = find_duplicates(data, out / "duplicates", columns=columns)
+        rows = iter_rows(data, columns, notes)
+        write_jsonl(out / FINDINGS, _iter_found(rows, counts, failing, executor))
+        duplicates = find_duplicates(data, out / "duplicates", columns=columns, executor=executor)
         report: dict[str, Any] = {
             "rows": duplicates["rows"],
             "rows_with_errors": len(failing),
@@ -61,7 +67,9 @@ def audit_rows(
         }
         if benchmarks:
             leaks = out / "contamination"
-            verdict = check_contamination(data, leaks, benchmarks, columns=columns)
+            verdict = check_contamination(
+                data, leaks, benchmarks, columns=columns, executor=executor
+            )
             report["contamination"] = verdict.model_dump(mode="json")
         write_json(out / REPORT, report)
         stage.facts = report
@@ -69,20 +77,32 @@ def audit_rows(
 
 
 def _iter_found(
-    rows: Iterable[Row], counts: Counter[str], failing: set[int]
+    rows: Iterable[Row], counts: Counter[str], failing: set[int], executor: Executor
 ) -> Iterator[FoundInRow]:
     oddities = Oddities()
-    for number, row in enumerate(rows):
-        oddities.add(row)
-        for finding in check_korean(row):
-            counts[f"{finding.check} ({finding.severity})"] += 1
-            if finding.severity == "error":
-                failing.add(number)
-            yield FoundInRow(row=number, finding=finding)
+
+    def iter_seen() -> Iterator[Row]:
+        for row in rows:
+            oddities.add(row)
+            yield row
+
+    with show_progress("Checking rows", None, "rows") as advance:
+        checked = executor.map(_check_rows, iter_chunks(iter_seen(), _CHUNK_ROWS))
+        for number, findings in enumerate(chain.from_iterable(checked)):
+            for finding in findings:
+                counts[f"{finding.check} ({finding.severity})"] += 1
+                if finding.severity == "error":
+                    failing.add(number)
+                yield FoundInRow(row=number, finding=finding)
+            advance()
     for kind, numbers in oddities.found.items():
         counts[f"{kind} (warning)"] += len(numbers)
         finding = Finding(check=kind, severity="warning", detail=f"a row {KINDS[kind]}")
         yield from (FoundInRow(row=number, finding=finding) for number in numbers)
+
+
+def _check_rows(rows: Sequence[Row]) -> list[list[Finding]]:
+    return [check_korean(row) for row in rows]
 
 
 def describe_audit(report: Mapping[str, Any]) -> str:

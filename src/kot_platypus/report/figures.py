@@ -324,7 +324,7 @@ def _draw_funnel(bars: Sequence[Bar], width_in: float) -> Figure:
         sign = MINUS if bar.is_lost else ""
         write_value(axes, row, sign + format_count(bar.length), color=INK)
     label_rows(axes, [(row, bar.label) for row, bar in enumerate(bars)])
-    return _finish_bars(figure, axes, len(bars), max(b.start + b.length for b in bars))
+    return finish_bars(figure, axes, len(bars), max(b.start + b.length for b in bars))
 
 
 def show_tokens(runs: Sequence[Run]) -> Picture | None:
@@ -349,10 +349,10 @@ def _draw_tokens(bars: Sequence[tuple[str, str, int, int]], width_in: float) -> 
         axes.barh(row, learnt, height=0.5, color=find_colour(key))
         write_value(axes, row, _write_share(learnt, seen), color=INK)
     label_rows(axes, [(row, name) for row, (_, name, _, _) in enumerate(bars)])
-    return _finish_bars(figure, axes, len(bars), max(seen for _, _, seen, _ in bars))
+    return finish_bars(figure, axes, len(bars), max(seen for _, _, seen, _ in bars))
 
 
-def _finish_bars(figure: Figure, axes: Any, rows: int, length: float) -> Figure:
+def finish_bars(figure: Figure, axes: Any, rows: int, length: float) -> Figure:
     """No scale: every bar has its figure printed beside it."""
     axes.set_ylim(rows - 0.5, -0.5)
     axes.set_xlim(0, length or 1)

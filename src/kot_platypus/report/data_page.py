@@ -1,0 +1,261 @@
+"""The page of a data set: its lengths, tasks, endings, languages, clusters and checks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from kot_platypus.artifacts import write_text
+from kot_platypus.report.canvas import (
+    INK,
+    MUTED,
+    RULE,
+    find_colour,
+    label_rows,
+    new_axes,
+    render_figure,
+    write_value,
+)
+from kot_platypus.report.figures import finish_bars
+from kot_platypus.report.page import new_environment
+from kot_platypus.results.schema import BASE, TUNED
+from kot_platypus.results.wording import format_count, format_percent
+
+_BINS_A_DECADE = 6
+_MAX_LABEL = 18
+_MAX_BARS = 15
+_LEVELS = {
+    "합니다체": "합니다체, formal",
+    "해요체": "해요체, polite",
+    "해라체": "해라체, plain",
+    "해체": "해체, casual",
+    "several": "mixed",
+    "not told": "not told",
+}
+_STEPS = {
+    "available": "in the sources",
+    "drawn": "drawn",
+    "waiting": "wait for review",
+    "dropped": "dropped in review",
+    "duplicates": "duplicates",
+    "contaminated": "of a benchmark",
+    "written": "in the data set",
+}
+"""The steps that are drawn: what there was, what was left out, what there is."""
+_LOST = ("waiting", "dropped", "duplicates", "contaminated")
+Bars = Sequence[tuple[str, float, str]]
+"""A bar each: its label, how long it is, what is printed beside it."""
+
+
+def write_data_page(path: Path, overview: Mapping[str, Any]) -> None:
+    """Write the page of a data set from what ``data.overview`` found. Needs no torch.
+
+    The same overview gives the same bytes.
+    """
+    write_text(path, render_data_page(overview))
+
+
+def render_data_page(overview: Mapping[str, Any]) -> str:
+    """The page as HTML. Whatever comes from data is escaped by the template, and in pictures."""
+    census = overview["census"]
+    template = new_environment().get_template("data.html.jinja")
+    return template.render(
+        name=overview["name"],
+        headline=write_headline(overview),
+        figures=draw_figures(overview),
+        census=census,
+        checks=overview["checks"],
+        clusters=overview["clusters"],
+        are_dropped=overview["are_dropped"],
+        steps=overview["steps"],
+        levels=_LEVELS,
+        shares=_share(census["kinds"]),
+    ) + "\n"  # fmt: skip
+
+
+def write_headline(overview: Mapping[str, Any]) -> str:
+    """The data set in one sentence."""
+    census = overview["census"]
+    kind = "conversations" if census["turns"] else "rows"
+    tasks = f" of {format_count(census['num_tasks'])} tasks" if census["num_tasks"] > 1 else ""
+    letters = {k: n for k, n in census["kinds"].items() if k in ("Korean", "English")}
+    korean = letters.get("Korean", 0) / (sum(letters.values()) or 1)
+    return (
+        f"{format_count(census['rows'])} {kind}{tasks}; {format_percent(korean)} of Korean and "
+        "English letters are Korean"
+    )
+
+
+def draw_figures(overview: Mapping[str, Any]) -> dict[str, Markup]:
+    """Every picture that the data set has figures for, by name, as SVG."""
+    census = overview["census"]
+    bars: dict[str, tuple[str, Bars]] = {
+        "tasks": ("Rows of each task", _list_tasks(census)),
+        "kinds": ("Characters by what they are", _list_shares(census["kinds"])),
+        "korean": ("Rows by the Korean share of their letters", _list_korean(census)),
+        "levels": ("Rows by the speech level of their answers", _list_levels(census)),
+        "endings": ("Last syllables of the sentences of answers", _list_endings(census)),
+        "clusters": ("Clusters of near duplicates by size", _list_clusters(overview["clusters"])),
+        "turns": ("Conversations by their number of turns", _list_turns(census["turns"])),
+    }
+    figures = {
+        name: render_figure(name, _say(what, found), partial(_draw_bars, found))
+        for name, (what, found) in bars.items()
+        if found
+    }
+    for unit in ("chars", "tokens"):
+        if lengths := census[unit]:
+            label = f"Histograms of lengths in {unit}; figures in the table below."
+            draw = partial(_draw_lengths, lengths, "characters" if unit == "chars" else "tokens")
+            figures[unit] = render_figure(unit, label, draw)
+    if overview["steps"]:
+        steps = _list_steps(overview["steps"])
+        label = _say("Rows from the sources to the data set", [s[:3] for s in steps])
+        figures["steps"] = render_figure("steps", label, partial(_draw_steps, steps))
+    return figures
+
+
+def _say(what: str, bars: Bars) -> str:
+    return f"{what}: {', '.join(f'{label} {text}' for label, _, text in bars)}."
+
+
+def _share(counts: Mapping[str, int]) -> dict[str, float]:
+    total = sum(counts.values()) or 1
+    return {name: count / total for name, count in counts.items()}
+
+
+# --- what is drawn -----------------------------------------------------------------------------
+
+
+def _list_tasks(census: Mapping[str, Any]) -> Bars:
+    """The largest tasks, and all others together."""
+    if census["num_tasks"] < 2:
+        return []
+    named = [(task or "(none)", count) for task, count in census["tasks"].items()][:_MAX_BARS]
+    if rest := census["num_tasks"] - len(named):
+        left = census["rows"] - sum(count for _, count in named)
+        named.append((f"{format_count(rest)} others", left))
+    return [(label, count, format_count(count)) for label, count in named]
+
+
+def _list_shares(counts: Mapping[str, int]) -> Bars:
+    return [(name, share, format_percent(share)) for name, share in _share(counts).items() if share]
+
+
+def _list_korean(census: Mapping[str, Any]) -> Bars:
+    bars = [
+        (f"{10 * tenth} to {10 * tenth + 10}%", count, format_count(count))
+        for tenth, count in enumerate(census["korean"])
+    ]
+    while bars and not bars[0][1]:
+        del bars[0]
+    if census["no_letters"]:
+        bars.append(("no letters", census["no_letters"], format_count(census["no_letters"])))
+    return bars[::-1]
+
+
+def _list_levels(census: Mapping[str, Any]) -> Bars:
+    shares = _share(census["rows_by_level"])
+    return [(_LEVELS[name], share, format_percent(share)) for name, share in shares.items()]
+
+
+def _list_endings(census: Mapping[str, Any]) -> Bars:
+    total = census["num_endings"] or 1
+    named = list(census["endings"].items())[:_MAX_BARS]
+    bars = [(f"-{ending}", count, format_percent(count / total)) for ending, count in named]
+    rest = total - sum(count for _, count in named) if named else 0
+    return [*bars, ("others", rest, format_percent(rest / total))] if rest else bars
+
+
+def _list_clusters(clusters: Mapping[str, Any]) -> Bars:
+    groups = {"2 rows": (2, 2), "3": (3, 3), "4 to 9": (4, 9), "10 to 99": (10, 99)}
+    counted = {
+        name: sum(count for size, count in clusters["sizes"] if low <= size <= high)
+        for name, (low, high) in {**groups, "100 or more": (100, 10**12)}.items()
+    }
+    return [(name, n, format_count(n)) for name, n in counted.items() if n]
+
+
+def _list_turns(turns: Mapping[str, int]) -> Bars:
+    groups: dict[str, int] = {}
+    for number, count in turns.items():
+        name = number if int(number) < 10 else "10 or more"
+        groups[name] = groups.get(name, 0) + count
+    return [(name, count, format_count(count)) for name, count in groups.items()]
+
+
+def _list_steps(steps: Sequence[tuple[str, str, int]]) -> list[tuple[str, int, str, bool]]:
+    """The funnel; what was lost at a step is marked. Steps that lost nothing are left out."""
+    return [
+        (_STEPS[key], count, format_count(count), key in _LOST)
+        for key, _, count in steps
+        if key in _STEPS and (count or key not in _LOST)
+    ]
+
+
+# --- how ---------------------------------------------------------------------------------------
+
+
+def _draw_bars(bars: Bars, width_in: float) -> Figure:
+    figure, axes = new_axes(width_in, len(bars), right_in=0.75, bottom_in=0.02)
+    for row, (_, length, text) in enumerate(bars):
+        axes.barh(row, length, height=0.5, color=find_colour(TUNED))
+        write_value(axes, row, text, color=INK)
+    limit = _MAX_LABEL if width_in > 5 else 15
+    label_rows(axes, [(row, _cut(label, limit)) for row, (label, _, _) in enumerate(bars)])
+    return finish_bars(figure, axes, len(bars), max(length for _, length, _ in bars))
+
+
+def _cut(label: str, limit: int) -> str:
+    """A label that fits beside its bar. A dollar sign would begin a formula."""
+    text = label if len(label) <= limit else label[: limit - 1] + "…"
+    return text.replace("$", r"\$")
+
+
+def _draw_steps(steps: Sequence[tuple[str, int, str, bool]], width_in: float) -> Figure:
+    figure, axes = new_axes(width_in, len(steps), right_in=0.75, bottom_in=0.02)
+    for row, (_, count, text, is_lost) in enumerate(steps):
+        colour = find_colour(BASE if is_lost or row < len(steps) - 1 else TUNED)
+        axes.barh(row, count, height=0.5, color="none" if is_lost else colour, edgecolor=colour)
+        write_value(axes, row, text, color=INK)
+    label_rows(axes, [(row, label) for row, (label, *_) in enumerate(steps)])
+    return finish_bars(figure, axes, len(steps), max(count for _, count, _, _ in steps))
+
+
+def _draw_lengths(lengths: Mapping[str, Any], unit: str, width_in: float) -> Figure:
+    """A histogram a part of the rows, all over one logarithmic scale."""
+    height_in = 0.95 * len(lengths) + 0.45
+    figure = Figure(figsize=(width_in, height_in))
+    grid = figure.subplots(len(lengths), 1, sharex=True, squeeze=False)[:, 0]
+    left_in = 1.15 if width_in > 5 else 0.95
+    figure.subplots_adjust(
+        left=left_in / width_in, right=0.985, bottom=0.42 / height_in, top=0.99, hspace=0.25
+    )
+    last = max(len(found["histogram"]) for found in lengths.values())
+    for axes, (name, found) in zip(grid, lengths.items(), strict=True):
+        counts = found["histogram"]
+        axes.bar(range(len(counts)), counts, width=0.86, align="edge", color=find_colour(TUNED))
+        axes.set_yticks([])
+        axes.set_ylim(0, 1.05 * max(counts))
+        axes.axvline(_place(found["median"]), color=INK, linewidth=1, linestyle=(0, (2, 2)))
+        axes.text(-left_in / (width_in - left_in), 0.5, _cut(name, 12), transform=axes.transAxes,
+                  va="center", color=INK)  # fmt: skip
+        axes.tick_params(axis="x", length=0, labelcolor=MUTED)
+        axes.grid(axis="x", color=RULE, linewidth=0.6)
+        axes.set_axisbelow(True)
+    ticks = range(0, last + _BINS_A_DECADE, _BINS_A_DECADE)
+    grid[-1].set_xticks(ticks, [format_count(10 ** (tick // _BINS_A_DECADE)) for tick in ticks])
+    grid[-1].set_xlim(0, last + 0.5)
+    grid[-1].set_xlabel(unit)
+    return figure
+
+
+def _place(length: float) -> float:
+    """Where a length lies on the scale of the histogram."""
+    return math.log10(max(length, 1)) * _BINS_A_DECADE
