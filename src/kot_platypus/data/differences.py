@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 from kot_platypus.numerals import (
     AND_A_HALF,
@@ -377,4 +378,11 @@ def _opposites_differ(first: str, second: str) -> bool:
 
 
 def _list_members(words: Iterable[str]) -> set[tuple[int, int]]:
-    return {_FORMS[form] for word in words for form in _FORM.findall(word)}
+    return {member for word in words for member in _read_members(word)}
+
+
+@lru_cache(
+    maxsize=1 << 16
+)  # a word's reading costs more than all else, and most words are frequent
+def _read_members(word: str) -> tuple[tuple[int, int], ...]:
+    return tuple(_FORMS[form] for form in _FORM.findall(word))
