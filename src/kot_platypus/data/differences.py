@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from kot_platypus.numerals import (
@@ -20,6 +20,7 @@ from kot_platypus.numerals import (
     read_digits,
     read_english_words,
     read_korean_words,
+    read_sino,
 )
 
 
@@ -129,9 +130,9 @@ _ALIKE = {"÷": "/", "⁄": "/"}
 
 
 def _count_operators(text: str) -> Counter[str]:
-    signs = [_ALIKE.get(sign, sign) for sign in list_signs(text) if not sign[0].isdigit()]
-    words = (_OPERATOR_WORDS[word] for word in _OPERATOR_WORD.findall(text))
-    return Counter([*signs, *(_ALIKE.get(sign, sign) for sign in words)])
+    signs = [sign for sign in list_signs(text) if not sign[0].isdigit()]
+    signs += (_OPERATOR_WORDS[word] for word in _OPERATOR_WORD.findall(text))
+    return Counter(_ALIKE.get(sign, sign) for sign in signs)
 
 
 # --- numbers -----------------------------------------------------------------------------------
@@ -140,6 +141,7 @@ _COUNTER = re.compile(
     r"\s?(?:원|달러|유로|엔|개|명|인|분|초|시|일|주|월|년|살|세|도|배|번|차|회|위|등|층|호|권|쪽|면|장|점|"
     r"대|마리|송이|자루|잔|병|컵|퍼센트|프로|킬로|미터|센티|밀리|그램|리터|톤|평|각형|학년|반|단계|가지|사람)"
 )
+_SYLLABLE = re.compile(rf"(?<![가-힣])[일이삼사오육칠팔구](?= )(?={_COUNTER.pattern})")
 _PARTICLE = re.compile(
     r"[은는이가을를의와과도로만에]|(?![가-힣])|까지|부터|보다|이다|입니|이라|이고"
 )
@@ -154,7 +156,9 @@ def _read_numbers(text: str) -> list[Number]:
     """The numbers of a text in the order of their places, as surely as each is meant."""
     digits = [number._replace(others=()) for number in read_digits(text)]
     taken = {place for number in digits for place in range(*number.span)}
-    words = (*read_korean_words(text), *read_english_words(text))
+    words = [*read_korean_words(text), *read_english_words(text)]
+    read = {number.span[0] for number in words}
+    words += (each for each in _read_syllables(text) if each.span[0] not in read)
     free = (number for number in words if number.span[0] not in taken)
     weighed = (weighed for number in free if (weighed := _weigh(text, number)))
     numbers: list[Number] = []
@@ -165,6 +169,15 @@ def _read_numbers(text: str) -> list[Number]:
             number = number._replace(value=before.value + number.value, span=span)
         numbers.append(number)
     return numbers
+
+
+def _read_syllables(text: str) -> Iterator[Number]:
+    """What may be a numeral of one syllable before a unit: 칠 센티미터, and 이 회 of 이 회사 too.
+
+    Here a doubtful one does no harm: it counts only where the other text has another.
+    """
+    for found in _SYLLABLE.finditer(text):
+        yield Number(read_sino(found[0]), found.span(), Strength.POSSIBLE)
 
 
 def _goes_on(text: str, before: Number, number: Number) -> bool:
@@ -218,7 +231,7 @@ def _numbers_differ(first: str, second: str) -> bool:
 
 def _cancel(left: Iterable[Number], right: Iterable[Number]) -> tuple[list[Number], list[Number]]:
     """What is left of two lists without what may be the same, first that which surely is."""
-    rest, free = sorted(left, key=_order), sorted(right, key=_order)
+    rest, free = (sorted(side, key=lambda each: -each.strength) for side in (left, right))
     for loosely in (False, True):
         unpaired = []
         for number in rest:
@@ -229,10 +242,6 @@ def _cancel(left: Iterable[Number], right: Iterable[Number]) -> tuple[list[Numbe
                 free.remove(partner)
         rest = unpaired
     return rest, free
-
-
-def _order(number: Number) -> int:
-    return -number.strength
 
 
 def _equals(one: Number, other: Number, loosely: bool) -> bool:
