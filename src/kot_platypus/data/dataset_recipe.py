@@ -103,7 +103,7 @@ class TranslateSection(Section):
 
     service: Service
     options: dict[str, Option] = Field(default_factory=dict)
-    """Of the service, e.g. ``formality`` (deepl), ``model`` and ``base_url`` (openai)."""
+    """Of the service, e.g. ``model_type`` (deepl), ``model`` and ``base_url`` (openai)."""
     retry: dict[str, Option] = Field(default_factory=dict)
     """Options that are other in the second try. None: no second try."""
     glossary: dict[str, str] = Field(default_factory=dict)

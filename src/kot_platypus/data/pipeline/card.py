@@ -27,7 +27,7 @@ STEPS = {
     "written": "in this data set",
 }
 """A recipe's counts in the order in which they come about."""
-_SHOWN = ("model", "model_type", "formality", "context", "prompt", "temperature", "languages")
+_SHOWN = ("model", "model_type", "context", "prompt", "temperature", "languages")
 _SIZES = {
     "n<1K": 1_000,
     "1K<n<10K": 10_000,

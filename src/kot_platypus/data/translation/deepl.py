@@ -45,7 +45,8 @@ class DeepL:
     Args:
         context: What the texts are about, in a few sentences. It costs nothing.
         formality: DeepL has none for Korean (its list of languages says so): it ignores
-            ``prefer_more`` and ``prefer_less``, and refuses ``more`` and ``less``.
+            ``prefer_more`` and ``prefer_less``, and refuses ``more`` and ``less``. It is still
+            sent as it was, since what was paid for is kept under a request's parameters.
         model_type: DeepL's choice when None, or e.g. ``prefer_quality_optimized``.
         speech: Asked for by an instruction, since DeepL's formality is not for Korean.
         glossary: English terms and their Korean, kept in the account as a glossary of DeepL's.
