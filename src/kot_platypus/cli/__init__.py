@@ -5,6 +5,7 @@ from __future__ import annotations
 # Importing a module of verbs adds them to the app.
 from kot_platypus.cli import (  # noqa: F401
     data,
+    data_audit,
     data_page,
     environment,
     evaluation,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kot_platypus.cli.data import ExecutorName, data, gather
+from kot_platypus.cli.data import ExecutorName, data
+from kot_platypus.cli.data_audit import gather
 from kot_platypus.cli.options import ColumnNames, example, hold_folder, read_columns
 from kot_platypus.errors import UsageError
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 
 from kot_platypus.benchmarks import KOBEST, load_benchmarks
-from kot_platypus.cli.data import Against, data
+from kot_platypus.cli.data import data
+from kot_platypus.cli.data_audit import Against
 from kot_platypus.cli.evaluation import (
     Backend,
     BaseUrl,

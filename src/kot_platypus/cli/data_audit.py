@@ -1,0 +1,216 @@
+"""The verbs that look through rows: data check, duplicates and contamination."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from kot_platypus.benchmarks import KOBEST, load_benchmarks
+from kot_platypus.cli.data import ExecutorName, data
+from kot_platypus.cli.options import (
+    ColumnNames,
+    KobestDir,
+    Out,
+    example,
+    hold_folder,
+    print_screen,
+    read_columns,
+    require_file,
+    require_one_of,
+)
+from kot_platypus.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from kot_platypus.data.duplicates import Kind
+
+Rows = Annotated[
+    str,
+    typer.Argument(
+        metavar="ROWS", help="A file, a folder, a 'PATTERN' of files, or hub:ID:CONFIG@SPLIT."
+    ),
+]
+Against = Annotated[
+    list[str] | None,
+    typer.Option(help="kobest (dev and test), or a benchmark's file; repeatable."),
+]
+
+
+@data.command(
+    epilog=example(
+        "kot data check mine.jsonl --out audit --against kobest --kobest-dir mini",
+        "kot data check --pairs both.csv --columns english=en,korean=ko --out checked",
+    )
+)
+def check(
+    rows: Rows,
+    out: Out,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="ROWS is a file of translations: English and Korean.")
+    ] = False,
+    against: Against = None,
+    kobest_dir: KobestDir = None,
+    columns: ColumnNames = "",
+) -> None:
+    """Check Korean rows as they are: each by itself, duplicates and, if asked, benchmarks.
+
+    kot run does so with a recipe's rows. With --pairs each Korean text is compared with its
+    English one instead. Nothing but lines that are no rows is left out.
+    """
+    if pairs:
+        if against or kobest_dir:
+            raise UsageError(
+                "--pairs with --against or --kobest-dir",
+                expected="--pairs alone",
+                hint="Check the Korean rows against benchmarks by a second command.",
+            )
+        _check_pairs(Path(rows), out, columns)
+        return
+    from kot_platypus.data.audit import audit_rows, describe_audit
+
+    with hold_folder(out):
+        file = gather(rows, out, columns)
+        benchmarks = load_benchmarks(against or [], kobest_dir)
+        report = audit_rows(file, out, benchmarks, read_columns(columns))
+    for name, count in report["findings"].items():
+        print(f"{name:28} {count:,}")
+    print(describe_audit(report))
+    print(*(out / name for name in ("report.json", "findings.jsonl")), sep="\n")
+
+
+def _check_pairs(file: Path, out: Path, columns: str) -> None:
+    from kot_platypus.data.executors import open_executor
+    from kot_platypus.data.pairs import check_pairs, describe_pairs, parse_pair_columns
+    from kot_platypus.report.pairs import write_pairs_page
+
+    require_file(file, "ROWS")
+    named = parse_pair_columns(columns)
+    with hold_folder(out), open_executor() as workers:
+        report = check_pairs(file, out, workers, named)
+        page = write_pairs_page(out)
+    print_screen(_tabulate_findings(report["findings"], report["rows"]))
+    print(describe_pairs(report))
+    print(page, *(out / name for name in ("report.json", "findings.jsonl")), sep="\n")
+
+
+def _tabulate_findings(findings: dict[str, dict[str, int]], rows: int) -> Table:
+    """In how many pairs each check found an error, and in how many only a warning."""
+    from rich.table import Table
+
+    table = Table("check", box=None)
+    for name in ("errors", "warnings", "share"):
+        table.add_column(name, justify="right")
+    for check, found in findings.items():
+        counts = [f"{found[name]:,}" for name in ("errors", "warnings")]
+        table.add_row(check, *counts, f"{sum(found.values()) / rows:.1%}")
+    return table
+
+
+@data.command(
+    epilog=example(
+        "kot data duplicates mine.jsonl --out duplicates --show 5",
+        "kot data duplicates mine.jsonl --out duplicates --threshold 0.8",
+    )
+)
+def duplicates(
+    rows: Rows,
+    out: Out,
+    kinds: Annotated[
+        str, typer.Option("--kind", help="Comma-separated: exact, near, semantic.")
+    ] = "exact,near",
+    threshold: Annotated[
+        float, typer.Option(help="Jaccard similarity of near duplicates, 0.5 to 1.")
+    ] = 0.7,
+    semantic_threshold: Annotated[
+        float, typer.Option(help="Cosine of semantic duplicates, 0.7 to 1.")
+    ] = 0.8,
+    encoder: Annotated[
+        str, typer.Option(help="offline, or a sentence-transformers model: folder or Hub id.")
+    ] = "offline",
+    show: Annotated[int, typer.Option(min=0, help="Print the N largest clusters.")] = 0,
+    executor: ExecutorName = "local",
+    columns: ColumnNames = "",
+) -> None:
+    """Find rows that ask the same; write those that stay.
+
+    Pairs are found once: with another threshold the same command only clusters again.
+    """
+    from kot_platypus.data.dedupe import describe_clusters, find_duplicates
+    from kot_platypus.data.executors import open_executor
+
+    chosen, named = _parse_kinds(kinds), read_columns(columns)
+    thresholds: dict[Kind, float] = {
+        "exact": 1.0,
+        "near": threshold,
+        "semantic": semantic_threshold,
+    }
+    with hold_folder(out), open_executor(executor) as workers:
+        file = gather(rows, out, columns)
+        report = find_duplicates(
+            file, out, chosen, thresholds, encoder=encoder, executor=workers, columns=named
+        )
+    if show:
+        print(describe_clusters(file, out, show, named))
+    print(
+        f"{report['rows']:,} rows: {report['kept']:,} kept, {report['dropped']:,} dropped in "
+        f"{report['clusters']:,} clusters"
+    )
+    print(*(out / name for name in ("kept.jsonl", "clusters.jsonl", "report.json")), sep="\n")
+
+
+def gather(rows: str, out: Path, columns: str) -> Path:
+    """The file of the rows that a command is given. Raises KotError for none."""
+    from kot_platypus.data.gathering import gather_rows
+    from kot_platypus.row_sources import parse_source
+
+    try:
+        return gather_rows(parse_source(rows, read_columns(columns)), out)
+    except DataError as error:
+        raise DataError(f"ROWS: {error.found}", expected=error.expected, hint=error.hint) from error
+
+
+def _parse_kinds(text: str) -> Sequence[Kind]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        require_one_of("--kind", name, ("exact", "near", "semantic"))
+    return cast("Sequence[Kind]", names)
+
+
+@data.command(
+    epilog=example(
+        "kot data contamination mine.jsonl --against kobest --out contamination",
+        "kot data contamination mine.jsonl --against test.csv --columns question --out checked",
+    )
+)
+def contamination(
+    rows: Rows,
+    out: Out,
+    against: Against = None,
+    kobest_dir: KobestDir = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            help="A benchmark file's columns of text (left out: all); with NAME=COLUMN FILE's."
+        ),
+    ] = "",
+    executor: ExecutorName = "local",
+) -> None:
+    """Find text of benchmarks in training rows; kot train refuses rows that have any."""
+    from kot_platypus.data.executors import open_executor
+    from kot_platypus.data.leaks import check_contamination, describe_verdict
+
+    with hold_folder(out):
+        parts = [name.strip() for name in columns.split(",") if name.strip()]
+        named = read_columns(",".join(part for part in parts if "=" in part))
+        names = [part for part in parts if "=" not in part]
+        file = gather(rows, out, ",".join(part for part in parts if "=" in part))
+        benchmarks = load_benchmarks(against or [KOBEST], kobest_dir, names)
+        with open_executor(executor) as workers:
+            verdict = check_contamination(file, out, benchmarks, executor=workers, columns=named)
+    print(describe_verdict(file.name, verdict))
+    print(*(out / name for name in ("report.md", "leaks.jsonl", "clean.jsonl")), sep="\n")
