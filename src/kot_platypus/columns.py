@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from kot_platypus.errors import DataError, UsageError
-from kot_platypus.row_formats import list_columns
+from kot_platypus.row_formats import list_columns, list_unread
 
 Columns = Mapping[str, str | None]
 """A format's column -> the file's; None or "" where it is to have none.
@@ -89,6 +89,23 @@ def map_columns(values: object, columns: Columns, where: str) -> object:
         else:
             mapped[name] = values[column]
     return mapped
+
+
+def list_beside(values: Mapping[str, Any], columns: Columns, where: str) -> dict[str, Any]:
+    """What a row, which is one question, has beside its texts, by the names that it has there.
+
+    Also what stands where ``columns`` put another: ``source`` where ``source=question``. What they
+    leave out is not in it.
+    """
+    named = map_columns(values, columns, where)
+    assert isinstance(named, Mapping)
+    kept = {
+        *list_unread(named),
+        *columns,
+        *((_BEFORE, _AFTER) if any(map(find_mark, columns)) else ()),
+    }
+    kept -= {*columns.values(), *(name for name, column in columns.items() if not column)}
+    return {name: value for name, value in values.items() if name in kept}
 
 
 def _part(text: object, mark: str, column: str, where: str) -> dict[str, str]:

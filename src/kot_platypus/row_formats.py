@@ -26,6 +26,10 @@ UNDERSTOOD = (
     "conversations (ShareGPT), prompt, completion (TRL) or question, response (OpenOrca); in pairs "
     "chosen, rejected"
 )
+OWN_COLUMNS = ("origin", "translation", "checks_passed", "edits")
+"""What a row of a data set that ``kot data build`` made says of itself, beside its texts."""
+ENGLISH = "_en"
+"""``source_en`` is in such a row the English that its ``source`` was translated from."""
 Notes = Counter[str]
 """What was read otherwise than it may be meant, and in how many rows."""
 
@@ -167,8 +171,7 @@ def parse_row(values: object, where: str, notes: Notes | None = None) -> Row:
     except ValueError as error:
         raise _refuse(f"{where} has {error}") from error
     given = {name: value for name, value in values.items() if not is_missing(value)}
-    filled = {name for name, value in given.items() if value != ""}
-    record = _choose_format(frozenset(filled), frozenset(given))
+    record = _find_format(given)
     if record is None:
         columns = ", ".join(map(str, given)) or "(none)"
         raise DataError(
@@ -196,8 +199,24 @@ def list_columns() -> set[str]:
     return {CHOSEN, REJECTED, *(name for record in _FORMATS for name in _list_read(record))}
 
 
+def list_unread(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a row, which is one question, that are not read into it.
+
+    Without dialogues: what they say the question says, too, or it would have been refused.
+    """
+    record = _find_format({n: value for n, value in values.items() if not is_missing(value)})
+    assert record is not None
+    read = _list_read(record) - {"tools"}  # which a question has no use for
+    return {n: v for n, v in values.items() if n not in read and not _is_dialogue(str(n), v)}
+
+
 def _refuse(found: str) -> DataError:
     return DataError(found, expected=f"the columns {UNDERSTOOD}", hint="Fix that row.")
+
+
+def _find_format(given: Mapping[str, Any]) -> type[Record] | None:
+    filled = frozenset(name for name, value in given.items() if value != "")
+    return _choose_format(filled, frozenset(given))
 
 
 @lru_cache(maxsize=1024)
@@ -270,9 +289,13 @@ def _check_unread(
 ) -> None:
     """Raise DataError for a dialogue beside a question that is read without it.
 
-    Beside a conversation it is counted, since data sets hold one in several columns.
+    Beside a conversation it is counted, since data sets hold one in several columns. The English
+    original in a data set of ``kot data build`` is there to be compared with, not to be learnt.
     """
+    is_own = given.keys() >= set(OWN_COLUMNS)
     for name in given.keys() - _list_read(record):
+        if is_own and str(name).endswith(ENGLISH) and name.removesuffix(ENGLISH) in given:
+            continue
         value = given[name]
         if name in ("system", "system_prompt"):
             if notes is not None and str(value).strip():

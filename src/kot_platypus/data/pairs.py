@@ -18,6 +18,7 @@ from kot_platypus.errors import DataError, UsageError
 from kot_platypus.formats import iter_values
 from kot_platypus.progress import Advance, show_progress
 from kot_platypus.records import Example, Finding, FoundInPair, PairExample, Record
+from kot_platypus.row_formats import ENGLISH, OWN_COLUMNS
 from kot_platypus.stages import open_stage
 from kot_platypus.tables import is_missing
 
@@ -27,6 +28,15 @@ NUM_EXAMPLES = 5
 SIDES = ("english", "korean")
 _KNOWN = (SIDES, ("en", "ko"), ("original", "translated"), ("source", "translation"))
 """The names of both columns, where none are given."""
+_BUILT = {
+    "source": "source",
+    "instruction": "source",
+    "input": "input",
+    "rationale": "rationale",
+    "output": "rationale",
+    "target": "target",
+}
+"""The columns of a data set of ``kot data build``: the fields that they are."""
 _CHUNK_ROWS = 128
 _EXAMPLE = "--columns english=en_text,korean=ko_text"
 Columns = Mapping[str, str]
@@ -209,7 +219,11 @@ def _iter_pairs(file: Path, columns: Columns, unreadable: list[DataError]) -> It
             raise DataError(
                 f"{where} is {type(values).__name__}", expected="an object", hint="Fix that line."
             )
-        english, korean = _read_named(values, columns, where) or _read_known(values, where)
+        english, korean = (
+            _read_named(values, columns, where)
+            or _read_built(values, where)
+            or _read_known(values, where)
+        )
         yield Pair(row=number, place=place, english=english, korean=korean)
     if number < 0 and unreadable:
         raise unreadable[0]
@@ -231,6 +245,16 @@ def _read_named(
         names = {n.partition(".")[2]: c for n, c in columns.items() if n.startswith(side)}
         sides.append({field: _read(values, column, where) for field, column in names.items()})
     return (sides[0], sides[1]) if sides else None
+
+
+def _read_built(values: Mapping[str, Any], where: str) -> tuple[_Texts, _Texts] | None:
+    """Both sides of a row of ``kot data build``; one that was Korean has no English."""
+    found = {name: field for name, field in _BUILT.items() if name in values}
+    if not found or not values.keys() >= set(OWN_COLUMNS):
+        return None
+    both = {name: field for name, field in found.items() if name + ENGLISH in values}
+    english = {field: _read(values, name + ENGLISH, where) for name, field in both.items()}
+    return english, {field: _read(values, name, where) for name, field in found.items()}
 
 
 def _read_known(values: Mapping[str, Any], where: str) -> tuple[_Texts, _Texts]:

@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 
 from kot_platypus.data.dataset_recipe import DatasetRecipe
-from kot_platypus.data.pipeline.reviewing import COLUMNS
+from kot_platypus.data.pipeline.reviewing import COLUMNS, NUM_TEXTS
 from kot_platypus.results.templates import load_templates
+from kot_platypus.row_formats import ENGLISH
 from kot_platypus.verdicts import Verdict
 
 STEPS = {
@@ -47,6 +48,7 @@ def render_card(
         metadata=_write_metadata(recipe, facts["counts"]["written"]),
         recipe=recipe,
         columns=COLUMNS[recipe.columns],
+        originals=[name + ENGLISH for name in COLUMNS[recipe.columns][:NUM_TEXTS]],
         steps=STEPS,
         counts=facts["counts"],
         errors=facts["errors"],

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from kot_platypus.artifacts import hash_file, hash_value, write_lines
 from kot_platypus.checks import CHECK_NAMES, Finding, check_korean, check_row
@@ -56,6 +56,8 @@ class Translation(Record):
 class Draft(Record):
     """One row: what it was, what it is, and what the checks found in it."""
 
+    model_config = ConfigDict(ser_json_bytes="base64")
+
     origin: Origin
     original: Row
     translated: Row
@@ -63,7 +65,8 @@ class Draft(Record):
     """None: the source is Korean."""
     findings: tuple[Finding, ...] = ()
     values: dict[str, Any] | None = None
-    """Of a conversation: the columns of its source, in which it goes out again."""
+    """Of a conversation: the columns of its source, in which it goes out again. Of a question:
+    those that are no text of it. None: a draft of before, which had none."""
 
     @property
     def key(self) -> str:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kot_platypus.chat_rows import TURNS
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.formats import iter_values
+from kot_platypus.row_formats import ENGLISH, OWN_COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _CHUNK_ROWS = 4096
+_INT_BITS = 63
 _ORIGIN = ("source", "id", "sha256", "language")
 _TRANSLATION = ("service", "parameters", "retried")
-_OWN = ("origin", "translation", "checks_passed", "edits")
+_TURNS = (*TURNS, *(name + ENGLISH for name in TURNS))
 
 
 def write_parquet(rows: Path, path: Path, columns: Sequence[str]) -> None:
@@ -51,15 +54,16 @@ def _iter_objects(rows: Path) -> Iterator[dict[str, Any]]:
 def _make_schema(rows: Path, columns: Sequence[str]) -> pa.Schema:
     import pyarrow as pa
 
-    kinds: dict[str, set[type]] = {name: {str} for name in columns if name not in TURNS}
+    texts = [] if columns == TURNS else columns
+    kinds: dict[str, set[type]] = {name: {str} for name in texts}
     turns: dict[str, dict[str, set[type]]] = {}
     for row in _iter_objects(rows):
-        for name in row.keys() - {*_OWN, *columns}:
-            kinds.setdefault(name, set()).add(type(row[name]))
-        for name in TURNS if columns == TURNS else ():
-            for turn in row.get(name) or ():
-                for key, value in turn.items():
-                    turns.setdefault(name, {}).setdefault(key, set()).add(type(value))
+        for name in row.keys() - {*OWN_COLUMNS, *texts}:
+            if texts or name not in _TURNS or not _is_turns(row[name]):
+                kinds.setdefault(name, set()).add(_find_kind(row[name]))
+                continue
+            for key, value in chain.from_iterable(turn.items() for turn in row[name] or ()):
+                turns.setdefault(name, {}).setdefault(key, set()).add(_find_kind(value))
     fields = {
         name: pa.list_(pa.struct([(key, _find_type(found)) for key, found in keys.items()]))
         for name, keys in turns.items()
@@ -73,7 +77,16 @@ def _make_schema(rows: Path, columns: Sequence[str]) -> pa.Schema:
         pa.list_(pa.string()),
     )
     ordered = {name: fields[name] for name in (*first, *fields)}
-    return pa.schema([*ordered.items(), *zip(_OWN, own, strict=True)])
+    return pa.schema([*ordered.items(), *zip(OWN_COLUMNS, own, strict=True)])
+
+
+def _is_turns(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(t, dict) for t in value))
+
+
+def _find_kind(value: Any) -> type:
+    """Its type; of a whole number that a column of 64 bits cannot hold, text."""
+    return str if isinstance(value, int) and value.bit_length() > _INT_BITS else type(value)
 
 
 def _find_type(found: set[type]) -> pa.DataType:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,8 @@ from kot_platypus.data.pipeline.drafts import (
     iter_drafts,
 )
 from kot_platypus.formats import write_values
-from kot_platypus.records import Dialogue, Record
+from kot_platypus.records import Dialogue, Example, Record
+from kot_platypus.row_formats import ENGLISH, OWN_COLUMNS, list_columns
 from kot_platypus.stages import open_stage
 
 DROPPED = "dropped.jsonl"
@@ -33,8 +35,11 @@ COLUMNS: dict[Columns, tuple[str, ...]] = {
     "alpaca": ("instruction", "input", "output", "data_source"),
     "chat": TURNS,
 }
-"""The texts of a data set's rows, in their order."""
+"""What every row of a data set has of its texts and kind, in this order."""
+NUM_TEXTS = 3
+"""The first columns of a question are texts, and have their English originals beside them."""
 Reason = Literal["waiting for review", "dropped in review", "duplicate", "contaminated"]
+_SET_APART = re.compile("^(row_)+")
 _LEFT_OUT: dict[str, Reason] = {"waiting": "waiting for review", "dropped": "dropped in review"}
 
 
@@ -111,7 +116,7 @@ def _describe(draft: Draft) -> str:
 def _make_row(
     draft: Draft, columns: Columns, checks: Sequence[str], edits: list[str]
 ) -> dict[str, Any]:
-    """A row of the data set: its texts, and where they come from and how they came about."""
+    """A row of the data set: its columns, and where its texts come from and how they came about."""
     translation = None
     if by := draft.translation:
         translation = {
@@ -135,19 +140,45 @@ def _make_row(
 
 
 def _list_columns(draft: Draft, columns: Columns) -> dict[str, Any]:
-    """The texts of a row under a data set's names; a conversation's under those it came with."""
-    row = draft.translated
-    if isinstance(row, Dialogue):
-        assert isinstance(draft.original, Dialogue)
-        return write_back(draft.values or {}, draft.original, row)
-    texts: tuple[str, ...]
+    """The texts of a row under a data set's names, the English ones as ``NAME_en``, and the rest.
+
+    A conversation's stand under the names that it came with. Another column whose name is ours, or
+    in a question one that a row's format could read, is ``row_NAME``.
+    """
+    was, now, values = draft.original, draft.translated, draft.values or {}
+    taken, texts = {*OWN_COLUMNS}, dict[str, Any]()
+    if isinstance(was, Dialogue) and isinstance(now, Dialogue):
+        before, values = write_back(values, was, was), write_back(values, was, now)
+        before = {name: text for name, text in before.items() if text != values[name]}
+    else:
+        assert isinstance(was, Example)
+        assert isinstance(now, Example)
+        before, texts = _name_texts(was, columns), _name_texts(now, columns)
+        texts |= _name_kind(now, columns)
+        taken |= texts.keys() | list_columns()
+    english = {} if draft.is_korean else {name + ENGLISH: text for name, text in before.items()}
+    taken |= english.keys()
+    return {**texts, **{_set_apart(name, taken): values[name] for name in values}, **english}
+
+
+def _name_texts(row: Example, columns: Columns) -> dict[str, Any]:
+    """The texts of a question under a data set's names."""
     if columns == "alpaca":
         answer = f"{row.rationale}\n{row.target}" if row.target else row.rationale
-        texts = (row.source, row.input, answer, row.task)
-    else:
-        question = f"{row.source}\n\n{row.input}" if row.input else row.source
-        texts = (question, row.rationale, row.target, row.task, row.type)
-    return dict(zip(COLUMNS[columns], texts, strict=True))
+        return {"instruction": row.source, "input": row.input, "output": answer}
+    question = f"{row.source}\n\n{row.input}" if row.input else row.source
+    return {"source": question, "rationale": row.rationale, "target": row.target}
+
+
+def _name_kind(row: Example, columns: Columns) -> dict[str, str]:
+    if columns == "alpaca":
+        return {"data_source": row.task, **({"type": row.type} if row.type else {})}
+    return {"task": row.task, "type": row.type}
+
+
+def _set_apart(name: str, taken: Container[str]) -> str:
+    """``row_NAME`` for a name that is taken. No two names become one."""
+    return f"row_{name}" if _SET_APART.sub("", name) in taken else name
 
 
 def _hide_address(parameters: Mapping[str, Any]) -> dict[str, Any]:

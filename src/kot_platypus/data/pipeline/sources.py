@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_file, hash_value, write_jsonl
-from kot_platypus.columns import map_columns
+from kot_platypus.columns import list_beside, map_columns
 from kot_platypus.data.dataset_recipe import DatasetRecipe, DatasetSource
 from kot_platypus.data.pipeline.drafts import CHAT, ROWS, Draft, Origin
 from kot_platypus.errors import DataError
@@ -246,12 +246,19 @@ def make_draft(found: Found) -> Draft:
         texts = list_texts(row)
         fields = [name for name in texts if name not in ("input", "target")]
         row = replace_texts(row, {name: unescape(texts[name]) for name in fields})
-    values = None
-    if isinstance(row, Dialogue):
-        named = map_columns(found.values, source.columns, found.id)
+    return Draft(origin=origin, original=row, translated=row, values=_list_values(found))
+
+
+def _list_values(found: Found) -> dict[str, Any]:
+    """What a Draft keeps of the columns of its source."""
+    source, columns = found.source, found.source.columns
+    if isinstance(found.row, Dialogue):
+        named = map_columns(found.values, columns, found.id)
         assert isinstance(named, Mapping)
-        values = dict(named)
-    return Draft(origin=origin, original=row, translated=row, values=values)
+        return dict(named)
+    if source.task_column in found.values:
+        columns = {**columns, "task": source.task_column}
+    return list_beside(found.values, columns, found.id)
 
 
 def unescape(text: str) -> str:
