@@ -150,8 +150,8 @@ class _Norm(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, eps: float) -> Tensor:
         here = x.float()
-        square = torch.linalg.vecdot(here, here).unsqueeze(-1)
-        inverse = square.div_(x.shape[-1]).add_(eps).rsqrt_()
+        # No product of vectors: autocast would round it to 16 bits.
+        inverse = here.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
         ctx.save_for_backward(x, inverse, scale)
         return (here * inverse).mul_(scale).to(x.dtype)
 
@@ -159,5 +159,5 @@ class _Norm(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         x, inverse, scale = ctx.saved_tensors
         grad, normed = grad_outputs[0].float() * scale, x.float() * inverse
-        along = torch.linalg.vecdot(grad, normed).unsqueeze(-1).div_(-x.shape[-1])
-        return grad.addcmul_(normed, along).mul_(inverse).to(x.dtype), None, None
+        along = (grad * normed).mean(-1, keepdim=True)
+        return grad.addcmul_(normed, along, value=-1).mul_(inverse).to(x.dtype), None, None
