@@ -149,6 +149,45 @@ def test_a_folder_without_a_queue_is_one_line_of_error(tmp_path: Path):
     assert "has no review/queue.jsonl" in " ".join(result.output.split())
 
 
+def test_a_reason_and_a_note_are_kept_with_the_decision(store: ReviewStore, folder: Path):
+    note = f"{ATTACK}\n둘째 줄"
+    store.decide(0, "drop", {}, version=0, reason="meaning", note=note)
+    assert (read_log(folder)[0].reason, read_log(folder)[0].note) == ("meaning", note)
+    assert (store.read(0).reason, store.read(0).note) == ("meaning", note)
+
+
+def test_another_reason_is_another_decision_and_the_same_is_none(store: ReviewStore, folder: Path):
+    for version, reason in ((0, "meaning"), (1, "meaning"), (1, "unnatural")):
+        store.decide(0, "drop", {}, version=version, reason=reason)  # type: ignore[arg-type]
+    assert [each.reason for each in read_log(folder)] == ["meaning", "unnatural"]
+
+
+def test_a_note_on_an_edit_keeps_its_texts(store: ReviewStore, folder: Path):
+    store.decide(0, "edit", {"source": "다른 글"}, version=0)
+    assert store.decide(0, "edit", {}, version=1, note="늦은 메모") == "stored"
+    last = read_log(folder)[-1]
+    assert (last.action, last.fields, last.note) == ("edit", {"source": "다른 글"}, "늦은 메모")
+
+
+def test_a_note_alone_makes_no_edit(store: ReviewStore, folder: Path):
+    assert store.decide(0, "edit", {}, version=0, note="메모") == "unchanged"
+    assert list_actions(folder) == []
+
+
+def test_undo_takes_the_reason_back(store: ReviewStore):
+    store.decide(0, "drop", {}, version=0, reason="meaning")
+    store.decide(0, "undo", {}, version=1, reason="meaning")
+    assert store.read(0).reason == ""
+
+
+def test_decisions_of_before_reasons_are_read(folder: Path):
+    old = {"key": make_draft(10).key, "action": "drop", "fields": {}, "decided_at": "2026-11-22"}
+    path = folder / "review" / "decisions.jsonl"
+    path.write_text(json.dumps(old) + "\n")
+    with closing(ReviewStore(folder)) as store:
+        assert (store.read(0).action, store.read(0).reason) == ("drop", "")
+
+
 @pytest.mark.parametrize(
     ("text", "edited", "expected"),
     [
@@ -421,6 +460,34 @@ def test_a_person_decides_by_keyboard(folder: Path):
         wait_for_row(page, 3)
         assert list_actions(folder) == ["accept", "drop", "edit", "undo"]
         assert "2 / 4" in page.inner_text("#counts")
+
+
+@pytest.mark.slow
+def test_a_person_says_why_by_keyboard(folder: Path):
+    with serve_page(folder) as address, open_page(address) as page:
+        wait_for_row(page, 1)
+        page.keyboard.press("m")
+        page.keyboard.type("aed 수가 다름")
+        page.keyboard.press("Enter")
+        page.select_option("#reason", "meaning")
+        page.locator("#reason").press("Enter")
+        page.keyboard.press("d")
+        wait_for_row(page, 2)
+        (decision,) = read_log(folder)
+        said = (decision.action, decision.reason, decision.note)
+        assert said == ("drop", "meaning", "aed 수가 다름")
+        assert (page.input_value("#reason"), page.input_value("#note")) == ("", "")
+        page.keyboard.press("m")
+        page.keyboard.type("아직")
+        page.keyboard.press("Enter")
+        page.keyboard.press("j")
+        wait_for_row(page, 3)
+        assert page.input_value("#note") == ""
+        page.keyboard.press("k")
+        wait_for_row(page, 2)
+        page.reload()
+        wait_for_row(page, 2)
+        assert page.input_value("#note") == "아직"
 
 
 @pytest.mark.slow

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from kot_platypus.artifacts import read_json
+from kot_platypus.artifacts import JsonlLog, read_json
 from kot_platypus.data.executors import InProcess
 from kot_platypus.data.pipeline import drafts, reviewing
 from kot_platypus.data.pipeline.dataset import build_dataset
+from kot_platypus.data.pipeline.drafts import Decision
 from kot_platypus.errors import RunError
 from kot_platypus.records import Finding
 from tests.data.pipeline.apples import make_rows
@@ -62,6 +63,18 @@ def test_a_mended_recipe_keeps_decisions_and_translations(reviewed: Builder, cha
     counts = mend(reviewed, CHANGES[change])
     assert (counts["accepted"], counts["dropped"], counts["written"]) == (1, 1, 1)
     assert len(reviewed.service.bodies) == sent, "nothing was translated again"
+
+
+def test_a_dropped_row_says_why_it_was_dropped(builder: Builder):
+    builder.service.translation = lose_sentence
+    builder.build(builder.make_recipe(make_rows(3), **AGAINST_NOTHING))
+    (key, *_) = (each.key for each in list_waiting(builder.out))
+    why = Decision(key=key, action="drop", decided_at="", reason="meaning", note="뜻이 반대")
+    with JsonlLog(builder.out / "review" / "decisions.jsonl", Decision) as log:
+        log.append([why])
+    builder.build(builder.make_recipe(**AGAINST_NOTHING))
+    (dropped,) = (r for r in read_dropped(builder.out) if r.reason == "dropped in review")
+    assert dropped.detail.endswith("; meaning; 뜻이 반대")
 
 
 def test_the_card_and_the_folder_s_recipe_say_what_was_mended(reviewed: Builder):

@@ -31,6 +31,19 @@ UNANSWERED = "unanswered"
 """The check that a service answered at all, and in full; translating makes it too."""
 _CHUNK_ROWS = 256
 
+Reason = Literal[
+    "",
+    "false_alarm",
+    "meaning",
+    "incomplete",
+    "unnatural",
+    "original",
+    "untranslatable",
+    "unsuitable",
+    "other",
+]
+"""Why a person decided as they did; empty: they did not say."""
+
 
 class Origin(Record):
     """Where a row comes from."""
@@ -100,6 +113,9 @@ class Decision(Record):
     """Of ``edit``: the changed texts by the field's name (source, input, rationale, target)."""
     decided_at: str
     """ISO 8601, UTC."""
+    reason: Reason = ""
+    note: str = ""
+    """In the person's words."""
 
 
 def iter_drafts(path: Path) -> Iterator[Draft]:

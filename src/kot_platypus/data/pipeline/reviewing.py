@@ -80,7 +80,7 @@ def review_rows(
 
         write_values(out / ROWS, (row for _, _, row in iter_judged(left_out=False)))
         dropped = (
-            Dropped(reason=_LEFT_OUT[verdict], detail=_describe(final), row=row)
+            Dropped(reason=_LEFT_OUT[verdict], detail=_describe(final, decisions), row=row)
             for verdict, final, row in iter_judged(left_out=True)
         )
         write_jsonl(out / DROPPED, dropped)
@@ -109,8 +109,12 @@ def _judge(draft: Draft, decision: Decision | None) -> tuple[str, Draft, list[st
     return "accepted", draft, [f"accepted: {', '.join(failed)}"]
 
 
-def _describe(draft: Draft) -> str:
-    return "; ".join(f"{each.field} {each.check}: {each.detail}" for each in draft.errors)
+def _describe(draft: Draft, decisions: Mapping[str, Decision]) -> str:
+    """What the checks found in a row that is left out, and what who decided on it said."""
+    found = [f"{each.field} {each.check}: {each.detail}" for each in draft.errors]
+    if decision := decisions.get(draft.key):
+        found += [each for each in (decision.reason, decision.note) if each]
+    return "; ".join(found)
 
 
 def _make_row(

@@ -27,7 +27,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kot_platypus.checks.wording import name_check, say_in_korean
-from kot_platypus.data.pipeline.drafts import DECISIONS
+from kot_platypus.data.pipeline.drafts import DECISIONS, Reason
 from kot_platypus.data.review.store import Action, ReviewStore
 from kot_platypus.errors import DataError
 from kot_platypus.records import Record
@@ -58,6 +58,8 @@ class _Choice(Record):
     version: int
     action: Action
     texts: dict[str, str] = Field(default_factory=dict)
+    reason: Reason = ""
+    note: str = Field("", max_length=2000)
 
 
 class _Guard:
@@ -160,7 +162,14 @@ def _decide(store: ReviewStore, body: bytes) -> Response:
     if number is None:
         return JSONResponse({"error": "missing"}, status_code=404)
     try:
-        outcome = store.decide(number, choice.action, choice.texts, version=choice.version)
+        outcome = store.decide(
+            number,
+            choice.action,
+            choice.texts,
+            version=choice.version,
+            reason=choice.reason,
+            note=choice.note,
+        )
     except OSError as error:
         return JSONResponse(
             {"error": "disk", "detail": error.strerror or str(error)}, status_code=507
@@ -184,6 +193,8 @@ def _describe(store: ReviewStore, number: int) -> dict[str, Any]:
         "key": draft.key,
         "version": entry.version,
         "action": entry.action,
+        "reason": entry.reason,
+        "note": entry.note,
         "origin": draft.origin.model_dump(include={"source", "id"}),
         "task": draft.original.task,
         "service": draft.translation.service if draft.translation else None,

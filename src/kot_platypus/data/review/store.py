@@ -21,7 +21,14 @@ from pydantic import ValidationError
 
 from kot_platypus.artifacts import JsonlLog, describe_bad_line
 from kot_platypus.checks import Finding
-from kot_platypus.data.pipeline.drafts import DECISIONS, QUEUE, Decision, Draft, edit_draft
+from kot_platypus.data.pipeline.drafts import (
+    DECISIONS,
+    QUEUE,
+    Decision,
+    Draft,
+    Reason,
+    edit_draft,
+)
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.records import Record
 from kot_platypus.row_texts import list_texts
@@ -43,6 +50,8 @@ class Entry(Record):
     texts: dict[str, str]
     """The translation by the field's name, an edit's changes included."""
     findings: tuple[Finding, ...]
+    reason: Reason
+    note: str
 
 
 class Summary(Record):
@@ -150,8 +159,9 @@ class ReviewStore:
         texts = list_texts(draft.translated)
         texts = {field: texts.get(field, "") for field in list_texts(draft.original)}
         findings = draft.findings
-        if action == "edit":
-            changed = self._log.rows[version - 1].fields
+        decision = self._log.rows[version - 1] if action else None
+        if decision and action == "edit":
+            changed = decision.fields
             texts |= changed
             findings = edit_draft(draft, changed).findings
         return Entry(
@@ -161,6 +171,8 @@ class ReviewStore:
             draft=draft,
             texts=texts,
             findings=findings,
+            reason=decision.reason if decision else "",
+            note=decision.note if decision else "",
         )
 
     def summarise(self) -> Summary:
@@ -187,19 +199,33 @@ class ReviewStore:
     # --- deciding ------------------------------------------------------------------------------
 
     def decide(
-        self, number: int, action: Action, texts: Mapping[str, str], *, version: int
+        self,
+        number: int,
+        action: Action,
+        texts: Mapping[str, str],
+        *,
+        version: int,
+        reason: Reason = "",
+        note: str = "",
     ) -> DecisionState:
         """Put a decision on disk. Raises OSError when that fails: then nothing was decided.
 
         ``texts`` are an edit's, by field, with any kind of line ends. ``version`` is the one that
         the person saw: ``conflict`` when the row was decided otherwise since. ``unchanged`` when
-        the edit changes nothing.
+        the edit changes nothing. ``undo`` takes reason and note back with the decision.
         """
+        said: tuple[Reason, str] = ("", "") if action == "undo" else (reason, note.strip())
         with self._lock:
             entry = self.read(number)
             edited = _apply(entry.texts, texts) if action == "edit" else {}
             same = edited == entry.texts if edited else action == (entry.action or "undo")
-            if same:  # also the same again: the page never got the answer to its first try
+            if edited and entry.action != "edit":
+                said_anew = False  # a remark alone makes no edit
+            else:
+                said_anew = said != (entry.reason, entry.note)
+            if (
+                same and not said_anew
+            ):  # also the same again: the page never got the answer to its first try
                 return "unchanged" if edited and version == entry.version else "stored"
             if version != entry.version:
                 return "conflict"
@@ -209,7 +235,12 @@ class ReviewStore:
                 action = "accept"  # an edit taken back to what the translation was
             decided_at = datetime.now(UTC).isoformat(timespec="seconds")
             decision = Decision(
-                key=entry.draft.key, action=action, fields=fields, decided_at=decided_at
+                key=entry.draft.key,
+                action=action,
+                fields=fields,
+                decided_at=decided_at,
+                reason=said[0],
+                note=said[1],
             )
             self._log.append([decision])
             self._count(number, -1)

@@ -6,6 +6,7 @@ import { selectFinding, showNothing, showRow, showSummary } from "./view.js";
 
 const byId = (id) => document.getElementById(id);
 const main = byId("main"), notice = byId("notice");
+const remark = byId("remark"), reason = byId("reason"), note = byId("note");
 const openFilter = byId("filter-open"), checkFilter = byId("filter-check");
 
 const WHY = {
@@ -25,6 +26,8 @@ let waiting = null;      // what to do after it
 let ahead = new Map();   // rows asked for beforehand, by address
 // Texts typed and not saved, by the row's key; they outlast the page, not the tab.
 const typed = new Map(JSON.parse(sessionStorage.getItem("kot-typed") ?? "[]"));
+// The same of reasons and notes.
+const remarks = new Map(JSON.parse(sessionStorage.getItem("kot-remarks") ?? "[]"));
 let decidedHere = JSON.parse(sessionStorage.getItem("kot-decided-here") ?? "[]"); // row numbers
 
 // --- showing -----------------------------------------------------------------------------------
@@ -41,6 +44,8 @@ function show(next, { edit = false } = {}) {
   row = next;
   editing = edit;
   tell("");
+  remark.hidden = !row;
+  if (row) ({ reason: reason.value, note: note.value } = remarks.get(row.key) ?? row);
   byId("actions").hidden = editing;
   byId("editing").hidden = !editing;
   if (row) {
@@ -99,7 +104,9 @@ async function step(by) {
 
 async function send(target, action, texts = {}) {
   const { key, version } = target;
-  const answer = await api.decide({ key, version, action, texts });
+  const said = action === "undo" ? {} : { reason: reason.value, note: note.value };
+  const answer = await api.decide({ key, version, action, texts, ...said });
+  if (answer.outcome !== "conflict") storeRemark(key);
   summary = answer.summary;
   showSummary(summary);
   ahead.clear(); // they may hold this row
@@ -113,8 +120,8 @@ function remember(number) {
 
 async function decide(action) {
   if (!row) return;
-  if (action === "accept" && row.action === "edit") return goToOpen(); // the edit is what stays
-  const answer = await send(row, action);
+  // Of an edited row the edit is what stays.
+  const answer = await send(row, action === "accept" && row.action === "edit" ? "edit" : action);
   if (answer.outcome === "conflict") return showConflict(answer.row);
   storeTyped(row.key);
   remember(row.number);
@@ -159,6 +166,18 @@ function storeTyped(key, texts = null) {
   sessionStorage.setItem("kot-typed", JSON.stringify([...typed]));
 }
 
+function storeRemark(key, said = null) {
+  if (said) remarks.set(key, said);
+  else remarks.delete(key);
+  sessionStorage.setItem("kot-remarks", JSON.stringify([...remarks]));
+}
+
+function keepRemark() {
+  const said = { reason: reason.value, note: note.value };
+  const isSame = said.reason === row.reason && said.note === row.note;
+  storeRemark(row.key, isSame ? null : said);
+}
+
 function keepTyped() {
   const areas = [...main.querySelectorAll("textarea")];
   const texts = Object.fromEntries(areas.map((area) => [area.dataset.field, area.value]));
@@ -176,7 +195,8 @@ function leaveEdit() {
 async function save() {
   keepTyped();
   const texts = typed.get(row.key);
-  const answer = texts ? await send(row, "edit", texts) : { outcome: "unchanged" };
+  const isNew = texts || row.action === "edit"; // of an edit the remark alone may be another
+  const answer = isNew ? await send(row, "edit", texts ?? {}) : { outcome: "unchanged" };
   if (answer.outcome === "unchanged") {
     storeTyped(row.key);
     show(row);
@@ -227,10 +247,12 @@ function act(name) {
 
 const DO = {
   accept: () => decide("accept"), drop: () => decide("drop"), edit: startEdit, undo,
+  reason: () => reason.focus(), note: () => note.focus(),
   next: () => step(1), previous: () => step(-1), open: goToOpen, save, leave: leaveEdit,
 };
 const KEYS = {
   a: "accept", d: "drop", e: "edit", u: "undo", j: "next", k: "previous", n: "open",
+  r: "reason", m: "note",
   ArrowRight: "next", ArrowLeft: "previous",
 };
 
@@ -242,6 +264,13 @@ function nameKey(event) {
 
 function onKey(event) {
   if (byId("keys").open) return;
+  if (event.target === note && event.isComposing) return; // Enter ends a syllable
+  const isPlain = !(event.ctrlKey || event.metaKey);
+  if (remark.contains(event.target) && isPlain && ["Enter", "Escape"].includes(event.key)) {
+    event.preventDefault();
+    (main.querySelector("textarea") ?? main).focus({ preventScroll: true });
+    return;
+  }
   if (editing) {
     const isEnter = event.key === "Enter" || event.code === "Enter";
     if (isEnter && (event.ctrlKey || event.metaKey)) {
@@ -289,6 +318,7 @@ for (const filter of [openFilter, checkFilter]) {
 }
 byId("help").addEventListener("click", () => byId("keys").showModal());
 main.addEventListener("input", keepTyped);
+remark.addEventListener("input", keepRemark);
 main.addEventListener("click", (event) => {
   const mark = event.target.closest("mark");
   if (mark) select(Number(mark.dataset.findings.split(" ")[0]), false);
