@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -278,6 +279,28 @@ def test_counts_and_search_are_those_of_a_plain_recount(tmp_path: Path):
         assert [again.read(number) for number in range(40)] == entries
 
 
+@pytest.mark.parametrize(
+    ("sought", "number"),
+    [
+        ("HOW old are the 12", 2),
+        (unicodedata.normalize("NFD", "나무 13그루"), 2),
+        ("고친 글", 1),
+        ('"가"\n나\\', 3),
+        ("<B>", 3),
+        ("row 11", None),
+        ("나무 11그루", 0),
+        ("나무 12그루", None),
+    ],
+)
+def test_a_text_is_found_in_the_form_it_has_by_now(tmp_path: Path, sought: str, number: int | None):
+    drafts = [*(make_draft(n) for n in (10, 11, 12)), make_draft(13, '"가"\r\n나\\ <b>')]
+    folder = write_queue(tmp_path / "out", drafts)
+    with closing(ReviewStore(folder)) as store:
+        store.decide(1, "edit", {"source": "고친 글"}, version=0)
+        assert store.find(0, 1, only_open=False, text=sought) == number
+        assert store.find(3, -1, only_open=False, text=sought) == number
+
+
 # --- the server --------------------------------------------------------------------------------
 
 
@@ -488,6 +511,20 @@ def test_a_person_says_why_by_keyboard(folder: Path):
         page.reload()
         wait_for_row(page, 2)
         assert page.input_value("#note") == "아직"
+
+
+@pytest.mark.slow
+def test_a_person_searches_by_keyboard(folder: Path):
+    with serve_page(folder) as address, open_page(address) as page:
+        wait_for_row(page, 1)
+        page.keyboard.press("/")
+        page.keyboard.type("13 trees")
+        page.keyboard.press("Enter")
+        wait_for_row(page, 4)
+        page.keyboard.press("/")
+        page.keyboard.type("<b>nowhere</b>")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("main .empty")
 
 
 @pytest.mark.slow

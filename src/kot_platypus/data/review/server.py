@@ -141,14 +141,18 @@ def _load_page() -> tuple[str, dict[str, bytes]]:
 
 
 def _find(store: ReviewStore, request: Request) -> Response:
-    """The first row from ``start`` on that fits ``open`` and ``check``; null: there is none."""
+    """The first row from ``start`` on that fits ``open``, ``check`` and ``text``; null: none."""
     query = request.query_params
     try:
         start, step = int(query.get("start", "0")), int(query.get("step", "1"))
     except ValueError:
         return JSONResponse({"error": "malformed"}, status_code=400)
     number = store.find(
-        start, step, only_open=query.get("open") == "1", check=query.get("check", "")
+        start,
+        step,
+        only_open=query.get("open") == "1",
+        check=query.get("check", ""),
+        text=query.get("text", ""),
     )
     return JSONResponse({"row": None if number is None else _describe(store, number)})
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -140,15 +141,33 @@ class ReviewStore:
         """The place of the row with a key."""
         return self._numbers.get(key)
 
-    def find(self, start: int, step: int, *, only_open: bool, check: str = "") -> int | None:
-        """The first row from ``start`` on, in steps of 1 or -1, that is open, that has a check."""
+    def find(
+        self, start: int, step: int, *, only_open: bool, check: str = "", text: str = ""
+    ) -> int | None:
+        """The first row from ``start`` on, in steps of 1 or -1, that is open, that has a check.
+
+        ``text`` must be in one of its texts, original or translated, in any case of its letters.
+        """
+        sought = fold(text)
         numbers = range(max(start, 0), len(self)) if step > 0 else range(start, -1, -1)
         for number in numbers:
             if number >= len(self) or (only_open and self._action(number)):
                 continue
-            if not check or check in self._checks[number]:
+            if check and check not in self._checks[number]:
+                continue
+            if not sought or self._holds(number, sought):
                 return number
         return None
+
+    def _holds(self, number: int, sought: str) -> bool:
+        """Whether a row has a folded text, in the form it has by now."""
+        word = max(re.findall(r"[^\W_]+", sought), key=len, default="")
+        is_edited = self._action(number) == "edit"
+        if not is_edited and word not in fold(self._read_line(number).decode()):
+            return False  # no letter or digit is escaped in the file: much quicker than reading it
+        entry = self.read(number)
+        texts = (*list_texts(entry.draft.original).values(), *entry.texts.values())
+        return any(sought in fold(each) for each in texts)
 
     def read(self, number: int) -> Entry:
         """A row as it stands. Raises IndexError unless 0 <= ``number`` < len(self)."""
@@ -186,10 +205,13 @@ class ReviewStore:
         )
 
     def _read_draft(self, number: int) -> Draft:
+        return self._parse(self._read_line(number), number + 1)
+
+    def _read_line(self, number: int) -> bytes:
         start, end = self._places[number], self._places[number + 1]
         # Blank lines and repeated rows lie before the next row's place.
         line, _, _ = os.pread(self._queue.fileno(), end - start, start).partition(b"\n")
-        return self._parse(line, number + 1)
+        return line
 
     def _action(self, number: int) -> Literal["accept", "edit", "drop"] | None:
         version = self._versions[number]
@@ -254,6 +276,12 @@ class ReviewStore:
             self._counts[action] += sign
         else:
             self._open.update(dict.fromkeys(self._checks[number], sign))
+
+
+def fold(text: str) -> str:
+    """A text as the search compares it: letters composed, in one case, all line ends alike."""
+    flat = re.sub("\r\n?", "\n", text)
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", flat).casefold())
 
 
 def _find_review(folder: Path) -> Path:

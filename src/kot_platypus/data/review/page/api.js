@@ -26,8 +26,8 @@ async function send(address, options) {
 
 export const readSummary = () => send("api/summary");
 
-export function findAddress(start, step, open, check) {
-  return "api/find?" + new URLSearchParams({ start, step, open: open ? 1 : 0, check });
+export function findAddress(start, step, open, check, text) {
+  return "api/find?" + new URLSearchParams({ start, step, open: open ? 1 : 0, check, text });
 }
 
 export const find = async (address) => (await send(address)).row;

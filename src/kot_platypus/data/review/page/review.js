@@ -8,6 +8,7 @@ const byId = (id) => document.getElementById(id);
 const main = byId("main"), notice = byId("notice");
 const remark = byId("remark"), reason = byId("reason"), note = byId("note");
 const openFilter = byId("filter-open"), checkFilter = byId("filter-check");
+const textFilter = byId("filter-text");
 
 const WHY = {
   gone: "서버에 연결할 수 없습니다. kot data review가 실행 중인지 확인하고 다시 시도하세요. (The server cannot be reached.)",
@@ -69,7 +70,8 @@ const select = (index, scroll) => selectFinding(main, index, scroll);
 
 // --- moving ------------------------------------------------------------------------------------
 
-const address = (start, step, open) => api.findAddress(start, step, open, checkFilter.value);
+const address = (start, step, open) =>
+  api.findAddress(start, step, open, checkFilter.value, textFilter.value);
 const isOpenOnly = () => openFilter.value === "1";
 
 function lookAhead() {
@@ -136,7 +138,7 @@ function showConflict(fresh) {
 async function undo() {
   let target = row?.action ? row : null;
   while (!target && decidedHere.length) {
-    const last = await api.find(api.findAddress(decidedHere.at(-1), 1, false, ""));
+    const last = await api.find(api.findAddress(decidedHere.at(-1), 1, false, "", ""));
     if (last?.action) target = last;
     else decidedHere.pop(); // undone elsewhere
   }
@@ -247,12 +249,12 @@ function act(name) {
 
 const DO = {
   accept: () => decide("accept"), drop: () => decide("drop"), edit: startEdit, undo,
-  reason: () => reason.focus(), note: () => note.focus(),
+  search: () => textFilter.select(), reason: () => reason.focus(), note: () => note.focus(),
   next: () => step(1), previous: () => step(-1), open: goToOpen, save, leave: leaveEdit,
 };
 const KEYS = {
   a: "accept", d: "drop", e: "edit", u: "undo", j: "next", k: "previous", n: "open",
-  r: "reason", m: "note",
+  r: "reason", m: "note", "/": "search",
   ArrowRight: "next", ArrowLeft: "previous",
 };
 
@@ -293,6 +295,7 @@ function onKey(event) {
 async function changeFilter() {
   openFilter.blur();
   checkFilter.blur();
+  textFilter.blur();
   const start = row?.number ?? 0;
   const found = await find(address(start, 1, isOpenOnly()));
   show(found ?? (start ? await find(address(0, 1, isOpenOnly())) : null));
@@ -303,7 +306,7 @@ async function begin() {
   showSummary(summary);
   const wanted = Number(location.hash.slice(1));
   if (wanted >= 1 && wanted <= summary.total) {
-    show(await api.find(api.findAddress(wanted - 1, 1, false, "")));
+    show(await api.find(api.findAddress(wanted - 1, 1, false, "", "")));
   } else {
     await goToOpen();
   }
@@ -313,7 +316,7 @@ document.addEventListener("keydown", onKey);
 for (const button of document.querySelectorAll("[data-do]")) {
   button.addEventListener("click", () => act(button.dataset.do));
 }
-for (const filter of [openFilter, checkFilter]) {
+for (const filter of [openFilter, checkFilter, textFilter]) {
   filter.addEventListener("change", () => run(changeFilter));
 }
 byId("help").addEventListener("click", () => byId("keys").showModal());
