@@ -12,7 +12,21 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import NamedTuple
 
-from kot_platypus.number_words import CARDINALS, LOOSE_WORDS, MONTHS, ORDINALS, SURE, TENS
+from kot_platypus.number_words import (
+    CARDINALS,
+    COUNTERS,
+    DAYS,
+    KOREAN_LOOSE_WORDS,
+    LOOSE_WORDS,
+    MONTHS,
+    NATIVE_ONES,
+    NATIVE_TENS,
+    ORDINALS,
+    SINO_COUNTERS,
+    SURE,
+    SURE_DAYS,
+    TENS,
+)  # fmt: skip
 
 
 class Strength(IntEnum):
@@ -37,6 +51,7 @@ _SCALES = {
     "billion": Decimal(10**9), "trillion": Decimal(10**12), "dozen": Decimal(12),
     "k": Decimal(1000), "K": Decimal(1000), "M": Decimal(10**6), "bn": Decimal(10**9),
 }  # fmt: skip
+_HALF = Decimal("0.5")
 _SMALL_UNITS = {"십": Decimal(10), "백": Decimal(100), "천": Decimal(1000)}
 _BIG_UNITS = {"만": Decimal(10**4), "억": Decimal(10**8), "조": Decimal(10**12)}
 
@@ -148,7 +163,9 @@ def read_sino(text: str) -> Decimal:
 
 _COMPOSED = CARDINALS | TENS | ORDINALS
 _SCALE_WORDS = {"hundred", "thousand", "million", "billion", "trillion"}
-_VOCABULARY = frozenset({*_COMPOSED, *_SCALE_WORDS, *SURE, *MONTHS, *LOOSE_WORDS})
+_SCORED = frozenset(("two", "three", "four", "five", "six", "seven", "eight", "nine"))
+_SCORE = 20  # four score and seven
+_VOCABULARY = frozenset({*_COMPOSED, *_SCALE_WORDS, "score", *SURE, *MONTHS, *LOOSE_WORDS})
 _TOKEN = re.compile(r"[A-Za-z]+")
 _JOINTS = frozenset((" ", "-", " and ", ", and ", "-and-", " and a ", "-and-a-"))
 _ONE = re.compile(
@@ -188,7 +205,16 @@ def _read_phrase(phrase: list[re.Match[str]], text: str) -> list[Number]:
         phrase = phrase[2:]
     for match in phrase:
         word = match[0].lower()
-        if word not in _COMPOSED and word not in _SCALE_WORDS:
+        if word == "score" and not (open_words and open_words[-1][0].lower() in _SCORED):
+            numbers += _close(open_words)
+            open_words = []
+            continue
+        if word in _SCALE_WORDS and not open_words and numbers and numbers[-1].value % 1 == _HALF:
+            last = numbers.pop()  # two and a half million
+            span = (last.span[0], match.end())
+            numbers.append(Number(last.value * _SCALES[word], span, Strength.WORD))
+            continue
+        if word not in _COMPOSED and word not in _SCALE_WORDS and word != "score":
             numbers += _close(open_words)
             open_words = []
             numbers += _read_single(match, numbers, text)
@@ -202,8 +228,10 @@ def _read_phrase(phrase: list[re.Match[str]], text: str) -> list[Number]:
 
 def _goes_on(last: re.Match[str], match: re.Match[str], text: str) -> bool:
     before, word = last[0].lower(), match[0].lower()
+    if word == "score":
+        return before in _SCORED
     if "and" in text[last.end() : match.start()]:
-        return before in _SCALE_WORDS and word not in _SCALE_WORDS
+        return before in (*_SCALE_WORDS, "score") and word not in _SCALE_WORDS
     if word in _SCALE_WORDS:
         return before in CARDINALS or before in TENS or before == "hundred"
     return before in _SCALE_WORDS or (before in TENS and 0 < _COMPOSED[word] < 10)
@@ -223,6 +251,8 @@ def _close(words: list[re.Match[str]]) -> list[Number]:
         word = match[0].lower()
         if word in _COMPOSED:
             section += _COMPOSED[word]
+        elif word == "score":
+            section *= _SCORE
         elif word == "hundred":
             section = (section or 1) * 100
         else:
@@ -260,35 +290,11 @@ def _read_single(match: re.Match[str], before: list[Number], text: str) -> list[
 # --- Korean numerals ---------------------------------------------------------------------------
 
 _SINO_DIGITS = str.maketrans("영공일이삼사오육칠팔구", "00123456789")
-NATIVE_TENS = {"열": 10, "스물": 20, "스무": 20, "서른": 30, "마흔": 40, "쉰": 50, "예순": 60,
-               "일흔": 70, "여든": 80, "아흔": 90}  # fmt: skip
-NATIVE_ONES = {"하나": 1, "한": 1, "첫": 1, "둘": 2, "두": 2, "셋": 3, "세": 3, "석": 3, "서": 3,
-               "넷": 4, "네": 4, "넉": 4, "너": 4, "다섯": 5, "여섯": 6, "일곱": 7, "여덟": 8,
-               "아홉": 9}  # fmt: skip
-_DAYS = {"하루": 1, "이틀": 2, "사흘": 3, "나흘": 4, "닷새": 5, "엿새": 6, "이레": 7, "여드레": 8,
-         "아흐레": 9, "열흘": 10, "보름": 15}  # fmt: skip
-SURE_DAYS = {"이틀", "사흘", "나흘", "닷새", "엿새", "열흘"}
-KOREAN_LOOSE_WORDS: dict[str, tuple[str, ...]] = {
-    "반": ("0.5", "30", "50", "2"), "절반": ("0.5", "50", "2"), "세제곱": ("3",), "제곱": ("2",),
-    "다스": ("12",), "정오": ("12",), "자정": ("0", "12"), "일주일": ("1",),
-    "과반": ("50", "0.5",
-        "2"), "수백": ("100",), "수천": ("1000",), "영": ("0",), "없": ("0",), "제로": ("0",),
-}  # fmt: skip
-# What a one-syllable numeral may be glued to and still be one.
-_COUNTERS = (
-    "개|명|번|살|시|마리|장|권|자루|송이|대|채|그루|켤레|벌|쌍|배|곳|군데|가지|차례|달|주|해|사람|"
-    "분|잔|병|조각|컵|판|째|줄|칸|발|쪽|면|변|자리|모둠|팀|층|학기|걸음|바퀴|상자|봉지|통|묶음"
-)
-_SINO_COUNTERS = (
-    "각|중|차|국|륜|인|분|년|월|일|층|호|학년|반|단|대|번|등|위|점|퍼|배|계절|제곱|개|명|세|주"
-    "|도|원|"
-    "킬|미터|센|그램|리터|초|시|조|장|절|권|편|행|열|항|화|회|급|종|천|백|만|달러|변|진|촌|면|박"
-)
 AND_A_HALF = re.compile(
-    r"\s?[가-힣]{0,3}\s?반(?:[이을의은만으에과씩쯤]|까지|부터|정도|동안|경|짜리|(?![가-힣]))"
+    r"\s?[가-힣]{0,3}\s?반(?:[이을의은만으에과씩쯤]|까지|부터|정도|가량|동안|경|짜리|(?![가-힣]))"
 )  # 두 시간 반
 _FIRST = frozenset(
-    "열스서마쉰예일여아하다둘셋넷한첫두세석네넉너영이삼사오육칠팔구십백천만억조제절정자수반과나닷엿보"
+    "열스서마쉰예일여아하다둘셋넷한첫두세석네넉너영이삼사오육칠팔구십백천만억조제절정자수반과나닷엿보초시유"
 )
 _EOJEOL = re.compile(r"[가-힣]+")
 _SHORT = (  # 서명, 너무, 석권 and 세대 are no numbers
@@ -298,7 +304,7 @@ _SHORT = (  # 서명, 너무, 석권 and 세대 are no numbers
 _NATIVE = re.compile(
     rf"(?:(?P<tens>{'|'.join(NATIVE_TENS)})(?:\s?(?P<ones>{'|'.join(NATIVE_ONES)}))?"
     rf"|(?P<long>하나|다섯|여섯|일곱|여덟|아홉|둘|셋|넷)|(?P<short>{_SHORT}))"
-    rf"(?:(?P<counter>\s?(?:{_COUNTERS}))|(?![가-힣])|(?=[은는이가을를의도와과로으에])"
+    rf"(?:(?P<counter>\s?(?:{COUNTERS}))|(?![가-힣])|(?=[은는이가을를의도와과로으에])"
     rf"|(?<=[섯곱덟홉]))"
 )
 _BEFORE_NOUN = re.compile(r"[두세네] (?=[가-힣])")  # 세 소년, with no counter
@@ -307,11 +313,11 @@ _SINO = re.compile(
     rf"(?P<below>{_SINO_RUN})\s?분의\s?(?P<above>{_SINO_RUN})?"
     r"|(?P<run>[영일이삼사오육칠팔구]?[일이삼사오육칠팔구십백천만억조]*[십백천만억조]"
     r"[일이삼사오육칠팔구십백천만억조]*)"
-    rf"|제?(?P<single>[일이삼사오육칠팔구])(?=(?:{_SINO_COUNTERS})"
-    rf"|\s(?:{_SINO_COUNTERS})(?:[은는이가을를의에로도만과와씩]|(?![가-힣])))"  # not 이 회사
+    rf"|제?(?P<single>[일이삼사오육칠팔구])(?=(?:{SINO_COUNTERS})"
+    rf"|\s(?:{SINO_COUNTERS})(?:[은는이가을를의에로도만과와씩]|(?![가-힣])))"  # not 이 회사
 )
 _OTHERS = re.compile(
-    rf"(?P<day>{'|'.join(_DAYS)})|(?P<loose>{'|'.join(KOREAN_LOOSE_WORDS)})"
+    rf"(?P<day>{'|'.join(DAYS)})|(?P<loose>{'|'.join(KOREAN_LOOSE_WORDS)})"
     r"(?=[이가을를의은는도로만으에과와인일씩쯤]|까지|부터|정도|동안|경|짜리|제|센|미터|킬"
     r"|[^가-힣]|$)"
 )
@@ -359,9 +365,11 @@ def _read_run(run: str) -> list[Decimal]:
 
 def _read_other(match: re.Match[str]) -> list[Number]:
     if match["day"]:
-        days = Decimal(_DAYS[match["day"]])
+        days = Decimal(DAYS[match["day"]])
         strength = Strength.WORD if match["day"] in SURE_DAYS else Strength.POSSIBLE
-        return [Number(days, match.span(), strength, (24 * days,))]
+        half = AND_A_HALF.match(match.string, match.end())  # 하루 반
+        others = (24 * days, *((days + _HALF, 24 * (days + _HALF)) if half else ()))
+        return [Number(days, match.span(), strength, others)]
     values = [Decimal(value) for value in KOREAN_LOOSE_WORDS[match["loose"]]]
     numbers = [_possible(values, match.span())]
     if match["loose"] in ("반", "절반"):  # "1/2" is two numbers

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 # Units that are written in several ways, by the name that all of them get.
 UNITS = {
+    "bp": "basis-point basis-points 베이시스포인트",
     "%": "％ 퍼센트 프로 percent",
     "명": "사람 인",
     "살": "세 years-old year-old years-of-age",
@@ -87,9 +88,11 @@ _SCALES: tuple[dict[str, int | Decimal], ...] = (
     {"mL": 1, "cm^3": 1, "L": 1000, "m^3": 1000000, "갤런": Decimal("3785.411784")},
     {
         "cm^2": 1, "m^2": 10000, "헥타르": 100000000, "km^2": 10000000000,
-        "에이커": Decimal("40468564.224"),
+        "에이커": Decimal("40468564.224"), "마일^2": Decimal("25899881103.36"),
+        "피트^2": Decimal("929.0304"), "인치^2": Decimal("6.4516"), "야드^2": Decimal("8361.2736"),
     },
     {"m/s": 18, "km/h": 5},
+    {"bp": 1, "%": 100},
     {"센트": 1, "달러": 100},
     {"W": 1, "kW": 1000},
     {"cal": 1, "kcal": 1000},

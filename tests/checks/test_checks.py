@@ -325,9 +325,11 @@ def test_english_that_may_stay(source, translation):
     assert find("untranslated", source, translation) == []
 
 
-def test_single_english_word_is_a_warning():
-    (finding,) = find("untranslated", "I ate an apple today.", "나는 오늘 apple을 먹었다.")
+def test_single_english_word_is_an_error_where_none_may_be_kept():
+    (finding,) = find("untranslated", "Print the list as a table.", "table로 목록을 출력하세요.")
     assert finding.severity == "warning"
+    (finding,) = find("untranslated", "I ate an apple today.", "나는 오늘 apple을 먹었다.")
+    assert finding.severity == "error"
 
 
 @table(

@@ -119,6 +119,9 @@ def _compare_sentences(source: Text, translation: Text) -> Findings:
             lost = []
         if lost and len(wanted) == len(found) <= _FEW_SENTENCES and _end_alike(wanted, found):
             lost = []
+        lost = [one for one in lost if not _is_known_by_number(one, wanted, found)]
+        if _CLOSING.search(here):
+            lost = [one for one in lost if not _SIGNATURE.fullmatch(one)]
         lost = [one for one in lost if not (_COURTESY.search(one) and measure_size(one) < 6)]
         if here.count("?") == there.count("?"):
             lost = [sentence for sentence in lost if not sentence.rstrip().endswith("?")]
@@ -137,6 +140,8 @@ _FEW_SENTENCES = 3
 _COURTESY = re.compile(  # becomes a word or an ending of the next sentence
     r"(?i)\b(?:sorry|apolog|thanks?|please|right|sure|ok(?:ay)?|hello|hi|well|excuse|yes|no|oh)\b"
 )
+_SIGNATURE = re.compile(r"\s*[A-Z][a-z]+(?: [A-Z][a-z]+)?\s*")  # joins the line before it
+_CLOSING = re.compile(r"(?im)\b(?:regards|sincerely|yours|cheers|best wishes)[^\n.]*,\s*$")
 _MISSED = 0.1  # of a lost sentence's size, by which the whole has to be too short
 
 
@@ -147,6 +152,15 @@ def _end_alike(wanted: list[str], found: list[str]) -> bool:
     """Whether questions and statements follow one another in both in the same way."""
     marks, others = ("".join("?" if "?" in one else "." for one in x) for x in (wanted, found))
     return marks == others and len(set(marks)) > 1
+
+
+def _is_known_by_number(sentence: str, wanted: list[str], found: list[str]) -> bool:
+    """Whether a short sentence's number stands in a sentence of its own: 6연승이다."""
+    values = _list_values(sentence)
+    others = set().union(*(_list_values(one) for one in wanted if one is not sentence))
+    return bool(values - others) and any(
+        values - others <= _list_values(one) and not others & _list_values(one) for one in found
+    )
 
 
 def _is_shorter(wanted: list[str], found: list[str], lost: list[str]) -> bool:
@@ -169,9 +183,7 @@ def _pair_parts(prose: str, other: str) -> list[tuple[str, str]]:
 
 
 _LINES = re.compile(r"\n\s*")
-_MARK = re.compile(
-    r"(?m)^[ \t]*(?:\(?(?:[A-Ha-h]|\d{1,2}|[가나다라마])[.)]|[①-⑳])[ \t]"
-)  # of a list
+_MARK = re.compile(r"(?m)^[ \t]*(?:\(?(?:[A-Ha-h]|\d{1,2}|[가-하])[.)]|[①-⑳])[ \t]")  # of a list
 _MADE_UP = 0.6  # of a new sentence's size, by which the whole has to be too long
 
 
@@ -185,7 +197,7 @@ def _find_made_up(wanted: list[str], found: list[str]) -> Findings:
         yield _cut(f"{len(wanted)} sentences became {len(found)}; new: {new[0].strip()[:60]}")
 
 
-_SPREAD_OF_ONE = 0.35  # how much longer than expected a sentence may well be
+_SPREAD_OF_ONE = 0.5  # how much longer than expected a sentence may well be
 # Where a sentence may be parted; not after a label ("Premise:").
 _SPLITS = re.compile(r"(?m);|^[^\n:]{16,}:|\b(?:because|since)\b")
 _SPEECH = re.compile(r'["“]')
@@ -267,6 +279,7 @@ def _check_end(source: Text, translation: Text) -> Findings:
     if theirs not in _STOPS or text[-1:] in _STOPS or text[-1:] == BLANK:
         return
     is_choice = _MARK.match(source.prose.rstrip().rpartition("\n")[2] + " ")
+    is_choice = is_choice or _MARK.match(translation.raw.rstrip().rpartition("\n")[2] + " ")
     is_sentence = len(source.prose[-60:].split()) > _SHORT_END and not is_choice
     last = text[-1:]
     if last not in _FINALS and not (last.isascii() and last.isalnum()):

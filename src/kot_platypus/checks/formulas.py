@@ -81,8 +81,24 @@ def _is_open(run: str) -> bool:
     return run.count("(") != run.count(")")
 
 
+_PRODUCT = re.compile(r"\d+(?:\.\d+)?(?:\*\d+(?:\.\d+)?)+")
+
+
+def _commute(run: str) -> str:
+    """A product of numbers that is equal to another one, its factors sorted: 0.15 × 40 = 6."""
+    if "=" not in run:
+        return run
+    sides = run.split("=")
+    return "=".join(
+        "*".join(sorted(side.split("*"))) if _PRODUCT.fullmatch(side) else side for side in sides
+    )
+
+
 def _measure_likeness(run: str, other: str) -> float:
-    if _is_open(run) != _is_open(other) and run.strip("()") == other.strip("()"):
+    if _commute(run) == _commute(other):
+        return 0.0
+    bare, bare_2 = run.strip("()[]"), other.strip("()[]")
+    if _is_open(run) != _is_open(other) and bare == bare_2 and "," not in bare:
         return 0.0  # a bracket of the text round it
     if other in run:  # the rest is said in words, or lost and the other checks' business
         return 0.0
@@ -102,6 +118,7 @@ def _read_runs(prose: str) -> dict[str, list[Span]]:
         run = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", run).rstrip(".,")
         run = re.sub(rf"(?<=\d){_UNIT}", "", run)
         run = _star(re.sub(r"(?<=\d)[eE](?=[-+]?\d)", "*10^", run))
+        run = re.sub(r"(?<![A-Za-z])\((\d+(?:\.\d+)?)\)(?=\^)", r"\1", run)
         if not _RANGE.fullmatch(run):
             runs[run].append(match.span())
     return runs

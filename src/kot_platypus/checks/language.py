@@ -59,7 +59,8 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
             yield _left("nothing is Korean", (), whole, is_error=is_error)
         return
     prose = _blank_kept(source, translation)
-    partly, label = _list_partly_kept(source, prose), _LABEL.search(translation.prose)
+    partly = [] if _REWRITE.search(source.raw) else _list_partly_kept(source, prose)
+    label = _LABEL.search(translation.prose)
     if len(partly) > 2:
         yield _left(f"translated in one place, kept in another: {', '.join(partly[:5])}")
     elif label:
@@ -75,6 +76,17 @@ _MAY_QUOTE = re.compile(
     r"|titled?\b|motto"
     r"|slogan|print|output|display|message|code|program|string|`|log|button|label|menu|click"
 )
+# Where a lower-case English word in Korean may be right: about language, computers, formulas.
+_MAY_KEEP = re.compile(
+    r"(?i)\bsentences?\b|gramma|phrase|translat|spell|punctuat|tense|\bvoice\b|\bwords?\b|english"
+    r"|french|spanish|\blatin\b|\w+nym|rewrite|print|output|code|program|string|variable|function"
+    r"|array|list|`|_|\w\(\w*\)|\bfiles?\b|command|\b(?:press|type|enter|click|buttons?|menu|tags?|e-?mail|app|web)\b"
+    r"|server|git|npm|pip|void|python|java|script|website|software"
+)
+_REWRITE = re.compile(
+    r"(?i)\b(?:passive|active) voice|\brewrite\b[^.]*\b(?:sentence|tense)|\bcorrect the grammar"
+    r"|\bparaphrase\b[^.]*\bsentence"
+)
 _QUOTED_WORDS = 6  # from which on a quotation ended by a full stop is no title
 
 
@@ -85,6 +97,9 @@ def _is_said(quoted: str) -> bool:
     return is_ended and len(words) >= _QUOTED_WORDS and not _FUNCTION_WORDS.isdisjoint(words)
 
 
+_WORD_BEFORE_KOREAN = re.compile(r"[\"“][a-z]{4,} [가-힣 ]+[\"”]$")
+
+
 def _blank_kept(source: Text, translation: Text) -> str:
     """The translation's prose without what is quoted, and without code of the source."""
     prose = translation.prose
@@ -92,10 +107,16 @@ def _blank_kept(source: Text, translation: Text) -> str:
         prose = _QUOTED.sub(
             lambda match: (
                 match[0]
-                if _is_said(match[0]) and not _MAY_QUOTE.search(source.raw)
+                if _WORD_BEFORE_KOREAN.match(match[0])
+                or (_is_said(match[0]) and not _MAY_QUOTE.search(source.raw))
                 else " " * len(match[0])
             ),
             prose,
+        )
+    if _REWRITE.search(source.raw):  # an English sentence, and the same one in another voice
+        lines = {line.strip() for line in source.raw.splitlines()}
+        prose = "\n".join(
+            " " * len(line) if line.strip() in lines else line for line in prose.split("\n")
         )
     codes = {code for code, _ in read_snippets(source)}
     for code, (start, end) in read_snippets(translation) if codes else ():
@@ -113,7 +134,9 @@ def _find_stretches(source: Text, prose: str) -> Findings:
             continue
         if _is_passage(stretch[0], found):
             passages.append(stretch.span())
-        elif any(len(word) > 3 for word in found):
+        elif any(len(word) > 3 for word in found) or (
+            found and prose[stretch.end() : stretch.end() + 1] in tuple("하한해되된됐")
+        ):
             kept.append(stretch.span())
     if passages:
         detail = f"left in English: {shorten(prose[slice(*passages[0])])}"
@@ -122,16 +145,41 @@ def _find_stretches(source: Text, prose: str) -> Findings:
         yield _left(f"left in English, here and there: {', '.join(words[:5])}", (), kept)
     elif kept:
         detail = f"English words: {shorten(prose[slice(*kept[0])])}"
-        yield _left(detail, (), kept, is_error=False)
+        yield _left(detail, (), kept, is_error=_is_sentence_of_two(source, prose))
 
 
-_WORD_IN_KOREAN = re.compile(r"(?<![A-Za-z_./-])[a-z]{4,}(?=[가-힣])")
+_WORD_IN_KOREAN = re.compile(
+    r"(?<![A-Za-z_./-])(?<![A-Za-z] )[a-z]{4,}(?=[가-힣])"
+    r"|(?<![A-Za-z_./-])[a-z]{3,}(?=[하되]|[한할해된될됐했시]|시키)"
+)
 
 
 def _list_sprinkled(source: Text, prose: str) -> list[str]:
     """English words with a Korean ending (freeze한다), of a source that has them in prose."""
     known = set(_list_words(source.prose))
     return sorted({word for word in _WORD_IN_KOREAN.findall(prose) if word in known})
+
+
+_TWO_IN_KOREAN = re.compile(r"(?<=[가-힣] )[a-z]{4,} [a-z]{4,}(?=[가-힣])")
+_WORD_AMONG_KOREAN = re.compile(
+    r"(?:(?<=[가-힣] )|(?<=[가-힣] [\"“])|(?<=[가-힣], )|(?<=\) ))[a-z]{4,}(?= ?[가-힣]| \([A-H]\))"
+)
+
+
+def _is_sentence_of_two(source: Text, prose: str) -> bool:
+    """Whether an English word does a Korean one's work: jacket을, damp한.
+
+    Not in a text of code or language, where words may well be kept.
+    """
+    if source.has_code or source.inline or _MAY_KEEP.search(source.raw):
+        return False
+    bare = _WORDS_IN_BRACKETS.sub("", prose)
+    words = {*_WORD_IN_KOREAN.findall(bare), *_WORD_AMONG_KOREAN.findall(bare)}
+    if any(match[0] in source.prose for match in _TWO_IN_KOREAN.finditer(bare)):
+        return True
+    return any(
+        known.startswith(word.rstrip("e")) for word in words for known in _list_words(source.prose)
+    )
 
 
 _TRUTH = re.compile(r"\b(?:true|false|none)\b")
@@ -194,6 +242,7 @@ def _list_partly_kept(source: Text, prose: str) -> list[str]:
     return [word for word in kept if kept[word] < wanted[word]]
 
 
+_WORDS_IN_BRACKETS = re.compile(r"\([^()\n]*[a-z]{2}[^()\n]*\)")
 _BRACKETED = re.compile(r"\([^()\n]*\)")
 
 
@@ -217,9 +266,10 @@ _SCRIPTS = {
     "Thai": r"[\u0e00-\u0e7f]",
     "Devanagari": r"[\u0900-\u097f]",
     "Hebrew": r"[\u0590-\u05ff]",
-    "unreadable characters": r"\ufffd",
+    "unreadable characters": r"\ufffd|[ìíëê][\u0080-\u00bf\u2018-\u203a€ˆ˜œŒ]|Ã[\u0080-\u00bf]|â€",
+    "letters in pieces": r"[ㄱ-ㅎ] ?[ㅏ-ㅣ]",
 }
-_SCRIPT = {name: re.compile(pattern + "+") for name, pattern in _SCRIPTS.items()}
+_SCRIPT = {name: re.compile(f"(?:{pattern})+") for name, pattern in _SCRIPTS.items()}
 _ANY_SCRIPT = re.compile("|".join(_SCRIPTS.values()))
 _GLOSS = re.compile(r"(?<=[가-힣])\([\u3400-\u9fff]+\)")
 
@@ -234,8 +284,13 @@ def find_mixed_language(source: Text, translation: Text) -> Findings:
     if not _ANY_SCRIPT.search(translation.raw):
         return
     for name, pattern in _SCRIPT.items():
-        spans = [match.span() for match in pattern.finditer(translation.raw)]
-        if not spans or pattern.search(source.raw):
+        known = set(pattern.findall(source.raw))
+        spans = [
+            match.span()
+            for match in pattern.finditer(translation.raw)
+            if not any(match[0] in one for one in known)
+        ]
+        if not spans:
             continue
         is_gloss = name.startswith("Chinese") and not pattern.search(
             _GLOSS.sub("", translation.raw)
@@ -249,6 +304,7 @@ def find_mixed_language(source: Text, translation: Text) -> Findings:
 _STUTTER = re.compile(r"([^\W\d_])\1{7,}")
 _LOOP = re.compile(r"(\S.{1,79}?)(?:\s*\1){3,}", re.DOTALL)
 _GLUED_LOOP = re.compile(r"(\w{2,12}?)\1{3,}")
+_TWICE = 20  # characters, from which on a translation that stands there twice is no rhyme
 _SPARE = 6  # words said again beyond what the source says again, before we look closer
 
 
@@ -264,6 +320,11 @@ def find_repetition(source: Text, translation: Text) -> Findings:
     match = None
     if again > _SPARE and again > _count_again(source.raw) + _SPARE:
         match = _LOOP.search(translation.raw) or _find_repeated_sentence(source, translation)
+    text = translation.raw.strip()
+    first, second = text[: len(text) // 2].strip(), text[len(text) // 2 :].strip()
+    if first == second and len(first) > _TWICE and source.num_hangul == 0:
+        yield make_finding("repetition", f"again and again: {shorten(first)}")
+        return
     longest = max(map(len, words), default=0)
     if match is None and longest > 16:
         match = _GLUED_LOOP.search(translation.prose)

@@ -28,6 +28,7 @@ _ADDRESS = re.compile(
     r"|(?<![\w.+-])[\w.+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
 )
 _MARKER = re.compile(r"(?<![A-Za-z0-9)])\((?:[a-z]|[A-H]|i{1,3}|i?v)\)(?=[\s가-힣.,]|$)")
+_KOREAN_MARKER = re.compile(r"[①-⑳]|\([가-하]\)|(?m:^)[가-하][.)] ")
 _CODE_NAME = re.compile(
     r"(?<![\w.\\$])(?:[A-Za-z_]\w*\(\)|[a-z]+_[a-z_]\w*|[A-Za-z_]\w+=[A-Za-z_]\w*"
     r"|--[a-z][a-z-]+|[\w/]+\.(?:py|js|txt|csv|json|html|md|java|cpp|sh|ya?ml)\b)",
@@ -82,7 +83,8 @@ def find_markup(source: Text, translation: Text) -> Findings:
     if blanks > len(_BLANKS.findall(translation.prose)):
         yield _broken(f"a blank to fill in was filled or lost: there were {blanks}")
     yield from _compare_marks(source.prose, translation.prose)
-    if "(" in signs and len(_MARKER.findall(source.prose)) > 1:
+    markers = len(_MARKER.findall(source.prose)) if "(" in signs else 0
+    if markers > 1 and len(_KOREAN_MARKER.findall(translation.prose)) != markers:
         yield from _compare("markers", _MARKER, source, translation)
 
 

@@ -13,11 +13,12 @@ from typing import NamedTuple
 from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.parts import read_parts
 from kot_platypus.checks.segments import Text
-from kot_platypus.number_words import LOOSE_WORDS
-from kot_platypus.numerals import KOREAN_LOOSE_WORDS, SURE_DAYS, Number
+from kot_platypus.number_words import KOREAN_LOOSE_WORDS, LOOSE_WORDS, SURE_DAYS
+from kot_platypus.numerals import Number
 from kot_platypus.units import DIMENSIONS, UNITS
 
 _ROUGH = {"마일", "야드", "피트", "인치", "파운드", "온스", "갤런", "에이커", "°F"}
+_ROUGH |= {f"{unit}^2" for unit in ("마일", "야드", "피트", "인치")}
 _ROUNDED = Fraction(3, 100)  # how far a converted value may be off: 10 miles as 16km
 
 
@@ -118,7 +119,7 @@ _UNIT = re.compile(
     r"(?:(?: per |/| an? )(?P<per>hour|hr|h|second|sec|s|minute|min|day|시|초|분)(?![A-Za-z]))?"
 )
 _BEFORE = re.compile(
-    r"(?P<money>[$₩€£¥])\s?$|(?P<speed>시속|초속|분속)\s?(?:약\s?)?$"
+    r"(?P<money>[$₩€£¥])\s?$|(?P<speed>시속|초속|분속)\s?(?:약\s?)?(?:\d[\d.]*\s?[~–-]\s?)?$"
     r"|(?P<scale>화씨|섭씨)\s?(?:영하\s?|[-−])?$"
 )
 _SPEED = {"시속": "시간", "초속": "초", "분속": "분"}
@@ -160,7 +161,7 @@ def _read_parts(part: Text) -> Iterator[Measure]:
     yield from _read_bare(part)
     values = ((_make_fraction(number.value), number.span) for number in numbers)
     for number, (start, end) in (*values, *parts, *ones):
-        before = _BEFORE.search(text[max(0, start - 8) : start])
+        before = _BEFORE.search(text[max(0, start - 12) : start])
         if before and before["money"]:
             yield Measure(number, _NAMES[before["money"]], (start - 1, end))
             continue
@@ -177,6 +178,8 @@ def _read_parts(part: Text) -> Iterator[Measure]:
             name = f"{name}/{_SPEED[before['speed']]}"
         if before and before["scale"] and name == "도":
             name = _NAMES[before["scale"]]
+        elif name == "도" and "섭씨" in text and "화씨" not in text:
+            name = "°C"  # said once for two
         yield Measure(value, name, (start, unit.end()))
 
 
@@ -200,7 +203,7 @@ _FEET_AND_INCHES = re.compile(r"(?<!\d)(\d)['′’] ?(\d{1,2})(?:[\"″”]|'')
 _ONE_DAY = re.compile(r" ?(?:최대|최소|동안|간|만에|안에)")
 _HALF = re.compile(
     r" and a (?:half|quarter)\b"
-    r"|\s?반(?:[이을의은만으에과씩쯤인]|까지|부터|정도|동안|경|짜리|(?![가-힣]))"
+    r"|\s?반(?:[이을의은만으에과씩쯤인]|까지|부터|정도|가량|동안|경|짜리|(?![가-힣]))"
 )
 
 
@@ -242,10 +245,29 @@ def _is_clock(text: str, value: Fraction, start: int, unit: re.Match[str]) -> bo
     return unit["unit"] == "년" and 1000 <= value < 2200
 
 
+_RANGE = re.compile(
+    r"(?<![\d.,])(\d+(?:\.\d+)?)(?=((?:\s?(?:to|or|[x×~–-]|에서)\s?\d+(?:\.\d+)?){1,2}))"
+)
+
+
+def _read_ranges(part: Text) -> Iterator[Measure]:
+    """Numbers whose unit stands after another one: 10 to 15 mph, 4 x 2 x 1 in, 16~24km."""
+    ends = {end: one.unit for one in read_measures(part) for end in range(*one.span)}
+    for match in _RANGE.finditer(part.prose):
+        if unit := ends.get(match.end(2) - 1) or _DIM.match(part.prose, match.end(2)):
+            yield Measure(
+                Fraction(match[1]), "인치" if not isinstance(unit, str) else unit, match.span(1)
+            )
+
+
+_DIM = re.compile(r" in\b(?=[.,;)\n]|$)")  # inches, at the end of three sizes
+
+
 class Matched:
     """The measures of a source and of its translation, and those that have no counterpart."""
 
     def __init__(self, source: Text, translation: Text) -> None:
+        self.source, self.translation = source, translation
         self.wanted = read_measures(source)
         self.found = read_measures(translation)
         free = Counter((one.value, one.unit) for one in self.found)
@@ -256,10 +278,16 @@ class Matched:
     @cached_property
     def converted(self) -> list[tuple[Measure, Measure]]:
         """Pairs that say the same in other units or other words."""
-        new = {*self.new, *(one for one in self.found if one.head)}
+        ranged, others = [*_read_ranges(self.source)], [*_read_ranges(self.translation)]
+        new = {*self.new, *(one for one in self.found if one.head), *others}
         heads = [one for one in self.wanted if one.head]
         return [
-            *((one, other) for other in new for one in self.wanted if one.equals(other)),
+            *(
+                (one, other)
+                for other in new
+                for one in (*self.wanted, *ranged)
+                if one.equals(other)
+            ),
             *((one, other) for one in heads for other in self.found if one.equals(other)),
         ]
 

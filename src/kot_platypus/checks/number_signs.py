@@ -12,6 +12,7 @@ _PERCENT = re.compile(r"%|％|percent|per cent")
 _KOREAN_PERCENT = re.compile(r"%|％|퍼센트|백분율|프로(?![가-힣]{2})|(?<=\d)할")
 _PART = re.compile(
     r"(?i)hal(?:f|ves)\b|quarter|third|fifth|tenth|\d/\d|[½⅓⅔¼¾]| (?:in|out of) (?:\d|[a-z]+ )"
+    r"|basis point"
 )
 _KOREAN_PART = re.compile(r"분의|절반|과반|(?<![가-힣])반[이을은의]? |\d/\d")
 _MINUS = re.compile(r"(?<![\w)\]}.$%])(?<![\d)\]}$] )(?<!\b[a-z] )[-−–](?=\$?\.?\d)|⁻(?=[⁰¹²³⁴-⁹])")

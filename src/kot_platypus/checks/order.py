@@ -189,12 +189,13 @@ def _read_anchors(part: Text, kept: set[str]) -> list[Anchor]:
         for word in (*part.english, *part.korean)
         if word.span[1] - 1 not in taken and _is_sure(text, word)
     ]
+    taken_2 = {place for match in _PHONE.finditer(text) for place in range(*match.span())}
     ends = [match.end() for match in _LABELS.finditer(text)] if part.digits else []
     labels = ends if len(ends) == 1 else []  # of several the order tells
     numbers = [
         Anchor(_write_value(text, number), number.span)
         for number in (*part.digits, *words)
-        if number.span[0] not in calls and number.span[0] not in labels
+        if number.span[0] not in calls | taken_2 and number.span[0] not in labels
     ]
     anchors: list[Anchor] = []
     for anchor in sorted([*numbers, *names], key=lambda one: one.span):
@@ -204,6 +205,9 @@ def _read_anchors(part: Text, kept: set[str]) -> list[Anchor]:
         else:
             anchors.append(anchor)
     return anchors
+
+
+_PHONE = re.compile(r"(?:\d-)?\d{3}-\d{3}-\d{4}")
 
 
 def _write_value(text: str, number: Number) -> str:
@@ -217,6 +221,8 @@ _CLOCK = re.compile(r":|시 ?")
 
 def _is_sure(text: str, word: Number) -> bool:
     said = text[slice(*word.span)].lower()
+    if said.endswith(("ths", "thirds")):  # of two fifths
+        return False
     return word.strength is Strength.WORD or said in ("two", "두")
 
 
@@ -248,13 +254,16 @@ _OUT_OF = re.compile(
     rf"(?i)(?P<a>{_N}|\b{_SAID})(?: [a-z]+)? (?:out )?of (?:the |every |all )?(?P<b>{_N}|{_SAID}\b)"
 )
 _RATIO = re.compile(
-    rf"(?i)\b(?:ratio|odds|scores?|votes?|scale|won|lost|lead"
+    rf"(?i)\b(?:ratio|odds|scores?|vote[ds]?|scale|won|lost|lead"
     rf"|beat)\b[^.\d]{{0,20}}(?P<a>{_N}) to (?P<b>{_N})\b"
 )
 _KOREAN_OUT_OF = re.compile(
     rf"(?P<b>{_N})[가-힣]{{0,4}} ?(?:[가-힣]{{1,4}} )?(?:중(?:에서?)?|가운데(?:서)?|만점에서?) "
     rf"[^\d.]{{0,20}}?(?P<a>{_N})"
 )
+
+
+_VOTES = re.compile(rf"찬성 (?P<a>{_N})(?:표|명|인)?[,·과와]? ?반대 (?P<b>{_N})")
 
 
 # What a text must hold for its pattern to be tried.
@@ -264,6 +273,7 @@ _PATTERNS = tuple(
         (_PAIR, r"\d\s?[:/–대승-]\s?\d"),
         (_PART, "분의|분 의"),
         (_SAID_PART, "(?i)hal[fv]|third|quarter|th\\b|ths\\b"),
+        (_VOTES, "찬성"),
         (_RATIO, r"\d to \d"),
         (_OUT_OF, r" of (?:the |every |all )?[\deflnstow]"),
         (_KOREAN_OUT_OF, "중|가운데|만점"),

@@ -11,7 +11,7 @@ from kot_platypus.checks.measures import Matched
 from kot_platypus.checks.parts import read_parts, read_shares
 from kot_platypus.checks.segments import Text
 from kot_platypus.number_words import IDIOMS
-from kot_platypus.numerals import Number, Strength
+from kot_platypus.numerals import Number, Strength, read_digits, read_english_words
 
 Unpaired = tuple[list[Number], list[Number]]
 
@@ -36,6 +36,7 @@ def settle(
     months = {number.value for number in source.english if number.value <= 12}
     extra = [n for n in extra if not (n.value in months and _has_month(translation.raw, n))]
     if missing or extra:
+        missing, extra = _settle_said(source.raw, translation.raw, missing, extra)
         extra = _drop_tens(source.raw, extra)
         missing, extra = _settle_clock(source.raw, missing, extra)
         missing, extra = _settle_mixed(source, translation, missing, extra)
@@ -56,7 +57,12 @@ _BEST_OF = re.compile(r"(?i)\bbest[- ]of[- ](three|five|seven|nine|[3579])\b")
 def read_implied(text: str) -> list[Number]:
     """Numbers that only Korean says: the best of seven is 7전 4선승제."""
     wins = {"three": 2, "five": 3, "seven": 4, "nine": 5, "3": 2, "5": 3, "7": 4, "9": 5}
-    return [
+    implied = [
+        Number(Decimal(value), match.span(), Strength.POSSIBLE)
+        for said, value in (("time and a half", "1.5"), ("sea level", "0"))
+        for match in re.finditer(said, text)
+    ]
+    return implied + [
         Number(Decimal(wins[match[1].lower()]), match.span(), Strength.POSSIBLE)
         for match in _BEST_OF.finditer(text)
     ]
@@ -94,6 +100,52 @@ def _settle_clock(
             missing = [n for n in missing if not _holds(match.span(), n)]
             extra = [n for n in extra if n.value not in values]
     return missing, extra
+
+
+_CENTURY = re.compile(r"(?i)\b([a-z]+|\d{1,2})(?:st|nd|rd|th)?(?=[ -]centur)")
+_LATE_MINUTE = re.compile(r"\b(\d{2})(?:st|nd|rd|th) minute")
+_MARK = re.compile(r"\((\d{1,2})\) ")
+_LATER = re.compile(r"년 ?(?:뒤|만에|사이|동안|후|새)")
+
+
+def _settle_said(text: str, other: str, missing: list[Number], extra: list[Number]) -> Unpaired:
+    """The 19th century as 1800년대, the 89th minute as 후반 44분, (1) as ①, 4 % as 100분의 4."""
+    if other.count("①") and missing:
+        marks = [match.span() for match in _MARK.finditer(text)]
+        circled = {Decimal(ord(mark) - ord("①") + 1) for mark in other if "①" <= mark <= "⑳"}
+        missing = [
+            n
+            for n in missing
+            if n.value not in circled or not any(_holds(span, n) for span in marks)
+        ]
+    for pattern, (scale, less), unit in (
+        (_CENTURY, (100, 1), "년대"),
+        (_LATE_MINUTE, (1, 45), "분"),
+    ):
+        for match in pattern.finditer(text) if extra else ():
+            words = read_english_words(match[1]) or read_digits(match[1])
+            value = scale * (words[0].value - less) if words else None
+            partner = next(
+                (n for n in extra if n.value == value and other.startswith(unit, n.span[1])), None
+            )
+            if partner:
+                extra = [n for n in extra if n is not partner]
+                missing = [n for n in missing if not _holds(match.span(), n)]
+    return missing, _drop_said(text, other, extra)
+
+
+def _drop_said(text: str, other: str, extra: list[Number]) -> list[Number]:
+    """``extra`` without 10년 뒤 between two years, 100분의 for a percent sign, 06:00 for 6 a.m."""
+    years = {int(year) for year in re.findall(r"\b(?:1\d|20)\d\d\b", text)} if extra else set()
+    apart = {Decimal(abs(a - b)) for a in years for b in years if a != b}
+    has_percent = "%" in text or "percent" in text
+    return [
+        n
+        for n in extra
+        if not (n.value in apart and _LATER.match(other, n.span[1]))
+        and not (has_percent and n.value == 100 and other.startswith("분의", n.span[1]))
+        and other[n.span[0] - 1 : n.span[1]] != ":00"
+    ]
 
 
 def _drop_tens(text: str, extra: list[Number]) -> list[Number]:

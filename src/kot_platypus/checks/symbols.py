@@ -52,7 +52,8 @@ _SIGNS = {
                r"|\d[eE]-?\d",
                "곱하|곱한|곱해|곱셈|곱[은이을]"),
     "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
-    "/": _sign("/", r"/(?<=[\da-z)]/)(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth",
+    "/": _sign("/", r"/(?<=[\da-z)]/)(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth"
+               r"|\d out of \d",
                r"분의|절반|반|나누|나눈|년|월|중|만점|\d\.\d", words="all"),
     "<": _sign("<＜", r"[<＜](?<=[\w)\s].)(?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
                "작|미만"),
@@ -150,7 +151,14 @@ def _normalise(formula: str) -> str:
         inner = formula.strip("$")
     elif formula[1] in "[(":
         inner = formula[2:-2]
-    return _UNSEEN.sub("", _TEXT_COMMAND.sub(r"\\text", inner)).rstrip(".,")
+    inner = _ALIKE.sub(
+        lambda match: "\\" + match[1], _UNSEEN.sub("", _TEXT_COMMAND.sub(r"\\text", inner))
+    )
+    return _ONE_IN_BRACES.sub(r"\1\2", inner).rstrip(".,")
+
+
+_ALIKE = re.compile(r"\\(?:[dt](?=frac)|(?=leq?|geq?|neq?))(frac|le(?=q\b)|ge(?=q\b)|ne(?=q\b))q?")
+_ONE_IN_BRACES = re.compile(r"([_^])\{(\w)\}")
 
 
 def _compare_commands(source: Text, translation: Text) -> Findings:

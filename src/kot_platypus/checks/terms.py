@@ -317,12 +317,13 @@ _BOUND = re.compile(
     rf"|{_NUMBER.replace('<n>', '<n_2>')}(?: [a-z]+)? or (?:(?P<up_2>more|later|higher|above|older"
     r"|over|greater)|(?P<down_2>less|fewer|earlier|lower|below|under|younger))\b"
 )
-_NOT_MORE = r"넘지 ?(?:않|말|못)|초과(?:하지|해서는|할 수 없)"
+_NOT_MORE = r"넘지 ?(?:않|말|못)|넘게 [가-힣]{1,4} ?(?:않|못)|초과(?:하지|해서는|할 수 없)"
 _KOREAN_BOUND = re.compile(
     rf"(?:(?P<least>최소(?:한)?|적어도) |(?P<most>최대(?:한)?|많아야|많아도) )?{_NUMBER}"
     rf"(?:[^\d.,\s]{{0,6}}? ?(?:(?P<down>{_NOT_MORE}|이하|보다 [작적낮]|안 되|이내)"
     r"|(?P<strict_up>초과)|(?P<strict_down>미만)|(?P<up>이상|넘|보다 [크많높큰])))?"
 )
+_NOT = re.compile(r"(?i)(?:\bnot|n['’]t|\bnever|\bcannot)(?: [a-z]+){0,3} $")
 _DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
@@ -343,6 +344,8 @@ def _find_turned_bounds(left: str, right: str) -> Iterator[str]:
         is_strict = match["strict_up"] if said.startswith("at least") else match["strict_down"]
         is_closed = said.startswith(("at least", "at most")) and is_strict
         was_up, was_down = bound["up"] or bound["up_2"], bound["down"] or bound["down_2"]
+        if _NOT.search(left, max(0, bound.start() - 30), bound.start()):
+            was_up, was_down = was_down, was_up
         if (was_up and is_down) or (was_down and is_up) or is_closed:
             yield f"{bound[0]} became {match[0].strip()}"
             return
