@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kot_platypus.records import Dialogue, Message
-from kot_platypus.row_formats import parse_cell, read_turn
+from kot_platypus.row_formats import list_spoken, parse_cell, read_turn
 
 TURNS = ("messages", "conversations")
 """The columns of turns in which a row may come and go out."""
@@ -15,25 +15,30 @@ TURNS = ("messages", "conversations")
 def write_back(values: Mapping[str, Any], was: Dialogue, now: Dialogue) -> dict[str, Any]:
     """The columns of a source's row, in which ``was`` stands, with the texts of ``now``.
 
-    Speakers, calls and answers of tools, ids and what else is there stay. A column that repeats a
-    turn, such as ``system`` or ``prompt``, changes with it. A row whose turns stand in other
-    columns (``history``, TRL's) goes out as ``messages``.
+    Speakers, calls and answers of tools, ids and what else is there stay. A column of texts that
+    repeats a turn, such as ``system`` or ``prompt``, or all turns, changes with it. A row whose
+    turns stand in other columns (``history``, TRL's) goes out as ``messages`` in their place.
     """
     said = {
         before.content: after.content
         for before, after in zip(was.messages, now.messages, strict=True)
         if before.content.strip()
     }
+    spoken = list_spoken()  # an id, or a label, that is what somebody says is no repetition
     texts = {
-        name: said.get(value, value) if isinstance(value, str) else value
+        name: said.get(value, value) if isinstance(value, str) and name in spoken else value
         for name, value in values.items()
     }
+    put = {}
     for name in TURNS:
         turns, read = _read(values.get(name))
         num_beside = len(was.messages) - len(turns)  # 1: a system prompt in a column of its own
-        if num_beside in (0, 1) and read == was.messages[num_beside:]:
-            return {**texts, name: list(map(_put, turns, now.messages[num_beside:]))}
-    return {**texts, "messages": [turn.model_dump() for turn in now.messages]}
+        if read and num_beside in (0, 1) and read == was.messages[num_beside:]:
+            put[name] = list(map(_put, turns, now.messages[num_beside:]))
+    if put:
+        return {**texts, **put}
+    kept = {name: value for name, value in texts.items() if name not in list_spoken(values)}
+    return {**kept, "messages": [turn.model_dump() for turn in now.messages]}
 
 
 def _read(cell: Any) -> tuple[Sequence[Any], tuple[Message, ...]]:

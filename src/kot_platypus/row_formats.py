@@ -210,6 +210,13 @@ def list_unread(values: Mapping[str, Any]) -> dict[str, Any]:
     return {n: v for n, v in values.items() if n not in read and not _is_dialogue(str(n), v)}
 
 
+def list_spoken(values: Mapping[str, Any] | None = None) -> set[str]:
+    """The columns that may hold what is said in a row: those of its format, else of all."""
+    given = {n: value for n, value in (values or {}).items() if not is_missing(value)}
+    record = _find_format(given) if values is not None else None
+    return (_list_read(record) if record else list_columns()) - {"task", "type", "tools"}
+
+
 def _refuse(found: str) -> DataError:
     return DataError(found, expected=f"the columns {UNDERSTOOD}", hint="Fix that row.")
 

@@ -123,8 +123,8 @@ def test_turns_of_other_columns_go_out_as_messages():
     assert isinstance(now, Dialogue)
     out = write_back(values, was, now)
     assert [turn["content"] for turn in out["messages"]] == ["에스", "x", "y", "b", "다"]
-    assert parse_row({"messages": out["messages"]}, "row") == Dialogue(messages=now.messages)
-    assert out["id"] == 1
+    assert parse_row(out, "row") == Dialogue(messages=now.messages), "no history in English"
+    assert out.keys() == {"messages", "id"}
 
 
 def test_a_column_that_repeats_a_turn_changes_with_it():
@@ -135,3 +135,22 @@ def test_a_column_that_repeats_a_turn_changes_with_it():
         "prompt": "안녕",
         "messages": [{"role": "user", "content": "안녕"}],
     }
+
+
+def test_an_id_that_somebody_says_stays():
+    values = {"id": "Hello", "label": "Hello", "messages": [{"role": "user", "content": "Hello"}]}
+    was = Dialogue(messages=(Message(role="user", content="Hello"),))
+    now = Dialogue(messages=(Message(role="user", content="안녕"),))
+    out = write_back(values, was, now)
+    assert (out["id"], out["label"]) == ("Hello", "Hello")
+
+
+def test_turns_that_stand_in_two_columns_change_in_both():
+    values = {
+        "messages": [{"role": "user", "content": "Hello"}],
+        "conversations": [{"from": "human", "value": "Hello"}],
+    }
+    was = Dialogue(messages=(Message(role="user", content="Hello"),))
+    now = Dialogue(messages=(Message(role="user", content="안녕"),))
+    out = write_back(values, was, now)
+    assert out["messages"][0]["content"] == out["conversations"][0]["value"] == "안녕"
