@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -93,10 +93,10 @@ def drop_folder(path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def holds_nothing(folder: Path, *, but: str = "") -> bool:
-    """Whether a folder has no files, apart from one name and the unfinished part of a write."""
+def holds_nothing(folder: Path, *, but: Container[str] = ()) -> bool:
+    """Whether a folder has no files, apart from some names and the unfinished part of a write."""
     return not folder.is_dir() or all(
-        path.name == but or path.name.endswith(".part") for path in folder.iterdir()
+        path.name in but or path.name.endswith(".part") for path in folder.iterdir()
     )
 
 

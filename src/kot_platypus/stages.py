@@ -31,6 +31,9 @@ from kot_platypus.artifacts import (
 from kot_platypus.errors import KotError, OutdatedError, RunError
 from kot_platypus.processes import ask_main, is_main_process
 
+GATHERED = "rows"
+"""In a stage's folder: that of the rows that were gathered for it, which is a stage of its own."""
+
 
 class Stage:
     """What a block of ``open_stage`` knows of its folder."""
@@ -56,7 +59,7 @@ class Stage:
 
     def withdraw(self) -> None:
         """Remove the claim if nothing was made under it."""
-        if is_main_process() and holds_nothing(self.folder, but=MANIFEST):
+        if is_main_process() and holds_nothing(self.folder, but=(MANIFEST, GATHERED)):
             (self.folder / MANIFEST).unlink(missing_ok=True)
             with suppress(OSError):  # the unfinished part of a write
                 self.folder.rmdir()
@@ -163,8 +166,11 @@ def open_stage(
 def is_untouched(folder: Path) -> bool:
     """Whether a stage's folder holds nothing that could be lost: at most a claim to it."""
     if not (folder / MANIFEST).exists():
-        return holds_nothing(folder)
-    return holds_nothing(folder, but=MANIFEST) and read_manifest(folder)["status"] != "done"
+        return holds_nothing(folder, but=(GATHERED,))
+    return (
+        holds_nothing(folder, but=(MANIFEST, GATHERED))
+        and read_manifest(folder)["status"] != "done"
+    )
 
 
 def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:

@@ -37,7 +37,7 @@ def test_several_files_become_one_with_their_own_columns(tmp_path: Path):
         write(tmp_path / f"{name}.jsonl", dump(id=name))
     out = tmp_path / "out"
     found = gather_rows(parse_source(f"{tmp_path}/*.jsonl", NAMES), out)
-    assert found == out / "rows.jsonl"
+    assert found == out / "rows" / "rows.jsonl"
     assert found.read_text("utf-8").splitlines() == [dump(id="a"), dump(id="b")]
 
 
@@ -45,7 +45,7 @@ def test_a_bad_line_is_left_out_listed_and_said(tmp_path: Path, capfd):
     path = write(tmp_path / "a.jsonl", dump(id=1), '{"question": "a', dump(id=3))
     out = tmp_path / "out"
     assert len(gather_rows(parse_source(str(path), NAMES), out).read_text().splitlines()) == 2
-    (left_out,) = read_jsonl(out / "unreadable.jsonl", Unreadable)
+    (left_out,) = read_jsonl(out / "rows" / "unreadable.jsonl", Unreadable)
     assert left_out.id == "line 2"
     assert "Left out: 1 of 3 rows" in " ".join(capfd.readouterr().err.split())
 
@@ -63,9 +63,41 @@ def test_a_weight_means_nothing_here(tmp_path: Path):
         gather_rows(parse_source(f"{path}:0.5"), tmp_path / "out")
 
 
-def test_commands_take_patterns(tmp_path: Path):
+COMMANDS = {
+    "check": "2 rows: 0 with errors, 1 duplicate",
+    "duplicates": "2 rows: 1 kept, 1 dropped",
+    "contamination": "none of 2 rows",
+}
+
+
+def run(command: str, rows: object, out: Path) -> str:
+    options = ["--columns", "source=question,target=answer", "--out", str(out)]
+    if command == "contamination":
+        options += ["--against", "kobest", "--kobest-dir", "mini"]
+    return " ".join(CliRunner().invoke(app, ["data", command, str(rows), *options]).output.split())
+
+
+@pytest.mark.parametrize(("command", "said"), COMMANDS.items())
+def test_commands_take_patterns_and_the_same_again(tmp_path: Path, command: str, said: str):
     for name in ("a", "b"):
         write(tmp_path / f"{name}.jsonl", dump(id=name))
-    options = ["--columns", "source=question,target=answer", "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, ["data", "duplicates", f"{tmp_path}/*.jsonl", *options])
-    assert "2 rows: 1 kept, 1 dropped" in result.output
+    for _ in range(2):
+        assert said in run(command, f"{tmp_path}/*.jsonl", tmp_path / "out")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_rows_gathered_before_are_not_overwritten(tmp_path: Path, command: str):
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.jsonl", dump(id=name))
+    run(command, f"{tmp_path}/*.jsonl", tmp_path / "out")
+    before = (tmp_path / "out" / "rows" / "rows.jsonl").read_bytes()
+    write(tmp_path / "c.jsonl", dump(id="c"))
+    assert "holds another run" in run(command, f"{tmp_path}/*.jsonl", tmp_path / "out")
+    assert (tmp_path / "out" / "rows" / "rows.jsonl").read_bytes() == before
+
+
+def test_a_file_of_ones_own_named_rows_is_not_overwritten(tmp_path: Path):
+    mine = write(tmp_path / "rows.jsonl", dump(id=1))
+    write(tmp_path / "b.jsonl", dump(id=2))
+    run("duplicates", tmp_path, tmp_path)
+    assert mine.read_text("utf-8") == dump(id=1) + "\n"

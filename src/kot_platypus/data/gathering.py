@@ -4,37 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from kot_platypus.artifacts import write_jsonl
+from kot_platypus.artifacts import hash_file, write_jsonl
+from kot_platypus.data.pipeline.drafts import ROWS
 from kot_platypus.data.pipeline.sources import UNREADABLE, Unreadable, judge_unreadable
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.formats import sift_rows, write_values
 from kot_platypus.progress import show_progress
 from kot_platypus.recipe import SourceSection
 from kot_platypus.row_sources import list_inputs, open_parts
-
-GATHERED = "rows.jsonl"
+from kot_platypus.stages import GATHERED, open_stage
 
 
 def gather_rows(source: SourceSection, out: Path) -> Path:
-    """The source itself where it is one file that can be read whole, else ``out/rows.jsonl``.
+    """The source itself where it is one file that can be read whole, else ``out/rows/rows.jsonl``.
 
     Rows stand there as in the source, with its columns. What cannot be read is left out, listed in
-    ``out/unreadable.jsonl`` and said. Raises DataError where that is too much, or all.
+    ``out/rows/unreadable.jsonl`` and said. Raises DataError where that is too much, or all, and
+    RunError where ``out`` holds other rows.
     """
     if source.weight != 1:
         raise UsageError(
             f"{source.path} with a weight", expected="each row once", hint="Leave the weight out."
         )
-    files = list(list_inputs(source).values())
+    files = list_inputs(source)
     left_out: list[Unreadable] = []
     num_read = sum(1 for _ in _iter_values(source, left_out))
     judge_unreadable(str(source.path), left_out, num_read)
     if len(files) == 1 and not left_out:
-        return files[0]
-    write_jsonl(out / UNREADABLE, left_out)
-    write_values(out / GATHERED, _iter_values(source, []))
-    return out / GATHERED
+        return next(iter(files.values()))
+    config: dict[str, Any] = {"source": source.model_dump(mode="json", exclude={"path", "weight"})}
+    config |= {} if files else {"hub": str(source.path)}
+    inputs = {name: hash_file(file) for name, file in files.items()}
+    with open_stage(out / GATHERED, "gather", config=config, inputs=inputs) as stage:
+        if not stage.is_done:
+            write_jsonl(stage.folder / UNREADABLE, left_out)
+            write_values(stage.folder / ROWS, _iter_values(source, []))
+    return out / GATHERED / ROWS
 
 
 def _iter_values(source: SourceSection, left_out: list[Unreadable]) -> Iterator[object]:
