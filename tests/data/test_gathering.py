@@ -57,6 +57,12 @@ def test_more_than_a_few_are_an_error(tmp_path: Path, lines: tuple[str, ...]):
         gather_rows(parse_source(str(path), NAMES), tmp_path / "out")
 
 
+def test_a_file_without_rows_is_said(tmp_path: Path):
+    path = write(tmp_path / "a.jsonl")
+    result = CliRunner().invoke(app, ["data", "page", str(path), "--out", str(tmp_path / "out")])
+    assert "a.jsonl holds no rows" in result.output
+
+
 def test_a_weight_means_nothing_here(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", dump())
     with pytest.raises(UsageError, match="weight"):

@@ -35,6 +35,7 @@ def check(file: Path, columns: dict[str, str] | None = None) -> dict[str, Any]:
         (lambda en, ko: {"id": 7, "en": en, "ko": ko}, ""),
         (lambda en, ko: {"source": en, "translation": ko}, ""),
         (lambda en, ko: {"translation": {"en": en, "ko": ko}, "source": "web"}, ""),
+        (lambda en, ko: {"English": en, " Korean": ko}, ""),
         (lambda en, ko: {"a": en, "b": ko}, "english=a,korean=b"),
         (lambda en, ko: {"original": {"target": en}, "translated": {"target": ko}}, ""),
         (lambda en, ko: {"x": en, "y": ko}, "english.target=x,korean.target=y"),
@@ -48,6 +49,12 @@ def test_the_wrong_number_is_found_under_whatever_names_both_columns_have(
     assert (report["rows"], report["rows_with_errors"]) == (2, 1)
     (found,) = read_jsonl(tmp_path / "out" / "findings.jsonl", FoundInPair)
     assert (found.row, found.place, found.finding.check) == (1, "line 2", "numbers")
+
+
+def test_columns_that_changed_places_are_said(tmp_path: Path):
+    korean = {"en": "하늘은 파랗다.", "ko": "The sky is blue."}
+    with pytest.raises(DataError, match="2 of 3 pairs have Korean as their English"):
+        check(write_rows(tmp_path / "both.jsonl", korean, korean, {"en": GOOD[0], "ko": GOOD[1]}))
 
 
 def test_fields_of_a_row_are_checked_together(tmp_path: Path):

@@ -31,6 +31,8 @@ def gather_rows(source: SourceSection, out: Path) -> Path:
     files = list_inputs(source)
     left_out: list[Unreadable] = []
     num_read = sum(1 for _ in _iter_values(source, left_out))
+    if not num_read and not left_out:
+        raise DataError(f"{source.path} holds no rows", expected="rows", hint="Check the path.")
     judge_unreadable(str(source.path), left_out, num_read)
     if len(files) == 1 and not left_out:
         return next(iter(files.values()))

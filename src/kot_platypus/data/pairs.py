@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
@@ -38,6 +39,7 @@ _BUILT = {
 }
 """The columns of a data set of ``kot data build``: the fields that they are."""
 _CHUNK_ROWS = 128
+_HANGUL = re.compile("[ㄱ-ㆎ가-힣]")
 _EXAMPLE = "--columns english=en_text,korean=ko_text"
 Columns = Mapping[str, str]
 """``english`` and ``korean``, or of rows in fields ``english.target``, ...: the file's column."""
@@ -90,6 +92,7 @@ def check_pairs(
             pairs = tally.count_rows(_iter_pairs(file, columns or {}, tally.unreadable), advance)
             found = executor.map(_check_chunk, iter_chunks(pairs, _CHUNK_ROWS))
             write_jsonl(out / FINDINGS, tally.count_found(chain.from_iterable(found)))
+        tally.refuse_swapped(file)
         write_jsonl(out / EXAMPLES, tally.list_examples())
         stage.facts = tally.report(file.name)
         write_json(out / REPORT, stage.facts)
@@ -112,7 +115,7 @@ class _Tally:
     """Counts of rows, and for each kind of finding a few rows drawn from all that have it."""
 
     def __init__(self) -> None:
-        self._rows = self._blank = 0
+        self._rows = self._blank = self._swapped = 0
         self.unreadable: list[DataError] = []
         self._failing: Counter[str] = Counter()
         self._by_check: dict[str, Counter[str]] = {}
@@ -126,9 +129,21 @@ class _Tally:
             self._rows += 1
             advance()
             if any(text.strip() for text in pair.english.values()):
+                self._swapped += _is_swapped(pair)
                 yield pair
             else:
                 self._blank += 1
+
+    def refuse_swapped(self, file: Path) -> None:
+        """Raise DataError where most of the English is Korean, and the Korean none."""
+        compared = self._rows - self._blank
+        if self._swapped * 2 > compared:
+            raise DataError(
+                f"{file}: {self._swapped:,} of {compared:,} pairs have Korean as their English, "
+                "and no Korean as their Korean",
+                expected="English and its translation",
+                hint=f"Say which column is which: {_EXAMPLE}",
+            )
 
     def count_found(self, found: Iterable[tuple[Pair, list[Finding]]]) -> Iterator[FoundInPair]:
         """Pass on the findings."""
@@ -187,6 +202,11 @@ class _Tally:
                 )
             },
         }
+
+
+def _is_swapped(pair: Pair) -> bool:
+    english, korean = (" ".join(each.values()) for each in (pair.english, pair.korean))
+    return _HANGUL.search(english) is not None and _HANGUL.search(korean) is None
 
 
 def _pick(texts: Mapping[str, str], finding: Finding) -> str:
@@ -261,9 +281,10 @@ def _read_known(values: Mapping[str, Any], where: str) -> tuple[_Texts, _Texts]:
     """Both sides by names that such columns often have; ``translation: {en, ko}`` is one."""
     nested = values.get("translation")
     for each in (nested if isinstance(nested, Mapping) else {}, values):
+        names = {str(name).strip().lower(): name for name in each} | {name: name for name in each}
         for english, korean in _KNOWN:
-            if english in each and korean in each:
-                return _read_sides(each, english, korean, where)
+            if english in names and korean in names:
+                return _read_sides(each, names[english], names[korean], where)
     listed = ", ".join(map(str, values))[:200] or "(none)"
     raise DataError(
         f"{where} has the columns {listed}",
