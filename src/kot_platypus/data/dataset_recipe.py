@@ -137,12 +137,15 @@ def read_glossary(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix != ".tsv":
-            found = yaml.safe_load(text)
+            found = yaml.load(text, yaml.BaseLoader)  # texts alone: no is "no", and not False
         else:
-            found = dict(line.split("\t") for line in text.splitlines() if line.strip())
+            pairs = [line.split("\t") for line in text.splitlines() if line.strip()]
+            found = dict(pairs)
+            if len(found) < len(pairs):
+                raise ValueError("a term stands there twice")
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
         raise ValueError(f"a glossary in {path} ({str(error).splitlines()[0]})") from None
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
         raise ValueError(f"an object of English terms and their Korean in {path}")
     return {str(english).strip(): str(korean).strip() for english, korean in found.items()}
 

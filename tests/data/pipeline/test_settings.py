@@ -148,3 +148,22 @@ def test_command_line_holds_a_data_set_to_them(builder: Builder, tmp_path: Path)
     written = load_dataset_recipe(str(tmp_path / "out" / "recipe.yaml")).translate
     assert written is not None
     assert (written.glossary, written.speech) == ({"pen": "볼펜"}, "plain")
+
+
+@pytest.mark.parametrize(
+    "text", ["apple:\n", "apple: [사과, 능금]\n", "apple\t사과\napple\t능금\n"]
+)
+def test_a_term_without_one_korean_is_refused(tmp_path: Path, text: str):
+    file = tmp_path / ("terms.tsv" if "\t" in text else "terms.yaml")
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"glossary|Korean"):
+        TranslateSection(service="deepl", glossary=str(file))
+
+
+def test_terms_that_yaml_has_other_words_for_are_words(tmp_path: Path):
+    file = tmp_path / "terms.yaml"
+    file.write_text("no: 아니요\nnull: 널\n", encoding="utf-8")
+    assert TranslateSection(service="deepl", glossary=str(file)).glossary == {
+        "no": "아니요",
+        "null": "널",
+    }
