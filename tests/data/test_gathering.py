@@ -107,3 +107,10 @@ def test_a_file_of_ones_own_named_rows_is_not_overwritten(tmp_path: Path):
     write(tmp_path / "b.jsonl", dump(id=2))
     run("duplicates", tmp_path, tmp_path)
     assert mine.read_text("utf-8") == dump(id=1) + "\n"
+
+
+@pytest.mark.parametrize("command", [["data", "page"], ["data", "check"], ["train"]])
+def test_the_help_has_no_emoji_for_a_name(command: list[str]):
+    said = CliRunner().invoke(app, [*command, "--help"]).output
+    assert "hub:NAME" in said
+    assert "\N{SQUARED ID}" not in said

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Rows = Annotated[
     str,
     typer.Argument(
-        metavar="ROWS", help="A file, a folder, a 'PATTERN' of files, or hub:ID:CONFIG@SPLIT."
+        metavar="ROWS", help="A file, a folder, a 'PATTERN' of files, or hub:NAME:CONFIG@SPLIT."
     ),
 ]
 Against = Annotated[

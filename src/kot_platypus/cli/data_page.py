@@ -29,7 +29,7 @@ def page(
         str,
         typer.Argument(
             metavar="ROWS",
-            help="What kot data build wrote; or a file, folder, 'PATTERN', hub:ID:CONFIG@SPLIT.",
+            help="What kot data build wrote; or a file, folder, 'PATTERN', hub:NAME:CONFIG@SPLIT.",
         ),
     ],
     out: Annotated[

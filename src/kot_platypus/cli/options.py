@@ -33,7 +33,7 @@ OwnRows = Annotated[
         "--data",
         "-d",
         metavar="SOURCE[:WEIGHT]",
-        help="Your rows: a file, a folder, a 'PATTERN', hub:ID:CONFIG@SPLIT; repeatable.",
+        help="Your rows: a file, a folder, a 'PATTERN', hub:NAME:CONFIG@SPLIT; repeatable.",
     ),
 ]
 ColumnNames = Annotated[

@@ -74,7 +74,7 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="A file of rows, problems (generated), korean-cot, hub:ID:CONFIG@SPLIT, "
+        help="A file of rows, problems (generated), korean-cot, hub:NAME:CONFIG@SPLIT, "
         "kobest or kobest/TASK (the train split).",
     ),
 ]
