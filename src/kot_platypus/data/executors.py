@@ -252,7 +252,8 @@ def _open_ray(workers: int) -> Iterator[Any]:
         ray = require_extra("ray", "ray", "--executor ray")
         starts = not ray.is_initialized()
         if starts:
-            options = {} if is_elsewhere else own
+            # Without an address Ray joins whatever cluster it finds on this machine.
+            options = {} if is_elsewhere else {"address": "local", **own}
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
     try:
         yield ray
