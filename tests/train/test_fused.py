@@ -194,3 +194,14 @@ def test_a_norm_that_is_trained_gets_its_gradient():
     norm.requires_grad_(True)
     normalise(norm, torch.float32)
     assert norm.weight.grad.norm() > 0
+
+
+def test_a_copy_of_a_fused_norm_has_weights_of_its_own():
+    norm = make_norm(LlamaRMSNorm)
+    fuse_layers(nn.Sequential(norm))
+    copied = deepcopy(norm)
+    copied.weight.mul_(2)
+    x = torch.randn(2, 32, requires_grad=True)
+    assert torch.allclose(copied(x), 2 * norm(x))
+    with torch.no_grad():
+        assert torch.allclose(copied(x), 2 * norm(x))

@@ -7,7 +7,9 @@ since each of them reads and writes whole activations. A norm is as many, withou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import torch
@@ -113,18 +115,19 @@ def _fuse_norm(norm: Any) -> None:
     eps = getattr(norm, "variance_epsilon", getattr(norm, "eps", None))
     if not isinstance(weight, Tensor) or weight.dim() != 1 or not isinstance(eps, float):
         return
-    usual, offset = norm.forward, _find_offset(norm, eps)
-    if offset is None:
-        return
+    offset = _find_offset(norm, eps)
+    if offset is not None:
+        # No closure: a copy of the model shall normalise by its own weights.
+        norm.forward = partial(_normalise, norm, norm.forward, offset, eps)
 
-    def forward(x: Tensor) -> Tensor:
-        if not torch.is_grad_enabled() or norm.weight.requires_grad:
-            result: Tensor = usual(x)
-        else:
-            result = _Norm.apply(x, norm.weight.float() + offset, eps)
-        return result
 
-    norm.forward = forward
+def _normalise(
+    norm: Any, usual: Callable[[Tensor], Tensor], offset: int, eps: float, x: Tensor
+) -> Tensor:
+    if not torch.is_grad_enabled() or norm.weight.requires_grad:
+        return usual(x)
+    normalised: Tensor = _Norm.apply(x, norm.weight.float() + offset, eps)
+    return normalised
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
