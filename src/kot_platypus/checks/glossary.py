@@ -15,7 +15,9 @@ def find_terms(text: str, glossary: Mapping[str, str]) -> dict[str, str]:
     Within a longer term a shorter one does not count. A term in capitals ("US") is only found so.
     """
     found: dict[str, str] = {}
-    for term in sorted(glossary, key=lambda each: (-len(each), each)):
+    folded = text.casefold()
+    likely = (term for term in glossary if term.casefold() in folded)
+    for term in sorted(likely, key=lambda each: (-len(each), each)):
         case = "" if term.isupper() else "(?i)"
         pattern = re.compile(rf"{case}(?<!\w){re.escape(term)}(?:e?s)?(?!\w)")
         text, count = pattern.subn("\ufffc", text)
