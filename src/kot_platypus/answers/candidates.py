@@ -15,6 +15,7 @@ from kot_platypus.answers.normal import plain
 from kot_platypus.answers.quantities import PERCENT, Quantity, read_quantity
 from kot_platypus.answers.sentences import find_conclusion, find_predicate, strip_topic
 from kot_platypus.answers.shapes import read_order
+from kot_platypus.hangul import NIEUN, read_final
 
 _TAIL = re.compile(rf" ?(?:뿐|만큼)?(?:{COPULA}|{PARTICLE})")
 _ENDS = re.compile(rf"(?:뿐)?(?:{COPULA})$")
@@ -232,8 +233,9 @@ _MODIFIES = re.compile(
 
 def _modifies(word: str, of_text: bool) -> bool:
     """Whether what stands behind a word may stand alone: 주신, where it ends in ㄴ; 왕, 민지의."""
-    is_adnominal = "가" <= word[-1] <= "힣" and (ord(word[-1]) - 0xAC00) % 28 == 4
-    return is_adnominal or bool((_MODIFIES if of_text else _HAVING_DONE).search(word))
+    return read_final(word[-1]) == NIEUN or bool(
+        (_MODIFIES if of_text else _HAVING_DONE).search(word)
+    )
 
 
 def _list_nouns(predicate: str, of_text: bool = True) -> Iterator[str]:

@@ -9,6 +9,7 @@ from kot_platypus.answers.endings import COPULA, PARTICLE, key, list_readings, p
 from kot_platypus.answers.equality import list_cuts, say_same
 from kot_platypus.answers.normal import plain
 from kot_platypus.answers.sentences import find_conclusion, find_predicate, strip_topic
+from kot_platypus.hangul import read_final
 
 _FAMILIES = (
     "가나다라마바사아자차",
@@ -171,8 +172,7 @@ def _bend(choice: str) -> set[str]:
     forms = {choice}
     if choice.endswith(("는다", "음")) and len(choice) > 2:
         forms.add(re.sub("(?:는다|음)$", "습니다", choice))
-    elif choice.endswith("다") and len(choice) > 1 and "가" <= choice[-2] <= "힣":
-        final = (ord(choice[-2]) - 0xAC00) % 28
+    elif choice.endswith("다") and (final := read_final(choice[-2:-1])) is not None:
         polite = {0: chr(ord(choice[-2]) + 17) + "니다", 4: chr(ord(choice[-2]) + 13) + "니다"}
         forms.add(choice[:-1] + "기")  # 때문
         forms.add(choice[:-2] + polite.get(final, choice[-2] + "습니다"))

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from kot_platypus.hangul import read_final
+
 _QUOTES = "'\"\u2018\u2019\u201c\u201d「」『』《》〈〉"
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "<": ">", "【": "】"}
 
@@ -109,6 +111,5 @@ def _fits_bare(stem: str) -> bool:
 
 def _is_closed(syllable: str) -> bool | None:
     """Whether a Korean syllable ends in a consonant; None for no syllable."""
-    if not "가" <= syllable <= "힣":
-        return None
-    return (ord(syllable) - 0xAC00) % 28 != 0
+    final = read_final(syllable)
+    return None if final is None else final != 0

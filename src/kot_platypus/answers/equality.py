@@ -12,6 +12,7 @@ from kot_platypus.answers.latex import are_same_formula
 from kot_platypus.answers.normal import plain
 from kot_platypus.answers.quantities import read_quantity
 from kot_platypus.answers.shapes import have_same_shape
+from kot_platypus.hangul import BIEUP, read_final
 
 _VARIABLE = re.compile(r"([A-Za-zα-ω]) ?=")
 _YES_TURNED = re.compile(
@@ -63,7 +64,7 @@ def _unbend(text: str) -> set[str]:
     stem, last = text[: found.start()], found[1]
     if found[2] == "습니다":
         return {stem + last + "다", stem + last + "는다"}
-    if (ord(last) - 0xAC00) % 28 != 17:  # no ㅂ
+    if read_final(last) != BIEUP:
         return set()
     open_syllable = chr(ord(last) - 17)
     return {stem + open_syllable + "다", stem + chr(ord(open_syllable) + 4) + "다"}

@@ -11,6 +11,7 @@ from typing import Literal
 
 from kot_platypus.checks.findings import Findings, Span, make_finding, shorten
 from kot_platypus.checks.segments import BLANK, Text
+from kot_platypus.hangul import BIEUP, IEUNG, NIEUN, RIEUL, read_final
 
 Level = Literal["formal", "plain", "polite", "casual"]
 """합니다체, 해라체, 해요체, 해체."""
@@ -27,11 +28,10 @@ _QUOTED = re.compile(
     r"\"[^\"\n]*\"|“[^”\n]*”|‘[^’\n]*’|(?<!\w)'[^'\n]*'|「[^」\n]*」|『[^』\n]*』|《[^》\n]*》"
     r"|\([^()\n]*\)|\[[^\[\]\n]*\]"
 )
-_SENTENCE = re.compile(r"[^.!?…\n]+(?:\.(?=\S)[^.!?…\n]+)*[.!?…]*")
+SENTENCE = re.compile(r"[^.!?…\n]+(?:\.(?=\S)[^.!?…\n]+)*[.!?…]*")
+"""With its marks; a point within a word or a number ends none."""
 _WORD = re.compile(r"[가-힣]+(?=[\W_]*$)")
 
-# Final consonants by their number in a syllable.
-_N, _L, _M, _B, _NG = 4, 8, 16, 17, 21
 _FORMAL = re.compile(r"(?P<before>.)(?:니다|니까|시다|시오)$")
 _PLAIN_DA = re.compile(r"(?:(?<!사)이|아니|하|되|크|르|쁘|프)다$")
 _NOUN_IN_DA = re.compile(
@@ -56,16 +56,18 @@ def read_level(sentence: str) -> Level | None:
     if not found:
         return None
     word, upto, is_asked = found[0], sentence[: found.end()], "?" in sentence[found.end() :]
-    if (formal := _FORMAL.search(word)) and _final(formal["before"]) == _B:
+    if (formal := _FORMAL.search(word)) and read_final(formal["before"]) == BIEUP:
         return "formal"
     asked = _POLITE_ASKED.search(word)
     if _POLITE.search(word) or (
-        asked and _final(asked["before"]) == (_N if asked["ending"] == "가" else _L)
+        asked and read_final(asked["before"]) == (NIEUN if asked["ending"] == "가" else RIEUL)
     ):
         return "polite"
     if word.endswith("다"):
         return "plain" if _is_plain(word) else None
-    if is_asked and (re.search(r"냐$", word) or (word[-1] == "가" and _final(word[-2:-1]) == _N)):
+    if is_asked and (
+        re.search(r"냐$", word) or (word[-1] == "가" and read_final(word[-2:-1]) == NIEUN)
+    ):
         return "plain"
     if not is_asked and _PLAIN_COMMAND.search(upto):
         return "plain"
@@ -80,7 +82,7 @@ def find_speech(translation: Text, wanted: SpeechLevel) -> Findings:
     # What is quoted or in brackets is blanked, every place kept.
     prose = _QUOTED.sub(lambda match: BLANK * len(match[0]), translation.prose)
     others: list[tuple[Level, Span]] = []
-    for match in _SENTENCE.finditer(prose):
+    for match in SENTENCE.finditer(prose):
         level = read_level(match[0])
         is_asking = wanted == "formal" and re.search(r"세요[\W_]*$", match[0])
         if level and level != wanted and not is_asking:
@@ -99,10 +101,5 @@ def _is_plain(word: str) -> bool:
     """Whether a word in 다 is a verb's or the copula's plain form, and can be nothing else."""
     if len(word) < 2 or _NOUN_IN_DA.search(word):
         return False
-    final = _final(word[-2])
-    return bool(_PLAIN_DA.search(word)) if final == 0 else final != _NG
-
-
-def _final(syllable: str) -> int:
-    """The number of a syllable's final consonant: 0 for none."""
-    return (ord(syllable) - 0xAC00) % 28 if "가" <= syllable <= "힣" else 0
+    final = read_final(word[-2])
+    return bool(_PLAIN_DA.search(word)) if final == 0 else final != IEUNG

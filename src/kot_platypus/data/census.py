@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from kot_platypus.artifacts import hash_file, read_json, write_json
-from kot_platypus.checks.speech import KOREAN, read_level
+from kot_platypus.checks.speech import KOREAN, SENTENCE, read_level
 from kot_platypus.columns import Columns
 from kot_platypus.data.executors import Executor
 from kot_platypus.data.spool import iter_chunks
@@ -54,7 +54,6 @@ _KINDS = {
     "other letters": re.compile(r"[^\W\d_A-Za-z가-힣ㄱ-ㆎᄀ-ᇿ]+"),
 }
 _SPACE = re.compile(r"\s+")
-_SENTENCE = re.compile(r"[^.!?…\n]+(?:\.(?=\S)[^.!?…\n]+)*[.!?…]*")
 _MARKS = ".!?…"
 _LAST_WORD = re.compile(r"([가-힣]+)[^\w가-힣]*$")
 
@@ -179,7 +178,7 @@ def _count_endings(found: Measures, answers: Sequence[str]) -> None:
     """How the sentences of answers end: in which speech level, on which syllables."""
     levels: Counter[str] = Counter()
     for text in answers:
-        for match in _SENTENCE.finditer(_APART.sub("\n", text)):
+        for match in SENTENCE.finditer(_APART.sub("\n", text)):
             if match[0][-1] in _MARKS and (word := _LAST_WORD.search(match[0])):
                 found.endings[word[1][-2:]] += 1
                 level = read_level(match[0])

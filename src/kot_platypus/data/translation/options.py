@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from kot_platypus.checks.answers import list_options
 from kot_platypus.data.translation.protection import Problem, Span, has_words, protect
 from kot_platypus.data.translation.translate import Marked, Translated
+from kot_platypus.hangul import RIEUL, read_final
 from kot_platypus.records import Example, Row
 from kot_platypus.row_texts import list_texts
 
@@ -180,17 +181,17 @@ def _split(text: str, start: int, stop: int) -> tuple[str, str]:
 
 def _fit_particle(word: str, rest: str) -> str:
     """``rest`` with its first particle as it is after ``word``: 은 or 는, 으로 or 로."""
-    if not "가" <= word[-1:] <= "힣":
+    final = read_final(word[-1:])
+    if final is None:
         return rest
-    final = (ord(word[-1]) - 0xAC00) % 28
     others = _AFTER_VOWEL if final else _AFTER_CONSONANT
     for wrong in sorted(others, key=len, reverse=True):
         alone = _ALONE if len(wrong) == 1 and wrong not in "라며고였다" else ""
         if re.match(wrong + alone, rest):
             right = others[wrong]
-            if wrong == "로" and final == 8:  # after ㄹ as after a vowel
+            if wrong == "로" and final == RIEUL:  # after ㄹ as after a vowel
                 right = "로"
             return right + rest[len(wrong) :]
-    if final == 8 and rest.startswith("으로"):
+    if final == RIEUL and rest.startswith("으로"):
         return rest[1:]
     return rest
