@@ -111,19 +111,19 @@ def _tabulate(accounts: Sequence[Account]) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=None)
-    for name in ("service", "model"):
-        table.add_column(name, justify="left")
-    for name in ("requests", "translations", "no translation", "lost", "failed free", "characters"):
+    # In 80 columns every word of the head must be whole.
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("service, model", overflow="fold")
+    for name in ("sent", "usable", "of no use", "lost", "failed free"):
         table.add_column(name, justify="right")
-    table.add_column("dollars", justify="right")
+    for name in ("characters", "dollars"):
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("tokens read, written", justify="right")
     for each in accounts:
         flaws = ", ".join(f"{count:,} {flaw}" for flaw, count in sorted(each.flaws.items()))
         numbers = (each.num_lost, each.num_unpaid, each.characters)
         table.add_row(
-            escape(each.service),
-            escape(each.model),
+            escape(f"{each.service} {each.model}"),
             f"{each.requests:,}",
             f"{each.translations:,}",
             flaws or "0",

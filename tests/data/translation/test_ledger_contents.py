@@ -30,9 +30,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "ledger"
 
 
-def type_ledger(folder: Path, *options: str) -> str:
+def type_ledger(folder: Path, *options: str, width: int = 200) -> str:
     arguments = ["data", "ledger", "--ledger", str(folder), *options]
-    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": str(width)})
     return f"{result.exit_code}\n{result.output}"
 
 
@@ -42,6 +42,27 @@ def test_each_model_has_its_bill(folder: Path):
         ["openai", "qwen", "3", "2", "1", "cut", "0", "0", "15", "?", "33,", "16"],
         ["openai", "gemma", "3", "1", "0", "1", "1", "10", "0.10", "?"],
     ]
+
+
+def test_in_80_columns_the_bill_is_whole(tmp_path: Path):
+    with open_ledger(tmp_path / "ledger") as ledger:
+        request = ledger.begin(
+            "openai",
+            num_texts=1,
+            characters=123_456_789,
+            counter=None,
+            model="Qwen3-30B-A3B-Instruct-2507",
+            price=1e-5,
+        )
+        flaws = [
+            Attempt(key=f, source=f, flaw=f, answer="", characters=1) for f in ("cut", "empty")
+        ]
+        ledger.finish(request, [], [], paid=123_456_789, attempts=flaws, tokens=(98_765_432, 9_876))
+    wide = type_ledger(tmp_path / "ledger").split()
+    narrow = type_ledger(tmp_path / "ledger", width=80)
+    assert "…" not in narrow
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert sorted("".join(narrow.split())) == sorted("".join(wide)), "no character is lost"
 
 
 @pytest.mark.parametrize(
