@@ -218,6 +218,12 @@ def test_yaml_that_is_no_recipe_is_one_line(recipe_file, text):
     assert_one_line(raised.value)
 
 
+def test_a_key_that_stands_twice_is_named_with_its_line(recipe_file):
+    with pytest.raises(RecipeError, match=r"'seed' stands there twice.* line 3") as raised:
+        load_recipe(recipe_file("name: a\nseed: 1\nseed: 2\n"))
+    assert_one_line(raised.value)
+
+
 def test_recipe_in_another_encoding_is_one_line(recipe_file):
     with pytest.raises(RecipeError, match="not UTF-8") as raised:
         load_recipe(recipe_file(SMALL.replace("a recipe", "요리법"), "cp949"))

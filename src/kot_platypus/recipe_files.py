@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from kot_platypus.artifacts import read_text
 from kot_platypus.errors import RecipeError, UsageError
 from kot_platypus.synonyms import explain_synonym
+from kot_platypus.yaml_files import parse_yaml
 
 RECIPES = files("kot_platypus") / "recipes"
 
@@ -89,7 +90,7 @@ def read_values(
     """Where a recipe was found, and its mapping. Raises as ``load`` does."""
     where, text = _read(folder, name, kind)
     try:
-        values = yaml.safe_load(text)
+        values = parse_yaml(text)
     except yaml.YAMLError as error:
         raise RecipeError(
             f"{where} is not YAML: {error}", expected=f"a {kind}", hint="Fix that line."

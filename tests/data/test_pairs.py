@@ -10,7 +10,12 @@ from typer.testing import CliRunner
 from kot_platypus.artifacts import read_jsonl
 from kot_platypus.cli import app
 from kot_platypus.data.executors import IN_PROCESS
-from kot_platypus.data.pairs import NUM_EXAMPLES, check_pairs, parse_pair_columns
+from kot_platypus.data.pairs import (
+    NUM_EXAMPLES,
+    check_pairs,
+    describe_pairs,
+    parse_pair_columns,
+)
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.formats import write_values
 from kot_platypus.records import FoundInPair, PairExample
@@ -107,6 +112,41 @@ def test_a_row_that_is_no_pair_is_named(tmp_path: Path, row: Any, columns: str, 
         check(file, parse_pair_columns(columns))
 
 
+def test_rows_that_are_no_pairs_are_left_out_and_counted(tmp_path: Path):
+    file = write_rows(tmp_path / "both.jsonl", {"en": "a"}, {"en": BAD[0], "ko": BAD[1]})
+    report = check(file)
+    assert (report["rows"], report["rows_with_errors"]) == (1, 1)
+    assert "line 1 has the columns en" in report["unreadable"][0]
+    (found,) = read_jsonl(tmp_path / "out" / "findings.jsonl", FoundInPair)
+    assert (found.row, found.place) == (1, "line 2")
+    assert describe_pairs(report).startswith("1 pair: 1 with errors")
+    assert describe_pairs(report).endswith("; left out as no pairs: 1")
+
+
+OWN = {"origin": "{}", "translation": "{}", "checks_passed": [], "edits": "[]"}
+
+
+@pytest.mark.parametrize("name", ["messages", "conversations"])
+def test_a_built_set_of_conversations_is_checked_turn_by_turn(tmp_path: Path, name: str):
+    def say(question: str, answer: str) -> list[dict[str, str]]:
+        return [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        ]
+
+    row = {
+        name: say("무게는?", BAD[1]),
+        f"{name}_en": say("What does it weigh?", BAD[0]),
+        "source": "web",
+        **OWN,
+    }
+    korean = {name: say("무게는?", "3kg이다."), **OWN}
+    report = check(write_rows(tmp_path / "train.jsonl", row, korean))
+    assert (report["rows"], report["rows_without_english"]) == (2, 1)
+    (found,) = read_jsonl(tmp_path / "out" / "findings.jsonl", FoundInPair)
+    assert (found.finding.check, found.finding.field) == ("numbers", "messages.1")
+
+
 def test_a_file_without_rows_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match="holds no rows"):
         check(write_rows(tmp_path / "both.jsonl"))
@@ -121,9 +161,10 @@ def test_a_file_without_rows_is_refused(tmp_path: Path):
         "english.target=a,korean=b",
         "english.title=a,korean.title=b",
         "english=a,korean=b,english.target=c,korean.target=d",
+        "english=a,korean=a",
     ],
 )
-def test_columns_of_one_side_alone_are_refused(columns: str):
+def test_columns_that_are_not_two_sides_are_refused(columns: str):
     with pytest.raises(UsageError, match="--columns"):
         parse_pair_columns(columns)
 

@@ -22,6 +22,7 @@ from kot_platypus.data.translation.services import Service
 from kot_platypus.recipe import SourceSection
 from kot_platypus.recipe_files import RECIPES, Section, list_names, load, read_values
 from kot_platypus.records import drop_defaults
+from kot_platypus.yaml_files import parse_yaml
 
 DATASETS = RECIPES / "datasets"
 Option = str | int | float | bool | tuple[str, ...] | None
@@ -137,14 +138,14 @@ def read_glossary(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix != ".tsv":
-            found = yaml.load(text, yaml.BaseLoader)  # texts alone: no is "no", and not False
+            found = parse_yaml(text, is_text=True)
         else:
             pairs = [line.split("\t") for line in text.splitlines() if line.strip()]
             found = dict(pairs)
             if len(found) < len(pairs):
                 raise ValueError("a term stands there twice")
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
-        raise ValueError(f"a glossary in {path} ({str(error).splitlines()[0]})") from None
+        raise ValueError(f"a glossary in {path} ({' '.join(str(error).split())})") from None
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
         raise ValueError(f"an object of English terms and their Korean in {path}")
     return {str(english).strip(): str(korean).strip() for english, korean in found.items()}

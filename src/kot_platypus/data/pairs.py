@@ -19,7 +19,8 @@ from kot_platypus.errors import DataError, UsageError
 from kot_platypus.formats import iter_values
 from kot_platypus.progress import Advance, show_progress
 from kot_platypus.records import Example, Finding, FoundInPair, PairExample, Record
-from kot_platypus.row_formats import ENGLISH, OWN_COLUMNS
+from kot_platypus.row_formats import ENGLISH, OWN_COLUMNS, parse_row
+from kot_platypus.row_texts import list_texts
 from kot_platypus.stages import open_stage
 from kot_platypus.tables import is_missing
 
@@ -29,16 +30,9 @@ NUM_EXAMPLES = 5
 SIDES = ("english", "korean")
 _KNOWN = (SIDES, ("en", "ko"), ("original", "translated"), ("source", "translation"))
 """The names of both columns, where none are given."""
-_BUILT = {
-    "source": "source",
-    "instruction": "source",
-    "input": "input",
-    "rationale": "rationale",
-    "output": "rationale",
-    "target": "target",
-}
-"""The columns of a data set of ``kot data build``: the fields that they are."""
 _CHUNK_ROWS = 128
+_FIRST_ROWS = 1000
+"""A file of which so many rows are no pairs, and none is one, is not read to its end."""
 _HANGUL = re.compile("[ㄱ-ㆎ가-힣]")
 _EXAMPLE = "--columns english=en_text,korean=ko_text"
 Columns = Mapping[str, str]
@@ -57,17 +51,22 @@ class Pair(Record):
 
 
 def parse_pair_columns(text: str) -> dict[str, str]:
-    """``english=en,korean=ko`` by name. Raises UsageError unless both sides have the same parts."""
+    """``english=en,korean=ko`` by name.
+
+    Raises UsageError unless both sides have the same parts, and each its own column.
+    """
     columns = split_columns(text, _EXAMPLE.removeprefix("--columns ")) if text else {}
     parts = [{n.removeprefix(side) for n in columns if n.startswith(side)} for side in SIDES]
     allowed = ({""}, {f".{field}" for field in FIELDS})
     known = {f"{side}{part}" for side in SIDES for part in parts[0]}
     is_whole = parts[0] == parts[1] and any(parts[0] <= each for each in allowed)
-    if columns and not (is_whole and known == set(columns) and all(columns.values())):
+    is_whole = is_whole and all(columns.values()) and len({*columns.values()}) == len(columns)
+    if columns and not (is_whole and known == set(columns)):
         raise UsageError(
             f"--columns {text}",
             expected="english= and korean=, or english.FIELD= and korean.FIELD= of the fields "
-            + ", ".join(FIELDS),
+            + ", ".join(FIELDS)
+            + ", each another column",
             hint=f"E.g. {_EXAMPLE}",
         )
     return columns
@@ -79,8 +78,8 @@ def check_pairs(
     """Check every translation in ``file``. Returns the report, which lies in ``out/report.json``.
 
     Also writes ``findings.jsonl`` (FoundInPair) and ``examples.jsonl`` (PairExample). Lines
-    that cannot be read are left out and counted. Raises DataError for a row without the two
-    columns, and where no line can be read.
+    that cannot be read, and rows without the two columns, are left out and counted. Raises
+    DataError where no row is a pair.
     """
     config = {"checks": CHECK_NAMES, "columns": columns or {}}
     inputs = {"data": hash_file(file)}
@@ -105,10 +104,14 @@ def _check_chunk(pairs: list[Pair]) -> list[tuple[Pair, list[Finding]]]:
 
 
 def _check(pair: Pair) -> list[Finding]:
-    if "" in pair.english:
-        return check_translation(pair.english[""], pair.korean[""])
-    nothing = dict.fromkeys(FIELDS, "")
-    return check_row(Example(**nothing | pair.english), Example(**nothing | pair.korean))
+    if pair.english.keys() <= set(FIELDS):
+        nothing = dict.fromkeys(FIELDS, "")
+        return check_row(Example(**nothing | pair.english), Example(**nothing | pair.korean))
+    return [
+        finding.model_copy(update={"field": field})
+        for field, english in pair.english.items()
+        for finding in check_translation(english, pair.korean.get(field, ""))
+    ]
 
 
 class _Tally:
@@ -220,9 +223,10 @@ def describe_pairs(report: Mapping[str, Any]) -> str:
     """The report in one line, e.g. ``40 pairs: 22 with errors, 1 with warnings alone``."""
     blank, unreadable = report["rows_without_english"], len(report["unreadable"])
     unread = f", {blank:,} without English, which were not checked" if blank else ""
-    unread += f"; {unreadable:,} lines could not be read" if unreadable else ""
+    unread += f"; left out as no pairs: {unreadable:,}" if unreadable else ""
     return (
-        f"{report['rows']:,} pairs: {report['rows_with_errors']:,} with errors, "
+        f"{report['rows']:,} {'pair' if report['rows'] == 1 else 'pairs'}: "
+        f"{report['rows_with_errors']:,} with errors, "
         f"{report['rows_with_warnings']:,} with warnings alone{unread}"
     )
 
@@ -231,27 +235,37 @@ def describe_pairs(report: Mapping[str, Any]) -> str:
 
 
 def _iter_pairs(file: Path, columns: Columns, unreadable: list[DataError]) -> Iterator[Pair]:
-    number = -1
+    num_read = 0
     found = iter_values(file, lambda _, error: unreadable.append(error))
     for number, (place, values) in enumerate(found):
-        where = f"{file} {place}"
-        if not isinstance(values, Mapping):
-            raise DataError(
-                f"{where} is {type(values).__name__}", expected="an object", hint="Fix that line."
-            )
-        english, korean = (
-            _read_named(values, columns, where)
-            or _read_built(values, where)
-            or _read_known(values, where)
-        )
+        try:
+            english, korean = _read_pair(values, columns, f"{file} {place}")
+        except DataError as error:
+            unreadable.append(error)
+            if not num_read and len(unreadable) >= _FIRST_ROWS:
+                break
+            continue
+        num_read += 1
         yield Pair(row=number, place=place, english=english, korean=korean)
-    if number < 0 and unreadable:
+    if not num_read and unreadable:
         raise unreadable[0]
-    if number < 0:
+    if not num_read:
         raise DataError(f"{file} holds no rows", expected="pairs", hint="Check the path.")
 
 
 _Texts = dict[str, str]
+
+
+def _read_pair(values: object, columns: Columns, where: str) -> tuple[_Texts, _Texts]:
+    if not isinstance(values, Mapping):
+        raise DataError(
+            f"{where} is {type(values).__name__}", expected="an object", hint="Fix that line."
+        )
+    return (
+        _read_named(values, columns, where)
+        or _read_built(values, where)
+        or _read_known(values, where)
+    )
 
 
 def _read_named(
@@ -269,12 +283,11 @@ def _read_named(
 
 def _read_built(values: Mapping[str, Any], where: str) -> tuple[_Texts, _Texts] | None:
     """Both sides of a row of ``kot data build``; one that was Korean has no English."""
-    found = {name: field for name, field in _BUILT.items() if name in values}
-    if not found or not values.keys() >= set(OWN_COLUMNS):
+    if not values.keys() >= set(OWN_COLUMNS):
         return None
-    both = {name: field for name, field in found.items() if name + ENGLISH in values}
-    english = {field: _read(values, name + ENGLISH, where) for name, field in both.items()}
-    return english, {field: _read(values, name, where) for name, field in found.items()}
+    korean = list_texts(parse_row(values, where))
+    english = {name: values[name + ENGLISH] for name in values if name + ENGLISH in values}
+    return list_texts(parse_row({**values, **english}, where)) if english else {}, korean
 
 
 def _read_known(values: Mapping[str, Any], where: str) -> tuple[_Texts, _Texts]:

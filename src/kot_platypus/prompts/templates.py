@@ -24,6 +24,7 @@ from kot_platypus.artifacts import read_text
 from kot_platypus.errors import UsageError
 from kot_platypus.records import Example, Message, drop_defaults
 from kot_platypus.thoughts import split_thoughts
+from kot_platypus.yaml_files import parse_yaml
 
 T = TypeVar("T")
 _MARKS = {
@@ -171,7 +172,7 @@ def _load_template(name: str) -> Template:
             f"the template {path} does not exist", expected="a YAML file", hint="Check the path."
         )
     try:
-        values = yaml.safe_load(read_text(path, UsageError))
+        values = parse_yaml(read_text(path, UsageError))
         if isinstance(values, dict):
             return Template.model_validate({"name": path.stem, "description": "", **values})
         wrong = f"it holds {type(values).__name__}"

@@ -63,6 +63,21 @@ def test_a_glossary_that_cannot_be_kept_is_refused(glossary, said):
         TranslateSection(service="deepl", glossary=glossary)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("terms.yaml", "pen: 볼펜\ncup: 컵\npen: 펜\n"),
+        ("terms.json", '{"pen": "볼펜", "pen": "펜"}'),
+        ("terms.tsv", "pen\t볼펜\npen\t펜\n"),
+    ],
+)
+def test_a_term_that_stands_twice_is_refused(tmp_path: Path, name: str, text: str):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ValidationError, match="stands there twice"):
+        TranslateSection(service="deepl", glossary=str(path))  # type: ignore[arg-type]
+
+
 def test_a_section_without_them_is_written_as_before():
     written = TranslateSection(service="deepl").model_dump()
     assert written == {"service": "deepl", "options": {}, "retry": {}}
