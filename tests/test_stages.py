@@ -146,7 +146,7 @@ def test_torn_manifest_is_a_data_error_not_a_new_start(finished):
         ),
         (CONFIG | {"new": True}, INPUTS, "config.new is null, not true"),
         ({"seed": 1}, INPUTS, "config.train is {"),
-        (CONFIG, {"data": "b" * 64}, "inputs.data is"),
+        (CONFIG, {"data": "b" * 64}, "inputs.data is other data"),
     ],
 )
 @pytest.mark.parametrize("status", ["running", "done"])

@@ -184,6 +184,8 @@ def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:
         ]
     if found == wanted:
         return []
+    if prefix.startswith("inputs.") and found and wanted:
+        return [f"{prefix.rstrip('.')} is other data"]
     return [f"{prefix.rstrip('.')} is {_short(found)}, not {_short(wanted)}"]
 
 

@@ -93,7 +93,8 @@ def _check_pairs(file: Path, out: Path, columns: str) -> None:
     with hold_folder(out), open_executor() as workers:
         report = check_pairs(file, out, workers, named)
         page = write_pairs_page(out)
-    print_screen(_tabulate_findings(report["findings"], report["rows"]))
+    if report["findings"]:
+        print_screen(_tabulate_findings(report["findings"], report["rows"]))
     print(describe_pairs(report))
     print(page, *(out / name for name in ("report.json", "findings.jsonl")), sep="\n")
 
