@@ -127,15 +127,18 @@ def _compare_sentences(source: Text, translation: Text) -> Findings:
             lost = [sentence for sentence in lost if not sentence.rstrip().endswith("?")]
         if lost or len(found) < len(wanted):
             questions = here.count("?") > there.count("?") and not _REQUEST.search(there)
+            size = sum(map(measure_size, wanted))
+            is_short = size > _JUDGED and sum(map(measure_size, found)) < _SHORT_OF * size
             yield _cut(
                 f"{len(wanted)} sentences became {len(found)}"
                 + (f"; without counterpart: {lost[0].strip()[:60]}" if lost else ""),
-                is_error=bool(lost) or questions,
+                is_error=bool(lost) or questions or (is_short and len(found) < len(wanted)),
             )
         elif len(found) > len(wanted) + len(_SPLITS.findall(here)) and not _SPEECH.search(here):
             yield from _find_made_up(wanted, found)
 
 
+_JUDGED, _SHORT_OF = 25, 0.85  # syllables, from which on fewer sentences that are shorter are lost
 _FEW_SENTENCES = 3
 _COURTESY = re.compile(  # becomes a word or an ending of the next sentence
     r"(?i)\b(?:sorry|apolog|thanks?|please|right|sure|ok(?:ay)?|hello|hi|well|excuse|yes|no|oh)\b"
@@ -197,7 +200,7 @@ def _find_made_up(wanted: list[str], found: list[str]) -> Findings:
         yield _cut(f"{len(wanted)} sentences became {len(found)}; new: {new[0].strip()[:60]}")
 
 
-_SPREAD_OF_ONE = 0.5  # how much longer than expected a sentence may well be
+_SPREAD_OF_ONE = 0.6  # how much longer than expected a sentence may well be
 # Where a sentence may be parted; not after a label ("Premise:").
 _SPLITS = re.compile(r"(?m);|^[^\n:]{16,}:|\b(?:because|since)\b")
 _SPEECH = re.compile(r'["“]')

@@ -76,13 +76,27 @@ _MAY_QUOTE = re.compile(
     r"|titled?\b|motto"
     r"|slogan|print|output|display|message|code|program|string|`|log|button|label|menu|click"
 )
-# Where a lower-case English word in Korean may be right: about language, computers, formulas.
+# Where what computers are told may stand in English, and the words of which that is so.
 _MAY_KEEP = re.compile(
-    r"(?i)\bsentences?\b|gramma|phrase|translat|spell|punctuat|tense|\bvoice\b|\bwords?\b|english"
-    r"|french|spanish|\blatin\b|\w+nym|rewrite|print|output|code|program|string|variable|function"
-    r"|array|list|`|_|\w\(\w*\)|\bfiles?\b|command|\b(?:press|type|enter|click|buttons?|menu|tags?|e-?mail|app|web)\b"
-    r"|server|git|npm|pip|void|python|java|script|website|software"
+    r"(?i)code|program|string|variable|function|array|`|_|\w\(\w*\)|\bfiles?\b|command|software"
+    r"|\b(?:press|type|enter|click|buttons?|menu|tags?|e-?mail|app|web|print|output|list)\b"
+    r"|server|git|npm|pip|void|python|java|script|website|pull request|database|algorithm|compil"
+    r"|deploy|\b(?:API|JSON|HTML|CSS|SQL)\b"
 )
+_KEPT_LIST = (
+    "add append array async await bash bool boolean branch break byte cache catch char class"
+    " clone commit config const continue cookie css csv def default delete dict diff docker else"
+    " enter enum export false fetch float fork function git grep hash head header heap host"
+    " import index init input insert install int integer join json kernel key keys lambda len"
+    " list load log login main map master merge method module name namespace node none null"
+    " number object origin output param parent path payload ping pop private prompt protected"
+    " proxy public pull push query queue rebase regex release return root row schema script"
+    " select self server session set shell slice socket sort stack static status stdin stdout"
+    " string struct super switch table target text thread throw title token true try tuple txt"
+    " type undefined union update url user username value values var vector verbose void webhook"
+    " while"
+)
+_KEPT_WORDS = frozenset(_KEPT_LIST.split())
 _REWRITE = re.compile(
     r"(?i)\b(?:passive|active) voice|\brewrite\b[^.]*\b(?:sentence|tense)|\bcorrect the grammar"
     r"|\bparaphrase\b[^.]*\bsentence"
@@ -141,45 +155,49 @@ def _find_stretches(source: Text, prose: str) -> Findings:
     if passages:
         detail = f"left in English: {shorten(prose[slice(*passages[0])])}"
         yield _left(detail, (), passages)
-    elif len(words := _list_sprinkled(source, prose)) >= _FEWEST_WORDS:
-        yield _left(f"left in English, here and there: {', '.join(words[:5])}", (), kept)
+    elif words := _list_intruders(source, prose):
+        yield _left(f"left in English: {', '.join(words[:5])}", (), kept)
     elif kept:
         detail = f"English words: {shorten(prose[slice(*kept[0])])}"
-        yield _left(detail, (), kept, is_error=_is_sentence_of_two(source, prose))
+        yield _left(detail, (), kept, is_error=False)
 
 
-_WORD_IN_KOREAN = re.compile(
-    r"(?<![A-Za-z_./-])(?<![A-Za-z] )[a-z]{4,}(?=[가-힣])"
-    r"|(?<![A-Za-z_./-])[a-z]{3,}(?=[하되]|[한할해된될됐했시]|시키)"
+_AMONG_KOREAN = re.compile(
+    r"(?<![A-Za-z\d_./@-])(?<![A-Za-z\d|] )(?P<said>[a-z]{3,}(?:[ -][a-z]{3,})?)"
+    r"(?=[가-힣]|(?<=[a-z]{4})(?: [가-힣]| \([A-H]\)))"
+)
+_CAPITAL = re.compile(
+    r"(?<![A-Za-z] )(?<!요일\()\b(?:(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February"
+    r"|March|July|September|October|November|December)(?= ?[가-힣]|\))"
+    r"|[A-Z][a-z]*(?:tion|sis|ness|ment|ity|ism|ology|ance|ence)s?(?=[가-힣]))"
 )
 
 
-def _list_sprinkled(source: Text, prose: str) -> list[str]:
-    """English words with a Korean ending (freeze한다), of a source that has them in prose."""
-    known = set(_list_words(source.prose))
-    return sorted({word for word in _WORD_IN_KOREAN.findall(prose) if word in known})
+def _list_intruders(source: Text, prose: str) -> list[str]:
+    """English words that do a Korean one's work: jacket을, damp한, 3월 12일(Wednesday).
 
-
-_TWO_IN_KOREAN = re.compile(r"(?<=[가-힣] )[a-z]{4,} [a-z]{4,}(?=[가-힣])")
-_WORD_AMONG_KOREAN = re.compile(
-    r"(?:(?<=[가-힣] )|(?<=[가-힣] [\"“])|(?<=[가-힣], )|(?<=\) ))[a-z]{4,}(?= ?[가-힣]| \([A-H]\))"
-)
-
-
-def _is_sentence_of_two(source: Text, prose: str) -> bool:
-    """Whether an English word does a Korean one's work: jacket을, damp한.
-
-    Not in a text of code or language, where words may well be kept.
+    None are words that the source quotes or has in code, words of a question about words, and what
+    computers are told in a text about computers.
     """
-    if source.has_code or source.inline or _MAY_KEEP.search(source.raw):
-        return False
     bare = _WORDS_IN_BRACKETS.sub("", prose)
-    words = {*_WORD_IN_KOREAN.findall(bare), *_WORD_AMONG_KOREAN.findall(bare)}
-    if any(match[0] in source.prose for match in _TWO_IN_KOREAN.finditer(bare)):
-        return True
-    return any(
-        known.startswith(word.rstrip("e")) for word in words for known in _list_words(source.prose)
-    )
+    found = [match["said"] for match in _AMONG_KOREAN.finditer(bare)]
+    capitals = [match[0] for match in _CAPITAL.finditer(prose) if match[0] in source.prose]
+    if not found or _ABOUT_WORDS.search(source.raw):
+        return [] if _ABOUT_WORDS.search(source.raw) else capitals
+    known = _list_words(source.prose)
+    kept = _KEPT_WORDS if source.has_code or _MAY_KEEP.search(source.raw) else frozenset()
+    return capitals + [
+        said
+        for said in found
+        if all(
+            word not in kept
+            and (word not in source.raw or any(one.startswith(word.rstrip("e")) for one in known))
+            and not re.search(
+                rf"[\"'“‘`*]{word}[\"'”’`*]|[_.]{word}|\b{word}(?: =|[=(\[_.](?!\s|$))", source.raw
+            )
+            for word in re.split("[ -]", said)
+        )
+    ]
 
 
 _TRUTH = re.compile(r"\b(?:true|false|none)\b")

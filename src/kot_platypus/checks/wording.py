@@ -161,7 +161,6 @@ _SAID: tuple[tuple[str, str], ...] = (
     (r"the question became a statement", "질문이 평서문으로 바뀌었습니다"),
     (r"ends in dots that the source does not have", "원문에 없는 말줄임표로 끝납니다"),
     (r"a quotation is lost: (?P<a>.*)", "인용이 사라졌습니다: {a}"),
-    (r"left in English, here and there: (?P<a>.*)", "군데군데 영어로 남음: {a}"),
     (r"choices in part left in English: (?P<a>.*)", "선택지 일부가 영어로 남음: {a}"),
     (r"no longer negative: (?P<a>\d+) said so", "부정이 사라졌습니다: {a}곳"),
     (r"code in the text lost: (?P<a>.*)", "글 속의 코드가 사라졌습니다: {a}"),
