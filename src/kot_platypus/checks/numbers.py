@@ -241,7 +241,9 @@ def _read_in_place(text: str, number: Number) -> list[Decimal]:
     return readings
 
 
-_ROMAN = re.compile(r"\b(?=[XVI]{2})X{0,3}(?:IX|IV|V?I{0,3})\b|(?<=[a-z] )[IVX]\b(?!['’])")
+_ROMAN = re.compile(
+    r"\b(?=[XVI]{2})X{0,3}(?:IX|IV|V?I{0,3})(?<=[XVI])\b|(?<=[a-z] )[IVX]\b(?!['’])"  # no XXXL
+)
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10}
 
 
