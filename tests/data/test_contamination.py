@@ -88,6 +88,25 @@ def test_short_item_is_found_as_a_line_or_quotation(index, copy):
     assert find_items(index, copy) == {3}
 
 
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "문장: 편합니다 의자가 무척 긍부정: 긍정",
+        "| 1 | 의자가 정말 편합니다 | 긍정 |",
+        "'걸상이 무척 편합니다'라는 말은 긍정일까?",
+        "강력 추천합니다",
+    ],
+    ids=["order", "synonym", "first word", "half a word"],
+)
+def test_short_item_is_found_with_one_word_edited(index, copy):
+    assert find_items(index, copy) & {3, 4}
+
+
+@pytest.mark.parametrize("text", ["걸상이 정말 편합니다", "의자가 무척 크고 편합니다", "강력 접착"])
+def test_other_words_are_no_edit_of_a_short_item(index, text):
+    assert find_items(index, text) == set()
+
+
 def test_item_too_short_for_morphemes_is_found_when_equal(index):
     (match,) = index.scan(["상품평\n강력추천"])
     assert (match.item, match.how) == (4, "exact")
@@ -138,6 +157,7 @@ def cells() -> BenchmarkIndex:
             Item("c/test", 0, UMBRELLA),
             Item("s/test", 0, ("좋아요",)),
             Item("s/test", 1, ("가성비가 정말 좋아요",)),
+            Item("s/test", 2, ("손이 잘 가네요",)),
         ]
     )
 
@@ -158,6 +178,19 @@ def test_cells_are_found_in_any_template(cells, text):
     assert {match.item for match in cells.scan([text]) if match.how == "cells"} == {0}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "쏟아졌다. 소나기가 그래서 우산을 폈다.",
+        "장대비가 쏟아졌다. 왜냐하면 먹구름이 몰려왔다.",
+        "소나기가 쏟아졌다. 왜냐하면 먹구름이 몰려들었다.",
+        "소나기가 쏟아졌다. 그래서 펼쳤다. 우산을",
+    ],
+)
+def test_cell_may_be_edited_beside_one_that_is_not(cells, text):
+    assert find_items(cells, text) == {0}
+
+
 def test_each_cell_is_marked(cells):
     text = "전제: 소나기가 쏟아졌다. 정답: 먹구름이 몰려왔다."
     found = [text[slice(*match.span)] for match in cells.scan([text])]
@@ -169,8 +202,9 @@ def test_each_cell_is_marked(cells):
     [
         "소나기가 쏟아졌다. 아이들은 처마 밑으로 뛰었다.",
         "우산을 폈다. 하늘에는 먹구름이 몰려왔다.",
+        "소나기가 그쳤다. 그래서 우산을 접었다.",
     ],
-    ids=["one cell", "choices alone"],
+    ids=["one cell", "choices alone", "both edited"],
 )
 def test_cells_that_tell_of_no_item_are_not_found(cells, text):
     assert find_items(cells, text) == set()
@@ -181,7 +215,7 @@ def test_phrases_of_many_items_tell_of_none():
     joined, starts = join_codes([encode_text("".join(phrases))])
     for count, found in ((MAX_OWNERS, 3 * MAX_OWNERS), (MAX_OWNERS + 1, 0)):
         cells = Cells([phrases] * count, [0] * count, 12)
-        assert len(list(cells.find(joined, starts))) == found
+        assert len(list(cells.find(["".join(phrases)], joined, starts))) == found
 
 
 @pytest.mark.parametrize(
@@ -192,6 +226,11 @@ def test_phrases_of_many_items_tell_of_none():
         ("배송이 빨라요. 좋아요. 또 살게요.", set()),
         ("이 색이 좋아요라는 분도 있다", set()),
         ("긍정인가? 가성비가 정말 좋아요. 답하라.", {2}),
+        ("가성비가 정말 좋아요 이 말은 긍정", {2}),
+        ("다음 말의 감정 가성비가 정말 좋아요", {2}),
+        ("가성비가 정말 좋아요라는 분도 있다", set()),
+        ("손이 잘 가네요 이 말의 감정은 무엇인가요? 긍정", {3}),
+        ("손이 잘 가네요 배송도 빠르고 또 살게요", set()),
     ],
 )
 def test_short_item_counts_where_it_stands_alone(cells, text, items):
@@ -201,8 +240,6 @@ def test_short_item_counts_where_it_stands_alone(cells, text, items):
 # --- templates ---------------------------------------------------------------------------------
 
 SAMPLE = 25
-RUN_ON = "question and gold answer"
-"""Nothing parts a short review from the template's own words: docs/benchmarks.md says so."""
 
 
 @pytest.fixture(scope="module")
@@ -222,10 +259,9 @@ def sample(shared) -> tuple[BenchmarkIndex, list[tuple[str, dict[str, Any], int]
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_real_items_are_found_in_every_template(sample, name):
     index, documents = sample
-    asked = [each for each in documents if (name, each[0]) != (RUN_ON, "sentineg")]
-    found = index.scan([TEMPLATES[name](task, row) for task, row, _ in asked])
+    found = index.scan([TEMPLATES[name](task, row) for task, row, _ in documents])
     pairs = {(match.text, match.item) for match in found}
-    assert [each for i, each in enumerate(asked) if (i, each[2]) not in pairs] == []
+    assert [each for i, each in enumerate(documents) if (i, each[2]) not in pairs] == []
 
 
 # --- where -------------------------------------------------------------------------------------

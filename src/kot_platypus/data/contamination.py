@@ -1,7 +1,7 @@
 """Contamination: which training rows hold text of a benchmark, and where.
 
-Four passes over each row: 13 characters in a row of the normal form; an item's short cells,
-wherever they stand; and, around traces of an edited copy, 5 content morphemes in a row (particles
+Passes over each row: 13 characters in a row of the normal form; an item's short cells, wherever
+they stand; short items with a word edited; and, around traces of an edited copy, 5 content morphemes in a row (particles
 and endings were changed) or most morphemes of a sentence close together in any order. The benchmark
 is in memory, the training set streams by.
 """
@@ -9,6 +9,7 @@ is in memory, the training set streams by.
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +31,7 @@ from kot_platypus.data.normal import (
 from kot_platypus.data.traces import Trace, Traces
 from kot_platypus.data.windows import Places, Windows, find_shortest, join_runs
 
-RULES = 2
+RULES = 3
 """Their version: what others have checked is checked again."""
 NUM_CHARS = 13
 NUM_MORPHEMES = 5
@@ -39,7 +40,8 @@ PIECE_CHARS = 25
 AROUND_CHARS = 60
 """So many characters on either side of a trace are split into morphemes."""
 SHORT_CHARS = 25
-"""Items up to this length are also found as a line or quotation with the same morphemes, ..."""
+"""Items up to this length are also found as a line or quotation with the same words, but for one,
+or with the same morphemes, ..."""
 SHORT_SEED_CHARS = 4
 """... looked for where so many characters in a row agree."""
 LONGEST_SEGMENT = 120
@@ -52,7 +54,7 @@ Benchmarks = Mapping[str, Sequence[tuple[str, ...]]]
 """The cells of every item, by the name of its benchmark."""
 How = Literal["characters", "cells", "morphemes", "reordered", "exact"]
 
-_SEGMENT = re.compile(r"""[^\n:"“”'‘’「」『』]+""")
+_SEGMENT = re.compile(r"""[^\n\t|:"“”'‘’「」『』]+""")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
 
 
@@ -146,12 +148,15 @@ class BenchmarkIndex:
         self._traces = Traces(
             [normalise(self.items[bag.item].text[slice(*bag.span)]) for bag in self._bags]
         )
-        self._short: dict[tuple[str, ...], list[int]] = {}
-        for number, (normal, morphemes) in enumerate(zip(normals, self._morphemes, strict=True)):
-            if len(normal) <= SHORT_CHARS and len(morphemes) >= 2:
-                self._short.setdefault(_list_forms(morphemes), []).append(number)
-        short = {number for numbers in self._short.values() for number in numbers}
-        self._short_seeds = Windows([codes[number] for number in sorted(short)], SHORT_SEED_CHARS)
+        self._short: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        self._short_words: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        short = [number for number, normal in enumerate(normals) if len(normal) <= SHORT_CHARS]
+        for number in short:
+            if len(self._morphemes[number]) >= 2:
+                self._short[_list_forms(self._morphemes[number])].append(number)
+            for words in _leave_one_out(_list_words(self.items[number].text)):
+                self._short_words[words].append(number)
+        self._short_seeds = Windows([codes[number] for number in short], SHORT_SEED_CHARS)
 
     def _encode(self, morphemes: Sequence[Morpheme]) -> Codes:
         """Numbers from 1; 0 for a form that no item has, so that no window with it is found."""
@@ -174,7 +179,7 @@ class BenchmarkIndex:
         normals = [normalise(text) for text in texts]
         joined, starts = join_codes([encode_text(normal) for normal in normals])
         matches = [*self._match_chars(texts, joined, starts)]
-        matches += self._match_cells(texts, joined, starts)
+        matches += self._match_cells(texts, normals, joined, starts)
         known = {(match.text, match.item) for match in matches}
         matches += self._match_short(texts, known)
         known |= {(match.text, match.item) for match in matches}
@@ -197,9 +202,11 @@ class BenchmarkIndex:
                 "characters",
             )
 
-    def _match_cells(self, texts: Sequence[str], joined: Codes, starts: Places) -> Iterator[Match]:
+    def _match_cells(
+        self, texts: Sequence[str], normals: Sequence[str], joined: Codes, starts: Places
+    ) -> Iterator[Match]:
         """Short cells: together with others of their item, or where a cell is all of it."""
-        for cell in self._cells.find(joined, starts):
+        for cell in self._cells.find(normals, joined, starts):
             parts = self.items[cell.item].parts
             text = texts[cell.text]
             span = find_span(text, cell.start, cell.end)
@@ -241,7 +248,7 @@ class BenchmarkIndex:
         return matches
 
     def _match_short(self, texts: Sequence[str], known: set[tuple[int, int]]) -> Iterator[Match]:
-        """Lines and quotations with the morphemes of a short item."""
+        """Lines and quotations with the words or morphemes of a short item, or all but one word."""
         segments = [
             (number, *segment)
             for number, text in enumerate(texts)
@@ -251,11 +258,23 @@ class BenchmarkIndex:
         joined, starts = join_codes([encode_text(normal) for *_, normal in segments])
         likely = [segments[i] for i in self._short_seeds.list_sequences(joined, starts)]
         split = split_morphemes(texts[number][start:end] for number, start, end, _ in likely)
-        for (number, start, end, _), morphemes in zip(likely, split, strict=True):
-            for item in self._short.get(_list_forms(morphemes), ()):
-                if (number, item) not in known:
-                    whole = (0, len(self.items[item].text))
-                    yield Match(number, (start, end), item, whole, "reordered")
+        found = [
+            (*segment[:3], item)
+            for segment, morphemes in zip(likely, split, strict=True)
+            for item in self._short.get(_list_forms(morphemes), ())
+        ]
+        for number, start, end, _ in segments:
+            words = _list_words(texts[number][start:end])
+            found += (
+                (number, start, end, item)
+                for rest in _leave_one_out(words)
+                for item in self._short_words.get(rest, ())
+                if _are_alike(words, _list_words(self.items[item].text))
+            )
+        for number, start, end, item in sorted(set(found)):
+            if (number, item) not in known:
+                whole = (0, len(self.items[item].text))
+                yield Match(number, (start, end), item, whole, "reordered")
 
 
 def _list_parts(
@@ -286,9 +305,36 @@ def _span_morphemes(morphemes: Sequence[Morpheme], start: int, end: int) -> tupl
     return morphemes[start].start, max(each.end for each in morphemes[start:end])
 
 
+def _list_words(text: str) -> tuple[str, ...]:
+    """The normal forms of a text's words, sorted."""
+    return tuple(sorted(word for word in map(normalise, text.split()) if word))
+
+
+def _leave_one_out(words: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """All of them but one, if there are two or more."""
+    return {words[:i] + words[i + 1 :] for i in range(len(words))} - {()}
+
+
+def _are_alike(words: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether the one word in which they differ, if of two, keeps half its letters."""
+    one, other = Counter(words) - Counter(others), Counter(others) - Counter(words)
+    if len(words) > 2 or not one:
+        return True
+    (word,), (edited,) = one, other
+    return 2 * sum((Counter(word) & Counter(edited)).values()) >= max(len(word), len(edited))
+
+
 def _iter_segments(text: str) -> Iterator[tuple[int, int, str]]:
-    """The text, its lines, and what is quoted or after a colon, if short: normalised."""
+    """The text, its lines, and what is quoted or after a colon, if short: normalised.
+
+    Before a colon stands the next field's name, which is also cut off.
+    """
     segments = {found.span() for found in _SEGMENT.finditer(text)} | {(0, len(text))}
+    segments |= {
+        (start, text.rindex(" ", start, end))
+        for start, end in segments
+        if text[end : end + 1] == ":" and " " in text[start:end].strip()
+    }
     for start, end in sorted(segments):
         if end - start <= LONGEST_SEGMENT:
             yield start, end, normalise(text[start:end])

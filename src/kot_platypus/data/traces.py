@@ -42,7 +42,7 @@ class Traces:
         counts = np.bincount(self._windows.owners, minlength=len(pieces))
         self._needed = np.clip(np.ceil(counts * TRIGRAM_SHARE), 2, MAX_TRIGRAMS).astype(np.int64)
         self._lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
-        self._bigrams = [_list_bigrams(piece) for piece in pieces]
+        self._bigrams = [list_bigrams(piece) for piece in pieces]
 
     def find(self, normals: Sequence[str], joined: Codes, starts: Places) -> list[Trace]:
         """The traces in texts of these normal forms, which ``joined`` and ``starts`` are too."""
@@ -66,10 +66,11 @@ class Traces:
     def _is_like(self, normal: str, trace: Trace) -> bool:
         wanted, length = self._bigrams[trace.piece], int(self._lengths[trace.piece])
         around = normal[max(0, trace.start - length) : trace.end + length]
-        return len(wanted & _list_bigrams(around)) >= BIGRAM_SHARE * len(wanted)
+        return len(wanted & list_bigrams(around)) >= BIGRAM_SHARE * len(wanted)
 
 
-def _list_bigrams(text: str) -> frozenset[tuple[str, str]]:
+def list_bigrams(text: str) -> frozenset[tuple[str, str]]:
+    """The pairs of neighbouring characters in a text."""
     return frozenset(pairwise(text))
 
 

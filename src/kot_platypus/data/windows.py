@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kot_platypus.data.normal import Codes, hash_windows, join_codes
 
 Places = NDArray[np.int64]
+Code = TypeVar("Code", bound=Hashable)
 
 
 class Windows:
@@ -108,10 +109,10 @@ def join_runs(hits: Hits, starts: Places, size: int) -> list[Run]:
 
 
 def find_shortest(
-    codes: Sequence[int], wanted: frozenset[int], needed: int
+    codes: Sequence[Code], wanted: frozenset[Code], needed: int
 ) -> tuple[int, int] | None:
     """The shortest stretch with ``needed`` different ones of ``wanted``, if there is one."""
-    best, counts, start = None, Counter[int](), 0
+    best, counts, start = None, Counter[Code](), 0
     for end, code in enumerate(codes, start=1):
         if code in wanted:
             counts[code] += 1
