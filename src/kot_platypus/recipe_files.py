@@ -84,6 +84,18 @@ def dump(recipe: Section) -> str:
     return yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=100)
 
 
+def parse_section(model: type[S], text: str, where: str) -> S:
+    """A section written as YAML, e.g. in an option ``where``. Raises RecipeError."""
+    try:
+        return model.model_validate(parse_yaml(text))
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"{where} is not YAML", expected="{key: value}", hint="Quote the value."
+        ) from error
+    except ValidationError as error:
+        raise _explain(model, error, where, "section") from error
+
+
 def read_values(
     folder: Traversable, name: str, keys: tuple[str, ...], kind: str = "recipe"
 ) -> tuple[str, Any]:

@@ -8,6 +8,8 @@ from kot_platypus.checks import CHECK_NAMES, Finding, check_translation
 from kot_platypus.checks.wording import CHECK_WORDINGS, say_in_korean
 from kot_platypus.data.pipeline.drafts import PROTECTION
 from kot_platypus.data.pipeline.translating import _PROBLEMS
+from kot_platypus.data.translation.judge import JUDGE, Verdict
+from kot_platypus.data.translation.services import FLAWS
 
 from .planted import KINDS, plant
 
@@ -17,7 +19,7 @@ def say(detail: str) -> str:
 
 
 def test_every_check_has_a_korean_name():
-    assert set(CHECK_WORDINGS) == {*CHECK_NAMES, PROTECTION}
+    assert set(CHECK_WORDINGS) == {*CHECK_NAMES, PROTECTION, JUDGE}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -37,9 +39,16 @@ def test_what_protection_finds_is_said_in_korean():
         assert re.search("[가-힣]", say(detail.format("`x`")))
 
 
+@pytest.mark.parametrize("reason", [*FLAWS, "too long"])
+def test_what_a_judge_did_not_say_is_said_in_korean(reason: str):
+    (finding,) = Verdict("none", reason).list_findings("error")
+    assert re.fullmatch("[ 가-힣:]+", say_in_korean(finding))
+
+
 @pytest.mark.parametrize(
     ("detail", "korean"),
     [
+        ("judged wrong: 수가 바뀌었다.", "심사 모델이 틀렸다고 보았습니다: 수가 바뀌었다."),
         ("missing: 3; not in the source: 5", "빠진 것: 3 / 원문에 없는 것: 5"),
         ("fig and mango changed places", "자리가 바뀌었습니다: fig, mango"),
         ("1 percent signs became 0", "퍼센트 기호: 1개 → 0개"),

@@ -19,6 +19,7 @@ from kot_platypus.data.pairs import (
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.formats import write_values
 from kot_platypus.records import FoundInPair, PairExample
+from tests.data.openai_server import serve_openai
 
 GOOD = ("It weighs 3.75 kg.", "무게는 3.75kg이다.")
 BAD = ("It weighs 3.75 kg.", "무게는 37.5kg이다.")
@@ -196,3 +197,28 @@ def test_pairs_and_benchmarks_are_two_commands(tmp_path: Path):
     result = CliRunner().invoke(app, ["data", "check", *arguments])
     assert result.exit_code == UsageError.exit_code
     assert "--pairs alone" in result.output
+
+
+def type_judged(file: Path, url: str) -> str:
+    judge = f'{{service: openai, options: {{model: m, base_url: "{url}"}}}}'
+    places = ["--out", str(file.parent / "out"), "--ledger", str(file.parent / "ledger")]
+    command = ["data", "check", str(file), "--pairs", "--judge", judge, *places]
+    result = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_a_judge_reads_pairs_that_have_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    file = write_rows(
+        tmp_path / "both.jsonl",
+        *({"en": en, "ko": ko} for en, ko in (GOOD, BAD, ("A dog.", "개."))),
+    )
+    with serve_openai(translation=lambda text: "WRONG: 개" if "dog" in text else "RIGHT") as server:
+        output = type_judged(file, server[0])
+    assert "Judge: 1 right, 1 wrong, 0 without a verdict." in output
+    assert len(server[1].asked) == 2
+    found = read_jsonl(tmp_path / "out" / "findings.jsonl", FoundInPair)
+    assert [(each.row, each.finding.check) for each in found] == [(1, "numbers"), (2, "judge")]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "심사 모델이 틀렸다고 보았습니다: 개" in page

@@ -88,6 +88,11 @@ CHECK_WORDINGS: dict[str, Wording] = {
         "번역하지 말아야 할 조각이 손상되었거나 번역을 받지 못했습니다.",
         "A protected piece was damaged, or no translation came.",
     ),
+    "judge": Wording(
+        "모델 판정", "Judge",
+        "심사 모델이 틀린 번역이라고 보았거나 판정하지 못했습니다.",
+        "A model holds the translation to be wrong, or gave no verdict.",
+    ),
 }  # fmt: skip
 """By the check's name."""
 
@@ -101,6 +106,8 @@ _NAMES = {
     "Devanagari": "데바나가리 문자", "Hebrew": "히브리 문자",
     "unreadable characters": "읽을 수 없는 문자", "percent signs": "퍼센트 기호",
     "negative numbers": "음수", "code fences": "코드 울타리(```)",
+    "unreadable": "읽을 수 없는 답", "empty": "빈 답", "cut": "중간에 끊긴 답",
+    "filtered": "필터에 막힘", "refused": "거절함", "too long": "너무 긴 글",
 }  # fmt: skip
 _PARTS = {
     " lost": " 빠짐", " repeated": " 되풀이됨", " unknown": " 원문에 없음", " new": " 새로 생김",
@@ -165,6 +172,9 @@ _SAID: tuple[tuple[str, str], ...] = (
     (r"no longer negative: (?P<a>\d+) said so", "부정이 사라졌습니다: {a}곳"),
     (r"code in the text lost: (?P<a>.*)", "글 속의 코드가 사라졌습니다: {a}"),
     (r"marks differ: (?P<a>.*) became (?P<b>.*)", "문장 부호가 다릅니다: {a} → {b}"),
+    (r"judged wrong: no reason given", "심사 모델이 틀렸다고 보았습니다 (이유는 밝히지 않음)"),
+    (r"judged wrong: (?P<a>.*)", "심사 모델이 틀렸다고 보았습니다: {a}"),
+    (r"no verdict: (?P<name>.*)", "심사 모델이 판정하지 못했습니다: {name}"),
     (r"the service refused this text", "번역 서비스가 이 글을 거절했습니다"),
     (r"(?P<name>[A-Za-z ]+) differ: (?P<list>.*)", "{name}: {list}"),
     (r"negative: (?P<a>.*) became (?P<b>.*)", "음수: {a} → {b}"),

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 ExecutorName = Annotated[
     str, typer.Option("--executor", help="local, or ray (extra ray; a cluster at $RAY_ADDRESS).")
 ]
+LedgerFolder = Annotated[
+    Path | None,
+    typer.Option("--ledger", help="Folder of paid answers; left out: in the cache, for all."),
+]
 Glossary = Annotated[
     Path | None,
     typer.Option(help="English terms and their Korean: YAML, JSON or TSV; checked on rows."),
@@ -76,10 +80,7 @@ def build(
         int | None,
         typer.Option(min=0, metavar="CHARACTERS", help="The most that may be paid for OUT in all."),
     ] = None,
-    ledger: Annotated[
-        Path | None,
-        typer.Option(help="Folder of paid translations; left out: in the cache, for all."),
-    ] = None,
+    ledger: LedgerFolder = None,
     glossary: Glossary = None,
     speech: Speech = None,
     executor: ExecutorName = "local",
@@ -127,16 +128,20 @@ def _build_dataset(
     executor: str,
     recheck: bool,
 ) -> None:
+    from kot_platypus.artifacts import read_manifest
     from kot_platypus.data.executors import open_executor
     from kot_platypus.data.overview import PAGE, describe_build
     from kot_platypus.data.pipeline.dataset import build_dataset, estimate_dataset
     from kot_platypus.data.pipeline.translating import Account
+    from kot_platypus.data.translation.judge import describe_counts
     from kot_platypus.models import cache_folder
     from kot_platypus.report.data_page import write_data_page
 
     account = Account(ledger or cache_folder() / "translations", str(out.absolute()), budget)
     if estimate:
         print(_describe_estimate(estimate_dataset(out, recipe, account)))
+        if recipe.judge is not None:
+            print("The judge reads every row that passes, in both languages, for more.")
         return
 
     def load() -> dict[str, list[tuple[str, ...]]]:
@@ -147,6 +152,8 @@ def _build_dataset(
         if counts["written"]:
             write_data_page(out / PAGE, describe_build(out, workers))
     print_screen(_tabulate_steps(counts))
+    if recipe.judge is not None:
+        print(f"Judge: {describe_counts(read_manifest(out / 'judged')['counts'])}.")
     if recipe.translate is not None:
         bill = account.bill()
         vain = {"answers that never came": bill.lost, "answers of no use": bill.unusable}

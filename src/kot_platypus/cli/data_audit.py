@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from kot_platypus.benchmarks import KOBEST, load_benchmarks
-from kot_platypus.cli.data import ExecutorName, data
+from kot_platypus.cli.data import ExecutorName, LedgerFolder, data
 from kot_platypus.cli.options import (
     ColumnNames,
     KobestDir,
@@ -53,6 +54,13 @@ def check(
     pairs: Annotated[
         bool, typer.Option("--pairs", help="ROWS is a file of translations: English and Korean.")
     ] = False,
+    judge: Annotated[
+        str,
+        typer.Option(
+            metavar="YAML", help="With --pairs: a model that reads what passes, as in a recipe."
+        ),
+    ] = "",
+    ledger: LedgerFolder = None,
     against: Against = None,
     kobest_dir: KobestDir = None,
     columns: ColumnNames = "",
@@ -69,8 +77,14 @@ def check(
                 expected="--pairs alone",
                 hint="Check the Korean rows against benchmarks by a second command.",
             )
-        _check_pairs(Path(rows), out, columns)
+        _check_pairs(Path(rows), out, columns, judge, ledger)
         return
+    if judge or ledger:
+        raise UsageError(
+            "--judge or --ledger without --pairs",
+            expected="both with --pairs: a judge compares two texts",
+            hint="Leave them out.",
+        )
     from kot_platypus.data.audit import audit_rows, describe_audit
 
     with hold_folder(out):
@@ -83,19 +97,30 @@ def check(
     print(*(out / name for name in ("report.json", "findings.jsonl")), sep="\n")
 
 
-def _check_pairs(file: Path, out: Path, columns: str) -> None:
+def _check_pairs(file: Path, out: Path, columns: str, judge: str, ledger: Path | None) -> None:
+    from kot_platypus.data.dataset_recipe import JudgeSection
     from kot_platypus.data.executors import open_executor
     from kot_platypus.data.pairs import check_pairs, describe_pairs, parse_pair_columns
+    from kot_platypus.data.translation.judge import describe_counts, open_judge
+    from kot_platypus.models import cache_folder
+    from kot_platypus.recipe_files import parse_section
     from kot_platypus.report.pairs import write_pairs_page
 
     require_file(file, "ROWS")
     named = parse_pair_columns(columns)
-    with hold_folder(out), open_executor() as workers:
-        report = check_pairs(file, out, workers, named)
+    with hold_folder(out), open_executor() as workers, ExitStack() as stack:
+        judging = None
+        if judge:
+            section = parse_section(JudgeSection, judge, "--judge")
+            place = ledger or cache_folder() / "translations"
+            judging = stack.enter_context(open_judge(section, place, str(out.absolute())))
+        report = check_pairs(file, out, workers, named, judging)
         page = write_pairs_page(out)
     if report["findings"]:
         print_screen(_tabulate_findings(report["findings"], report["rows"]))
     print(describe_pairs(report))
+    if "judged" in report:
+        print(f"Judge: {describe_counts(report['judged'])}.")
     print(page, *(out / name for name in ("report.json", "findings.jsonl")), sep="\n")
 
 

@@ -41,7 +41,9 @@ def ledger(
     ] = "",
     outcome: Annotated[
         str,
-        typer.Option(help="Only translation, failed, or one of empty, cut, filtered, refused."),
+        typer.Option(
+            help="Only translation, failed, or one of empty, cut, filtered, refused, unreadable."
+        ),
     ] = "",
     matching: Annotated[
         str, typer.Option(metavar="TEXT", help="Only with this in the text or its answer.")

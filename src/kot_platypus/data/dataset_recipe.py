@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from kot_platypus.checks import SpeechLevel
+from kot_platypus.checks import Severity, SpeechLevel
 from kot_platypus.columns import check_columns
 from kot_platypus.data.translation.protection import has_words, protect
 from kot_platypus.data.translation.services import Service
@@ -151,6 +151,16 @@ def read_glossary(path: Path) -> dict[str, str]:
     return {str(english).strip(): str(korean).strip() for english, korean in found.items()}
 
 
+class JudgeSection(Section):
+    """A model that is shown the translations which passed the checks, and says which are wrong."""
+
+    service: Literal["openai", "local"]
+    options: dict[str, Option] = Field(default_factory=dict)
+    """Of the service, e.g. ``model`` and ``base_url``."""
+    severity: Severity = "warning"
+    """Of a wrong one. ``warning``: in the data set and in the review; ``error``: waits there."""
+
+
 class DedupeSection(Section):
     """What counts as a duplicate: see docs/data.md."""
 
@@ -188,6 +198,8 @@ class DatasetRecipe(Section):
     sources: tuple[DatasetSource, ...] = Field(min_length=1)
     sample: SampleSection = SampleSection()
     translate: TranslateSection | None = None
+    judge: JudgeSection | None = None
+    """Off by default: measure a judge before you trust it."""
     dedupe: DedupeSection = DedupeSection()
     decontaminate: DecontaminateSection = DecontaminateSection()
 
@@ -195,6 +207,8 @@ class DatasetRecipe(Section):
     def _check(self) -> DatasetRecipe:
         if self.translate is None and any(each.language != "ko" for each in self.sources):
             raise ValueError("a section `translate` for sources that are not Korean")
+        if self.judge and self.translate is None:
+            raise ValueError("`judge` only with `translate`")
         return self
 
 

@@ -15,6 +15,7 @@ from kot_platypus.checks import CHECK_NAMES, FIELDS, check_row, check_translatio
 from kot_platypus.columns import split_columns
 from kot_platypus.data.executors import Executor
 from kot_platypus.data.spool import iter_chunks
+from kot_platypus.data.translation.judge import JUDGE, Judge
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.formats import iter_values
 from kot_platypus.progress import Advance, show_progress
@@ -73,15 +74,21 @@ def parse_pair_columns(text: str) -> dict[str, str]:
 
 
 def check_pairs(
-    file: Path, out: Path, executor: Executor, columns: Columns | None = None
+    file: Path,
+    out: Path,
+    executor: Executor,
+    columns: Columns | None = None,
+    judge: Judge | None = None,
 ) -> dict[str, Any]:
     """Check every translation in ``file``. Returns the report, which lies in ``out/report.json``.
 
     Also writes ``findings.jsonl`` (FoundInPair) and ``examples.jsonl`` (PairExample). Lines
-    that cannot be read, and rows without the two columns, are left out and counted. Raises
-    DataError where no row is a pair.
+    that cannot be read, and rows without the two columns, are left out and counted. ``judge`` is
+    shown the pairs without an error. Raises DataError where no row is a pair.
     """
     config = {"checks": CHECK_NAMES, "columns": columns or {}}
+    if judge:
+        config["judge"] = judge.config
     inputs = {"data": hash_file(file)}
     with open_stage(out, "check pairs", config=config, inputs=inputs) as stage:
         if stage.is_done:
@@ -90,17 +97,33 @@ def check_pairs(
         with show_progress("Checking", None, "pairs") as advance:
             pairs = tally.count_rows(_iter_pairs(file, columns or {}, tally.unreadable), advance)
             found = executor.map(_check_chunk, iter_chunks(pairs, _CHUNK_ROWS))
+            if judge:
+                found = (_judge_chunk(chunk, judge) for chunk in found)
             write_jsonl(out / FINDINGS, tally.count_found(chain.from_iterable(found)))
         tally.refuse_swapped(file)
         write_jsonl(out / EXAMPLES, tally.list_examples())
-        stage.facts = tally.report(file.name)
+        stage.facts = tally.report(file.name) | ({"judged": dict(judge.counts)} if judge else {})
         write_json(out / REPORT, stage.facts)
         return stage.facts
 
 
-def _check_chunk(pairs: list[Pair]) -> list[tuple[Pair, list[Finding]]]:
-    """The pairs in which something was found, and what."""
-    return [(pair, found) for pair in pairs if (found := _check(pair))]
+_Checked = list[tuple[Pair, list[Finding]]]
+"""Pairs, and what was found in each."""
+
+
+def _check_chunk(pairs: list[Pair]) -> _Checked:
+    return [(pair, _check(pair)) for pair in pairs]
+
+
+def _judge_chunk(checked: _Checked, judge: Judge) -> _Checked:
+    """The same, with what a judge finds in those that have no error."""
+    passed = [not any(each.severity == "error" for each in found) for _, found in checked]
+    shown = [pair for (pair, _), is_passed in zip(checked, passed, strict=True) if is_passed]
+    said = iter(judge.find([(pair.english, pair.korean) for pair in shown]))
+    return [
+        (pair, [*found, *(next(said) if is_passed else ())])
+        for (pair, found), is_passed in zip(checked, passed, strict=True)
+    ]
 
 
 def _check(pair: Pair) -> list[Finding]:
@@ -151,6 +174,8 @@ class _Tally:
     def count_found(self, found: Iterable[tuple[Pair, list[Finding]]]) -> Iterator[FoundInPair]:
         """Pass on the findings."""
         for pair, findings in found:
+            if not findings:
+                continue
             severities = {finding.severity for finding in findings}
             self._failing["error" if "error" in severities else "warning"] += 1
             for check in dict.fromkeys(finding.check for finding in findings):
@@ -183,7 +208,7 @@ class _Tally:
 
     def list_examples(self) -> list[PairExample]:
         """Those kept, in the order of the checks and of the rows."""
-        order = {name: number for number, name in enumerate(CHECK_NAMES)}
+        order = {name: number for number, name in enumerate((*CHECK_NAMES, JUDGE))}
         kept = chain.from_iterable(self._examples.values())
         return sorted(
             kept, key=lambda each: (order[each.finding.check], each.finding.severity, each.row)

@@ -13,6 +13,7 @@ from kot_platypus.prompts.dates import shows_date, write_date
 from kot_platypus.prompts.templates import (
     Template,
     TranslationPrompt,
+    load_judge_prompt,
     load_template,
     load_templates,
     load_translation_note,
@@ -27,6 +28,7 @@ __all__ = [
     "TranslationPrompt",
     "find_stop_tokens",
     "has_thoughts",
+    "load_judge_prompt",
     "load_template",
     "load_templates",
     "load_translation_note",

@@ -226,6 +226,12 @@ def load_translation_prompt(name: str) -> TranslationPrompt:
 
 
 @cache
+def load_judge_prompt() -> TranslationPrompt:
+    """How a language model is asked whether a translation is right, from ``judging.yaml``."""
+    return TranslationPrompt(**dict(_read("judging.yaml")))
+
+
+@cache
 def load_translation_note(name: str) -> str:
     """What a language model is told of some texts alone, from ``translation_notes.yaml``."""
     return str(dict(_read("translation_notes.yaml"))[name])

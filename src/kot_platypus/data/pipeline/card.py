@@ -52,6 +52,7 @@ def render_card(
         steps=STEPS,
         counts=facts["counts"],
         errors=facts["errors"],
+        judged=facts.get("judged"),
         waiting=facts["counts"].get("waiting", 0),
         conflicts=[
             source.name

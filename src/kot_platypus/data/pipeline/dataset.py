@@ -1,10 +1,10 @@
 """A data set from its recipe: every step in a folder of its own, so that each can be resumed.
 
-    draw -> translate -> check -> retry -> review -> duplicates -> contamination -> dataset
+    draw -> translate -> check -> retry -> judge -> review -> duplicates -> contamination -> dataset
 
 A kill at any moment loses nothing: a step's folder is whole or made again, and translations lie in
 the ledger. New decisions of a review, other thresholds, another licence remake the steps that
-depend on them; what got no usable answer of the translator is asked for again.
+depend on them; what got no usable answer of the translator or judge is asked for again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from kot_platypus.artifacts import (
     write_text,
 )
 from kot_platypus.data.contamination import Benchmarks
-from kot_platypus.data.dataset_recipe import DatasetRecipe, load_dataset_recipe
+from kot_platypus.data.dataset_recipe import DatasetRecipe, JudgeSection, load_dataset_recipe
 from kot_platypus.data.dedupe import find_duplicates
 from kot_platypus.data.duplicates import Kind
 from kot_platypus.data.executors import Executor
@@ -39,6 +39,7 @@ from kot_platypus.data.pipeline.drafts import (
     iter_drafts,
 )
 from kot_platypus.data.pipeline.exporting import write_dataset
+from kot_platypus.data.pipeline.judging import judge_rows
 from kot_platypus.data.pipeline.reviewing import read_decisions, review_rows
 from kot_platypus.data.pipeline.sources import draw_rows
 from kot_platypus.data.pipeline.translating import (
@@ -46,6 +47,7 @@ from kot_platypus.data.pipeline.translating import (
     estimate_rows,
     translate_rows,
 )
+from kot_platypus.data.translation.judge import JUDGE
 from kot_platypus.data.translation.translate import TranslationCost
 from kot_platypus.errors import OutdatedError, RunError
 from kot_platypus.progress import print_notice
@@ -97,6 +99,8 @@ def build_dataset(
         drop_folder(out / "rechecked")
     if recheck or (out / "rechecked").exists():
         rows = _check(out / "rechecked", rows, executor, total)
+    if recipe.judge is not None:
+        rows = _judge(out / "judged", rows, recipe.judge, account, total)
     clean = _clean(out, _review(out, rows, recipe), recipe, load_benchmarks, executor)
     facts = _gather_facts(out, checked, rows, recipe)
     _remake(out / "dataset", lambda: write_dataset(out, recipe, clean, facts))
@@ -160,6 +164,13 @@ def _check(folder: Path, rows: Path, executor: Executor, total: int) -> Path:
         return make()
 
 
+def _judge(folder: Path, rows: Path, section: JudgeSection, account: Account, total: int) -> Path:
+    """Have a judge read what passed; once more where it gave no verdict on some row."""
+    if (folder / ROWS).is_file() and read_manifest(folder).get("counts", {}).get("none"):
+        drop_folder(folder)
+    return _remake(folder, partial(judge_rows, rows, folder, section, account, total))
+
+
 def _ask_again(out: Path) -> dict[Origin, Draft]:
     """Have what was not answered translated anew. Returns the rows that people decided on.
 
@@ -184,6 +195,7 @@ def _review(out: Path, rows: Path, recipe: DatasetRecipe) -> Path:
     """Let people's decisions decide; put what waits for one into the queue."""
     last = out / "rechecked"
     checks = read_manifest(last if last.exists() else out / "checked")["config"]["checks"]
+    checks = [*checks, *([JUDGE] if recipe.judge else [])]
     places = out / "review", out / "reviewed"
     return _remake(
         out / "reviewed", lambda: review_rows(rows, *places, recipe.columns, checks=checks)
@@ -231,7 +243,9 @@ def _gather_facts(out: Path, first: Path, last: Path, recipe: DatasetRecipe) -> 
     before = _count_failing(first)
     after = _count_failing(last) if last != first else before
     errors = {name: (before[name], after[name]) for name in sorted(before | after)}
-    return {"counts": {key: counts[key] for key in STEPS if key in counts}, "errors": errors}
+    facts = {"counts": {key: counts[key] for key in STEPS if key in counts}, "errors": errors}
+    judged = read_manifest(out / "judged")["counts"] if recipe.judge else None
+    return facts | ({"judged": judged} if judged else {})
 
 
 def _count_failing(rows: Path) -> Counter[str]:

@@ -23,6 +23,7 @@ from kot_platypus.data.pipeline.drafts import (
     edit_draft,
     iter_drafts,
 )
+from kot_platypus.data.translation.judge import JUDGE
 from kot_platypus.formats import write_values
 from kot_platypus.records import Dialogue, Example, Record
 from kot_platypus.row_formats import ENGLISH, OWN_COLUMNS, list_columns
@@ -68,7 +69,7 @@ def review_rows(
         if stage.is_done:
             return out / ROWS
         drafts = iter_drafts(rows)
-        write_jsonl(review / QUEUE, (each for each in drafts if each.errors or each.key in made))
+        write_jsonl(review / QUEUE, (each for each in drafts if _is_shown(each, made)))
         counts: Counter[str] = Counter()
 
         def iter_judged(*, left_out: bool) -> Iterator[tuple[str, Draft, dict[str, Any]]]:
@@ -93,6 +94,12 @@ def read_decisions(review: Path) -> dict[str, Decision]:
     path = review / DECISIONS
     decisions = {each.key: each for each in read_jsonl(path, Decision)} if path.is_file() else {}
     return {key: each for key, each in decisions.items() if each.action != "undo"}
+
+
+def _is_shown(draft: Draft, decisions: Container[str]) -> bool:
+    """Whether a person should see it: of what passed, if a judge did not find it right."""
+    is_doubted = any(each.check == JUDGE for each in draft.findings)
+    return bool(draft.errors) or is_doubted or draft.key in decisions
 
 
 def _judge(draft: Draft, decision: Decision | None) -> tuple[str, Draft, list[str]]:
@@ -134,6 +141,8 @@ def _make_row(
         asked = [name for name in SETTING_NAMES if by and name in by.parameters]
         checks = (UNANSWERED, PROTECTION, *checks, *asked)
     failed = {finding.check for finding in draft.errors}
+    if draft.errors or edits or any(each.check == JUDGE for each in draft.findings):
+        failed.add(JUDGE)  # which was shown what passed, and found this right, or did not
     return {
         **_list_columns(draft, columns),
         "origin": draft.origin.model_dump(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from kot_platypus.data.translation.options import (
     shares_options,
     word_options,
 )
-from kot_platypus.data.translation.services import FLAWS, Translator, find_service
+from kot_platypus.data.translation.services import FLAWS, Translator, open_service
 from kot_platypus.data.translation.translate import (
     Marked,
     Translated,
@@ -40,7 +39,6 @@ from kot_platypus.data.translation.translate import (
     estimate,
     translate_texts,
 )
-from kot_platypus.errors import RecipeError
 from kot_platypus.progress import show_progress
 from kot_platypus.records import Row
 from kot_platypus.row_texts import list_texts, replace_texts
@@ -77,27 +75,10 @@ class Account:
 
 def make_translator(section: TranslateSection, *, retry: bool = False) -> Translator:
     """The service of a recipe, as for the first or the second try. Raises RecipeError."""
-    service = find_service(section.service)
     options = {**section.options, **(section.retry if retry else {})}
-    known = inspect.signature(service).parameters
-    for name in options:
-        if name not in known:
-            raise RecipeError(
-                f"translate has an unknown option {name!r}",
-                expected=f"options of {section.service}: {', '.join(known)}",
-                hint="Fix the recipe.",
-            )
-    for name, parameter in known.items():
-        if parameter.default is parameter.empty and name not in options:
-            raise RecipeError(
-                f"translate.options has no {name!r}",
-                expected=f"it for the service {section.service}",
-                hint=f"E.g. --set translate.options.{name}=...",
-            )
     settings = {"glossary": section.glossary, "speech": section.speech}
-    told = {name: value for name, value in settings.items() if value and name in known}
-    translator: Translator = service(**{**told, **options})
-    return translator
+    told = {name: value for name, value in settings.items() if value and name not in options}
+    return open_service(section.service, options, "translate", told)
 
 
 def estimate_rows(rows: Path, section: TranslateSection, account: Account) -> TranslationCost:

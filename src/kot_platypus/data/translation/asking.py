@@ -8,7 +8,7 @@ from typing import Any
 from kot_platypus.checks import SpeechLevel
 from kot_platypus.checks.glossary import find_terms
 from kot_platypus.data.translation.protection import has_marks, read_words
-from kot_platypus.prompts import load_translation_note, load_translation_prompt
+from kot_platypus.prompts import TranslationPrompt, load_translation_note, load_translation_prompt
 from kot_platypus.records import Message
 
 
@@ -16,9 +16,14 @@ class Asking:
     """A prompt for one speech level. What it says of one text alone is in ``notes``."""
 
     def __init__(
-        self, prompt: str, speech: SpeechLevel | None, glossary: Mapping[str, str] | None
+        self,
+        prompt: str | TranslationPrompt,
+        speech: SpeechLevel | None,
+        glossary: Mapping[str, str] | None,
     ) -> None:
-        self._prompt = load_translation_prompt(prompt).speak(speech or "formal")
+        if isinstance(prompt, str):
+            prompt = load_translation_prompt(prompt)
+        self._prompt = prompt.speak(speech or "formal")
         self._glossary = glossary or {}
 
     @property

@@ -11,7 +11,8 @@ An answer that is no translation is stored as an attempt, and its text is left f
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -37,9 +38,10 @@ _MAX_FLAWED = 8
 _POLL_S = 2.0
 _HINTS: dict[Flaw, str] = {
     "empty": "See the server's log: a model that thinks may need more tokens for its answer.",
-    "cut": "Let the server write more: translate.options.max_tokens, or a larger context.",
+    "cut": "Let it write more: its options.max_tokens or max_new_tokens, or a larger context.",
     "filtered": "Another model may take them, or leave such rows out.",
     "refused": "Another model may take them, or leave such rows out.",
+    "unreadable": "Another model may keep to the form that it is asked for.",
 }
 
 
@@ -82,7 +84,7 @@ class Courier:
         translator: Translator,
         ledger: Ledger,
         budget_chars: int | None,
-        copies: Counter[str],
+        copies: Mapping[str, int],
         advance: Advance,
     ) -> None:
         self._translator = translator
@@ -220,8 +222,8 @@ class Courier:
         self._stop = refusal or ServiceError(
             f"{self._translator.id} gave no usable answer to {self._num_flawed} texts in a row "
             f"(the last: {flaw})",
-            expected="translations",
-            hint=f"{_HINTS[flaw]} kot data ledger shows the answers. All translations so far are "
+            expected="answers of use",
+            hint=f"{_HINTS[flaw]} kot data ledger shows them. All answers of use so far are "
             "kept, and the same command goes on with the other texts.",
         )
 
@@ -248,6 +250,28 @@ class Courier:
                 expected="an answer",
                 hint="All translations so far are kept. Try again later.",
             )
+
+
+def deliver(
+    texts: Mapping[str, str],
+    translator: Translator,
+    ledger: Ledger,
+    budget_chars: int | None = None,
+    copies: Mapping[str, int] | None = None,
+    advance: Advance = lambda n=1, note="": None,
+) -> None:
+    """Have ``texts`` (by key) answered, but for those that failed since the ledger was opened.
+
+    Requests that an earlier run left in doubt are closed first. ``advance`` is told of the
+    ``copies`` that each text has. Raises as ``translate_texts`` does.
+    """
+    asked = {key: text for key, text in texts.items() if key not in ledger.failed}
+    if not asked:
+        return
+    for request in ledger.list_in_doubt(translator.id):
+        reconcile(request, translator, ledger, "an earlier run was cut off")
+    counted = copies or dict.fromkeys(asked, 1)
+    Courier(translator, ledger, budget_chars, counted, advance).deliver(asked)
 
 
 # --- what became of a lost request -------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from kot_platypus.data.translation.ledger import FILE, FORMAT, open_ledger
-from kot_platypus.data.translation.services import FLAWS
+from kot_platypus.data.translation.services import FLAWS, Flaw
 from kot_platypus.errors import RunError
 from kot_platypus.records import Record
 
@@ -64,7 +64,7 @@ class Entry(Record):
     model: str
     sent_at: str
     """ISO 8601, UTC."""
-    outcome: Literal["translation", "empty", "cut", "filtered", "refused"]
+    outcome: Literal["translation"] | Flaw
     source: str | None
     """As it was sent, with placeholders; None in ledgers of an early version."""
     answer: str

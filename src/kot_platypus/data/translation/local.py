@@ -19,7 +19,7 @@ from kot_platypus.models import (
     resolve_dtype,
     resolve_model,
 )
-from kot_platypus.prompts import find_stop_tokens, render_chat
+from kot_platypus.prompts import TranslationPrompt, find_stop_tokens, render_chat
 
 
 class LocalModel:
@@ -44,7 +44,7 @@ class LocalModel:
         self,
         model: str,
         *,
-        prompt: str = "faithful",
+        prompt: str | TranslationPrompt = "faithful",
         speech: SpeechLevel | None = None,
         glossary: Mapping[str, str] | None = None,
         languages: tuple[str, str] | None = None,

@@ -36,6 +36,7 @@ from kot_platypus.data.translation.services import (
 )
 from kot_platypus.errors import ServiceError
 from kot_platypus.progress import pause
+from kot_platypus.prompts import TranslationPrompt
 
 URL = "https://api.openai.com/v1"
 _MAX_TOO_MANY_REQUESTS = 8
@@ -74,7 +75,7 @@ class OpenAICompatible:
         model: str,
         *,
         base_url: str = URL,
-        prompt: str = "faithful",
+        prompt: str | TranslationPrompt = "faithful",
         speech: SpeechLevel | None = None,
         glossary: Mapping[str, str] | None = None,
         temperature: float = 0.0,

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kot_platypus.data.translation.services import Flaw
 from kot_platypus.records import Record
 
 Span = tuple[int, int]
@@ -32,9 +33,7 @@ class Problem(Record):
     hold. The others are flaws of an answer that is no translation (see ``services.py``).
     """
 
-    kind: Literal[
-        "lost", "repeated", "unknown", "wordless", "too_long", "empty", "cut", "filtered", "refused"
-    ]
+    kind: Literal["lost", "repeated", "unknown", "wordless", "too_long"] | Flaw
     piece: str = ""
 
 

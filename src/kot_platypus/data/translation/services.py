@@ -11,17 +11,19 @@ An answer may be no translation: then it has a ``Flaw``, and is paid for all the
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal, Protocol, get_args
 
-from kot_platypus.errors import ServiceError
+from kot_platypus.errors import RecipeError, ServiceError
 from kot_platypus.thoughts import split_thoughts
 
-Flaw = Literal["empty", "cut", "filtered", "refused"]
-"""Why an answer is no translation: no text, not all of it, a filter's cut, a refusal."""
+Flaw = Literal["empty", "cut", "filtered", "refused", "unreadable"]
+"""Why an answer is no translation: no text, not all of it, a filter's cut, a refusal. A judge's is
+no verdict where it cannot be read as one."""
 FLAWS: tuple[Flaw, ...] = get_args(Flaw)
 
 
@@ -105,6 +107,38 @@ def find_service(name: Service) -> Callable[..., Translator]:
         import_module(f"kot_platypus.data.translation.{module}"), service
     )
     return found
+
+
+def open_service(
+    name: Service,
+    options: Mapping[str, Any],
+    where: str,
+    told: Mapping[str, Any],
+    hidden: Collection[str] = (),
+) -> Translator:
+    """A service with the ``options`` of a recipe's section ``where``.
+
+    ``told`` is what the recipe says elsewhere, for services that can be told; options that are
+    ``hidden`` are none in this section. Raises RecipeError.
+    """
+    service = find_service(name)
+    parameters = inspect.signature(service).parameters
+    known = [each for each in parameters if each not in hidden]
+    for option in options:
+        if option not in known:
+            raise RecipeError(
+                f"{where} has an unknown option {option!r}",
+                expected=f"options of {name}: {', '.join(known)}",
+                hint="Fix the recipe.",
+            )
+    for option in known:
+        if parameters[option].default is inspect.Parameter.empty and option not in options:
+            raise RecipeError(
+                f"{where}.options has no {option!r}",
+                expected=f"it for the service {name}",
+                hint=f"E.g. --set {where}.options.{option}=...",
+            )
+    return service(**{each: told[each] for each in told if each in parameters}, **options)
 
 
 class TextRefusedError(ServiceError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kot_platypus.data.spool import iter_chunks
-from kot_platypus.data.translation.courier import Courier, reconcile
+from kot_platypus.data.translation.courier import deliver
 from kot_platypus.data.translation.ledger import Attempt, Ledger, make_key
 from kot_platypus.data.translation.protection import (
     Problem,
@@ -108,14 +108,12 @@ def translate_texts(
     """
     drafts = _prepare_texts(texts, translator)
     copies = Counter(draft.key for draft in drafts)
-    stored = ledger.find({draft.key for draft in drafts if draft.is_sent})
-    missing = {d.key: d.xml for d in drafts if d.is_sent and d.key not in stored}
-    asked = {key: xml for key, xml in missing.items() if key not in ledger.failed}
-    advance(len(texts) - sum(copies[key] for key in asked))
-    if asked:
-        for request in ledger.list_in_doubt(translator.id):
-            reconcile(request, translator, ledger, "an earlier run was cut off")
-        Courier(translator, ledger, budget_chars, copies, advance).deliver(asked)
+    sent = {draft.key: draft.xml for draft in drafts if draft.is_sent}
+    stored = ledger.find(sent)
+    missing = {key: xml for key, xml in sent.items() if key not in stored}
+    asked = sum(copies[key] for key in missing if key not in ledger.failed)
+    advance(len(texts) - asked)
+    deliver(missing, translator, ledger, budget_chars, copies, advance)
     answers = stored | ledger.find(missing)
     return [
         draft.finish(answers, ledger.failed, cached=draft.key not in missing) for draft in drafts
