@@ -40,16 +40,23 @@ def write_text(path: Path, text: str) -> None:
     write_lines(path, (text,))
 
 
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write texts one after the other, atomically as ``write_text`` does, as they are made."""
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write texts one after the other, atomically as ``write_text`` does; return how many.
+
+    They are written as they are made.
+    """
+    count = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(lines)
+        for line in lines:
+            file.write(line)
+            count += 1
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
     _sync(path.parent)
+    return count
 
 
 def write_json(path: Path, value: object) -> None:

@@ -118,9 +118,11 @@ def iter_values(path: Path, leave_out: LeaveOut = refuse) -> Placed:
     return read(path, leave_out)
 
 
-def write_values(path: Path, rows: Iterable[object]) -> None:
-    """Write rows as they stand in their files, a line of JSON each, atomically."""
-    write_lines(path, (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows))
+def write_values(path: Path, rows: Iterable[object]) -> int:
+    """Write rows as they stand in their files, a line of JSON each, atomically; return how many."""
+    return write_lines(
+        path, (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+    )
 
 
 def _read_json(path: Path, leave_out: LeaveOut) -> Placed:

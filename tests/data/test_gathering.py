@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -11,7 +12,7 @@ from kot_platypus.cli import app
 from kot_platypus.data.gathering import gather_rows
 from kot_platypus.data.pipeline.sources import Unreadable
 from kot_platypus.errors import DataError, UsageError
-from kot_platypus.row_sources import parse_source
+from kot_platypus.row_sources import open_parts, parse_source
 
 GOOD = {"question": "사과 3개와 배 4개는 모두 몇 개인가?", "answer": "7개", "id": 1}
 NAMES = {"source": "question", "target": "answer"}
@@ -39,6 +40,33 @@ def test_several_files_become_one_with_their_own_columns(tmp_path: Path):
     found = gather_rows(parse_source(f"{tmp_path}/*.jsonl", NAMES), out)
     assert found == out / "rows" / "rows.jsonl"
     assert found.read_text("utf-8").splitlines() == [dump(id="a"), dump(id="b")]
+
+
+def test_several_files_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.jsonl", dump(id=name))
+    opened = []
+
+    def count_parts(*args: Any) -> Any:
+        opened.append(args)
+        return open_parts(*args)
+
+    monkeypatch.setattr("kot_platypus.data.gathering.open_parts", count_parts)
+    for _ in range(2):
+        gather_rows(parse_source(f"{tmp_path}/*.jsonl", NAMES), tmp_path / "out")
+    assert len(opened) == 1
+
+
+def test_files_that_cannot_be_read_leave_nothing_done(tmp_path: Path):
+    write(tmp_path / "a.jsonl", "{", "{", "{")
+    bad = write(tmp_path / "b.jsonl", "{")
+    out = tmp_path / "out"
+    with pytest.raises(DataError, match="cannot be read"):
+        gather_rows(parse_source(f"{tmp_path}/*.jsonl", NAMES), out)
+    write(tmp_path / "a.jsonl", dump())
+    write(bad, dump())
+    rows = gather_rows(parse_source(f"{tmp_path}/*.jsonl", NAMES), out)
+    assert len(rows.read_text("utf-8").splitlines()) == 2
 
 
 def test_a_bad_line_is_left_out_listed_and_said(tmp_path: Path, capfd):

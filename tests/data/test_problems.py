@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from kot_platypus.data.problems import ends_in_consonant, make_problems, verify_problem
+from kot_platypus.data.problems import make_problems, verify_problem
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.records import Example
 
@@ -242,8 +242,3 @@ def test_exchanged_target_is_rejected_for_every_generated_problem(problems, fami
         other = rng.choice([p.target for p in made if p.target != problem.target])
         with pytest.raises(DataError):
             verify_problem(problem.model_copy(update={"target": other}))
-
-
-@pytest.mark.parametrize(("word", "ends"), [("감", True), ("사과", False), ("우산", True)])
-def test_final_consonant_decides_the_particle(word, ends):
-    assert ends_in_consonant(word) is ends

@@ -1,9 +1,9 @@
 """Contamination: which training rows hold text of a benchmark, and where.
 
 Passes over each row: 13 characters in a row of the normal form; an item's short cells, wherever
-they stand; short items with a word edited; and, around traces of an edited copy, 5 content morphemes in a row (particles
-and endings were changed) or most morphemes of a sentence close together in any order. The benchmark
-is in memory, the training set streams by.
+they stand; a short item with a word edited; and, around traces of an edited copy, 5 content
+morphemes in a row (particles and endings were changed) or most morphemes of a sentence close
+together in any order. The benchmark is in memory, the training set streams by.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,28 @@ def gather_rows(source: SourceSection, out: Path) -> Path:
         )
     files = list_inputs(source)
     left_out: list[Unreadable] = []
-    num_read = sum(1 for _ in _iter_values(source, left_out))
-    if not num_read and not left_out:
-        raise DataError(f"{source.path} holds no rows", expected="rows", hint="Check the path.")
-    judge_unreadable(str(source.path), left_out, num_read)
-    if len(files) == 1 and not left_out:
-        return next(iter(files.values()))
+    if len(files) == 1:
+        num_read = sum(1 for _ in _iter_values(source, left_out))
+        if num_read and not left_out:
+            return next(iter(files.values()))
+        _judge(source, left_out, num_read)
     config: dict[str, Any] = {"source": source.model_dump(mode="json", exclude={"path", "weight"})}
     config |= {} if files else {"hub": str(source.path)}
     inputs = {name: hash_file(file) for name, file in files.items()}
-    with open_stage(out / GATHERED, "gather", config=config, inputs=inputs) as stage:
+    with open_stage(out / GATHERED, "gather", config=config, inputs=inputs, whole=True) as stage:
         if not stage.is_done:
+            left_out = []
+            num_read = write_values(stage.folder / ROWS, _iter_values(source, left_out))
             write_jsonl(stage.folder / UNREADABLE, left_out)
-            write_values(stage.folder / ROWS, _iter_values(source, []))
+            if len(files) != 1:
+                _judge(source, left_out, num_read)
     return out / GATHERED / ROWS
+
+
+def _judge(source: SourceSection, left_out: Sequence[Unreadable], num_read: int) -> None:
+    if not num_read and not left_out:
+        raise DataError(f"{source.path} holds no rows", expected="rows", hint="Check the path.")
+    judge_unreadable(str(source.path), left_out, num_read)
 
 
 def _iter_values(source: SourceSection, left_out: list[Unreadable]) -> Iterator[object]:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import yaml
 
 from kot_platypus.errors import DataError, UsageError
+from kot_platypus.hangul import read_final
 from kot_platypus.recipe import REWORDED
 from kot_platypus.records import Example
 
@@ -171,7 +172,7 @@ def _make_swap(rng: random.Random, story: Story, split: Split) -> Example:
         story["open"].format(
             **dict(zip("abc", names, strict=True)),
             **dict(zip("xyz", held.values(), strict=True)),
-            eul="을" if ends_in_consonant(held[names[2]]) else "를",
+            eul="을" if read_final(held[names[2]][-1]) else "를",
         )
     ]
     states = []
@@ -216,7 +217,7 @@ def _make_chain(rng: random.Random, story: Story, split: Split) -> Example:
     start, hops = rng.randrange(2), fewest_hops + rng.randrange(3)
     links = [story["link"].format(a=a, b=b) for a, b in pairwise(places)]
     rng.shuffle(links)
-    close = story["close"].format(ira="이라" if ends_in_consonant(links[-1]) else "라")
+    close = story["close"].format(ira="이라" if read_final(links[-1][-1]) else "라")
     target = places[start + hops]
     steps = [story["step"].format(i=i, b=places[start + i]) for i in range(1, hops + 1)]
     ask = story["ask"].format(start=places[start], k=hops)
@@ -227,11 +228,6 @@ def _make_chain(rng: random.Random, story: Story, split: Split) -> Example:
         task="chain",
         type="problem",
     )
-
-
-def ends_in_consonant(word: str) -> bool:
-    """Whether a Korean word's last syllable has a final consonant (which decides particles)."""
-    return (ord(word[-1]) - ord("가")) % 28 != 0
 
 
 # --- verifying ---------------------------------------------------------------------------------
