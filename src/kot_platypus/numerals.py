@@ -116,8 +116,9 @@ def _is_article(text: str, match: re.Match[str]) -> bool:
 
 def _read_plain(plain: str, match: re.Match[str], text: str) -> Number:
     start = match.start()
-    if text[start - 1 : start] == "." and not text[: start - 1][-1:].isalnum():
-        return Number(_parse("0." + plain), (start - 1, match.end()))  # .5
+    before = text[max(0, start - 2) : start]
+    if before[-1:] == "." and plain.isdigit() and not (before[:-1].isalnum() or before == ".."):
+        return Number(_parse("0." + plain), (start - 1, match.end()))  # .5, but not "so...5"
     if (
         text[match.end() : match.end() + 1] == "할"
         and text[match.end() + 1 : match.end() + 2] != "인"
@@ -175,6 +176,8 @@ _ONE = re.compile(
 
 def read_english_words(text: str) -> list[Number]:
     """The number words of an English text: "two hundred and five" is one, "two and five" two."""
+    if _VOCABULARY.isdisjoint(_TOKEN.findall(text.lower())):  # the usual case
+        return []
     phrases: list[list[re.Match[str]]] = []
     for match in _TOKEN.finditer(text):
         if match[0].lower() not in _VOCABULARY:
@@ -293,10 +296,11 @@ _SINO_DIGITS = str.maketrans("영공일이삼사오육칠팔구", "00123456789")
 AND_A_HALF = re.compile(
     r"\s?[가-힣]{0,3}\s?반(?:[이을의은만으에과씩쯤]|까지|부터|정도|가량|동안|경|짜리|(?![가-힣]))"
 )  # 두 시간 반
-_FIRST = frozenset(
-    "열스서마쉰예일여아하다둘셋넷한첫두세석네넉너영이삼사오육칠팔구십백천만억조제절정자수반과나닷엿보초시유"
+_FIRST = (
+    "열스서마쉰예일여아하다둘셋넷한첫두세석네넉너"
+    "영이삼사오육칠팔구십백천만억조제절정자수반과나닷엿보초시유"
 )
-_EOJEOL = re.compile(r"[가-힣]+")
+_NUMERAL = re.compile(f"[{_FIRST}](?<![가-힣].)")  # a syllable that begins a word and may be one
 _SHORT = (  # 서명, 너무, 석권 and 세대 are no numbers
     "한|첫|(?!두면|두부|두발)두|(?!세대|세면|세배)세|네|[석넉](?=\\s?(?:달|장|잔|대|자|섬|줄))"
     "|[서너](?=\\s?(?:말|푼|돈|되))"
@@ -326,10 +330,8 @@ _OTHERS = re.compile(
 def read_korean_words(text: str) -> list[Number]:
     """What in a Korean text may be a numeral, native (세, 스물다섯), Sino (삼백오십) or other."""
     numbers: list[Number] = []
-    for eojeol in _EOJEOL.finditer(text):
-        if eojeol[0][0] not in _FIRST:
-            continue
-        at = eojeol.start()
+    for first in _NUMERAL.finditer(text):
+        at = first.start()
         if native := _NATIVE.match(text, at):
             value = NATIVE_TENS.get(native["tens"] or "", 0)
             value += NATIVE_ONES.get(native["ones"] or native["long"] or native["short"] or "", 0)

@@ -62,8 +62,13 @@ KOREAN_CHECK_NAMES = (
 
 def check_translation(source: str, translation: str) -> list[Finding]:
     """What all checks find in one text's translation; empty when it seems to be good."""
-    left, right = Text(source), Text(translation)
-    return [finding for check in CHECKS.values() for finding in check(left, right)]
+    return _check_texts(Text(source), Text(translation))
+
+
+def _check_texts(source: Text, translation: Text) -> list[Finding]:
+    if not (source.raw or translation.raw):  # a field that the row does not use
+        return []
+    return [finding for check in CHECKS.values() for finding in check(source, translation)]
 
 
 def check_row(
@@ -78,14 +83,11 @@ def check_row(
     ``glossary`` (English terms and their Korean) and ``speech`` are what was asked for, if it was.
     """
     translations = list_texts(translated)
-    findings = [
-        finding.model_copy(update={"field": field})
-        for field, text in list_texts(original).items()
-        for finding in (
-            *check_translation(text, translations.get(field, "")),
-            *_check_settings(Text(text), Text(translations.get(field, "")), glossary, speech),
-        )
-    ]
+    findings: list[Finding] = []
+    for field, text in list_texts(original).items():
+        pair = Text(text), Text(translations.get(field, ""))
+        found = (*_check_texts(*pair), *_check_settings(*pair, glossary, speech))
+        findings += [finding.model_copy(update={"field": field}) for finding in found]
     if isinstance(original, Example) and isinstance(translated, Example):
         findings += find_answer_mismatch(original, translated)
     return findings

@@ -86,13 +86,10 @@ def _is_answered(source: str, translation: str) -> bool:
     """Whether a question came back as a statement: a model answers what it should translate."""
     if _TASK.search(source) and not _TASKED.search(translation):
         return True
-    end = last_sentence(translation) if _NO.match(last_sentence(translation)) else translation
-    return (
-        source.rstrip().endswith("?")
-        and not _ASKED.search(end)
-        and bool(_ASKS.search(source))
-        and not _RHETORICAL.search(source)
-    )
+    if not source.rstrip().endswith("?") or not _ASKS.search(source) or _RHETORICAL.search(source):
+        return False
+    end = last_sentence(translation)
+    return not _ASKED.search(end if _NO.match(end) else translation)
 
 
 def find_added(source: Text, translation: Text) -> Findings:

@@ -95,8 +95,10 @@ def list_options(text: str) -> list[str]:
 def _find_option_apart(original: Example, translated: Example) -> Findings:
     """The target names the same option as it did, in the words in which the question lists it."""
     wanted = [_bare(option) for option in list_options(original.source)]
+    if len(wanted) < 2:
+        return
     found = [_bare(option) for option in list_options(translated.source)]
-    if len(wanted) < 2 or len(wanted) != len(found) or len(set(found)) < len(found):
+    if len(wanted) != len(found) or len(set(found)) < len(found):
         return
     target, said = (_bare(_OPTION.sub("", row.target, count=1)) for row in (original, translated))
     if wanted.count(target) == 1 and said and found[wanted.index(target)] != said:
@@ -150,7 +152,8 @@ def agrees(target: str, rationale: str) -> bool | None:
         return _POLAR[stated[1] or stated[2]] == polar if stated else _says(end.lower(), polar)
     if _simplify(target) and _simplify(target) in _simplify(end):
         return True
-    measures, ends = read_measures(Text(target)), read_measures(Text(end))
+    measures = read_measures(Text(target))
+    ends = read_measures(Text(end)) if measures else ()
     if any(one.equals(other, Fraction(0)) for one in measures for other in ends):
         return True
     numbers = {number.value for number in _read(target)}

@@ -39,7 +39,8 @@ _CONTENT = re.compile(rf"[A-Za-z가-힣{BLANK}]")
 
 def _count_ends(prose: str) -> int:
     """A first guess at the number of sentences, good enough to see that none is missing."""
-    return len(_END.findall(prose)) - len(_QUOTED_END.findall(prose))
+    quoted = len(_QUOTED_END.findall(prose)) if '"' in prose or "”" in prose else 0
+    return len(_END.findall(prose)) - quoted
 
 
 def split_sentences(prose: str) -> list[str]:
@@ -120,7 +121,7 @@ def _compare_sentences(source: Text, translation: Text) -> Findings:
         if lost and len(wanted) == len(found) <= _FEW_SENTENCES and _end_alike(wanted, found):
             lost = []
         lost = [one for one in lost if not _is_known_by_number(one, wanted, found)]
-        if _CLOSING.search(here):
+        if lost and _CLOSING.search(here):
             lost = [one for one in lost if not _SIGNATURE.fullmatch(one)]
         lost = [one for one in lost if not (_COURTESY.search(one) and measure_size(one) < 6)]
         if here.count("?") == there.count("?"):
@@ -134,7 +135,11 @@ def _compare_sentences(source: Text, translation: Text) -> Findings:
                 + (f"; without counterpart: {lost[0].strip()[:60]}" if lost else ""),
                 is_error=bool(lost) or questions or (is_short and len(found) < len(wanted)),
             )
-        elif len(found) > len(wanted) + len(_SPLITS.findall(here)) and not _SPEECH.search(here):
+        elif (
+            len(found) > len(wanted)
+            and not _SPEECH.search(here)
+            and len(found) > len(wanted) + len(_SPLITS.findall(here))
+        ):
             yield from _find_made_up(wanted, found)
 
 
@@ -324,12 +329,12 @@ _QUOTED_WORDS, _SHORT_TEXT, _FEW_WITH_QUOTATION = 4, 250, 0.34
 
 def _check_brackets(source: Text, translation: Text) -> Findings:
     has_brackets = not translation.signs.isdisjoint("()[]{}“”「」『』《》")
-    left, right = (_NO_PAIR.sub("", text.raw) for text in (source, translation))
-    for opening, closing in _BRACKETS if has_brackets else ():
+    right = _NO_PAIR.sub("", translation.raw) if has_brackets else ""
+    for opening, closing in _BRACKETS:
         if closing not in right and opening not in right:
             continue
         unpaired = _count_unpaired(right, opening, closing)
-        if unpaired and not _count_unpaired(left, opening, closing):
+        if unpaired and not _count_unpaired(_NO_PAIR.sub("", source.raw), opening, closing):
             yield _cut(f"{unpaired} unpaired {opening}{closing}")
     said = _QUOTATION.search(source.prose)
     if said and len(_WORD.findall(said[0])) >= _QUOTED_WORDS and len(source.prose) < _SHORT_TEXT:

@@ -47,7 +47,8 @@ def read_dates(text: str) -> dict[Date, Span]:
     return dates
 
 
-_MAY_BE = re.compile(rf"\b(?:{_NAME})\b|\d[-./]\d+[-./]\d|\d\s?[apAP]\.?[mM]\b|\d월")
+_MAY_BE_NAMED = re.compile("|".join(name.title() for name in MONTHS))
+_MAY_BE = re.compile(r"\d(?:[-./]\d+[-./]\d|\s?[apAP]\.?[mM]\b|월)")
 
 
 def find_dates(source: Text, translation: Text) -> Findings:
@@ -60,7 +61,7 @@ def find_dates(source: Text, translation: Text) -> Findings:
         yield from _compare_names(source, translation)
     if not source.digits and source.lexicon.isdisjoint(MONTHS):
         return
-    if not _MAY_BE.search(source.raw):
+    if not (_MAY_BE_NAMED.search(source.raw) or _MAY_BE.search(source.raw)):
         return
     wanted, found = read_dates(source.raw), read_dates(translation.raw)
     lost = [date for date in wanted if not any(_may_be(date, other) for other in found)]

@@ -40,14 +40,18 @@ _ANY_SIGN = re.compile(
     r"\d\)? ?[-−–/·:!x]|[-−–/·]\s?[\d(]|[A-Za-z\d] ?\([^()\n가-힣]{1,30}\)|\([^()\n가-힣]{0,20},"
     r"|\b(?:sin|cos|tan|log|ln) |\b[a-zA-Z] ?[-−–/·!] ?[a-zA-Z\d]\b"
 )
+# Quick to look for: without one of them there is none of the two above.
+_MAY_BE_SIGN = re.compile(r"[-=≠≈≤≥⩽⩾<>+*×÷⋅^⁰¹²³⁴⁵⁶⁷⁸⁹|\[(−–/·:!x]")
+_NAMED_FUNCTION = re.compile(r"sin |cos |tan |log |ln ")
 _ALIKE = 0.6  # of a lost formula and a new one, from which on one is the other, misspelt
 _RANGE = re.compile(r"\d+[-/.]\d+(?:[-/.]\d+)?|\d+:\d+|[A-Z][-/]\d+")
 
 
 def blank_shared(prose: str, other: str) -> tuple[str, str]:
     """Both texts without the formulas that stand in both."""
-    left, right = _read_runs(prose), _read_runs(other)
-    shared = set(left) & set(right)
+    left = _read_runs(prose)
+    right = _read_runs(other) if left else {}
+    shared = left.keys() & right.keys()
     blanked = []
     for text, runs in ((prose, left), (other, right)):
         for run in shared:
@@ -64,6 +68,8 @@ def find_formulas(source: Text, translation: Text) -> Findings:
     Look-alikes: other spaces and signs (x, * and × are one, x² is x^2), a formula said in words,
     which leaves nothing like it behind.
     """
+    if not _read_runs(source.prose):
+        return
     wanted, found = (
         Counter({run: len(spans) for run, spans in _read_runs(text.prose).items()})
         for text in (source, translation)
@@ -111,6 +117,8 @@ def _measure_likeness(run: str, other: str) -> float:
 def _read_runs(prose: str) -> dict[str, list[Span]]:
     """Where each formula stands, in the one spelling that all get; ranges and dates are none."""
     runs: defaultdict[str, list[Span]] = defaultdict(list)
+    if not (_MAY_BE_SIGN.search(prose) or _NAMED_FUNCTION.search(prose)):
+        return runs
     if _SURE_SIGNS.isdisjoint(prose) and not _ANY_SIGN.search(prose):
         return runs
     for match in _RUN.finditer(prose):

@@ -276,7 +276,7 @@ def _is_passage(stretch: str, words: list[str]) -> bool:
 
 # --- other scripts -----------------------------------------------------------------------------
 
-_SCRIPTS = {
+_CLASSES = {
     "Chinese characters": r"[\u3400-\u9fff\uf900-\ufaff]",
     "Japanese kana": r"[\u3041-\u30fa\u30fc-\u30ff]",
     "Cyrillic": r"[\u0400-\u04ff]",
@@ -284,11 +284,14 @@ _SCRIPTS = {
     "Thai": r"[\u0e00-\u0e7f]",
     "Devanagari": r"[\u0900-\u097f]",
     "Hebrew": r"[\u0590-\u05ff]",
+}
+_SCRIPTS = _CLASSES | {
     "unreadable characters": r"\ufffd|[ìíëê][\u0080-\u00bf\u2018-\u203a€ˆ˜œŒ]|Ã[\u0080-\u00bf]|â€",
     "letters in pieces": r"[ㄱ-ㅎ] ?[ㅏ-ㅣ]",
 }
 _SCRIPT = {name: re.compile(f"(?:{pattern})+") for name, pattern in _SCRIPTS.items()}
-_ANY_SCRIPT = re.compile("|".join(_SCRIPTS.values()))
+# One class, which is fast to search for: what any of them begins with.
+_MAY_BE_SCRIPT = re.compile(f"[{''.join(x[1:-1] for x in _CLASSES.values())}\ufffdìíëêÃâㄱ-ㅎ]")
 _GLOSS = re.compile(r"(?<=[가-힣])\([\u3400-\u9fff]+\)")
 
 
@@ -299,7 +302,7 @@ def find_mixed_language(source: Text, translation: Text) -> Findings:
     ones. Look-alikes: Greek letters of formulas; hanja in brackets after a word, 인(仁), which is
     a warning.
     """
-    if not _ANY_SCRIPT.search(translation.raw):
+    if not _MAY_BE_SCRIPT.search(translation.raw):
         return
     for name, pattern in _SCRIPT.items():
         known = set(pattern.findall(source.raw))

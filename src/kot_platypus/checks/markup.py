@@ -34,7 +34,7 @@ _CODE_NAME = re.compile(
     r"|--[a-z][a-z-]+|[\w/]+\.(?:py|js|txt|csv|json|html|md|java|cpp|sh|ya?ml)\b)",
     re.ASCII,
 )
-_CODE_SIGN = re.compile(r"\(\)|\w_\w|\w=\w|--[a-z]|\w\.[a-z]{1,4}\b")
+_CODE_SIGN = re.compile(r"\(\)|_(?<=\w_)\w|=(?<=\w=)\w|--[a-z]|\.(?<=\w\.)[a-z]{1,4}\b")
 _LETTER = re.compile(
     r"(?<![A-Za-z0-9'’.*°])(?:[B-HJ-Z]|(?<=\()A(?=\)))(?![A-Za-z0-9'’*]|\.[A-Za-z ])"
 )
@@ -112,10 +112,11 @@ def _compare_letters(source: Text, translation: Text) -> Findings:
     """Letters that stand alone, of choices, points and vitamins: none becomes another."""
     if not translation.lexicon:
         return
-    wanted, found = (Counter(_LETTER.findall(text.prose)) for text in (source, translation))
-    lost, new = [*(wanted - found)], [*(found - wanted)]
-    if lost and new:
-        yield _broken(f"letters: {lost[0]} became {new[0]}")
+    wanted, found = (_LETTER.findall(text.prose) for text in (source, translation))
+    if wanted and found and sorted(wanted) != sorted(found):
+        lost, new = Counter(wanted) - Counter(found), Counter(found) - Counter(wanted)
+        if lost and new:
+            yield _broken(f"letters: {next(iter(lost))} became {next(iter(new))}")
     kept = {"".join(sorted(word)): word for word in source.lexicon - translation.lexicon}
     for word in sorted(translation.lexicon - source.lexicon):
         if len(word) > 1 and (was := kept.get("".join(sorted(word)))):

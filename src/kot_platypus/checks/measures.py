@@ -157,7 +157,9 @@ def _read_parts(part: Text) -> Iterator[Measure]:
         for word in (*part.english, *part.korean)
         if word.span[1] - 1 not in taken and not _is_loose(text, word)
     ]
-    ones = [(Fraction(1), match.span()) for match in _ONE_AND.finditer(text)]
+    may_be_one = not part.lexicon.isdisjoint(_ONE_UNITS)
+    articles = _ONE_AND.finditer(text) if may_be_one else ()
+    ones = [(Fraction(1), match.span()) for match in articles]
     yield from _read_bare(part)
     values = ((_make_fraction(number.value), number.span) for number in numbers)
     for number, (start, end) in (*values, *parts, *ones):
@@ -213,6 +215,7 @@ _ONE_AND = re.compile(
     r"|(?<=for |han | as |out |ter |kes |hin |ver |rly )"
     r"an?(?= (?:hour|week|month|mile|kilogram|pound)\b(?! and a))"
 )
+_ONE_UNITS = frozenset(("half", "quarter", "hour", "week", "month", "mile", "kilogram", "pound"))
 
 
 _LOOSE = LOOSE_WORDS.keys() | KOREAN_LOOSE_WORDS.keys()
@@ -320,6 +323,8 @@ def find_measures(source: Text, translation: Text) -> Findings:
     1시간 30분, counters (5 people as 5명).
     """
     if source.lexicon.isdisjoint(_UNIT_WORDS) and source.signs.isdisjoint(_UNIT_SIGNS):
+        return
+    if not read_measures(source):
         return
     matched = Matched(source, translation)
     if matched.lost and matched.new and (clash := matched.find_clash()):

@@ -47,10 +47,12 @@ _NAME = re.compile(
 
 _KEPT_TEXT = re.compile(r"[\"“][^\"”\n가-힣]{8,}[\"”]")
 # A number that is part of a name: type 2 diabetes, phase 3, Table 4.
-_LABELS = re.compile(
-    r"(?i)\b(?:type|grade|stage|phase|figure|fig\.|table|chapter|section|article|level|version|step"
-    r"|question|problem|part|page|no\.|number|class|group|team|room|model) (?=\d)"
+_LABEL = (
+    r"type|grade|stage|phase|figure|fig\.|table|chapter|section|article|level|version|step|question"
+    r"|problem|part|page|no\.|number|class|group|team|room|model"
 )
+_LABEL_WORDS = frozenset(_LABEL.replace("\\.", "").split("|"))
+_LABELS = re.compile(rf"(?i)\b(?:{_LABEL}) (?=\d)")
 
 
 def find_order(source: Text, translation: Text) -> Findings:
@@ -189,8 +191,10 @@ def _read_anchors(part: Text, kept: set[str]) -> list[Anchor]:
         for word in (*part.english, *part.korean)
         if word.span[1] - 1 not in taken and _is_sure(text, word)
     ]
-    taken_2 = {place for match in _PHONE.finditer(text) for place in range(*match.span())}
-    ends = [match.end() for match in _LABELS.finditer(text)] if part.digits else []
+    phones = _PHONE.finditer(text) if "-" in text else ()
+    taken_2 = {place for match in phones for place in range(*match.span())}
+    may_label = part.digits and not part.lexicon.isdisjoint(_LABEL_WORDS)
+    ends = [match.end() for match in _LABELS.finditer(text)] if may_label else []
     labels = ends if len(ends) == 1 else []  # of several the order tells
     numbers = [
         Anchor(_write_value(text, number), number.span)
@@ -266,25 +270,25 @@ _KOREAN_OUT_OF = re.compile(
 _VOTES = re.compile(rf"찬성 (?P<a>{_N})(?:표|명|인)?[,·과와]? ?반대 (?P<b>{_N})")
 
 
-# What a text must hold for its pattern to be tried.
+# What a text must hold for its pattern to be tried: a sign, and one of the words if there are any.
 _PATTERNS = tuple(
-    (pattern, re.compile(sign))
-    for pattern, sign in (
-        (_PAIR, r"\d\s?[:/–대승-]\s?\d"),
-        (_PART, "분의|분 의"),
-        (_SAID_PART, "(?i)hal[fv]|third|quarter|th\\b|ths\\b"),
-        (_VOTES, "찬성"),
-        (_RATIO, r"\d to \d"),
-        (_OUT_OF, r" of (?:the |every |all )?[\deflnstow]"),
-        (_KOREAN_OUT_OF, "중|가운데|만점"),
+    (pattern, re.compile(sign), frozenset(words.split()))
+    for pattern, sign, words in (
+        (_PAIR, r"\d\s?[:/–대승-]\s?\d", ""),
+        (_PART, "분의|분 의", ""),
+        (_SAID_PART, "", " ".join(f"{name} {name}s" for name in _PARTS)),
+        (_VOTES, "찬성", ""),
+        (_RATIO, r"\d to \d", "to"),
+        (_OUT_OF, rf"(?i) of (?:the |every |all )?(?:\d|{_SAID}\b)", "of"),
+        (_KOREAN_OUT_OF, "중|가운데|만점", ""),
     )
 )
 
 
 def _compare_pairs(source: Text, translation: Text) -> Findings:
     """Ratios, scores and parts: 3:4, 3-1, 2/3, 7 out of 10, by their two numbers in order."""
-    wanted = _read_pairs(source.prose)
-    found = _read_pairs(translation.prose) if wanted else {}
+    wanted = _read_pairs(source)
+    found = _read_pairs(translation) if wanted else {}
     for pair, span in wanted.items():
         turned = pair[1], pair[0]
         if turned in found and pair not in found and turned not in wanted:
@@ -293,12 +297,12 @@ def _compare_pairs(source: Text, translation: Text) -> Findings:
             return
 
 
-def _read_pairs(text: str) -> dict[tuple[Decimal, Decimal], Span]:
+def _read_pairs(part: Text) -> dict[tuple[Decimal, Decimal], Span]:
     pairs: dict[tuple[Decimal, Decimal], Span] = {}
-    for pattern, sign in _PATTERNS:
-        if not sign.search(text):
+    for pattern, sign, words in _PATTERNS:
+        if (words and part.lexicon.isdisjoint(words)) or not sign.search(part.prose):
             continue
-        for match in pattern.finditer(text):
+        for match in pattern.finditer(part.prose):
             above, below = _read(match["a"]), _read(match["b"])
             if above != below and above is not None and below is not None:
                 pairs.setdefault((above, below), match.span())

@@ -28,6 +28,7 @@ _PARTS = re.compile(
     rf"|(?P<tag>{TAG.pattern})",
     re.DOTALL,
 )
+_PART_SIGN = re.compile(r"`|\$|\\|<|&|http")  # what each of them begins with, found far faster
 
 # Lines that are code without a fence around them. English prose must not match: "for example:",
 # "if you have the following:", "from the left".
@@ -89,10 +90,14 @@ class Text:
             "tag": [],
         }
         spans = []
-        for match in _PARTS.finditer(raw):
-            name = next(kind for kind in kinds if match[kind] is not None)
-            kinds[name].append(match.span())
-            spans.append(match.span())
+        sign = _PART_SIGN.search(raw)
+        while sign:
+            match = _PARTS.match(raw, sign.start())
+            if match:
+                name = next(kind for kind in kinds if match[kind] is not None)
+                kinds[name].append(match.span())
+                spans.append(match.span())
+            sign = _PART_SIGN.search(raw, (match or sign).end())
         return _blank(raw, spans)
 
     def cut(self, span: Span) -> str:
