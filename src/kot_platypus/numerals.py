@@ -240,11 +240,6 @@ def _goes_on(last: re.Match[str], match: re.Match[str], text: str) -> bool:
     return before in _SCALE_WORDS or (before in TENS and 0 < _COMPOSED[word] < 10)
 
 
-def _is_sure(value: int) -> bool:
-    """Whether good Korean keeps such a number: "one", "two", "first", "second" often vanish."""
-    return value not in (1, 2)
-
-
 def _close(words: list[re.Match[str]]) -> list[Number]:
     """The one number that ``words`` make up; none when there are no words."""
     if not words:
@@ -265,7 +260,8 @@ def _close(words: list[re.Match[str]]) -> list[Number]:
         len(words) == 1 and words[0][0].lower() in _SCALE_WORDS
     )  # 5 million is read as digits
     scales = is_scale and words[0].string[: words[0].start()].rstrip(" -")[-1:].isdigit()
-    strength = Strength.WORD if _is_sure(value) and not scales else Strength.POSSIBLE
+    may_vanish = value in (1, 2)  # good Korean often leaves out "one", "first" and "second"
+    strength = Strength.POSSIBLE if may_vanish or scales else Strength.WORD
     return [Number(Decimal(value), (words[0].start(), words[-1].end()), strength)]
 
 
