@@ -15,6 +15,7 @@ from kot_platypus.artifacts import (
     new_folder,
     read_json,
     read_jsonl,
+    read_log,
     write_json,
     write_jsonl,
     write_text,
@@ -105,8 +106,7 @@ def test_file_in_the_place_of_a_folder_is_refused_and_kept(tmp_path, below):
 
 def log_of(path: Path, *batches: list[Example]) -> bytes:
     for batch in batches:
-        with JsonlLog(path, Example) as log:
-            log.append(batch)
+        JsonlLog(path, Example).append(batch)
     return path.read_bytes()
 
 
@@ -117,27 +117,47 @@ def test_log_appended_to_after_reopening_equals_one_written_at_once(tmp_path):
 
 def test_reopened_log_knows_its_rows(tmp_path):
     log_of(tmp_path / "a.jsonl", ROWS[:3])
-    with JsonlLog(tmp_path / "a.jsonl", Example) as log:
-        assert log.rows == ROWS[:3]
+    assert JsonlLog(tmp_path / "a.jsonl", Example).rows == ROWS[:3]
 
 
 @pytest.mark.parametrize("num_bytes", [1, 2, 30])
 def test_torn_last_line_is_cut_off_and_written_again(tmp_path, num_bytes):
     whole = log_of(tmp_path / "a.jsonl", ROWS)
     os.truncate(tmp_path / "a.jsonl", len(whole) - num_bytes)
-    with JsonlLog(tmp_path / "a.jsonl", Example) as log:
-        assert log.rows == ROWS[:4]
-        log.append(ROWS[4:])
+    assert read_log(tmp_path / "a.jsonl", Example) == ROWS[:4]
+    log = JsonlLog(tmp_path / "a.jsonl", Example)
+    assert log.rows == ROWS[:4]
+    log.append(ROWS[4:])
     assert (tmp_path / "a.jsonl").read_bytes() == whole
 
 
-@pytest.mark.parametrize("garbage", [b"\x00\xff\n", b'{"source": "a"}\n', b"\n"])
-def test_reading_a_log_stops_at_a_line_that_is_no_row(tmp_path, garbage):
+@pytest.mark.parametrize("garbage", [b"\x00\xff\n", b'{"source": "a"}\n'])
+def test_a_line_of_a_log_that_is_no_row_is_named_and_nothing_is_cut_off(tmp_path, garbage):
     good = log_of(tmp_path / "a.jsonl", ROWS[:2])
     (tmp_path / "a.jsonl").write_bytes(good + garbage + good)
-    with JsonlLog(tmp_path / "a.jsonl", Example) as log:
-        assert log.rows == ROWS[:2]
-    assert (tmp_path / "a.jsonl").read_bytes() == good
+    for read in (JsonlLog, read_log):
+        with pytest.raises(DataError, match=r"a\.jsonl line 3"):
+            read(tmp_path / "a.jsonl", Example)
+    assert (tmp_path / "a.jsonl").read_bytes() == good + garbage + good
+
+
+def test_a_log_reads_on_what_others_have_added(tmp_path):
+    mine, other = (JsonlLog(tmp_path / "a.jsonl", Example) for _ in range(2))
+    other.append(ROWS[:2])
+    assert mine.has_changed
+    assert mine.read_on() == ROWS[:2]
+    mine.append(ROWS[2:3])
+    assert not mine.has_changed
+    assert other.read_on() == ROWS[2:3]
+    assert mine.rows == other.rows == ROWS[:3]
+
+
+def test_a_log_that_was_cut_is_an_error(tmp_path):
+    log = JsonlLog(tmp_path / "a.jsonl", Example)
+    log.append(ROWS)
+    os.truncate(tmp_path / "a.jsonl", 10)
+    with pytest.raises(DataError, match="shorter than it was"):
+        log.read_on()
 
 
 # --- reading -----------------------------------------------------------------------------------

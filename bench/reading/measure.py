@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.answers import has_math, match_answer, read_answer
-from kot_platypus.results.metrics import wilson_interval
+from kot_platypus.results.intervals import wilson_interval
 
 PREFIX = "정답: "
 

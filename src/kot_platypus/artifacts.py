@@ -130,45 +130,65 @@ def refuse_file(folder: Path) -> None:
 
 
 class JsonlLog(Generic[R]):
-    """A JSONL file that grows by whole batches and survives a kill in the middle of one.
+    """A JSONL file that several processes add rows to, and that survives a kill of any of them.
 
-    ``rows`` are the whole rows found on opening. A torn last line is cut off, to be done again.
+    ``rows`` are the whole rows that it was seen to have. Whoever opens it, or reads on and then
+    appends, must be alone with it meanwhile: see ``stages.lock_folder``.
     """
 
     def __init__(self, path: Path, record: type[R]) -> None:
-        self.rows: list[R] = []
-        good_bytes = 0
-        if path.exists():
-            for line in path.read_bytes().splitlines(keepends=True):
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    self.rows.append(record.model_validate_json(line))
-                except ValidationError:
-                    break
-                good_bytes += len(line)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab", buffering=0)
-        self._file.truncate(good_bytes)
+        path.touch()
+        self.rows: list[R] = []
+        self._path, self._record, self._size = path, record, 0
+        self.read_on()
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether another process has written since. Needs no lock."""
+        return self._path.stat().st_size != self._size
+
+    def read_on(self) -> list[R]:
+        """The rows that were added since. A torn last line is cut off, to be done again.
+
+        Raises DataError for any other line that is no row, and where the file was cut.
+        """
+        with self._path.open("r+b", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size < self._size:
+                raise DataError(
+                    f"{self._path} is shorter than it was",
+                    expected="a file that only grows",
+                    hint="Look at the file, then run the command again.",
+                )
+            file.seek(self._size)
+            content = file.read()
+            whole = content[: content.rfind(b"\n") + 1]
+            new = _parse_lines(self._path, whole, self._record, first=len(self.rows) + 1)
+            if len(whole) < len(content):
+                file.truncate(self._size + len(whole))
+        self.rows += new
+        self._size += len(whole)
+        return new
 
     def append(self, rows: Sequence[R]) -> None:
         """Add ``rows`` and return once they are on disk. None is added when OSError says so."""
         content = "".join(row.model_dump_json() + "\n" for row in rows).encode()
-        size = os.fstat(self._file.fileno()).st_size
-        try:
-            while content:
-                content = content[self._file.write(content) :]
-            os.fsync(self._file.fileno())
-        except OSError:
-            self._file.truncate(size)
-            raise
+        with self._path.open("ab", buffering=0) as file:
+            try:
+                while content:
+                    content = content[file.write(content) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(self._size)
+                raise
+            self._size = file.tell()
         self.rows += rows
 
-    def __enter__(self) -> JsonlLog[R]:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+def read_log(path: Path, record: type[R]) -> list[R]:
+    """The rows of a JsonlLog that others may be writing: a torn last line is not there yet."""
+    content = path.read_bytes() if path.is_file() else b""
+    return _parse_lines(path, content[: content.rfind(b"\n") + 1], record)
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -212,10 +232,13 @@ def read_jsonl(path: Path, record: type[R]) -> list[R]:
         raise DataError(
             f"{path} {found}", expected="a JSONL file", hint="Check the path's spelling."
         )
+    return _parse_lines(path, path.read_bytes().removeprefix(b"\xef\xbb\xbf"), record)
+
+
+def _parse_lines(path: Path, content: bytes, record: type[R], first: int = 1) -> list[R]:
     rows = []
     # Split at b"\n" alone: a text may hold U+2028 and other ends of line that JSON leaves as is.
-    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    for number, line in enumerate(content.split(b"\n"), start=first):
         if not line.strip():
             continue
         try:

@@ -28,16 +28,17 @@ from typer.testing import CliRunner
 
 from kot_platypus.artifacts import read_jsonl, write_jsonl
 from kot_platypus.cli import app
+from kot_platypus.data.pipeline.decisions import Decision
 from kot_platypus.data.pipeline.drafts import (
-    Decision,
     Draft,
     Origin,
     Translation,
     check_draft,
 )
+from kot_platypus.data.review.line_ends import restore_line_ends
 from kot_platypus.data.review.server import make_app
-from kot_platypus.data.review.store import ReviewStore, restore_line_ends
-from kot_platypus.errors import DataError, RunError
+from kot_platypus.data.review.store import ReviewStore
+from kot_platypus.errors import DataError
 from kot_platypus.records import Example
 from kot_platypus.serving import listen
 from tests.browser import open_page
@@ -125,14 +126,9 @@ def test_decisions_are_found_again(folder: Path):
     first.close()
     again = ReviewStore(folder)
     assert again.read(1).action == "accept"
-    assert again.find(0, 1, only_open=True) == 0
-    assert again.find(1, 1, only_open=True) == 2
+    assert again.find(0, 1, show="open") == 0
+    assert again.find(1, 1, show="open") == 2
     again.close()
-
-
-def test_a_folder_is_held_by_one_process(store: ReviewStore, folder: Path):
-    with pytest.raises(RunError, match="one process per review"):
-        ReviewStore(folder)
 
 
 def test_a_bad_line_among_decisions_is_named_and_nothing_is_cut_off(folder: Path):
@@ -268,9 +264,9 @@ def test_counts_and_search_are_those_of_a_plain_recount(tmp_path: Path):
             ]
             assert not check or summary.checks.get(check, 0) == len(fitting)
             for start in range(40):
-                found = store.find(start, 1, only_open=True, check=check)
+                found = store.find(start, 1, show="open", check=check)
                 assert found == min((n for n in fitting if n >= start), default=None)
-                found = store.find(start, -1, only_open=True, check=check)
+                found = store.find(start, -1, show="open", check=check)
                 assert found == max((n for n in fitting if n <= start), default=None)
         actions = Counter(each.action for each in entries)
         assert all(getattr(summary, name) == actions[name] for name in ("accept", "edit", "drop"))
@@ -297,17 +293,19 @@ def test_a_text_is_found_in_the_form_it_has_by_now(tmp_path: Path, sought: str, 
     folder = write_queue(tmp_path / "out", drafts)
     with closing(ReviewStore(folder)) as store:
         store.decide(1, "edit", {"source": "고친 글"}, version=0)
-        assert store.find(0, 1, only_open=False, text=sought) == number
-        assert store.find(3, -1, only_open=False, text=sought) == number
+        assert store.find(0, 1, show="all", text=sought) == number
+        assert store.find(3, -1, show="all", text=sought) == number
 
 
 # --- the server --------------------------------------------------------------------------------
 
 
 @contextmanager
-def serve_page(folder: Path, port: int = 0, path: str = "") -> Iterator[str]:
+def serve_page(
+    folder: Path, port: int = 0, path: str = "", reviewer: str | None = None
+) -> Iterator[str]:
     """The page at its address, served in a thread; with ``path`` as a part of another app."""
-    page = make_app(folder)
+    page = make_app(folder, reviewer)
     app = Starlette(routes=[Mount(path, page)]) if path else page
     listener = listen("127.0.0.1", port)
     config = uvicorn.Config(app, log_level="error", lifespan="off", ws="none")
@@ -691,7 +689,7 @@ def test_twenty_five_thousand_rows_are_no_burden(tmp_path: Path):
             wait_for_row(page, 25_000)
         started = time.monotonic()
         for start in range(0, 25_000, 250):
-            assert request(address, "GET", f"/api/find?start={start}&step=1&open=1")[0] == 200
+            assert request(address, "GET", f"/api/find?start={start}&step=1&show=open")[0] == 200
         each_s = (time.monotonic() - started) / 100
     print(f"\n25,000 rows: opened in {opened_s:.2f} s, {1000 * each_s:.1f} ms a row")
     assert list_actions(folder) == ["accept"]

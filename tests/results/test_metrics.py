@@ -4,10 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 from sklearn.metrics import f1_score
 
 from kot_platypus.records import Sample
+from kot_platypus.results.intervals import Z95, wilson_interval
 from kot_platypus.results.metrics import (
     UNPARSED,
     compare_paired,
@@ -18,10 +19,13 @@ from kot_platypus.results.metrics import (
     measure_f1,
     resample_confusions,
     summarise_samples,
-    wilson_interval,
 )
 
-Z2 = 1.959963984540054**2
+Z2 = norm.ppf(0.975) ** 2
+
+
+def test_the_quantile_is_that_of_the_normal_distribution():
+    assert norm.ppf(0.975) == Z95
 
 
 def test_wilson_by_hand():

@@ -132,6 +132,7 @@ def _build_dataset(
     from kot_platypus.data.executors import open_executor
     from kot_platypus.data.overview import PAGE, describe_build
     from kot_platypus.data.pipeline.dataset import build_dataset, estimate_dataset
+    from kot_platypus.data.pipeline.reviewing import read_figures
     from kot_platypus.data.pipeline.translating import Account
     from kot_platypus.data.translation.judge import describe_counts
     from kot_platypus.models import cache_folder
@@ -165,6 +166,10 @@ def _build_dataset(
             f"{counts['waiting']:,} rows wait for a person: kot data review {out}, "
             "and then the same command again."
         )
+    check, agreement = read_figures(out / "reviewed")
+    for figure in (check if check.total else None, agreement):
+        if figure:
+            print(figure)
     if counts["written"]:
         print(out / PAGE)
     dataset = out / "dataset"
@@ -197,7 +202,9 @@ def _tabulate_steps(counts: dict[str, int]) -> Table:
     return table
 
 
-@data.command(epilog=example("kot data review data", "kot data review data --port 0 --no-browser"))
+@data.command(
+    epilog=example("kot data review data", "kot data review data --reviewer jiwoo --port 0")
+)
 def review(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="What kot data build wrote with --out.")
@@ -208,11 +215,21 @@ def review(
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
     ] = True,
+    reviewer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who decides; left out: your login.")
+    ] = None,
+    agreement: Annotated[
+        bool, typer.Option("--agreement", help="Print how far the reviewers agree; no page.")
+    ] = False,
 ) -> None:
     """Accept, edit or drop the rows in which a check found an error, on a page in the browser.
 
-    Each decision is on disk at once; kot data build takes them in when you run it again.
+    It also shows a sample of the rows that passed. Each decision is on disk at once; kot data build
+    takes them in when you run it again. Reviewers who disagree are shown each other's decisions.
     """
-    from kot_platypus.data.review.server import serve_review
+    from kot_platypus.data.review.server import describe_agreement, serve_review
 
-    serve_review(folder, port, open_browser=browser)
+    if agreement:
+        print(describe_agreement(folder))
+    else:
+        serve_review(folder, port, reviewer, open_browser=browser)

@@ -181,6 +181,13 @@ class DecontaminateSection(Section):
     """A folder of KoBEST's TSV files; ``mini`` is our own small set; null the Hub's."""
 
 
+class ReviewSection(Section):
+    """What people are shown."""
+
+    sample_passed: int = Field(100, ge=0, le=10_000)
+    """How many of the rows that passed all checks are drawn for a spot check."""
+
+
 class DatasetRecipe(Section):
     """All that decides a data set, but what people decide in review."""
 
@@ -200,6 +207,7 @@ class DatasetRecipe(Section):
     translate: TranslateSection | None = None
     judge: JudgeSection | None = None
     """Off by default: measure a judge before you trust it."""
+    review: ReviewSection = ReviewSection()
     dedupe: DedupeSection = DedupeSection()
     decontaminate: DecontaminateSection = DecontaminateSection()
 

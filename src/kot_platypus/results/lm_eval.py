@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from kot_platypus.artifacts import hash_value
-from kot_platypus.results.metrics import Z95, measure_accuracy, measure_f1, wilson_interval
+from kot_platypus.results.intervals import Z95, wilson_interval
+from kot_platypus.results.metrics import measure_accuracy, measure_f1
 from kot_platypus.results.schema import Part
 from kot_platypus.results.wording import make_printable, name_model
 

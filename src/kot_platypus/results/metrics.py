@@ -8,11 +8,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
 from kot_platypus.errors import DataError
 from kot_platypus.records import Sample
+from kot_platypus.results.intervals import Z95, wilson_interval
 from kot_platypus.results.schema import ChoiceScore, Counts, Estimate, Paired, PairedTask
 
 T = TypeVar("T", bound=PairedTask)
@@ -29,7 +30,6 @@ EQUIVALENT = "equivalent"
 NUM_RESAMPLES = 1000
 UNPARSED = -1
 """The prediction where no answer was stated: never right, and no label to average over."""
-Z95 = float(norm.ppf(0.975))
 
 
 def summarise_samples(samples: Sequence[Sample], *, seed: int = 42) -> ChoiceScore:
@@ -97,18 +97,6 @@ def compute_plain_f1(golds: NDArray[Any], preds: NDArray[Any]) -> float:
     """Macro F1 by scikit-learn, over the labels that occur."""
     labels = sorted({*golds.tolist(), *preds.tolist()} - {UNPARSED})
     return float(f1_score(golds, preds, labels=labels, average="macro"))
-
-
-def wilson_interval(correct: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson 1927). (0, 1) when nothing was counted."""
-    if n == 0:
-        return 0.0, 1.0
-    p, z2 = correct / n, Z95**2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * ((p * (1 - p) / n + z2 / (4 * n * n)) ** 0.5)
-    low = 0.0 if correct == 0 else centre - half
-    high = 1.0 if correct == n else centre + half
-    return low, high
 
 
 def resample_confusions(golds: ArrayLike, preds: ArrayLike, *, seed: int) -> NDArray[np.int64]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kot_platypus.chat_rows import write_back
-from kot_platypus.data.pipeline.drafts import Decision, Draft
+from kot_platypus.data.pipeline.decisions import Decision
+from kot_platypus.data.pipeline.drafts import Draft
 from kot_platypus.formats import iter_values, read_rows
 from kot_platypus.records import Dialogue, Message
 from kot_platypus.row_formats import parse_row

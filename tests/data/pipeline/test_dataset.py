@@ -9,7 +9,8 @@ import pytest
 
 from kot_platypus.artifacts import JsonlLog, read_jsonl
 from kot_platypus.data.pipeline.dataset import estimate_dataset
-from kot_platypus.data.pipeline.drafts import Decision, Draft, iter_drafts
+from kot_platypus.data.pipeline.decisions import Decision
+from kot_platypus.data.pipeline.drafts import Draft, iter_drafts
 from kot_platypus.data.pipeline.reviewing import Dropped
 from kot_platypus.errors import BudgetError, RecipeError, RunError
 from kot_platypus.formats import read_rows
@@ -35,10 +36,10 @@ def list_files(out: Path) -> dict[str, bytes]:
 
 
 def decide(out: Path, action: str, draft: Draft, **fields: str) -> None:
-    with JsonlLog(out / "review" / "decisions.jsonl", Decision) as log:
-        log.append(
-            [Decision(key=draft.key, action=action, fields=fields, decided_at="2026-11-22T00:00Z")]  # type: ignore[arg-type]
-        )
+    log = JsonlLog(out / "review" / "decisions.jsonl", Decision)
+    log.append(
+        [Decision(key=draft.key, action=action, fields=fields, decided_at="2026-11-22T00:00Z")]  # type: ignore[arg-type]
+    )
 
 
 def list_waiting(out: Path) -> list[Draft]:

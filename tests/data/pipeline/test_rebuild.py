@@ -11,7 +11,7 @@ from kot_platypus.artifacts import JsonlLog, read_json
 from kot_platypus.data.executors import InProcess
 from kot_platypus.data.pipeline import drafts, reviewing
 from kot_platypus.data.pipeline.dataset import build_dataset
-from kot_platypus.data.pipeline.drafts import Decision
+from kot_platypus.data.pipeline.decisions import Decision
 from kot_platypus.errors import RunError
 from kot_platypus.records import Finding
 from tests.data.pipeline.apples import make_rows
@@ -70,8 +70,7 @@ def test_a_dropped_row_says_why_it_was_dropped(builder: Builder):
     builder.build(builder.make_recipe(make_rows(3), **AGAINST_NOTHING))
     (key, *_) = (each.key for each in list_waiting(builder.out))
     why = Decision(key=key, action="drop", decided_at="", reason="meaning", note="뜻이 반대")
-    with JsonlLog(builder.out / "review" / "decisions.jsonl", Decision) as log:
-        log.append([why])
+    JsonlLog(builder.out / "review" / "decisions.jsonl", Decision).append([why])
     builder.build(builder.make_recipe(**AGAINST_NOTHING))
     (dropped,) = (r for r in read_dropped(builder.out) if r.reason == "dropped in review")
     assert dropped.detail.endswith("; meaning; 뜻이 반대")

@@ -52,7 +52,8 @@ def render_card(
         steps=STEPS,
         counts=facts["counts"],
         errors=facts["errors"],
-        judged=facts.get("judged"),
+        judged=facts["judged"],
+        remarks=facts["remarks"],
         waiting=facts["counts"].get("waiting", 0),
         conflicts=[
             source.name

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,7 +31,9 @@ from kot_platypus.data.duplicates import Kind
 from kot_platypus.data.executors import Executor
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.data.pipeline.card import STEPS
+from kot_platypus.data.pipeline.decisions import read_votes
 from kot_platypus.data.pipeline.drafts import (
+    PASSED,
     QUEUE,
     ROWS,
     Draft,
@@ -40,7 +43,7 @@ from kot_platypus.data.pipeline.drafts import (
 )
 from kot_platypus.data.pipeline.exporting import write_dataset
 from kot_platypus.data.pipeline.judging import judge_rows
-from kot_platypus.data.pipeline.reviewing import read_decisions, review_rows
+from kot_platypus.data.pipeline.reviewing import Sample, read_figures, review_rows
 from kot_platypus.data.pipeline.sources import draw_rows
 from kot_platypus.data.pipeline.translating import (
     Account,
@@ -176,12 +179,10 @@ def _ask_again(out: Path) -> dict[Origin, Draft]:
 
     Those stay as they were decided on. All else that is translated is in the ledger.
     """
-    queue = out / "review" / QUEUE
-    if not queue.is_file():
-        return {}
-    decisions, held = read_decisions(queue.parent), {}
+    files = [path for name in (QUEUE, PASSED) if (path := out / "review" / name).is_file()]
+    decisions, held = read_votes(out / "review"), {}
     is_missing = False
-    for draft in iter_drafts(queue):
+    for draft in chain.from_iterable(map(iter_drafts, files)):
         if draft.key in decisions:
             held[draft.origin] = draft
         else:
@@ -196,10 +197,9 @@ def _review(out: Path, rows: Path, recipe: DatasetRecipe) -> Path:
     last = out / "rechecked"
     checks = read_manifest(last if last.exists() else out / "checked")["config"]["checks"]
     checks = [*checks, *([JUDGE] if recipe.judge else [])]
-    places = out / "review", out / "reviewed"
-    return _remake(
-        out / "reviewed", lambda: review_rows(rows, *places, recipe.columns, checks=checks)
-    )
+    sample = Sample(recipe.review.sample_passed, recipe.seed)
+    make = partial(review_rows, rows, out / "review", out / "reviewed", recipe.columns)
+    return _remake(out / "reviewed", lambda: make(sample, checks))
 
 
 def _clean(
@@ -243,9 +243,14 @@ def _gather_facts(out: Path, first: Path, last: Path, recipe: DatasetRecipe) -> 
     before = _count_failing(first)
     after = _count_failing(last) if last != first else before
     errors = {name: (before[name], after[name]) for name in sorted(before | after)}
-    facts = {"counts": {key: counts[key] for key in STEPS if key in counts}, "errors": errors}
-    judged = read_manifest(out / "judged")["counts"] if recipe.judge else None
-    return facts | ({"judged": judged} if judged else {})
+    check, agreement = read_figures(out / "reviewed")
+    said = (check if check.decided else None, agreement)
+    return {
+        "counts": {key: counts[key] for key in STEPS if key in counts},
+        "errors": errors,
+        "judged": read_manifest(out / "judged")["counts"] if recipe.judge else None,
+        "remarks": [str(each) for each in said if each],
+    }
 
 
 def _count_failing(rows: Path) -> Counter[str]:

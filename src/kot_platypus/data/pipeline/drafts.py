@@ -21,8 +21,8 @@ from kot_platypus.stages import open_stage
 
 ROWS = "rows.jsonl"
 """In a step's folder: the Drafts as they are after it."""
-QUEUE, DECISIONS = "queue.jsonl", "decisions.jsonl"
-"""In the folder ``review``: the Drafts that a person should see, and what was decided."""
+QUEUE, PASSED = "queue.jsonl", "passed.jsonl"
+"""In the folder ``review``: the Drafts that a person should see, and a sample of the others."""
 CHAT = "chat"
 """The ``columns`` of a recipe whose rows are conversations."""
 PROTECTION = "protection"
@@ -30,19 +30,6 @@ PROTECTION = "protection"
 UNANSWERED = "unanswered"
 """The check that a service answered at all, and in full; translating makes it too."""
 _CHUNK_ROWS = 256
-
-Reason = Literal[
-    "",
-    "false_alarm",
-    "meaning",
-    "incomplete",
-    "unnatural",
-    "original",
-    "untranslatable",
-    "unsuitable",
-    "other",
-]
-"""Why a person decided as they did; empty: they did not say."""
 
 
 class Origin(Record):
@@ -101,21 +88,6 @@ class Draft(Record):
     def is_unanswered(self) -> bool:
         """Whether a text of it got no usable answer of the translator."""
         return any(finding.check == UNANSWERED for finding in self.findings)
-
-
-class Decision(Record):
-    """What a person decided about a Draft: a line of ``decisions.jsonl``; the last one counts."""
-
-    key: str
-    action: Literal["accept", "edit", "drop", "undo"]
-    """``undo``: as if nothing had been decided."""
-    fields: dict[str, str] = Field(default_factory=dict)
-    """Of ``edit``: the changed texts by the field's name (source, input, rationale, target)."""
-    decided_at: str
-    """ISO 8601, UTC."""
-    reason: Reason = ""
-    note: str = ""
-    """In the person's words."""
 
 
 def iter_drafts(path: Path) -> Iterator[Draft]:

@@ -7,18 +7,25 @@ import re
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl
+from kot_platypus.artifacts import hash_file, hash_value, read_manifest, write_jsonl
 from kot_platypus.chat_rows import TURNS, write_back
 from kot_platypus.checks import CHECK_NAMES, KOREAN_CHECK_NAMES, SETTING_NAMES
+from kot_platypus.data.pipeline.decisions import (
+    SETTLED,
+    Agreement,
+    SpotCheck,
+    Votes,
+    measure_agreement,
+    read_votes,
+)
 from kot_platypus.data.pipeline.drafts import (
-    DECISIONS,
+    PASSED,
     PROTECTION,
     QUEUE,
     ROWS,
     UNANSWERED,
-    Decision,
     Draft,
     edit_draft,
     iter_drafts,
@@ -52,58 +59,107 @@ class Dropped(Record):
     row: dict[str, Any]
 
 
+class Sample(NamedTuple):
+    """Which rows that passed are drawn for a spot check: those with the smallest hashes.
+
+    With more rows, the sample has at most a few others.
+    """
+
+    rows: int
+    seed: int
+
+
 def review_rows(
-    rows: Path, review: Path, out: Path, columns: Columns, checks: Sequence[str] = CHECK_NAMES
+    rows: Path,
+    review: Path,
+    out: Path,
+    columns: Columns,
+    sample: Sample,
+    checks: Sequence[str] = CHECK_NAMES,
 ) -> Path:
     """Write the rows that passed or were let through, in their last form. Returns the file.
 
-    What waits for a decision, or has one, goes into the queue in ``review``. ``checks`` are those
-    that the rows were given to. Raises OutdatedError where ``out`` holds what was made of other
-    decisions.
+    What waits for a decision, or has one, goes into the queue in ``review``, the sample of what
+    passed beside it. ``checks`` are those that the rows were given to. Raises OutdatedError where
+    ``out`` holds what was made of other decisions.
     """
-    decisions = read_decisions(review)
-    made = {key: each.model_dump(exclude={"decided_at"}) for key, each in decisions.items()}
+    said = read_votes(review)
+    made = {
+        key: {who: each.model_dump(exclude={"decided_at"}) for who, each in votes.by.items()}
+        for key, votes in said.items()
+    }
     inputs = {"rows": hash_file(rows), "decisions": hash_value(made)}
-    config = {"columns": columns, "checks": list(checks)}
+    config = {"columns": columns, "checks": list(checks), "sample": sample._asdict()}
     with open_stage(out, "review", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return out / ROWS
-        drafts = iter_drafts(rows)
-        write_jsonl(review / QUEUE, (each for each in drafts if _is_shown(each, made)))
+        drawn = _write_queue(rows, review, said, sample)
         counts: Counter[str] = Counter()
 
         def iter_judged(*, left_out: bool) -> Iterator[tuple[str, Draft, dict[str, Any]]]:
             for draft in iter_drafts(rows):
-                verdict, final, edits = _judge(draft, decisions.get(draft.key))
+                verdict, final, edits = _judge(draft, said.get(draft.key))
                 if (verdict in _LEFT_OUT) == left_out:
                     counts[verdict] += 1
                     yield verdict, final, _make_row(final, columns, checks, edits)
 
         write_values(out / ROWS, (row for _, _, row in iter_judged(left_out=False)))
         dropped = (
-            Dropped(reason=_LEFT_OUT[verdict], detail=_describe(final, decisions), row=row)
+            Dropped(reason=_LEFT_OUT[verdict], detail=_describe(final, said), row=row)
             for verdict, final, row in iter_judged(left_out=True)
         )
         write_jsonl(out / DROPPED, dropped)
-        stage.facts = {"counts": dict(counts)}
+        agreement = measure_agreement(said)
+        stage.facts = {
+            "counts": dict(counts),
+            "spot_check": _count_verdicts(drawn, said).model_dump(),
+            "agreement": agreement and agreement.model_dump(),
+        }
     return out / ROWS
 
 
-def read_decisions(review: Path) -> dict[str, Decision]:
-    """What was decided so far, by the draft's key."""
-    path = review / DECISIONS
-    decisions = {each.key: each for each in read_jsonl(path, Decision)} if path.is_file() else {}
-    return {key: each for key, each in decisions.items() if each.action != "undo"}
+def _write_queue(rows: Path, review: Path, said: Container[str], sample: Sample) -> list[str]:
+    """Write what people should see, and the sample of the rest. Returns the sample's keys.
+
+    Of what passed they should see what a judge did not find right.
+    """
+    drawn: dict[str, Draft] = {}
+
+    def iter_queued() -> Iterator[Draft]:
+        nonlocal drawn
+        for draft in iter_drafts(rows):
+            key, is_doubted = draft.key, any(each.check == JUDGE for each in draft.findings)
+            if draft.errors or is_doubted or key in said:
+                yield draft
+            if not (draft.errors or is_doubted):
+                drawn[hash_value([sample.seed, key])] = draft
+            if len(drawn) > 2 * sample.rows:
+                drawn = dict(sorted(drawn.items())[: sample.rows])
+
+    write_jsonl(review / QUEUE, iter_queued())
+    passed = [draft for _, draft in sorted(drawn.items())[: sample.rows]]
+    write_jsonl(review / PASSED, passed)
+    return [draft.key for draft in passed]
 
 
-def _is_shown(draft: Draft, decisions: Container[str]) -> bool:
-    """Whether a person should see it: of what passed, if a judge did not find it right."""
-    is_doubted = any(each.check == JUDGE for each in draft.findings)
-    return bool(draft.errors) or is_doubted or draft.key in decisions
+def _count_verdicts(keys: Sequence[str], said: Mapping[str, Votes]) -> SpotCheck:
+    verdicts = (said[key].verdict for key in keys if key in said)
+    actions = Counter[str](each.action for each in verdicts if each)
+    return SpotCheck(total=len(keys), **actions)
 
 
-def _judge(draft: Draft, decision: Decision | None) -> tuple[str, Draft, list[str]]:
+def read_figures(reviewed: Path) -> tuple[SpotCheck, Agreement | None]:
+    """What a finished review says of the rows that passed, and of its reviewers if several."""
+    facts = read_manifest(reviewed)
+    found = facts["agreement"] and Agreement.model_validate(facts["agreement"])
+    return SpotCheck.model_validate(facts["spot_check"]), found
+
+
+def _judge(draft: Draft, votes: Votes | None) -> tuple[str, Draft, list[str]]:
     """What becomes of a draft, its last form, and what people did to it."""
+    if votes and votes.is_disputed:
+        return "waiting", draft, []
+    decision = votes.verdict if votes else None
     if decision is None or (decision.action == "accept" and not draft.errors):
         mended = draft.translation is not None and draft.translation.retried
         return "waiting" if draft.errors else "mended" if mended else "passed", draft, []
@@ -116,12 +172,15 @@ def _judge(draft: Draft, decision: Decision | None) -> tuple[str, Draft, list[st
     return "accepted", draft, [f"accepted: {', '.join(failed)}"]
 
 
-def _describe(draft: Draft, decisions: Mapping[str, Decision]) -> str:
-    """What the checks found in a row that is left out, and what who decided on it said."""
+def _describe(draft: Draft, said: Mapping[str, Votes]) -> str:
+    """What the checks found in a row that is left out, and what those who decided on it said."""
     found = [f"{each.field} {each.check}: {each.detail}" for each in draft.errors]
-    if decision := decisions.get(draft.key):
-        found += [each for each in (decision.reason, decision.note) if each]
-    return "; ".join(found)
+    if votes := said.get(draft.key):
+        found += ["reviewers disagree"] if votes.is_disputed else []
+        settled = votes.by.get(SETTLED)
+        for each in [settled] if settled else votes.by.values():
+            found += [remark for remark in (each.reason, each.note) if remark]
+    return "; ".join(dict.fromkeys(found))
 
 
 def _make_row(

@@ -27,8 +27,14 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kot_platypus.checks.wording import name_check, say_in_korean
-from kot_platypus.data.pipeline.drafts import DECISIONS, Reason
-from kot_platypus.data.review.store import Action, ReviewStore
+from kot_platypus.data.pipeline.decisions import (
+    DECISIONS,
+    SETTLED,
+    Reason,
+    measure_agreement,
+    read_votes,
+)
+from kot_platypus.data.review.store import Action, ReviewStore, Show, find_review, name_reviewer
 from kot_platypus.errors import DataError
 from kot_platypus.records import Record
 from kot_platypus.row_texts import list_texts
@@ -62,6 +68,16 @@ class _Choice(Record):
     note: str = Field("", max_length=2000)
 
 
+class _Query(Record):
+    """What the page asks for a row with."""
+
+    start: int = 0
+    step: int = 1
+    show: Show = "all"
+    check: str = ""
+    text: str = ""
+
+
 class _Guard:
     """Refuses what does not know the secret, or comes from another site's page."""
 
@@ -80,15 +96,14 @@ class _Guard:
         await (self._app if is_ours else refusal)(scope, receive, send)
 
 
-def make_app(folder: Path) -> Starlette:
+def make_app(folder: Path, reviewer: str | None = None) -> Starlette:
     """The page as an app that can be mounted below any path: all its addresses are relative.
 
-    The page is at ``/TOKEN/``; ``app.state.token`` is that secret.
-
-    It holds the folder until ``app.state.store.close()`` or the end of the process. Raises
-    DataError and RunError as ReviewStore does.
+    The page is at ``/TOKEN/``; ``app.state.token`` is that secret. Without a ``reviewer`` it is
+    whose login this is. Files are open until ``app.state.store.close()`` or the end of the process.
+    Raises UsageError for a name that is not plain, DataError and RunError as ReviewStore does.
     """
-    store = ReviewStore(folder)
+    store = ReviewStore(folder, name_reviewer(reviewer))
     token = secrets.token_urlsafe()
     page, assets = _load_page()
 
@@ -102,7 +117,7 @@ def make_app(folder: Path) -> Starlette:
         return Response(content, media_type=_MEDIA_TYPES[Path(request.path_params["name"]).suffix])
 
     async def send_summary(request: Request) -> Response:
-        return JSONResponse(store.summarise().model_dump())
+        return JSONResponse(_summarise(store))
 
     async def find(request: Request) -> Response:
         return await run_in_threadpool(_find, store, request)
@@ -141,19 +156,12 @@ def _load_page() -> tuple[str, dict[str, bytes]]:
 
 
 def _find(store: ReviewStore, request: Request) -> Response:
-    """The first row from ``start`` on that fits ``open``, ``check`` and ``text``; null: none."""
-    query = request.query_params
+    """The first row from ``start`` on that fits ``show``, ``check`` and ``text``; null: none."""
     try:
-        start, step = int(query.get("start", "0")), int(query.get("step", "1"))
-    except ValueError:
+        query = _Query.model_validate(dict(request.query_params))
+    except ValidationError:
         return JSONResponse({"error": "malformed"}, status_code=400)
-    number = store.find(
-        start,
-        step,
-        only_open=query.get("open") == "1",
-        check=query.get("check", ""),
-        text=query.get("text", ""),
-    )
+    number = store.find(**query.model_dump())
     return JSONResponse({"row": None if number is None else _describe(store, number)})
 
 
@@ -182,9 +190,14 @@ def _decide(store: ReviewStore, body: bytes) -> Response:
         {
             "outcome": outcome,
             "row": _describe(store, number),
-            "summary": store.summarise().model_dump(),
+            "summary": _summarise(store),
         }
     )
+
+
+def _summarise(store: ReviewStore) -> dict[str, Any]:
+    summary = store.summarise()
+    return summary.model_dump() | {"interval": summary.passed.interval}
 
 
 def _describe(store: ReviewStore, number: int) -> dict[str, Any]:
@@ -194,11 +207,19 @@ def _describe(store: ReviewStore, number: int) -> dict[str, Any]:
     originals, translations = list_texts(draft.original), list_texts(draft.translated)
     return {
         "number": number,
+        "place": entry.place,
+        "total": entry.total,
         "key": draft.key,
         "version": entry.version,
         "action": entry.action,
         "reason": entry.reason,
         "note": entry.note,
+        "is_disputed": entry.is_disputed,
+        "votes": [
+            each.model_dump(include={"action", "reason", "note", "fields", "reviewer"})
+            | {"is_settlement": who == SETTLED}
+            for who, each in entry.votes.items()
+        ],
         "origin": draft.origin.model_dump(include={"source", "id"}),
         "task": draft.original.task,
         "service": draft.translation.service if draft.translation else None,
@@ -224,16 +245,30 @@ async def _report_unreadable(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "unreadable", "detail": str(error)}, status_code=500)
 
 
-def serve_review(folder: Path, port: int, *, open_browser: bool = True) -> None:
+def serve_review(
+    folder: Path, port: int, reviewer: str | None = None, *, open_browser: bool = True
+) -> None:
     """Serve the page on 127.0.0.1 until Ctrl-C. Port 0: any that is free.
 
     Raises RunError when the port is taken, and what make_app raises.
     """
     with closing(listen(LOOPBACK[0], port)) as listener:
-        app = make_app(folder)
+        app = make_app(folder, reviewer)
         store: ReviewStore = app.state.store
         with closing(store):
-            print(store.summarise())
+            print(f"{store.reviewer}: {store.summarise()}")
             serve(app, listener, open_browser=open_browser, secret=f"{app.state.token}/")
-            print(f"\n{store.summarise()} They lie in {store.folder / DECISIONS}")
+            print(f"\n{store.reviewer}: {store.summarise()}")
+            if agreement := measure_agreement(read_votes(store.folder)):
+                print(agreement)
+            print(f"The decisions lie in {store.folder / DECISIONS}")
             print("Run the same kot data build command again: it takes the decisions in.")
+
+
+def describe_agreement(folder: Path) -> str:
+    """How far the reviewers of a folder agree, in a line or two."""
+    found = measure_agreement(read_votes(find_review(folder)))
+    if found is None:
+        return "One reviewer at most: nothing to compare."
+    rows = ", ".join(f"{name} {count:,}" for name, count in found.reviewers.items())
+    return f"{found}\nRows decided on: {rows}."

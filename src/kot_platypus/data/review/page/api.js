@@ -26,8 +26,9 @@ async function send(address, options) {
 
 export const readSummary = () => send("api/summary");
 
-export function findAddress(start, step, open, check, text) {
-  return "api/find?" + new URLSearchParams({ start, step, open: open ? 1 : 0, check, text });
+// The first row from `start` on that is `show`n: see Show in store.py.
+export function findAddress(start, step, show, check = "", text = "") {
+  return "api/find?" + new URLSearchParams({ start, step, show, check, text });
 }
 
 export const find = async (address) => (await send(address)).row;

@@ -2,12 +2,12 @@
 // its decision is on disk.
 
 import * as api from "./api.js";
-import { selectFinding, showNothing, showRow, showSummary } from "./view.js";
+import { canSettle, selectFinding, showNothing, showRow, showSummary } from "./view.js";
 
 const byId = (id) => document.getElementById(id);
 const main = byId("main"), notice = byId("notice");
 const remark = byId("remark"), reason = byId("reason"), note = byId("note");
-const openFilter = byId("filter-open"), checkFilter = byId("filter-check");
+const showFilter = byId("filter-show"), checkFilter = byId("filter-check");
 const textFilter = byId("filter-text");
 
 const WHY = {
@@ -50,11 +50,12 @@ function show(next, { edit = false } = {}) {
   byId("actions").hidden = editing;
   byId("editing").hidden = !editing;
   if (row) {
-    showRow(main, row, summary.total, editing ? (typed.get(row.key) ?? {}) : null, select);
+    const settle = (index) => act(`settle${index + 1}`);
+    showRow(main, row, summary, editing ? (typed.get(row.key) ?? {}) : null, { select, settle });
     window.history.replaceState(null, "", `#${row.number + 1}`);
     lookAhead();
   } else {
-    showNothing(main, summary, showSummary(summary));
+    showNothing(main, summary, showFilter.value);
   }
   for (const button of document.querySelectorAll("[data-do]")) {
     const needsRow = ["accept", "edit", "drop"].includes(button.dataset.do);
@@ -70,12 +71,19 @@ const select = (index, scroll) => selectFinding(main, index, scroll);
 
 // --- moving ------------------------------------------------------------------------------------
 
-const address = (start, step, open) =>
-  api.findAddress(start, step, open, checkFilter.value, textFilter.value);
-const isOpenOnly = () => openFilter.value === "1";
+const address = (start, step, show) =>
+  api.findAddress(start, step, show, checkFilter.value, textFilter.value);
+// Of what is shown, the rows that are open.
+const OPEN = { passed: "passed_open", all: "open" };
+const showOpen = () => OPEN[showFilter.value] ?? showFilter.value;
+const END = Number.MAX_SAFE_INTEGER; // behind the last row
+
+function fetchRow(number) {
+  return api.find(api.findAddress(number, 1, number < summary.total ? "all" : "passed"));
+}
 
 function lookAhead() {
-  const wanted = [true, isOpenOnly()].map((open) => address(row.number + 1, 1, open));
+  const wanted = [showOpen(), showFilter.value].map((show) => address(row.number + 1, 1, show));
   ahead = new Map(wanted.map((each) => {
     const found = api.find(each);
     found.catch(() => {}); // told when it is needed
@@ -89,15 +97,15 @@ async function find(where) {
   return (await found?.catch(() => null)) ?? api.find(where);
 }
 
-// The next row with the filter's check that is open; from the first on when there is none behind.
+// The next row that fits the filters and is open; from the first on when there is none behind.
 async function goToOpen() {
-  const start = row ? row.number + 1 : 0;
-  show((await find(address(start, 1, true))) ?? (start ? await find(address(0, 1, true)) : null));
+  const start = row ? row.number + 1 : 0, wanted = showOpen();
+  show((await find(address(start, 1, wanted))) ?? (start ? await find(address(0, 1, wanted)) : null));
 }
 
 async function step(by) {
-  if (!row) return show(await find(address(by > 0 ? 0 : summary.total - 1, by, isOpenOnly())));
-  const next = await find(address(row.number + by, by, isOpenOnly()));
+  if (!row) return show(await find(address(by > 0 ? 0 : END, by, showFilter.value)));
+  const next = await find(address(row.number + by, by, showFilter.value));
   if (next) show(next);
   else tell(by > 0 ? "마지막 행입니다. (Last row.)" : "첫 행입니다. (First row.)");
 }
@@ -110,7 +118,7 @@ async function send(target, action, texts = {}) {
   const answer = await api.decide({ key, version, action, texts, ...said });
   if (answer.outcome !== "conflict") storeRemark(key);
   summary = answer.summary;
-  showSummary(summary);
+  showSummary(summary, showFilter.value);
   ahead.clear(); // they may hold this row
   return answer;
 }
@@ -120,25 +128,38 @@ function remember(number) {
   sessionStorage.setItem("kot-decided-here", JSON.stringify(decidedHere));
 }
 
-async function decide(action) {
+async function decide(action, texts = {}) {
   if (!row) return;
-  // Of an edited row the edit is what stays.
-  const answer = await send(row, action === "accept" && row.action === "edit" ? "edit" : action);
+  const answer = await send(row, action, texts);
   if (answer.outcome === "conflict") return showConflict(answer.row);
   storeTyped(row.key);
   remember(row.number);
-  await goToOpen();
+  await goOn(answer);
+}
+
+async function goOn(answer) {
+  if (showFilter.value !== "disputed" || !answer.row.is_disputed) return goToOpen();
+  show(answer.row); // now they may see what others decided
+  tell("다른 검토자와 의견이 다릅니다. 의견을 읽고 최종 결정을 내리세요. (Others disagree: read them, and settle it.)");
+}
+
+// Make one of the decisions shown the final one.
+async function settle(index) {
+  const vote = row?.votes[index];
+  if (!vote || !canSettle(row)) return;
+  const texts = row.fields.map(({ name, translation }) => [name, vote.fields[name] ?? translation]);
+  await decide(vote.action, vote.action === "edit" ? Object.fromEntries(texts) : {});
 }
 
 function showConflict(fresh) {
   show(fresh);
-  tell("다른 창에서 먼저 결정한 행입니다. 지금 상태를 보고 다시 결정하세요. (Decided in another tab meanwhile.)", "error");
+  tell("그사이 다른 창이나 다른 사람이 결정한 행입니다. 지금 상태를 보고 다시 결정하세요. (Decided elsewhere meanwhile.)", "error");
 }
 
 async function undo() {
   let target = row?.action ? row : null;
   while (!target && decidedHere.length) {
-    const last = await api.find(api.findAddress(decidedHere.at(-1), 1, false, "", ""));
+    const last = await fetchRow(decidedHere.at(-1));
     if (last?.action) target = last;
     else decidedHere.pop(); // undone elsewhere
   }
@@ -206,12 +227,12 @@ async function save() {
   }
   if (answer.outcome === "conflict") {
     row = answer.row; // what is being typed stays
-    return tell("다른 창에서 먼저 결정했습니다. 다시 저장하면 이 글로 바꿉니다. (Decided in another tab; save again to replace it.)", "error");
+    return tell("그사이 다른 창이나 다른 사람이 결정했습니다. 다시 저장하면 이 글로 바꿉니다. (Decided elsewhere; save again to replace it.)", "error");
   }
   storeTyped(row.key);
   remember(row.number);
   const errors = answer.row.findings.filter((finding) => finding.severity === "error").length;
-  if (!errors) return goToOpen();
+  if (!errors) return goOn(answer);
   show(answer.row);
   const on = document.createElement("button");
   on.textContent = "그대로 두고 다음 행으로 (Enter)";
@@ -248,10 +269,13 @@ function act(name) {
 }
 
 const DO = {
-  accept: () => decide("accept"), drop: () => decide("drop"), edit: startEdit, undo,
+  // Of an edited row the edit is what stays.
+  accept: () => decide(row?.action === "edit" ? "edit" : "accept"),
+  drop: () => decide("drop"), edit: startEdit, undo,
   search: () => textFilter.select(), reason: () => reason.focus(), note: () => note.focus(),
   next: () => step(1), previous: () => step(-1), open: goToOpen, save, leave: leaveEdit,
 };
+for (let number = 1; number <= 9; number++) DO[`settle${number}`] = () => settle(number - 1);
 const KEYS = {
   a: "accept", d: "drop", e: "edit", u: "undo", j: "next", k: "previous", n: "open",
   r: "reason", m: "note", "/": "search",
@@ -286,37 +310,38 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   if (event.target.closest("select, input, textarea")) return;
   if (event.key === "?") return byId("keys").showModal();
-  const name = KEYS[nameKey(event)] ?? KEYS[event.key];
+  const digit = /^[1-9]$/.test(event.key) && `settle${event.key}`;
+  const name = digit || (KEYS[nameKey(event)] ?? KEYS[event.key]);
   if (!name) return;
   event.preventDefault(); // else the e that starts an edit is typed into it
   act(name);
 }
 
 async function changeFilter() {
-  openFilter.blur();
+  showFilter.blur();
   checkFilter.blur();
   textFilter.blur();
-  const start = row?.number ?? 0;
-  const found = await find(address(start, 1, isOpenOnly()));
-  show(found ?? (start ? await find(address(0, 1, isOpenOnly())) : null));
+  const start = row?.number ?? 0, wanted = showFilter.value;
+  const found = await find(address(start, 1, wanted));
+  show(found ?? (start ? await find(address(0, 1, wanted)) : null));
+  showSummary(summary, wanted);
 }
 
 async function begin() {
   summary = await api.readSummary();
-  showSummary(summary);
   const wanted = Number(location.hash.slice(1));
-  if (wanted >= 1 && wanted <= summary.total) {
-    show(await api.find(api.findAddress(wanted - 1, 1, false, "", "")));
-  } else {
-    await goToOpen();
-  }
+  const isThere = wanted >= 1 && wanted <= summary.total + summary.passed.total;
+  if (isThere && wanted > summary.total) showFilter.value = "passed";
+  showSummary(summary, showFilter.value);
+  if (isThere) show(await fetchRow(wanted - 1));
+  else await goToOpen();
 }
 
 document.addEventListener("keydown", onKey);
 for (const button of document.querySelectorAll("[data-do]")) {
   button.addEventListener("click", () => act(button.dataset.do));
 }
-for (const filter of [openFilter, checkFilter, textFilter]) {
+for (const filter of [showFilter, checkFilter, textFilter]) {
   filter.addEventListener("change", () => run(changeFilter));
 }
 byId("help").addEventListener("click", () => byId("keys").showModal());

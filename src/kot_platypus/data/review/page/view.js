@@ -32,13 +32,15 @@ export function make(tag, attributes = {}, ...children) {
 
 const english = (text) => make("small", { lang: "en" }, text);
 
-function makeHead(row, total) {
+function makeHead(row, summary) {
   const state = row.action ?? "open";
+  const isSample = row.number >= summary.total;
   const about = [row.origin.source, row.origin.id, row.task, row.service].filter(Boolean);
   return make("div", { class: "head" },
-    make("h2", {}, `${(row.number + 1).toLocaleString()}`,
-      make("span", { class: "of" }, ` / ${total.toLocaleString()}`)),
+    make("h2", {}, `${(row.place + 1).toLocaleString()}`,
+      make("span", { class: "of" }, ` / ${row.total.toLocaleString()}`)),
     make("span", { class: `chip ${state}`, id: "state" }, ACTION_NAMES[state] ?? "남음"),
+    ...(isSample ? [make("span", { class: "chip" }, "통과한 행 표본")] : []),
     make("span", { class: "origin" }, about.join(" · ")));
 }
 
@@ -61,6 +63,38 @@ function makeFindings(row, select) {
   const none = make("p", { class: "none" }, "남은 지적이 없습니다. ", english("Nothing found."));
   return make("aside", { class: "checks", "aria-label": "걸린 검사 (failed checks)" },
     title, row.findings.length ? list : none);
+}
+
+// Whether a number chooses one of the decisions shown.
+export const canSettle = (row) => row.is_disputed || row.votes.some((vote) => vote.is_settlement);
+
+// What others decided about a row; nothing before one has decided oneself.
+function makeVotes(row, me, settle) {
+  if (!row.votes.some((vote) => vote.reviewer && vote.reviewer !== me)) return [];
+  const reasons = document.getElementById("reason");
+  const items = row.votes.map((vote, index) => {
+    const reason = reasons.querySelector(`option[value="${vote.reason}"]`);
+    const said = [vote.reason && reason?.textContent, vote.note].filter(Boolean).join(" · ");
+    const who = vote.reviewer || "이름 없음";
+    const about = [
+      ...(canSettle(row) ? [make("kbd", {}, index + 1), " "] : []),
+      make("b", {}, vote.is_settlement ? `최종 (${who})` : who), " ",
+      make("span", { class: `chip ${vote.action}` }, ACTION_NAMES[vote.action]), " ", said,
+      ...Object.entries(vote.fields).map(([field, text]) => make("span", { class: "edited" },
+        english(nameField(field)), make("span", { class: "text", lang: "ko", dir: "auto" }, text))),
+    ];
+    if (!canSettle(row)) return make("li", {}, ...about);
+    const button = make("button", { type: "button" }, ...about);
+    button.addEventListener("click", () => settle(index));
+    return make("li", {}, button);
+  });
+  const [title, en, hint] = row.is_disputed
+    ? ["의견이 엇갈립니다", "Reviewers disagree", "이제 내리는 결정이 이 행의 최종 결정이 됩니다. 의견 하나를 따르려면 그 번호를 누르세요."]
+    : canSettle(row)
+      ? ["최종 결정이 내려졌습니다", "Settled", "다시 결정하면 최종 결정이 바뀝니다."]
+      : ["검토자들의 의견이 같습니다", "Reviewers agree", ""];
+  return [make("section", { class: `votes${row.is_disputed ? " disputed" : ""}`, id: "votes", "aria-label": title },
+    make("h3", {}, `${title} `, english(en)), make("p", {}, hint), make("ol", {}, ...items))];
 }
 
 function listSpans(row, field, side) {
@@ -108,9 +142,10 @@ function makeField(row, field, typed) {
 }
 
 // Show a row; with `typed` (texts by field) its translation can be edited.
-export function showRow(main, row, total, typed, select) {
+export function showRow(main, row, summary, typed, { select, settle }) {
   main.replaceChildren(
-    makeHead(row, total),
+    makeHead(row, summary),
+    ...makeVotes(row, summary.reviewer, settle),
     make("div", { class: "row" },
       makeFindings(row, select),
       make("div", { class: "fields" }, ...row.fields.map((field) => makeField(row, field, typed)))));
@@ -131,9 +166,13 @@ export function selectFinding(main, index, scroll) {
   target?.scrollIntoView({ block: "center", inline: "nearest" });
 }
 
-export function showNothing(main, summary, decided) {
+export function showNothing(main, summary, show) {
+  const isSampleLeft = countDecided(summary.passed) < summary.passed.total;
   const all = [
-    make("h2", {}, "모두 결정했습니다 ", english("All rows are decided")),
+    summary.total
+      ? make("h2", {}, "모두 결정했습니다 ", english("All rows are decided"))
+      : make("h2", {}, "검사에 걸린 행이 없습니다 ", english("No row failed a check")),
+    ...(isSampleLeft ? [make("p", {}, "위의 ‘보기’에서 ‘통과한 행 표본’을 고르면 검사를 통과한 행도 살펴볼 수 있습니다.")] : []),
     make("p", {}, "터미널에서 같은 ", make("code", {}, "kot data build"),
       " 명령을 다시 입력하면 결정이 데이터에 반영됩니다."),
     make("p", { lang: "en" }, make("small", {},
@@ -143,28 +182,45 @@ export function showNothing(main, summary, decided) {
     make("h2", {}, "이 조건에 맞는 행이 없습니다 ", english("No row fits these filters")),
     make("p", {}, "위에서 다른 조건을 고르세요."),
   ];
-  main.replaceChildren(make("div", { class: "empty" }, ...(decided === summary.total ? all : filtered)));
+  const part = show === "passed" ? summary.passed : summary;
+  const isAll = show !== "disputed" && countDecided(part) === part.total;
+  main.replaceChildren(make("div", { class: "empty" }, ...(isAll ? all : filtered)));
 }
 
-export function showSummary(summary) {
-  const decided = summary.accept + summary.edit + summary.drop;
+const countDecided = (part) => part.accept + part.edit + part.drop;
+
+// Of all rows that passed: how many would be dropped, by those of the sample that were.
+function describeSample({ passed, interval }) {
+  const [low, high] = interval.map((share) => (100 * share).toFixed(1));
+  const decided = countDecided(passed);
+  return decided ? `${decided.toLocaleString()}개 중 ${passed.drop.toLocaleString()}개 버림: 통과한 행의 ${low}–${high}% (95% 신뢰구간)` : "";
+}
+
+export function showSummary(summary, show) {
+  const part = show === "passed" ? summary.passed : summary;
+  const decided = countDecided(part);
   const bar = document.getElementById("bar");
-  bar.setAttribute("aria-valuemax", summary.total);
+  bar.setAttribute("aria-valuemax", part.total);
   bar.setAttribute("aria-valuenow", decided);
   for (const action of Object.keys(ACTION_NAMES)) {
-    const share = summary.total ? summary[action] / summary.total : 0;
+    const share = part.total ? part[action] / part.total : 0;
     bar.querySelector(`.${action}`).style.width = `${100 * share}%`;
   }
   const counts = Object.entries(ACTION_NAMES).map(([action, name]) =>
-    make("span", { class: `count ${action}` }, `${name} `, make("b", {}, summary[action].toLocaleString())));
+    make("span", { class: `count ${action}` }, `${name} `, make("b", {}, part[action].toLocaleString())));
+  const more = [
+    show === "passed" && describeSample(summary),
+    summary.disputed && `엇갈림 ${summary.disputed.toLocaleString()}`,
+    `검토자 ${summary.reviewer}`,
+  ];
   document.getElementById("counts").replaceChildren(
-    make("span", {}, make("b", {}, decided.toLocaleString()), ` / ${summary.total.toLocaleString()} 결정 `,
-      english("decided")), ...counts);
+    make("span", {}, make("b", {}, decided.toLocaleString()), ` / ${part.total.toLocaleString()} 결정 `,
+      english("decided")), ...counts,
+    ...more.filter(Boolean).map((text) => make("span", { class: "more" }, text)));
   const select = document.getElementById("filter-check");
   for (const [check, open] of Object.entries(summary.checks)) {
     const known = [...select.options].find((option) => option.value === check);
     const option = known ?? select.appendChild(make("option", { value: check }));
     option.textContent = `${nameCheck(check)} (${check}) · ${open.toLocaleString()}`;
   }
-  return decided;
 }
