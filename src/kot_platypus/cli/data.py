@@ -132,7 +132,6 @@ def _build_dataset(
     from kot_platypus.data.executors import open_executor
     from kot_platypus.data.overview import PAGE, describe_build
     from kot_platypus.data.pipeline.dataset import build_dataset, estimate_dataset
-    from kot_platypus.data.pipeline.reviewing import read_figures
     from kot_platypus.data.pipeline.translating import Account
     from kot_platypus.data.translation.judge import describe_counts
     from kot_platypus.models import cache_folder
@@ -161,19 +160,25 @@ def _build_dataset(
         parts = [f"{paid:,} for {what}" for what, paid in vain.items() if paid]
         lost = f", of which {' and '.join(parts)}" if parts else ""
         print(f"Paid for in all: {bill.total:,} characters{lost}.")
-    if counts.get("waiting"):
+    _print_review(out, counts.get("waiting", 0))
+    if counts["written"]:
+        print(out / PAGE)
+    dataset = out / "dataset"
+    print(*(dataset / name for name in ("README.md", "train.parquet", "dropped.jsonl")), sep="\n")
+
+
+def _print_review(out: Path, waiting: int) -> None:
+    from kot_platypus.data.pipeline.reviewing import read_figures
+
+    if waiting:
         print(
-            f"{counts['waiting']:,} rows wait for a person: kot data review {out}, "
+            f"{waiting:,} rows wait for a person: kot data review {out}, "
             "and then the same command again."
         )
     check, agreement = read_figures(out / "reviewed")
     for figure in (check if check.total else None, agreement):
         if figure:
             print(figure)
-    if counts["written"]:
-        print(out / PAGE)
-    dataset = out / "dataset"
-    print(*(dataset / name for name in ("README.md", "train.parquet", "dropped.jsonl")), sep="\n")
 
 
 def _describe_estimate(estimate: TranslationCost | None) -> str:

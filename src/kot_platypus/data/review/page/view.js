@@ -94,7 +94,7 @@ function makeVotes(row, me, settle) {
       ? ["최종 결정이 내려졌습니다", "Settled", "다시 결정하면 최종 결정이 바뀝니다."]
       : ["검토자들의 의견이 같습니다", "Reviewers agree", ""];
   return [make("section", { class: `votes${row.is_disputed ? " disputed" : ""}`, id: "votes", "aria-label": title },
-    make("h3", {}, `${title} `, english(en)), make("p", {}, hint), make("ol", {}, ...items))];
+    make("h3", {}, `${title} `, english(en)), ...(hint ? [make("p", {}, hint)] : []), make("ol", {}, ...items))];
 }
 
 function listSpans(row, field, side) {
@@ -193,7 +193,7 @@ const countDecided = (part) => part.accept + part.edit + part.drop;
 function describeSample({ passed, interval }) {
   const [low, high] = interval.map((share) => (100 * share).toFixed(1));
   const decided = countDecided(passed);
-  return decided ? `${decided.toLocaleString()}개 중 ${passed.drop.toLocaleString()}개 버림: 통과한 행의 ${low}–${high}% (95% 신뢰구간)` : "";
+  return decided ? `${decided.toLocaleString()}개 중 ${passed.drop.toLocaleString()}개 버림: 통과한 행의 ${low}–${high}%로 추정(95% 신뢰구간)` : "";
 }
 
 export function showSummary(summary, show) {
