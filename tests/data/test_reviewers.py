@@ -184,25 +184,39 @@ def judge_all(folder: Path) -> dict[str, str]:
     return {key: votes.verdict.action for key, votes in read_votes(folder / "review").items()}
 
 
+@pytest.mark.slow
 def test_processes_that_decide_at_once_lose_nothing(tmp_path: Path):
     """Each in its own process, on the same rows, as fast as they can."""
-    folder = write_folder(tmp_path / "out", failed=12)
+    folder, go = write_folder(tmp_path / "out", failed=60), tmp_path / "go"
     code = """
-import sys
+import sys, time
 from pathlib import Path
 from kot_platypus.data.review.store import ReviewStore
-store = ReviewStore(Path(sys.argv[1]), sys.argv[2])
-for number in range(12):
+folder, go, who = sys.argv[1:]
+store = ReviewStore(Path(folder), who)
+print("ready", flush=True)
+while not Path(go).exists():
+    pass
+for number in range(60):
     action = "drop" if number % 2 else "accept"
     assert store.decide(number, action, {}, version=store.read(number).version) == "stored"
+until = time.monotonic() + 20
+while sum(len(store.read(number).votes) for number in range(60)) < 180:
+    assert time.monotonic() < until
+print(*(store.read(number).version for number in range(60)))
 """
+    command = [sys.executable, "-c", code, str(folder), str(go)]
     names = ("kim", "lee", "park")
-    running = [subprocess.Popen([sys.executable, "-c", code, str(folder), who]) for who in names]
-    assert [process.wait(60) for process in running] == [0, 0, 0]
-    log = read_log(folder)
-    assert len(log) == 36
-    assert all(sum(each.reviewer == who for each in log) == 12 for who in names)
-    assert all(set(votes.by) == set(names) for votes in gather_votes(log).values())
+    running = [
+        subprocess.Popen([*command, who], stdout=subprocess.PIPE, text=True) for who in names
+    ]
+    assert {process.stdout.readline() for process in running if process.stdout} == {"ready\n"}
+    go.touch()
+    outputs = [process.communicate(timeout=60)[0] for process in running]
+    votes = gather_votes(read_log(folder)).values()
+    assert [set(each.by) for each in votes] == [set(names)] * 60
+    lines = sorted(max(each.lines.values()) for each in votes)
+    assert [sorted(map(int, output.split())) for output in outputs] == [lines] * 3
 
 
 def test_what_a_killed_server_left_half_written_harms_no_other(stores: Stores, folder: Path):

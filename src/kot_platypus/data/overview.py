@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from kot_platypus.data.dedupe import Cluster
 from kot_platypus.data.executors import Executor
 from kot_platypus.data.fields import find_question
 from kot_platypus.data.pipeline.card import STEPS
-from kot_platypus.data.pipeline.dataset import RECIPE
+from kot_platypus.data.pipeline.dataset import RECIPE, remake
 from kot_platypus.data.pipeline.drafts import PROTECTION, ROWS, iter_drafts
 from kot_platypus.errors import DataError
 from kot_platypus.formats import iter_rows
@@ -92,11 +93,10 @@ def describe_build(
         )
     recipe = load_dataset_recipe(str(out / RECIPE))
     counts = read_manifest(out / "dataset")["counts"]
+    census = partial(take_census, tokenizer=tokenizer, count_tokens=count_tokens)
     overview = {
         "name": recipe.name,
-        "census": take_census(
-            rows, out / "census", executor, tokenizer=tokenizer, count_tokens=count_tokens
-        ),
+        "census": remake(out / "census", lambda: census(rows, out / "census", executor)),
         "steps": [[key, text, counts[key]] for key, text in STEPS.items() if key in counts],
         "checks": _count_draft_checks(out, recipe),
         "clusters": _describe_clusters(out / "reviewed" / ROWS, out / "duplicates", None),

@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 from kot_platypus.cli import app
 from kot_platypus.data.executors import open_executor
 from kot_platypus.data.pipeline.dataset import build_dataset
+from kot_platypus.data.pipeline.drafts import iter_drafts
 from tests.data.pipeline.apples import make_rows
 from tests.data.pipeline.conftest import BENCHMARK, Builder
-from tests.data.pipeline.test_dataset import list_files, lose_sentence
+from tests.data.pipeline.test_dataset import decide, list_files, lose_sentence
 
 
 @pytest.fixture
@@ -48,6 +49,17 @@ def test_who_has_rows_to_review_is_told_how(builder: Builder, recipe: Path):
     assert f"12 rows wait for a person: kot data review {builder.out}" in type_build(
         builder, recipe
     )
+
+
+def test_the_same_command_takes_the_decisions_in_and_says_what_they_come_to(
+    builder: Builder, recipe: Path
+):
+    assert "Spot check: none of 12 rows" in type_build(builder, recipe)
+    first, *_ = iter_drafts(builder.out / "review" / "passed.jsonl")
+    decide(builder.out, "drop", first)
+    output = type_build(builder, recipe)
+    assert output.startswith("0\n")
+    assert "Spot check of 1 of 12 drawn rows that passed: 1 dropped" in output
 
 
 def test_a_spent_budget_is_one_line_and_no_failure_of_ours(builder: Builder, recipe: Path):

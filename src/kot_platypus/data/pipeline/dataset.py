@@ -97,7 +97,7 @@ def build_dataset(
     rows = checked = _check(out / "checked", rows, executor, total)
     if section is not None and section.retry:
         again = partial(translate_rows, rows, out / "retried", "retry", section, account)
-        rows = _remake(out / "retried", lambda: again(total, held))
+        rows = remake(out / "retried", lambda: again(total, held))
     if recheck:
         drop_folder(out / "rechecked")
     if recheck or (out / "rechecked").exists():
@@ -106,7 +106,7 @@ def build_dataset(
         rows = _judge(out / "judged", rows, recipe.judge, account, total)
     clean = _clean(out, _review(out, rows, recipe), recipe, load_benchmarks, executor)
     facts = _gather_facts(out, checked, rows, recipe)
-    _remake(out / "dataset", lambda: write_dataset(out, recipe, clean, facts))
+    remake(out / "dataset", lambda: write_dataset(out, recipe, clean, facts))
     return dict(facts["counts"])
 
 
@@ -144,7 +144,7 @@ def _list_fixed(recipe: DatasetRecipe) -> dict[str, Any]:
     return fixed | {"sources": sources, "columns: chat": recipe.columns == "chat"}
 
 
-def _remake(folder: Path, make: Callable[[], T]) -> T:
+def remake(folder: Path, make: Callable[[], T]) -> T:
     """What ``make`` leaves in a step's folder; what is there of other rows or settings goes."""
     try:
         return make()
@@ -171,7 +171,7 @@ def _judge(folder: Path, rows: Path, section: JudgeSection, account: Account, to
     """Have a judge read what passed; once more where it gave no verdict on some row."""
     if (folder / ROWS).is_file() and read_manifest(folder).get("counts", {}).get("none"):
         drop_folder(folder)
-    return _remake(folder, partial(judge_rows, rows, folder, section, account, total))
+    return remake(folder, partial(judge_rows, rows, folder, section, account, total))
 
 
 def _ask_again(out: Path) -> dict[Origin, Draft]:
@@ -199,7 +199,7 @@ def _review(out: Path, rows: Path, recipe: DatasetRecipe) -> Path:
     checks = [*checks, *([JUDGE] if recipe.judge else [])]
     sample = Sample(recipe.review.sample_passed, recipe.seed)
     make = partial(review_rows, rows, out / "review", out / "reviewed", recipe.columns)
-    return _remake(out / "reviewed", lambda: make(sample, checks))
+    return remake(out / "reviewed", lambda: make(sample, checks))
 
 
 def _clean(
@@ -217,12 +217,12 @@ def _clean(
         "semantic": dedupe.semantic,
     }
     find = partial(find_duplicates, rows, out / "duplicates", dedupe.kinds, thresholds)
-    _remake(out / "duplicates", lambda: find(encoder=dedupe.encoder, executor=executor))
+    remake(out / "duplicates", lambda: find(encoder=dedupe.encoder, executor=executor))
     kept = out / "duplicates" / "kept.jsonl"
     if not recipe.decontaminate.against:
         return kept
     check = partial(check_contamination, kept, out / "contamination", load_benchmarks())
-    _remake(out / "contamination", lambda: check(executor=executor))
+    remake(out / "contamination", lambda: check(executor=executor))
     return out / "contamination" / "clean.jsonl"
 
 

@@ -35,7 +35,7 @@ from kot_platypus.data.pipeline.decisions import (
     read_votes,
 )
 from kot_platypus.data.review.store import Action, ReviewStore, Show, find_review, name_reviewer
-from kot_platypus.errors import DataError
+from kot_platypus.errors import KotError
 from kot_platypus.records import Record
 from kot_platypus.row_texts import list_texts
 from kot_platypus.serving import LOOPBACK, SetHeaders, listen, serve
@@ -139,7 +139,7 @@ def make_app(folder: Path, reviewer: str | None = None) -> Starlette:
             Middleware(_Guard, token=token),
             Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)),
         ],
-        exception_handlers={DataError: _report_unreadable},
+        exception_handlers={KotError: _report_unreadable},
     )
     app.state.store, app.state.token = store, token
     return app
