@@ -326,6 +326,8 @@ _OTHERS = re.compile(
 def read_korean_words(text: str) -> list[Number]:
     """What in a Korean text may be a numeral, native (세, 스물다섯), Sino (삼백오십) or other."""
     numbers: list[Number] = []
+    if text.isascii():
+        return numbers
     for first in _NUMERAL.finditer(text):
         at = first.start()
         if native := _NATIVE.match(text, at):

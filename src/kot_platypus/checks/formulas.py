@@ -24,10 +24,11 @@ _ATOM = (
 _OPERAND = rf"[(\[|]*+[-−+]?[$€£₩¥]?{_ATOM}(?:{_CALL})?[!%°]?(?:{_RAISED})?[)\]|]*+(?:{_RAISED}|!)?"
 _SIGN = r"(?: ?(?:[<>!]=|[=≠≈≤≥⩽⩾<>+*/×÷·⋅^−–-]) ?| x (?=[\d(]))"
 _RUN = re.compile(
-    rf"{_OPERAND}(?:{_SIGN}{_OPERAND})+|{_FUNCTION}"
+    r"(?=[(\[|−+$€£₩¥\d-]|(?<![A-Za-z])[A-Za-z])"  # what all begin with: most places end here
+    rf"(?:{_OPERAND}(?:{_SIGN}{_OPERAND})+|{_FUNCTION}"
     rf"|(?<![A-Za-z가-힣])[A-Za-z]{_CALL}"
     r"|[(\[] ?-?[\w.]{1,8}(?: ?, ?-?[\w.]{1,8})+ ?[)\]]"
-    rf"|{_ATOM}{_RAISED}|\d+(?: ?: ?\d+){{2,}}"
+    rf"|{_ATOM}{_RAISED}|\d+(?: ?: ?\d+){{2,}})"
 )
 _SAME = str.maketrans(
     {"−": "-", "–": "-", "×": "*", "·": "*", "⋅": "*", "÷": "/", "⩽": "≤", "⩾": "≥"}

@@ -13,7 +13,7 @@ from kot_platypus.oddities import SPECIAL_TOKEN, ZERO_WIDTH
 _broken = partial(make_finding, "markup")
 
 _LINK = re.compile(r"\]\(")
-_STAR, _LINE = re.compile(r"\*"), re.compile(r"(?:^|\n)[ \t]*[-*•+·#>|]")
+_STAR, _LINE = re.compile(r"\*"), re.compile(r"(?m)^[ \t]*[-*•+·#>|]")
 _MARKDOWN = {  # with what has to be there before it is worth a look
     "bold text": (_STAR, re.compile(r"\*\*(?=\S)[^*\n]+?\*\*")),
     "italics": (_STAR, re.compile(r"(?<![*\w])\*[^*\s](?:[^*\n]*[^*\s])?\*(?![*A-Za-z0-9])")),
@@ -159,7 +159,7 @@ def _join(marks: list[tuple[str, ...]]) -> str:
 
 
 def _find_unseen(source: Text, translation: Text) -> Findings:
-    if translation.raw.isprintable() and not _SUSPECT.search(translation.raw):
+    if translation.raw.replace("\n", "").isprintable() and not _SUSPECT.search(translation.raw):
         return
     kinds = {"unseen characters": _UNSEEN, "special tokens": SPECIAL_TOKEN, "entities": _ENTITY}
     for name, pattern in kinds.items():

@@ -162,8 +162,9 @@ def _read_parts(part: Text) -> Iterator[Measure]:
     ones = [(Fraction(1), match.span()) for match in articles]
     yield from _read_bare(part)
     values = ((_make_fraction(number.value), number.span) for number in numbers)
+    may_lead = not part.signs.isdisjoint("$₩€£¥속씨")
     for number, (start, end) in (*values, *parts, *ones):
-        before = _BEFORE.search(text[max(0, start - 12) : start])
+        before = _BEFORE.search(text[max(0, start - 12) : start]) if may_lead else None
         if before and before["money"]:
             yield Measure(number, _NAMES[before["money"]], (start - 1, end))
             continue

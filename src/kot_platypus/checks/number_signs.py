@@ -15,7 +15,9 @@ _PART = re.compile(
     r"|basis point"
 )
 _KOREAN_PART = re.compile(r"분의|절반|과반|(?<![가-힣])반[이을은의]? |\d/\d")
-_MINUS = re.compile(r"(?<![\w)\]}.$%])(?<![\d)\]}$] )(?<!\b[a-z] )[-−–](?=\$?\.?\d)|⁻(?=[⁰¹²³⁴-⁹])")
+_MINUS = re.compile(
+    r"(?=[-−–])(?<![\w)\]}.$%])(?<![\d)\]}$] )(?<!\b[a-z] ).(?=\$?\.?\d)|⁻(?=[⁰¹²³⁴-⁹])"
+)
 _MAY_BE_MINUS = re.compile(r"[-−–⁻](?=[$\d.⁰¹²³⁴-⁹])")
 _SAID_MINUS = re.compile(r"\b(?:minus|negative|below|under|-|loss)\b|[-−–]")
 _KOREAN_MINUS = re.compile(r"[-−–]|마이너스|영하|음수|음의|[빼뺀뺄]|±|오차")

@@ -73,7 +73,7 @@ def _compare_numbers(
 ) -> Findings:
     wanted, named = _part_names(source.raw, source.all_digits)
     digits = translation.all_digits
-    if not _ONLY.search(source.raw):  # then "5만" is no "only 5"
+    if "만" in translation.signs and not _ONLY.search(source.raw):  # then "5만" is no "only 5"
         digits = [n._replace(others=()) if translation.raw[n.span[1] - 1] == "만" else n
                   for n in digits]  # fmt: skip
     found, renamed = _part_names(translation.raw, digits)

@@ -40,8 +40,8 @@ _TURNS = re.compile(
 _YEAR = re.compile(r"(?:1\d|20)\d\d")
 _CALL = r"[A-Za-z]\([^()\n가-힣]{1,30}\)"
 _NAME = re.compile(
-    rf"(?<![A-Za-z]){_CALL}"
-    r"|(?<![A-Za-z'’])(?:[A-Za-z]{2,}|[b-zB-HJ-Z]|(?<=is )A|A(?! ))(?![A-Za-z'’\d])"
+    rf"(?=[A-Za-z])(?:(?<![A-Za-z]){_CALL}"
+    r"|(?<![A-Za-z'’])(?:[A-Za-z]{2,}|[b-zB-HJ-Z]|(?<=is )A|A(?! ))(?![A-Za-z'’\d]))"
 )
 
 
@@ -70,7 +70,8 @@ def find_order(source: Text, translation: Text) -> Findings:
     yield from _compare_pairs(source, translation)
     yield from _find_heap(source, translation)
     yield from _compare_compounds(source, translation)
-    left, right = _read_anchors(source, names), _read_anchors(translation, names)
+    left = _read_anchors(source, names)
+    right = _read_anchors(translation, names) if len(left) > 1 else []
     places, others = _index(left), _index(right)
     shared = {key for key in places if len(places[key]) == len(others.get(key, ()))}
     steady = [anchor for anchor in left if anchor.key in shared]
@@ -109,8 +110,10 @@ def _compare_compounds(source: Text, translation: Text) -> Findings:
 
 def _find_heap(source: Text, translation: Text) -> Findings:
     """Numbers that stand together at one end, as DeepL leaves them when it loses their places."""
+    if len(translation.digits) < 3:
+        return
     spans, others = ([number.span for number in text.digits] for text in (source, translation))
-    is_heap = len(others) > 2 and are_heaped(translation.prose, others)
+    is_heap = are_heaped(translation.prose, others)
     if is_heap and not are_heaped(source.prose, spans):
         yield make_finding("order", "the numbers stand together, none in its place", spans, others)
 
@@ -136,10 +139,13 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
         return False  # July 4, 1976
     if _ENDS.search(text[one.span[1] : other.span[0] + 1]):
         return is_near
-    lead = _LEAD.findall(text[max(0, one.span[0] - 24) : one.span[0]].lower())
-    if lead in (["from"], ["between"]) and _TO.search(between):
-        return True
     joints = list(_JOINS.finditer(between))
+    may_range = _TO.search(between)
+    if not (joints or may_range):
+        return False
+    lead = _LEAD.findall(text[max(0, one.span[0] - 24) : one.span[0]].lower())
+    if may_range and lead in (["from"], ["between"]):
+        return True
     if joints and joints[-1][0].endswith("then"):
         return True  # what follows in time follows in Korean too
     turns = [word.lower() for word in _TURNS.findall(between[joints[-1].end() :])] if joints else []
@@ -255,7 +261,8 @@ _SAID = (
     r"|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)"
 )
 _OUT_OF = re.compile(
-    rf"(?i)(?P<a>{_N}|\b{_SAID})(?: [a-z]+)? (?:out )?of (?:the |every |all )?(?P<b>{_N}|{_SAID}\b)"
+    rf"(?i)(?=\d|\b[efnost])(?P<a>{_N}|\b{_SAID})"
+    rf"(?: [a-z]+)? (?:out )?of (?:the |every |all )?(?P<b>{_N}|{_SAID}\b)"
 )
 _RATIO = re.compile(
     rf"(?i)\b(?:ratio|odds|scores?|vote[ds]?|scale|won|lost|lead"

@@ -16,7 +16,8 @@ _PARTS = {
 _COUNTS = {"a": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "seven": 7, "nine": 9}
 _VULGAR = {"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4)}
 _MIXED = re.compile(
-    r"(?<!\d)(?:(?P<whole>\d{1,9}+)(?: |과 ?|와 ?| and )(?P<above>\d+)/(?P<below>\d+)"
+    r"(?=\d| ?[½⅓⅔¼¾])(?<!\d)"
+    r"(?:(?P<whole>\d{1,9}+)(?: |과 ?|와 ?| and )(?P<above>\d+)/(?P<below>\d+)"
     r"|(?P<whole2>\d{1,9}+)(?:과|와) ?(?P<below2>\d+)분의 ?(?P<above2>\d+)"
     r"|(?<!/)(?P<above3>\d{1,9}+)/(?P<below3>\d+)(?![\d/])"
     r"|(?P<below4>\d{1,9}+)분의 ?(?P<above4>\d+)"
@@ -27,10 +28,10 @@ _MIXED = re.compile(
 )
 _RAISED_DIGITS = str.maketrans("⁻−⁰¹²³⁴⁵⁶⁷⁸⁹", "--0123456789")
 _SAID = re.compile(
-    rf"(?i)(?<!\band )(?<!\band a )\b(?:(?P<above>{'|'.join(_COUNTS)})[ -])?"
+    rf"(?i)(?=\b[a-z]|반)(?:(?<!\band )(?<!\band a )\b(?:(?P<above>{'|'.join(_COUNTS)})[ -])?"
     rf"(?P<below>{'|'.join(_PARTS)})s?\b(?: (?:of )?an?\b)?(?!-| past| to )"
     r"|\ban? [a-z]+ and a half\b|(?<![가-힣\d])반(?=\s?(?:년(?!대)|시간|리터|컵|마일|갤런|파운드"
-    r"|킬로|티스푼|큰술|작은술|인치))"
+    r"|킬로|티스푼|큰술|작은술|인치)))"
 )
 _MAY_BE_MIXED = re.compile(r"\d ?[/×x*·eE초분]|[½⅓⅔¼¾]")
 _PART_WORDS = frozenset({*_PARTS, *(f"{name}s" for name in _PARTS), "half", "halves"})
