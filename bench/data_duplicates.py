@@ -30,6 +30,7 @@ from kot_platypus.data.duplicates import cluster, find_pairs
 from kot_platypus.data.fields import join_fields, list_fields
 from kot_platypus.data.leaks import check_contamination
 from kot_platypus.data.normal import normalise
+from kot_platypus.data.replacements import MAX_WORDS
 from kot_platypus.evaluate.tasks import COLUMNS, TASKS, load_task, load_texts
 
 SEED = 7
@@ -138,6 +139,10 @@ SWAPS: dict[str, tuple[str, list[str]]] = {
     "오전, 오후": (r"오전|오후", ["오전", "오후"]),
     "이상, 이하": (r"(?<=[0-9가-힣] )(?:이상|이하|미만)(?=[의인은이 ])", ["이상", "이하", "미만"]),
     "있다, 없다": (r"(?<= )(?:있|없)(?=다|고|는|어)", ["있", "없"]),
+    "another person": (
+        r"(?<![가-힣])(?:남자|여자|아이|친구|소녀|의사)(?=[가는를의])",
+        ["남자", "여자", "아이", "친구", "소녀", "의사"],
+    ),
 }
 NEGATED = re.compile(r"([가-힣])지 않았다")
 FRAMES = (
@@ -163,6 +168,11 @@ def measure_problems(kobest_dir: str, count: int) -> list[str]:
         found = [text for text in texts if re.search(pattern, text)]
         chosen = rng.sample(found, min(count, len(found)))
         cases[name] = [(text, _swap(rng, pattern, choices, text)) for text in chosen]
+    people = cases.pop("another person")
+    for kind, is_long in (("up to", False), ("more than", True)):
+        cases[f"another person, {kind} {MAX_WORDS} words"] = [
+            pair for pair in people if (len(pair[0].split()) > MAX_WORDS) is is_long
+        ]
     negated = [text for text in texts if NEGATED.search(text)][:count]
     cases["-지 않았다 left out"] = [
         (text, NEGATED.sub(lambda found: found[1] + "았다", text, count=1)) for text in negated

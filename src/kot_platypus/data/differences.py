@@ -193,15 +193,10 @@ def _weigh(text: str, number: Number) -> Number | None:
     run = text[start:end]
     if number.others == (number.value,):  # 네 이웃: four of them, or yours
         return number._replace(strength=Strength.POSSIBLE, others=())
-    if (
-        run in ("반", "절반") and number.value == 1
-    ):  # its 1 of 1/2, which the other side may spell out
-        return None
-    if (
-        run == "반"
-        and re.search(r"[가-힣] ?\Z", text[:start])
-        and AND_A_HALF.match(" " + text[start:])
-    ):
+    if run in ("반", "절반") and number.value == 1:
+        return None  # the 1 of its 1/2, which the other side may spell out
+    follows = run == "반" and re.search(r"[가-힣] ?\Z", text[:start])
+    if follows and AND_A_HALF.match(" " + text[start:]):
         return number._replace(strength=Strength.WORD)  # 두 시간 반
     if not set(run) <= _SINO_ONES | _SINO_UNITS:
         return number
@@ -220,10 +215,8 @@ def _weigh(text: str, number: Number) -> Number | None:
 def _numbers_differ(first: str, second: str) -> bool:
     one, other = _read_numbers(first), _read_numbers(second)
     left, right = _cancel(one, other)
-    left, right = (
-        _drop_written_alike(first, second, left),
-        _drop_written_alike(second, first, right),
-    )
+    left = _drop_written_alike(first, second, left)
+    right = _drop_written_alike(second, first, right)
     if any(number.strength for number in (*left, *right)):
         return True
     return bool(left and right) or _changed_places(first, second, one, other)
@@ -335,6 +328,8 @@ a.m./am p.m./pm
 먼저 나중
 처음 마지막
 늘어/늘었/늘린/늘리 줄어/줄었/줄인/줄이
+영상 영하
+지난 다음
 증가 감소
 더하/더한 빼/뺀 곱하/곱한 나누/나눈
 합 차 곱 몫 나머지
@@ -390,8 +385,7 @@ def _list_members(words: Iterable[str]) -> set[tuple[int, int]]:
     return {member for word in words for member in _read_members(word)}
 
 
-@lru_cache(
-    maxsize=1 << 16
-)  # a word's reading costs more than all else, and most words are frequent
+# A word's reading costs more than all else, and most words are frequent.
+@lru_cache(maxsize=1 << 16)
 def _read_members(word: str) -> tuple[tuple[int, int], ...]:
     return tuple(_FORMS[form] for form in _FORM.findall(word))

@@ -2,7 +2,8 @@
 
 Three kinds, each wider than the one before it: ``exact`` (equal normal forms), ``near`` (Jaccard
 similarity of character 4-grams), ``semantic`` (cosine of sentence embeddings). All of them leave
-apart two texts that ask two things, however alike they are: see ``differences.tell_apart``.
+apart two texts that ask two things, however alike they are: see ``differences.tell_apart``; and
+``near`` also short ones with another word, which ``semantic`` is there to find.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from kot_platypus.data.minhash import (
     sign_normals,
 )
 from kot_platypus.data.normal import Codes, encode_normals
+from kot_platypus.data.replacements import is_word_replaced
 from kot_platypus.data.semantic import Encode, find_similar
 from kot_platypus.data.spool import TextSpool, iter_chunks, save_arrays
 from kot_platypus.records import Record
@@ -223,7 +225,7 @@ def _compare(chunk: tuple[list[str], NDArray[np.int64]], floor: float) -> NDArra
     similarities = compute_jaccard(texts, pairs)
     for place in np.flatnonzero(similarities >= floor):
         first, second = pairs[place]
-        if tell_apart(texts[first], texts[second]):
+        if tell_apart(one := texts[first], two := texts[second]) or is_word_replaced(one, two):
             similarities[place] = -1
     return similarities
 
