@@ -2,10 +2,13 @@
 
     python bench/data_judge.py --judge '{service: openai, options: {model: NAME, base_url: URL}}'
     python bench/data_judge.py --judge '{service: local, options: {model: DIR}}' --sample 200
+    python bench/data_judge.py --base gemma-3-270m --sample 200
 
 Rows are the two foreign hands' pairs (bench/pairs) and the planted errors with good rows beside
 them (tests/checks/planted, held-out part), shuffled; ``--sample`` takes the first so many. Asked
 through the ledger in --out: the same command goes on after a stop, and pays for nothing twice.
+A ``--base`` model has no chat template and does not end its answers: it is shown four examples
+(judge_shots.jinja), and the first line of what it writes is taken, which a build does not do.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import json
 import random
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +30,10 @@ from tests.checks.planted import KINDS, make_clean, plant
 from kot_platypus.checks import check_translation
 from kot_platypus.data.dataset_recipe import JudgeSection
 from kot_platypus.data.translation.judge import Verdict, open_judge
+from kot_platypus.data.translation.local import LocalModel
+from kot_platypus.data.translation.services import Answer
 from kot_platypus.errors import ServiceError
+from kot_platypus.models import resolve_model
 from kot_platypus.recipe_files import parse_section
 
 PAIRS = (Path(__file__).parent / "pairs" / "g.jsonl", Path(__file__).parent / "pairs" / "h.jsonl")
@@ -41,6 +48,24 @@ class Labelled(NamedTuple):
     source: str
     translation: str
     label: str
+
+
+def make_base_section(model: str, dtype: str, out: Path) -> JudgeSection:
+    """A base model as a judge: a folder of it with worked examples, and answers cut at a line."""
+    translate, folder = LocalModel.translate, out / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in resolve_model(model).iterdir():
+        if not (folder / file.name).exists():
+            (folder / file.name).symlink_to(file.resolve())
+    shots = Path(__file__).with_name("judge_shots.jinja").read_text(encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(shots, encoding="utf-8")
+
+    def translate_lines(self: LocalModel, batch: Sequence[str]) -> Answer:
+        return Answer([text.partition("\n")[0] for text in translate(self, batch).texts], 0)
+
+    LocalModel.translate = translate_lines  # type: ignore[method-assign]
+    options = {"model": str(folder), "dtype": dtype, "max_new_tokens": 8}
+    return JudgeSection(service="local", options=options)
 
 
 def load_rows(files: list[Path], planted: int) -> list[Labelled]:
@@ -60,16 +85,17 @@ def load_rows(files: list[Path], planted: int) -> list[Labelled]:
 def ask(rows: list[Labelled], section: JudgeSection, out: Path) -> list[Verdict]:
     """The verdicts on all rows. A judge that is given up for want of verdicts is asked on."""
     verdicts: list[Verdict] = []
-    for start in range(0, len(rows), BATCH):
-        pairs = [({"": row.source}, {"": row.translation}) for row in rows[start : start + BATCH]]
-        with open_judge(section, out, "bench") as judge:
+    rows.sort(key=lambda row: len(row.source) + len(row.translation))  # a batch is padded
+    with open_judge(section, out, "bench") as judge:
+        for start in range(0, len(rows), BATCH):
+            batch = rows[start : start + BATCH]
             try:
-                verdicts += judge.rule(pairs)
+                verdicts += judge.rule([({"": row.source}, {"": row.translation}) for row in batch])
             except ServiceError as error:
                 if "no usable answer" not in error.found:
                     raise
-                verdicts += [Verdict("none", "unreadable")] * len(pairs)
-        print(f"\r{len(verdicts)} of {len(rows)}", end="", file=sys.stderr)
+                verdicts += [Verdict("none", "unreadable")] * len(batch)
+            print(f"\r{len(verdicts)} of {len(rows)}", end="", file=sys.stderr)
     print(file=sys.stderr)
     return verdicts
 
@@ -103,7 +129,10 @@ def print_agreement(rows: list[Labelled], verdicts: list[Verdict], of: str) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--judge", required=True, metavar="YAML", help="as in a recipe")
+    judges = parser.add_mutually_exclusive_group(required=True)
+    judges.add_argument("--judge", metavar="YAML", help="as in a recipe")
+    judges.add_argument("--base", metavar="MODEL", help="a base model, with worked examples")
+    parser.add_argument("--dtype", default="bfloat16", help="of --base")
     parser.add_argument("--pairs", type=Path, nargs="*", default=list(PAIRS))
     parser.add_argument("--planted", type=int, default=40, help="of each kind; 0: none")
     parser.add_argument("--sample", type=int, help="only so many rows, drawn with seed 0")
@@ -112,7 +141,11 @@ def main() -> None:
     rows = load_rows(options.pairs, options.planted)
     random.Random(0).shuffle(rows)
     rows = rows[: options.sample]
-    verdicts = ask(rows, parse_section(JudgeSection, options.judge, "--judge"), options.out)
+    if options.base:
+        section = make_base_section(options.base, options.dtype, options.out)
+    else:
+        section = parse_section(JudgeSection, options.judge, "--judge", "{service: openai, ...}")
+    verdicts = ask(rows, section, options.out)
     print_kinds(rows, verdicts)
     print_agreement(rows, verdicts, "All rows")
     passed = [

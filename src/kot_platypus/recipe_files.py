@@ -84,16 +84,22 @@ def dump(recipe: Section) -> str:
     return yaml.safe_dump(values, allow_unicode=True, sort_keys=False, width=100)
 
 
-def parse_section(model: type[S], text: str, where: str) -> S:
-    """A section written as YAML, e.g. in an option ``where``. Raises RecipeError."""
+def parse_section(model: type[S], text: str, option: str, example: str) -> S:
+    """A section of a recipe that is the value of an ``option``, as YAML. Raises UsageError."""
+    found, expected = (
+        f"{option} {text!r}",
+        f"a mapping with the keys {', '.join(model.model_fields)}",
+    )
     try:
-        return model.model_validate(parse_yaml(text))
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            f"{where} is not YAML", expected="{key: value}", hint="Quote the value."
-        ) from error
+        values = parse_yaml(text)
+        if isinstance(values, dict):
+            return model.model_validate(values)
+    except yaml.YAMLError:
+        pass
     except ValidationError as error:
-        raise _explain(model, error, where, "section") from error
+        explained = _explain(model, error, option, "recipe")
+        found, expected = explained.found, explained.expected
+    raise UsageError(found, expected=expected, hint=f"E.g. {option} '{example}'")
 
 
 def read_values(

@@ -216,9 +216,27 @@ def test_a_judge_reads_pairs_that_have_no_error(tmp_path: Path, monkeypatch: pyt
     )
     with serve_openai(translation=lambda text: "WRONG: 개" if "dog" in text else "RIGHT") as server:
         output = type_judged(file, server[0])
-    assert "Judge: 1 right, 1 wrong, 0 without a verdict." in output
+    paid = sum(map(len, server[1].asked))
+    assert f"1 right, 1 wrong, 0 without a verdict. Paid for in all: {paid} characters." in output
     assert len(server[1].asked) == 2
     found = read_jsonl(tmp_path / "out" / "findings.jsonl", FoundInPair)
     assert [(each.row, each.finding.check) for each in found] == [(1, "numbers"), (2, "judge")]
     page = (tmp_path / "out" / "report.html").read_text()
     assert "심사 모델이 틀렸다고 보았습니다: 개" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--pairs", "--judge", "qwen3"], "a mapping with the keys service, options, severity"),
+        (["--pairs", "--judge", "{service: openai, model: m}"], "unknown key 'model'"),
+        (["--pairs", "--judge", "{service: deepl}"], "service is 'deepl'"),
+        (["--judge", "{service: openai}"], "without --pairs"),
+    ],
+)
+def test_a_judge_that_cannot_be_asked_is_one_line(tmp_path: Path, options: list[str], said: str):
+    file = write_rows(tmp_path / "both.jsonl", {"en": GOOD[0], "ko": GOOD[1]})
+    command = ["data", "check", str(file), "--out", str(tmp_path / "out"), *options]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == UsageError.exit_code
+    assert said in " ".join(result.output.split())

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 ExecutorName = Annotated[
     str, typer.Option("--executor", help="local, or ray (extra ray; a cluster at $RAY_ADDRESS).")
 ]
+Budget = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="CHARACTERS", help="The most that may be paid for OUT in all."),
+]
 LedgerFolder = Annotated[
     Path | None,
     typer.Option("--ledger", help="Folder of paid answers; left out: in the cache, for all."),
@@ -76,10 +80,7 @@ def build(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Print what translating would cost; send nothing.")
     ] = False,
-    budget: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="CHARACTERS", help="The most that may be paid for OUT in all."),
-    ] = None,
+    budget: Budget = None,
     ledger: LedgerFolder = None,
     glossary: Glossary = None,
     speech: Speech = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from kot_platypus.benchmarks import KOBEST, load_benchmarks
-from kot_platypus.cli.data import ExecutorName, LedgerFolder, data
+from kot_platypus.cli.data import Budget, ExecutorName, LedgerFolder, data
 from kot_platypus.cli.options import (
     ColumnNames,
     KobestDir,
@@ -40,6 +40,7 @@ Against = Annotated[
     list[str] | None,
     typer.Option(help="kobest (dev and test), or a benchmark's file; repeatable."),
 ]
+_A_JUDGE = "{service: openai, options: {model: NAME, base_url: URL}}"
 
 
 @data.command(
@@ -60,6 +61,7 @@ def check(
             metavar="YAML", help="With --pairs: a model that reads what passes, as in a recipe."
         ),
     ] = "",
+    budget: Budget = None,
     ledger: LedgerFolder = None,
     against: Against = None,
     kobest_dir: KobestDir = None,
@@ -77,12 +79,12 @@ def check(
                 expected="--pairs alone",
                 hint="Check the Korean rows against benchmarks by a second command.",
             )
-        _check_pairs(Path(rows), out, columns, judge, ledger)
+        _check_pairs(Path(rows), out, columns, judge, budget, ledger)
         return
-    if judge or ledger:
+    if judge or ledger or budget is not None:
         raise UsageError(
-            "--judge or --ledger without --pairs",
-            expected="both with --pairs: a judge compares two texts",
+            "--judge, --budget or --ledger without --pairs",
+            expected="them with --pairs: a judge compares two texts",
             hint="Leave them out.",
         )
     from kot_platypus.data.audit import audit_rows, describe_audit
@@ -97,7 +99,9 @@ def check(
     print(*(out / name for name in ("report.json", "findings.jsonl")), sep="\n")
 
 
-def _check_pairs(file: Path, out: Path, columns: str, judge: str, ledger: Path | None) -> None:
+def _check_pairs(
+    file: Path, out: Path, columns: str, judge: str, budget: int | None, ledger: Path | None
+) -> None:
     from kot_platypus.data.dataset_recipe import JudgeSection
     from kot_platypus.data.executors import open_executor
     from kot_platypus.data.pairs import check_pairs, describe_pairs, parse_pair_columns
@@ -111,16 +115,17 @@ def _check_pairs(file: Path, out: Path, columns: str, judge: str, ledger: Path |
     with hold_folder(out), open_executor() as workers, ExitStack() as stack:
         judging = None
         if judge:
-            section = parse_section(JudgeSection, judge, "--judge")
-            place = ledger or cache_folder() / "translations"
-            judging = stack.enter_context(open_judge(section, place, str(out.absolute())))
+            section = parse_section(JudgeSection, judge, "--judge", _A_JUDGE)
+            place, account = ledger or cache_folder() / "translations", str(out.absolute())
+            judging = stack.enter_context(open_judge(section, place, account, budget))
         report = check_pairs(file, out, workers, named, judging)
         page = write_pairs_page(out)
+        paid = judging.paid if judging else 0
     if report["findings"]:
         print_screen(_tabulate_findings(report["findings"], report["rows"]))
     print(describe_pairs(report))
     if "judged" in report:
-        print(f"Judge: {describe_counts(report['judged'])}.")
+        print(f"Judge: {describe_counts(report['judged'])}. Paid for in all: {paid:,} characters.")
     print(page, *(out / name for name in ("report.json", "findings.jsonl")), sep="\n")
 
 

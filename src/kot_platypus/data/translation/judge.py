@@ -88,6 +88,11 @@ class Judge:
         parameters = dict(service.parameters)
         return {"service": service.id, "parameters": parameters, "severity": self._severity}
 
+    @property
+    def paid(self) -> int:
+        """The characters that its account ever paid."""
+        return self._ledger.bill().total
+
     def find(self, pairs: Sequence[Pair]) -> list[list[Finding]]:
         """What it finds in each of ``pairs``. Raises as ``rule`` does."""
         return [verdict.list_findings(self._severity) for verdict in self.rule(pairs)]
