@@ -19,6 +19,10 @@ _TALK = (
         r"sure|certainly|of course|understood|okay|yes|gladly|i see|alright|all right|\bgood|help",
     ),
     (
+        r"\A\W*(?:한국어|한글|국문|번역[문본]?|답변|응답|출력|해석)\W{0,3}[\]:：]",
+        r"\A[^\n:]{0,30}[\]:：]",  # a label of its own
+    ),
+    (
         r"\A\W*(?:Sure|Certainly|Of course|Here(?: is|'s)|Translation|Korean)\b[^\n가-힣]{0,60}",
         None,
     ),

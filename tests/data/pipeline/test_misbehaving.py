@@ -24,7 +24,14 @@ ALWAYS = {  # to every request of the row with this name
     "Cal": Reply(content=None, finish_reason="content_filter"),
     "Dot": Reply(content=None, refusal="I can't help with that."),
     "Eli": Reply(status=400),
+    "Kit": Reply(text="<think>Okay, the user wants me to translate this"),
     "Fay": Reply(parts=True),
+}
+SPOILT = {  # with words of the model's own: a translation, and a wrong one
+    "Lea": "다음은 번역입니다:\n\n{}",
+    "Max": '"{}"',
+    "Ned": "{}\n\n참고: 자리표시자는 그대로 두었습니다.",
+    "Oda": "```\n{}\n```",
 }
 ONCE = {
     "Gus": Reply(status=500),
@@ -32,13 +39,15 @@ ONCE = {
     "Ida": Reply(drops=True),
     "Jon": Reply(body={"error": {"message": "upstream failed", "code": 502}}),
 }
-FAILING = ("Abe", "Bea", "Cal", "Dot", "Eli")
+NAMES = (*ALWAYS, *ONCE, *SPOILT)
+FAILING = ("Abe", "Bea", "Cal", "Dot", "Eli", "Kit")
 DETAILS = {
     "Abe": "the service's answer is empty",
     "Bea": "the service's answer was cut off",
     "Cal": "a filter of the service stopped its answer",
     "Dot": "the service refused this text",
     "Eli": "the service refused this text",
+    "Kit": "the service's answer is empty",
 }
 
 
@@ -52,14 +61,15 @@ class Misbehaving:
 
     def choose(self, content: str) -> Reply:
         text = content.rpartition("answer it.\n\n")[2]
-        name = next((each for each in (*ALWAYS, *ONCE) if each in text), "")
+        name = next((each for each in NAMES if each in text), "")
         self.asked[name] += 1
         reply = self.once.pop(name, None) or self.always.get(name) or Reply()
         if reply.status == 200 and reply.body is None:
             self.characters += count(text)
             self.dropped += count(text) * reply.drops
         if reply.text is None and reply.content == "":
-            return Reply(**{**vars(reply), "text": translate(text)})
+            korean = SPOILT.get(name, "{}").format(translate(text))
+            return Reply(**{**vars(reply), "text": korean})
         return reply
 
 
@@ -75,8 +85,8 @@ def server():
 def recipe(server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DatasetRecipe:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    rows = make_rows(len(ALWAYS) + len(ONCE) + 2)
-    for row, name in zip(rows, (*ALWAYS, *ONCE), strict=False):
+    rows = make_rows(len(NAMES) + 2)
+    for row, name in zip(rows, NAMES, strict=False):
         row["source"] = f"{name} {row['source'].partition(' ')[2]}"
     source = write_keyed(tmp_path / "cot.json", rows)
     return make_recipe(source, server[0])
@@ -106,10 +116,12 @@ def build(folder: Path, recipe: DatasetRecipe) -> tuple[dict[str, int], Account]
 def test_every_misbehaviour_ends_in_the_right_rows_and_the_right_bill(server, recipe, tmp_path):
     _, _, behaviour = server
     counts, account = build(tmp_path, recipe)
-    assert (counts["written"], counts["waiting"]) == (7, 5)
-    found = {row.row["origin"]["id"]: row.detail for row in read_dropped(tmp_path / "out")}
-    expected = zip(FAILING, found.values(), strict=True)
-    assert all(f"source unanswered: {DETAILS[name]}" in detail for name, detail in expected)
+    assert (counts["written"], counts["waiting"]) == (7, 10)
+    found = [row.detail for row in read_dropped(tmp_path / "out")]
+    failing = zip(FAILING, found, strict=False)
+    assert all(f"source unanswered: {DETAILS[name]}" in detail for name, detail in failing)
+    assert all("source added:" in detail for detail in found[len(FAILING) : -1])
+    assert "source code_only:" in found[-1]
     bill = account.bill()
     assert bill.total == behaviour.characters
     assert bill.lost == behaviour.dropped > 0
@@ -119,8 +131,8 @@ def test_every_misbehaviour_ends_in_the_right_rows_and_the_right_bill(server, re
     behaviour.always = {}  # the server is mended: the same command, the same folder
     before = behaviour.asked.copy()
     counts, account = build(tmp_path, recipe)
-    assert (counts["written"], counts.get("waiting", 0)) == (12, 0)
-    assert behaviour.asked - before == Counter(FAILING)
+    assert (counts["written"], counts["waiting"]) == (13, len(SPOILT))
+    assert behaviour.asked - before == Counter(FAILING), "what is wrong is paid for once"
     assert account.bill().total == behaviour.characters
     sources = [row["source"] for row in read_dataset(tmp_path / "out")]
     assert all("에게" in source and "<x" not in source for source in sources)
@@ -138,8 +150,8 @@ def test_what_a_person_decided_meanwhile_is_not_asked_for_again(server, recipe, 
     before = behaviour.asked.copy()
     behaviour.always = {}
     counts, _ = build(tmp_path, recipe)
-    assert behaviour.asked - before == Counter(("Abe", "Dot", "Eli"))
-    assert (counts["edited"], counts["dropped"], counts["written"]) == (1, 1, 11)
+    assert behaviour.asked - before == Counter(("Abe", "Dot", "Eli", "Kit"))
+    assert (counts["edited"], counts["dropped"], counts["written"]) == (1, 1, 12)
     assert mine in [row["source"] for row in read_dataset(tmp_path / "out")]
     assert build(tmp_path, recipe)[0] == counts
 

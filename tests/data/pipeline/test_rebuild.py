@@ -12,7 +12,7 @@ from kot_platypus.data.executors import InProcess
 from kot_platypus.data.pipeline import drafts, reviewing
 from kot_platypus.data.pipeline.dataset import build_dataset
 from kot_platypus.data.pipeline.decisions import Decision
-from kot_platypus.errors import RunError
+from kot_platypus.errors import DataError, RunError
 from kot_platypus.records import Finding
 from tests.data.pipeline.apples import make_rows
 from tests.data.pipeline.conftest import Builder
@@ -92,6 +92,13 @@ def test_licences_of_a_source_may_be_added(reviewed: Builder):
 def test_other_rows_and_other_translations_are_another_data_set(reviewed: Builder):
     with pytest.raises(RunError, match=r"other settings \(sample\)"):
         mend(reviewed, {"sample": {"rows": 3}})
+
+
+def test_a_folder_that_never_had_rows_takes_the_mended_recipe(builder: Builder):
+    recipe = builder.make_recipe(make_rows(3), **AGAINST_NOTHING)
+    with pytest.raises(DataError, match=r"row 0 is a question .*columns: chat"):
+        builder.build(recipe.model_copy(update={"columns": "chat"}))
+    assert builder.build(recipe)["written"] == 3
 
 
 def recheck(builder: Builder, *, again: bool = True) -> dict[str, int]:

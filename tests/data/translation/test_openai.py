@@ -80,19 +80,22 @@ def test_error_of_the_server_is_asked_again(model, service, ledger):
     assert (ledger.bill().total, ledger.bill().lost) == (5, 0), "nobody bills an error of his own"
 
 
-FLAWED = {
-    "empty": Reply(content=None),
-    "cut": Reply(text="옮김 a", finish_reason="length"),
-    "filtered": Reply(content=None, finish_reason="content_filter"),
-    "refused": Reply(content=None, refusal="I can't help with that."),
-}
-
-
-@pytest.mark.parametrize("flaw", FLAWED)
+@pytest.mark.parametrize(
+    ("flaw", "reply"),
+    [
+        ("empty", Reply(content=None)),
+        ("empty", Reply(content="\n")),
+        ("empty", Reply(text="<think>고양이를 옮겨 보자. 옮김 a")),
+        ("cut", Reply(text="옮김 a", finish_reason="length")),
+        ("filtered", Reply(content=None, finish_reason="content_filter")),
+        ("filtered", Reply(text="옮김 a", finish_reason="content_filter")),
+        ("refused", Reply(content=None, refusal="I can't help with that.")),
+    ],
+)
 def test_answer_that_is_no_translation_is_billed_and_asked_for_again(
-    model, service, tmp_path, flaw
+    model, service, tmp_path, flaw, reply
 ):
-    service.replies.append(FLAWED[flaw])
+    service.replies.append(reply)
     with open_ledger(tmp_path) as ledger:
         (first,) = translate_texts(["a cat"], model, ledger)
         assert [problem.kind for problem in first.problems] == [flaw]

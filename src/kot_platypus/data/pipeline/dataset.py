@@ -125,11 +125,13 @@ def _claim(out: Path, recipe: DatasetRecipe) -> None:
     before = load_dataset_recipe(str(path))
     then, now = _list_fixed(before), _list_fixed(recipe)
     if differing := [name for name in now if now[name] != then[name]]:
-        raise RunError(
-            f"{out} holds a data set of other settings ({', '.join(differing)})",
-            expected="a new folder, or the same rows and translations as before",
-            hint="Choose another folder with --out. What is translated is not paid for again.",
-        )
+        if (out / "drawn" / ROWS).is_file():
+            raise RunError(
+                f"{out} holds a data set of other settings ({', '.join(differing)})",
+                expected="a new folder, or the same rows and translations as before",
+                hint="Choose another folder with --out. What is translated is not paid for again.",
+            )
+        drop_folder(out / "drawn")  # no rows were had with the settings that were mended
     if before != recipe:
         write_text(path, dump(recipe))
         print_notice(f"{out}: the recipe has changed; what depends on it is made again.")

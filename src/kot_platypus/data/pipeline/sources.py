@@ -221,7 +221,8 @@ def _require_kind(row: Row, where: str, *, is_chat: bool) -> None:
     if is_chat != isinstance(row, Dialogue):
         kinds = ["a question and its answer", "a conversation"]
         found, expected = kinds if is_chat else kinds[::-1]
-        raise DataError(f"{where} is {found}", expected=expected, hint="Set `columns`.")
+        setting = f"the recipe has columns: {CHAT}" if is_chat else f"that needs columns: {CHAT}"
+        raise DataError(f"{where} is {found} ({setting})", expected=expected, hint="Set `columns`.")
     if isinstance(row, Example):
         is_whole = all(map(str.strip, (row.source, row.rationale + row.target)))
     else:
