@@ -483,7 +483,7 @@ def test_the_sample_is_gone_through_by_keyboard(folder: Path, scheme: str):
         wait_for_row(page, 6)
         page.keyboard.press("d")
         wait_for_row(page, 7)
-        assert "2개 중 1개 버림: 통과한 행의 9.5–90.5%로 추정" in page.inner_text("#counts")
+        assert "2개 중 1개 버림: 전체의 9.5–90.5% (95% 신뢰구간)" in page.inner_text("#counts")
         expect_fit(page)
         page.keyboard.press("u")
         wait_for_row(page, 6)

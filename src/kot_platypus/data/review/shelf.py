@@ -32,8 +32,9 @@ class Shelf:
         for line_number, line in enumerate(self._file, start=1):
             if line.strip():
                 draft = self._parse(line, line_number)
-                if draft.key not in self.keys and draft.key not in but:
-                    self.keys[draft.key] = None
+                key = draft.key
+                if key not in self.keys and key not in but:
+                    self.keys[key] = None
                     self._places.append(place)
                     checks = frozenset(finding.check for finding in draft.findings)
                     self.checks.append(seen.setdefault(checks, checks))

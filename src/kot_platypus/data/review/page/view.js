@@ -81,7 +81,7 @@ function makeVotes(row, me, settle) {
       make("b", {}, vote.is_settlement ? `최종 (${who})` : who), " ",
       make("span", { class: `chip ${vote.action}` }, ACTION_NAMES[vote.action]), " ", said,
       ...Object.entries(vote.fields).map(([field, text]) => make("span", { class: "edited" },
-        english(nameField(field)), make("span", { class: "text", lang: "ko", dir: "auto" }, text))),
+        make("small", {}, nameField(field)), make("span", { class: "text", lang: "ko", dir: "auto" }, text))),
     ];
     if (!canSettle(row)) return make("li", {}, ...about);
     const button = make("button", { type: "button" }, ...about);
@@ -172,6 +172,7 @@ export function showNothing(main, summary, show) {
     summary.total
       ? make("h2", {}, "모두 결정했습니다 ", english("All rows are decided"))
       : make("h2", {}, "검사에 걸린 행이 없습니다 ", english("No row failed a check")),
+    ...(summary.disputed ? [make("p", {}, `의견이 엇갈린 행이 ${summary.disputed.toLocaleString()}개 있습니다. 위의 ‘보기’에서 골라 최종 결정을 내리세요.`)] : []),
     ...(isSampleLeft ? [make("p", {}, "위의 ‘보기’에서 ‘통과한 행 표본’을 고르면 검사를 통과한 행도 살펴볼 수 있습니다.")] : []),
     make("p", {}, "터미널에서 같은 ", make("code", {}, "kot data build"),
       " 명령을 다시 입력하면 결정이 데이터에 반영됩니다."),
@@ -193,7 +194,7 @@ const countDecided = (part) => part.accept + part.edit + part.drop;
 function describeSample({ passed, interval }) {
   const [low, high] = interval.map((share) => (100 * share).toFixed(1));
   const decided = countDecided(passed);
-  return decided ? `${decided.toLocaleString()}개 중 ${passed.drop.toLocaleString()}개 버림: 통과한 행의 ${low}–${high}%로 추정(95% 신뢰구간)` : "";
+  return decided ? `${decided.toLocaleString()}개 중 ${passed.drop.toLocaleString()}개 버림: 전체의 ${low}–${high}% (95% 신뢰구간)` : "";
 }
 
 export function showSummary(summary, show) {
