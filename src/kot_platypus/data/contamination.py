@@ -43,7 +43,9 @@ SHORT_CHARS = 25
 """Items up to this length are also found as a line or quotation with the same words, but for one,
 or with the same morphemes, ..."""
 SHORT_SEED_CHARS = 4
-"""... looked for where so many characters in a row agree."""
+"""... looked for where so many characters in a row agree ..."""
+LENGTHS_APART = 6
+"""... and the lengths differ by no more."""
 LONGEST_SEGMENT = 120
 """Such a line has at most so many characters, spaces and marks of no width included."""
 MIN_BAG = 4
@@ -157,6 +159,7 @@ class BenchmarkIndex:
             for words in _leave_one_out(_list_words(self.items[number].text)):
                 self._short_words[words].append(number)
         self._short_seeds = Windows([codes[number] for number in short], SHORT_SEED_CHARS)
+        self._short_lengths = np.array([len(codes[number]) for number in short], dtype=np.int64)
 
     def _encode(self, morphemes: Sequence[Morpheme]) -> Codes:
         """Numbers from 1; 0 for a form that no item has, so that no window with it is found."""
@@ -253,10 +256,13 @@ class BenchmarkIndex:
             (number, *segment)
             for number, text in enumerate(texts)
             for segment in _iter_segments(text)
-            if len(segment[2]) <= SHORT_CHARS + 5
+            if len(segment[2]) <= SHORT_CHARS + LENGTHS_APART
         ]
         joined, starts = join_codes([encode_text(normal) for *_, normal in segments])
-        likely = [segments[i] for i in self._short_seeds.list_sequences(joined, starts)]
+        places, items, _ = self._short_seeds.find(joined)
+        owners = np.searchsorted(starts, places, side="right") - 1
+        longer = np.diff(starts)[owners] - 1 - self._short_lengths[items]
+        likely = [segments[i] for i in np.unique(owners[abs(longer) <= LENGTHS_APART])]
         split = split_morphemes(texts[number][start:end] for number, start, end, _ in likely)
         found = [
             (*segment[:3], item)

@@ -53,14 +53,6 @@ class Windows:
         entries = np.arange(counts.sum()) + np.repeat(low - (np.cumsum(counts) - counts), counts)
         return Hits(np.repeat(places, counts), self.owners[entries], self._offsets[entries])
 
-    def list_sequences(self, codes: Codes, starts: Places) -> list[int]:
-        """Of the sequences that ``codes`` joins, those with a window that occurs."""
-        hashes = hash_windows(codes, self.size)
-        places = np.flatnonzero(self._table[hashes >> self._shift])
-        places = places[np.isin(hashes[places], self._hashes)]
-        found: list[int] = np.unique(np.searchsorted(starts, places, side="right") - 1).tolist()
-        return found
-
 
 class Hits(NamedTuple):
     """Windows that occur, one entry for each occurrence: (H,) each."""
