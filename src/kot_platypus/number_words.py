@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 _BELOW_20 = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
@@ -22,7 +23,7 @@ ORDINALS = {word: value for value, word in enumerate(_PLACES.split(), start=1)}
 ORDINALS |= {"twentieth": 20, "thirtieth": 30, "fortieth": 40, "fiftieth": 50, "hundredth": 100}
 MONTHS = {word: value for value, word in enumerate(_MONTH_NAMES.split(), start=1)}
 SURE = {"thirds": 3, "fourths": 4, "fifths": 5, "sixths": 6, "sevenths": 7, "eighths": 8,
-         "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10}  # fmt: skip
+         "ninths": 9, "tenths": 10, "hundredths": 100, "decade": 10, "fortnight": 14}  # fmt: skip
 _PLURALS = "zeros ones twos threes fours fives sixes sevens eights nines tens"
 _DECADES = "teens twenties thirties forties fifties sixties seventies eighties nineties"
 # Words without a number that Korean says with one: a quartet is 4중주, a semifinal 4강.
@@ -55,7 +56,8 @@ IDIOMS = re.compile(
     r"|world)|24/7|(?:nine|ten) (?:times out of|to) (?:ten|one)|first and foremost|zero(?:ing"
     r"|ed)? in"
     r"|four-letter|nine-to-five|nine lives|square one|a dime a dozen|three musketeers|one-way"
-    r"|nineteen to the dozen|(?:three|two)'s (?:a crowd|company)|deep[ -]six|ninety-nine percent"
+    r"|one way\b|nineteen to the dozen"
+    r"|(?:three|two)'s (?:a crowd|company)|deep[ -]six|ninety-nine percent"
     r"|(?:^|(?<=[.!?\n] )|(?<=\n))(?:first|second|third|fourth|fifth)(?:ly)?,|four corners"
     r"|on all fours|a thousand words|million-dollar|second to none|second (?:thought|nature|hand)s?"
     r"|once in a blue moon|once upon a time|one by one|two by two|the (?:big|other) two"
@@ -68,11 +70,11 @@ LOOSE_WORDS: dict[str, tuple[str, ...]] = {
     "double": ("2",), "doubled": ("2",), "doubles": ("2",), "triple": ("3",), "tripled": ("3",),
     "thrice": ("3",), "pair": ("2",), "pairs": ("2",), "couple": ("2",), "both": ("2",),
     "dozen": ("12",), "dozens": ("12",), "decades": ("10",),
-    "century": ("100", "1"), "fortnight": ("2", "14"), "noon": ("12",), "midnight": ("0", "12"),
+    "century": ("100", "1"), "noon": ("12",), "midnight": ("0", "12"),
     "squared": ("2",), "square": ("2", "4"), "cubed": ("3", "3"),
     "cubic": ("3", "3"), "cube": ("3", "6"),
     "hundreds": ("100",), "thousands": ("1000",), "millions": ("1000000",), "single": ("1",),
-    **{word: (str(value),) for value, word in enumerate(_PLURALS.split())},
+    **{word: (str(value), str(value)) for value, word in enumerate(_PLURALS.split())},
     **{
         word: (str(10 * tens), str(1900 + 10 * tens))
         for tens, word in enumerate(_DECADES.split(), start=1)
@@ -108,3 +110,13 @@ SINO_COUNTERS = (
     "|도|원|"
     "킬|미터|센|그램|리터|초|시|조|장|절|권|편|행|열|항|화|회|급|종|천|백|만|달러|변|진|촌|면|박"
 )
+PAIRS = {"한두": (1, 2), "두세": (2, 3), "서너": (3, 4), "네댓": (4, 5), "너댓": (4, 5),
+          "대여섯": (5, 6), "예닐곱": (6, 7), "일고여덟": (7, 8), "여덟아홉": (8, 9)}  # fmt: skip
+SCALES = {
+    "hundred": Decimal(100), "thousand": Decimal(1000), "million": Decimal(10**6),
+    "billion": Decimal(10**9), "trillion": Decimal(10**12), "dozen": Decimal(12),
+    "k": Decimal(1000), "K": Decimal(1000), "M": Decimal(10**6), "bn": Decimal(10**9),
+}  # fmt: skip
+SMALL_UNITS = {"십": Decimal(10), "백": Decimal(100), "천": Decimal(1000)}
+BIG_UNITS = {"만": Decimal(10**4), "억": Decimal(10**8), "조": Decimal(10**12)}
+OF_AN_HOUR = re.compile(r"[ -](?:of an )?hour| (?:past|to|after|before)\b")  # a quarter

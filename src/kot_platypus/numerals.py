@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from kot_platypus.number_words import (
+    BIG_UNITS,
     CARDINALS,
     COUNTERS,
     DAYS,
@@ -21,8 +22,12 @@ from kot_platypus.number_words import (
     MONTHS,
     NATIVE_ONES,
     NATIVE_TENS,
+    OF_AN_HOUR,
     ORDINALS,
+    PAIRS,
+    SCALES,
     SINO_COUNTERS,
+    SMALL_UNITS,
     SURE,
     SURE_DAYS,
     TENS,
@@ -46,14 +51,7 @@ class Number(NamedTuple):
     others: tuple[Decimal, ...] = ()
 
 
-_SCALES = {
-    "hundred": Decimal(100), "thousand": Decimal(1000), "million": Decimal(10**6),
-    "billion": Decimal(10**9), "trillion": Decimal(10**12), "dozen": Decimal(12),
-    "k": Decimal(1000), "K": Decimal(1000), "M": Decimal(10**6), "bn": Decimal(10**9),
-}  # fmt: skip
 _HALF = Decimal("0.5")
-_SMALL_UNITS = {"십": Decimal(10), "백": Decimal(100), "천": Decimal(1000)}
-_BIG_UNITS = {"만": Decimal(10**4), "억": Decimal(10**8), "조": Decimal(10**12)}
 
 # --- digits ------------------------------------------------------------------------------------
 
@@ -137,7 +135,7 @@ def _read_scaled(match: re.Match[str]) -> Number:
         # "5만 필요하다" may be "only 5 are": the bare digits stay possible.
         others = (value,) if match["korean"] == "만" else ()
         return Number(read_sino(match[0]), match.span(), others=others)
-    scaled = value * _SCALES[match["scale"] or match["short"]]
+    scaled = value * SCALES[match["scale"] or match["short"]]
     if match["short"]:
         return Number(value, match.span("plain"), others=(scaled,))
     return Number(scaled, match.span(), others=(value,) if match["scale"] == "dozen" else ())
@@ -148,12 +146,12 @@ def read_sino(text: str) -> Decimal:
     total = section = Decimal(0)
     current: Decimal | None = None
     for term in _TERM.findall(text.translate(_SINO_DIGITS)):
-        if term in _SMALL_UNITS:
-            section += _SMALL_UNITS[term] * (1 if current is None else current)
+        if term in SMALL_UNITS:
+            section += SMALL_UNITS[term] * (1 if current is None else current)
             current = None
-        elif term in _BIG_UNITS:
+        elif term in BIG_UNITS:
             section += current or 0
-            total += _BIG_UNITS[term] * (section or 1)
+            total += BIG_UNITS[term] * (section or 1)
             section, current = Decimal(0), None
         else:
             current = _parse(term)
@@ -169,9 +167,7 @@ _SCORE = 20  # four score and seven
 _VOCABULARY = frozenset({*_COMPOSED, *_SCALE_WORDS, "score", *SURE, *MONTHS, *LOOSE_WORDS})
 _TOKEN = re.compile(r"[A-Za-z]+")
 _JOINTS = frozenset((" ", "-", " and ", ", and ", "-and-", " and a ", "-and-a-"))
-_ONE = re.compile(
-    r"(?i)\b(?:to the|an?|per|each|every|another|daily|weekly|monthly|yearly|hourly|annual\w*)\b"
-)
+_OF_A_SCALE = {("half", " a "), ("half", " of a "), ("quarter", " of a ")}
 
 
 def read_english_words(text: str) -> list[Number]:
@@ -183,28 +179,27 @@ def read_english_words(text: str) -> list[Number]:
         if match[0].lower() not in _VOCABULARY:
             continue
         joint = text[phrases[-1][-1].end() : match.start()] if phrases else ""
-        is_half = joint == " a " and phrases[-1][-1][0].lower() == "half"  # half a million
-        if joint in _JOINTS or is_half:
+        before = phrases[-1][-1][0].lower() if phrases else ""
+        is_part = (before, joint) in _OF_A_SCALE  # half a million
+        if joint in _JOINTS or is_part:
             phrases[-1].append(match)
         else:
             phrases.append([match])
     return [number for phrase in phrases for number in _read_phrase(phrase, text)]
 
 
-def read_articles(text: str) -> list[Number]:
-    """Words that Korean may say as "1": a, per, each, every."""
-    one = Decimal(1)
-    return [Number(one, match.span(), Strength.POSSIBLE) for match in _ONE.finditer(text)]
-
-
 def _read_phrase(phrase: list[re.Match[str]], text: str) -> list[Number]:
     """The numbers of a run of number words. A word that cannot go on with a number ends it."""
     numbers: list[Number] = []
     open_words: list[re.Match[str]] = []
-    scale = _SCALES.get(phrase[1][0].lower()) if phrase[1:] else None
-    if phrase[0][0].lower() == "half" and scale:
-        span, others = (phrase[0].start(), phrase[1].end()), (Decimal(12),) if scale == 12 else ()
-        numbers.append(Number(scale / 2, span, Strength.WORD, others))
+    scale = SCALES.get(phrase[1][0].lower()) if phrase[1:] else None
+    part = {"half": 2, "quarter": 4}.get(phrase[0][0].lower())
+    if part and scale:
+        if part == 4:  # a quarter of a million, or 백만의 4분의 1
+            numbers += _read_single(phrase[0], [], text)
+        others = (scale,) if part == 4 else (Decimal(12),) if scale == 12 else ()
+        span = (phrase[0].start(), phrase[1].end())
+        numbers.append(Number(scale / part, span, Strength.WORD, others))
         phrase = phrase[2:]
     for match in phrase:
         word = match[0].lower()
@@ -215,7 +210,7 @@ def _read_phrase(phrase: list[re.Match[str]], text: str) -> list[Number]:
         if word in _SCALE_WORDS and not open_words and numbers and numbers[-1].value % 1 == _HALF:
             last = numbers.pop()  # two and a half million
             span = (last.span[0], match.end())
-            numbers.append(Number(last.value * _SCALES[word], span, Strength.WORD))
+            numbers.append(Number(last.value * SCALES[word], span, Strength.WORD))
             continue
         if word not in _COMPOSED and word not in _SCALE_WORDS and word != "score":
             numbers += _close(open_words)
@@ -254,11 +249,9 @@ def _close(words: list[re.Match[str]]) -> list[Number]:
         elif word == "hundred":
             section = (section or 1) * 100
         else:
-            total, section = total + (section or 1) * int(_SCALES[word]), 0
+            total, section = total + (section or 1) * int(SCALES[word]), 0
     value = total + section
-    is_scale = (
-        len(words) == 1 and words[0][0].lower() in _SCALE_WORDS
-    )  # 5 million is read as digits
+    is_scale = len(words) == 1 and words[0][0].lower() in _SCALE_WORDS  # 5 million is in digits
     scales = is_scale and words[0].string[: words[0].start()].rstrip(" -")[-1:].isdigit()
     may_vanish = value in (1, 2)  # good Korean often leaves out "one", "first" and "second"
     strength = Strength.POSSIBLE if may_vanish or scales else Strength.WORD
@@ -272,15 +265,18 @@ def _read_single(match: re.Match[str], before: list[Number], text: str) -> list[
         is_month = match[0][0].isupper()
         return [Number(Decimal(MONTHS[word]), span, Strength.WORD)] if is_month else []
     if word in SURE:
-        return [Number(Decimal(SURE[word]), span, Strength.WORD)]
+        weeks = (Decimal(2), Decimal(15)) if word == "fortnight" else ()
+        return [Number(Decimal(SURE[word]), span, Strength.WORD, weeks)]
     values = [Decimal(value) for value in LOOSE_WORDS[word]]
+    if word == "quarter":  # 15 of an hour, else 25 of a hundred
+        values.remove(Decimal(25 if OF_AN_HOUR.match(text, span[1]) else 15))
     loose = [Number(values[0], span, Strength.POSSIBLE, tuple(values[1:]))]
     after_and = before and "and" in text[before[-1].span[1] : span[0]]
     if before and (word == "dozen" or (word == "half" and after_and)):
         number = before.pop()  # "two dozen" is 24, "two and a half" is 2.5
         value = number.value * 12 if word == "dozen" else number.value + Decimal("0.5")
-        others = (number.value,) if word == "dozen" else ()
-        return [Number(value, (number.span[0], span[1]), Strength.WORD, others)]
+        dozens = (number.value,) if word == "dozen" else ()
+        return [Number(value, (number.span[0], span[1]), Strength.WORD, dozens)]
     if word == "half":  # "1/2" is two numbers
         loose.append(Number(Decimal(1), span, Strength.POSSIBLE, (Decimal(2),)))
     return loose
@@ -293,7 +289,7 @@ AND_A_HALF = re.compile(
     r"\s?[가-힣]{0,3}\s?반(?:[이을의은만으에과씩쯤]|까지|부터|정도|가량|동안|경|짜리|(?![가-힣]))"
 )  # 두 시간 반
 _FIRST = (
-    "열스서마쉰예일여아하다둘셋넷한첫두세석네넉너"
+    "대예열스서마쉰예일여아하다둘셋넷한첫두세석네넉너"
     "영이삼사오육칠팔구십백천만억조제절정자수반과나닷엿보초시유"
 )
 _NUMERAL = re.compile(f"[{_FIRST}](?<![가-힣].)")  # a syllable that begins a word and may be one
@@ -330,19 +326,20 @@ def read_korean_words(text: str) -> list[Number]:
         return numbers
     for first in _NUMERAL.finditer(text):
         at = first.start()
-        if native := _NATIVE.match(text, at):
+        if (native := _NATIVE.match(text, at)) and not text[at - 1 : at].isdigit():  # 6세 is no 세
             value = NATIVE_TENS.get(native["tens"] or "", 0)
             value += NATIVE_ONES.get(native["ones"] or native["long"] or native["short"] or "", 0)
             counted = native["counter"] or _BEFORE_NOUN.match(text, at)
             is_sure = counted and (value > 1 or native["short"] == "첫")
             strength = Strength.WORD if is_sure else Strength.POSSIBLE
-            others = (
-                (Decimal(value) + Decimal("0.5"),) if AND_A_HALF.match(text, native.end()) else ()
-            )
+            halved = AND_A_HALF.match(text, native.end())
+            others = (value + _HALF,) if halved else ()
             if is_sure and not native["counter"]:
                 others = (Decimal(value),)  # 세 소년: a little less sure than 세 명
             end = native.start("counter") if native["counter"] else native.end()
             numbers.append(Number(Decimal(value), (at, end), strength, others))
+        if pair := _TWO_NUMBERS.match(text, at):
+            numbers += [_possible([Decimal(n)], pair.span()) for n in PAIRS[pair[0]]]
         if sino := _SINO.match(text, at):
             numbers += [
                 _possible(_read_run(run), sino.span())
@@ -352,6 +349,9 @@ def read_korean_words(text: str) -> list[Number]:
         if other := _OTHERS.match(text, at):
             numbers += _read_other(other)
     return numbers
+
+
+_TWO_NUMBERS = re.compile("|".join(PAIRS))
 
 
 def _possible(values: list[Decimal], span: tuple[int, int]) -> Number:

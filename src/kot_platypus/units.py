@@ -10,6 +10,8 @@ UNITS = {
     "bp": "basis-point basis-points 베이시스포인트",
     "%": "％ 퍼센트 프로 percent",
     "명": "사람 인",
+    "단어": "낱말 word words",
+    "글자": "자 character characters",
     "살": "세 years-old year-old years-of-age",
     "원": "₩ won",
     "달러": "$ dollar dollars USD 불",
@@ -23,6 +25,7 @@ UNITS = {
     "시간": "h hr hrs hour hours",
     "분": "min mins minute minutes",
     "초": "s sec secs second seconds",
+    "ms": "밀리초 millisecond milliseconds",
     "일": "day days",
     "주": "주일 week weeks",
     "개월": "달 month months",
@@ -75,7 +78,7 @@ UNITS = {
 }
 # What is converted exactly: in each line, by how many of the line's first unit the others are.
 _SCALES: tuple[dict[str, int | Decimal], ...] = (
-    {"초": 1, "분": 60, "시간": 3600, "일": 86400, "주": 604800},
+    {"ms": Decimal("0.001"), "초": 1, "분": 60, "시간": 3600, "일": 86400, "주": 604800},
     {"개월": 1, "년": 12, "십년": 120, "세기": 1200},
     {
         "mm": 1, "cm": 10, "m": 1000, "km": 1000000, "인치": Decimal("25.4"),

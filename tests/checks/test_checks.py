@@ -9,8 +9,9 @@ from kot_platypus.checks import (
     check_row,
     check_translation,
 )
+from kot_platypus.checks.alignment import split_sentences
 from kot_platypus.checks.answers import agrees, last_sentence
-from kot_platypus.checks.completeness import find_lost, split_sentences
+from kot_platypus.checks.completeness import find_lost
 from kot_platypus.checks.segments import Text
 from kot_platypus.data.build import load_korean_cot
 from kot_platypus.numerals import (

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from kot_platypus.checks.alignment import pair_sentences
 from kot_platypus.checks.findings import Findings, make_finding
 from kot_platypus.checks.segments import Text
 from kot_platypus.number_words import IDIOMS
 from kot_platypus.numerals import read_sino
 
-_UNITS = ("second", "minute", "hour", "day", "week", "month", "year")
+_UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 _PER = re.compile(
     rf"(?i)\b(?:per|an?|each|every) (?P<unit>{'|'.join(_UNITS)})\b"
     r"|/ ?(?P<short>s|sec|min|h|hr|day|week|month|year)\b"
-    r"|\b(?P<adverb>hourly|daily|weekly|monthly|yearly|annual(?:ly)?|mph|kph)\b"
+    r"|\b(?P<adverb>hourly|daily|weekly|monthly|quarterly|yearly|annual(?:ly)?|mph|kph)\b"
 )
 _SHORT = {
     "s": "second", "sec": "second", "min": "minute", "h": "hour", "hr": "hour", "hourly": "hour",
     "mph": "hour", "kph": "hour", "daily": "day", "weekly": "week", "monthly": "month",
+    "quarterly": "quarter",
     "yearly": "year", "annual": "year", "annually": "year",
 }  # fmt: skip
 _RATE_WORDS = frozenset({*_UNITS, *_SHORT})
@@ -26,23 +28,26 @@ _RATE_WORDS = frozenset({*_UNITS, *_SHORT})
 _KOREAN_PER = {
     "second": r"초당|매초|초마다|(?:1|일) ?초에|초속",
     "minute": r"(?<!\d)분당|매분|(?:1|일) ?분에|분속|(?<![0-9가-힣] )(?<!\d)분마다",
-    "hour": r"시간당|매시간?|(?:1|한) ?시간(?:에|마다)|시속|시급",
+    "hour": r"시간당|매시간?|(?:1|한) ?시간(?:에|마다)|시속|시급|/시",
     "day": r"하루에|하루 (?=\d|한|두|세|네)|매일|날마다|일당|(?:1|일) ?일(?:에| \d)",
     "week": r"(?:일|1) ?주일?(?:에|마다)|일주일에|매주|주당|(?<![가-힣])주 (?=\d)",
-    "month": r"(?:한|1) ?달에|(?:1|일) ?개월에|매달|매월|다달이|(?<![가-힣])월 (?=\d"
+    "month": r"(?:한|1) ?달에|(?:1|일) ?개월에|매달|매월|다달이|(?<![가-힣\d])월 (?=\d|복리"
     r"|[일이삼사]\s?회)",
-    "year": r"(?:1|일|한) ?[년해]에|매년|해마다|연간|(?<![가-힣])연 (?=\d)",
+    "quarter": r"분기(?:당|별|마다|에)|매 ?분기|분기 ?복리|(?:3|삼) ?개월|석 ?달|세 ?달",
+    "year": r"(?:1|일|한) ?[년해]에|매년|해마다|연간|(?<![가-힣])연 (?=\d|복리)",
 }
 _KOREAN_ANY = {
-    "second": "초", "minute": "분", "hour": "시", "day": "일|날|하루|이틀|흘", "week": "주",
-    "month": "월|달", "year": "년|연|해",
+    "second": "초", "minute": "분", "hour": r"시간|시속|시급|\d시|/시", "day": "일|날|하루|이틀"
+    "|흘", "week": "주",
+    "month": "월|달", "quarter": "분기", "year": "년|연|해",
 }  # fmt: skip
 _KOREAN_PERS = {unit: re.compile(pattern) for unit, pattern in _KOREAN_PER.items()}
 _ANY_PER = re.compile("|".join(_KOREAN_PER.values()))
 _ENGLISH_ANY = {
     "second": r"\bsec|\bs\b", "minute": r"\bmin", "hour": r"\bhour|\bhr|\bh\b|mph|kph|clock",
     "day": r"\bday|dai?ly|night|morning|evening|noon|\bdays", "week": r"week|fortnight",
-    "month": r"month|quarter", "year": r"year|annual|annum|p\.a\.|decade|centur",
+    "month": r"month", "quarter": "quarter|three months", "year": r"year|annual|annum|p\.a\."
+    r"|decade|centur",
 }  # fmt: skip
 
 
@@ -52,13 +57,72 @@ def find_amounts(source: Text, translation: Text) -> Findings:
     Catches 80 liters per hour as 분당 80리터, twice a day as 하루에 한 번, half past six as 6시,
     thousands of as 수만. Look-alikes: $18 an hour as 시급 18달러, every week as 주 1회.
     """
-    details: list[str] = []
+    if source.lexicon.isdisjoint(_AMOUNT_WORDS):
+        return
+    for left, right in pair_sentences(source, translation):
+        if detail := next(_compare_amounts(left, right), None):
+            yield make_finding("numbers", detail)
+            return
+
+
+def _compare_amounts(source: Text, translation: Text) -> Iterator[str]:
     if not source.lexicon.isdisjoint(_RATE_WORDS):
-        details += _find_rate(source, translation)
+        yield from _find_rate(source, translation)
     if not source.lexicon.isdisjoint(_SAID_WORDS):
-        details += _find_said(source.prose, translation.prose)
-    if details:
-        yield make_finding("numbers", details[0])
+        yield from _find_said(source.prose, translation.prose)
+    if not source.lexicon.isdisjoint(("by", "to")):
+        yield from _find_extent(source.prose, translation.prose)
+    every = _EVERY_OTHER.search(source.prose)
+    if every and not _KOREAN_EVERY_OTHER.search(translation.prose):
+        yield f"lost: {every[0]}"
+    off = _OFF.search(source.prose)
+    if off and not _KOREAN_OFF.search(translation.prose):
+        yield f"lost: {off[0]}"
+    points = {match["n"] or match["half"].lower() for match in _POINT.finditer(source.prose)}
+    others = {match[1] for match in _KOREAN_POINT.finditer(translation.prose)}
+    if points and others and not {_HALF_POINT.get(n, n) for n in points} & others:
+        yield f"{min(points)} percentage points became {min(others)}"
+    for decade in _DECADE.findall(source.prose):
+        if (
+            re.search(rf"{decade}년(?!대)", translation.prose)
+            and f"{decade}년대" not in translation.prose
+        ):
+            yield f"{decade}s became {decade}년"
+
+
+_DECADE = re.compile(r"\b(1\d\d0|20\d0)['’]?s\b")
+_OFF = re.compile(r"\d ?(?:%|percent) off\b")
+_KOREAN_OFF = re.compile(
+    r"할인|싸|싼|저렴|깎|세일|내[려린렸리]|인하|빼|덜|낮|절약|아[끼낄]"
+    r"|(?i:off|DC)"
+)
+_POINT = re.compile(r"(?i)(?:(?P<n>\d[\d.]*)|(?P<half>\bhalf an?|\bone|\ba)) percentage[ -]points?")
+_HALF_POINT = {"half a": "0.5", "half an": "0.5", "one": "1", "a": "1"}
+_KOREAN_POINT = re.compile(r"(\d[\d.]*) ?(?:(?:%|퍼센트) ?포인트|%p)")
+
+_EVERY_OTHER = re.compile(r"(?i)\bevery (?:other|second) [a-z]+")
+_KOREAN_EVERY_OTHER = re.compile(
+    r"격|걸러|건너|[2이두] ?[가-힣] 중 (?:하나|한)|[2이두]\s?(?:주"
+    r"|일|달|년|개월|번째|해|칸|줄|시간)|이틀|번갈|교대|홀수|짝수|하나씩"
+)
+_EXTENT = re.compile(
+    r"(?i)(?<!\d )(?<!percent )(?<!% )\b(?P<way>by|to) (?:(?P<n>\d+(?:\.\d+)?) ?(?:%|percent)"
+    r"|(?:a|one)[ -](?P<part>third|quarter"
+    r"|fifth|tenth)\b)"
+)
+_PART_OF = {"third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
+_CHANGE = r"(?:줄|늘|떨어|감소|증가|하락|상승|낮[아췄추]|올[라랐린]|오[르른]|내[렸린]|인상|인하)"
+
+
+def _find_extent(source: str, translation: str) -> Iterator[str]:
+    """By how much something changed is not to how much: by 20% as 20%로 줄었다."""
+    for match in _EXTENT.finditer(source):
+        n = match["n"] or f"{_PART_OF[match['part'].lower()]}분의 ?[1일]"
+        said = rf"(?<![\d.]){n} ?" + ("(?:%|퍼센트)" if match["n"] else "")
+        by, to = rf"{said}(?:만큼|나|가량|씩)? ?{_CHANGE}", rf"{said}로 {_CHANGE}"
+        wrong, right = (to, by) if match["way"].lower() == "by" else (by, to)
+        if re.search(wrong, translation) and not re.search(right, translation):
+            yield f"{match[0]} became another extent"
 
 
 def _find_rate(source: Text, translation: Text) -> Iterator[str]:
@@ -92,6 +156,9 @@ _TIMES = {
 _TIMES_SAID = {name: (re.compile(a), re.compile(b)) for name, (a, b) in _TIMES.items()}
 _PLURALS = ("hundreds", "thousands", "millions", "billions", "trillions")
 _SAID_WORDS = frozenset(("once", "twice", "times", "thrice", "half", "halved", *_PLURALS))
+_AMOUNT_WORDS = frozenset(
+    {*_RATE_WORDS, *_SAID_WORDS, "by", "to", "every", "off", "percentage", "s"}
+)
 _ANY_TIMES = re.compile(r"(?i)\bonce\b|\btwice\b|\btimes\b")
 _AGAIN = re.compile(r"다시 ?한 ?번|한번")
 _HALF = re.compile(

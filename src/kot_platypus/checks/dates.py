@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from kot_platypus.checks.alignment import pair_sentences
 from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.segments import Text
 from kot_platypus.number_words import MONTHS
@@ -58,7 +59,8 @@ def find_dates(source: Text, translation: Text) -> Findings:
     another order, a year or month said once for two days, 7 p.m. as 19시.
     """
     if not source.lexicon.isdisjoint(_NAMED):
-        yield from _compare_names(source, translation)
+        for left, right in pair_sentences(source, translation):
+            yield from _compare_names(left, right)
     if not source.digits and source.lexicon.isdisjoint(MONTHS):
         return
     if not (_MAY_BE_NAMED.search(source.raw) or _MAY_BE.search(source.raw)):

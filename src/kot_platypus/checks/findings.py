@@ -28,6 +28,11 @@ def make_finding(
     )
 
 
+def drop_spans(finding: Finding) -> Finding:
+    """A finding in a part of a text, without its places: they count from the part's beginning."""
+    return finding.model_copy(update={"source_spans": (), "translation_spans": ()})
+
+
 def shorten(text: str, max_chars: int = 60) -> str:
     """``text`` in one line of at most ``max_chars`` characters."""
     line = " ".join(text.split())

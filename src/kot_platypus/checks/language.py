@@ -30,6 +30,7 @@ _UNITS_LIST = (
     "false null none vs pm am pi"
 )
 _UNITS_AND_NAMES = frozenset(_UNITS_LIST.split())
+_HANGUL = re.compile("[가-힣]")
 _FEWEST_WORDS = 4  # lower-case words between two pieces of Korean that are no name any more
 
 
@@ -90,7 +91,7 @@ _KEPT_LIST = (
     " import index init input insert install int integer join json kernel key keys lambda len"
     " list load log login main map master merge method module name namespace node none null"
     " number object origin output param parent path payload ping pop private prompt protected"
-    " proxy public pull push query queue rebase regex release return root row schema script"
+    " props proxy public pull push query queue rebase regex release return root row schema script"
     " select self server session set shell slice socket sort stack static status stdin stdout"
     " string struct super switch table target text thread throw title token true try tuple txt"
     " type undefined union update url user username value values var vector verbose void webhook"
@@ -111,9 +112,6 @@ def _is_said(quoted: str) -> bool:
     return is_ended and len(words) >= _QUOTED_WORDS and not _FUNCTION_WORDS.isdisjoint(words)
 
 
-_WORD_BEFORE_KOREAN = re.compile(r"[\"“][a-z]{4,} [가-힣 ]+[\"”]$")
-
-
 def _blank_kept(source: Text, translation: Text) -> str:
     """The translation's prose without what is quoted, and without code of the source."""
     prose = translation.prose
@@ -121,7 +119,7 @@ def _blank_kept(source: Text, translation: Text) -> str:
         prose = _QUOTED.sub(
             lambda match: (
                 match[0]
-                if _WORD_BEFORE_KOREAN.match(match[0])
+                if _HANGUL.search(match[0])
                 or (_is_said(match[0]) and not _MAY_QUOTE.search(source.raw))
                 else " " * len(match[0])
             ),
@@ -163,7 +161,7 @@ def _find_stretches(source: Text, prose: str) -> Findings:
 
 
 _AMONG_KOREAN = re.compile(
-    r"(?<![A-Za-z\d_./@-])(?<![A-Za-z\d|] )(?P<said>[a-z]{3,}(?:[ -][a-z]{3,})?)"
+    r"(?<![A-Za-zÀ-ɏ\d_./@-])(?<![A-Za-z\d|] )(?P<said>[a-z]{3,}(?:[ -][a-z]{3,})?)"
     r"(?=[가-힣]|(?<=[a-z]{4})(?: [가-힣]| \([A-H]\)))"
 )
 _CAPITAL = re.compile(
@@ -286,12 +284,15 @@ _CLASSES = {
     "Hebrew": r"[\u0590-\u05ff]",
 }
 _SCRIPTS = _CLASSES | {
+    "Vietnamese": r"[A-Za-zÀ-ɏ]*[\u1ea0-\u1ef9][A-Za-zÀ-ɏ\u1ea0-\u1ef9]*",
     "unreadable characters": r"\ufffd|[ìíëê][\u0080-\u00bf\u2018-\u203a€ˆ˜œŒ]|Ã[\u0080-\u00bf]|â€",
     "letters in pieces": r"[ㄱ-ㅎ] ?[ㅏ-ㅣ]",
 }
 _SCRIPT = {name: re.compile(f"(?:{pattern})+") for name, pattern in _SCRIPTS.items()}
 # One class, which is fast to search for: what any of them begins with.
-_MAY_BE_SCRIPT = re.compile(f"[{''.join(x[1:-1] for x in _CLASSES.values())}\ufffdìíëêÃâㄱ-ㅎ]")
+_MAY_BE_SCRIPT = re.compile(
+    f"[{''.join(x[1:-1] for x in _CLASSES.values())}\ufffdìíëêÃâㄱ-ㅎ\u1ea0-\u1ef9]"
+)
 _GLOSS = re.compile(r"(?<=[가-힣])\([\u3400-\u9fff]+\)")
 
 
@@ -338,9 +339,12 @@ def find_repetition(source: Text, translation: Text) -> Findings:
     """
     words = translation.raw.split()
     again = _count_again(translation.raw)
-    match = None
+    match = _find_repeated_sentence(source, translation)
+    if match:
+        yield make_finding("repetition", f"twice: {shorten(match[1])}", (), [match.span(1)])
+        return
     if again > _SPARE and again > _count_again(source.raw) + _SPARE:
-        match = _LOOP.search(translation.raw) or _find_repeated_sentence(source, translation)
+        match = _LOOP.search(translation.raw)
     text = translation.raw.strip()
     first, second = text[: len(text) // 2].strip(), text[len(text) // 2 :].strip()
     if first == second and len(first) > _TWICE and source.num_hangul == 0:
@@ -361,12 +365,15 @@ def _count_again(text: str) -> int:
     return len(words) - len(set(words))
 
 
-_SENTENCE = re.compile(r"([^.!?\n]{8,})[.!?\n]")
+_SENTENCE = re.compile(r"(?<![^.!?\n\s])[\W\d]*([^.!?\n]{10,})(?:[.!?\n]|\Z)")
 
 
 def _find_repeated_sentence(source: Text, translation: Text) -> re.Match[str] | None:
-    matches = list(_SENTENCE.finditer(translation.raw))
+    matches = [match for match in _SENTENCE.finditer(translation.prose) if _HANGUL.search(match[1])]
     counts = Counter(match[1].strip() for match in matches)
-    original = Counter(match[1].strip() for match in _SENTENCE.finditer(source.raw))
-    limit = max(2, *original.values()) if original else 2
-    return next((match for match in matches if counts[match[1].strip()] > limit), None)
+    if len(counts) == len(matches):
+        return None
+    original = Counter(match[1].strip() for match in _SENTENCE.finditer(source.prose))
+    if original and max(original.values()) > 1:
+        return None  # an example said again
+    return next((match for match in matches if counts[match[1].strip()] > 1), None)

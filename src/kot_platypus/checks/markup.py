@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from functools import partial
 
+from kot_platypus.checks.alignment import pair_sentences
 from kot_platypus.checks.findings import Findings, Span, make_finding, shorten
 from kot_platypus.checks.segments import TAG, Text
 from kot_platypus.oddities import SPECIAL_TOKEN, ZERO_WIDTH
@@ -40,6 +41,7 @@ _LETTER = re.compile(
 )
 _NUMBERED = re.compile(r"(?<![A-Za-z0-9.-])[A-Z]{1,2}\d{1,4}(?![A-Za-z0-9]|[.-]\d)")  # cell A1
 _ACRONYM = re.compile(r"(?<![A-Za-z0-9.-])[A-Z]{2,6}(?![A-Za-z0-9.-])")
+_ROMAN = re.compile(r"(?<![A-Za-z])(?:I{1,3}|I[VX]|VI{0,3}|XI{0,3})(?![A-Za-z'’])")
 _BLANKS = re.compile(r"_{3,}")
 _ENTITY = re.compile(
     r"&amp;(?:amp|lt|gt|quot|#\d+);|&(?:amp|lt|gt|quot|apos|nbsp|#\d{1,6}|#x[\da-fA-F]{1,5});"
@@ -126,6 +128,11 @@ def _compare_letters(source: Text, translation: Text) -> Findings:
     if (lost_names := short - others) and (new_names := others - short):
         yield _broken(f"{min(lost_names)} became {min(new_names)}")
         return
+    for left, right in pair_sentences(source, translation):
+        romans, others = ({*_ROMAN.findall(text.prose)} for text in (left, right))
+        if len(romans) > 1 and romans - others and others - romans:
+            yield _broken(f"{min(romans - others)} became {min(others - romans)}")
+            return
     names, others = ({*_NUMBERED.findall(text.prose)} for text in (source, translation))
     if names - others and others - names:
         yield _broken(f"{min(names - others)} became {min(others - names)}")
@@ -143,6 +150,9 @@ def _compare_marks(prose: str, other: str) -> Findings:
     if len(wanted) < 2 or not found:
         return
     if marks != others and len(marks) == len(others):
+        yield _broken(f"marks differ: {_join(marks)} became {_join(others)}")
+        return
+    if len(others) < len(marks) and others[0] == marks[0]:
         yield _broken(f"marks differ: {_join(marks)} became {_join(others)}")
         return
     kept = [text for (*_, text), (*_, was) in zip(found, wanted, strict=False) if text == was]

@@ -74,6 +74,7 @@ def _find_dimension(unit: str) -> tuple[object, Fraction]:
 
 # What a spelling must not run on with, so that 원 is no 원소 and 시 no 시간.
 _NOT_BEFORE = {
+    "자": "루리동녀식전본산료유신의격세지체매연치기작비금료릿", "글자": "", "단어": "",
     "분": "의기야량류석리수자포할명", "주": "인요민문택식제변차소장위", "일": "요본정반부곱제상자",
     "달": "러라성리걀콤", "원": "소인칙리형점주래통판뿔", "도": "시로형구움착중서전달입",
     "세": "기계트대로제금력상번개명", "초": "등기과반대", "년": "생", "톤": "", "해": "결당설답",
@@ -169,6 +170,8 @@ def _read_parts(part: Text) -> Iterator[Measure]:
             yield Measure(number, _NAMES[before["money"]], (start - 1, end))
             continue
         unit = _UNIT.match(text, end)
+        if not unit and _DIM.match(text, end) and text[start - 2 : start - 1] in "x×":
+            yield Measure(number, "인치", (start, end + 3))
         if not unit or _is_clock(text, number, start, unit):
             continue
         if _ORDINAL.search(text[start:end]) and not unit["unit"].startswith("centur"):
@@ -298,14 +301,33 @@ class Matched:
     def find_clash(self) -> tuple[Measure, Measure] | None:
         """A measure that became another: of the same number, or of the same unit."""
         settled = {one for pair in self.converted for one in pair}
+        words = {number.value for number in self.translation.korean}
+        digits = {number.value for number in self.source.digits}
         for one in self.lost:
             for other in self.new:
                 is_settled = one in settled or other in settled
+                is_settled |= one.value in words and other.value in digits
                 (value, unit), (value_2, unit_2) = one.head or one[:2], other.head or other[:2]
                 is_other = one.value == other.value or (value == value_2 and unit != unit_2)
                 if is_other and not one.equals(other):
                     return one, other
                 if one.unit == other.unit and one.value != other.value and not is_settled:
+                    return one, other
+        return self._find_other_size(settled)
+
+    def _find_other_size(self, settled: set[Measure]) -> tuple[Measure, Measure] | None:
+        """A kind's one lost and one new measure of other units: an hour and a half, 30분."""
+        kinds: dict[object, tuple[list[Measure], list[Measure]]] = {}
+        for measures, place in ((self.lost, 0), (self.new, 1)):
+            for one in measures:
+                if one.unit in DIMENSIONS:
+                    kinds.setdefault(one.size[0], ([], []))[place].append(one)
+        known = {number.value for number in (*self.source.digits, *self.source.english)}
+        hints = {number.value for number in self.translation.korean}
+        for left, right in kinds.values():
+            if len(left) == len(right) == 1 and not settled.intersection((*left, *right)):
+                one, other = left[0], right[0]
+                if other.value not in known and not other.head and one.value not in hints:
                     return one, other
         return None
 

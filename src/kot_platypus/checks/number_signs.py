@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from kot_platypus.checks.findings import Findings, make_finding
+from kot_platypus.checks.alignment import pair_lines
+from kot_platypus.checks.findings import Findings, drop_spans, make_finding
 from kot_platypus.checks.segments import Text
 
 _PERCENT_MARKS = ("%", "％", "percent", "per cent", "퍼센트")
@@ -29,7 +30,9 @@ def find_signs(source: Text, translation: Text) -> Findings:
     if any(mark in raw for mark in _PERCENT_MARKS):
         yield from _find_percent(source, translation)
     if _MAY_BE_MINUS.search(raw):
-        yield from _find_minus(source, translation)
+        whole = list(_find_minus(source, translation))
+        pieces = pair_lines(source, translation)
+        yield from whole or [drop_spans(one) for pair in pieces for one in _find_minus(*pair)][:1]
     if source.lexicon.isdisjoint(("minus", "negative")):
         return
     said = _SAID_NEGATIVE.findall(source.raw)

@@ -7,18 +7,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from kot_platypus.checks.alignment import pair_lines
 from kot_platypus.checks.amounts import find_amounts
 from kot_platypus.checks.dates import find_dates
-from kot_platypus.checks.findings import Findings, make_finding
+from kot_platypus.checks.findings import Findings, drop_spans, make_finding
 from kot_platypus.checks.measures import find_measures
 from kot_platypus.checks.number_signs import find_signs
 from kot_platypus.checks.segments import Text
-from kot_platypus.checks.settled import read_implied, settle
+from kot_platypus.checks.settled import read_articles, read_implied, settle
 from kot_platypus.numerals import (
     AND_A_HALF,
     Number,
     Strength,
-    read_articles,
+    read_numeral,
 )
 from kot_platypus.records import Finding
 
@@ -46,13 +47,22 @@ def find_numbers(source: Text, translation: Text) -> Findings:
     4분의 3; March as 3월; 3 p.m. as 15시; half as 반; an hour as 1시간; H2O as 물.
     """
     findings = list(_find_values(source, translation))
+    pieces = pair_lines(source, translation)
+    if not findings and len(pieces) > 1:
+        findings = [drop_spans(found) for pair in pieces for found in _find_values(*pair)][:1]
     findings = findings or [
         *find_measures(source, translation),
         *find_dates(source, translation),
         *find_amounts(source, translation),
     ]
     yield from findings
+    for match in _IN_FIGURES.finditer(translation.prose) if "(" in translation.signs else ():
+        if (value := read_numeral(match[1])) is not None and value != Decimal(match[2]):
+            yield make_finding("numbers", f"{match[1]} is not {match[2]}", (), [match.span()])
     yield from find_signs(source, translation)
+
+
+_IN_FIGURES = re.compile(r"(?<![가-힣])([일이삼사오육칠팔구십백천만]+) ?\((\d+)\)")
 
 
 def _find_values(source: Text, translation: Text) -> Findings:
@@ -112,7 +122,7 @@ def _is_word(number: Number) -> bool:
 
 def _is_doubtful(word: Number) -> bool:
     """Whether a word is "one", "two" or the like: it may vanish, but not become another number."""
-    return word.value in (1, 2, 3) and not word.others and word.strength is Strength.POSSIBLE
+    return word.value in (1, 2, 3, 12) and not word.others and word.strength is Strength.POSSIBLE
 
 
 def _part_names(text: str, numbers: list[Number]) -> tuple[list[Number], list[Number]]:

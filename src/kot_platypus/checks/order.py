@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
-from kot_platypus.checks.findings import Findings, Span, make_finding
+from kot_platypus.checks.alignment import pair_lines
+from kot_platypus.checks.findings import Findings, Span, drop_spans, make_finding
 from kot_platypus.checks.measures import read_measures
 from kot_platypus.checks.segments import Text
 from kot_platypus.checks.structure import are_heaped
+from kot_platypus.number_words import MONTHS, ORDINALS
 from kot_platypus.numerals import (
     Number,
     Strength,
@@ -30,11 +32,12 @@ class Anchor(NamedTuple):
 Pair = tuple[Anchor, Anchor]
 
 # What joins equals: Korean keeps their order, while it turns "3 of the 12" and "45 for 6" about.
-_JOINS = re.compile(r",? (?:and then|and|but|or|while|whereas|then)\b|, |\bversus\b|\bvs\b")
+_JOINS = re.compile(r",? [\"“]?(?:and then|and|but|or|while|whereas|then)\b|, |\bversus\b|\bvs\b")
 _ENDS = re.compile(r"(?<![ap]\.m)[.!?][\"')]* +(?=[A-Z])|; |\n")
 _TURNS = re.compile(
     r"\b(?:of|out|in|for|per|if|when|because|since|before|after|than|until|so that|who|which|that"
-    r"|where|though|although|from|as|unless|given|at|on|by|to|with|within)\b",
+    r"|where|though|although|from|as|unless|given|at|on|by|to|with|within|including|such|aged|under"
+    r"|during)\b",
     re.IGNORECASE,
 )
 _YEAR = re.compile(r"(?:1\d|20)\d\d")
@@ -70,6 +73,13 @@ def find_order(source: Text, translation: Text) -> Findings:
     yield from _compare_pairs(source, translation)
     yield from _find_heap(source, translation)
     yield from _compare_compounds(source, translation)
+    for pair in pair_lines(source, translation):
+        if turned := next(_find_turned(*pair, names), None):
+            yield turned if pair[0] is source else drop_spans(turned)
+            return
+
+
+def _find_turned(source: Text, translation: Text, names: set[str]) -> Findings:
     left = _read_anchors(source, names)
     right = _read_anchors(translation, names) if len(left) > 1 else []
     places, others = _index(left), _index(right)
@@ -143,6 +153,16 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
     may_range = _TO.search(between)
     if not (joints or may_range):
         return False
+    if _MOVED.search(between):
+        return is_near
+    if (
+        joints
+        and joints[-1][0] == ", "
+        and (between.count(" ") > _APPOSED or _MONTH.search(between))
+    ):
+        return False  # in 1443 under King Sejong, the fourth ruler; at 5 a.m., June 1
+    if joints and joints[-1][0].endswith(("whereas", "while", "but")):
+        return is_near
     lead = _LEAD.findall(text[max(0, one.span[0] - 24) : one.span[0]].lower())
     if may_range and lead in (["from"], ["between"]):
         return True
@@ -152,6 +172,9 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
     return bool(joints) and (turns == lead if turns else is_near)
 
 
+_MOVED = re.compile(r"\b(?:moved|changed|postponed|rescheduled|extended|shortened)\b[^.;]* to\b")
+_MONTH = re.compile("(?i), (?:" + "|".join(MONTHS) + ") ")
+_APPOSED = 5  # words between two values with a comma, from which on they need not be equals
 _ROUGHLY = r"(?:\W*\b(?:about|roughly|around|nearly|almost|over|only|just|approximately|some))?"
 _LEAD = re.compile(rf"([a-z]+?){_ROUGHLY}[^a-z]*$")
 _TO = re.compile(rf"\b(?:to|and|until){_ROUGHLY}\W*$")
@@ -217,6 +240,8 @@ def _read_anchors(part: Text, kept: set[str]) -> list[Anchor]:
     return anchors
 
 
+_PART_BEFORE = re.compile(r"(?i)\b(?:an?|one|two|three|half)[ -]$")
+_OF_A_PART = re.compile(r"[ -](?:thirds|[a-z]+ths)\b")
 _PHONE = re.compile(r"(?:\d-)?\d{3}-\d{3}-\d{4}")
 
 
@@ -231,14 +256,16 @@ _CLOCK = re.compile(r":|시 ?")
 
 def _is_sure(text: str, word: Number) -> bool:
     said = text[slice(*word.span)].lower()
-    if said.endswith(("ths", "thirds")):  # of two fifths
+    if said in MONTHS or (_PART_BEFORE.search(text, 0, word.span[0]) and said in ORDINALS):
+        return False
+    if said.endswith(("ths", "thirds")) or _OF_A_PART.match(text, word.span[1]):  # two fifths
         return False
     return word.strength is Strength.WORD or said in ("two", "두")
 
 
 # --- pairs -------------------------------------------------------------------------------------
 
-_N = r"\d+(?:\.\d+)?"
+_N = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _PAIR = re.compile(
     rf"(?<![\d.:/-])(?P<a>{_N})\s?(?P<sign>[:/–-]|대|승)\s?(?P<b>{_N})(?![\d:/-]|\.\d)"
 )
@@ -296,12 +323,23 @@ def _compare_pairs(source: Text, translation: Text) -> Findings:
     """Ratios, scores and parts: 3:4, 3-1, 2/3, 7 out of 10, by their two numbers in order."""
     wanted = _read_pairs(source)
     found = _read_pairs(translation) if wanted else {}
-    for pair, span in wanted.items():
-        turned = pair[1], pair[0]
-        if turned in found and pair not in found and turned not in wanted:
-            detail = f"{source.cut(span)} became {translation.cut(found[turned])}"
-            yield make_finding("order", detail, [span], [found[turned]])
+    wholes = {below for _, below in wanted}
+    for (above, below), span in wanted.items():
+        others = [(below, above), *((above, whole) for whole in wholes - {below})]
+        new = [pair for pair in others if pair in found and pair not in wanted]
+        if new and (above, below) not in found:
+            detail = f"{source.cut(span)} became {translation.cut(found[new[0]])}"
+            yield make_finding("order", detail, [span], [found[new[0]]])
             return
+    ones = _ONE_AND_TWO.findall(source.prose.lower())
+    said = [translation.cut(n.span) for n in translation.korean if n.value in (1, 2)]
+    said = ["one" if word in ("한", "하나") else "two" for word in said if word in _ONES_AND_TWOS]
+    if len(ones) == 1 and sorted(ones[0]) == sorted(said) == ["one", "two"] and [*ones[0]] != said:
+        yield make_finding("order", "one and two changed places")
+
+
+_ONE_AND_TWO = re.compile(r"\b(one|two) [^.,;\d]{2,30}? and (one|two) ")
+_ONES_AND_TWOS = frozenset(("한", "하나", "두", "둘"))
 
 
 def _read_pairs(part: Text) -> dict[tuple[Decimal, Decimal], Span]:
@@ -318,7 +356,7 @@ def _read_pairs(part: Text) -> dict[tuple[Decimal, Decimal], Span]:
 
 def _read(said: str) -> Decimal | None:
     if said[:1].isdigit():
-        return Decimal(said)
+        return Decimal(said.replace(",", ""))
     if part := _PARTS.get(said.lower()):
         return Decimal(part)
     words = read_english_words(said)

@@ -33,6 +33,9 @@ def settle(
         idioms = [match.span() for match in IDIOMS.finditer(source.raw)]
         missing = [n for n in missing if not any(_holds(span, n) for span in idioms)]
         missing = [number for number in missing if not _is_repeated(source.raw, number)]
+        if _POSITIVE.search(translation.raw):  # x > 0 as 양수
+            zeros = {match.end() for match in _TO_ZERO.finditer(source.raw)}
+            missing = [number for number in missing if number.span[1] not in zeros]
     months = {number.value for number in source.english if number.value <= 12}
     extra = [n for n in extra if not (n.value in months and _has_month(translation.raw, n))]
     if missing or extra:
@@ -47,6 +50,9 @@ def settle(
     return missing, extra
 
 
+_TO_ZERO, _POSITIVE = re.compile(r"[<>≤≥] ?0(?![\d.])"), re.compile("[음양]수|[음양]의")
+
+
 def _has_month(text: str, number: Number) -> bool:
     return text[number.span[1] : number.span[1] + 1] == "월"
 
@@ -59,13 +65,24 @@ def read_implied(text: str) -> list[Number]:
     wins = {"three": 2, "five": 3, "seven": 4, "nine": 5, "3": 2, "5": 3, "7": 4, "9": 5}
     implied = [
         Number(Decimal(value), match.span(), Strength.POSSIBLE)
-        for said, value in (("time and a half", "1.5"), ("sea level", "0"))
+        for said, value in (("time and a half", "1.5"), ("sea level", "0"), ("every other", "2"))
         for match in re.finditer(said, text)
     ]
     return implied + [
         Number(Decimal(wins[match[1].lower()]), match.span(), Strength.POSSIBLE)
         for match in _BEST_OF.finditer(text)
     ]
+
+
+_ONE = re.compile(
+    r"(?i)\b(?:to the|an?|per|each|every|another|daily|weekly|monthly|yearly|hourly|annual\w*)\b"
+)
+
+
+def read_articles(text: str) -> list[Number]:
+    """Words that Korean may say as "1": a, per, each, every."""
+    one = Decimal(1)
+    return [Number(one, match.span(), Strength.POSSIBLE) for match in _ONE.finditer(text)]
 
 
 _IN_FIGURES = re.compile(r" \((\d+)\)")

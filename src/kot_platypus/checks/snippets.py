@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from kot_platypus.checks.alignment import pair_lines
 from kot_platypus.checks.findings import Findings, Span, make_finding, shorten
 from kot_platypus.checks.segments import Text
 
@@ -48,7 +49,7 @@ _KINDS = {
     "placeholder": (
         "{ %",
         r"(?=[$\{%])"
-        r"(?:(?<![\w}\\^])(?:\$?\{\{? ?[a-z_][\w.]{2,} ?\}?\}|\$\{\w+\})"
+        r"(?:(?<![\w}\\^])(?:\$?\{\{? ?[a-z_][\w.]* ?\}?\}|\$\{\w+\})"
         r"|(?<![\d\w])%(?:(?:\d\$)?[sdif]\b|\.\d+f))",
     ),
     "type": (
@@ -114,6 +115,20 @@ def find_snippets(source: Text, translation: Text) -> Findings:
         for code, n in wanted.items()
         if counts[code] < (n if code[0] in _COUNTED else 1)  # a call may be said once
     ]
+    if not lost and "{" in source.signs:
+        lost = _find_astray(source, translation)
     if lost:
         spans = [span for code, span in snippets if code in lost]
         yield make_finding("code_mixed", f"code in the text lost: {shorten(lost[0], 40)}", spans)
+
+
+_FIELD = re.compile(r"\{[a-z_]\w*\}")
+
+
+def _find_astray(source: Text, translation: Text) -> list[str]:
+    """A placeholder that stands in another line: {name} of the greeting in the signature."""
+    for left, right in pair_lines(source, translation):
+        lost = set(_FIELD.findall(left.prose)) - set(_FIELD.findall(right.prose))
+        if lost:
+            return sorted(lost)
+    return []

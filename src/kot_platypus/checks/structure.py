@@ -133,9 +133,7 @@ _STRING_OR_COMMENT = re.compile(
     r"|(?<![:/\w])//(?= ?[^\d\s]).*|#(?!include|define|if|endif|pragma).*|--(?=\s).*"
 )
 _SPACE = re.compile(r"\s+")
-_CODE_SIGN = re.compile(
-    r"[=()\[\]{};<>:#]|^\W*(?:return|import|else|break|pass|SELECT|FROM)\b|^\w+$"
-)
+_CODE_SIGN = re.compile(r"[=()\[\]{};<>:#]|^\W*(?:return|import|else|break|pass|SELECT|FROM)|^\w+$")
 
 
 def _strip(code: str) -> str:

@@ -45,7 +45,8 @@ _SIGNS = {
     "+": _sign("+", r"\+(?<=[\w)\]}\s^]\+)(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing|ition)?\b"
                         r"|\bsum\b",
                "더하|더한|더해|플러스|덧셈|합[은이을]"),
-    "×": _sign("×✕*⋅·", r"[×✕⋅]|(?<=[\d)]) x (?=[\d(])|(?<=[\d cm]m) x (?=\d)|(?<=미터) x (?=\d)"
+    "×": _sign("×✕*⋅·", r"[×✕⋅](?!(?<=\b[A-Za-z] .) [A-Za-z]\b)|(?<=[\d)]) x (?=[\d(])"
+    r"|(?<=[\d cm]m) x (?=\d)|(?<=미터) x (?=\d)"
                r"|(?<=[\d)a-z]) \* (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
                r"|(?<=[0-9A-Za-z)])\s?·\s?(?=[0-9A-Za-z(])(?!\d+ ?(?:전쟁|운동|혁명))",
                r"\btimes\b|multipl|product of|\d(?: ?[a-z]+)? by \d"
@@ -54,11 +55,11 @@ _SIGNS = {
     "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
     "/": _sign("/", r"/(?<=[\da-z)]/)(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth"
                r"|\d out of \d",
-               r"분의|절반|반|나누|나눈|년|월|중|만점|\d\.\d", words="all"),
+               r"분의|절반|반|나누|나눈|년|월|중|만점|\d\.\d|[½⅓⅔¼¾]", words="all"),
     "<": _sign("<＜", r"[<＜](?<=[\w)\s].)(?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
-               "작|미만"),
+               "작|미만|음수"),
     ">": _sign(">＞", r"[>＞](?<=[\w)\s].)(?=[\s\d(a-z-])", r"greater|larger|above|exceed",
-               "보다 크|보다 큰|초과"),
+               "보다 [크큰]|초과|양수"),
     "≤": _sign("≤⩽<", r"≤|⩽|<=(?!>)", r"at most|no more than|not exceed", "이하|작거나"),
     "≥": _sign("≥⩾>", r"≥|⩾|>=(?<!=>=)", r"at least|no less than", "이상|크거나"),
     "^": _sign("^⁰¹²³⁴⁵⁶⁷⁸⁹", r"\^(?<=[\w)\]}]\^)(?=[\w({-])|[⁰¹²³⁴-⁹]+",
@@ -82,9 +83,12 @@ _MARKS = _BARE.union(*(sign.marks for sign in _SIGNS.values()))
 _ANY = re.compile(f"[{re.escape(''.join(sorted(_MARKS)))}]")
 _BINARY_MINUS = re.compile(r"(?:(?<=[\d)])|(?<=\b[a-zA-Z])) [-−–] (?=[\d($\\]|[a-zA-Z]\b)")
 _COMMAND = re.compile(r"\\(?:[A-Za-z가-힣]+|[][{}()])")
-_TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox|operatorname)\s*\{[^{}]*\}")
+_TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox)\s*\{[^{}]*\}")
 _UNSEEN = re.compile(r"\\(?:[,;!: ]|quad\b|qquad\b|left\b|right\b|displaystyle\b)|\s+")
 _STRAY_DOLLAR = re.compile(r"(?<!\\)\$(?!\s?\d)")
+
+
+_SIDES = ("left", "right")
 
 
 def find_math_symbols(source: Text, translation: Text) -> Findings:
@@ -94,6 +98,9 @@ def find_math_symbols(source: Text, translation: Text) -> Findings:
     Look-alikes: other spaces within a formula, translated \text{...}, a sign said in words
     (5 × 3 as 5 곱하기 3, 30° as 30도), $5 as 5달러.
     """
+    sides = [len(re.findall(rf"\\{side}(?![A-Za-z])", translation.raw)) for side in _SIDES]
+    if sides[0] != sides[1] and source.raw.count("\\left") == source.raw.count("\\right"):
+        yield _broken(r"\left without \right")
     if [*map(source.cut, source.math)] != [*map(translation.cut, translation.math)]:
         yield from _compare_formulas(source, translation)
     if "\\" in source.prose or "\\" in translation.prose:
@@ -132,6 +139,8 @@ def _compare_formulas(source: Text, translation: Text) -> Findings:
     lost, new = wanted - found, found - wanted
     if not lost and all(formula in wanted or _NAME.fullmatch(formula) for formula in new):
         return  # Korean repeats a subject where English says "it"; or a name in signs of its own
+    if lost and _are_said_apart(list(wanted), list(lost), list(new), translation):
+        return
     parts = [f"lost: {shorten(formula, 40)}" for formula in lost][:2]
     parts += [f"new: {shorten(formula, 40)}" for formula in new][:2]
     yield _broken(
@@ -142,6 +151,54 @@ def _compare_formulas(source: Text, translation: Text) -> Findings:
 
 
 _NAME = re.compile(r"-?(?:[A-Za-z]|\d+)")
+_RELATION = re.compile(r"(=|<|>|\\(?:[lg](?:eq?|t)|neq?|approx|equiv)(?![A-Za-z])|≤|≥|≠|≈)")
+_TURNED = {">": "<", "\\gt": "<", "\\ge": "\\le", "≥": "≤"}
+_SIGN_OF = {"\\lt": "<", "\\gt": ">", "\\le": "≤", "\\ge": "≥"}
+_SAID_RELATIONS = {
+    "<": "작|미만|음[수의]", ">": "[크큰]|초과|양[수의]|넘", "≤": "이하|작거나", "≥": "이상"
+    "|크거나",
+}  # fmt: skip
+
+
+def _are_said_apart(
+    formulas: list[str], lost: list[str], new: list[str], translation: Text
+) -> bool:
+    """Whether what a lost formula relates is still there, and nothing new is related.
+
+    f(1) = -1 < 0 as f(1) = -1 and 음수, p > 1 as 1보다 큰 p, a = b ≈ c as a = b and 약 c.
+    """
+    sides, relations = _read_relations(formulas)
+    new_sides, new_relations = _read_relations(new)
+    if not new_sides <= sides or not new_relations <= relations:
+        return False
+    lost_sides, lost_relations = _read_relations(lost)
+    digits = {f"{number.value.normalize():f}" for number in translation.digits}
+    rest = lost_sides - new_sides - {one.lstrip("-") for one in digits} - {"0"}
+    left = {one for one in rest if one not in translation.raw}
+    kept = "".join(new)
+    signs = {sign for formula in lost for sign in _RELATION.findall(formula) if sign not in kept}
+    said = (_SAID_RELATIONS.get(_SIGN_OF.get(sign, sign), "") for sign in signs)
+    are_said = all(re.search(words, translation.prose) for words in said)
+    return bool(lost_relations) and not left and are_said
+
+
+def _read_relations(formulas: list[str]) -> tuple[set[str], set[tuple[str, str, str]]]:
+    """What stands beside the relation signs of formulas, and what is related to what."""
+    sides: set[str] = set()
+    relations: set[tuple[str, str, str]] = set()
+    for formula in formulas:
+        parts = _RELATION.split(formula)
+        sides |= set(parts[::2])
+        for left, sign, right in zip(parts[::2], parts[1::2], parts[2::2], strict=False):
+            if sign in _TURNED:
+                relations.add((right, _TURNED[sign], left))
+            elif sign in ("<", "\\lt", "\\le", "≤"):
+                relations.add((left, sign, right))
+            else:
+                relations.add(
+                    (min(left, right), "=" if "approx" in sign else sign, max(left, right))
+                )
+    return sides, relations
 
 
 def _normalise(formula: str) -> str:
@@ -157,7 +214,7 @@ def _normalise(formula: str) -> str:
     return _ONE_IN_BRACES.sub(r"\1\2", inner).rstrip(".,")
 
 
-_ALIKE = re.compile(r"\\(?:[dt](?=frac)|(?=leq?|geq?|neq?))(frac|le(?=q\b)|ge(?=q\b)|ne(?=q\b))q?")
+_ALIKE = re.compile(r"\\(?:[dt](?=frac)|(?=leq?|geq?|neq?))(frac|(?:le|ge|ne)(?=q(?![A-Za-z])))q?")
 _ONE_IN_BRACES = re.compile(r"([_^])\{(\w)\}")
 
 
@@ -179,7 +236,15 @@ def _compare_dollars(source: Text, translation: Text) -> Findings:
 _MAY_EQUAL = re.compile(r"\d\)?,? (?:or|i\.e\.|that is|which is|is) ")  # 6/36, or one sixth
 
 
+_BOUND = re.compile(r"(?<![\w.)])(?<![-+*/×=^] )\d+(?:\.\d+)? ?[<>≤≥](?= ?[a-zA-Z(])")
+_TURNED_SIGNS = str.maketrans("<>≤≥", "><≥≤")
+
+
 def _compare_signs(left: str, right: str) -> Findings:
+    # 5 ≤ y counts as y ≥ 5, which may come as y가 5 이상.
+    left, right = (
+        _BOUND.sub(lambda match: match[0].translate(_TURNED_SIGNS), text) for text in (left, right)
+    )
     present = {*_ANY.findall(left), *_ANY.findall(right)}
     if " x " in left or " x " in right:
         present.add("×")

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from kot_platypus.checks.alignment import pair_sentences
 from kot_platypus.checks.findings import Findings, make_finding
+from kot_platypus.checks.opposites import OPPOSITE_WORDS, find_change, find_opposite
 from kot_platypus.checks.segments import Text
+from kot_platypus.numerals import Number, Strength
 
 _N = r"(?:\d[\d.,]*|[a-z]\b|both|the (?:number|result|sum|difference|product|quotient))"
 _TO = r"(?:\d[\d,.]*|수|값|변|결과|합|차|[a-zA-Z])"  # what Korean calculates with
@@ -152,34 +155,6 @@ _GROUPS: tuple[dict[str, tuple[str, str, str, str]], ...] = (
             r"홀수",
         ),
     },
-    {
-        "half": (
-            r"\bhalved\b|\b(?:cut|reduced) (?:by|in|to) half\b|\bby half\b",
-            r"hal[fv]|50|1/2",
-            r"절반|반으로",
-            r"반|50|1/2|분의",
-        ),
-        "doubling": (
-            r"\bdoubled\b",
-            r"double|twice|two|2|hundred|100",
-            r"(?:두|2) ?배|갑절",
-            r"(?:두|2) ?배|갑절|곱절|100|배",
-        ),
-        "tripling": (
-            r"\btripled\b",
-            r"tripl|three|3|thrice|200",
-            r"(?:세|3) ?배",
-            r"(?:세|3) ?배"
-            r"|200|배",
-        ),
-        "quadrupling": (
-            r"\bquadrupled\b",
-            r"quadrupl|four|4|300",
-            r"(?:네|4) ?배",
-            r"(?:네|4) ?배"
-            r"|300|배",
-        ),
-    },
 )
 _TERMS = tuple(
     {
@@ -199,11 +174,10 @@ _WORDS = tuple(
         "parallel perpendicular",
         "derivative integral",
         "even odd",
-        "half halved doubled tripled quadrupled",
     )
 )
 _MORE = "least more greater over above minimum later higher older"
-_LESS = "most less fewer under below up maximum earlier lower younger"
+_LESS = "exceeding most less fewer under below up maximum earlier lower younger"
 _BOUND_WORDS = frozenset(f"{_MORE} {_LESS}".split())
 
 
@@ -214,38 +188,34 @@ def find_terms(source: Text, translation: Text) -> Findings:
     least 5 as 최대 5. Look-alikes: a term said otherwise (x² as x의 제곱, add as 넣다), "more than"
     as 이상.
     """
-    left, right = source.prose, translation.prose
-    lexicon = source.lexicon
-    details = [
-        _find_change(group, left, right)
-        for group, words in zip(_TERMS, _WORDS, strict=True)
-        if not lexicon.isdisjoint(words)
-    ]
-    if not lexicon.isdisjoint(_VALUED_WORDS):
-        details += _find_turned_terms(left, right)
-    if source.digits and not lexicon.isdisjoint(_BOUND_WORDS):
-        details += _find_turned_bounds(left, right)
-    for detail in filter(None, details):
-        yield make_finding("math_symbols", detail)
+    if source.lexicon.isdisjoint(_ALL_WORDS):
         return
+    for left, right in pair_sentences(source, translation):
+        if detail := next(_compare_terms(left, right), None):
+            yield make_finding("math_symbols", detail)
+            return
 
 
-def _find_change(
-    group: dict[str, tuple[re.Pattern[str], ...]], left: str, right: str
-) -> str | None:
-    lost = [
-        name
-        for name, (sure, _, _, maybe) in group.items()
-        if len(sure.findall(left)) > len(maybe.findall(right))
-    ]
-    if not lost:
-        return None
-    new = [
-        name
-        for name, (_, maybe, sure, _) in group.items()
-        if len(sure.findall(right)) > len(maybe.findall(left))
-    ]
-    return f"{lost[0]} became {new[0]}" if new else None
+def _compare_terms(source: Text, translation: Text) -> Iterator[str]:
+    left, right, lexicon = source.prose, translation.prose, source.lexicon
+    for group, words in zip(_TERMS, _WORDS, strict=True):
+        if not lexicon.isdisjoint(words) and (detail := find_change(group, left, right)):
+            yield detail
+    yield from find_opposite(source, translation)
+    if not lexicon.isdisjoint(_VALUED_WORDS):
+        yield from _find_turned_terms(left, right)
+    if not lexicon.isdisjoint(_BOUND_WORDS):
+        yield from _find_turned_bounds(
+            _write_figures(left, source.english), _write_figures(right, translation.korean)
+        )
+
+
+def _write_figures(text: str, words: list[Number]) -> str:
+    """A text with figures for its number words: more than two as more than 2."""
+    for word in reversed(words):
+        if word.strength is Strength.WORD or word.value == 2:
+            text = f"{text[: word.span[0]]}{word.value:f}{text[word.span[1] :]}"
+    return text
 
 
 # --- a term and its number ---------------------------------------------------------------------
@@ -282,6 +252,9 @@ _KOREAN_OF = re.compile(
 )
 
 
+_ALL_WORDS = frozenset().union(*_WORDS, _BOUND_WORDS, _VALUED_WORDS, OPPOSITE_WORDS)
+
+
 def _find_turned_terms(left: str, right: str) -> Iterator[str]:
     """Two terms whose values changed places: the radius is 5, the diameter 10."""
     terms = {match["value"]: match["term"].lower() for match in _OF.finditer(left)}
@@ -310,17 +283,19 @@ def _find_turned_terms(left: str, right: str) -> Iterator[str]:
 
 _NUMBER = r"(?P<n>\d[\d,]*(?:\.\d+)?)"
 _BOUND = re.compile(
-    r"(?i)\b(?:(?P<up>at least|more than|greater than|over|above|no (?:less|fewer) than"
+    r"(?i)\b(?:(?P<up>at least|not less than|more than|greater than|over|above|no (?:less"
+    r"|fewer) than"
     r"|minimum of)"
-    r"|(?P<down>at most|less than|fewer than|under|below|no more than|up to|maximum of))"
+    r"|(?P<down>at most|less than|fewer than|under|below|no(?:t)? more than|not exceeding|up to"
+    r"|maximum of))"
     rf" (?:[$€£]|the |about |age of |the age of )*{_NUMBER}"
     rf"|{_NUMBER.replace('<n>', '<n_2>')}(?: [a-z]+)? or (?:(?P<up_2>more|later|higher|above|older"
     r"|over|greater)|(?P<down_2>less|fewer|earlier|lower|below|under|younger))\b"
 )
-_NOT_MORE = r"넘지 ?(?:않|말|못)|넘게 [가-힣]{1,4} ?(?:않|못)|초과(?:하지|해서는|할 수 없)"
+_NOT_MORE = r"(?:넘|초과)[^.,\d]{0,14}?(?:지[는도]? ?(?:않|말|마|못)|안 ?[되됩된]|없)"
 _KOREAN_BOUND = re.compile(
     rf"(?:(?P<least>최소(?:한)?|적어도) |(?P<most>최대(?:한)?|많아야|많아도) )?{_NUMBER}"
-    rf"(?:[^\d.,\s]{{0,6}}? ?(?:(?P<down>{_NOT_MORE}|이하|보다 [작적낮]|안 되|이내)"
+    rf"(?: ?[^\d.,\s]{{0,6}}? ?(?:(?P<down>{_NOT_MORE}|이하|보다 [작적낮]|안 되|이내|못 ?[되미])"
     r"|(?P<strict_up>초과)|(?P<strict_down>미만)|(?P<up>이상|넘|보다 [크많높큰])))?"
 )
 _NOT = re.compile(r"(?i)(?:\bnot|n['’]t|\bnever|\bcannot)(?: [a-z]+){0,3} $")
