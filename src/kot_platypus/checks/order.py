@@ -120,10 +120,12 @@ def _compare_compounds(source: Text, translation: Text) -> Findings:
 
 def _find_heap(source: Text, translation: Text) -> Findings:
     """Numbers that stand together at one end, as DeepL leaves them when it loses their places."""
-    if len(translation.digits) < 3:
-        return
     spans, others = ([number.span for number in text.digits] for text in (source, translation))
     is_heap = are_heaped(translation.prose, others)
+    if len(others) == 2:  # "5, 6" is a list, and 555 1234 a telephone's
+        gap = source.prose[spans[0][1] : spans[-1][0]] if spans else ""
+        is_heap &= translation.prose[others[0][1] : others[1][0]].isspace()
+        is_heap &= any(map(str.isalpha, gap))
     if is_heap and not are_heaped(source.prose, spans):
         yield make_finding("order", "the numbers stand together, none in its place", spans, others)
 

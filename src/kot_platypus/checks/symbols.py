@@ -40,7 +40,8 @@ def _sign(marks: str, spellings: str, english: str, korean: str, words: Words = 
 _SIGNS = {
     "=": _sign("=", r"=(?<![<>=!:/]=)(?![=>])",
                r"equal|makes|gives|totals|same",
-               r"같[다습으음아지고을]|등호|동일|\b[A-Za-z][은는이가] (?=[-−]?\d)|또는"),
+               r"같[다습으음아지고을]|등호|동일|\b[A-Za-z\d]+[은는이가] (?=[-−]?\d)|또는"
+               r"|(?:더하|빼|곱하|나누)면 (?=[-−]?\d)"),
     "≠": _sign("≠!", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
     "+": _sign("+", r"\+(?<=[\w)\]}\s^]\+)(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing|ition)?\b"
                         r"|\bsum\b",
