@@ -76,7 +76,7 @@ def _find_dimension(unit: str) -> tuple[object, Fraction]:
 _NOT_BEFORE = {
     "자": "루리동녀식전본산료유신의격세지체매연치기작비금료릿", "글자": "", "단어": "",
     "분": "의기야량류석리수자포할명", "주": "인요민문택식제변차소장위", "일": "요본정반부곱제상자",
-    "달": "러라성리걀콤", "원": "소인칙리형점주래통판뿔", "도": "시로형구움착중서전달입",
+    "달": "러라성리걀콤", "원": "소인칙리형점주래통판뿔", "도": "시형구움착중서전달입",
     "세": "기계트대로제금력상번개명", "초": "등기과반대", "년": "생", "톤": "", "해": "결당설답",
     "명": "", "센티": "미", "킬로": "그미와바칼헤", "미터": "", "살": "인", "인": "치", "풋": "살",
 }  # fmt: skip
@@ -116,7 +116,8 @@ def _write(spelling: str) -> str:
 _SPELLINGS = "|".join(map(_write, sorted(_NAMES, key=len, reverse=True)))
 _UNIT = re.compile(
     rf"(?:(?:st|nd|rd|th)(?=[ -]centur))?[\s-]?(?:(?P<power>square|cubic|sq\.?|제곱|세제곱)[\s-]?)?"
-    rf"(?P<unit>{_SPELLINGS})(?P<raised>\^?[23²³](?![\d]))?(?: (?P<scale>Celsius|Fahrenheit))?"
+    rf"(?P<unit>{_SPELLINGS})(?P<raised>\^?[23²³](?![\d]))?"
+    r"(?: (?P<scale>Celsius|Fahrenheit|[CF]\b))?"
     r"(?:(?: per |/| an? )(?P<per>hour|hr|h|second|sec|s|minute|min|day|시|초|분)(?![A-Za-z]))?"
 )
 _BEFORE = re.compile(
@@ -231,7 +232,7 @@ def _is_loose(text: str, word: Number) -> bool:
 
 def _name_unit(unit: re.Match[str]) -> str:
     if unit["scale"]:
-        return "°C" if unit["scale"] == "Celsius" else "°F"
+        return f"°{unit['scale'][0]}"
     name = _NAMES.get(unit["unit"]) or _NAMES[unit["unit"].replace(" ", "-")]
     power = {"square": "^2", "sq": "^2", "sq.": "^2", "제곱": "^2", "cubic": "^3", "세제곱": "^3"}
     name += power.get(unit["power"] or "", "")

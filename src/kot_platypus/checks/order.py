@@ -126,8 +126,11 @@ def _find_heap(source: Text, translation: Text) -> Findings:
         gap = source.prose[spans[0][1] : spans[-1][0]] if spans else ""
         is_heap &= translation.prose[others[0][1] : others[1][0]].isspace()
         is_heap &= any(map(str.isalpha, gap))
-    if is_heap and not are_heaped(source.prose, spans):
+    if is_heap and not are_heaped(source.prose, spans) and not _DAY.search(translation.prose):
         yield make_finding("order", "the numbers stand together, none in its place", spans, others)
+
+
+_DAY = re.compile(r"[12]\d{3}[-.] ?\d{1,2}[-.] ?\d")  # 2018. 7. 19. stands together
 
 
 def _are_alike(key: str, other: str) -> bool:

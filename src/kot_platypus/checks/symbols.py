@@ -56,7 +56,7 @@ _SIGNS = {
     "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
     "/": _sign("/", r"/(?<=[\da-z)]/)(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth"
                r"|\d out of \d",
-               r"분의|절반|반|나누|나눈|년|월|중|만점|\d\.\d|[½⅓⅔¼¾]", words="all"),
+               r"분의|절반|반|나누|나눈|년|월|중|만점|\d[.-] ?(?=\d)|[½⅓⅔¼¾]", words="all"),
     "<": _sign("<＜", r"[<＜](?<=[\w)\s].)(?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
                "작|미만|음수"),
     ">": _sign(">＞", r"[>＞](?<=[\w)\s].)(?=[\s\d(a-z-])", r"greater|larger|above|exceed",
