@@ -453,21 +453,21 @@ def test_two_reviewers_disagree_and_one_settles_by_keyboard(folder: Path):
 
 @pytest.mark.slow
 def test_a_vote_among_disputed_rows_shows_the_others_and_the_next_settles(folder: Path):
-    edit = {"source": RIGHT.format(10)}
+    edit = {"source": RIGHT.format(11)}
     with ExitStack() as stack:
         pages = [stack.enter_context(serve_page(folder, reviewer=who)) for who in "abc"]
-        decide(pages[0], key=make_draft(10).key, version=0, action="edit", texts=edit)
-        decide(pages[1], key=make_draft(10).key, version=0, action="drop")
+        decide(pages[0], key=make_draft(11).key, version=0, action="edit", texts=edit)
+        decide(pages[1], key=make_draft(11).key, version=0, action="drop")
         page = stack.enter_context(open_page(pages[2]))
         wait_for_row(page, 1)
         page.select_option("#filter-show", "disputed")
-        wait_for_row(page, 1)
+        wait_for_row(page, 2)
         page.keyboard.press("d")
         page.wait_for_selector("#votes.disputed")
-        assert RIGHT.format(10) in page.inner_text("#votes")
+        assert RIGHT.format(11) in page.inner_text("#votes")
         page.click("#votes li:nth-child(1) button")
         page.wait_for_selector("main .empty")
-    assert judge(folder, 0).fields == edit
+    assert judge(folder, 1).fields == edit
     assert [each.settles for each in read_log(folder)] == [False, False, False, True]
 
 
