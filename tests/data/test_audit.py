@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from kot_platypus.artifacts import read_jsonl
+from kot_platypus.checks import check_korean
 from kot_platypus.data.audit import audit_rows, describe_audit
 from kot_platypus.data.build import load_korean_cot
-from kot_platypus.records import FoundInRow
+from kot_platypus.records import Example, FoundInRow
 from kot_platypus.verdicts import read_verdict
 
 GOOD = {
@@ -94,3 +97,20 @@ def test_what_is_learnt_as_it_stands_is_found_in_talk_too(tmp_path: Path):
     assert report["findings"] == {"outer_spaces (warning)": 1, "zero_width (warning)": 1}
     said = "1 with another dialogue in `rejected` that is not read"
     assert describe_audit(report) == f"3 rows: 0 with errors, 0 duplicates, {said}"
+
+
+@pytest.mark.parametrize(
+    ("rationale", "found"),
+    [
+        ("5에서 2를 빼면 3이므로 남은 사과의 개", ["cut_off"]),
+        ("The answer is 3, since three apples remain.", ["untranslated"]),
+        ("5에서 2를 빼면 3이 남는다", []),
+        ("남은 사과의 수를 차례로 세면 다음과 같다: 세 개", []),
+        ("x = 5 - 2 = 3", []),
+    ],
+)
+def test_a_rationale_without_its_end_or_in_english_is_a_warning(rationale: str, found: list[str]):
+    row = Example(source="사과 5개 중 2개를 먹으면?", rationale=rationale, target="3")
+    assert [(each.check, each.severity) for each in check_korean(row)] == [
+        (check, "warning") for check in found
+    ]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from kot_platypus.checks.additions import find_added
 from kot_platypus.checks.answers import agrees, find_answer_mismatch, make_mismatch
-from kot_platypus.checks.completeness import find_cut_off
+from kot_platypus.checks.completeness import find_cut_off, find_open_end
 from kot_platypus.checks.findings import Findings, Span
 from kot_platypus.checks.glossary import find_glossary
 from kot_platypus.checks.language import (
@@ -52,6 +52,7 @@ SETTING_NAMES = ("glossary", "speech")
 KOREAN_CHECK_NAMES = (
     "placeholder",
     "code_mixed",
+    "untranslated",
     "cut_off",
     "repetition",
     "mixed_language",
@@ -114,6 +115,8 @@ def check_korean(row: Row) -> list[Finding]:
     ]
     if not isinstance(row, Example):
         return findings
+    for finding in find_open_end(Text(row.rationale)):
+        findings.append(finding.model_copy(update={"field": "rationale"}))
     if row.target and row.rationale and agrees(row.target, row.rationale) is False:
         findings.append(make_mismatch(row, "error"))
     return findings

@@ -294,6 +294,19 @@ def _check_end(source: Text, translation: Text) -> Findings:
         yield _cut("ends without a full stop", is_error=False)
 
 
+def find_open_end(rationale: Text) -> Findings:
+    """A Korean rationale of more than a few words ends a sentence. A warning: no original says so.
+
+    Look-alikes: a noun answer after a colon, a formula, a line of a list.
+    """
+    text = rationale.prose.rstrip(_CLOSERS)
+    last_line = text.rpartition("\n")[2]
+    is_item = _MARK.match(last_line) or ":" in last_line
+    is_sentence = len(last_line.split()) > _SHORT_END and not is_item
+    if is_sentence and "가" <= text[-1:] <= "힣" and text[-1] not in _FINALS:
+        yield _cut(f"ends in the middle: ...{text[-10:]}", is_error=False)
+
+
 # --- brackets ----------------------------------------------------------------------------------
 
 _BRACKETS = tuple(map(tuple, ("()", "[]", "{}", "“”", "「」", "『』", "《》")))

@@ -50,6 +50,10 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
         if text and (source.raw.rstrip().endswith("?") or not any(map(str.isalnum, text))):
             yield _left("nothing is Korean", (), [(0, len(translation.raw))])
             return
+    if not source.raw and not translation.num_hangul:  # a row that should be Korean by itself
+        if len(_list_words(translation.prose)) >= _FEWEST_WORDS:
+            yield _left("nothing is Korean", (), [(0, len(translation.raw))], is_error=False)
+        return
     if not words or not source.words:
         return
     if not translation.num_hangul:
