@@ -545,6 +545,26 @@ def test_what_a_rationale_ends_in(target, rationale, agreement):
     assert agrees(target, rationale) is agreement
 
 
+PLATES = row("cupboard", "Plates go there. So the answer is cupboard.", "Options: cupboard, oven")
+
+
+@pytest.mark.parametrize(
+    ("target", "rationale", "severities"),
+    [
+        ("찬장", "거기에 둔다. 그러므로 답은 찬장이다.", []),
+        ("찬장", "거기에 둔다. 그러므로 답은 벽장이다.", ["error"]),
+        ("찬장", "거기에 둔다. 그러므로 정답은 '벽장'입니다.", ["error"]),
+        ("찬장", "거기에 둔다. 그러므로 오븐에 둔다.", ["error"]),
+        ("찬장", "거기에 둔다. 그러므로 답은 찬장이고 오븐은 아니다.", []),
+        ("찬장", "거기에 둔다. 그러므로 접시 두는 곳이다.", ["warning"]),
+    ],
+)
+def test_rationale_that_words_the_target_otherwise(target, rationale, severities):
+    translated = row(target, rationale, "선택지: 찬장, 오븐")
+    found = [f for f in check_row(PLATES, translated) if f.check == "answer_mismatch"]
+    assert [f.severity for f in found] == severities
+
+
 def test_truth_that_stayed_english():
     findings = check_row(row("true", "So it is true."), row("true", "따라서 참이다."))
     assert ("answer_mismatch", "error") in {(f.check, f.severity) for f in findings}

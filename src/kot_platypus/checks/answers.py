@@ -64,9 +64,11 @@ def find_answer_mismatch(original: Example, translated: Example) -> Findings:
     if agrees(original.target, original.rationale) is not True:
         return
     agreement = agrees(translated.target, translated.rationale)
-    if agreement is True:
+    is_apart = _is_worded_apart(original, translated)
+    if agreement is True and not is_apart:
         return
-    yield make_mismatch(translated, "error" if agreement is False else "warning")
+    is_apart = is_apart or agreement is False or _ends_in_another_option(original, translated)
+    yield make_mismatch(translated, "error" if is_apart else "warning")
 
 
 _POLAR_ENGLISH = re.compile(r"(?i)(?:yes|no|true|false)\.?")
@@ -111,6 +113,35 @@ def _find_option_apart(original: Example, translated: Example) -> Findings:
             field="target",
             translation_spans=((0, len(translated.target)),),
         )
+
+
+_STATES = re.compile(r"(?i)\banswer is\b")
+_KOREAN_STATES = re.compile(
+    r"답은\s*\W*(?:\(?[A-H①-⑧]\)?\.?\s*)?\W*([가-힣]{2,}?)['\"’”]?(?:이다|입니다|이에요|예요|다)\W*$"
+)
+
+
+def _is_worded_apart(original: Example, translated: Example) -> bool:
+    """Whether 답은 벽장이다 stands for the target 찬장, where the original had the same word."""
+    target, said = (_bare(_OPTION.sub("", row.target, count=1)) for row in (original, translated))
+    end = last_sentence(original.rationale)
+    stated = _KOREAN_STATES.search(last_sentence(translated.rationale))
+    if not (stated and _STATES.search(end) and target and target in _bare(end)):
+        return False
+    is_word = (
+        re.fullmatch("[가-힣]{2,}", said) and said not in _POLAR and " " not in translated.target
+    )
+    return bool(is_word) and said not in stated[1] and stated[1] not in said
+
+
+def _ends_in_another_option(original: Example, translated: Example) -> bool:
+    """Whether a rationale ends in an option that the original's end did not name."""
+    wanted, found = (list(map(_bare, list_options(row.source))) for row in (original, translated))
+    end, said = (_bare(last_sentence(row.rationale)) for row in (original, translated))
+    if len(wanted) != len(found) or len(wanted) < 2:
+        return False
+    pairs = zip(wanted, found, strict=True)
+    return any(len(new) > 1 and new in said and old not in end for old, new in pairs)
 
 
 def _bare(text: str) -> str:
