@@ -14,9 +14,9 @@ from difflib import SequenceMatcher
 MAX_WORDS = 40
 """In a text of more, a word in another's place makes no other problem."""
 
-_AROUND = re.compile(r"^\W*[\d.,]*|\W+$")
+_AROUND = re.compile(r"^[\W\d]+|\W+$")
 _PARTICLES = re.compile(
-    r"(?<=.)(?:은|는|이|가|을|를|의|에|에게|에서|와|과|랑|도|만|로|으로|까지|부터|보다|께|께서)+$"
+    r"(?<=.)(?:은|는|이|가|을|를|의|에|에게|에서|와|과|랑|도|만|로|으로|까지|부터|보다|께|께서)+\W*$"
 )
 
 
@@ -47,14 +47,17 @@ def _crush(words: list[str]) -> str:
 def _is_form(word: str, other: str) -> bool:
     """Whether two words may be forms of one: 간다 and 갑니다, 학생이 and 학생들에게.
 
-    Nouns, which have particles here, are told apart by all their letters, others by the first.
+    Nouns, which have particles here, are told apart by all their letters, others by the first;
+    a word in Latin letters may be any in Korean ones.
     """
-    one, two = _AROUND.sub("", word), _AROUND.sub("", other)
-    stem, stem_two = _PARTICLES.sub("", one), _PARTICLES.sub("", two)
+    stem, stem_two = (_AROUND.sub("", _PARTICLES.sub("", each)) for each in (word, other))
     shorter, longer = sorted((stem, stem_two), key=len)
     if (len(shorter) != 1 and longer.startswith(shorter)) or shorter == longer:
         return True
-    if (stem != one and stem_two != two) or shorter.isascii() or longer.isascii():
+    is_latin = shorter[0].isascii()
+    if is_latin != longer[0].isascii():
+        return True  # 7cm and 7센티미터
+    if is_latin or (_PARTICLES.search(word) and _PARTICLES.search(other)):
         return False
     return _read_initial(stem) == _read_initial(stem_two)
 
