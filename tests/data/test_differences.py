@@ -70,8 +70,32 @@ def test_opposites_keep_problems_apart(one, other):
     assert tell_apart(one, other)
 
 
-def test_numbers_that_changed_places_keep_problems_apart():
-    assert tell_apart("사과 3개와 배 5개를 샀다.", "사과 5개와 배 3개를 샀다.")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("사과 3개와 배 5개를 샀다.", "사과 5개와 배 3개를 샀다."),
+        ("빨간 구슬 12개와 파란 구슬 8개가 있다.", "빨간 구슬 8개와 파란 구슬 12개가 있다."),
+        ("빨간 구슬 세 개와 파란 구슬 네 개가 있다.", "빨간 구슬 네 개와 파란 구슬 세 개가 있다."),
+        (
+            "큰 유리 구슬 열두 개와 작은 유리 구슬 8개가 있다.",
+            "큰 유리 구슬 8개와 작은 유리 구슬 열두 개가 있다.",
+        ),
+    ],
+)
+def test_numbers_that_changed_places_keep_problems_apart(one, other):
+    assert tell_apart(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("사과 3개와 배 5개를 샀다.", "배 5개와 사과 3개를 샀다."),
+        ("빨간 구슬 12개와 파란 구슬 8개가 있다.", "파란 구슬 8개와 빨간 구슬 12개가 있다."),
+        ("빨간 구슬 세 개와 파란 구슬 네 개가 있다.", "파란 구슬 네 개와 빨간 구슬 세 개가 있다."),
+    ],
+)
+def test_clauses_that_changed_places_with_their_numbers_are_one_problem(one, other):
+    assert not tell_apart(one, other)
 
 
 # --- one problem -------------------------------------------------------------------------------

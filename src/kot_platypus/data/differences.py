@@ -257,23 +257,31 @@ def _drop_written_alike(text: str, other: str, numbers: list[Number]) -> list[Nu
     return kept
 
 
+_CLAUSE = 4
+"""So many words before a number say what it counts, at most: 빨간 유리 구슬 12개."""
+
+
 def _changed_places(first: str, second: str, one: list[Number], other: list[Number]) -> bool:
     """Whether the same numbers stand after the same words, but others after some of them."""
     values, others = [each.value for each in one], [each.value for each in other]
     if values == others or sorted(values) != sorted(others):
         return False
-    bound, rebound = _bind(first, one), _bind(second, other)
-    same_words = Counter(word for word, _ in bound) == Counter(word for word, _ in rebound)
-    return same_words and Counter(bound) != Counter(rebound)
+    for length in range(1, _CLAUSE + 1):
+        bound, rebound = sorted(_bind(first, one, length)), sorted(_bind(second, other, length))
+        if bound != rebound and [words for words, _ in bound] == [words for words, _ in rebound]:
+            return True
+    return False
 
 
-def _bind(text: str, numbers: list[Number]) -> list[tuple[str, str]]:
-    """Each number's value with the beginning of the word before it."""
-    words = (text[: number.span[0]].split()[-1:] for number in numbers)
-    return [
-        ("".join(word)[:2], str(number.value.normalize()))
-        for word, number in zip(words, numbers, strict=True)
-    ]
+def _bind(text: str, numbers: list[Number], length: int) -> list[tuple[list[str], str]]:
+    """Each number's value with the beginnings of the words before it, after the last number."""
+    bound, last = [], 0
+    for number in numbers:
+        start, end = number.span
+        words = text[last:start].split()[-length:] or text[:start].split()[-1:]
+        bound.append(([word[:2] for word in words], str(number.value.normalize())))
+        last = end + len(text[end:].partition(" ")[0])
+    return bound
 
 
 # --- negation and opposites --------------------------------------------------------------------
