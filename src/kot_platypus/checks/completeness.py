@@ -219,7 +219,8 @@ def find_lost(wanted: list[str], found: list[str]) -> list[str]:
     """
     sizes = [max(1.0, measure_size(text)) for text in wanted]
     others = [max(1.0, measure_size(text)) for text in found]
-    digits, digits_found = list(map(_list_values, wanted)), list(map(_list_values, found))
+    digits = list(map(_list_values, wanted))
+    digits_found = list(map(_list_values, found)) if any(digits) else [set()] * len(found)
     known = set().union(*digits_found)
     asked, asked_found = (["?" in text for text in texts] for texts in (wanted, found))
     are_as_many = sum(asked) == sum(asked_found)

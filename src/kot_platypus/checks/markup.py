@@ -61,12 +61,10 @@ def find_markup(source: Text, translation: Text) -> Findings:
     and special tokens. Look-alikes: &amp; as "and"; another mark of an item; 2 * 3 * 4.
     """
     yield from _find_unseen(source, translation)
-    signs = source.signs | translation.signs
     marked = {
-        mark: not signs.isdisjoint(mark.pattern) and (
-            mark.search(source.prose) or mark.search(translation.prose))
+        mark: mark.search(source.prose) or mark.search(translation.prose)
         for mark in (_STAR, _LINE, _LINK)
-    }  # fmt: skip
+    }
     for name, (mark, pattern) in _MARKDOWN.items():
         if not marked[mark]:
             continue
@@ -81,11 +79,11 @@ def find_markup(source: Text, translation: Text) -> Findings:
     if _CODE_SIGN.search(source.raw):
         yield from _compare("names in code", _CODE_NAME, source, translation)
     yield from _compare_letters(source, translation)
-    blanks = len(_BLANKS.findall(source.prose)) if "_" in signs else 0
+    blanks = len(_BLANKS.findall(source.prose))
     if blanks > len(_BLANKS.findall(translation.prose)):
         yield _broken(f"a blank to fill in was filled or lost: there were {blanks}")
     yield from _compare_marks(source.prose, translation.prose)
-    markers = len(_MARKER.findall(source.prose)) if "(" in signs else 0
+    markers = len(_MARKER.findall(source.prose)) if "(" in source.signs else 0
     if markers > 1 and len(_KOREAN_MARKER.findall(translation.prose)) != markers:
         yield from _compare("markers", _MARKER, source, translation)
 
@@ -114,8 +112,9 @@ def _compare_letters(source: Text, translation: Text) -> Findings:
     """Letters that stand alone, of choices, points and vitamins: none becomes another."""
     if not translation.lexicon:
         return
-    wanted, found = (_LETTER.findall(text.prose) for text in (source, translation))
-    if wanted and found and sorted(wanted) != sorted(found):
+    found = _LETTER.findall(translation.prose)
+    wanted = _LETTER.findall(source.prose) if found else []
+    if wanted and sorted(wanted) != sorted(found):
         lost, new = Counter(wanted) - Counter(found), Counter(found) - Counter(wanted)
         if lost and new:
             yield _broken(f"letters: {next(iter(lost))} became {next(iter(new))}")
@@ -124,7 +123,8 @@ def _compare_letters(source: Text, translation: Text) -> Findings:
         if len(word) > 1 and (was := kept.get("".join(sorted(word)))):
             yield _broken(f"{was} became {word}")
             return
-    short, others = ({*_ACRONYM.findall(text.prose)} for text in (source, translation))
+    others = {*_ACRONYM.findall(translation.prose)}
+    short = {*_ACRONYM.findall(source.prose)} if others else set()
     if (lost_names := short - others) and (new_names := others - short):
         yield _broken(f"{min(lost_names)} became {min(new_names)}")
         return
@@ -133,7 +133,8 @@ def _compare_letters(source: Text, translation: Text) -> Findings:
         if len(romans) > 1 and romans - others and others - romans:
             yield _broken(f"{min(romans - others)} became {min(others - romans)}")
             return
-    names, others = ({*_NUMBERED.findall(text.prose)} for text in (source, translation))
+    others = {*_NUMBERED.findall(translation.prose)}
+    names = {*_NUMBERED.findall(source.prose)} if others else set()
     if names - others and others - names:
         yield _broken(f"{min(names - others)} became {min(others - names)}")
 

@@ -32,11 +32,12 @@ _SCALED = re.compile(
 def _have_same_digits(text: str, other: str) -> bool:
     """Whether two texts hold the same digits, written alike and without scales: the usual case."""
     runs, others = _DIGIT_RUN.findall(text), _DIGIT_RUN.findall(other)
-    return (
-        len(runs) == len(others)
-        and sorted(run.rstrip(".,") for run in runs) == sorted(run.rstrip(".,") for run in others)
-        and not (_SCALED.search(text) or _SCALED.search(other))
-    )
+    if runs != others and (
+        len(runs) != len(others)
+        or sorted(run.rstrip(".,") for run in runs) != sorted(run.rstrip(".,") for run in others)
+    ):
+        return False
+    return not (_SCALED.search(text) or _SCALED.search(other))
 
 
 def find_numbers(source: Text, translation: Text) -> Findings:

@@ -180,13 +180,13 @@ def find_change(group: Group, left: str, right: str) -> str | None:
     lost = [
         name
         for name, (sure, _, _, maybe) in group.items()
-        if len(sure.findall(left)) > len(maybe.findall(right))
+        if (said := len(sure.findall(left))) and said > len(maybe.findall(right))
     ]
     if not lost:
         return None
     new = [
         name
         for name, (_, maybe, sure, _) in group.items()
-        if len(sure.findall(right)) > len(maybe.findall(left))
+        if (said := len(sure.findall(right))) and said > len(maybe.findall(left))
     ]
     return f"{lost[0]} became {new[0]}" if new else None

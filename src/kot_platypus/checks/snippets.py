@@ -30,12 +30,12 @@ _PROPERTY = (
 _KINDS = {
     "query": (
         "select insert delete update create alter drop where join",
-        r"\b(?:SELECT|INSERT INTO|DELETE FROM|UPDATE|CREATE TABLE|ALTER TABLE|DROP TABLE|FROM|WHERE"
+        r"\b(?=[A-Z])(?:SELECT|INSERT INTO|DELETE FROM|UPDATE|CREATE TABLE|ALTER TABLE|DROP TABLE|FROM|WHERE"
         r"|JOIN|SET|(?:ORDER|GROUP) BY|HAVING|LIMIT|VALUES) +(?:\*|\(|[a-z_][\w.]*|\d+)",
     ),
     "call": (
         "(",
-        rf"(?<![\w.\\])(?!{_MATHEMATICS})(?:[a-z_]\w*+|\w++(?:\.\w++)++)"
+        rf"(?<![\w.\\])(?=[\w.]+\()(?!{_MATHEMATICS})(?:[a-z_]\w*+|\w++(?:\.\w++)++)"
         r"(?!\((?:e?s|ies|ed|d|n|r|\w)\))(?<=\w\w)"
         r"\([^()\n가-힣]*(?:\([^()\n가-힣]*\)[^()\n가-힣]*)*\)",
     ),
@@ -62,7 +62,7 @@ _KINDS = {
         "[ =",
         r"\b[a-z_]\w*\[(?:\d+|[a-z])\]|\b[a-z_]\w+ = (?=[\[{\"'])",
     ),
-    "flag": ("-", r"\b(?!or |and |use |with |to |the |pass |add "
+    "flag": ("-", r"\b(?=[a-z]{2,10} -)(?!or |and |use |with |to |the |pass |add "
                    r"|flag )[a-z]{2,10} -{1,2}[a-zA-Z][\w-]*\b"),
     "path": (
         "/",
