@@ -164,7 +164,7 @@ _COMPOSED = CARDINALS | TENS | ORDINALS
 _SCALE_WORDS = {"hundred", "thousand", "million", "billion", "trillion"}
 _SCORED = frozenset(("two", "three", "four", "five", "six", "seven", "eight", "nine"))
 _SCORE = 20  # four score and seven
-_VOCABULARY = frozenset({*_COMPOSED, *_SCALE_WORDS, "score", *SURE, *MONTHS, *LOOSE_WORDS})
+ENGLISH_NUMBERS = frozenset({*_COMPOSED, *_SCALE_WORDS, "score", *SURE, *MONTHS, *LOOSE_WORDS})
 _TOKEN = re.compile(r"[A-Za-z]+")
 _JOINTS = frozenset((" ", "-", " and ", ", and ", "-and-", " and a ", "-and-a-"))
 _OF_A_SCALE = {("half", " a "), ("half", " of a "), ("quarter", " of a ")}
@@ -172,11 +172,11 @@ _OF_A_SCALE = {("half", " a "), ("half", " of a "), ("quarter", " of a ")}
 
 def read_english_words(text: str) -> list[Number]:
     """The number words of an English text: "two hundred and five" is one, "two and five" two."""
-    if _VOCABULARY.isdisjoint(_TOKEN.findall(text.lower())):  # the usual case
+    if ENGLISH_NUMBERS.isdisjoint(_TOKEN.findall(text.lower())):  # the usual case
         return []
     phrases: list[list[re.Match[str]]] = []
     for match in _TOKEN.finditer(text):
-        if match[0].lower() not in _VOCABULARY:
+        if match[0].lower() not in ENGLISH_NUMBERS:
             continue
         joint = text[phrases[-1][-1].end() : match.start()] if phrases else ""
         before = phrases[-1][-1][0].lower() if phrases else ""

@@ -226,14 +226,15 @@ def _read_anchors(part: Text, kept: set[str]) -> list[Anchor]:
         if word.span[1] - 1 not in taken and _is_sure(text, word)
     ]
     phones = _PHONE.finditer(text) if "-" in text else ()
-    taken_2 = {place for match in phones for place in range(*match.span())}
+    skipped = calls | {place for match in phones for place in range(*match.span())}
     may_label = part.digits and not part.lexicon.isdisjoint(_LABEL_WORDS)
     ends = [match.end() for match in _LABELS.finditer(text)] if may_label else []
-    labels = ends if len(ends) == 1 else []  # of several the order tells
+    if len(ends) == 1:  # of several the order tells
+        skipped |= set(ends)
     numbers = [
         Anchor(_write_value(text, number), number.span)
         for number in (*part.digits, *words)
-        if number.span[0] not in calls | taken_2 and number.span[0] not in labels
+        if number.span[0] not in skipped
     ]
     anchors: list[Anchor] = []
     for anchor in sorted([*numbers, *names], key=lambda one: one.span):

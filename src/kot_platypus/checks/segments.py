@@ -6,7 +6,13 @@ import re
 from functools import cached_property
 
 from kot_platypus.checks.findings import Span
-from kot_platypus.numerals import Number, read_digits, read_english_words, read_korean_words
+from kot_platypus.numerals import (
+    ENGLISH_NUMBERS,
+    Number,
+    read_digits,
+    read_english_words,
+    read_korean_words,
+)
 
 BLANK = "\ufffc"  # stands, once per character, for what is not prose: every place stays the same
 
@@ -142,7 +148,7 @@ class Text:
     @cached_property
     def english(self) -> list[Number]:
         """The number words of the prose, read as English."""
-        return read_english_words(self.prose)
+        return [] if self.lexicon.isdisjoint(ENGLISH_NUMBERS) else read_english_words(self.prose)
 
     @cached_property
     def korean(self) -> list[Number]:
