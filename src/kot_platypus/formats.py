@@ -120,9 +120,8 @@ def iter_values(path: Path, leave_out: LeaveOut = refuse) -> Placed:
 
 def write_values(path: Path, rows: Iterable[object]) -> int:
     """Write rows as they stand in their files, a line of JSON each, atomically; return how many."""
-    return write_lines(
-        path, (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
-    )
+    encode = json.JSONEncoder(ensure_ascii=False, default=str).encode  # dumps makes one a row
+    return write_lines(path, (encode(row) + "\n" for row in rows))
 
 
 def _read_json(path: Path, leave_out: LeaveOut) -> Placed:

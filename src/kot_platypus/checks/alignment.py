@@ -14,7 +14,7 @@ Pieces = tuple[tuple[Text, Text], ...]
 SYLLABLES_PER_LETTER = 0.44
 
 _ABBREVIATION = re.compile(
-    r"\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|U\.S|U\.K|[ap]\.m|No|Fig|Eq|approx|Inc|Co"
+    r"\b(?=[A-FIJMNPSTUaceipfstv])(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|etc|e\.g|i\.e|U\.S|U\.K|[ap]\.m|No|Fig|Eq|approx|Inc|Co"
     r"|B\.C|A\.D|(?i:article|section|chapter|part|figure|table) \d+(?:\.\d+)*)\.(?=\s+\S)"
 )
 _SENTENCE = re.compile(
@@ -52,7 +52,7 @@ def measure_size(text: str) -> float:
 
 _LINE = re.compile(r"[^\n]*\S[^\n]*")
 _PARAGRAPH = re.compile(r"(?:[^\n]*\S[^\n]*\n?)+")
-_CHOICE = re.compile(r"(?:^|(?<=\s))\(?[A-H][).] ")
+_CHOICE = re.compile(r"(?=[(A-H])(?<!\S)\(?[A-H][).] ")
 
 
 @lru_cache(maxsize=2)

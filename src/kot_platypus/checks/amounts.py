@@ -78,8 +78,9 @@ def _compare_amounts(source: Text, translation: Text) -> Iterator[str]:
     off = _OFF.search(source.prose)
     if off and not _KOREAN_OFF.search(translation.prose):
         yield f"lost: {off[0]}"
-    points = {match["n"] or match["half"].lower() for match in _POINT.finditer(source.prose)}
-    others = {match[1] for match in _KOREAN_POINT.finditer(translation.prose)}
+    said = _POINT.finditer(source.prose) if "percentage" in source.lexicon else ()
+    points = {match["n"] or match["half"].lower() for match in said}
+    others = {match[1] for match in _KOREAN_POINT.finditer(translation.prose)} if points else set()
     if points and others and not {_HALF_POINT.get(n, n) for n in points} & others:
         yield f"{min(points)} percentage points became {min(others)}"
     for decade in _DECADE.findall(source.prose):

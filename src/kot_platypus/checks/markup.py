@@ -128,7 +128,8 @@ def _compare_letters(source: Text, translation: Text) -> Findings:
     if (lost_names := short - others) and (new_names := others - short):
         yield _broken(f"{min(lost_names)} became {min(new_names)}")
         return
-    for left, right in pair_sentences(source, translation):
+    may_be_roman = len(_ROMAN.findall(source.prose)) > 1
+    for left, right in pair_sentences(source, translation) if may_be_roman else ():
         romans, others = ({*_ROMAN.findall(text.prose)} for text in (left, right))
         if len(romans) > 1 and romans - others and others - romans:
             yield _broken(f"{min(romans - others)} became {min(others - romans)}")

@@ -262,7 +262,7 @@ _CLOCK = re.compile(r":|시 ?")
 
 def _is_sure(text: str, word: Number) -> bool:
     said = text[slice(*word.span)].lower()
-    if said in MONTHS or (_PART_BEFORE.search(text, 0, word.span[0]) and said in ORDINALS):
+    if said in MONTHS or (said in ORDINALS and _PART_BEFORE.search(text, 0, word.span[0])):
         return False
     if said.endswith(("ths", "thirds")) or _OF_A_PART.match(text, word.span[1]):  # two fifths
         return False

@@ -30,7 +30,8 @@ _PROPERTY = (
 _KINDS = {
     "query": (
         "select insert delete update create alter drop where join",
-        r"\b(?=[A-Z])(?:SELECT|INSERT INTO|DELETE FROM|UPDATE|CREATE TABLE|ALTER TABLE|DROP TABLE|FROM|WHERE"
+        r"\b(?=[A-Z])"
+        r"(?:SELECT|INSERT INTO|DELETE FROM|UPDATE|CREATE TABLE|ALTER TABLE|DROP TABLE|FROM|WHERE"
         r"|JOIN|SET|(?:ORDER|GROUP) BY|HAVING|LIMIT|VALUES) +(?:\*|\(|[a-z_][\w.]*|\d+)",
     ),
     "call": (

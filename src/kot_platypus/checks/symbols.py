@@ -238,13 +238,17 @@ _MAY_EQUAL = re.compile(r"\d\)?,? (?:or|i\.e\.|that is|which is|is) ")  # 6/36, 
 
 
 _BOUND = re.compile(r"(?<![\w.)])(?<![-+*/×=^] )\d+(?:\.\d+)? ?[<>≤≥](?= ?[a-zA-Z(])")
+_BOUND_SIGNS = frozenset("<>≤≥")
 _TURNED_SIGNS = str.maketrans("<>≤≥", "><≥≤")
 
 
 def _compare_signs(left: str, right: str) -> Findings:
     # 5 ≤ y counts as y ≥ 5, which may come as y가 5 이상.
     left, right = (
-        _BOUND.sub(lambda match: match[0].translate(_TURNED_SIGNS), text) for text in (left, right)
+        text
+        if _BOUND_SIGNS.isdisjoint(text)
+        else _BOUND.sub(lambda match: match[0].translate(_TURNED_SIGNS), text)
+        for text in (left, right)
     )
     present = {*_ANY.findall(left), *_ANY.findall(right)}
     if " x " in left or " x " in right:

@@ -191,7 +191,8 @@ def find_terms(source: Text, translation: Text) -> Findings:
     if source.lexicon.isdisjoint(_ALL_WORDS):
         return
     for left, right in pair_sentences(source, translation):
-        if detail := next(_compare_terms(left, right), None):
+        is_of_terms = not left.lexicon.isdisjoint(_ALL_WORDS)
+        if is_of_terms and (detail := next(_compare_terms(left, right), None)):
             yield make_finding("math_symbols", detail)
             return
 
