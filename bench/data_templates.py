@@ -24,7 +24,13 @@ from kot_platypus.data.contamination import BenchmarkIndex, Item
 from kot_platypus.evaluate.tasks import TASKS, load_task, load_texts
 
 SEED, CHUNK = 7, 1024
-EDITED_TEMPLATES = ("전제: 질문: 보기: (1) (2)", "`lm-eval`, `polyglot`", "Markdown table")
+EDITED_TEMPLATES = (
+    "전제: 질문: 보기: (1) (2)",
+    "`lm-eval`, `polyglot`",
+    "`ko-harness`",
+    "Markdown table",
+    "question and gold answer",
+)
 Row = dict[str, Any]
 
 

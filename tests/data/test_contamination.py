@@ -93,10 +93,11 @@ def test_short_item_is_found_as_a_line_or_quotation(index, copy):
     [
         "문장: 편합니다 의자가 무척 긍부정: 긍정",
         "| 1 | 의자가 정말 편합니다 | 긍정 |",
+        "의자가 정말 편합니다 (긍정)",
         "'걸상이 무척 편합니다'라는 말은 긍정일까?",
         "강력 추천합니다",
     ],
-    ids=["order", "synonym", "first word", "half a word"],
+    ids=["order", "synonym", "brackets", "first word", "half a word"],
 )
 def test_short_item_is_found_with_one_word_edited(index, copy):
     assert find_items(index, copy) & {3, 4}

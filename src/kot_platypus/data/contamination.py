@@ -57,6 +57,7 @@ Benchmarks = Mapping[str, Sequence[tuple[str, ...]]]
 How = Literal["characters", "cells", "morphemes", "reordered", "exact"]
 
 _SEGMENT = re.compile(r"""[^\n\t|:"“”'‘’「」『』]+""")
+_BRACKET = re.compile(r"[(\[]")
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+")
 
 
@@ -333,13 +334,18 @@ def _are_alike(words: Sequence[str], others: Sequence[str]) -> bool:
 def _iter_segments(text: str) -> Iterator[tuple[int, int, str]]:
     """The text, its lines, and what is quoted or after a colon, if short: normalised.
 
-    Before a colon stands the next field's name, which is also cut off.
+    Before a colon stands the next field's name, which is also cut off, as is what is in brackets.
     """
     segments = {found.span() for found in _SEGMENT.finditer(text)} | {(0, len(text))}
     segments |= {
         (start, text.rindex(" ", start, end))
         for start, end in segments
         if text[end : end + 1] == ":" and " " in text[start:end].strip()
+    }
+    segments |= {
+        (start, found.start())
+        for start, end in segments
+        if (found := _BRACKET.search(text, start + 1, end))
     }
     for start, end in sorted(segments):
         if end - start <= LONGEST_SEGMENT:
