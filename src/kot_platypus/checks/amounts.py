@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from kot_platypus.checks.alignment import pair_sentences
 from kot_platypus.checks.findings import Findings, make_finding
 from kot_platypus.checks.segments import Text
-from kot_platypus.number_words import IDIOMS
+from kot_platypus.number_words import CARDINALS, IDIOMS
 from kot_platypus.numerals import read_sino
 
 _UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 _PER = re.compile(
-    rf"(?i)\b(?:per|an?|each|every) (?P<unit>{'|'.join(_UNITS)})\b"
+    rf"(?i)\b(?:per|an?|each|every) (?P<unit>{'|'.join(_UNITS)})\b(?<!\ba second(?= [a-z]))"
     r"|/ ?(?P<short>s|sec|min|h|hr|day|week|month|year)\b"
     r"|\b(?P<adverb>hourly|daily|weekly|monthly|quarterly|yearly|annual(?:ly)?|mph|kph)\b"
 )
@@ -31,10 +31,11 @@ _KOREAN_PER = {
     "hour": r"시간당|매시간?|(?:1|한) ?시간(?:에|마다)|시속|시급|/시",
     "day": r"하루에|하루 (?=\d|한|두|세|네)|매일|날마다|일당|(?:1|일) ?일(?:에| \d)",
     "week": r"(?:일|1) ?주일?(?:에|마다)|일주일에|매주|주당|(?<![가-힣])주 (?=\d)",
-    "month": r"(?:한|1) ?달에|(?:1|일) ?개월에|매달|매월|다달이|(?<![가-힣\d])월 (?=\d|복리"
+    "month": r"(?:한|1) ?달에|(?:1|일) ?개월에|매달|매월|다달이|(?<![가-힣\d])월 ?(?=복리)"
+    r"|(?<![가-힣\d])월 (?=\d"
     r"|[일이삼사]\s?회)",
     "quarter": r"분기(?:당|별|마다|에)|매 ?분기|분기 ?복리|(?:3|삼) ?개월|석 ?달|세 ?달",
-    "year": r"(?:1|일|한) ?[년해]에|매년|해마다|연간|(?<![가-힣])연 (?=\d|복리)",
+    "year": r"(?:1|일|한) ?[년해]에|매년|해마다|연간|(?<![가-힣])연 (?=\d)|(?<![가-힣])연 ?복리",
 }
 _KOREAN_ANY = {
     "second": "초", "minute": "분", "hour": r"시간|시속|시급|\d시|/시", "day": "일|날|하루|이틀"
@@ -72,22 +73,32 @@ def _compare_amounts(source: Text, translation: Text) -> Iterator[str]:
         yield from _find_said(source.prose, translation.prose)
     if not source.lexicon.isdisjoint(("by", "to")):
         yield from _find_extent(source.prose, translation.prose)
-    every = _EVERY_OTHER.search(source.prose)
-    if every and not _KOREAN_EVERY_OTHER.search(translation.prose):
+    if _EVERY.search(source.prose) and not _KOREAN_EVERY.search(translation.prose):
+        yield "lost: every"
+    if _LONG_TIME.search(source.prose) and not _KOREAN_LONG_TIME.search(translation.prose):
+        yield "lost: hours"
+    for match in _TIMES_AS.finditer(source.prose):
+        n = match[1] if match[1].isdigit() else CARDINALS.get(match[1].lower(), 0)
+        if re.search(rf"(?<!\d){n} ?분의 ?[1일]", translation.prose):
+            yield f"{match[0]} became {n}분의 1"
+    yield from _find_points(source.prose, translation.prose)
+
+
+def _find_points(source: str, translation: str) -> Iterator[str]:
+    """Every other day, 20% off, half a percentage point, the 1680s."""
+    every = _EVERY_OTHER.search(source)
+    if every and not _KOREAN_EVERY_OTHER.search(translation):
         yield f"lost: {every[0]}"
-    off = _OFF.search(source.prose)
-    if off and not _KOREAN_OFF.search(translation.prose):
+    off = _OFF.search(source)
+    if off and not _KOREAN_OFF.search(translation):
         yield f"lost: {off[0]}"
-    said = _POINT.finditer(source.prose) if "percentage" in source.lexicon else ()
+    said = _POINT.finditer(source) if "percentage" in source else ()
     points = {match["n"] or match["half"].lower() for match in said}
-    others = {match[1] for match in _KOREAN_POINT.finditer(translation.prose)} if points else set()
+    others = {match[1] for match in _KOREAN_POINT.finditer(translation)} if points else set()
     if points and others and not {_HALF_POINT.get(n, n) for n in points} & others:
         yield f"{min(points)} percentage points became {min(others)}"
-    for decade in _DECADE.findall(source.prose):
-        if (
-            re.search(rf"{decade}년(?!대)", translation.prose)
-            and f"{decade}년대" not in translation.prose
-        ):
+    for decade in _DECADE.findall(source):
+        if re.search(rf"{decade}년(?!대)", translation) and f"{decade}년대" not in translation:
             yield f"{decade}s became {decade}년"
 
 
@@ -101,29 +112,44 @@ _POINT = re.compile(r"(?i)(?:(?P<n>\d[\d.]*)|(?P<half>\bhalf an?|\bone|\ba)) per
 _HALF_POINT = {"half a": "0.5", "half an": "0.5", "one": "1", "a": "1"}
 _KOREAN_POINT = re.compile(r"(\d[\d.]*) ?(?:(?:%|퍼센트) ?포인트|%p)")
 
+_EVERY = re.compile(
+    r"(?i)\bevery (?:[\w-]+ (?:to [\w-]+ )?)?(?:minutes|hours|days|weeks|months|years)\b"
+)
+_KOREAN_EVERY = re.compile(
+    r"마다|매|간격|에 (?:한|1|두|2|세|3|다)|꼴|걸러|격|번씩|회씩|당|날이|하루|주기|every"
+)
+_LONG_TIME, _KOREAN_LONG_TIME = re.compile(r"\b\d{1,2}:\d\d:\d\d\b"), re.compile(r"시|\d:\d\d:\d\d")
+_TIMES_AS = re.compile(r"(?i)\b(\w+) times (?:as|the|more|larger|bigger|longer|higher)\b")
 _EVERY_OTHER = re.compile(r"(?i)\bevery (?:other|second) [a-z]+")
 _KOREAN_EVERY_OTHER = re.compile(
-    r"격|걸러|건너|[2이두] ?[가-힣] 중 (?:하나|한)|[2이두]\s?(?:주"
-    r"|일|달|년|개월|번째|해|칸|줄|시간)|이틀|번갈|교대|홀수|짝수|하나씩"
+    r"격|걸러|건너|[2이두] ?[가-힣] 중 (?:하나|한)|[2이두]\s?(?:주|일|달|년|개월|번째|해|칸|줄"
+    r"|시간)"
+    r"|이틀|번갈|교대|홀수|짝수|하나씩"
 )
-_EXTENT = re.compile(
-    r"(?i)(?<!\d )(?<!percent )(?<!% )\b(?P<way>by|to) (?:(?P<n>\d+(?:\.\d+)?) ?(?:%|percent)"
-    r"|(?:a|one)[ -](?P<part>third|quarter"
-    r"|fifth|tenth)\b)"
+_CHANGED = re.compile(
+    r"(?i)\b(?:r[ai]is|rose|risen|fell|fall|drop|slow|increas|decreas|reduc|lower|cut|gr[eo]w"
+    r"|shr[aiu]nk"
+    r"|climb|jump|declin|cool|heat|warm)\w*[^.;,\d]{0,40}?\b(?P<way>by|to) (?:about |around "
+    r"|nearly )?"
+    r"(?:[$€£]?(?P<n>\d[\d,]*(?:\.\d+)?)|(?:a|one)[ -](?P<part>third|quarter|fifth|tenth)\b)"
 )
 _PART_OF = {"third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
-_CHANGE = r"(?:줄|늘|떨어|감소|증가|하락|상승|낮[아췄추]|올[라랐린]|오[르른]|내[렸린]|인상|인하)"
+_CHANGE = (
+    r"(?:줄|늘|떨어|감소|증가|하락|상승|낮[아췄추춥춰]|올[라랐린]|오[르른]|내[렸려린]"
+    r"|인상|인하|속도)"
+)
 
 
 def _find_extent(source: str, translation: str) -> Iterator[str]:
     """By how much something changed is not to how much: by 20% as 20%로 줄었다."""
-    for match in _EXTENT.finditer(source):
-        n = match["n"] or f"{_PART_OF[match['part'].lower()]}분의 ?[1일]"
-        said = rf"(?<![\d.]){n} ?" + ("(?:%|퍼센트)" if match["n"] else "")
-        by, to = rf"{said}(?:만큼|나|가량|씩)? ?{_CHANGE}", rf"{said}로 {_CHANGE}"
+    for match in _CHANGED.finditer(source):
+        n = re.escape(match["n"] or "") or f"{_PART_OF[match['part'].lower()]}분의 ?[1일]"
+        said = rf"(?<![\d.]){n} ?[^\d\s,.]{{0,6}}?"
+        by = rf"{said}(?:만큼|씩)" + ("" if "%" not in translation else rf"|{said} ?{_CHANGE}")
+        to = rf"{said}(?:으?로) (?:더 )?{_CHANGE}"
         wrong, right = (to, by) if match["way"].lower() == "by" else (by, to)
         if re.search(wrong, translation) and not re.search(right, translation):
-            yield f"{match[0]} became another extent"
+            yield f"{match['way']} became another extent"
 
 
 def _find_rate(source: Text, translation: Text) -> Iterator[str]:

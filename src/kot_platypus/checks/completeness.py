@@ -52,6 +52,8 @@ def find_cut_off(source: Text, translation: Text) -> Findings:
     ):
         yield from _compare_sentences(source, translation)
     yield from _compare_pieces(source, translation)
+    if _ANSWER.search(source.prose) and "답" not in translation.prose:
+        yield _cut("lost: the answer")
     if "why" in source.lexicon and not _KOREAN_WHY.search(translation.prose):
         yield _cut("lost: why")
     yield from _check_end(source, translation)
@@ -65,6 +67,7 @@ def _measure_ratio(source: Text, translation: Text) -> float | None:
     return translation.num_hangul / letters if letters >= _SHORTEST else None
 
 
+_ANSWER = re.compile(r"(?im)^\W*(?:(?:correct|final) )?answer\W*: ?\W*[A-H\d]")
 _KOREAN_WHY = re.compile("왜|이유|까닭|때문|어째|어쩌|원인|사유|근거|배경|비결|무엇이|뭐")
 # How much shorter than expected a line or choice may be, as a logarithm: of all good ones of three
 # authors' 245 sources those of 15 syllables and more stay above -0.5, shorter ones above -0.9.
@@ -101,6 +104,7 @@ def _compare_sentences(source: Text, translation: Text) -> Findings:
         lost = find_lost(wanted, found)
         if lost and not _is_shorter(wanted, found, lost):
             lost = []
+        lost = [one for one in lost if not _SET.search(one)]
         if lost and len(wanted) == len(found) <= _FEW_SENTENCES and _end_alike(wanted, found):
             lost = []
         lost = [one for one in lost if not _is_known_by_number(one, wanted, found)]
@@ -141,7 +145,7 @@ _COURTESY = re.compile(  # becomes a word or an ending of the next sentence
 _SIGNATURE = re.compile(r"\s*[A-Z][a-z]+(?: [A-Z][a-z]+)?\s*")  # joins the line before it
 _CLOSING = re.compile(r"(?im)\b(?:regards|sincerely|yours|cheers|best wishes)[^\n.]*,\s*$")
 # Of a lost sentence's size, by which the whole has to be too short.
-_MISSED, _MISSED_OF_MANY = 0.4, 0.0
+_MISSED, _MISSED_OF_MANY, _MISSED_OF_AS_MANY = 0.3, 0.0, 0.2
 
 
 _REQUEST = re.compile(r"구하|시오|세요|[아어해]라\b|알아보|말하|계산하")
@@ -168,8 +172,9 @@ def _is_shorter(wanted: list[str], found: list[str], lost: list[str]) -> bool:
     Else it is only said in fewer sentences, or in another order: "It rained. We stayed. I'm sorry."
     """
     shortage = sum(map(measure_size, wanted)) - sum(map(measure_size, found))
-    is_plain = len(wanted) > max(_FEW_SENTENCES, len(found))
-    missed = _MISSED_OF_MANY if is_plain else _MISSED
+    if len(wanted) <= len(found):  # two joined and one split, far more often than one lost
+        return shortage > _MISSED_OF_AS_MANY * sum(map(measure_size, wanted))
+    missed = _MISSED_OF_MANY if len(wanted) > _FEW_SENTENCES else _MISSED
     return shortage > missed * sum(map(measure_size, lost))
 
 
@@ -201,7 +206,7 @@ def _find_made_up(wanted: list[str], found: list[str]) -> Findings:
 
 _SPREAD_OF_ONE = 0.6  # how much longer than expected a sentence may well be
 # Where a sentence may be parted; not after a label ("Premise:").
-_SPLITS = re.compile(r"(?m);|^[^\n:]{16,}:|\b(?:because|since)\b")
+_SPLITS = re.compile(r"(?m);|^[^\n:]{16,}:|\b(?:because|since)\b|, (?:so|due|and then)\b")
 _SPEECH = re.compile(r'["“]')
 _SHORT_SENTENCE = 5  # syllables
 

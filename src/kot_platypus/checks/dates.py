@@ -68,6 +68,7 @@ def find_dates(source: Text, translation: Text) -> Findings:
     wanted, found = read_dates(source.raw), read_dates(translation.raw)
     lost = [date for date in wanted if not any(_may_be(date, other) for other in found)]
     new = [date for date in found if not any(_may_be(date, other) for other in wanted)]
+    lost = [x for x in lost if not re.search(rf"일(?:과|,|·|~|부터) ?{x.day}일", translation.raw)]
     if lost and new:
         spans = wanted[lost[0]], found[new[0]]
         detail = f"{source.cut(spans[0])} became {translation.cut(spans[1])}"

@@ -75,7 +75,11 @@ def find_formulas(source: Text, translation: Text) -> Findings:
         Counter({run: len(spans) for run, spans in _read_runs(text.prose).items()})
         for text in (source, translation)
     )
-    lost = [run for run in wanted - found if run not in found]
+    lost = [
+        run
+        for run in wanted - found
+        if run not in found and f"% of {run.split('=')[0]} " not in source.prose.replace("$", "")
+    ]
     new = [*(found - wanted)]
     for run in lost:
         twin = max(new, key=lambda other: _measure_likeness(run, other), default=None)

@@ -9,18 +9,18 @@ from kot_platypus.checks.findings import Findings, drop_spans, make_finding
 from kot_platypus.checks.segments import Text
 
 _PERCENT_MARKS = ("%", "％", "percent", "per cent", "퍼센트")
-_PERCENT = re.compile(r"%|％|percent|per cent")
+_PERCENT = re.compile(r"%|％|percent(?!ile)|per cent")
 _KOREAN_PERCENT = re.compile(r"%|％|퍼센트|백분율|프로(?![가-힣]{2})|(?<=\d)할")
 _PART = re.compile(
     r"(?i)hal(?:f|ves)\b|quarter|third|fifth|tenth|\d/\d|[½⅓⅔¼¾]| (?:in|out of) (?:\d|[a-z]+ )"
-    r"|basis point"
+    r"|basis point|time and a half|double|twice|triple"
 )
 _KOREAN_PART = re.compile(r"분의|절반|과반|(?<![가-힣])반[이을은의]? |\d/\d")
 _MINUS = re.compile(
     r"(?=[-−–])(?<![\w)\]}.$%])(?<![\d)\]}$] )(?<!\b[a-z] ).(?=\$?\.?\d)|⁻(?=[⁰¹²³⁴-⁹])"
 )
 _MAY_BE_MINUS = re.compile(r"[-−–⁻](?=[$\d.⁰¹²³⁴-⁹])")
-_SAID_MINUS = re.compile(r"\b(?:minus|negative|below|under|-|loss)\b|[-−–]")
+_SAID_MINUS = re.compile(r"\b(?:minus|negative|below|under|loss)\b|(?<!\d)[-−–]")
 _KOREAN_MINUS = re.compile(r"[-−–]|마이너스|영하|음수|음의|[빼뺀뺄]|±|오차")
 
 

@@ -15,6 +15,7 @@ from kot_platypus.checks.measures import find_measures
 from kot_platypus.checks.number_signs import find_signs
 from kot_platypus.checks.segments import Text
 from kot_platypus.checks.settled import read_articles, read_implied, settle
+from kot_platypus.number_words import SCALES
 from kot_platypus.numerals import (
     AND_A_HALF,
     Number,
@@ -153,7 +154,7 @@ def _cancel(left: Iterable[Number], right: Sequence[Number]) -> tuple[list[Numbe
     for number in right:
         free[number.value].append(number)
     rest = []
-    for number in left:
+    for number in sorted(left, key=lambda one: bool(one.others)):  # 36 before 3 dozen
         partners = free.get(number.value)
         if partners:
             partners.pop(0)
@@ -230,6 +231,9 @@ def _add_readings(text: str, numbers: list[Number], alike: list[Number]) -> list
     ]
 
 
+_SHARED_SCALE = re.compile(
+    r"(?: to | or | and |\s?[-–~]\s?)[$€£]?\d[\d.,]* (hundred|thousand|million|billion|trillion)\b"
+)
 _DECADE = re.compile(r"(?<=\d\d\d0)['’]?s\b")
 
 
@@ -237,6 +241,8 @@ def _read_in_place(text: str, number: Number) -> list[Decimal]:
     """What a number's neighbours let it mean: 3 p.m. is 15, "3시간 반" 3.5, '98 is 1998."""
     start, end = number.span
     value, readings = number.value, []
+    if scale := _SHARED_SCALE.match(text, end):  # 20–30 trillion
+        readings.append(value * SCALES[scale[1]])
     if _DECADE.match(text, end):
         readings.append(value % 100)
     if value > 6 and text[end : end + 7].lower().lstrip("th -").startswith("grade"):

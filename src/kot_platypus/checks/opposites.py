@@ -20,8 +20,8 @@ _COUNT = "(?:개|명|권|장|원|달러|cm|m|kg|센티미터|미터|킬로그램
 # Korean for certain, and what may. A change is a side lost for certain and another new for certain.
 _GROUPS: tuple[dict[str, tuple[str, str, str, str]], ...] = (
     {
-        "left": (r"\b(?:to|on) the (?:\w+ )?left\b", "left", "왼쪽|좌측", "왼|좌"),
-        "right": (r"\b(?:to|on) the (?:\w+ )?right\b", "right", "오른쪽|우측", "오른|우"),
+        "left": (r"\b(?:to|on|from) the (?:\w+ )?left\b", "left", "왼쪽|좌측", "왼|좌"),
+        "right": (r"\b(?:to|on|from) the (?:\w+ )?right\b", "right", "오른쪽|우측", "오른|우"),
     },
     {
         "north": (r"\bnorth(?:ern)?\b", "north", "북[쪽부]", "북"),
@@ -92,9 +92,11 @@ _GROUPS: tuple[dict[str, tuple[str, str, str, str]], ...] = (
         "before": (rf"\b{_UNITS} (?:before|earlier|ago)\b|\bon or before\b",
                    r"before|earl|ago|prior|\bto\b|previous|last|advance|first|until|by\b",
                    f"{_KOREAN_UNITS} ?전|이전", "전|앞|이전|먼저|일찍|빨리|지난|까지|안에|이내"),
-        "after": (rf"\b{_UNITS} (?:after|later)\b",
+        "after": (rf"\b{_UNITS} (?:after|later)\b|\b[Ii]n (?:\d+|two|three|four|five|six"
+        rf"|ten) {_UNITS}\b",
                   r"after|later|\bin\b|within|from|since|past|follow|next|then|begin|start",
-                  f"{_KOREAN_UNITS} ?(?:후|뒤)|(?:이나|그) 후", "후|뒤|다음|만에|지나|지난|이후"
+                  f"{_KOREAN_UNITS} ?(?:후|뒤|지[난나])|(?:이나|그) 후", "후|뒤|다음|만에|지나"
+                  "|지난|이후|동안|안에|간|내"
                   "|나중|늦|흐른"),
     },
     {
@@ -114,17 +116,21 @@ _GROUPS: tuple[dict[str, tuple[str, str, str, str]], ...] = (
                     "[높많]은|큰", "높|많|크|큰"),
     },
     {
-        "profit": (r"\bprofits?\b", "profit|earn|gain|made|make|income", "이익|흑자", "이익|흑자"
+        "profit": (r"\bprofits?\b|\bsurplus\b", "profit|earn|gain|made|make|income"
+        "|surplus", "이익|흑자", "이익|흑자"
         "|수익|이윤|이득|벌"),
-        "loss": (r"\b(?:a|net|the) loss\b", "los[set]", "손실|적자", "손실|적자|손해|잃"),
+        "loss": (r"\b(?:a|net|the) loss\b|\bdeficit\b", "los[set]|deficit", "손실|적자", "손실"
+        "|적자|손해|잃"),
     },
     {
         "all": (r"\b(?:all|every)\b", "all|every|each|any|entire|whole|both|alway|full|total"
         "|complet",
                 "모든|모두|전부", "모든|모두|전부|다|마다|매|전체|온|각|누구나|항상|내내|다들"
                 "|매번|빠짐"),
+        "most": (r"\bmost (?:of|[a-z]+s)\b|\bmost people\b", "most|major|largely|mainly",
+                 "대부분|대다수", "대부분|대다수|거의|대체로|가장|대개|주로|과반"),
         "some": (r"\bsome (?:of|[a-z]+s)\b", "some|part|certain|a few|several|portion",
-                 "일부", "일부|어떤|몇|더러|약간|좀|중|가운데|조금|있"),
+                 "일부(?!터)", "일부|어떤|몇|더러|약간|좀|중|가운데|조금|있"),
     },
     {
         "half": (r"\bhalved\b|\b(?:cut|reduced) (?:by|in|to) half\b|\bby half\b|\bhalf (?:as"
@@ -156,10 +162,10 @@ _WORDS = tuple(
         "ascending increasing descending decreasing", "positive negative", "bc b ad a ce",
         "first last", "rose rising increased grew climbed up fell decreased dropped declined down"
         " shrank cut reduce reduces cuts lower lowers", "half", "older younger elder", "than",
-        "before earlier ago after later",
+        "before earlier ago after later in",
         "largest highest greatest biggest longest tallest heaviest maximum smallest lowest fewest"
         " shortest least lightest cheapest minimum", "lesser lower smaller greater higher larger",
-        "profit profits loss", "all every some",
+        "profit profits surplus loss deficit", "all every some most",
         "half halved doubled tripled quadrupled third quarter twice times",
     )
 )  # fmt: skip

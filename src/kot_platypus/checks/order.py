@@ -37,7 +37,7 @@ _ENDS = re.compile(r"(?<![ap]\.m)[.!?][\"')]* +(?=[A-Z])|; |\n")
 _TURNS = re.compile(
     r"\b(?:of|out|in|for|per|if|when|because|since|before|after|than|until|so that|who|which|that"
     r"|where|though|although|from|as|unless|given|at|on|by|to|with|within|including|such|aged|under"
-    r"|during)\b",
+    r"|during|up|down)\b",
     re.IGNORECASE,
 )
 _YEAR = re.compile(r"(?:1\d|20)\d\d")
@@ -150,8 +150,11 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
     """Whether the words between two values join equals, or end a sentence."""
     between = text[one.span[1] : other.span[0]]
     between = re.sub(r"that of|[ap]\.?m\b\.?", "", between)
-    if between == ", " and _YEAR.fullmatch(other.key):
+    years = _YEAR.fullmatch(one.key), _YEAR.fullmatch(other.key)
+    if between == ", " and years[1]:
         return False  # July 4, 1976
+    if bool(years[0]) != bool(years[1]) and "," not in between:
+        return False
     if _ENDS.search(text[one.span[1] : other.span[0] + 1]):
         return is_near
     joints = list(_JOINS.finditer(between))
@@ -178,7 +181,7 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
 
 
 _MOVED = re.compile(r"\b(?:moved|changed|postponed|rescheduled|extended|shortened)\b[^.;]* to\b")
-_MONTH = re.compile("(?i), (?:" + "|".join(MONTHS) + ") ")
+_MONTH = re.compile("(?i)\\b(?:" + "|".join(MONTHS) + ")\\b")
 _APPOSED = 5  # words between two values with a comma, from which on they need not be equals
 _ROUGHLY = r"(?:\W*\b(?:about|roughly|around|nearly|almost|over|only|just|approximately|some))?"
 _LEAD = re.compile(rf"([a-z]+?){_ROUGHLY}[^a-z]*$")

@@ -57,6 +57,10 @@ def _has_month(text: str, number: Number) -> bool:
     return text[number.span[1] : number.span[1] + 1] == "월"
 
 
+_IMPLIED = (
+    ("time and a half", "1.5"), ("time and a half", "150"), ("double", "200"), ("twice", "200"),
+    ("sea level", "0"), ("every other", "2"),
+)  # fmt: skip
 _BEST_OF = re.compile(r"(?i)\bbest[- ]of[- ](three|five|seven|nine|[3579])\b")
 
 
@@ -65,7 +69,7 @@ def read_implied(text: str) -> list[Number]:
     wins = {"three": 2, "five": 3, "seven": 4, "nine": 5, "3": 2, "5": 3, "7": 4, "9": 5}
     implied = [
         Number(Decimal(value), match.span(), Strength.POSSIBLE)
-        for said, value in (("time and a half", "1.5"), ("sea level", "0"), ("every other", "2"))
+        for said, value in _IMPLIED
         for match in re.finditer(said, text)
     ]
     return implied + [
@@ -113,6 +117,8 @@ def _settle_clock(
         if match["minutes"] and match["minutes"].isdigit():
             minutes = int(match["minutes"])
         values = {(hour[0].value - 2) % 12 + 1, Decimal(60 - minutes)} if hour else set()
+        if match["hour"] in ("noon", "midnight"):
+            values = {Decimal(11), Decimal(60 - minutes)}
         if values and values <= {number.value for number in extra}:
             missing = [n for n in missing if not _holds(match.span(), n)]
             extra = [n for n in extra if n.value not in values]

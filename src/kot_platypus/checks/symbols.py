@@ -38,7 +38,7 @@ def _sign(marks: str, spellings: str, english: str, korean: str, words: Words = 
 
 
 _SIGNS = {
-    "=": _sign("=", r"=(?<![<>=!:/]=)(?![=>])",
+    "=": _sign("=", r"=(?<![<>=!:/]=)(?![=>])(?<![가-힣]=)",
                r"equal|makes|gives|totals|same",
                r"같[다습으음아지고을]|등호|동일|\b[A-Za-z\d]+[은는이가] (?=[-−]?\d)|또는"
                r"|(?:더하|빼|곱하|나누)면 (?=[-−]?\d)"),
@@ -82,7 +82,9 @@ _SIGNS = {
 _BARE = frozenset("∉∪∩⊂⊆∅∀∃∑∏∫∂∞∠⊥≡∝∴∵∧∨¬↔∆∇")
 _MARKS = _BARE.union(*(sign.marks for sign in _SIGNS.values()))
 _ANY = re.compile(f"[{re.escape(''.join(sorted(_MARKS)))}]")
-_BINARY_MINUS = re.compile(r"(?:(?<=[\d)])|(?<=\b[a-zA-Z])) [-−–] (?=[\d($\\]|[a-zA-Z]\b)")
+_BINARY_MINUS = re.compile(
+    r"(?:(?<=[\d)])|(?<=\d달러)|(?<=\d원)|(?<=\b[a-zA-Z])) [-−–] (?=[\d($\\]|[a-zA-Z]\b)"
+)
 _COMMAND = re.compile(r"\\(?:[A-Za-z가-힣]+|[][{}()])")
 _TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox)\s*\{[^{}]*\}")
 _UNSEEN = re.compile(r"\\(?:[,;!: ]|quad\b|qquad\b|left\b|right\b|displaystyle\b)|\s+")
@@ -138,7 +140,8 @@ def _compare_formulas(source: Text, translation: Text) -> Findings:
     if wanted == found:
         return
     lost, new = wanted - found, found - wanted
-    if not lost and all(formula in wanted or _NAME.fullmatch(formula) for formula in new):
+    known = "".join(wanted)
+    if not lost and all(x in wanted or _NAME.fullmatch(x) or x.strip("\\{}") in known for x in new):
         return  # Korean repeats a subject where English says "it"; or a name in signs of its own
     if lost and _are_said_apart(list(wanted), list(lost), list(new), translation):
         return
