@@ -369,7 +369,7 @@ def _count_again(text: str) -> int:
     return len(words) - len(set(words))
 
 
-_SENTENCE = re.compile(r"(?<![^.!?\n\s])[\W\d]*([^.!?\n]{10,})(?:[.!?\n]|\Z)")
+_SENTENCE = re.compile(r"(?<![^.!?\n\s])[\W\d]*(?:[A-H][.)] *)?([^.!?\n]{10,})(?:[.!?\n]|\Z)")
 
 
 def _find_repeated_sentence(source: Text, translation: Text) -> re.Match[str] | None:
