@@ -635,3 +635,29 @@ def test_planted_parts_share_no_sentence():
         for part in ("development", "heldout")
     ]
     assert sentences[0] & sentences[1] <= {"«w»"}
+
+
+def test_a_detail_shows_the_text_and_no_blanks_of_ours():
+    """What is set apart from prose, as a formula is, is a blank only to the checks."""
+    source = "He multiplied both sides by two and so found at last that $x = 4$ is what holds now."
+    (found,) = [
+        each
+        for each in check_translation(
+            source, "그는 양변에 이를 곱하여 드디어 다음 $x = 4$ 성립함을"
+        )
+        if each.detail.startswith("ends in the middle")
+    ]
+    assert found.detail == "ends in the middle: ... = 4$ 성립함을"
+
+
+def test_a_sentence_left_in_english_begins_with_its_first_word():
+    korean = "그는 우표 22장이 있었다. After finding more he has 32 stamps."
+    (found,) = [
+        each
+        for each in check_translation("He had 22 stamps. After finding more he has 32.", korean)
+        if each.check == "untranslated"
+    ]
+    assert found.detail == "left in English: After finding more he has 32 stamps."
+    assert [korean[slice(*span)] for span in found.translation_spans] == [
+        "After finding more he has 32 stamps."
+    ]

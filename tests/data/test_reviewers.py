@@ -314,13 +314,12 @@ def test_agreement_is_printed(stores: Stores, folder: Path):
     assert ask() == "One reviewer at most: nothing to compare."
     say(kim, 0, "accept")
     say(lee, 1, "drop")
-    assert "2 reviewers, 0 rows of two or more: nothing to compare yet." in ask()
+    assert "2 reviewers, 0 rows decided on by two or more: nothing to compare yet." in ask()
     say(lee, 0, "accept")
     assert "100.0% of their decisions agree (Krippendorff's alpha undefined" in ask()
     say(kim, 1, "accept")
-    assert "2 rows of two or more: 50.0% of their decisions agree (Krippendorff's alpha 0.000)" in (
-        ask()
-    )
+    figures = "50.0% of their decisions agree (Krippendorff's alpha 0.000)"
+    assert f"2 rows decided on by two or more: {figures}" in ask()
     assert "1 disputed. Rows decided on: kim 2, lee 2." in ask()
 
 
@@ -417,7 +416,10 @@ def test_killed_servers_of_two_reviewers_lose_nothing_that_they_confirmed(folder
         outputs = [process.communicate(timeout=30)[0] for process, _ in running]
     assert confirmed == 16, "the second time the same again"
     assert len(read_log(folder)) == 8
-    assert "2 reviewers, 4 rows of two or more: 100.0% of their decisions agree" in outputs[0]
+    assert (
+        "2 reviewers, 4 rows decided on by two or more: 100.0% of their decisions agree"
+        in outputs[0]
+    )
 
 
 @pytest.mark.slow

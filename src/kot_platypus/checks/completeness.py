@@ -292,7 +292,7 @@ def _check_end(source: Text, translation: Text) -> Findings:
     last = text[-1:]
     if last not in _FINALS and not (last.isascii() and last.isalnum()):
         yield _cut(
-            f"ends in the middle: ...{text[-10:]}",
+            f"ends in the middle: ...{translation.raw[: len(text)][-10:]}",
             is_error=is_sentence,
             translation_spans=[(max(0, len(text) - 10), len(text))],
         )
@@ -310,7 +310,8 @@ def find_open_end(rationale: Text) -> Findings:
     is_item = _MARK.match(last_line) or ":" in last_line
     is_sentence = len(last_line.split()) > _SHORT_END and not is_item
     if is_sentence and "가" <= text[-1:] <= "힣" and text[-1] not in _FINALS:
-        yield _cut(f"ends in the middle: ...{text[-10:]}", is_error=False)
+        end = rationale.raw[: len(text)][-10:]
+        yield _cut(f"ends in the middle: ...{end}", is_error=False)
 
 
 # --- brackets ----------------------------------------------------------------------------------

@@ -149,7 +149,8 @@ def _find_stretches(source: Text, prose: str) -> Findings:
         if _is_word_list(stretch[0], source.prose) or _is_example(stretch[0], source.prose):
             continue
         if _is_passage(stretch[0], found):
-            passages.append(stretch.span())
+            start = stretch.end() - len(stretch[0].lstrip(" .,;:!?)]"))
+            passages.append((start, stretch.end()))
         elif any(len(word) > 3 for word in found) or (
             found and prose[stretch.end() : stretch.end() + 1] in tuple("하한해되된됐")
         ):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kot_platypus.artifacts import JsonlLog, read_json
-from kot_platypus.data.pipeline.decisions import Decision
+from kot_platypus.data.pipeline.decisions import Decision, SpotCheck
 from kot_platypus.data.pipeline.drafts import Draft, iter_drafts
 from tests.data.pipeline.apples import make_rows, translate
 from tests.data.pipeline.conftest import Builder
@@ -96,7 +96,7 @@ def test_a_row_that_a_spot_check_rejects_is_left_out(builder: Builder):
     assert ids[third.origin.id]["edits"] == []
     assert [row.reason for row in read_dropped(builder.out)] == ["dropped in review"]
     check = read_facts(builder)["spot_check"]
-    assert check == {"total": 5, "accept": 1, "edit": 1, "drop": 1}
+    assert check == {"total": 5, "accept": 1, "edit": 1, "drop": 1, "disputed": 0}
     assert list_sample(builder)[0] == first, "a decision changes no sample"
     card = (builder.out / "dataset" / "README.md").read_text(encoding="utf-8")
     assert "Spot check of 3 of 5 drawn rows that passed: 1 dropped (6.1-79.2%" in card
@@ -119,7 +119,9 @@ def test_a_row_on_which_reviewers_disagree_waits_until_it_is_settled(builder: Bu
     assert "reviewers disagree" in dropped.detail
     assert read_facts(builder)["agreement"]["disputed"] == 1
     card = (builder.out / "dataset" / "README.md").read_text(encoding="utf-8")
-    assert "2 reviewers, 1 rows of two or more: 0.0% of their decisions agree" in card
+    assert "2 reviewers, 1 rows decided on by two or more: 0.0% of their decisions agree" in card
+    spot = SpotCheck.model_validate(read_facts(builder)["spot_check"])
+    assert ("; 1 disputed, and not counted." in str(spot)) == (kind == "passed")
     settled = Decision(
         key=draft.key, action="drop", decided_at="2026-11-29", reviewer="kim", settles=True
     )

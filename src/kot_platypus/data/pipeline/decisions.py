@@ -115,7 +115,7 @@ class Agreement(Record):
     """Krippendorff's alpha; None where it is undefined."""
 
     def __str__(self) -> str:
-        several = f"{len(self.reviewers)} reviewers, {self.rows:,} rows of two or more"
+        several = f"{len(self.reviewers)} reviewers, {self.rows:,} rows decided on by two or more"
         if self.share is None:
             return f"{several}: nothing to compare yet."
         alpha = "undefined, all say the same" if self.alpha is None else f"{self.alpha:.3f}"
@@ -171,6 +171,8 @@ class SpotCheck(Record):
     accept: int = 0
     edit: int = 0
     drop: int = 0
+    disputed: int = 0
+    """Not decided: no figure below takes them in."""
 
     @property
     def decided(self) -> int:
@@ -184,9 +186,13 @@ class SpotCheck(Record):
 
     def __str__(self) -> str:
         if not self.decided:
-            return f"Spot check: none of {self.total:,} rows that passed is decided on yet."
+            none = f"Spot check: none of {self.total:,} rows that passed is decided on yet"
+            return none + self._mention_disputed()
         low, high = (100 * each for each in self.interval)
         return (
             f"Spot check of {self.decided:,} of {self.total:,} drawn rows that passed: "
-            f"{self.drop:,} dropped ({low:.1f}-{high:.1f}%, 95% interval), {self.edit:,} edited."
-        )
+            f"{self.drop:,} dropped ({low:.1f}-{high:.1f}%, 95% interval), {self.edit:,} edited"
+        ) + self._mention_disputed()
+
+    def _mention_disputed(self) -> str:
+        return f"; {self.disputed:,} disputed, and not counted." if self.disputed else "."

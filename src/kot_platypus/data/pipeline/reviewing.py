@@ -143,9 +143,10 @@ def _write_queue(rows: Path, review: Path, said: Container[str], sample: Sample)
 
 
 def _count_verdicts(keys: Sequence[str], said: Mapping[str, Votes]) -> SpotCheck:
-    verdicts = (said[key].verdict for key in keys if key in said)
-    actions = Counter[str](each.action for each in verdicts if each)
-    return SpotCheck(total=len(keys), **actions)
+    votes = [said[key] for key in keys if key in said]
+    actions = Counter[str](each.verdict.action for each in votes if each.verdict)
+    disputed = sum(each.is_disputed for each in votes)
+    return SpotCheck(total=len(keys), disputed=disputed, **actions)
 
 
 def read_figures(reviewed: Path) -> tuple[SpotCheck, Agreement | None]:
