@@ -187,6 +187,7 @@ def test_rows_that_fail_a_check_are_mended_by_a_second_try(builder: Builder):
     retried = json.loads(row["translation"]["retried"])
     assert retried == {"rationale": {"formality": "prefer_less"}}, "only the field that failed"
     card = (builder.out / "dataset" / "README.md").read_text(encoding="utf-8")
+    assert "`kot data build`, with a recipe file of its own." in card, "apples is no shipped name"
     assert "| `cut_off` | 30 | 0 |" in card
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from kot_platypus.data.dataset_recipe import DatasetRecipe
+from kot_platypus.data.dataset_recipe import DatasetRecipe, list_dataset_recipes
 from kot_platypus.data.pipeline.reviewing import COLUMNS, NUM_TEXTS
 from kot_platypus.results.templates import load_templates
 from kot_platypus.row_formats import ENGLISH
@@ -47,6 +47,7 @@ def render_card(
     return environment.get_template("card.md.jinja").render(
         metadata=_write_metadata(recipe, facts["counts"]["written"]),
         recipe=recipe,
+        is_shipped=recipe.name in list_dataset_recipes(),
         columns=COLUMNS[recipe.columns],
         originals=[name + ENGLISH for name in COLUMNS[recipe.columns][:NUM_TEXTS]],
         steps=STEPS,
