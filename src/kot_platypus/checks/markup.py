@@ -157,13 +157,15 @@ def _compare_marks(prose: str, other: str) -> Findings:
     if len(others) < len(marks) and others[0] == marks[0]:
         yield _broken(f"marks differ: {_join(marks)} became {_join(others)}")
         return
-    kept = [text for (*_, text), (*_, was) in zip(found, wanted, strict=False) if text == was]
+    pairs = [(text, was) for (*_, text), (*_, was) in zip(found, wanted, strict=False)]
+    kept = [text for text, was in pairs if text in (was, _ARTICLE.sub("", was))]
     names = [text for text in kept if _NAME.fullmatch(text)]
     if names and len(kept) < len(wanted) and all(_NAME.fullmatch(one[2]) for one in wanted):
         yield _broken(f"choices in part left in English: {shorten(names[0], 30)}")
 
 
-_NAME = re.compile(r"[A-Z][a-z]{2,}(?: [A-Za-z]+)*\.?")
+_ARTICLE = re.compile("(?i)^(?:an?|the) ")
+_NAME = re.compile(r"(?:[Aa]n? |[Tt]he )?[A-Za-z][a-z]{2,}(?: [A-Za-z]+)*\.?")
 
 
 def _join(marks: list[tuple[str, ...]]) -> str:
