@@ -286,7 +286,7 @@ def _read_single(match: re.Match[str], before: list[Number], text: str) -> list[
 
 _SINO_DIGITS = str.maketrans("영공일이삼사오육칠팔구", "00123456789")
 AND_A_HALF = re.compile(
-    r"\s?[가-힣]{0,3}\s?반(?:[이을의은만으에과씩쯤]|까지|부터|정도|가량|동안|경|짜리|(?![가-힣]))"
+    r"\s?[가-힣]{0,3}\s?반(?:[이을의은만으에과씩쯤인]|까지|부터|정도|가량|동안|경|짜리|(?![가-힣]))"
 )  # 두 시간 반
 _FIRST = (
     "대예열스서마쉰예일여아하다둘셋넷한첫두세석네넉너"

@@ -27,7 +27,7 @@ _RATE_WORDS = frozenset({*_UNITS, *_SHORT})
 # Of each unit: how Korean says "per" it, and any mention of it in either language.
 _KOREAN_PER = {
     "second": r"초당|매초|초마다|(?:1|일) ?초에|초속",
-    "minute": r"(?<!\d)분당|매분|(?:1|일) ?분에|분속|(?<![0-9가-힣] )(?<!\d)분마다",
+    "minute": r"(?<!\d)분당|매분|(?:1|일) ?분에|분속|회/분|(?<![0-9가-힣] )(?<!\d)분마다",
     "hour": r"시간당|매시간?|(?:1|한) ?시간(?:에|마다)|시속|시급|/시",
     "day": r"하루에|하루 (?=\d|한|두|세|네)|매일|날마다|일당|(?:1|일) ?일(?:에| \d)",
     "week": r"(?:일|1) ?주일?(?:에|마다)|일주일에|매주|주당|(?<![가-힣])주 (?=\d)",
@@ -120,7 +120,7 @@ _KOREAN_EVERY = re.compile(
 )
 _LONG_TIME, _KOREAN_LONG_TIME = re.compile(r"\b\d{1,2}:\d\d:\d\d\b"), re.compile(r"시|\d:\d\d:\d\d")
 _TIMES_AS = re.compile(r"(?i)\b(\w+) times (?:as|the|more|larger|bigger|longer|higher)\b")
-_EVERY_OTHER = re.compile(r"(?i)\bevery (?:other|second) [a-z]+")
+_EVERY_OTHER = re.compile(r"(?i)\bevery (?:other|second (?!(?:in|of|on|at|for|from|to|by|counts)\b)) ?[a-z]+")
 _KOREAN_EVERY_OTHER = re.compile(
     r"격|걸러|건너|[2이두] ?[가-힣] 중 (?:하나|한)|[2이두]\s?(?:주|일|달|년|개월|번째|해|칸|줄"
     r"|시간)"

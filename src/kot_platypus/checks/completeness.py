@@ -62,11 +62,14 @@ def find_cut_off(source: Text, translation: Text) -> Findings:
 
 def _measure_ratio(source: Text, translation: Text) -> float | None:
     """Syllables for a letter; None for a text too short to say. Kept English weighs nothing."""
-    kept = sum(map(len, translation.words))
+    glosses = "".join(_GLOSS.findall(translation.prose)) if "(" in translation.signs else ""
+    kept = sum(map(len, translation.words)) - len(_LETTERS.sub("", glosses))
     letters = sum(map(len, source.words)) + 2 * source.num_hangul - kept
     return translation.num_hangul / letters if letters >= _SHORTEST else None
 
 
+_GLOSS, _LETTERS = re.compile(r"\([^()가-힣]+\)"), re.compile("[^A-Za-z]")
+"""Originals in brackets, which stand beside their translation."""
 _ANSWER = re.compile(r"(?im)^\W*(?:(?:correct|final) )?answer\W*: ?\W*[A-H\d]")
 _KOREAN_WHY = re.compile("왜|이유|까닭|때문|어째|어쩌|원인|사유|근거|배경|비결|무엇이|뭐")
 # How much shorter than expected a line or choice may be, as a logarithm: of all good ones of three
@@ -332,7 +335,7 @@ def _count_unpaired(text: str, opening: str, closing: str) -> int:
 
 
 # The interval [0, 1) and :) have no partner, as 3" are inches and "1) a 2) b" a list.
-_NO_PAIR = re.compile(r"[\[(][-−\d.,\s∞]+[)\]]|[:;]-?[()]")
+_NO_PAIR = re.compile(r"[\[(][-−\d.,\s∞]+[)\]]|[:;]-?[()]|(?m:^\W*[가-힣]{1,4} ?\))")
 _ITEM = re.compile(r"(?:^|\s)(?:\d{1,2}|[A-Za-z가-힣ㄱ-ㅎ]|[ivx]{1,4})$")
 _QUOTE = re.compile(r'(?<!\d)"')
 _QUOTATION = re.compile(r'"[^"\n]+"|“[^”\n]+”')

@@ -129,7 +129,7 @@ def _read_runs(prose: str) -> dict[str, list[Span]]:
     for match in _RUN.finditer(prose):
         run = re.sub(_RAISED, lambda found: "^" + found[0].translate(_POWERS), match[0])
         run = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", run).rstrip(".,")
-        run = re.sub(rf"(?<=\d){_UNIT}", "", run)
+        run = re.sub(rf"(?<=\d)(?:{_UNIT}|\({_UNIT}\))", "", run)
         run = _star(re.sub(r"(?<=\d)[eE](?=[-+]?\d)", "*10^", run))
         run = re.sub(r"(?<![A-Za-z])\((\d+(?:\.\d+)?)\)(?=\^)", r"\1", run)
         if not _RANGE.fullmatch(run):

@@ -105,7 +105,8 @@ def _compare_numbers(
         missing, extra = [*missing, *lost], [*extra, *new]
     elif extra:
         extra, _ = _cancel(extra, [*lost, *read_implied(source.raw)])
-    if not missing and not lost and _IT.search(source.raw):  # Korean says the number again
+    is_repeated = not loose or _IT.search(source.raw)  # else "second" may have become 3차
+    if not missing and not lost and is_repeated:  # Korean says the number again
         known = {number.value for number in (*wanted, *words, *named)}
         extra = [number for number in extra if number.value not in known]
     if missing or extra:
@@ -151,7 +152,7 @@ _POWERS = frozenset("⁰¹²³⁴⁵⁶⁷⁸⁹")  # x² is x^2, but H₂O a na
 def _cancel(left: Iterable[Number], right: Sequence[Number]) -> tuple[list[Number], list[Number]]:
     """What remains of two lists when equal values have been paired off."""
     free: defaultdict[Decimal, list[Number]] = defaultdict(list)
-    for number in right:
+    for number in sorted(right, key=lambda one: bool(one.others)):  # 네 before 네 시간 반
         free[number.value].append(number)
     rest = []
     for number in sorted(left, key=lambda one: bool(one.others)):  # 36 before 3 dozen

@@ -104,6 +104,7 @@ def _find_turned(source: Text, translation: Text, names: set[str]) -> Findings:
                 return
 
 
+_NAMED_AFTER = re.compile(r"(\d+) ?[a-z]+ (?!of\b)[a-z]")
 _COMPOUND, _KOREAN_COMPOUND = re.compile(r"(\d+)-[a-z]+"), re.compile(r"(\d+)[가-힣]+짜리")
 
 
@@ -112,7 +113,8 @@ def _compare_compounds(source: Text, translation: Text) -> Findings:
     if "짜리" not in translation.prose:
         return
     wanted, found = _COMPOUND.findall(source.prose), _KOREAN_COMPOUND.findall(translation.prose)
-    others = {f"{number.value:f}" for number in source.digits}
+    told = (match[1] for match in _NAMED_AFTER.finditer(source.prose))  # a 500 mg tablet
+    others = {f"{number.value:f}" for number in source.digits}.difference(told)
     changed = [number for number in found if number not in wanted and number in others]
     if changed and len(wanted) == len(found):
         yield make_finding("order", f"{wanted[0]}- became {changed[0]}짜리")

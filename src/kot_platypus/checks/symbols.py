@@ -143,6 +143,8 @@ def _compare_formulas(source: Text, translation: Text) -> Findings:
     known = "".join(wanted)
     if not lost and all(x in wanted or _NAME.fullmatch(x) or x.strip("\\{}") in known for x in new):
         return  # Korean repeats a subject where English says "it"; or a name in signs of its own
+    if not new and all(x in found and _NAME.fullmatch(x) for x in lost):
+        return  # Korean leaves a subject out where English names it again
     if lost and _are_said_apart(list(wanted), list(lost), list(new), translation):
         return
     parts = [f"lost: {shorten(formula, 40)}" for formula in lost][:2]
