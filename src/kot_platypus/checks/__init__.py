@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from kot_platypus.checks.additions import find_added
 from kot_platypus.checks.answers import agrees, find_answer_mismatch, make_mismatch
 from kot_platypus.checks.completeness import find_cut_off, find_open_end
-from kot_platypus.checks.findings import Findings, Span
+from kot_platypus.checks.findings import Findings, Span, drop_spans
 from kot_platypus.checks.glossary import find_glossary
 from kot_platypus.checks.language import (
     find_mixed_language,
     find_repetition,
     find_untranslated,
 )
+from kot_platypus.checks.latex import tell_plainly
 from kot_platypus.checks.markup import find_markup
 from kot_platypus.checks.numbers import find_numbers
 from kot_platypus.checks.order import find_order
@@ -66,10 +67,12 @@ def check_translation(source: str, translation: str) -> list[Finding]:
     return _check_texts(Text(source), Text(translation))
 
 
-def _check_texts(source: Text, translation: Text) -> list[Finding]:
-    if not (source.raw or translation.raw):  # a field that the row does not use
-        return []
-    return [finding for check in CHECKS.values() for finding in check(source, translation)]
+def _check_texts(left: Text, right: Text) -> list[Finding]:
+    found = [finding for check in CHECKS.values() for finding in check(left, right)]
+    if found and (plain := tell_plainly(left, right)):
+        left, right = map(Text, plain)
+        found = [drop_spans(one) for check in CHECKS.values() for one in check(left, right)]
+    return found
 
 
 def check_row(

@@ -14,6 +14,7 @@ from kot_platypus.numerals import read_sino
 _UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 _PER = re.compile(
     rf"(?i)\b(?:per|an?|each|every) (?P<unit>{'|'.join(_UNITS)})\b(?<!\ba second(?= [a-z]))"
+    r"(?! (?:earlier|ago|later|before|old)\b)"
     r"|/ ?(?P<short>s|sec|min|h|hr|day|week|month|year)\b"
     r"|\b(?P<adverb>hourly|daily|weekly|monthly|quarterly|yearly|annual(?:ly)?|mph|kph)\b"
 )
@@ -120,7 +121,9 @@ _KOREAN_EVERY = re.compile(
 )
 _LONG_TIME, _KOREAN_LONG_TIME = re.compile(r"\b\d{1,2}:\d\d:\d\d\b"), re.compile(r"시|\d:\d\d:\d\d")
 _TIMES_AS = re.compile(r"(?i)\b(\w+) times (?:as|the|more|larger|bigger|longer|higher)\b")
-_EVERY_OTHER = re.compile(r"(?i)\bevery (?:other|second (?!(?:in|of|on|at|for|from|to|by|counts)\b)) ?[a-z]+")
+_EVERY_OTHER = re.compile(
+    r"(?i)\bevery (?:other|second (?!(?:in|of|on|at|for|from|to|by|counts)\b)) ?[a-z]+"
+)
 _KOREAN_EVERY_OTHER = re.compile(
     r"격|걸러|건너|[2이두] ?[가-힣] 중 (?:하나|한)|[2이두]\s?(?:주|일|달|년|개월|번째|해|칸|줄"
     r"|시간)"
@@ -162,6 +165,7 @@ def _find_rate(source: Text, translation: Text) -> Iterator[str]:
     if not wanted or not _ANY_PER.search(translation.prose):
         return
     found = {unit for unit, per in _KOREAN_PERS.items() if per.search(translation.prose)}
+    found -= {"week"} if "share" in source.lexicon else set()  # 주당 is per share
     for unit in wanted - found:
         for other in found - wanted:
             is_known = re.search(f"(?i){_ENGLISH_ANY[other]}", source.raw)

@@ -70,7 +70,7 @@ def _measure_ratio(source: Text, translation: Text) -> float | None:
 
 _GLOSS, _LETTERS = re.compile(r"\([^()가-힣]+\)"), re.compile("[^A-Za-z]")
 """Originals in brackets, which stand beside their translation."""
-_ANSWER = re.compile(r"(?im)^\W*(?:(?:correct|final) )?answer\W*: ?\W*[A-H\d]")
+_ANSWER = re.compile(r"(?im)^\W*(?:(?:correct|final) )?answer\W*: ?\W*(?:[A-H]\b|\d)")
 _KOREAN_WHY = re.compile("왜|이유|까닭|때문|어째|어쩌|원인|사유|근거|배경|비결|무엇이|뭐")
 # How much shorter than expected a line or choice may be, as a logarithm: of all good ones of three
 # authors' 245 sources those of 15 syllables and more stay above -0.5, shorter ones above -0.9.
@@ -279,6 +279,9 @@ _CLOSERS = "\"'”’)]* \n"
 _STOPS = frozenset(".!?。:")
 # Korean sentences end in these syllables; a text cut in the middle seldom does.
 _FINALS = frozenset("다요까죠음함임됨오라자네군지야어아;%)]}\"'”’*`~…" + BLANK)
+_LISTED = re.compile(
+    r"(?:\([a-h]\)[^().]{1,40}|\n[^\n.]+(?:,[^\n,.]+){2,})\s*\Z"
+)  # ends as a list does
 _SHORT_END = 5  # words; "3 apples." may well become "사과 3개"
 
 
@@ -291,6 +294,7 @@ def _check_end(source: Text, translation: Text) -> Findings:
         return
     is_choice = _MARK.match(source.prose.rstrip().rpartition("\n")[2] + " ")
     is_choice = is_choice or _MARK.match(translation.raw.rstrip().rpartition("\n")[2] + " ")
+    is_choice = is_choice or _LISTED.search(translation.prose)
     is_sentence = len(source.prose[-60:].split()) > _SHORT_END and not is_choice
     last = text[-1:]
     if last not in _FINALS and not (last.isascii() and last.isalnum()):

@@ -111,6 +111,8 @@ def _measure_likeness(run: str, other: str) -> float:
     bare, bare_2 = run.strip("()[]"), other.strip("()[]")
     if _is_open(run) != _is_open(other) and bare == bare_2 and "," not in bare:
         return 0.0  # a bracket of the text round it
+    if run[0] == "(" and other.endswith(run):  # n(1 ≤ n ≤ 5): the name stands before its bounds
+        return 0.0
     if other in run:  # the rest is said in words, or lost and the other checks' business
         return 0.0
     if sorted(run) == sorted(other):

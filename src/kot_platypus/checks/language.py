@@ -196,7 +196,9 @@ def _list_intruders(source: Text, prose: str) -> list[str]:
             word not in kept
             and (word not in source.raw or any(one.startswith(word.rstrip("e")) for one in known))
             and not re.search(
-                rf"[\"'“‘`*]{word}[\"'”’`*]|[_.]{word}|\b{word}(?: =|[=(\[_.](?!\s|$))", source.raw
+                rf"[\"'“‘`*]{word}[\"'”’`*]|(?m:[|,(] ?{word} *(?:[|,)]|$))"
+                rf"|[_.]{word}|\b{word}(?: =|[=(\[_.](?!\s|$))",
+                source.raw,
             )
             for word in re.split("[ -]", said)
         )
@@ -370,7 +372,10 @@ def _count_again(text: str) -> int:
     return len(words) - len(set(words))
 
 
-_SENTENCE = re.compile(r"(?<![^.!?\n\s])[\W\d]*(?:[A-H][.)] *)?([^.!?\n]{10,})(?:[.!?\n]|\Z)")
+_SENTENCE = re.compile(
+    r"(?<![^.!?\n\s])[\W\d]*(?:[A-H][.)] *)?"
+    r"((?:[^.!?\n]|(?<=\d)\.(?=\d)){10,})(?:[.!?\n]|\Z)"
+)
 
 
 def _find_repeated_sentence(source: Text, translation: Text) -> re.Match[str] | None:

@@ -80,7 +80,7 @@ def _find_dimension(unit: str) -> tuple[object, Fraction]:
 # What a spelling must not run on with, so that 원 is no 원소 and 시 no 시간.
 _NOT_BEFORE = {
     "자": "루리동녀식전본산료유신의격세지체매연치기작비금료릿", "글자": "", "단어": "",
-    "분": "의기야량류석리수자포할명", "주": "인요민문택식제변차소장위", "일": "요본정반부곱제상자",
+    "분": "기야량류석리수자포할명", "주": "인요민문택식제변차소장위", "일": "요본정반부곱제상자",
     "달": "러라성리걀콤", "원": "소인칙리형점주래통판뿔", "도": "시형구움착중서전달입",
     "세": "기계트대로제금력상번개명", "초": "등기과반대", "년": "생", "톤": "", "해": "결당설답",
     "명": "", "센티": "미", "킬로": "그미와바칼헤", "미터": "", "살": "인", "인": "치", "풋": "살",
@@ -111,7 +111,8 @@ def _write(spelling: str) -> str:
     pattern = re.escape(spelling).replace("\\-", "[- ]")
     if "가" <= spelling[-1] <= "힣":
         refused = _NOT_BEFORE.get(spelling)
-        return pattern + (f"(?![{refused}])" if refused else "")
+        part = r"|의 ?[\d일이삼사오육칠팔구십]" if spelling == "분" else ""  # 3분의 1
+        return pattern + (f"(?![{refused}]{part})" if refused else "")
     letters = r"(?![A-Za-z])" if spelling[-1].isalpha() else ""
     if spelling == "s":  # the 1980s are no seconds
         pattern = "(?<= )s"

@@ -10,6 +10,7 @@ from kot_platypus.checks.segments import Text
 
 _PERCENT_MARKS = ("%", "％", "percent", "per cent", "퍼센트")
 _PERCENT = re.compile(r"%|％|percent(?!ile)|per cent")
+_PERCENT_RANGE = re.compile(r"\d ?(?:to|and|or|[-–~]) ?\d[\d.]* ?(?:%|percent)")
 _KOREAN_PERCENT = re.compile(r"%|％|퍼센트|백분율|프로(?![가-힣]{2})|(?<=\d)할")
 _PART = re.compile(
     r"(?i)hal(?:f|ves)\b|quarter|third|fifth|tenth|\d/\d|[½⅓⅔¼¾]| (?:in|out of) (?:\d|[a-z]+ )"
@@ -44,6 +45,7 @@ def _find_percent(source: Text, translation: Text) -> Findings:
     wanted = [match.span() for match in _PERCENT.finditer(source.raw)]
     found = [match.span() for match in _KOREAN_PERCENT.finditer(translation.raw)]
     parts = len(_PART.findall(source.raw))  # which may come as 50 %, and the other way round
+    parts += len(_PERCENT_RANGE.findall(source.raw))
     said = max(0, len(_KOREAN_PART.findall(translation.raw)) - parts)
     if len(found) + said < len(wanted) or len(found) > len(wanted) + parts:
         detail = f"{len(wanted)} percent signs became {len(found)}"

@@ -32,7 +32,10 @@ class Anchor(NamedTuple):
 Pair = tuple[Anchor, Anchor]
 
 # What joins equals: Korean keeps their order, while it turns "3 of the 12" and "45 for 6" about.
-_JOINS = re.compile(r",? [\"“]?(?:and then|and|but|or|while|whereas|then)\b|, |\bversus\b|\bvs\b")
+_JOINS = re.compile(
+    r",? [\"“]?(?:and then|and|but(?! not\b)|or|while(?! [a-z]+ing\b)|whereas|then)\b"
+    r"|, |\bversus\b|\bvs\b"
+)
 _ENDS = re.compile(r"(?<![ap]\.m)[.!?][\"')]* +(?=[A-Z])|; |\n")
 _TURNS = re.compile(
     r"\b(?:of|out|in|for|per|if|when|because|since|before|after|than|until|so that|who|which|that"

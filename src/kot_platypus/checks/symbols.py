@@ -41,6 +41,7 @@ _SIGNS = {
     "=": _sign("=", r"=(?<![<>=!:/]=)(?![=>])(?<![가-힣]=)",
                r"equal|makes|gives|totals|same",
                r"같[다습으음아지고을]|등호|동일|\b[A-Za-z\d]+[은는이가] (?=[-−]?\d)|또는"
+               r"|\d ?[가-힣]{1,3}[은는] (?=[-−]?\d)"
                r"|(?:더하|빼|곱하|나누)면 (?=[-−]?\d[\d.,]*+(?! ?[-−+×*÷/]))"),
     "≠": _sign("≠!", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
     "+": _sign("+", r"\+(?<=[\w)\]}\s^]\+)(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing|ition)?\b"
@@ -59,7 +60,8 @@ _SIGNS = {
                r"분의|절반|반|나누|나눈|년|월|중|만점|\d[.-] ?(?=\d)|[½⅓⅔¼¾]", words="all"),
     "<": _sign("<＜", r"[<＜](?<=[\w)\s].)(?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
                "작|미만|음수"),
-    ">": _sign(">＞", r"[>＞](?<=[\w)\s].)(?=[\s\d(a-z-])", r"greater|larger|above|exceed",
+    ">": _sign(">＞", r"[>＞](?<=[\w)\s].)(?<![가-힣]>)(?=[\s\d(a-z-])",
+               r"greater|larger|above|exceed",
                "보다 [크큰]|초과|양수"),
     "≤": _sign("≤⩽<", r"≤|⩽|<=(?!>)", r"at most|no more than|not exceed", "이하|작거나"),
     "≥": _sign("≥⩾>", r"≥|⩾|>=(?<!=>=)", r"at least|no less than", "이상|크거나"),
@@ -71,7 +73,7 @@ _SIGNS = {
     "√": _sign("√", r"√", r"\broot\b", "루트|제곱근|근호"),
     "→": _sign("→=⇒⟹>", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
     "°": _sign("°º℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
-    "±": _sign("±+", r"±|\+/-", r"plus or minus", "플러스마이너스|오차"),
+    "±": _sign("±+", r"±|\+/-", r"plus or minus", "플러스마이너스"),
     "≈": _sign("≈", r"≈", r"about|approx|roughly", "약|대략|정도|가량|쯤|가까"),
     "∈": _sign("∈", r"∈", r"element|belongs|\bin\b",
                "실수|정수|자연수|유리수|복소수|원소|속[하한]"),

@@ -1,0 +1,51 @@
+r"""The same formulas in LaTeX and in plain text: $\frac{1}{2}$ and 1/2, $AB = 8$ and AB = 8."""
+
+from __future__ import annotations
+
+import re
+
+from kot_platypus.checks.segments import Text
+
+_DELIMITER = re.compile(r"\$\$?|\\[()\[\]]")
+_FRACTION = re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}")
+_ROOT = re.compile(r"\\sqrt\{([^{}]*)\}")
+_IN_BRACES = re.compile(r"([_^])\{([^{}]*)\}")
+_COMMANDS = {
+    "times": "×", "cdot": "·", "div": "÷", "pm": "±", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥",
+    "ne": "≠", "neq": "≠", "approx": "≈", "lt": "<", "gt": ">", "to": "→", "infty": "∞", "in": "∈",
+    "angle": "∠", "triangle": "△", "perp": "⊥", "parallel": "∥", "pi": "π", "theta": "θ",
+    "alpha": "α", "beta": "β", "sum": "∑", "int": "∫", "sqrt": "√", "left": "", "right": "",
+    "degree": "°", "quad": " ",
+    "sin": "sin", "cos": "cos", "tan": "tan", "log": "log", "ln": "ln", "exp": "exp", "max": "max",
+    "min": "min", "gcd": "gcd", "lim": "lim",
+}  # fmt: skip
+_COMMAND = re.compile(r"\\([a-z]+)(?![a-zA-Z])|\\([,;!% ])")
+_DEGREES = re.compile(r"\^\{?(?:\\circ|∘)\}?")
+_SPACE = re.compile(r"\s")
+
+
+def tell_plainly(source: Text, translation: Text) -> tuple[str, str] | None:
+    """Both texts with plain formulas, if each text's are in the other; None where not needed.
+
+    Then nothing was lost of them, however they are written.
+    """
+    if len(source.math) == len(translation.math) or _is_broken(source) or _is_broken(translation):
+        return None
+    texts = _write_plain(source.raw), _write_plain(translation.raw)
+    for text, other in ((source, texts[1]), (translation, texts[0])):
+        bare = _SPACE.sub("", other)
+        formulas = (_SPACE.sub("", _write_plain(text.cut(span))) for span in text.math)
+        if not all(formula in bare for formula in formulas):
+            return None
+    return texts
+
+
+def _is_broken(text: Text) -> bool:
+    return text.raw.count("$") % 2 == 1 or "\\" in text.prose
+
+
+def _write_plain(text: str) -> str:
+    text = _DEGREES.sub("°", _DELIMITER.sub("", text))
+    text = _ROOT.sub(r"√\1", _FRACTION.sub(r"\1/\2", text))
+    text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[0]) if match[1] else "", text)
+    return _IN_BRACES.sub(r"\1\2", text)
