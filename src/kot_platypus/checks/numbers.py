@@ -91,7 +91,12 @@ def _compare_numbers(
     found, renamed = _part_names(translation.raw, digits)
     missing, extra = _cancel(wanted, found)
     sure = [word for word in words if word.strength is Strength.WORD]
-    loose = [word for word in words if word.strength is Strength.POSSIBLE]
+    loose = [
+        word
+        for word in words
+        if word.strength is Strength.POSSIBLE
+        and not _A_SECOND.search(source.raw, word.span[0] - 6, word.span[1])
+    ]
     missing, hints = _cancel(missing, hints)
     sure, extra = _cancel(sure, extra)
     sure, hints = _cancel(sure, hints)
@@ -116,6 +121,7 @@ def _compare_numbers(
 
 
 _IT = re.compile(r"(?i)\b(?:it|its|they|them|their|this|that|these|those)\b")
+_A_SECOND = re.compile(r"(?:\b(?:per|one|each|half a|every)|\d) second\Z")
 _ONLY = re.compile(r"\b(?:only|just|alone|merely|solely|nothing but|no more than)\b", re.IGNORECASE)
 
 

@@ -126,13 +126,14 @@ def _settle_clock(
 
 
 _CENTURY = re.compile(r"(?i)\b([a-z]+|\d{1,2})(?:st|nd|rd|th)?(?=[ -]centur)")
+_CENTURIES = re.compile(r"(?i)\b([a-z]+|\d{1,2})(?= centuries)")
 _LATE_MINUTE = re.compile(r"\b(\d{2})(?:st|nd|rd|th) minute")
 _MARK = re.compile(r"\((\d{1,2})\) ")
 _LATER = re.compile(r"년 ?(?:뒤|만에|사이|동안|후|새)")
 
 
 def _settle_said(text: str, other: str, missing: list[Number], extra: list[Number]) -> Unpaired:
-    """The 19th century as 1800년대, the 89th minute as 후반 44분, (1) as ①, 4 % as 100분의 4."""
+    """The 19th century as 1800년대, two centuries as 200년, the 89th minute as 후반 44분, (1) as ①, 4 % as 100분의 4."""
     if other.count("①") and missing:
         marks = [match.span() for match in _MARK.finditer(text)]
         circled = {Decimal(ord(mark) - ord("①") + 1) for mark in other if "①" <= mark <= "⑳"}
@@ -143,6 +144,7 @@ def _settle_said(text: str, other: str, missing: list[Number], extra: list[Numbe
         ]
     for pattern, (scale, less), unit in (
         (_CENTURY, (100, 1), "년대"),
+        (_CENTURIES, (100, 0), "년"),
         (_LATE_MINUTE, (1, 45), "분"),
     ):
         for match in pattern.finditer(text) if extra else ():
