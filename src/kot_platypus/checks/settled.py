@@ -133,7 +133,7 @@ _LATER = re.compile(r"년 ?(?:뒤|만에|사이|동안|후|새)")
 
 
 def _settle_said(text: str, other: str, missing: list[Number], extra: list[Number]) -> Unpaired:
-    """The 19th century as 1800년대, two centuries as 200년, the 89th minute as 후반 44분, (1) as ①, 4 % as 100분의 4."""
+    """The 19th century as 1800년대, two centuries as 200년, 4 % as 100분의 4."""
     if other.count("①") and missing:
         marks = [match.span() for match in _MARK.finditer(text)]
         circled = {Decimal(ord(mark) - ord("①") + 1) for mark in other if "①" <= mark <= "⑳"}
