@@ -9,7 +9,7 @@ from kot_platypus.checks.findings import Findings, drop_spans, make_finding
 from kot_platypus.checks.segments import Text
 
 _PERCENT_MARKS = ("%", "％", "percent", "per cent", "퍼센트")
-_PERCENT = re.compile(r"%|％|percent(?!ile)|per cent")
+_PERCENT = re.compile(r"%|％|percent(?!ile|age(?! point))|per cent")
 _PERCENT_RANGE = re.compile(r"\d ?(?:to|and|or|[-–~]) ?\d[\d.]* ?(?:%|percent)")
 _KOREAN_PERCENT = re.compile(r"%|％|퍼센트|백분율|프로(?![가-힣]{2})|(?<=\d)할")
 _PART = re.compile(
