@@ -138,6 +138,35 @@ def test_who_sees_the_dispute_settles_it_and_the_votes_stay(stores: Stores, fold
     assert judge(folder, 0).action == "accept"
 
 
+def test_a_vote_changed_after_seeing_another_is_not_taken_for_an_unseeing_one(
+    stores: Stores, folder: Path
+):
+    kim, lee = stores
+    for action in ("drop", "undo", "accept"):  # alone: kim has seen nothing yet
+        say(kim, 0, action)
+    for action in ("drop", "undo", "accept"):
+        say(lee, 0, action)
+    votes = read_votes(folder / "review")
+    assert judge(folder, 0).action == "accept", "the last ones decide"
+    agreement = measure_agreement(votes)
+    assert (agreement.rows, agreement.disputed, agreement.share) == (1, 0, 0)
+
+
+def test_who_first_votes_after_a_settlement_does_not_count_for_the_agreement(
+    stores: Stores, folder: Path
+):
+    kim, lee = stores
+    say(kim, 0, "accept")
+    say(lee, 0, "drop")
+    say(kim, 0, "drop")  # settles
+    park = ReviewStore(folder, "park")
+    say(park, 0, "undo")  # the settlement, which park saw with the votes
+    say(park, 0, "drop")
+    agreement = measure_agreement(read_votes(folder / "review"))
+    assert (agreement.reviewers, agreement.share) == ({"kim": 1, "lee": 1, "park": 1}, 0)
+    park.close()
+
+
 def test_a_third_reviewer_votes_unseeing_and_then_settles(stores: Stores, folder: Path):
     kim, lee = stores
     say(kim, 0, "accept")

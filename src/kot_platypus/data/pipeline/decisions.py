@@ -59,15 +59,30 @@ class Votes:
     """By reviewer, or by ``SETTLED``."""
     lines: dict[str, int] = field(default_factory=dict)
     """Which line of the log, from 1, last spoke by that name, be it to undo."""
+    unseeing: dict[str, Decision] = field(default_factory=dict)
+    """By reviewer, as it was before they could see another's: what agreement is measured on."""
+    _seeing: set[str] = field(default_factory=set)
+    """Who could: whose own vote stood beside another's; all (SETTLED), once it was settled."""
 
     def take(self, decision: Decision, line: int) -> None:
         """Add a decision of the log. The last one of each name counts."""
         who = SETTLED if decision.settles else decision.reviewer
         self.lines[who] = line
-        if decision.action == "undo":
-            self.by.pop(who, None)
-        else:
-            self.by[who] = decision
+        if who == SETTLED:
+            self._seeing.add(SETTLED)
+        has_seen = bool(self._seeing & {SETTLED, who})
+        for said in (self.by,) if has_seen else (self.by, self.unseeing):
+            if decision.action == "undo":
+                said.pop(who, None)
+            else:
+                said[who] = decision
+        if len(self.by) > 1:
+            self._seeing.update(self.by)
+
+    @property
+    def actions(self) -> dict[str, str]:
+        """What each reviewer with a vote would have done before they could see another's."""
+        return {who: each.action for who, each in self.unseeing.items() if who in self.by}
 
     @property
     def is_disputed(self) -> bool:
@@ -101,12 +116,12 @@ def read_votes(review: Path) -> dict[str, Votes]:
 
 
 class Agreement(Record):
-    """How far reviewers agree on what to do with a row, before anything was settled."""
+    """How far reviewers agree on what to do with a row, each before they saw another's vote."""
 
     reviewers: dict[str, int]
     """How many rows each has decided on."""
     rows: int
-    """That two or more have decided on."""
+    """That two or more have decided on unseeing."""
     disputed: int
     """Of these, where they disagree and nobody has settled it."""
     share: float | None
@@ -126,15 +141,12 @@ class Agreement(Record):
 
 
 def measure_agreement(gathered: Mapping[str, Votes]) -> Agreement | None:
-    """Compare what reviewers decided, each by themselves. None where there is only one.
+    """Compare what reviewers decided, each unseeing. None where there is only one.
 
     Two edits agree here, also if they differ in the text.
     """
-    said = [
-        {who: each.action for who, each in votes.by.items() if who != SETTLED}
-        for votes in gathered.values()
-    ]
-    reviewers = Counter(who for actions in said for who in actions)
+    said = [votes.actions for votes in gathered.values()]
+    reviewers = Counter(who for votes in gathered.values() for who in votes.by if who != SETTLED)
     if len(reviewers) < 2:
         return None
     share, alpha = compute_alpha([list(actions.values()) for actions in said])

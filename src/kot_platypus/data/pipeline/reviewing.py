@@ -85,7 +85,10 @@ def review_rows(
     """
     said = read_votes(review)
     made = {
-        key: {who: each.model_dump(exclude={"decided_at"}) for who, each in votes.by.items()}
+        key: [
+            {who: each.model_dump(exclude={"decided_at"}) for who, each in votes.by.items()},
+            votes.actions,
+        ]
         for key, votes in said.items()
     }
     inputs = {"rows": hash_file(rows), "decisions": hash_value(made)}
