@@ -106,6 +106,17 @@ def test_an_edit_back_to_the_translation_is_an_acceptance(store: ReviewStore, fo
     assert list_actions(folder) == ["edit", "accept"]
 
 
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_no_text_of_a_row_that_is_kept_may_be_empty(tmp_path: Path, text: str):
+    folder = write_queue(tmp_path, [make_draft(10, input="3"), make_draft(20, " ")])
+    with closing(ReviewStore(folder)) as store:
+        assert store.decide(0, "edit", {"input": text, "target": "8"}, version=0) == "empty"
+        assert store.decide(1, "accept", {}, version=0) == "empty"
+        assert list_actions(folder) == []
+        assert store.decide(1, "edit", {"source": "나무 20그루"}, version=0) == "stored"
+        assert store.decide(0, "drop", {}, version=0) == "stored"
+
+
 def test_undo_is_a_line_of_its_own(store: ReviewStore, folder: Path):
     store.decide(0, "drop", {}, version=0)
     assert store.summarise().drop == 1
@@ -367,6 +378,7 @@ def test_half_a_character_is_refused(folder: Path):
     choice = {"key": make_draft(10).key, "version": 0, "action": "edit"}
     with serve_page(folder) as address:
         assert decide(address, **choice, texts={"source": "\ud800"})[0] == 422
+        assert decide(address, **choice, texts={"source": ""}) == (422, '{"error":"empty"}')
         assert list_actions(folder) == []
 
 
@@ -536,6 +548,19 @@ def test_an_edit_that_leaves_an_error_stays_until_it_is_waved_through(folder: Pa
         assert page.url.endswith("#1")
         page.keyboard.press("Enter")
         wait_for_row(page, 2)
+
+
+@pytest.mark.slow
+def test_an_edit_that_empties_a_text_is_refused_and_stays(folder: Path):
+    with serve_page(folder) as address, open_page(address) as page:
+        wait_for_row(page, 1)
+        page.keyboard.press("e")
+        page.fill("textarea[data-field=source]", "")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("#notice.error")
+        assert "번역이 빈 칸이 있습니다" in page.inner_text("#notice")
+        assert page.input_value("textarea[data-field=source]") == ""
+        assert list_actions(folder) == []
 
 
 @pytest.mark.slow

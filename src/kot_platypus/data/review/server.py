@@ -186,6 +186,8 @@ def _decide(store: ReviewStore, body: bytes) -> Response:
         return JSONResponse(
             {"error": "disk", "detail": error.strerror or str(error)}, status_code=507
         )
+    if outcome == "empty":
+        return JSONResponse({"error": "empty"}, status_code=422)
     return JSONResponse(
         {
             "outcome": outcome,

@@ -38,7 +38,7 @@ from kot_platypus.row_texts import list_texts
 from kot_platypus.stages import lock_folder
 
 Action = Literal["accept", "edit", "drop", "undo"]
-DecisionState = Literal["stored", "unchanged", "conflict"]
+DecisionState = Literal["stored", "unchanged", "conflict", "empty"]
 Show = Literal["open", "untouched", "disputed", "passed", "passed_open", "all"]
 """Which rows: of the queue those that this reviewer has not decided on, or nobody has; those on
 which reviewers disagree; the sample of what passed, or what is open of it; all of the queue."""
@@ -285,8 +285,9 @@ class ReviewStore:
         It is this reviewer's vote, or settles the row if they see that others disagree; what was
         settled, anyone may settle anew. ``texts`` are an edit's, by field, with any kind of line
         ends. ``version`` is the one that the person saw: ``conflict`` when the row was decided
-        otherwise since. ``unchanged`` when the edit changes nothing. ``undo`` takes back what was
-        settled, else the vote, and reason and note with it.
+        otherwise since. ``unchanged`` when the edit changes nothing; ``empty`` when the row would
+        be kept without a text that its original has. ``undo`` takes back what was settled, else
+        the vote, and reason and note with it.
         """
         said: tuple[Reason, str] = ("", "") if action == "undo" else (reason, note.strip())
         with self._lock, lock_folder(self.folder, wait=True):
@@ -306,6 +307,8 @@ class ReviewStore:
             if version != entry.version:
                 return "conflict"
             translated = list_texts(entry.draft.translated)
+            if action in ("accept", "edit") and _lacks_text(entry.draft, edited or translated):
+                return "empty"
             fields = {f: t for f, t in edited.items() if t != translated.get(f, "")}
             if edited and not fields:
                 action = "accept"  # an edit taken back to what the translation was
@@ -358,6 +361,12 @@ def find_review(folder: Path) -> Path:
         expected="a folder that kot data build wrote",
         hint="Give the folder of --out.",
     )
+
+
+def _lacks_text(draft: Draft, texts: Mapping[str, str]) -> bool:
+    """Whether a text of the original has become an empty one."""
+    originals = list_texts(draft.original).items()
+    return any(text.strip() and not texts.get(name, "").strip() for name, text in originals)
 
 
 def _apply(texts: Mapping[str, str], edited: Mapping[str, str]) -> dict[str, str]:

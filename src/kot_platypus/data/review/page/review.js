@@ -15,6 +15,7 @@ const WHY = {
   refused: "서버가 새로 시작되었습니다. 터미널에 나온 새 주소를 이 탭에서 여세요. 쓰던 글은 남아 있습니다. (The server was started anew: open its new address in this tab; what was typed stays.)",
   missing: "이 행은 이제 대기열에 없습니다. 새로 고침하세요. (The queue has changed: reload.)",
   malformed: "저장할 수 없는 문자가 들어 있습니다. (The text has a character that no file can hold.)",
+  empty: "번역이 빈 칸이 있습니다. 고치기(e)로 채우거나 행을 버리세요. (A translation is empty: fill it in with e, or drop the row.)",
   disk: "디스크에 쓸 수 없습니다. (The disk cannot be written.)",
   unreadable: "이 행을 읽을 수 없습니다. (This row cannot be read.)",
 };
