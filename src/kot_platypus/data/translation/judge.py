@@ -36,8 +36,11 @@ JUDGE = "judge"
 Ruling = Literal["right", "wrong", "none"]
 Pair = tuple[Mapping[str, str], Mapping[str, str]]
 """English texts and Korean ones, by field; a text that stands alone has the field ""."""
-_ANSWER = re.compile(r"(?P<word>RIGHT|WRONG)(?:\s*[:.\n](?P<reason>.*))?", re.DOTALL)
-_BOTH = re.compile(r"\bRIGHT\b.*\bWRONG\b|\bWRONG\b.*\bRIGHT\b", re.DOTALL)
+_ANSWER = re.compile(
+    r"(?P<mark>[*_`]*)(?P<word>right|wrong)[*_`]*(?:\s*[:：.。\n][*_`]*(?P<reason>.*))?",
+    re.DOTALL | re.IGNORECASE,
+)
+_WORD = re.compile(r"(?<![a-z])(?:right|wrong)(?![a-z])", re.IGNORECASE)
 _NOT_ITS_OPTIONS = ("prompt", "speech", "glossary", "languages")
 _REASON_CHARS = 200
 
@@ -59,17 +62,18 @@ class Verdict(NamedTuple):
 
 
 def read_verdict(answer: str) -> Verdict | None:
-    """The verdict in an answer; None where its form leaves any doubt.
+    """The verdict in an answer; None where its form leaves any doubt, as both words do.
 
     >>> read_verdict("WRONG: 3개가 5개로 바뀌었다.")
     Verdict(ruling='wrong', reason='3개가 5개로 바뀌었다.')
     >>> read_verdict("RIGHT or WRONG?")
     """
     found = _ANSWER.fullmatch(answer.strip())
-    if not found or _BOTH.search(answer):
+    if not found or len({word.lower() for word in _WORD.findall(answer)}) > 1:
         return None
-    reason = shorten(found["reason"] or "", _REASON_CHARS) or "no reason given"
-    return Verdict("right") if found["word"] == "RIGHT" else Verdict("wrong", reason)
+    reason = (found["reason"] or "").strip().removesuffix(found["mark"])
+    reason = shorten(reason, _REASON_CHARS) or "no reason given"
+    return Verdict("right") if found["word"].lower() == "right" else Verdict("wrong", reason)
 
 
 class Judge:
