@@ -141,3 +141,14 @@ def test_a_rejected_row_keeps_its_text_when_answers_are_asked_for_again(builder:
     counts = build(builder)
     assert (counts["dropped"], counts["written"]) == (1, 11)
     assert "다 합해" in read_dataset(builder.out)[0]["source"]
+
+
+def test_the_card_does_not_say_that_an_edited_row_failed_a_check(builder: Builder):
+    """The steps add up to the rows: one that passed and was edited is counted there alone."""
+    build(builder, 10)
+    draft = list_sample(builder)[0]
+    vote(builder, draft, "edit", source=draft.translated.source + " ")
+    build(builder)
+    card = (builder.out / "dataset" / "README.md").read_text(encoding="utf-8")
+    assert "| passed all checks at once, kept as they were | 9 |" in card
+    assert "| edited in review | 1 |" in card
