@@ -267,7 +267,7 @@ def test_misspelt_key_of_a_recipe_is_one_line(recipe, tmp_path):
 
 def test_broken_yaml_is_one_line(recipe):
     recipe.write_text("name: [demo\ntrain: }")
-    assert_one_line(kot("run", recipe), 1, "small.yaml", "not YAML")
+    assert_one_line(kot("run", recipe), 1, "small.yaml is not YAML: line 2: ")
 
 
 def test_value_out_of_range_is_one_line(recipe):

@@ -219,7 +219,7 @@ def test_yaml_that_is_no_recipe_is_one_line(recipe_file, text):
 
 
 def test_a_key_that_stands_twice_is_named_with_its_line(recipe_file):
-    with pytest.raises(RecipeError, match=r"'seed' stands there twice.* line 3") as raised:
+    with pytest.raises(RecipeError, match=r" line 3: 'seed' stands there twice") as raised:
         load_recipe(recipe_file("name: a\nseed: 1\nseed: 2\n"))
     assert_one_line(raised.value)
 

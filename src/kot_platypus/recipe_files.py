@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from kot_platypus.artifacts import read_text
 from kot_platypus.errors import RecipeError, UsageError
 from kot_platypus.synonyms import explain_synonym
-from kot_platypus.yaml_files import parse_yaml
+from kot_platypus.yaml_files import YamlError, parse_yaml
 
 RECIPES = files("kot_platypus") / "recipes"
 
@@ -94,7 +94,7 @@ def parse_section(model: type[S], text: str, option: str, example: str) -> S:
         values = parse_yaml(text)
         if isinstance(values, dict):
             return model.model_validate(values)
-    except yaml.YAMLError:
+    except YamlError:
         pass
     except ValidationError as error:
         explained = _explain(model, error, option, "recipe")
@@ -109,7 +109,7 @@ def read_values(
     where, text = _read(folder, name, kind)
     try:
         values = parse_yaml(text)
-    except yaml.YAMLError as error:
+    except YamlError as error:
         raise RecipeError(
             f"{where} is not YAML: {error}", expected=f"a {kind}", hint="Fix that line."
         ) from error

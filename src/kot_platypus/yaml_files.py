@@ -30,9 +30,20 @@ class _TextLoader(_NoneTwice, yaml.BaseLoader):
     pass
 
 
+class YamlError(ValueError):
+    """What is wrong in a text in YAML: one line, which begins with that of the text."""
+
+
 def parse_yaml(text: str, *, is_text: bool = False) -> Any:
     """What a text in YAML holds; with ``is_text`` every value as it is written: ``no`` is "no".
 
-    Raises yaml.YAMLError, which names the line, for a key that stands twice too.
+    Raises YamlError, for a key that stands twice too.
     """
-    return yaml.load(text, _TextLoader if is_text else _Loader)
+    try:
+        return yaml.load(text, _TextLoader if is_text else _Loader)
+    except yaml.reader.ReaderError as error:
+        line, problem = text.count("\n", 0, error.position), error.reason
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, problem = mark.line if mark else 0, error.problem or error.context
+    raise YamlError(f"line {line + 1}: {problem}")

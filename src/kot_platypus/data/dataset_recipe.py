@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
@@ -15,10 +14,12 @@ from pydantic import (
     model_validator,
 )
 
+from kot_platypus.artifacts import describe_no_file, read_text
 from kot_platypus.checks import Severity, SpeechLevel
 from kot_platypus.columns import check_columns
 from kot_platypus.data.translation.protection import has_words, protect
 from kot_platypus.data.translation.services import Service
+from kot_platypus.errors import RecipeError
 from kot_platypus.recipe import SourceSection
 from kot_platypus.recipe_files import RECIPES, Section, list_names, load, read_values
 from kot_platypus.records import drop_defaults
@@ -134,21 +135,34 @@ class TranslateSection(Section):
 
 
 def read_glossary(path: Path) -> dict[str, str]:
-    """The terms in a file: an object of YAML or JSON, or two columns of TSV. Raises ValueError."""
+    """The terms in a file: an object of YAML or JSON, or two columns of TSV. Raises RecipeError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix != ".tsv":
-            found = parse_yaml(text, is_text=True)
-        else:
-            pairs = [line.split("\t") for line in text.splitlines() if line.strip()]
-            found = dict(pairs)
-            if len(found) < len(pairs):
-                raise ValueError("a term stands there twice")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
-        raise ValueError(f"a glossary in {path} ({' '.join(str(error).split())})") from None
-    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-        raise ValueError(f"an object of English terms and their Korean in {path}")
+        if not path.is_file():
+            raise ValueError(describe_no_file(path))
+        text = read_text(path, RecipeError)
+        found = _parse_tsv(text) if path.suffix == ".tsv" else parse_yaml(text, is_text=True)
+        if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+            raise ValueError("no such object")
+    except ValueError as error:
+        raise RecipeError(
+            f"the glossary {path}: {error}",
+            expected="an object of English terms and their Korean, each term once, or TSV of both",
+            hint="Fix that file.",
+        ) from None
     return {str(english).strip(): str(korean).strip() for english, korean in found.items()}
+
+
+def _parse_tsv(text: str) -> dict[str, str]:
+    terms: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.strip():
+            english, *korean = line.split("\t")
+            if len(korean) != 1:
+                raise ValueError(f"line {number} has {len(korean) + 1} columns")
+            if english in terms:
+                raise ValueError(f"line {number}: {english!r} stands there twice")
+            terms[english] = korean[0]
+    return terms
 
 
 class JudgeSection(Section):

@@ -24,7 +24,7 @@ from kot_platypus.artifacts import read_text
 from kot_platypus.errors import UsageError
 from kot_platypus.records import Example, Message, drop_defaults
 from kot_platypus.thoughts import split_thoughts
-from kot_platypus.yaml_files import parse_yaml
+from kot_platypus.yaml_files import YamlError, parse_yaml
 
 T = TypeVar("T")
 _MARKS = {
@@ -176,8 +176,8 @@ def _load_template(name: str) -> Template:
         if isinstance(values, dict):
             return Template.model_validate({"name": path.stem, "description": "", **values})
         wrong = f"it holds {type(values).__name__}"
-    except yaml.YAMLError as error:
-        wrong = f"no YAML ({' '.join(str(error).split())[:120]})"
+    except YamlError as error:
+        wrong = f"no YAML ({error})"
     except ValidationError as error:
         first = error.errors()[0]
         wrong = " ".join([".".join(map(str, first["loc"])), first["msg"]]).strip()

@@ -18,6 +18,7 @@ from kot_platypus.data.dataset_recipe import (
 from kot_platypus.data.pipeline.translating import make_translator
 from kot_platypus.data.translation.ledger import open_ledger
 from kot_platypus.data.translation.translate import translate_texts
+from kot_platypus.errors import RecipeError
 from kot_platypus.recipe_files import dump
 from tests.data.openai_server import serve_openai
 from tests.data.pipeline.apples import make_rows, translate
@@ -52,7 +53,6 @@ def test_glossary_may_be_a_file(tmp_path: Path, name, text):
 @pytest.mark.parametrize(
     ("glossary", "said"),
     [
-        ("none.yaml", "none.yaml"),
         ({"Windows 10": "윈도우 10"}, "Windows 10"),
         ({"cupboard": " "}, "cupboard"),
         ({"42": "42"}, "42"),
@@ -64,18 +64,25 @@ def test_a_glossary_that_cannot_be_kept_is_refused(glossary, said):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("name", "text", "said"),
     [
-        ("terms.yaml", "pen: 볼펜\ncup: 컵\npen: 펜\n"),
-        ("terms.json", '{"pen": "볼펜", "pen": "펜"}'),
-        ("terms.tsv", "pen\t볼펜\npen\t펜\n"),
+        ("terms.yaml", "pen: 볼펜\ncup: 컵\npen: 펜\n", "line 3: 'pen' stands there twice"),
+        ("terms.json", '{"pen": "볼펜",\n "pen": "펜"}', "line 2: 'pen' stands there twice"),
+        ("terms.tsv", "pen\t볼펜\n\npen\t펜\n", "line 3: 'pen' stands there twice"),
+        ("terms.tsv", "pen\t볼펜\ncup\n", "line 2 has 1 columns"),
+        ("terms.yaml", "pen: [볼펜]\n", "no such object"),
+        ("terms.yaml", "pen: 볼펜\n\x00", "line 2: special characters are not allowed"),
+        ("terms.tsv", "", "does not exist"),
     ],
 )
-def test_a_term_that_stands_twice_is_refused(tmp_path: Path, name: str, text: str):
+def test_a_faulty_glossary_is_named_with_its_line(tmp_path: Path, name: str, text: str, said: str):
     path = tmp_path / name
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(ValidationError, match="stands there twice"):
+    if text:
+        path.write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError) as raised:
         TranslateSection(service="deepl", glossary=str(path))  # type: ignore[arg-type]
+    assert raised.value.found == f"the glossary {path}: {said}"
+    assert raised.value.hint == "Fix that file."
 
 
 def test_a_section_without_them_is_written_as_before():
@@ -171,7 +178,7 @@ def test_command_line_holds_a_data_set_to_them(builder: Builder, tmp_path: Path)
 def test_a_term_without_one_korean_is_refused(tmp_path: Path, text: str):
     file = tmp_path / ("terms.tsv" if "\t" in text else "terms.yaml")
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"glossary|Korean"):
+    with pytest.raises((ValueError, RecipeError), match=r"glossary|Korean"):
         TranslateSection(service="deepl", glossary=str(file))
 
 
