@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kot_platypus.errors import DataError
-from kot_platypus.formats import iter_rows, read_rows
+from kot_platypus.formats import iter_rows, iter_values, read_rows
 from kot_platypus.records import Dialogue, Example, Message
 
 KOCOT = {"source": "3+4는?", "target": "7", "rationale": "셋에 넷을,\n더한다."}
@@ -229,6 +229,8 @@ def test_a_quote_that_a_later_row_closes_swallows_no_rows(tmp_path):
 def test_utf16_is_named(tmp_path, name):
     (tmp_path / name).write_text("source,target\na,b\n", encoding="utf-16")
     assert_refused(tmp_path / name, "is not UTF-8", "iconv -f UTF-16 ")
+    with pytest.raises(DataError, match="iconv -f UTF-16 "):  # where lines may be left out, too
+        list(iter_values(tmp_path / name, lambda *_: None))
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

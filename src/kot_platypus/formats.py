@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -127,6 +128,8 @@ def write_values(path: Path, rows: Iterable[object]) -> int:
 def _read_json(path: Path, leave_out: LeaveOut) -> Placed:
     with open_bytes(path) as file:
         start = file.read(4096).removeprefix(_BOM)
+    if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        read_text(path)  # which says how to convert it: no line of it can be read
     if _KEYED.match(start):
         yield from _read_keyed(path)
         return
@@ -136,6 +139,10 @@ def _read_json(path: Path, leave_out: LeaveOut) -> Placed:
         for number, values in enumerate(rows, start=1):
             yield f"row {number}", values
         return
+    yield from _read_lines(path, leave_out)
+
+
+def _read_lines(path: Path, leave_out: LeaveOut) -> Placed:
     with open_bytes(path) as file:
         # Bytes are split at "\n" alone: a text may hold U+2028 and other ends of line.
         for number, line in enumerate(file, start=1):
