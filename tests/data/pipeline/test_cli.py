@@ -44,6 +44,16 @@ def test_what_came_out_and_what_it_cost_is_told(builder: Builder, recipe: Path):
     assert str(builder.out / "dataset" / "train.parquet") in output
 
 
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_folder_that_was_moved_keeps_its_bill(builder: Builder, recipe: Path, is_old: bool):
+    type_build(builder, recipe)
+    if is_old:
+        (builder.out / "account.txt").unlink()
+        type_build(builder, recipe)  # once more where it was
+    builder.out = builder.out.rename(builder.folder / "moved")
+    assert f"Paid for in all: {builder.service.bill:,} characters." in type_build(builder, recipe)
+
+
 def test_who_has_rows_to_review_is_told_how(builder: Builder, recipe: Path):
     builder.service.translation = lose_sentence
     assert f"12 rows wait for a person: kot data review {builder.out}" in type_build(

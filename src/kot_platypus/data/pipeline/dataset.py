@@ -46,6 +46,7 @@ from kot_platypus.data.pipeline.judging import judge_rows
 from kot_platypus.data.pipeline.reviewing import Sample, read_figures, review_rows
 from kot_platypus.data.pipeline.sources import draw_rows
 from kot_platypus.data.pipeline.translating import (
+    ACCOUNT,
     Account,
     estimate_rows,
     translate_rows,
@@ -65,7 +66,7 @@ def estimate_dataset(out: Path, recipe: DatasetRecipe, account: Account) -> Tran
 
     Draws the rows, and sends nothing.
     """
-    _claim(out, recipe)
+    _claim(out, recipe, account)
     rows = draw_rows(out / "drawn", recipe)
     if recipe.translate is None:
         return None
@@ -87,7 +88,7 @@ def build_dataset(
     earlier build are given to the checks again. Raises RunError when ``out`` holds something
     else, BudgetError and ServiceError from the translation.
     """
-    _claim(out, recipe)
+    _claim(out, recipe, account)
     rows = draw_rows(out / "drawn", recipe)
     total = read_manifest(out / "drawn")["counts"]["rows"]
     held = _ask_again(out)
@@ -110,10 +111,10 @@ def build_dataset(
     return dict(facts["counts"])
 
 
-def _claim(out: Path, recipe: DatasetRecipe) -> None:
-    """Take ``out`` for this recipe. Raises RunError when it holds anything else."""
+def _claim(out: Path, recipe: DatasetRecipe, account: Account) -> None:
+    """Take ``out`` for this recipe and account. Raises RunError when it holds anything else."""
     path = out / RECIPE
-    if not path.is_file():
+    if is_new := not path.is_file():
         if not holds_nothing(out):
             raise RunError(
                 f"{out} holds files of something else",
@@ -121,6 +122,9 @@ def _claim(out: Path, recipe: DatasetRecipe) -> None:
                 hint="Choose another folder with --out.",
             )
         write_text(path, dump(recipe))
+    if not (out / ACCOUNT).is_file():
+        write_text(out / ACCOUNT, f"{account.name}\n")
+    if is_new:
         return
     before = load_dataset_recipe(str(path))
     then, now = _list_fixed(before), _list_fixed(recipe)
