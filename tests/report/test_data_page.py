@@ -11,6 +11,7 @@ from kot_platypus.data.executors import InProcess
 from kot_platypus.data.overview import describe_rows
 from kot_platypus.records import Example
 from kot_platypus.report.data_page import render_data_page
+from tests.browser import open_page
 
 EVIL = "<script>alert(1)</script> $x$ & \"'"
 
@@ -49,6 +50,22 @@ def test_every_part_is_on_it(page: str):
     ids = re.findall(r'<h2 id="(\w+)"', page)
     assert ids == ["lengths", "tasks", "languages", "endings", "checks", "clusters"]
     assert page.count("<svg") == 2 * 7  # lengths, tasks, kinds, korean, levels, endings, clusters
+
+
+@pytest.mark.slow
+def test_lengths_of_a_large_set_are_in_sight_on_a_phone(tmp_path: Path):
+    rows = [Example(source="사과는?", rationale="3개이다.", target="3", task="t", type="")]
+    data, out = write(tmp_path / "a.jsonl", *rows), tmp_path / "out"
+    overview = describe_rows(data, out, InProcess(), name="apples")
+    large = {"texts": 25_000, "least": 112, "5%": 234, "median": 1_345, "mean": 1_456.0}
+    for lengths in overview["census"]["chars"].values():
+        lengths.update(large | {"95%": 2_567, "most": 12_678})
+    path = tmp_path / "page.html"
+    path.write_text(render_data_page(overview), encoding="utf-8")
+    with open_page(path.as_uri(), width=390) as shown:
+        table = shown.get_by_role("region", name="Lengths in characters")
+        assert "12,678" in table.inner_text()
+        assert table.evaluate("it => it.scrollWidth - it.clientWidth") == 0
 
 
 def type_page(*words: object) -> str:
