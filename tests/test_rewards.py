@@ -337,7 +337,9 @@ def test_program_of_the_tutorial_goes_on_where_it_was_killed(merged, tmp_path):
         text=True,
     )  # fmt: skip
     written = tmp_path / "grpo" / "checkpoint-2" / "trainer_state.json"  # a checkpoint's last file
-    while not written.is_file() and start.poll() is None:
+    while start.poll() is None and not (
+        written.is_file() and written.read_bytes().endswith(b"\n}\n")
+    ):
         time.sleep(0.01)
     start.kill()
     said, _ = start.communicate()
