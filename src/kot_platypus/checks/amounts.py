@@ -74,8 +74,6 @@ def _compare_amounts(source: Text, translation: Text) -> Iterator[str]:
         yield from _find_said(source.prose, translation.prose)
     if not source.lexicon.isdisjoint(("by", "to")):
         yield from _find_extent(source.prose, translation.prose)
-    if _EVERY.search(source.prose) and not _KOREAN_EVERY.search(translation.prose):
-        yield "lost: every"
     if _LONG_TIME.search(source.prose) and not _KOREAN_LONG_TIME.search(translation.prose):
         yield "lost: hours"
     for match in _TIMES_AS.finditer(source.prose):
@@ -113,12 +111,6 @@ _POINT = re.compile(r"(?i)(?:(?P<n>\d[\d.]*)|(?P<half>\bhalf an?|\bone|\ba)) per
 _HALF_POINT = {"half a": "0.5", "half an": "0.5", "one": "1", "a": "1"}
 _KOREAN_POINT = re.compile(r"(\d[\d.]*) ?(?:(?:%|퍼센트) ?포인트|%p)")
 
-_EVERY = re.compile(
-    r"(?i)\bevery (?:[\w-]+ (?:to [\w-]+ )?)?(?:minutes|hours|days|weeks|months|years)\b"
-)
-_KOREAN_EVERY = re.compile(
-    r"마다|매|간격|에 (?:한|1|두|2|세|3|다)|꼴|걸러|격|번씩|회씩|당|날이|하루|주기|every"
-)
 _LONG_TIME, _KOREAN_LONG_TIME = re.compile(r"\b\d{1,2}:\d\d:\d\d\b"), re.compile(r"시|\d:\d\d:\d\d")
 _TIMES_AS = re.compile(r"(?i)\b(\w+) times (?:as|the|more|larger|bigger|longer|higher)\b")
 _EVERY_OTHER = re.compile(
