@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from kot_platypus.checks.alignment import split_sentences
 from kot_platypus.checks.segments import Text
 
 Group = Mapping[str, tuple[re.Pattern[str], ...]]
@@ -169,7 +170,6 @@ _WORDS = tuple(
         "half halved doubled tripled quadrupled third quarter twice times",
     )
 )  # fmt: skip
-OPPOSITE_WORDS = frozenset().union(*_WORDS)
 
 
 def find_opposite(source: Text, translation: Text) -> Iterator[str]:
@@ -179,6 +179,26 @@ def find_opposite(source: Text, translation: Text) -> Iterator[str]:
             detail = find_change(group, source.prose, translation.prose)
             if detail:
                 yield detail
+    if not source.lexicon.isdisjoint(_NEGATIVE_WORDS):
+        negative = _NEGATIVE.search(source.prose)
+        is_one = len(split_sentences(source.prose)) == len(split_sentences(translation.prose)) == 1
+        if negative and is_one and not _KOREAN_NEGATIVE.search(translation.prose):
+            yield f"lost: {negative[0]}"
+
+
+# "It is not uncommon" and "not until then" are said without one, "doesn't work for you" often.
+_NEGATIVE = re.compile(
+    r"(?i)\b(?:do|does|did|is|are|was|were|can|could|will|would|has|have|had|must|should)"
+    r"(?: not\b|n['’]t\b)(?! (?:only|un|in|im|among|work for|mind|help but)|.*\buntil\b)"
+)
+_NEGATIVE_WORDS = frozenset({"not", "t"})
+OPPOSITE_WORDS = frozenset().union(*_WORDS, _NEGATIVE_WORDS)
+_KOREAN_NEGATIVE = re.compile(
+    "않|안[ 되돼하]|못|없|아니|아닌|아닙|아닐|말[고라아 것]|마[라십세시]|모[르른]|몰[라랐]|금지"
+    "|거[부절]|불[가법편만능명완안행확]|비[정공합활]|미[완정확만달]|무[시관효해료]|반[대하]|실패|부족|어[렵려]"
+    "|힘[들드든]|곤란|드[물문]|뿐|빼|싫|덜|외|대신|잃|벗어|틀[리렸린]|다[르른]|삼가|피[하해할한]|막"
+    "|그[치친]|이내|생략|금물|n['’]t"
+)
 
 
 def find_change(group: Group, left: str, right: str) -> str | None:

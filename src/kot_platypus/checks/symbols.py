@@ -40,8 +40,8 @@ def _sign(marks: str, spellings: str, english: str, korean: str, words: Words = 
 _SIGNS = {
     "=": _sign("=", r"=(?<![<>=!:/]=)(?![=>])(?<![가-힣]=)",
                r"equal|makes|gives|totals|same",
-               r"같[다습으음아지고을]|등호|동일|[가-힣A-Za-z\d)][은는] (?=[-−]?\d)|또는"
-               r"|\b[A-Za-z\d]+[이가] (?=[-−]?\d)"
+               r"같[다습으음아지고을]|등호|동일|\b[A-Za-z\d]+[은는이가] (?=[-−]?\d)|또는"
+               r"|\d ?[가-힣]{1,3}[은는] (?=[-−]?\d)|\([^()]+[은는] (?=[-−]?\d)"
                r"|(?:더하|빼|곱하|나누)면 (?=[-−]?\d[\d.,]*+(?! ?[-−+×*÷/]))"),
     "≠": _sign("≠!", r"≠|!=", r"not equal|differs? from|unequal", "같지 않|다르"),
     "+": _sign("+", r"\+(?<=[\w)\]}\s^]\+)(?=\s?[\w($\\.])", r"\bplus\b|add(?:ed|ing|ition)?\b"
