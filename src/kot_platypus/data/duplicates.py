@@ -224,8 +224,8 @@ def _compare(chunk: tuple[list[str], NDArray[np.int64]], floor: float) -> NDArra
     texts, pairs = chunk
     similarities = compute_jaccard(texts, pairs)
     for place in np.flatnonzero(similarities >= floor):
-        first, second = pairs[place]
-        if tell_apart(one := texts[first], two := texts[second]) or is_word_replaced(one, two):
+        one, other = (texts[number] for number in pairs[place])
+        if tell_apart(one, other) or is_word_replaced(one, other):
             similarities[place] = -1
     return similarities
 
