@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from kot_platypus.checks.segments import Text
+from kot_platypus.checks.symbols import STRAY_DOLLAR
 
 _DELIMITER = re.compile(r"\$\$?|\\[()\[\]]")
 _FRACTION = re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}")
@@ -31,7 +32,7 @@ def tell_plainly(source: Text, translation: Text) -> tuple[str, str] | None:
     """
     if len(source.math) == len(translation.math) or _is_broken(source) or _is_broken(translation):
         return None
-    texts = _write_plain(source.raw), _write_plain(translation.raw)
+    texts = _rewrite(source), _rewrite(translation)
     for text, other in ((source, texts[1]), (translation, texts[0])):
         bare = _SPACE.sub("", other)
         formulas = (_SPACE.sub("", _write_plain(text.cut(span))) for span in text.math)
@@ -41,11 +42,21 @@ def tell_plainly(source: Text, translation: Text) -> tuple[str, str] | None:
 
 
 def _is_broken(text: Text) -> bool:
-    return text.raw.count("$") % 2 == 1 or "\\" in text.prose
+    is_odd = text.raw.count("$") % 2 == 1
+    return is_odd or "\\" in text.prose or STRAY_DOLLAR.search(text.prose) is not None
 
 
-def _write_plain(text: str) -> str:
-    text = _DEGREES.sub("°", _DELIMITER.sub("", text))
+def _rewrite(text: Text) -> str:
+    """The whole text, its formulas plain: a price keeps its $."""
+    pieces, end = [], 0
+    for span in text.math:
+        pieces += [text.raw[end : span[0]], _write_plain(text.cut(span))]
+        end = span[1]
+    return "".join([*pieces, text.raw[end:]])
+
+
+def _write_plain(formula: str) -> str:
+    text = _DEGREES.sub("°", _DELIMITER.sub("", formula))
     text = _ROOT.sub(r"√\1", _FRACTION.sub(r"\1/\2", text))
     text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[0]) if match[1] else "", text)
     return _IN_BRACES.sub(r"\1\2", text)

@@ -90,7 +90,7 @@ _BINARY_MINUS = re.compile(
 _COMMAND = re.compile(r"\\(?:[A-Za-z가-힣]+|[][{}()])")
 _TEXT_COMMAND = re.compile(r"\\(?:text|mathrm|textbf|textit|mbox)\s*\{[^{}]*\}")
 _UNSEEN = re.compile(r"\\(?:[,;!: ]|quad\b|qquad\b|left\b|right\b|displaystyle\b)|\s+")
-_STRAY_DOLLAR = re.compile(r"(?<!\\)\$(?!\s?\d)")
+STRAY_DOLLAR = re.compile(r"(?<!\\)\$(?!\s?\d)")
 
 
 _SIDES = ("left", "right")
@@ -236,8 +236,8 @@ def _compare_commands(source: Text, translation: Text) -> Findings:
 
 def _compare_dollars(source: Text, translation: Text) -> Findings:
     """A $ that opens no formula and no price is half of a broken pair."""
-    stray = len(_STRAY_DOLLAR.findall(translation.prose))
-    if source.math and stray > len(_STRAY_DOLLAR.findall(source.prose)):
+    stray = len(STRAY_DOLLAR.findall(translation.prose))
+    if source.math and stray > len(STRAY_DOLLAR.findall(source.prose)):
         yield _broken("a $ without its partner")
 
 
