@@ -68,6 +68,8 @@ def check_translation(source: str, translation: str) -> list[Finding]:
 
 
 def _check_texts(left: Text, right: Text) -> list[Finding]:
+    if not (left.raw or right.raw):  # a field that the row does not use
+        return []
     found = [finding for check in CHECKS.values() for finding in check(left, right)]
     if found and (plain := tell_plainly(left, right)):
         left, right = map(Text, plain)

@@ -279,9 +279,8 @@ _CLOSERS = "\"'”’)]* \n"
 _STOPS = frozenset(".!?。:")
 # Korean sentences end in these syllables; a text cut in the middle seldom does.
 _FINALS = frozenset("다요까죠음함임됨오라자네군지야어아;%)]}\"'”’*`~…" + BLANK)
-_LISTED = re.compile(
-    r"(?:\([a-h]\)[^().]{1,40}|\n[^\n.]+(?:,[^\n,.]+){2,})\s*\Z"
-)  # ends as a list does
+# An end as lists have it, of whatever part of speech.
+_LISTED = re.compile(r"(?:\([a-h]\)[^().]{1,40}|\n[^\n.]+(?:,[^\n,.]+){2,})\s*\Z")
 _SHORT_END = 5  # words; "3 apples." may well become "사과 3개"
 
 

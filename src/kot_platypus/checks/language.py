@@ -185,8 +185,8 @@ def _list_intruders(source: Text, prose: str) -> list[str]:
     bare = _WORDS_IN_BRACKETS.sub("", prose)
     found = [match["said"] for match in _AMONG_KOREAN.finditer(bare)]
     capitals = [match[0] for match in _CAPITAL.finditer(prose) if match[0] in source.prose]
-    if not found or _ABOUT_WORDS.search(source.raw):
-        return [] if _ABOUT_WORDS.search(source.raw) else capitals
+    if not (found or capitals) or _ABOUT_WORDS.search(source.raw):
+        return []
     known = _list_words(source.prose)
     kept = _KEPT_WORDS if source.has_code or _MAY_KEEP.search(source.raw) else frozenset()
     return capitals + [
