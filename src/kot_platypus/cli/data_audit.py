@@ -58,7 +58,7 @@ def check(
     judge: Annotated[
         str,
         typer.Option(
-            metavar="YAML", help="With --pairs: a model that reads what passes, as in a recipe."
+            metavar="YAML", help=f"With --pairs: a model that reads what passes, e.g. '{_A_JUDGE}'."
         ),
     ] = "",
     budget: Budget = None,
