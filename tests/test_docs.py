@@ -227,6 +227,22 @@ def test_links_of_a_page_lead_to_files(page):
     assert [str(path) for path in targets if not path.exists() and path not in made] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_anchors_of_a_page_lead_to_headings(page):
+    """Those in pages that stand in the repository; `make docs` looks at the generated ones."""
+    links = LINK.findall(BLOCK.sub("", page.read_text(encoding="utf-8")))
+    split = [link.partition("#") for link in links if "#" in link and ":" not in link]
+    targets = [(page.parent / path if path else page, anchor) for path, _, anchor in split]
+    written = [(path, anchor) for path, anchor in targets if path.suffix == ".md" and path.exists()]
+    assert [(path, anchor) for path, anchor in written if anchor not in list_anchors(path)] == []
+
+
+def list_anchors(page: Path) -> list[str]:
+    """The anchors that the headings of a page get."""
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.M)
+    return [re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", line.lower())) for line in headings]
+
+
 def test_reference_has_every_command_with_its_options():
     page = PRODUCED["commands.md"]
     for words, command in COMMANDS.items():
