@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kot_platypus.prompts import load_template
+from kot_platypus.answers import read_answer
 from kot_platypus.thoughts import close_thoughts, find_opening, split_thoughts, strip_tags
 
 
@@ -54,4 +54,4 @@ def test_opening_at_the_end_of_a_prompt(prompt, opening, closing):
     ],
 )
 def test_answer_is_looked_for_after_the_thoughts_only(reply, answer):
-    assert load_template("kot").parse_answer(reply) == answer
+    assert read_answer(reply, "정답: ").strict == answer

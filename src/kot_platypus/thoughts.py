@@ -45,3 +45,19 @@ def close_thoughts(opening: str) -> str:
     """What closes the thoughts that ``opening`` opened, up to where the answer begins."""
     tag = opening.strip()
     return f"\n{tag[0]}/{tag[1:]}\n\n"
+
+
+def cut_answer(text: str, stop_line: str | None) -> str | None:
+    """The text up to the end of its first whole line that begins with ``stop_line``, or None.
+
+    Nothing within the thoughts is such a line.
+    """
+    thoughts, rest = split_thoughts(text)
+    if rest is None or stop_line is None:
+        return None
+    start = len(text) - len(rest.lstrip() if thoughts else rest)
+    while (end := text.find("\n", start)) >= 0:
+        if text.startswith(stop_line, start):
+            return text[: end + 1]
+        start = end + 1
+    return None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from kot_platypus.app.chat import style_pieces
-from kot_platypus.prompts import load_template
+from kot_platypus.prompts import load_template, render_question
 
 from ..train import chat_templates
 
@@ -72,8 +72,9 @@ def test_who_stops_listening_stops_the_model(speaker):
 
 
 def test_a_direct_answer_begins_with_its_line(speaker):
-    assert speaker.render("3+4는?", "direct") == "질문: 3+4는?\n답변:\n정답:"
-    assert speaker.render("3+4는?", "cot") == "질문: 3+4는?\n답변:\n"
+    asked = (KOT, speaker.tokenizer, "3+4는?")
+    assert render_question(*asked, direct=True) == "질문: 3+4는?\n답변:\n정답:"
+    assert render_question(*asked) == "질문: 3+4는?\n답변:\n"
 
 
 def test_a_failing_model_is_heard(speaker, monkeypatch):
@@ -102,4 +103,5 @@ def test_model_that_thinks_shows_it_and_closes_it_before_a_direct_answer(speaker
     thinker = replace(speaker, tokenizer=tokenizer, template=load_template("chat"))
     text = "".join(thinker.stream("하나?", mode=mode, max_new_tokens=4))
     assert text.startswith("<think>\n") == (mode == "cot")
-    assert thinker.render("하나?", "direct").endswith("<think>\n\n</think>\n\n정답:")
+    asked = render_question(thinker.template, tokenizer, "하나?", direct=True)
+    assert asked.endswith("<think>\n\n</think>\n\n정답:")

@@ -10,8 +10,9 @@ import pytest
 from kot_platypus.evaluate.generation import TextStore, generate_texts
 from kot_platypus.evaluate.keys import make_text_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
-from kot_platypus.evaluate.texts import Generated, Prompt, Settings, cut_answer
+from kot_platypus.evaluate.texts import Generated, Prompt, Settings
 from kot_platypus.records import Message
+from kot_platypus.thoughts import cut_answer
 
 GREEDY = Settings(max_new_tokens=8, stop_line="정답: ")
 DRAWN = Settings(max_new_tokens=8, stop_line="정답: ", temperature=0.7)

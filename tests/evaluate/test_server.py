@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from kot_platypus.answers import read_answer
 from kot_platypus.api_clients import OPENAI_KEY
 from kot_platypus.artifacts import read_jsonl, write_jsonl
 from kot_platypus.cli import app
@@ -422,7 +423,7 @@ def test_thoughts_that_a_server_parts_from_the_reply_are_kept(server, name):
     asked = Prompt(text="", messages=(Message(role="user", content="3+4는?"),))
     (text,) = generate(server, [asked])
     assert text.text == "<think>\n정답: 6?\n아니다.\n</think>\n\n\n\n정답: 7개"
-    assert load_template("chat").parse_answer(text.text) == "7개"
+    assert read_answer(text.text, "정답: ").strict == "7개"
 
 
 def test_reply_that_the_server_cut_is_truncated(server):

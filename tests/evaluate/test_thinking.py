@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from kot_platypus.answers import read_answer
 from kot_platypus.artifacts import write_json
 from kot_platypus.errors import UsageError
 from kot_platypus.evaluate.decoding import Decoder, TextGenerator
@@ -18,12 +19,12 @@ from kot_platypus.evaluate.texts import (
     Sampling,
     Settings,
     choose_sampling,
-    cut_answer,
     render_text,
 )
 from kot_platypus.evaluate.writing import Job, PlainDecoder
 from kot_platypus.prompts import load_template
 from kot_platypus.records import Message
+from kot_platypus.thoughts import cut_answer
 
 from ..train import chat_templates
 
@@ -59,7 +60,7 @@ def test_text_holds_the_tag_that_the_prompt_opened(tiny):
     )
     assert text.text.startswith("<think>\n")
     assert text.truncated  # the tiny model knows no closing tag
-    assert KOT.parse_answer(text.text) is None
+    assert read_answer(text.text, "정답: ").strict is None
 
 
 def test_text_that_is_done_is_not_truncated(tiny):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kot_platypus.models import load_model, load_tokenizer, read_template
 from kot_platypus.models.tokens import encode_text
-from kot_platypus.prompts import ReplyDecoder, Template, find_stop_tokens, render_opening
-from kot_platypus.records import Message
-from kot_platypus.thoughts import find_opening
+from kot_platypus.prompts import ReplyDecoder, Template, find_stop_tokens, render_question
+from kot_platypus.thoughts import cut_answer, find_opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -42,23 +41,34 @@ class Speaker:
         import torch
         from transformers import TextIteratorStreamer
 
-        text = self.render(question, mode)
-        tokens = encode_text(self.tokenizer, text, opens=not self.template.chat)
+        is_direct, template = mode == "direct", self.template
+        text = render_question(template, self.tokenizer, question, direct=is_direct)
+        tokens = encode_text(self.tokenizer, text, opens=not template.chat)
         ids = torch.tensor([tokens], device=self.model.device)
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        opening = find_opening(text) if self.template.chat else ""
-        width = len(tokens)
+        ends = {"eos_token_id": find_stop_tokens(self.tokenizer)} if template.chat else {}
+        opening = find_opening(text) if template.chat else ""
         reader: Any = ReplyDecoder(self.tokenizer)
         streamer = TextIteratorStreamer(reader, skip_prompt=True, timeout=_LONGEST_WAIT_S)
         stopped, failures = Event(), list[BaseException]()
+        stop_line = "" if is_direct else template.answer_prefix or None
 
-        def is_complete(written: list[int]) -> bool:
-            said = opening + reader.decode(written)
-            return self.template.is_complete(said, direct=mode == "direct")
+        def is_over(written: Any, _scores: Any, **_: Any) -> Any:
+            said = opening + reader.decode(written[0, len(tokens) :].tolist())
+            is_complete = cut_answer(said.lstrip() if is_direct else said, stop_line) is not None
+            return torch.tensor([stopped.is_set() or is_complete], device=written.device)
 
         def generate() -> None:
             try:
-                self._generate(inputs, width, is_complete, max_new_tokens, streamer, stopped)
+                with torch.inference_mode():
+                    self.model.generate(
+                        input_ids=ids,
+                        attention_mask=torch.ones_like(ids),
+                        **ends,
+                        max_new_tokens=max_new_tokens,
+                        do_sample=False,
+                        stopping_criteria=[is_over],
+                        streamer=streamer,
+                    )
             except BaseException as error:
                 failures.append(error)
                 streamer.end()
@@ -72,43 +82,6 @@ class Speaker:
             thread.join()
         if failures:
             raise failures[0]
-
-    def render(self, question: str, mode: Mode) -> str:
-        """What the model is given: the prompt, and of a direct answer how its line begins."""
-        template, text = self.template, self.template.render_prompt(question)
-        # No space at the end: tokens hold the one before a word.
-        begun = template.no_thoughts + template.answer_prefix.rstrip(" ")
-        opening = begun if mode == "direct" else ""
-        if not template.chat:
-            return text + opening
-        asked = [Message(role="user", content=text)]
-        return render_opening(self.tokenizer, asked, opening, template.enable_thinking)
-
-    def _generate(
-        self,
-        inputs: Any,
-        width: int,
-        is_complete: Callable[[list[int]], bool],
-        max_new_tokens: int,
-        streamer: Any,
-        stopped: Event,
-    ) -> None:
-        import torch
-
-        def is_over(ids: Any, _scores: Any, **_: Any) -> Any:
-            done = stopped.is_set() or is_complete(ids[0, width:].tolist())
-            return torch.tensor([done], device=ids.device)
-
-        ends = {"eos_token_id": find_stop_tokens(self.tokenizer)} if self.template.chat else {}
-        with torch.inference_mode():
-            self.model.generate(
-                **inputs,
-                **ends,
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                stopping_criteria=[is_over],
-                streamer=streamer,
-            )
 
 
 def load_speaker(

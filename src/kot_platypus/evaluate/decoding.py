@@ -40,7 +40,6 @@ from kot_platypus.evaluate.texts import (
     Prompt,
     Sampling,
     Settings,
-    cut_answer,
     render_text,
 )
 from kot_platypus.evaluate.writing import Chooser, Job, PlainDecoder
@@ -56,7 +55,7 @@ from kot_platypus.models.parts import strip_head
 from kot_platypus.models.tokens import encode_text
 from kot_platypus.progress import count_work
 from kot_platypus.prompts import ReplyDecoder, find_stop_tokens
-from kot_platypus.thoughts import find_opening
+from kot_platypus.thoughts import cut_answer, find_opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -23,8 +23,9 @@ from kot_platypus.api_clients import (
 from kot_platypus.errors import RefusedError, ServiceError
 from kot_platypus.evaluate.keys import make_seed, make_server_key
 from kot_platypus.evaluate.model_under_test import ModelUnderTest
-from kot_platypus.evaluate.texts import GREEDY, Generated, Prompt, Settings, cut_answer
+from kot_platypus.evaluate.texts import GREEDY, Generated, Prompt, Settings
 from kot_platypus.progress import count_work
+from kot_platypus.thoughts import cut_answer
 
 _RETRIES = 6
 _SEEDS = 2**31

@@ -11,7 +11,6 @@ from kot_platypus.artifacts import read_json
 from kot_platypus.errors import UsageError
 from kot_platypus.prompts import render_opening
 from kot_platypus.records import Message, Record, drop_defaults
-from kot_platypus.thoughts import split_thoughts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -157,19 +156,3 @@ def render_text(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> st
         return prompt.text
     assert tokenizer is not None
     return render_opening(tokenizer, prompt.messages, prompt.text, prompt.enable_thinking)
-
-
-def cut_answer(text: str, stop_line: str | None) -> str | None:
-    """The text up to the end of its first whole line that begins with ``stop_line``, or None.
-
-    Nothing within the thoughts is such a line.
-    """
-    thoughts, rest = split_thoughts(text)
-    if rest is None or stop_line is None:
-        return None
-    start = len(text) - len(rest.lstrip() if thoughts else rest)
-    while (end := text.find("\n", start)) >= 0:
-        if text.startswith(stop_line, start):
-            return text[: end + 1]
-        start = end + 1
-    return None

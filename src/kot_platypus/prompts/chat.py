@@ -105,13 +105,20 @@ def _wants_parts(tokenizer: PreTrainedTokenizerBase, chat_template: str) -> bool
     return not shows(mark) and shows(_make_parts(mark))
 
 
-def render_question(template: Template, tokenizer: PreTrainedTokenizerBase, source: str) -> str:
-    """What a model reads when it is asked one question, framed by its chat template if need be."""
+def render_question(
+    template: Template, tokenizer: PreTrainedTokenizerBase, source: str, *, direct: bool = False
+) -> str:
+    """What a model reads when it is asked one question, framed by its chat template if need be.
+
+    With ``direct`` its answer line is begun, so that it cannot reason.
+    """
+    # No space at the end: tokens hold the one before a word.
+    opening = template.no_thoughts + template.answer_prefix.rstrip(" ") if direct else ""
     text = template.render_prompt(source)
-    if template.chat:
-        asked = [Message(role="user", content=text)]
-        return render_chat(tokenizer, asked, ask=True, enable_thinking=template.enable_thinking)
-    return text
+    if not template.chat:
+        return text + opening
+    asked = [Message(role="user", content=text)]
+    return render_opening(tokenizer, asked, opening, template.enable_thinking)
 
 
 def render_opening(

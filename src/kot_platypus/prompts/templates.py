@@ -19,11 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-from kot_platypus.answers import find_answer_line
 from kot_platypus.artifacts import read_text
 from kot_platypus.errors import UsageError
 from kot_platypus.records import Example, Message, drop_defaults
-from kot_platypus.thoughts import split_thoughts
 from kot_platypus.yaml_files import YamlError, parse_yaml
 
 T = TypeVar("T")
@@ -89,10 +87,6 @@ class Template(BaseModel):
         before, _, after = self.rationale.partition("{rationale}")
         return before + rationale, after
 
-    def render_rationale(self, rationale: str) -> str:
-        """The response's part before the answer's line."""
-        return "".join(self.frame_rationale(rationale))
-
     @property
     def no_thoughts(self) -> str:
         """What stands before an answer without a rationale: closed, empty thoughts, if any."""
@@ -103,7 +97,7 @@ class Template(BaseModel):
         """A whole worked example: prompt, rationale, answer."""
         answer = self.render_answer(example.target)
         prompt = self.render_prompt(example.source, example.input)
-        return f"{prompt}{self.render_rationale(example.rationale)}\n{answer}"
+        return f"{prompt}{''.join(self.frame_rationale(example.rationale))}\n{answer}"
 
     def render_turns(self, example: Example) -> tuple[Message, Message]:
         """A whole worked example as what a user says and an assistant answers."""
@@ -117,22 +111,6 @@ class Template(BaseModel):
     def answer_prefix(self) -> str:
         """What marks the answer line; empty when the template marks none."""
         return self.answer.partition("{target}")[0]
-
-    def is_complete(self, output: str, *, direct: bool = False) -> bool:
-        """Whether an output has stated its answer and closed that line; ``direct``: any line."""
-        *closed, _open = output.split("\n")
-        if direct:
-            return any(line.strip() for line in closed)
-        return self.parse_answer("\n".join(closed)) is not None
-
-    def parse_answer(self, output: str) -> str | None:
-        """The answer stated in a model's output, or None. Nothing is guessed.
-
-        It is looked for after the thoughts only. The first complete answer line counts: what a
-        model writes after it is not its answer.
-        """
-        _, reply = split_thoughts(output)
-        return find_answer_line(reply or "", self.answer_prefix)
 
 
 @cache
