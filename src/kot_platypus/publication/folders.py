@@ -6,12 +6,13 @@ own in it is the card instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCardData
+from markupsafe import Markup
 
 from kot_platypus.artifacts import MANIFEST, read_manifest
 from kot_platypus.errors import RunError
@@ -20,6 +21,7 @@ from kot_platypus.markdown import fence
 from kot_platypus.methods import METHODS
 from kot_platypus.models import TrainingInfo, read_training_info
 from kot_platypus.models.parts import name_auto_class
+from kot_platypus.results.templates import load_templates
 from kot_platypus.verdicts import Verdict
 
 _COUNTS = {
@@ -75,87 +77,38 @@ def find_trained(folder: Path, base_model: str | None = None) -> Trained:
 
 def write_card(trained: Trained, repo_id: str) -> str:
     """The card of a model as Markdown: what is known of it, and what is not."""
-    parts = [
-        f"---\n{_describe_model(trained).to_yaml().rstrip()}\n---",
-        f"# {repo_id.rpartition('/')[2]}",
-        _tell_origin(trained),
-        *_tell_use(trained, repo_id),
-        "# Training",
-        *_tell_training(trained),
-        "# Data and licences",
-        "\n".join(_list_terms(trained)),
-        "# Scores",
-        "None: the model was published without an evaluation of KoT's. `kot eval` and `kot reason` "
-        "score it.",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _describe_model(trained: Trained) -> Any:
-    method = METHODS.get(trained.info.method or "")  # type: ignore[call-overload]
-    kinds = [*([method.tag] if method else []), *filter(None, [trained.info.objective])]
-    tags = ["korean", "chain-of-thought", *kinds, "kot-platypus"]
-    return ModelCardData(
+    info, verdict = trained.info, trained.training.get("contamination")
+    method = METHODS.get(info.method or "")  # type: ignore[call-overload]
+    kinds = [*([method.tag] if method else []), *filter(None, [info.objective])]
+    metadata = ModelCardData(
         language=["ko"],
         license=find_licence(trained.base_model or ""),
         library_name="transformers",
         pipeline_tag="text-generation",
         base_model=trained.base_model,
-        tags=tags,
+        tags=["korean", "chain-of-thought", *kinds, "kot-platypus"],
     )
+    environment = load_templates("kot_platypus.publication")
+    environment.filters |= {"code": _code, "fence": fence}
+    return environment.get_template("card.md.jinja").render(
+        metadata=Markup(metadata.to_yaml().rstrip()),
+        repo_id=repo_id,
+        name=repo_id.rpartition("/")[2],
+        base=trained.base_model,
+        info=info,
+        method=method,
+        asks_in_chat=(trained.folder / "chat_template.jinja").is_file(),
+        auto_class=name_auto_class(trained.folder),
+        settings=_list_settings(trained),
+        is_known=bool(trained.training.get("config")),
+        data=(trained.training.get("inputs") or {}).get("data"),
+        contamination=Verdict.model_validate(verdict).describe() if verdict else "",
+    ) + "\n"  # fmt: skip
 
 
-def _tell_origin(trained: Trained) -> str:
-    base, fingerprint = trained.base_model, trained.info.base
-    if base:
-        origin = f"[{base}](https://huggingface.co/{base})"
-    else:
-        origin = "A base model that is not named here"
-        origin += f" (KoT's fingerprint of it: `{fingerprint}`)" if fingerprint else ""
-    method = METHODS.get(trained.info.method or "")  # type: ignore[call-overload]
-    if method is None:
-        return f"{origin}, trained by KoT."
-    if method.makes_adapter:
-        return f"{origin}, with a {method.title} adapter, trained and merged by KoT."
-    return f"{origin}, with all its weights trained by KoT."
-
-
-def _tell_use(trained: Trained, repo_id: str) -> Iterator[str]:
-    """How to ask the model as it was trained."""
-    template = trained.info.template
-    if template is None:
-        return
-    yield "# Usage"
-    if (trained.folder / "chat_template.jinja").is_file() or template.chat:
-        snippet = _SNIPPET.replace("AUTO_CLASS", name_auto_class(trained.folder))
-        yield fence(snippet.replace("USER/NAME", repo_id), "python")
-    if not template.chat:
-        yield "The chat template renders a question as the prompt of the training:"
-        yield fence(template.prompt.rstrip("\n"), "text")
-    if trained.info.date:
-        yield f"The chat template shows a date: {trained.info.date}, as in training."
-
-
-_SNIPPET = """from transformers import AUTO_CLASS, AutoTokenizer
-
-name = "USER/NAME"
-tokenizer = AutoTokenizer.from_pretrained(name)
-model = AUTO_CLASS.from_pretrained(name)
-
-question = "3 더하기 4는 얼마인가?"
-inputs = tokenizer.apply_chat_template(
-    [{"role": "user", "content": question}],
-    add_generation_prompt=True,
-    return_dict=True,
-    return_tensors="pt",
-)
-output = model.generate(**inputs, max_new_tokens=256, do_sample=False)
-print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
-
-
-def _tell_training(trained: Trained) -> Iterator[str]:
+def _list_settings(trained: Trained) -> list[tuple[str, Any]]:
+    """What is known of the training, under Platypus's names."""
     info, training = trained.info, trained.training
-    settings = dict(training.get("config") or {})
     validation = training.get("validation") or {}
     hidden = _SHOWN_BEFORE + (_ONLY_LORA if info.method == "full" else ())
     rows: list[tuple[str, Any]] = [
@@ -163,34 +116,17 @@ def _tell_training(trained: Trained) -> Iterator[str]:
         ("base held as", info.quantization),
         ("template", info.template.name if info.template else None),
         ("target", info.target),
-        *((key, value) for key, value in settings.items() if key not in hidden),
+        *((key, v) for key, v in (training.get("config") or {}).items() if key not in hidden),
         *((name, training.get(key)) for key, name in _COUNTS.items()),
         ("weights of step", validation.get("step")),
         ("validation loss", validation.get("eval_loss")),
         ("validation rows", validation.get("num_rows")),
     ]
-    known = [f"| {name} | {_code(value)} |" for name, value in rows if value not in (None, "", [])]
-    if known:
-        yield "\n".join(["| Setting | Value |", "| --- | --- |", *known])
-    if not settings:
-        yield "The other settings of the training are not known here."
+    return [(name, value) for name, value in rows if value not in (None, "", [])]
 
 
-def _list_terms(trained: Trained) -> Iterator[str]:
-    data = (trained.training.get("inputs") or {}).get("data")
-    named = f" (SHA-256 of their file: `{data}`)" if data else ""
-    yield f"- The training rows are not part of this repository{named}; their owners' terms apply."
-    verdict = trained.training.get("contamination")
-    if verdict:
-        found = Verdict.model_validate(verdict).describe()
-        yield f"- Contamination: {found}."
-    else:
-        yield "- Contamination: nothing here says that the rows were checked against benchmarks."
-    yield "- The base model's own terms apply to this model."
-
-
-def _code(value: Any) -> str:
+def _code(value: Any) -> Markup:
     """A value in code type, in one cell of a table."""
     parts: Iterable[Any] = value if isinstance(value, list) else [value]
     text = ", ".join(f"{part:,}" if type(part) is int else str(part) for part in parts)
-    return f"`{' '.join(text.split()).translate({ord('`'): chr(39), ord('|'): '/'})}`"
+    return Markup(f"`{' '.join(text.split()).translate({ord('`'): chr(39), ord('|'): '/'})}`")
