@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import cast
 
 from kot_platypus.errors import DataError
 
-COMPRESSED = (".gz", ".zst")
+COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 
 
 def is_compressed(path: Path) -> bool:
@@ -32,22 +29,15 @@ def open_bytes(path: Path) -> Iterator[BufferedReader]:
         with path.open("rb") as file:
             yield file
         return
+    import pyarrow
+
+    kind = COMPRESSED[path.suffix.lower()]
     try:
-        with _open_gzip(path) if path.suffix.lower() == ".gz" else _open_zstd(path) as file:
+        with BufferedReader(pyarrow.input_stream(str(path), compression=kind)) as file:
             yield file
-    except (EOFError, OSError, zlib.error) as error:
+    except OSError as error:
         raise DataError(
             f"{path} cannot be read ({str(error)[:120]})",
             expected=f"a whole file of the kind {path.suffix}",
             hint="Download or compress it again.",
         ) from error
-
-
-def _open_gzip(path: Path) -> BufferedReader:
-    return cast("BufferedReader", gzip.open(path, "rb"))
-
-
-def _open_zstd(path: Path) -> BufferedReader:
-    import pyarrow  # which reads Zstandard without another package
-
-    return BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))

@@ -67,27 +67,23 @@ def ask_all(question: Callable[[], T]) -> list[T]:
     """Every process's answer, in the order of ranks. All must ask; one's KotError is everyone's."""
     if count_processes() == 1:
         return [question()]
-    outcome: tuple[T | None, tuple[type[KotError], str, str, str] | None]
+    outcome: T | KotError
     try:
-        outcome = question(), None
+        outcome = question()
     except KotError as error:
-        outcome = None, (type(error), error.found, error.expected, error.hint)
+        outcome = error
     outcomes = share_all(outcome)
-    for _, refusal in outcomes:
-        if refusal:
-            kind, found, expected, hint = refusal
-            raise kind(found, expected=expected, hint=hint)
-    return [answer for answer, _ in outcomes]
+    for each in outcomes:
+        if isinstance(each, KotError):
+            raise each
+    return outcomes
 
 
 def ask_main(question: Callable[[], T]) -> T:
     """The main process's answer, known to all, who must all ask. Its KotError is everyone's."""
-    answer: T = ask_all(question if is_main_process() else _say_nothing)[0]
+    ask: Callable[[], Any] = question if is_main_process() else lambda: None
+    answer: T = ask_all(ask)[0]
     return answer
-
-
-def _say_nothing() -> Any:
-    return None
 
 
 @cache
