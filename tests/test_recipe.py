@@ -15,7 +15,7 @@ from kot_platypus.recipe import (
     load_recipe,
     replace_data,
 )
-from kot_platypus.synonyms import explain_synonym, list_settings
+from kot_platypus.synonyms import NAMES, explain_synonym
 
 SMALL = """
 name: small
@@ -151,7 +151,7 @@ def test_name_that_other_trainers_have_for_a_setting_is_answered_with_ours(overr
 
 
 def test_every_name_of_other_trainers_stands_for_a_setting_there_is():
-    keys = {key for key in list_settings() if not key.startswith("--")}
+    keys = {key for key in NAMES if not key.startswith("--")}
     values = load_recipe("demo").model_dump()
     for key in keys:
         section, _, name = key.rpartition(".")

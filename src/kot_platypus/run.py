@@ -224,23 +224,6 @@ def claim_folder(recipe: Recipe, out: Path, *, is_new: bool) -> None:
         write_text(out / RECIPE_FILE, dump_recipe(recipe))
 
 
-def find_evaluation(folder: Path) -> Path:
-    """The KoBEST results in ``folder``: its own (of ``kot eval``), or a run's trained model's.
-
-    Raises:
-        DataError: there are none, or not yet.
-    """
-    for candidate in (folder, folder / "evaluate" / TUNED / "kobest"):
-        if (candidate / "results.json").is_file():
-            return candidate
-    found = "has no results.json" if folder.is_dir() else "is no folder"
-    raise DataError(
-        f"{folder} {found}",
-        expected="what kot eval --out or kot run wrote, finished",
-        hint="Check the path, or run again the kot eval or kot run that writes it.",
-    )
-
-
 def check_folder(recipe: Recipe, out: Path, *, is_new: bool) -> None:
     """Raise RunError when ``out`` holds something else, or results of other settings."""
     path = out / RECIPE_FILE

@@ -7,7 +7,7 @@ writes one is told the name that it has here.
 from __future__ import annotations
 
 _STEP = "the examples of a whole optimizer step; passes are packed by train.max_tokens_per_pass"
-_NAMES = {
+NAMES = {
     "model.name": "model_name_or_path model_name model_path model_id base_model pretrained_model",
     "model.revision": "model_revision base_model_revision",
     "model.dtype": "torch_dtype precision bf16 fp16 tf32 mixed_precision compute_dtype",
@@ -68,7 +68,7 @@ _NOTES = {
     "--out": "an option of the command",
     "--resume-from-checkpoint": "an option of kot train",
 }
-_OURS = {other: ours for ours, others in _NAMES.items() for other in others.split()}
+_OURS = {other: ours for ours, others in NAMES.items() for other in others.split()}
 
 
 def explain_synonym(key: str) -> str | None:
@@ -78,8 +78,3 @@ def explain_synonym(key: str) -> str | None:
         return None
     note = _NOTES.get(ours)
     return f"Here it is {ours}{f', {note}' if note else ''}."
-
-
-def list_settings() -> list[str]:
-    """The keys and options that the names above stand for."""
-    return list(_NAMES)

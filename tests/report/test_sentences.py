@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from kot_platypus.report.sentences import (
-    name_base,
     write_details,
     write_headline,
     write_kobest_sentence,
@@ -104,12 +103,6 @@ def test_a_sign_needs_the_whole_interval() -> None:
         Estimate(value=0.1, ci95=ends).sign for ends in ((0.01, 0.2), (0.0, 0.2), (-0.2, -0.1))
     ]
     assert signs == [1, 0, -1]
-
-
-def test_a_local_base_model_is_named_without_its_path(run_folder: Path) -> None:
-    recipe = load_results(run_folder).recipe
-    local = recipe.model.model_copy(update={"name": "/home/someone/models/tiny"})
-    assert name_base(recipe.model_copy(update={"model": local})) == "tiny"
 
 
 def test_an_interval_alone_shows_nothing_on_kobest(run_folder: Path) -> None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from kot_platypus.errors import RunError
-from kot_platypus.results.run import RunResults, load_results
+from kot_platypus.results.run import RunResults, load_results, require_run
 
 _SHOWN = ("recipe.yaml", "evaluate/comparison.json", "evaluate/*/*/*.json*", "**/manifest.json")
 
@@ -39,12 +38,7 @@ def _load(folder: Path, _times: tuple[tuple[str, int], ...]) -> RunResults:
 def open_runs(folders: Sequence[Path]) -> list[Run]:
     """The runs in ``folders``, each with a name of its own. Raises RunError: a folder has none."""
     for folder in folders:
-        if not (folder / "recipe.yaml").is_file():
-            raise RunError(
-                f"{folder} has no recipe.yaml",
-                expected="the folder of a run",
-                hint="Run: kot run demo",
-            )
+        require_run(folder)
     places = [folder.absolute() for folder in folders]
     names = [place.name for place in places]
     return [

@@ -66,11 +66,10 @@ def compare(
     from kot_platypus.report import comparison_table as tables
     from kot_platypus.results.comparison import compare_evaluations
     from kot_platypus.results.schema import dump_part
-    from kot_platypus.run import find_evaluation
 
     screen: RenderableType
     if published is not None and run_b is None and metric is None:
-        beside = tables.gather_published(find_evaluation(run_a), published)
+        beside = tables.gather_published(run_a, published)
         facts, screen = beside.model_dump(mode="json"), tables.published_table(beside)
     elif published is None and run_b is not None:
         pair = compare_evaluations(run_a, run_b, metric)

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from kot_platypus.errors import ServiceError
 from kot_platypus.progress import console
 from kot_platypus.publication.plan import Plan
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
 
 MESSAGE = "Published with kot"
 
@@ -40,7 +36,7 @@ def upload_plan(plan: Plan, repo_id: str, *, public: bool, endpoint: str | None 
     api = HfApi(endpoint=endpoint)
     with _explain("create or find the repository"):
         api.create_repo(repo_id, repo_type=plan.kind, private=not public, exist_ok=True)
-        is_private = _is_private(api, plan, repo_id)
+        is_private = bool(api.repo_info(repo_id, repo_type=plan.kind).private)
     if not is_private and not public:
         raise ServiceError(
             f"{repo_id} is public",
@@ -66,10 +62,6 @@ def upload_plan(plan: Plan, repo_id: str, *, public: bool, endpoint: str | None 
     with _explain("commit the files"):
         commit = api.create_commit(repo_id, operations, commit_message=MESSAGE, repo_type=plan.kind)
     return str(commit.commit_url)
-
-
-def _is_private(api: HfApi, plan: Plan, repo_id: str) -> bool:
-    return bool(api.repo_info(repo_id, repo_type=plan.kind).private)
 
 
 @contextmanager

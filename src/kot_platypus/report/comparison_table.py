@@ -13,7 +13,7 @@ from rich.text import Text
 from kot_platypus.errors import DataError
 from kot_platypus.results.answers import LM_EVAL, PROBLEMS, REASONING
 from kot_platypus.results.comparison import ComparedPair, ComparedRow, Key
-from kot_platypus.results.files import read_results
+from kot_platypus.results.files import find_results, read_results
 from kot_platypus.results.metrics import EQUIVALENT
 from kot_platypus.results.published import (
     Beside,
@@ -29,7 +29,6 @@ from kot_platypus.results.schema import (
     ALPHA,
     AT_ONCE,
     BASE,
-    RESULTS,
     TUNED,
     ChoiceResults,
     Sides,
@@ -259,12 +258,15 @@ class FolderBeside(Beside):
 def gather_published(folder: Path, models: str) -> FolderBeside:
     """An evaluation's figures with the published ones of ``models``, at the shots that both have.
 
+    Of a run they are those of its trained model.
+
     Raises:
         UsageError: no such published model.
         DataError: a damaged folder, or none of its tasks and shots was published.
     """
-    part = read_results(folder / RESULTS)
-    if not isinstance(part, ChoiceResults):
+    paths = (path for who, path in find_results(folder) if who in ("", TUNED))
+    part = next((p for p in map(read_results, paths) if isinstance(p, ChoiceResults)), None)
+    if part is None:
         raise DataError(
             f"{folder} holds no multiple-choice scores of kot",
             expected="a folder of kot eval: what was published is KoBEST's",

@@ -20,7 +20,7 @@ from kot_platypus.results.collect import REASONING_PROTOCOL
 from kot_platypus.results.schema import RESULTS
 from kot_platypus.results.score_rows import ScoreRow, SkippedFile
 from kot_platypus.results.templates import load_templates
-from kot_platypus.results.wording import format_count, format_p, name_task
+from kot_platypus.results.wording import format_count, format_p, format_shots, name_task
 
 MAIN_METRICS = ("macro_f1", "f1", "acc", "exact_match")
 ALL = "all"
@@ -75,11 +75,8 @@ class Block:
 
 def name_shots(row: ScoreRow) -> str:
     """How many shots, and how many of them fitted where some did not."""
-    shots, fitted = row.num_fewshot, row.effective_shots
-    if shots is None:
-        return "not said"
-    is_cut = fitted is not None and fitted < shots - 0.05
-    return f"{shots} ({fitted:.1f} fit)" if is_cut else str(shots)
+    shots = row.num_fewshot
+    return "not said" if shots is None else format_shots(shots, row.effective_shots)
 
 
 def name_file(row: ScoreRow) -> str:

@@ -108,7 +108,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "mark": MARKS.get(run.key),
         "name": run.name,
         "models": run.models,
-        "base": sentences.name_base(recipe),
+        "base": wording.name_model(recipe.model.name),
         "headline": sentences.write_headline(results),
         "details": [*filter(None, [describe_kinds(results)]), *sentences.write_details(results)],
         "badges": tables.list_badges(results),

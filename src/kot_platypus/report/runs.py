@@ -12,7 +12,6 @@ from kot_platypus.errors import UsageError
 from kot_platypus.report.sentences import (
     format_distance,
     format_relation,
-    name_base,
     name_condition,
 )
 from kot_platypus.results.metrics import compare_paired, correct_holm
@@ -34,6 +33,7 @@ from kot_platypus.results.wording import (
     format_count,
     format_percent,
     join_words,
+    name_model,
 )
 
 SERIES = tuple(f"run{number}" for number in range(1, 7))
@@ -107,19 +107,19 @@ def _part_names(names: Sequence[str], label: Callable[[int], str]) -> list[str]:
     return [f"{name} ({label(i)})" if counts[name] > 1 else name for i, name in enumerate(names)]
 
 
-def make_run(results: RunResults, name_model: Callable[[str], str] | None = None) -> Run:
+def make_run(results: RunResults, rename: Callable[[str], str] | None = None) -> Run:
     """A run that is shown alone: its models go by what each was trained to write.
 
-    ``name_model`` gives them other names, such as Korean ones.
+    ``rename`` gives them other names, such as Korean ones.
     """
     recipe = results.recipe
 
     def name(who: str) -> tuple[str, str, str]:
         key = TUNED if who.startswith(SEED) else who
-        if name_model:
-            return key, name_model(who), name_model(who)
+        if rename:
+            return key, rename(who), rename(who)
         condition = name_condition(recipe, who)
-        full_names = {BASE: name_base(recipe), TUNED: recipe.name}
+        full_names = {BASE: name_model(recipe.model.name), TUNED: recipe.name}
         return key, condition, full_names.get(who, f"{recipe.name}, {condition}")
 
     return Run(TUNED, recipe.name, results, _list_models(results, name))
@@ -127,7 +127,7 @@ def make_run(results: RunResults, name_model: Callable[[str], str] | None = None
 
 def _name_run(key: str, own_name: str, results: RunResults) -> Run:
     """A run among others: its tuned model bears its name."""
-    base = name_base(results.recipe)
+    base = name_model(results.recipe.model.name)
 
     def name(who: str) -> tuple[str, str, str]:
         if who == BASE:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import PurePath
 
 from kot_platypus.recipe import Recipe
 from kot_platypus.results.guesses import CHANCE, Guess, guess_problems
@@ -41,12 +40,6 @@ _TARGETS = {
 """What a model was trained to write, as a label and in a sentence."""
 
 # --- names -------------------------------------------------------------------------------------
-
-
-def name_base(recipe: Recipe) -> str:
-    """The base model's short name: a Hub id, or the last part of a local path."""
-    name = recipe.model.name
-    return PurePath(name).name if name.startswith(("/", ".", "~")) else name
 
 
 def name_condition(recipe: Recipe, who: str) -> str:

@@ -37,6 +37,7 @@ from kot_platypus.results.wording import (
     format_percent,
     format_points,
     format_score,
+    format_shots,
     name_task,
 )
 
@@ -70,21 +71,21 @@ def scores_table(folder: Path) -> RenderableType:
     table = _new_table(
         f"Protocol {scores.protocol.name}", "shots", "macro F1", "95% interval", "accuracy", "of"
     )
-    lost = False
+    is_cut = False
     for task, by_shots in scores.results.items():
         for shots, score in by_shots.items():
-            cut = score.effective_shots < shots - 0.05
-            lost = lost or cut
+            fitted = format_shots(shots, score.effective_shots)
+            is_cut = is_cut or fitted != str(shots)
             table.add_row(
                 Text(name_task(task)),
-                f"{shots} ({score.effective_shots:.1f} fit)" if cut else str(shots),
+                fitted,
                 format_score(score.macro_f1.value),
                 format_interval(score.macro_f1, "score"),
                 format_score(score.acc.value),
                 format_count(score.n),
             )
     note = "fit: shots that the model's limit leaves in full, on average"
-    return Group(table, Text(note, style="dim")) if lost else table
+    return Group(table, Text(note, style="dim")) if is_cut else table
 
 
 _GAINS = {

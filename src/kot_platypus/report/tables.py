@@ -10,7 +10,7 @@ from kot_platypus.methods import METHODS
 from kot_platypus.recipe import Recipe
 from kot_platypus.recipe_files import Section
 from kot_platypus.report.runs import Model, Run, RunsDifference, list_scored
-from kot_platypus.report.sentences import name_base, select_kobest_pairs
+from kot_platypus.report.sentences import select_kobest_pairs
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import (
     ALL,
@@ -26,7 +26,7 @@ from kot_platypus.results.schema import (
     ReasoningScore,
     SeedsDifference,
 )
-from kot_platypus.results.wording import MINUS, format_count, format_seconds
+from kot_platypus.results.wording import MINUS, format_count, format_seconds, name_model
 
 _COMMIT_CHARS = 12
 
@@ -220,7 +220,10 @@ def list_reasoning(runs: Sequence[Run]) -> list[tuple[str, Model, ReasoningScore
 def list_badges(results: RunResults) -> Facts:
     """A run in a few words: base, training, examples, protocol, contamination."""
     recipe = results.recipe
-    badges = [("base", name_base(recipe)), ("training", METHODS[recipe.train.method].title)]
+    badges = [
+        ("base", name_model(recipe.model.name)),
+        ("training", METHODS[recipe.train.method].title),
+    ]
     if "num_examples" in results.training:
         badges.append(("examples", format_count(results.training["num_examples"])))
     if TUNED in results.kobest:
@@ -292,7 +295,7 @@ def _format_setting(value: Any) -> str:
 def name_hub_model(recipe: Recipe) -> str:
     """The base model's Hub id where it has one: the embedded Gemma is Google's."""
     name = recipe.model.name
-    return "google/gemma-3-270m" if name == "gemma-3-270m" else name_base(recipe)
+    return "google/gemma-3-270m" if name == "gemma-3-270m" else name_model(name)
 
 
 def tabulate_data(results: RunResults) -> Facts:

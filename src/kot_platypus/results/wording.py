@@ -56,6 +56,12 @@ def format_score_difference(value: float) -> str:
     return format_signed(value, 4)
 
 
+def format_shots(shots: int, fitted: float | None) -> str:
+    """How many shots, and how many of them fitted on average where some did not."""
+    is_cut = fitted is not None and fitted < shots - 0.05
+    return f"{shots} ({fitted:.1f} fit)" if is_cut else str(shots)
+
+
 def format_p(value: float | None) -> str:
     """A p-value to three decimals, never ``0.000``."""
     if value is None or math.isnan(value):
