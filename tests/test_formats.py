@@ -167,7 +167,13 @@ def test_file_without_rows_is_an_empty_list(tmp_path, content):
 def test_cp949_is_refused_with_its_line(tmp_path, name):
     write = write_table if name.endswith("csv") else write_lines
     path = write(tmp_path / name, KOCOT, encoding="cp949")
-    assert_refused(path, "is not UTF-8", "iconv -f CP949")
+    assert_refused(path, "is not UTF-8, but looks like CP949", "iconv -f CP949")
+    said = []
+    try:
+        list(iter_values(path, lambda _, error: said.append(error)))  # as the checks read
+    except DataError as error:
+        said.append(error)
+    assert "iconv -f CP949" in str(said[0])
 
 
 def test_unknown_columns_are_listed_beside_those_understood(tmp_path):
@@ -226,10 +232,13 @@ def test_a_quote_that_a_later_row_closes_swallows_no_rows(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.json"])
-def test_utf16_is_named(tmp_path, name):
-    (tmp_path / name).write_text("source,target\na,b\n", encoding="utf-16")
-    assert_refused(tmp_path / name, "is not UTF-8", "iconv -f UTF-16 ")
-    with pytest.raises(DataError, match="iconv -f UTF-16 "):  # where lines may be left out, too
+@pytest.mark.parametrize("encoding", ["UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32"])
+def test_utf16_is_named_with_and_without_its_mark(tmp_path, name, encoding):
+    (tmp_path / name).write_bytes("source,target\n가나,b\n".encode(encoding))
+    assert_refused(tmp_path / name, "is not UTF-8", f"iconv -f {encoding} ")
+    with pytest.raises(
+        DataError, match=f"iconv -f {encoding} "
+    ):  # where lines may be left out, too
         list(iter_values(tmp_path / name, lambda *_: None))
 
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from kot_platypus.compression import open_bytes
+from kot_platypus.encodings import describe_bytes, open_utf8
 from kot_platypus.errors import DataError, KotError, RunError
 
 MANIFEST = "manifest.json"
@@ -196,23 +196,19 @@ def read_log(path: Path, record: type[R]) -> list[R]:
 
 def read_text(path: Path, error: type[KotError] = DataError) -> str:
     """A user's text file, UTF-8 with or without a byte order mark. Raises ``error`` otherwise."""
-    with open_bytes(path) as file:
+    with open_utf8(path, error) as file:
         content = file.read()
     try:
-        return content.decode("utf-8-sig")
+        return content.decode()
     except UnicodeDecodeError as cause:
         line = content[: cause.start].count(b"\n") + 1
-        other = "UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "CP949"
-        hint = f"Convert the file, e.g. with iconv -f {other} -t UTF-8."
-        raise error(
-            f"{path} line {line} is not UTF-8", expected="text in UTF-8", hint=hint
-        ) from cause
+        raise describe_bytes(f"{path} line {line}", cause, error) from cause
 
 
 def read_json(path: Path) -> Any:
     """The JSON value in ``path``. Raises DataError when it is missing or torn."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_text(path))
     except FileNotFoundError as error:
         raise DataError(
             f"{path} does not exist", expected="a JSON file", hint="Run the stage that writes it."
@@ -232,7 +228,8 @@ def read_jsonl(path: Path, record: type[R]) -> list[R]:
         raise DataError(
             f"{path} {found}", expected="a JSONL file", hint="Check the path's spelling."
         )
-    return _parse_lines(path, path.read_bytes().removeprefix(b"\xef\xbb\xbf"), record)
+    with open_utf8(path) as file:
+        return _parse_lines(path, file.read(), record)
 
 
 def _parse_lines(path: Path, content: bytes, record: type[R], first: int = 1) -> list[R]:
@@ -242,7 +239,9 @@ def _parse_lines(path: Path, content: bytes, record: type[R], first: int = 1) ->
         if not line.strip():
             continue
         try:
-            rows.append(record.model_validate_json(line))
+            rows.append(record.model_validate_json(line.decode()))
+        except UnicodeDecodeError as error:
+            raise describe_bytes(f"{path} line {number}", error, DataError) from error
         except ValidationError as error:
             raise describe_bad_line(path, number, record, error) from error
     return rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -13,13 +12,13 @@ from pydantic_core import from_json
 
 from kot_platypus.artifacts import describe_no_file, read_text, write_lines
 from kot_platypus.columns import Columns, map_columns
-from kot_platypus.compression import find_suffix, is_compressed, open_bytes
+from kot_platypus.compression import find_suffix, is_compressed
+from kot_platypus.encodings import describe_bytes, open_utf8
 from kot_platypus.errors import DataError
 from kot_platypus.records import Example, Row
 from kot_platypus.row_formats import Notes, parse_row
 from kot_platypus.tables import iter_table
 
-_BOM = b"\xef\xbb\xbf"
 _KEYED = re.compile(rb'\s*\{\s*"\d+"\s*:\s*\{')
 _PARQUET_ROWS = 4096
 Placed = Iterator[tuple[str, object]]
@@ -126,10 +125,8 @@ def write_values(path: Path, rows: Iterable[object]) -> int:
 
 
 def _read_json(path: Path, leave_out: LeaveOut) -> Placed:
-    with open_bytes(path) as file:
-        start = file.read(4096).removeprefix(_BOM)
-    if start.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
-        read_text(path)  # which says how to convert it: no line of it can be read
+    with open_utf8(path) as file:
+        start = file.read(4096)
     if _KEYED.match(start):
         yield from _read_keyed(path)
         return
@@ -143,38 +140,26 @@ def _read_json(path: Path, leave_out: LeaveOut) -> Placed:
 
 
 def _read_lines(path: Path, leave_out: LeaveOut) -> Placed:
-    with open_bytes(path) as file:
+    with open_utf8(path) as file:
         # Bytes are split at "\n" alone: a text may hold U+2028 and other ends of line.
         for number, line in enumerate(file, start=1):
-            if content := line.removeprefix(_BOM if number == 1 else b"").strip():
+            if content := line.strip():
+                where = f"{path} line {number}"
                 try:
-                    values = _parse_json(content.decode(), f"{path} line {number}")
+                    values = _parse_json(content.decode(), where)
                 except UnicodeDecodeError as error:
-                    if leave_out is refuse:
-                        read_text(path)  # which says where the file is not UTF-8, and what it is
-                    leave_out(f"line {number}", _describe_bytes(path, number, error))
+                    leave_out(f"line {number}", describe_bytes(where, error, DataError))
                 except DataError as error:
                     leave_out(f"line {number}", error)
                 else:
                     yield f"line {number}", values
 
 
-def _describe_bytes(path: Path, number: int, error: UnicodeDecodeError) -> DataError:
-    byte = error.object[error.start]
-    return DataError(
-        f"{path} line {number} is not UTF-8 (byte {byte:#x})",
-        expected="text in UTF-8",
-        hint="Convert that line.",
-    )
-
-
 def _read_keyed(path: Path) -> Placed:
     """One object keyed by row, as CoT-Collection is published (2.36 GB): read as a stream."""
     import ijson
 
-    with open_bytes(path) as file:
-        if file.peek(len(_BOM)).startswith(_BOM):
-            file.read(len(_BOM))
+    with open_utf8(path) as file:
         try:
             for key, values in ijson.kvitems(file, "", use_float=True):
                 yield f"row {key}", values

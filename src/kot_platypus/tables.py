@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TextIO
 
 from kot_platypus.artifacts import read_text
-from kot_platypus.compression import find_suffix, open_bytes
+from kot_platypus.compression import find_suffix
+from kot_platypus.encodings import open_utf8
 from kot_platypus.errors import DataError
 
 _MAX_CELL = 2**31 - 1
@@ -42,7 +43,7 @@ def iter_table(
     """
     delimiter = "\t" if find_suffix(path) == ".tsv" else ","
     csv.field_size_limit(_MAX_CELL)
-    with open_bytes(path) as content, TextIOWrapper(content, encoding="utf-8-sig") as file:
+    with open_utf8(path) as content, TextIOWrapper(content, encoding="utf-8") as file:
         header: list[str] = []
         try:
             for line, cells in _iter_cells(file, path, delimiter, strict):
@@ -57,7 +58,7 @@ def iter_table(
                 else:
                     yield line, dict(zip_longest(header, cells))
         except UnicodeDecodeError:
-            read_text(path)  # which says where the file is not UTF-8
+            read_text(path)  # which says where the file is not UTF-8, and what it looks like
             raise
 
 
