@@ -26,7 +26,7 @@ from pathlib import Path
 from kot_platypus.stages import lock_folder
 folder = Path(sys.argv[1])
 for _ in range(20):
-    with lock_folder(folder, wait=True):
+    with lock_folder(folder, wait_s=-1):
         number = int((folder / "count").read_text())
         (folder / "count").write_text(str(number + 1))
 """
@@ -50,6 +50,18 @@ def test_folder_in_use_is_refused_to_a_second_process(tmp_path):
     with lock_folder(tmp_path / "run"):
         told, _ = start(TRY, tmp_path / "run").communicate()
     assert "refused: another kot process" in told
+
+
+def test_who_waits_in_vain_is_told_who_holds_the_folder(tmp_path):
+    told = r"process \(PID \d+\) is working in .*; expected .*\. Try later\."
+    with start(HOLD, tmp_path / "run") as process:
+        assert process.stdout.readline() == "held\n"
+        with (
+            pytest.raises(RunError, match=told.replace(r"\d+", str(process.pid))),
+            lock_folder(tmp_path / "run", wait_s=0.1, hint="Try later."),
+        ):
+            pass
+        process.kill()
 
 
 def test_folder_is_free_again_after_use_and_nothing_is_left_beside_it(tmp_path):

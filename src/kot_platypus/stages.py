@@ -8,6 +8,7 @@ stage may continue, and no other stage may read.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import time
@@ -198,16 +199,22 @@ def _short(value: Any) -> str:
 
 
 @contextmanager
-def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
+def lock_folder(
+    folder: Path,
+    *,
+    wait_s: float = 0,
+    hint: str = "Wait for it to end, or choose another folder with --out.",
+) -> Iterator[None]:
     """Hold ``folder`` for this process through a hidden file beside it, gone at the end.
 
-    While another process holds it: wait, or raise RunError.
+    Raises RunError, with ``hint``, where another process holds it for longer than ``wait_s``; -1
+    waits as long as it takes.
     """
     folder = folder.absolute()
     refuse_file(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f".{folder.name}.lock")
-    lock = filelock.FileLock(path, timeout=-1 if wait else 0)
+    lock = filelock.FileLock(path, timeout=wait_s)
     try:
         lock.acquire()
     except OSError as error:  # a Timeout is one, and is told of what cannot be written too
@@ -215,9 +222,9 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
         if not isinstance(error, filelock.Timeout):
             raise
         raise RunError(
-            f"another kot process is working in {folder}",
+            f"another kot process{_name_holder(path)} is working in {folder}",
             expected="one process per folder",
-            hint="Wait for it to end, or choose another folder with --out.",
+            hint=hint,
         ) from error
     try:
         yield
@@ -227,6 +234,16 @@ def lock_folder(folder: Path, *, wait: bool = False) -> Iterator[None]:
         with suppress(OSError):
             path.unlink()
         lock.release()
+
+
+def _name_holder(path: Path) -> str:
+    """`` (PID 123)`` of the process that holds a lock, where the system tells it: on Linux."""
+    try:
+        inode, locks = path.stat().st_ino, Path("/proc/locks").read_text(encoding="ascii")
+    except OSError:
+        return ""
+    found = re.search(rf"FLOCK .* (\d+) \w+:\w+:{inode} ", locks)
+    return f" (PID {found[1]})" if found else ""
 
 
 def _require_writable(folder: Path) -> None:

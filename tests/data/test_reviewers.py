@@ -26,7 +26,8 @@ from kot_platypus.data.pipeline.decisions import (
     read_votes,
 )
 from kot_platypus.data.review.store import ReviewStore, name_reviewer
-from kot_platypus.errors import UsageError
+from kot_platypus.errors import RunError, UsageError
+from kot_platypus.stages import lock_folder
 from tests.browser import open_page
 from tests.data.test_review import (
     ATTACK,
@@ -260,6 +261,13 @@ def test_what_a_killed_server_left_half_written_harms_no_other(stores: Stores, f
 
 
 # --- names -------------------------------------------------------------------------------------
+
+
+def test_a_server_that_keeps_the_folder_to_itself_is_named(folder: Path, monkeypatch: Any):
+    monkeypatch.setattr("kot_platypus.data.review.store._WAIT_S", 0.1)
+    told = "kot process.*is working in .*review.* End it.* of an earlier version"
+    with lock_folder(folder / "review"), pytest.raises(RunError, match=told):
+        ReviewStore(folder)
 
 
 @pytest.mark.parametrize("name", ["kim", "김지우", "j.w-2_a", "7"])

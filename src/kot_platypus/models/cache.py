@@ -19,7 +19,7 @@ def cache_folder() -> Path:
 
 def keep_once(folder: Path, write: Callable[[Path], None]) -> Path:
     """``folder`` itself; where it is not there yet, ``write`` fills it, in one process alone."""
-    with lock_folder(folder, wait=True):
+    with lock_folder(folder, wait_s=-1):
         if not folder.is_dir():
             with new_folder(folder) as part:
                 write(part)

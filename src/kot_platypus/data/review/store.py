@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -44,6 +44,8 @@ Show = Literal["open", "untouched", "disputed", "passed", "passed_open", "all"]
 which reviewers disagree; the sample of what passed, or what is open of it; all of the queue."""
 NOBODY = "reviewer"
 """Whose name is not known."""
+_WAIT_S = 5
+"""For the folder's lock, which is held for one read or write at a time."""
 _NAME = re.compile(r"\w[\w.-]{0,39}")
 
 
@@ -125,7 +127,7 @@ class ReviewStore:
             self._open: Counter[str] = Counter()
             for number in range(len(self)):
                 self._count(number, 1)
-            with lock_folder(self.folder, wait=True):
+            with self._hold():
                 self._log = JsonlLog(self.folder / DECISIONS, Decision)
             self._take(self._log.rows)
             self._held = stack.pop_all()
@@ -137,10 +139,18 @@ class ReviewStore:
     def __len__(self) -> int:
         return len(self._numbers)
 
+    def _hold(self) -> AbstractContextManager[None]:
+        """The folder's lock. Raises RunError where another server does not let go of it."""
+        hint = (
+            "End it, then try again: a kot data review of an earlier version keeps the folder to "
+            "itself as long as it runs."
+        )
+        return lock_folder(self.folder, wait_s=_WAIT_S, hint=hint)
+
     def _look(self) -> None:
         """Take in what other processes have decided since."""
         if self._log.has_changed:
-            with self._lock, lock_folder(self.folder, wait=True):
+            with self._lock, self._hold():
                 self._take(self._log.read_on())
 
     def _take(self, decisions: Sequence[Decision]) -> None:
@@ -290,7 +300,7 @@ class ReviewStore:
         the vote, and reason and note with it.
         """
         said: tuple[Reason, str] = ("", "") if action == "undo" else (reason, note.strip())
-        with self._lock, lock_folder(self.folder, wait=True):
+        with self._lock, self._hold():
             self._take(self._log.read_on())
             entry = self._read(number)
             settles = entry.is_disputed and action != "undo"

@@ -40,7 +40,11 @@ _ANSWER = re.compile(
     r"(?P<mark>[*_`]*)(?P<word>right|wrong)[*_`]*(?:\s*[:：.。\n][*_`]*(?P<reason>.*))?",
     re.DOTALL | re.IGNORECASE,
 )
-_WORD = re.compile(r"(?<![a-z])(?:right|wrong)(?![a-z])", re.IGNORECASE)
+_WRONG = re.compile(r"(?<![a-z])wrong(?![a-z])", re.IGNORECASE)
+_RIGHT = re.compile(
+    r"(?<![A-Za-z])(?:RIGHT|(?<=[.!?:;\n] )[Rr]ight(?=[.!]|$))(?![A-Za-z])", re.MULTILINE
+)
+"""As a verdict: in reasons it is a word as any other (the right hand, the right answer)."""
 _NOT_ITS_OPTIONS = ("prompt", "speech", "glossary", "languages")
 _REASON_CHARS = 200
 
@@ -62,18 +66,22 @@ class Verdict(NamedTuple):
 
 
 def read_verdict(answer: str) -> Verdict | None:
-    """The verdict in an answer; None where its form leaves any doubt, as both words do.
+    """The verdict in an answer; None where its form leaves any doubt, as both verdicts do.
 
     >>> read_verdict("WRONG: 3개가 5개로 바뀌었다.")
     Verdict(ruling='wrong', reason='3개가 5개로 바뀌었다.')
     >>> read_verdict("RIGHT or WRONG?")
     """
     found = _ANSWER.fullmatch(answer.strip())
-    if not found or len({word.lower() for word in _WORD.findall(answer)}) > 1:
+    if not found:
         return None
+    is_right = found["word"].lower() == "right"
     reason = (found["reason"] or "").strip().removesuffix(found["mark"])
-    reason = shorten(reason, _REASON_CHARS) or "no reason given"
-    return Verdict("right") if found["word"].lower() == "right" else Verdict("wrong", reason)
+    if (_WRONG if is_right else _RIGHT).search(reason):
+        return None
+    if is_right:
+        return Verdict("right")
+    return Verdict("wrong", shorten(reason, _REASON_CHARS) or "no reason given")
 
 
 class Judge:
