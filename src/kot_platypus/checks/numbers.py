@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from kot_platypus.checks.alignment import pair_lines
 from kot_platypus.checks.amounts import find_amounts
+from kot_platypus.checks.counted import find_counted
 from kot_platypus.checks.dates import find_dates
 from kot_platypus.checks.findings import Findings, drop_spans, make_finding
 from kot_platypus.checks.measures import find_measures
@@ -56,6 +57,7 @@ def find_numbers(source: Text, translation: Text) -> Findings:
         *find_measures(source, translation),
         *find_dates(source, translation),
         *find_amounts(source, translation),
+        *find_counted(source, translation),
     ]
     yield from findings
     for match in _IN_FIGURES.finditer(translation.prose) if "(" in translation.signs else ():

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from kot_platypus.checks.alignment import pair_lines
+from kot_platypus.checks.exchanged import find_exchanged
 from kot_platypus.checks.findings import Findings, Span, drop_spans, make_finding
 from kot_platypus.checks.measures import read_measures
 from kot_platypus.checks.segments import Text
@@ -76,6 +77,7 @@ def find_order(source: Text, translation: Text) -> Findings:
     yield from _compare_pairs(source, translation)
     yield from _find_heap(source, translation)
     yield from _compare_compounds(source, translation)
+    yield from find_exchanged(source, translation)
     for pair in pair_lines(source, translation):
         if turned := next(_find_turned(*pair, names), None):
             yield turned if pair[0] is source else drop_spans(turned)

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 
 from kot_platypus.checks.alignment import pair_sentences
+from kot_platypus.checks.contraries import CONTRARY_WORDS, find_contrary
+from kot_platypus.checks.directions import DIRECTION_WORDS, find_turned_directions
 from kot_platypus.checks.findings import Findings, make_finding
 from kot_platypus.checks.opposites import OPPOSITE_WORDS, find_change, find_opposite
-from kot_platypus.checks.segments import BLANK, Text
-from kot_platypus.numerals import Number, Strength
+from kot_platypus.checks.segments import Text
 
 _N = r"(?:\d[\d.,]*|[a-z]\b|both|the (?:number|result|sum|difference|product|quotient))"
 _TO = r"(?:\d[\d,.]*|수|값|변|결과|합|차|[a-zA-Z])"  # what Korean calculates with
@@ -176,9 +177,6 @@ _WORDS = tuple(
         "even odd",
     )
 )
-_MORE = "least more greater over above minimum later higher older"
-_LESS = "exceeding most less fewer under below up maximum earlier lower younger"
-_BOUND_WORDS = frozenset(f"{_MORE} {_LESS}".split())
 
 
 def find_terms(source: Text, translation: Text) -> Findings:
@@ -205,26 +203,8 @@ def _compare_terms(source: Text, translation: Text) -> Iterator[str]:
     yield from find_opposite(source, translation)
     if not lexicon.isdisjoint(_VALUED_WORDS):
         yield from _find_turned_terms(left, right)
-    if not lexicon.isdisjoint(_BOUND_WORDS):
-        yield from _find_turned_bounds(
-            _write_figures(left, [*source.digits, *source.english]),
-            _write_figures(right, [*translation.digits, *translation.korean]),
-        )
-
-
-def _write_figures(text: str, words: list[Number]) -> str:
-    """A text with figures for its number words: more than two as more than 2."""
-    taken = len(text) + 1
-    for word in sorted(words, key=lambda word: word.span, reverse=True):
-        is_small = word.value in (1, 2) and text[slice(*word.span)].lower() in _SMALL
-        if word.span[1] <= taken and (word.strength is not Strength.POSSIBLE or is_small):
-            text = f"{text[: word.span[0]]}{word.value.normalize():f}{text[word.span[1] :]}"
-            taken = word.span[0]
-    return _SAID_AGAIN.sub(r"\1", text)
-
-
-_SMALL = frozenset(("one", "two", "한", "하나", "두", "둘"))
-_SAID_AGAIN = re.compile(r"(\d+) \(\1\)")
+    yield from find_turned_directions(source, translation)
+    yield from find_contrary(source, translation)
 
 
 # --- a term and its number ---------------------------------------------------------------------
@@ -261,7 +241,9 @@ _KOREAN_OF = re.compile(
 )
 
 
-_ALL_WORDS = frozenset().union(*_WORDS, _BOUND_WORDS, _VALUED_WORDS, OPPOSITE_WORDS)
+_ALL_WORDS = frozenset().union(
+    *_WORDS, CONTRARY_WORDS, DIRECTION_WORDS, _VALUED_WORDS, OPPOSITE_WORDS
+)
 
 
 def _find_turned_terms(left: str, right: str) -> Iterator[str]:
@@ -286,59 +268,3 @@ def _find_turned_terms(left: str, right: str) -> Iterator[str]:
             if is_turned:
                 yield f"{term} and {other} changed places"
                 return
-
-
-# --- bounds ------------------------------------------------------------------------------------
-
-_NUMBER = rf"(?P<n>\d[\d,]*(?:\.\d+)?|{BLANK}+)"  # or a variable in code or a formula
-_BOUND = re.compile(
-    r"(?i)\b(?:(?P<up>at least|not less than|more than|greater than|over|above|no (?:less"
-    r"|fewer) than"
-    r"|minimum of)"
-    r"|(?P<down>at most|less than|fewer than|under|below|no(?:t)? more than|not exceeding|up to"
-    r"|maximum of))"
-    rf" (?:[$€£]|the |about |age of |the age of )*{_NUMBER}"
-    rf"|{_NUMBER.replace('<n>', '<n_2>')}(?: [a-z]+)? (?:or|and) (?:(?P<up_2>more|later|higher"
-    rf"|above|older|up"
-    r"|over|greater)|(?P<down_2>less|fewer|earlier|lower|below|under|younger))\b"
-)
-_NOT_MORE = r"(?:넘|초과)[^.,\d]{0,14}?(?:지[는도]? ?(?:않|말|마|못)|안 ?[되됩된]|없)"
-_KOREAN_BOUND = re.compile(
-    rf"(?:(?P<least>최소(?:한)?|적어도) |(?P<most>최대(?:한)?|많아야|많아도) )?{_NUMBER}"
-    rf"(?: ?[^\d.,\s]{{0,6}}? ?(?:훨씬 |조금 |약간 )?(?:(?P<down>{_NOT_MORE}|이하|보다 [작적낮]"
-    rf"|안 되|이내|못 ?[되미])"
-    r"|(?P<strict_up>초과)|(?P<strict_down>미만)|(?P<up>이상|넘|보다 [크많높큰])))?"
-)
-_NOT = re.compile(
-    r"(?i)(?:\bnot|n['’]t|\bnever|\bcannot)(?: [a-z]+){0,3} $|\bneither (?:[a-z\d]+ ){1,7}$"
-)
-
-
-def _find_turned_bounds(left: str, right: str) -> Iterator[str]:
-    """A number that was a lower bound and is an upper one, or includes no more what it did."""
-    bounds = {match["n"] or match["n_2"]: match for match in _BOUND.finditer(left)}
-    for number, bound in bounds.items():
-        said = bound[0].lower()
-        is_up = bool(bound["up"] or bound["up_2"])
-        if _NOT.search(left, max(0, bound.start() - 45), bound.start()):
-            is_up = not is_up
-        matches = [match for match in _KOREAN_BOUND.finditer(right) if match["n"] == number]
-        ways = [_read_way(match) for match in matches]
-        wrong = [
-            match
-            for match, (way, is_strict) in zip(matches, ways, strict=True)
-            if (way is not None and way != is_up)
-            or (is_strict and said.startswith(("at least", "at most")))
-        ]
-        if wrong and len(wrong) == len([way for way, _ in ways if way is not None]):
-            yield f"{bound[0]} became {wrong[0][0].strip()}"
-            return
-
-
-def _read_way(match: re.Match[str]) -> tuple[bool | None, bool]:
-    """Whether a Korean bound is a lower one (None: it is none), and whether it is strict."""
-    is_up = bool(match["least"] or match["strict_up"] or match["up"])
-    is_down = bool(match["most"] or match["strict_down"] or match["down"])
-    if match["least"] or match["most"]:
-        is_up, is_down = bool(match["least"]), bool(match["most"])
-    return (None if is_up == is_down else is_up), bool(match["strict_up"] or match["strict_down"])

@@ -1,0 +1,209 @@
+"""Words of one kind that must not become one another: largest and smallest, spring and autumn."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from kot_platypus.checks.segments import Text
+
+
+class Side(NamedTuple):
+    """One of a group: the words that say it for certain, and all that may, in both languages."""
+
+    words: frozenset[str]
+    mentions: frozenset[str]
+    korean: re.Pattern[str]
+    korean_mentions: re.Pattern[str]
+
+
+# A line is a side: English words ; others that may say it | Korean ones ; others that may say it.
+_TABLE = """
+largest highest greatest biggest longest tallest heaviest deepest widest ; max maximum most top record best peak | (?:가장|제일|번째로) [큰높긴많깊넓]|최고(?:치|의| 수준| 기록)|최[장대]
+smallest lowest fewest shortest lightest cheapest shallowest narrowest ; min minimum least | (?:가장|제일|번째로) [작낮짧적]은|최저(?:치|의| 수준| 기록)|최[단소]
+
+fastest quickest | (?:가장|제일|번째로) 빠
+slowest | (?:가장|제일|번째로) 느
+
+oldest ; eldest | 가장 (?:오래|나이가? 많|늙)|최고령|맏이
+youngest newest latest | 가장 (?:어[린리]|젊|최[신근])|최연소|막내
+
+elder eldest | 누나|언니|형|오빠|맏|큰
+younger youngest | 동생|막내
+
+first initial ; begin beginning start starting opening early original one | 처음|맨 앞|첫|초일|최초
+last final ; end ending past finally recent bottom latter close closing | 마지막|말일|맨 [뒤끝]|꼴찌
+
+early ; beginning start earlier | 초반|초순|초기|초(?=[에의 ])
+late ; later last end latter | 후반|하순|말기|말(?=[에의 ])
+
+spring | 봄(?![바밤])
+summer | 여름
+autumn fall | 가을
+winter | 겨울
+
+left | 왼|좌[측변]
+right | 오른|우[측변]
+
+north northern northeast northwest | 북[쪽부동서]
+south southern southeast southwest | 남[쪽부동서]
+east eastern northeast southeast | 동[쪽부]|[남북]동
+west western northwest southwest | 서[쪽부]|[남북]서
+
+minus below negative ; cold freezing under | 영하
+above plus positive | 영상 ?(?=\\d)
+
+ascending increasing | 오름차순|(?:작은|낮은|적은|짧은|이른|빠른) (?:것|수|값|순)
+descending decreasing ; reverse | 내림차순|(?:큰|높은|많은|긴|늦은) (?:것|수|값|순)|역순
+
+positive | 양(?:의 ?(?:정수|실수|유리수|수|값)|수)|긍정적
+negative ; nonnegative | 음(?:의 ?(?:정수|실수|유리수|수|값)|수)|부정적
+
+profit profits surplus ; gain gained earn earned earns income | 이익|흑자|이윤|수익
+loss losses deficit ; lose loses lost | 손실|적자|손해
+
+lesser lower smaller ; less | [낮작적]은|더 [낮작적]
+greater higher larger bigger ; more | [높많]은|큰|더 [높많크]
+
+import imports imported | 수입
+export exports exported | 수출
+
+deposit deposits deposited | 예금|입금|예치
+withdraw withdraws withdrew withdrawal withdrawals withdrawn | 인출|출금
+
+buy buys bought purchase purchases purchased buying | 구매|구입|매입 ; [사산살샀삽]
+sell sells sold sale sales selling | 판매|매각|매도 ; [파판팔팝]
+
+weekday weekdays | 평일
+weekend weekends | 주말
+
+real | 실수(?![를로])
+integer integers | 정수
+rational | 유리수
+irrational | 무리수
+
+mother mothers mom | 어머니|엄마|모친
+father fathers dad | 아버지|아빠|부친
+daughter daughters | 딸
+son sons | 아들
+grandmother grandma | 할머니
+grandfather grandpa | 할아버지
+
+boys boy | 소년|남학생|남자|남아
+girls girl | 소녀|여학생|여자|여아
+
+men man male males | 남성|남자|사람
+women woman female females | 여성|여자
+
+round ; return | 왕복
+single ; one way | 편도
+
+horizontal horizontally | 수평|가로
+vertical vertically perpendicular | 수직|세로
+
+indoor indoors inside | 실내|안
+outdoor outdoors outside | 실외|야외|밖|바깥
+
+numerator | 분자
+denominator | 분모
+
+uppercase | 대문자
+lowercase | 소문자
+
+vowel vowels | 모음
+consonant consonants | 자음
+
+premise premises | 전제
+conclusion conclusions ; conclude concluded | 결론
+
+weaken weakens weakened ; undermine undermines | 약화
+strengthen strengthens strengthened ; support supports | 강화
+
+legal lawful | 합법
+illegal unlawful | 불법
+
+buyer buyers | 매수인|구매자
+seller sellers | 매도인|판매자
+
+landlord lessor | 임대인|집주인
+tenant lessee tenants | 임차인|세입자
+
+plaintiff plaintiffs | 원고
+defendant defendants | 피고
+
+supply supplies supplied | 공급
+demand demands demanded | 수요|요구
+
+asset assets | 자산
+liability liabilities | 부채
+
+input inputs | 입력
+output outputs | 출력
+
+sunrise | 일출|해돋이
+sunset | 일몰|해넘이
+
+systolic | 수축기
+diastolic | 이완기|확장기
+
+anode | 양극|애노드
+cathode | 음극|캐소드
+
+mathematics math maths | 수학
+physics physicist physical | 물리
+chemistry chemist chemical chemicals | 화학
+biology biologist biological | 생물
+"""  # noqa: E501
+
+
+def _read_table() -> tuple[tuple[Side, ...], ...]:
+    groups = []
+    for block in _TABLE.strip().split("\n\n"):
+        sides = []
+        for line in block.split("\n"):
+            english, korean = line.split(" | ")
+            words, _, others = english.partition(";")
+            certain, _, possible = korean.partition(" ; ")
+            said = frozenset(words.split())
+            korean = f"{certain}|{possible}" if possible else certain
+            patterns = re.compile(certain), re.compile(korean)
+            sides.append(Side(said, said.union(others.split()), *patterns))
+        groups.append(tuple(sides))
+    return tuple(groups)
+
+
+_GROUPS = _read_table()
+_GROUPS_OF: defaultdict[str, set[int]] = defaultdict(set)
+for _place, _group in enumerate(_GROUPS):
+    for _word in frozenset().union(*(side.words for side in _group)):
+        _GROUPS_OF[_word].add(_place)
+CONTRARY_WORDS = frozenset(_GROUPS_OF)
+"""The English words of which a change is looked for."""
+
+
+def find_contrary(source: Text, translation: Text) -> Iterator[str]:
+    """A side of a group that is said more often than its Korean, and another less often."""
+    said = source.lexicon & CONTRARY_WORDS
+    words = Counter(_WORD.findall(source.prose.lower())) if said else Counter()
+    for place in sorted({place for word in said for place in _GROUPS_OF[word]}):
+        group = _GROUPS[place]
+        lost = [
+            side
+            for side in group
+            if not said.isdisjoint(side.words)
+            and _count(words, side.words) > len(side.korean_mentions.findall(translation.prose))
+        ]
+        for side in group if lost else ():
+            found = side.korean.findall(translation.prose)
+            if len(found) > _count(words, side.mentions):
+                yield f"{min(said & lost[0].words)} became {found[0].strip()}"
+                return
+
+
+def _count(words: Counter[str], those: frozenset[str]) -> int:
+    return sum(words[word] for word in those)
+
+
+_WORD = re.compile("[a-z]+")
