@@ -151,10 +151,32 @@ diastolic | 이완기|확장기
 anode | 양극|애노드
 cathode | 음극|캐소드
 
-mathematics math maths | 수학
-physics physicist physical | 물리
-chemistry chemist chemical chemicals | 화학
-biology biologist biological | 생물
+perimeter | 둘레
+area | 넓이|면적
+volume ; volumes | 부피|체적
+radius | 반지름|반경
+diameter ; across wide | (?<!반)지름|직경
+circumference | 원주|둘레
+
+parallel | 평행|나란
+perpendicular ; right vertical orthogonal normal | 수직|직교 ; 직각|연직|⊥
+
+derivative ; derivatives differentiate differentiation differentiable | 도함수|미분
+integral ; integrals integrate integration integrable | 적분
+
+even | 짝수
+odd | 홀수
+
+monday | (?<![가-힣])월요일 ; 월
+tuesday | 화요일 ; 화
+wednesday | 수요일 ; 수
+thursday | 목요일 ; 목
+friday | (?<![가-힣])금요일 ; 금
+saturday | 토요일 ; 토
+sunday | (?<![가-힣])일요일 ; 일
+
+noon | 정오 ; 낮|점심|오후|(?<!밤 )(?<!새벽 )12시
+midnight | 자정|(?:밤|새벽) ?(?:12|열두) ?시 ; 0시
 """  # noqa: E501
 
 

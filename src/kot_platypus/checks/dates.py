@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from kot_platypus.checks.alignment import pair_sentences
 from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.segments import Text
 from kot_platypus.number_words import MONTHS
@@ -58,9 +57,6 @@ def find_dates(source: Text, translation: Text) -> Findings:
     Catches July 4 as 4월 7일, the years of two dates exchanged, 8 a.m. as 오후 8시. Look-alikes:
     another order, a year or month said once for two days, 7 p.m. as 19시.
     """
-    if not source.lexicon.isdisjoint(_NAMED):
-        for left, right in pair_sentences(source, translation):
-            yield from _compare_names(left, right)
     if not source.digits and source.lexicon.isdisjoint(MONTHS):
         return
     if not (_MAY_BE_NAMED.search(source.raw) or _MAY_BE.search(source.raw)):
@@ -75,32 +71,6 @@ def find_dates(source: Text, translation: Text) -> Findings:
         yield make_finding("numbers", detail, spans[:1], spans[1:])
     else:
         yield from _compare_halves(source, translation)
-
-
-_WEEKDAYS = {
-    "monday": "월", "tuesday": "화", "wednesday": "수", "thursday": "목", "friday": "금",
-    "saturday": "토", "sunday": "일",
-}  # fmt: skip
-_KOREAN_WEEKDAY = re.compile(r"(?<![가-힣])([월화수목금토일])요일")
-_NOON, _MIDNIGHT = (
-    re.compile(r"정오|낮|점심|오후"),
-    re.compile(r"자정|(?:밤|새벽) ?(?:12|열두)\s?시"),
-)
-_NAMED = frozenset((*_WEEKDAYS, "noon", "midnight"))
-
-
-def _compare_names(source: Text, translation: Text) -> Findings:
-    """Friday is 금요일, and noon not midnight."""
-    wanted = {korean for name, korean in _WEEKDAYS.items() if name in source.lexicon}
-    found = set(_KOREAN_WEEKDAY.findall(translation.prose))
-    if (lost := wanted - found) and (new := found - wanted) and len(wanted) == len(found):
-        yield make_finding("numbers", f"{min(lost)}요일 became {min(new)}요일")
-    asked = source.lexicon & {"noon", "midnight"}
-    is_noon, is_midnight = (bool(x.search(translation.prose)) for x in (_NOON, _MIDNIGHT))
-    if (asked == {"noon"} and is_midnight and not is_noon) or (
-        asked == {"midnight"} and "정오" in translation.prose and not is_midnight
-    ):
-        yield make_finding("numbers", f"{min(asked)} became another time of day")
 
 
 def _may_be(date: Date, other: Date) -> bool:

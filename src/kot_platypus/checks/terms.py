@@ -100,62 +100,6 @@ _GROUPS: tuple[dict[str, tuple[str, str, str, str]], ...] = (
             r"배|2|두|갑절",
         ),
     },
-    {
-        "perimeter": (r"\bperimeter\b", r"perimeter|around", r"둘레", r"둘레"),
-        "area": (
-            r"\barea of (?:a|the) (?:square|rect|circ|triang|garden|field|room|floor)"
-            r"|\barea is \d",
-            r"\barea|square",
-            r"넓이|면적",
-            r"넓이|면적|평수",
-        ),
-        "volume": (
-            r"\bvolume of (?:a|the) (?:cub|box|cyl|sph|cone|tank|prism)|\bvolume is \d",
-            r"volume|capacity",
-            r"부피|체적",
-            r"부피|체적|용적|용량",
-        ),
-        "radius": (r"\bradius\b", r"radi", r"반지름|반경", r"반지름|반경"),
-        "diameter": (
-            r"\bdiameter\b",
-            r"diameter|across|wide",
-            r"(?<!반)지름|직경",
-            r"(?<!반)지름|직경",
-        ),
-        "circumference": (
-            r"\bcircumference\b",
-            r"circumference|around",
-            r"원주|둘레",
-            r"원주|둘레",
-        ),
-    },
-    {
-        "parallel": (r"\bparallel to\b", r"parallel", r"평행", r"평행|나란"),
-        "perpendicular": (
-            r"\bperpendicular\b",
-            r"perpendicular|right angle|vertical|orthogonal|normal",
-            r"수직|직교",
-            r"수직|직교|직각|연직|⊥",
-        ),
-    },
-    {
-        "derivative": (r"\bderivative of\b", r"deriv|differentia", r"도함수", r"도함수|미분"),
-        "integral": (r"\bintegral of\b", r"integra", r"적분", r"적분"),
-    },
-    {
-        "even": (
-            r"\b(?:is|are|be) even\b|\beven (?:number|integer|digit)",
-            r"\beven\b",
-            r"짝수",
-            r"짝수",
-        ),
-        "odd": (
-            r"\b(?:is|are|be) odd\b|\bodd (?:number|integer|digit)",
-            r"\bodd\b",
-            r"홀수",
-            r"홀수",
-        ),
-    },
 )
 _TERMS = tuple(
     {
@@ -171,10 +115,6 @@ _WORDS = tuple(
         "sum sums add difference subtract minus product multiply multiplied quotient divide divided"
         " remainder average mean median",
         "square cube squared cubed twice double",
-        "perimeter area volume radius diameter circumference",
-        "parallel perpendicular",
-        "derivative integral",
-        "even odd",
     )
 )
 
