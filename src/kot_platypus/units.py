@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from fractions import Fraction
 
+# What takes a prefix: a symbol, its prefixes, and its names in Korean and English.
+_METRIC = (
+    ("m", "n µ m c _ k", "미터", "meter metre"), ("g", "µ m _ k", "그램", "gram gramme"),
+    ("L", "µ m _", "리터", "liter litre"), ("s", "n µ m", "초", "second"),
+    ("W", "m _ k M G", "와트", "watt"), ("Wh", "_ k M G", "와트시", "watt-hour"),
+    ("V", "m _ k", "볼트", "volt"), ("Hz", "_ k M G", "헤르츠", "hertz"),
+    ("Pa", "_ h k M", "파스칼", "pascal"), ("mol", "m _", "몰", "mole"),
+    ("cal", "_ k", "칼로리", "calorie"), ("B", "K M G T", "바이트", "byte"),
+)  # fmt: skip
+# Of each prefix: Korean, English, and the power of ten.
+_PREFIXES = {
+    "n": ("나노", "nano", -9), "µ": ("마이크로", "micro", -6), "m": ("밀리", "milli", -3),
+    "c": ("센티", "centi", -2), "_": ("", "", 0), "h": ("헥토", "hecto", 2),
+    "k": ("킬로", "kilo", 3), "K": ("킬로", "kilo", 3), "M": ("메가", "mega", 6),
+    "G": ("기가", "giga", 9), "T": ("테라", "tera", 12),
+}  # fmt: skip
+_OTHER_SPELLINGS = {
+    "m": "㍍", "cm": "센티 ㎝", "mm": "㎜", "km": "㎞", "kg": "㎏ kilo kilos", "mg": "㎎",
+    "L": "l ℓ", "mL": "ml ㎖", "µm": "μm ㎛", "µg": "μg mcg", "µL": "μL", "µs": "μs", "KB": "kB",
+}  # fmt: skip
+
+
+def _list_metric() -> dict[str, str]:
+    """Metric units and their spellings: kWh is 킬로와트시, kilowatt-hour or kilowatt-hours."""
+    units = {}
+    for symbol, prefixes, korean, english in _METRIC:
+        for prefix in prefixes.split():
+            said, name, _ = _PREFIXES[prefix]
+            names = " ".join(f"{name}{one} {name}{one}s" for one in english.split())
+            unit = prefix.strip("_") + symbol
+            units[unit] = f"{said}{korean} {names} {_OTHER_SPELLINGS.get(unit, '')}"
+    return units
+
+
 # Units that are written in several ways, by the name that all of them get.
-UNITS = {
+UNITS = _list_metric() | {
     "bp": "basis-point basis-points 베이시스포인트",
     "%": "％ 퍼센트 프로 percent",
     "명": "사람 인",
@@ -25,28 +58,18 @@ UNITS = {
     "시간": "h hr hrs hour hours",
     "분": "min mins minute minutes",
     "초": "s sec secs second seconds",
-    "ms": "밀리초 millisecond milliseconds",
     "일": "day days",
     "주": "주일 week weeks",
     "개월": "달 month months",
     "년": "해 year years",
     "십년": "decade decades",
     "세기": "century centuries",
-    "m": "미터 ㍍ meter meters metre metres",
-    "cm": "센티미터 센티 ㎝ centimeter centimeters centimetre centimetres",
-    "mm": "밀리미터 ㎜ millimeter millimeters millimetre millimetres",
-    "km": "킬로미터 ㎞ kilometer kilometers kilometre kilometres",
     "마일": "mile miles mi",
     "야드": "yard yards yd",
     "피트": "풋 foot feet ft",
     "인치": "inch inches",
-    "g": "그램 gram grams",
-    "kg": "킬로그램 ㎏ kilogram kilograms kilo kilos",
-    "mg": "밀리그램 ㎎ milligram milligrams",
     "t": "톤 ton tons tonne tonnes",
     "온스": "ounce ounces oz",
-    "L": "l 리터 ℓ liter liters litre litres",
-    "mL": "ml 밀리리터 ㎖ milliliter milliliters millilitre millilitres",
     "갤런": "gallon gallons gal",
     "컵": "cup cups",
     "큰술": "테이블스푼 tablespoon tablespoons tbsp",
@@ -65,43 +88,38 @@ UNITS = {
     "km/h": "시속 kph km/시",
     "m/s": "초속",
     "m/s^2": "m/s2",
-    "W": "와트 watt watts",
-    "kW": "킬로와트 kilowatt kilowatts",
-    "V": "볼트 volt volts",
-    "Hz": "헤르츠 hertz",
-    "KB": "킬로바이트 kilobyte kilobytes kB",
-    "MB": "메가바이트 megabyte megabytes",
-    "GB": "기가바이트 gigabyte gigabytes",
-    "TB": "테라바이트 terabyte terabytes",
-    "cal": "칼로리 calorie calories",
-    "kcal": "킬로칼로리 kilocalorie kilocalories",
 }
 # What is converted exactly: in each line, by how many of the line's first unit the others are.
-_SCALES: tuple[dict[str, int | Decimal], ...] = (
-    {"ms": Decimal("0.001"), "초": 1, "분": 60, "시간": 3600, "일": 86400, "주": 604800},
+_SCALES: tuple[dict[str, int | str], ...] = (
+    {"s": 1, "초": 1, "분": 60, "시간": 3600, "일": 86400, "주": 604800},
     {"개월": 1, "년": 12, "십년": 120, "세기": 1200},
-    {
-        "mm": 1, "cm": 10, "m": 1000, "km": 1000000, "인치": Decimal("25.4"),
-        "피트": Decimal("304.8"), "야드": Decimal("914.4"), "마일": 1609344,
-    },
-    {
-        "mg": 1, "g": 1000, "kg": 1000000, "t": 1000000000, "온스": Decimal("28349.523125"),
-        "파운드": Decimal("453592.37"),
-    },
-    {"mL": 1, "cm^3": 1, "L": 1000, "m^3": 1000000, "갤런": Decimal("3785.411784")},
+    {"m": 1, "인치": "0.0254", "피트": "0.3048", "야드": "0.9144", "마일": "1609.344"},
+    {"g": 1, "t": 1000000, "온스": "28.349523125", "파운드": "453.59237"},
+    {"L": 1, "cm^3": "0.001", "m^3": 1000, "갤런": "3.785411784"},
     {
         "cm^2": 1, "m^2": 10000, "헥타르": 100000000, "km^2": 10000000000,
-        "에이커": Decimal("40468564.224"), "마일^2": Decimal("25899881103.36"),
-        "피트^2": Decimal("929.0304"), "인치^2": Decimal("6.4516"), "야드^2": Decimal("8361.2736"),
+        "에이커": "40468564.224", "마일^2": "25899881103.36",
+        "피트^2": "929.0304", "인치^2": "6.4516", "야드^2": "8361.2736",
     },
     {"m/s": 18, "km/h": 5},
     {"bp": 1, "%": 100},
     {"센트": 1, "달러": 100},
-    {"W": 1, "kW": 1000},
-    {"cal": 1, "kcal": 1000},
-    {"KB": 1, "MB": 1000, "GB": 1000000, "TB": 1000000000},
+    *({symbol: 1} for symbol in ("W", "Wh", "V", "Hz", "Pa", "mol", "cal", "B")),
 )  # fmt: skip
-DIMENSIONS = {
-    unit: (line, Fraction(n)) for line, scale in enumerate(_SCALES) for unit, n in scale.items()
-}
+
+
+def _list_dimensions() -> dict[str, tuple[int, Fraction]]:
+    dimensions = {}
+    prefixed = {symbol: prefixes.split() for symbol, prefixes, *_ in _METRIC}
+    for line, scale in enumerate(_SCALES):
+        sizes = {unit: Fraction(n) for unit, n in scale.items()}
+        for prefix in prefixed.get(next(iter(scale)), ()):
+            power = _PREFIXES[prefix][2]
+            sizes[prefix.strip("_") + next(iter(scale))] = Fraction(10) ** power
+        smallest = min(sizes.values())
+        dimensions |= {unit: (line, size / smallest) for unit, size in sizes.items()}
+    return dimensions
+
+
+DIMENSIONS = _list_dimensions()
 """Of each unit that others can be converted into: its kind, and how many of the smallest it is."""
