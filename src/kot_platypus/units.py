@@ -90,7 +90,7 @@ UNITS = _list_metric() | {
     "m/s^2": "m/s2",
 }
 # What is converted exactly: in each line, by how many of the line's first unit the others are.
-_SCALES: tuple[dict[str, int | str], ...] = (
+_SCALES: list[dict[str, int | str]] = [
     {"s": 1, "초": 1, "분": 60, "시간": 3600, "일": 86400, "주": 604800},
     {"개월": 1, "년": 12, "십년": 120, "세기": 1200},
     {"m": 1, "인치": "0.0254", "피트": "0.3048", "야드": "0.9144", "마일": "1609.344"},
@@ -104,12 +104,12 @@ _SCALES: tuple[dict[str, int | str], ...] = (
     {"m/s": 18, "km/h": 5},
     {"bp": 1, "%": 100},
     {"센트": 1, "달러": 100},
-    *({symbol: 1} for symbol in ("W", "Wh", "V", "Hz", "Pa", "mol", "cal", "B")),
-)  # fmt: skip
+]  # fmt: skip
+_SCALES += [{symbol: 1} for symbol in ("W", "Wh", "V", "Hz", "Pa", "mol", "cal", "B")]
 
 
 def _list_dimensions() -> dict[str, tuple[int, Fraction]]:
-    dimensions = {}
+    dimensions: dict[str, tuple[int, Fraction]] = {}
     prefixed = {symbol: prefixes.split() for symbol, prefixes, *_ in _METRIC}
     for line, scale in enumerate(_SCALES):
         sizes = {unit: Fraction(n) for unit, n in scale.items()}

@@ -52,8 +52,8 @@ south southern southeast southwest | 남[쪽부동서]
 east eastern northeast southeast | 동[쪽부]|[남북]동
 west western northwest southwest | 서[쪽부]|[남북]서
 
-minus below negative ; cold freezing under | 영하
-above plus positive | 영상 ?(?=\\d)
+minus negative ; below cold freezing under | 영하
+plus positive ; above | 영상 ?(?=\\d)
 
 ascending increasing | 오름차순|(?:작은|낮은|적은|짧은|이른|빠른) (?:것|수|값|순)
 descending decreasing ; reverse | 내림차순|(?:큰|높은|많은|긴|늦은) (?:것|수|값|순)|역순

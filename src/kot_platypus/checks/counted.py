@@ -7,7 +7,7 @@ import re
 from kot_platypus.checks.alignment import pair_sentences
 from kot_platypus.checks.findings import Findings, make_finding
 from kot_platypus.checks.segments import Text
-from kot_platypus.number_words import DAYS
+from kot_platypus.number_words import CARDINALS, DAYS
 from kot_platypus.numerals import Strength
 
 # English nouns | what Korean puts after their number. Before the line any thing may be a 개 or 명.
@@ -34,7 +34,7 @@ book books novels | 권
 house houses buildings | 채 동 가구 집
 tree trees | 그루
 dog dogs cat cats horse horses cow cows bird birds | 마리 필 두
-ship ships boats | 척 대
+ship ships boats | 척 대 배
 song songs | 곡
 bottle bottles | 병
 glass glasses | 잔
@@ -82,7 +82,8 @@ _KOREAN = re.compile(
 )
 _ENDS = (
     "and|or|to|of|in|for|per|by|on|at|from|with|than|an?|the|is|are|was|were|more|hundred|thousand"
-    "|million|billion|every|each|last|next|once|cubic|square|this|that|times|out|percentage|percent|as"
+    f"|million|billion|{'|'.join(CARDINALS)}|every|each|last|next|once|cubic|square|this|that|times"
+    "|out|percentage|percent|as"
 )
 _NOUN = re.compile(
     rf"(?:st|nd|rd|th)?[- ](?:(?!(?:{_ENDS})\b)[a-z]+[- ]){{0,2}}?({'|'.join(_COUNTERS)})\b"
@@ -103,8 +104,8 @@ def _compare_nouns(source: Text, translation: Text) -> str | None:
     numbers = (*source.digits, *source.english)
     for number in numbers:
         noun = _NOUN.match(source.prose, number.span[1])
-        is_loose = bool(number.others) and number.strength is Strength.POSSIBLE
-        if not noun or is_loose or number.value < 2:
+        is_clock = source.prose[number.span[0] - 1 : number.span[0]] == ":"
+        if not noun or number.strength is Strength.POSSIBLE or number.value < 2 or is_clock:
             continue
         if len({n.span for n in numbers if n.value == number.value}) > 1:
             continue
