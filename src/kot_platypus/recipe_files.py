@@ -1,4 +1,4 @@
-"""Recipes, suites: YAML files, shipped ones by name, any by path, ``--set a.b=value`` on top."""
+"""Recipes, suites, protocols: YAML files, shipped ones by name, any by path; ``--set`` on top."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ from kot_platypus.synonyms import explain_synonym
 from kot_platypus.yaml_files import YamlError, parse_yaml
 
 RECIPES = files("kot_platypus") / "recipes"
+COMMANDS = {
+    "recipe": "kot recipes --show demo",
+    "suite": "kot suites --show NAME",
+    "protocol": "kot eval --help",
+}
+"""A kind of file -> what tells of the shipped ones."""
 
 
 def _check_regex(text: str) -> str:
@@ -63,7 +69,7 @@ def load(
 ) -> S:
     """A recipe of ``folder`` by name or any by path, with ``key.sub=value`` overrides applied.
 
-    ``kind`` is what errors call it; ``kot {kind}s`` lists them.
+    ``kind`` is what errors call it, one of ``COMMANDS``.
 
     Raises:
         UsageError: no such recipe, or an override that is not ``key=value``.
@@ -72,6 +78,11 @@ def load(
     where, values = read_values(folder, name, tuple(model.model_fields), kind)
     for override in overrides:
         _apply_override(values, override)
+    return validate(model, values, where, kind)
+
+
+def validate(model: type[S], values: Any, where: str, kind: str) -> S:
+    """The values that were found ``where`` as a section. Raises RecipeError."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -117,13 +128,9 @@ def read_values(
         raise RecipeError(
             f"{where} holds {type(values).__name__}",
             expected=f"a mapping with the keys {', '.join(keys)}",
-            hint=f"Start from a shipped one: {_show(kind)}",
+            hint=f"See a shipped one: {COMMANDS[kind]}",
         )
     return where, values
-
-
-def _show(kind: str) -> str:
-    return "kot recipes --show demo" if kind == "recipe" else f"kot {kind}s --show NAME"
 
 
 def _read(folder: Traversable, name: str, kind: str) -> tuple[str, str]:
@@ -135,13 +142,15 @@ def _read(folder: Traversable, name: str, kind: str) -> tuple[str, str]:
         return f"{name}.yaml", (folder / f"{name}.yaml").read_text(encoding="utf-8")
     if path.suffix in (".yaml", ".yml"):
         raise RecipeError(
-            f"{path} does not exist", expected=f"a {kind}", hint=f"Check the path, or: kot {kind}s"
+            f"{path} does not exist",
+            expected=f"a {kind}",
+            hint=f"Check the path, or: {COMMANDS[kind]}",
         )
     close = get_close_matches(name, names, n=1)
     raise UsageError(
         f"no {kind} {name!r}",
         expected=f"a YAML file or one of {', '.join(names)}",
-        hint=f"Did you mean {close[0]}?" if close else f"Run: kot {kind}s",
+        hint=f"Did you mean {close[0]}?" if close else f"Run: {COMMANDS[kind]}",
     )
 
 
@@ -204,7 +213,7 @@ def _suggest(
     keys = [] if is_in_list else _list_keys(model)
     elsewhere = [key for key in keys if key.rpartition(".")[2] == name]
     close = elsewhere[:1] or get_close_matches(name, fields, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Run: {_show(kind)}"
+    return f"Did you mean {close[0]!r}?" if close else f"Run: {COMMANDS[kind]}"
 
 
 def _list_keys(model: type[Section]) -> list[str]:

@@ -397,3 +397,10 @@ def test_a_table_whose_lines_end_in_cr_alone(quiz):
     path = quiz()
     (Path(path).parent / "quiz.tsv").write_bytes(ROWS.replace("\n", "\r").encode())
     assert sorted(question.gold for question in ask(path)) == [0, 1]
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: polyglot\nseed: 7\nseed: 8\n")
+    with pytest.raises(RecipeError, match="line 3: 'seed' stands there twice"):
+        load_protocol(str(path))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 from rich.console import Group
 from rich.table import Table
 
@@ -18,6 +17,7 @@ from kot_platypus.errors import DataError, ModelError
 from kot_platypus.methods import METHODS
 from kot_platypus.progress import print_notice
 from kot_platypus.recipe import TrainSection
+from kot_platypus.recipe_files import Section
 from kot_platypus.records import Row
 from kot_platypus.schedule import count_eval_steps, count_warmup, describe_length
 
@@ -92,19 +92,15 @@ def describe_training(recipe: Recipe, data: Sequence[SourceSection], *, measure:
 # --- what is known -----------------------------------------------------------------------------
 
 
-class Architecture(BaseModel):
+class Architecture(Section):
     """A model's shape: values of its config.json, and a note on where they come from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     note: str
     config: dict[str, Any]
 
 
-class Known(BaseModel):
+class Known(Section):
     """The shipped facts and the assumptions in place of those that are not published."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     datasets: dict[str, int]
     """A dataset's Hub id -> its published number of rows."""

@@ -6,21 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from kot_platypus.errors import DataError
 from kot_platypus.models.tokens import list_closing, list_opening
 from kot_platypus.progress import print_notice
+from kot_platypus.recipe_files import Section
 from kot_platypus.records import Request, ScoringQuestion
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Encoding(BaseModel):
+class Encoding(Section):
     """How the texts of a request become tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     tokenisation: Literal["separate", "joint"]
     """``separate``: context and continuation are encoded each for itself. ``joint``: together,

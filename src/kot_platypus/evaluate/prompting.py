@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
 from kot_platypus.answers import AnswerPattern
 from kot_platypus.artifacts import hash_value
@@ -27,6 +26,7 @@ from kot_platypus.evaluate.tasks import compose
 from kot_platypus.evaluate.texts import Prompt
 from kot_platypus.formats import read_problems
 from kot_platypus.prompts import Template
+from kot_platypus.recipe_files import Section
 from kot_platypus.records import Example, Message
 from kot_platypus.thoughts import TAG, close_thoughts, split_thoughts, strip_tags
 
@@ -64,10 +64,8 @@ class Question:
         return f"{self.source}\n\n{self.context}" if self.context else self.source
 
 
-class _Wording(BaseModel):
+class _Wording(Section):
     """``prompts/reasoning.yaml``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     instruction: str
     at_once: str

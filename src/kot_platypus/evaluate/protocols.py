@@ -17,11 +17,10 @@ from pathlib import Path
 from string import Formatter
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from kot_platypus.artifacts import hash_value, read_text
-from kot_platypus.errors import DataError, RecipeError, UsageError
+from kot_platypus.artifacts import hash_value
+from kot_platypus.errors import DataError, RecipeError
 from kot_platypus.evaluate.encoding import Encoding
 from kot_platypus.evaluate.keys import make_question_key
 from kot_platypus.evaluate.own_tasks import load_own_task
@@ -34,16 +33,13 @@ from kot_platypus.evaluate.tasks import (
     hash_texts,
     load_task,
 )
+from kot_platypus.recipe_files import Section, list_names, read_values, validate
 from kot_platypus.records import Request, ScoringQuestion
 
 _FOLDER = files("kot_platypus.prompts") / "protocols"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TaskPrompt(_Part):
+class TaskPrompt(Section):
     """The prompt of one task. Templates name columns in braces: the Hub's, or its own file's."""
 
     context: str
@@ -52,7 +48,7 @@ class TaskPrompt(_Part):
     as the column it names has elements."""
     shot_choices: tuple[str, ...] | None = None
     """The gold continuations inside the shots, where they differ from ``choices``."""
-    words: dict[str, dict[str, dict[str, str]]] = {}
+    words: dict[str, dict[str, dict[str, str]]] = Field({})
     """Further names for templates: name -> column -> value of the column -> text."""
     strip: bool = False
     """Whether the whole context, shots included, loses its outer white space."""
@@ -192,8 +188,7 @@ class Protocol(Encoding):
 
 def list_protocols() -> list[str]:
     """The names of the shipped protocols."""
-    names = (entry.name for entry in _FOLDER.iterdir() if entry.name.endswith(".yaml"))
-    return sorted(name.removesuffix(".yaml") for name in names)
+    return list_names(_FOLDER)
 
 
 @cache
@@ -205,57 +200,33 @@ def load_protocol(name: str) -> Protocol:
         RecipeError: a file that is not a protocol, or has a shipped one's name.
     """
     path = Path(name)
-    folder = path.parent
-    if path.suffix in (".yaml", ".yml") and path.is_file():
-        text, name = read_text(path, RecipeError), path.stem
-        if name in list_protocols():
-            raise RecipeError(
-                f"{path} has the name of a shipped protocol",
-                expected="a name of its own, since scores carry it",
-                hint=f"Rename it, e.g. my-{path.name}.",
-            )
-    elif name in list_protocols():
-        text, folder = (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"), Path(str(_FOLDER))
-    else:
-        close = get_close_matches(name, list_protocols(), n=1)
-        raise UsageError(
-            f"no protocol {name!r}",
-            expected=f"a YAML file or one of {', '.join(list_protocols())}",
-            hint=f"Did you mean {close[0]}?" if close else "Check evaluate.protocol or --protocol.",
-        )
-    try:
-        return _parse_protocol(name, text, folder)
-    except (yaml.YAMLError, TypeError, ValueError) as error:
-        reason = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            reason = f"{where}: {first['msg']}".removeprefix(": Value error, ")
+    if path.is_file() and path.stem in list_protocols():
         raise RecipeError(
-            f"the protocol {name} cannot be read ({reason})",
-            expected="the keys of a shipped protocol",
-            hint=f"Start from a copy of {list_protocols()[0]}.yaml.",
-        ) from error
+            f"{path} has the name of a shipped protocol",
+            expected="a name of its own, since scores carry it",
+            hint=f"Rename it, e.g. my-{path.name}.",
+        )
+    return _load(name)
 
 
-def _parse_protocol(name: str, text: str, folder: Path) -> Protocol:
-    values = {**yaml.safe_load(text), "name": name}
+def _load(name: str, *, is_base: bool = False) -> Protocol:
+    where, values = read_values(_FOLDER, name, tuple(Protocol.model_fields), "protocol")
+    folder, own = Path(name).parent, Path(name).stem
+    if is_base and "base" in values:
+        raise RecipeError(
+            f"the base {where} has a base itself",
+            expected="a protocol that is written out",
+            hint="Name that one, or write it out.",
+        )
     if "base" in values:  # what the file does not say is the base's
-        base = _load_base(values.pop("base"), folder).model_dump(exclude={"name", "description"})
-        values = {"description": f"{name} of the user's", **base, **values}
-    protocol = Protocol.model_validate(values)
+        base = str(values.pop("base"))
+        beside = folder / base
+        lent = _load(str(beside) if beside.is_file() else base, is_base=True)
+        given = {"description": f"{own} of the user's", **lent.model_dump(exclude={"description"})}
+        values = {**given, **values}
+    protocol = validate(Protocol, {**values, "name": own}, where, "protocol")
     tasks = {task: _place_files(prompt, folder) for task, prompt in protocol.tasks.items()}
     return protocol.model_copy(update={"tasks": tasks})
-
-
-def _load_base(base: str, folder: Path) -> Protocol:
-    beside = folder / base
-    if not beside.is_file():
-        return load_protocol(base)
-    text = read_text(beside, RecipeError)
-    if "base" in yaml.safe_load(text):
-        raise ValueError(f"base: {base} has a base itself; name that one, or write it out")
-    return _parse_protocol(beside.stem, text, beside.parent)
 
 
 def _place_files(prompt: TaskPrompt, folder: Path) -> TaskPrompt:

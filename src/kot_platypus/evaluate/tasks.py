@@ -16,12 +16,13 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
 
 from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.errors import DataError
 from kot_platypus.hub import iter_hub
 from kot_platypus.progress import print_notice
+from kot_platypus.recipe_files import Section
 from kot_platypus.tables import is_blank, iter_table
 
 MINI = "mini"
@@ -100,10 +101,8 @@ class TaskData:
         return tuple(map(hash_texts, self.train))
 
 
-class TaskFiles(BaseModel):
+class TaskFiles(Section):
     """Where your own task has its documents. TSV, CSV or JSONL, by their suffix."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     test: Path
     train: Path | None = None

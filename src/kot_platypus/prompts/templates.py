@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
@@ -21,6 +19,7 @@ from pydantic import (
 
 from kot_platypus.artifacts import read_text
 from kot_platypus.errors import UsageError
+from kot_platypus.recipe_files import Section
 from kot_platypus.records import Example, Message, drop_defaults
 from kot_platypus.yaml_files import YamlError, parse_yaml
 
@@ -34,10 +33,8 @@ _MARKS = {
 """What a template's fields must hold, once."""
 
 
-class Template(BaseModel):
+class Template(Section):
     """How an example becomes text: a prompt, and the line that states the answer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     description: str
@@ -167,10 +164,8 @@ def _load_template(name: str) -> Template:
     )
 
 
-class TranslationPrompt(BaseModel):
+class TranslationPrompt(Section):
     """How a language model is asked to translate one text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     system: str
     """Contains ``{speech}`` until ``speak`` says how the Korean should sound."""
