@@ -199,7 +199,7 @@ _MADE_UP = 0.6  # of a new sentence's size, by which the whole has to be too lon
 
 def _find_made_up(wanted: list[str], found: list[str]) -> Findings:
     """A sentence of the translation alone, and a translation that is longer by it."""
-    new = find_lost(found, wanted)
+    new = [one for one in find_lost(found, wanted) if not _AFTER_FORMULA.match(one)]
     excess = sum(map(measure_size, found)) - sum(map(measure_size, wanted))
     size = sum(map(measure_size, new))
     spread = _SPREAD_OF_ONE * sum(map(measure_size, wanted)) / math.sqrt(1 + len(wanted))
@@ -207,9 +207,13 @@ def _find_made_up(wanted: list[str], found: list[str]) -> Findings:
         yield _cut(f"{len(wanted)} sentences became {len(found)}; new: {new[0].strip()[:60]}")
 
 
+_AFTER_FORMULA = re.compile(r"\s*(?:임을|이고|이며|일 때|이므로|라고|[을를은는])\s")
 _SPREAD_OF_ONE = 0.6  # how much longer than expected a sentence may well be
 # Where a sentence may be parted; not after a label ("Premise:").
-_SPLITS = re.compile(r"(?m);|^[^\n:]{16,}:|\b(?:because|since)\b|, (?:so|due|and then)\b")
+_SPLITS = re.compile(
+    r"(?m);|^[^\n:]{16,}:|\b(?:because|since)\b|, (?:so|due|and then)\b"
+    r"|^(?:Hi|Hello|Dear)\b[^\n.,]*,|\*\*,"
+)
 _SPEECH = re.compile(r'["“]')
 _SHORT_SENTENCE = 5  # syllables
 

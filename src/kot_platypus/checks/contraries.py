@@ -33,8 +33,14 @@ youngest newest latest | 가장 (?:어[린리]|젊|최[신근])|최연소|막내
 elder eldest | 누나|언니|형|오빠|맏|큰
 younger youngest | 동생|막내
 
-first initial ; begin beginning start starting opening early original one | 처음|맨 앞|첫|초일|최초
+first initial ; begin beginning start starting opening | 처음|맨 앞|첫|초일|최초
 last final ; end ending past finally recent bottom latter close closing | 마지막|말일|맨 [뒤끝]|꼴찌
+
+before prior ; earlier until till by previous previously ago preceding ahead eve | (?:바로|직|이) ?전|앞|기 전|전에 ; 전|먼저|까지|미리|일찍|이르|지난|조
+after ; later following then next since past in within behind once when from upon if as | (?:바로|직|이) ?후|(?<![한된난은온간운친])(?<![한된난은온간운친] )[뒤후]에|바로 (?:뒤|다음) ; 후|뒤|다음|지나|지난|만에|나서|부터|[고한서면] |자
+
+quarter quarters q | 분기|쿼터 ; 분의|25|15|1/4|Q|사분|4
+half halves ; semester | [상하]반기 ; 반|5|2|30|하프
 
 early ; beginning start earlier | 초반|초순|초기|초(?=[에의 ])
 late ; later last end latter | 후반|하순|말기|말(?=[에의 ])

@@ -34,7 +34,8 @@ def _make_axis(down: str, up: str, korean_down: str, korean_up: str) -> Axis:
 _SPAN = "(?:minutes|hours|days|weeks|months|years)"
 _AFTER_UNIT = "(?<=[일주월년간달초시분 ])"
 _NO_MORE = (  # 넘지 않는, 초과하여 복용하지 마십시오, 넘기면 안 된다
-    r"(?:넘|초과)[가-힣]*(?: [가-힣]+){0,2}?(?<=[지는선면]) ?(?:않|마[시세십]|말|안 |못)"
+    r"(?:넘|초과)[가-힣]*(?: [가-힣]+){0,2}?"
+    r"(?:(?<=지)[는도]? ?(?:않|마[시세십]|말|못)|(?<=[서면선])는? ?안 )"
 )
 _AXES = (
     _make_axis(
@@ -60,11 +61,12 @@ _AXES = (
 )
 DIRECTION_WORDS = frozenset().union(*(axis.words for axis in _AXES))
 """The English words of which a change is looked for."""
-_NEITHER = re.compile("많게는|늦어도|높이")
+_NEITHER = re.compile("많게는|늦어도|높이|더 ?이상")
 _NOT = re.compile(
     r"(?i)(?:\b(?:not?|nor|never|cannot)|n['’]t)(?: [a-z]+)? $|\bneither (?:[a-z\d]+ ){1,7}$"
 )
 _NOT_BEFORE = 48  # characters
+_SOMEWHERE = re.compile(r"(?i)\b(?:not?|nor|never|cannot|nothing|none|without)\b|n['’]t\b")
 
 
 def find_turned_directions(source: Text, translation: Text) -> Iterator[str]:
@@ -104,7 +106,9 @@ def _read_english(axis: Axis, text: str, span: Span) -> Iterator[bool]:
     for pattern, is_up in ((axis.down, False), (axis.up, True)):
         for match in pattern.finditer(text, *span):
             before = text[max(0, match.start() - _NOT_BEFORE) : match.start()]
-            yield is_up is not bool(_NOT.search(before))
+            is_not = _NOT.search(before) is not None
+            if is_not or not _SOMEWHERE.search(before):  # "Do not pack liquids over": either way
+                yield is_up is not is_not
 
 
 def _read_korean(axis: Axis, words: str) -> Iterator[bool]:

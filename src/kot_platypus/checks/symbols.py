@@ -49,7 +49,7 @@ _SIGNS = {
                "더하|더한|더해|플러스|덧셈|합[은이을]"),
     "×": _sign("×✕*⋅·", r"[×✕⋅](?!(?<=\b[A-Za-z] .) [A-Za-z]\b)|(?<=[\d)]) x (?=[\d(])"
     r"|(?<=[\d cm]m) x (?=\d)|(?<=미터) x (?=\d)"
-               r"|(?<=[\d)a-z]) \* (?=[\d(a-z])|(?<=[\d)])[x*](?=[\d(])"
+               r"|(?<=[\d)a-z]) \* (?=[\d($a-z])|(?<=[\d)])[x*](?=[\d(])"
                r"|(?<=[0-9A-Za-z)])\s?·\s?(?=[0-9A-Za-z(])(?!\d+ ?(?:전쟁|운동|혁명))",
                r"\btimes\b|multipl|product of|\d(?: ?[a-z]+)? by \d"
                r"|\d[eE]-?\d",
@@ -72,7 +72,7 @@ _SIGNS = {
                "제곱(?!근)|평방|입방|[㎡㎥㎠㎢㎤]", words="bind"),
     "√": _sign("√", r"√", r"\broot\b", "루트|제곱근|근호"),
     "→": _sign("→=⇒⟹>", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
-    "°": _sign("°º℃", r"°|º|℃", r"degree", r"(?<=\d)\s?도"),
+    "°": _sign("°º℃℉", r"°|º|℃|℉", r"degree", r"(?<=\d)\s?도"),
     "±": _sign("±+", r"±|\+/-", r"plus or minus", "플러스마이너스"),
     "≈": _sign("≈", r"≈", r"about|approx|roughly", "약|대략|정도|가량|쯤|가까"),
     "∈": _sign("∈", r"∈", r"element|belongs|\bin\b",
@@ -241,6 +241,7 @@ def _compare_dollars(source: Text, translation: Text) -> Findings:
         yield _broken("a $ without its partner")
 
 
+_WORD_EQUALS = re.compile("[a-z]{3} = ")  # profit = 5 is 이익은 5
 _MAY_EQUAL = re.compile(r"\d\)?,? (?:or|i\.e\.|that is|which is|is) ")  # 6/36, or one sixth
 
 
@@ -274,8 +275,8 @@ def _compare_signs(left: str, right: str) -> Findings:
         wanted = [match.span() for match in sign.spellings.finditer(left)]
         found = [match.span() for match in sign.spellings.finditer(right)]
         gaps[name] = len(wanted) - len(found)
-        if name == "=" and gaps[name] < 0 and _MAY_EQUAL.search(left):
-            gaps[name] = 0
+        if name == "=":
+            gaps[name] = _excuse_equals(gaps[name], left)
         if (gaps[name] or sign.words == "bind") and not _is_said(sign, gaps[name], left, right):
             yield _broken(f"{name}: {len(wanted)} became {len(found)}", wanted, found)
             return
@@ -284,6 +285,13 @@ def _compare_signs(left: str, right: str) -> Findings:
     new_signs = [name for name in _EXCLUSIVE if gaps.get(name, 0) < 0]
     if lost_signs and new_signs:
         yield _broken(f"{lost_signs[0]} became {new_signs[0]}")
+
+
+def _excuse_equals(gap: int, left: str) -> int:
+    """What is left of lost (or, below 0, new) equal signs that words may have been said for."""
+    if gap < 0 and _MAY_EQUAL.search(left):
+        return 0
+    return max(0, gap - len(_WORD_EQUALS.findall(left))) if gap > 0 else gap
 
 
 def _is_said(sign: Sign, gap: int, left: str, right: str) -> bool:
