@@ -23,10 +23,10 @@ from gpu_scoring import require_memory
 from gpu_step import Skipped
 from kot_platypus.models import build_empty_model
 from kot_platypus.recipe import TrainSection, load_recipe
-from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.estimate import Estimate, Lengths, estimate_training, prepare_empty
 from kot_platypus.train.fit import make_arguments, make_trainer
 from kot_platypus.train.isolation import isolate_examples
+from kot_platypus.train.items import Encoded
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.methods import checkpoint_activations, load_trainable, make_trainable
 from measuring import make_llama, read_peak_gib

@@ -36,10 +36,10 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from dtypes import measure_gflops
 from kot_platypus.models import load_model, resolve_device, resolve_model
 from kot_platypus.recipe import TrainSection
-from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import make_arguments, make_trainer
 from kot_platypus.train.fused import fuse_layers
 from kot_platypus.train.isolation import isolate_examples
+from kot_platypus.train.items import Encoded
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.methods import make_trainable
 from measuring import SHAPES, describe_machine, make_llama, read_peak_gib, run_child

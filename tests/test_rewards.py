@@ -27,10 +27,10 @@ from kot_platypus.rewards import (
     make_dataset,
     steps_reward,
 )
-from kot_platypus.train.encoding import encode_example
 from kot_platypus.train.serving import prepare_serving
 from tests.models.folders import copy_model
 from tests.test_docs import DOCS
+from tests.train.conftest import encode_example
 
 PROBLEMS = make_problems(36, 5, "train")
 THINK = {"answer_prefix": "정답: ", "thinks": True, "opened": False, "stop_token_ids": [2]}

@@ -16,8 +16,8 @@ from transformers import PreTrainedTokenizerFast, TrainerCallback
 from kot_platypus.artifacts import write_jsonl
 from kot_platypus.data.problems import make_problems
 from kot_platypus.recipe import ModelSection, TrainSection
-from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import train_adapter
+from kot_platypus.train.items import Encoded
 
 from .models import VOCAB_SIZE, make_ids, make_model
 

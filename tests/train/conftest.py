@@ -14,8 +14,11 @@ from transformers import (
 from kot_platypus.artifacts import write_jsonl
 from kot_platypus.data.problems import make_problems
 from kot_platypus.models import load_tokenizer
+from kot_platypus.prompts import Template
 from kot_platypus.recipe import TrainSection
-from kot_platypus.train.encoding import Encoded
+from kot_platypus.records import Row
+from kot_platypus.train.encoding import encode_rows
+from kot_platypus.train.items import Encoded
 
 ARCHITECTURES = ("tiny-llama-ko", "tiny-polyglot-ko", "gemma3")
 
@@ -35,6 +38,15 @@ def section(**changes: object) -> TrainSection:
     """Settings that learn something of ``data`` in a few steps."""
     small = {"batch_size": 4, "learning_rate": 5e-3, "max_tokens_per_pass": 256, "lora_r": 4}
     return TrainSection.model_validate({**small, "lora_dropout": 0, **changes})
+
+
+def encode_example(
+    row: Row, template: Template, target: str, tokenizer: object, cutoff_len: int
+) -> Encoded | None:
+    """One row, as ``encode_rows`` has it."""
+    how = section().model_copy(update={"target": target, "cutoff_len": cutoff_len})
+    (encoded,) = encode_rows([row], template, how, tokenizer, source="rows")
+    return encoded
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,8 @@ from kot_platypus.models import load_model
 from kot_platypus.recipe import TrainSection
 from kot_platypus.train import attention
 from kot_platypus.train.attention import PACKED, Pack, describe_pack
-from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
+from kot_platypus.train.items import Encoded
 from kot_platypus.train.loss import pack_loss
 from kot_platypus.train.methods import load_trainable
 from kot_platypus.train.packing import pack_batch

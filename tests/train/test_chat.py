@@ -10,10 +10,11 @@ from kot_platypus.errors import DataError, ModelError
 from kot_platypus.models import load_tokenizer
 from kot_platypus.prompts import load_template
 from kot_platypus.records import Dialogue, Example, Message
-from kot_platypus.train.encoding import Encoded, encode_example
+from kot_platypus.train.items import Encoded
 from kot_platypus.train.preview import split_runs
 
 from . import chat_templates
+from .conftest import encode_example
 
 CHAT = load_template("chat")
 EXAMPLE = Example(source="사과 3개와 배 4개는?", rationale="3+4=7개.", target="7개")

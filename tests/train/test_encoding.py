@@ -13,7 +13,9 @@ from kot_platypus.models import load_tokenizer
 from kot_platypus.prompts import load_template, load_templates
 from kot_platypus.recipe import load_recipe
 from kot_platypus.records import Example
-from kot_platypus.train.encoding import encode_example, encode_rows, shuffle_rationales
+from kot_platypus.train.encoding import encode_rows, shuffle_rationales
+
+from .conftest import encode_example
 
 ALPACA = Example(source="옮겨라", input="Hello", rationale="안녕하세요.", target="")
 EXAMPLE = Example(source="사과 3개와 배 4개는 모두 몇 개인가?", rationale="3+4=7개.", target="7개")

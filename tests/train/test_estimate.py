@@ -14,7 +14,6 @@ from kot_platypus.errors import ModelError
 from kot_platypus.models import build_empty_model, load_tokenizer
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, TrainSection
-from kot_platypus.train.encoding import encode_example
 from kot_platypus.train.estimate import (
     Lengths,
     Measurement,
@@ -26,6 +25,8 @@ from kot_platypus.train.estimate import (
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.methods import make_trainable
 from kot_platypus.train.packing import pack_batch
+
+from .conftest import encode_example
 
 SECTION = TrainSection(batch_size=4, num_epochs=3, max_tokens_per_pass=128, lora_r=4)
 LENGTHS = Lengths((30,) * 30, (10,) * 30)

@@ -16,12 +16,12 @@ from kot_platypus.prompts import load_template, split_turns
 from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.records import Dialogue, Message, Row
 from kot_platypus.train import kept_rows
-from kot_platypus.train.encoding import encode_example, encode_rows
+from kot_platypus.train.encoding import encode_rows
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.kept_rows import identify_rows, keep_rows, read_kept
 
 from .chat_templates import ALL, SPECIAL
-from .conftest import StopAfter, section, write_problems
+from .conftest import StopAfter, encode_example, section, write_problems
 
 MODEL = ModelSection(device="cpu", dtype="float32")
 CHAT = load_template("chat")

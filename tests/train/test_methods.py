@@ -12,8 +12,8 @@ from transformers import AutoModelForCausalLM, TrainerCallback
 from kot_platypus.errors import MissingExtraError, ModelError, RecipeError
 from kot_platypus.models import fingerprint_model, load_model, load_tokenizer
 from kot_platypus.recipe import ModelSection
-from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import train_adapter
+from kot_platypus.train.items import Encoded
 from kot_platypus.train.loss import accept_packs, pack_loss
 from kot_platypus.train.merge import merge_adapter
 from kot_platypus.train.methods import (

@@ -20,8 +20,8 @@ from kot_platypus.models import has_chat_template, load_model, load_tokenizer
 from kot_platypus.prompts import load_template, render_question
 from kot_platypus.publication.plan import plan_folder
 from kot_platypus.recipe import ModelSection
-from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import train_adapter
+from kot_platypus.train.items import Encoded
 from kot_platypus.train.merge import merge_adapter
 from kot_platypus.train.methods import load_trainable
 from kot_platypus.train.packing import pack_batch

@@ -26,14 +26,13 @@ from kot_platypus.models.tokens import build_tokenizer
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection
 from kot_platypus.records import Example
-from kot_platypus.train.encoding import encode_example
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.loss import pack_loss, score_pack
 from kot_platypus.train.merge import merge_adapter
 from kot_platypus.train.methods import load_trainable
 from kot_platypus.train.packing import pack_batch
 
-from .conftest import StopAfter, make_gemma, section
+from .conftest import StopAfter, encode_example, make_gemma, section
 
 CPU = ModelSection(device="cpu", dtype="float32")
 TAGS = ("<think>", "</think>")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kot_platypus.train.encoding import Encoded
+from kot_platypus.train.items import Encoded
 from kot_platypus.train.loss import _LinearCrossEntropy, find_block, pack_loss
 from kot_platypus.train.packing import assign_packs, pack_batch, share_examples
 

@@ -23,8 +23,8 @@ from kot_platypus.errors import UsageError
 from kot_platypus.models import load_model
 from kot_platypus.recipe import ModelSection, TrainSection, load_recipe
 from kot_platypus.run import run_recipe
-from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.fit import train_adapter
+from kot_platypus.train.items import Encoded
 from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.packing import pack_batch
 

@@ -25,11 +25,12 @@ from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, TrainSection, load_recipe
 from kot_platypus.records import Dialogue, Example, Message, PairedExample, Row
 from kot_platypus.row_formats import parse_row
-from kot_platypus.train.encoding import Encoded, encode_rows
+from kot_platypus.train.encoding import encode_items, encode_rows
 from kot_platypus.train.fit import train_adapter
+from kot_platypus.train.items import Encoded, Pair
 from kot_platypus.train.merge import merge_adapter
 from kot_platypus.train.methods import load_trainable
-from kot_platypus.train.pairs import Pair, encode_items, pack_pairs
+from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.preferences import accept_pairs
 from tests.killing import kill_when
 
@@ -214,7 +215,7 @@ def shift(model: nn.Module) -> nn.Module:
 
 def step(model: nn.Module, pairs: Sequence[Pair], how: TrainSection) -> Tensor:
     accept_pairs(model, how)
-    packs = pack_pairs(pairs, how.max_tokens_per_pass, how.loss_weighting)
+    packs = pack_batch(pairs, how.max_tokens_per_pass, how.loss_weighting)
     losses = [model(pack)[0] for pack in packs]
     torch.stack(losses).sum().backward()
     return torch.stack(losses).sum().detach()
@@ -338,6 +339,7 @@ import sys
 from pathlib import Path
 from tests.train.test_preferences import MODEL, prefer
 from kot_platypus.train.fit import train_adapter
+from kot_platypus.train.items import Encoded, Pair
 objective, *paths = sys.argv[1:]
 train_adapter(*map(Path, paths), prefer(objective, num_epochs=4, validation=0.25), MODEL)
 """

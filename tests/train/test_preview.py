@@ -17,7 +17,7 @@ from kot_platypus.errors import DataError
 from kot_platypus.models import load_tokenizer
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Dialogue, Example, Message
-from kot_platypus.train.encoding import Encoded
+from kot_platypus.train.items import Encoded
 from kot_platypus.train.preview import count_rows, preview_rows, split_runs
 
 from .chat_templates import LLAMA2

@@ -21,7 +21,6 @@ from kot_platypus.errors import DataError, ServiceError
 from kot_platypus.models import TRAINING_INFO, load_tokenizer
 from kot_platypus.prompts import load_template, load_templates, render_chat
 from kot_platypus.records import Example, Message
-from kot_platypus.train.encoding import encode_example
 from kot_platypus.train.serving import (
     CHAT_TEMPLATE,
     MODELFILE,
@@ -31,6 +30,8 @@ from kot_platypus.train.serving import (
     prepare_serving,
 )
 from tests.data.loopback import JsonHandler, serve
+
+from .conftest import encode_example
 
 PLAIN = [name for name, template in load_templates().items() if not template.chat]
 TINY = ("tiny-llama-ko", "tiny-polyglot-ko")

@@ -9,10 +9,11 @@ import pytest
 from kot_platypus.models import load_tokenizer
 from kot_platypus.prompts import Template, load_template, render_opening, render_question
 from kot_platypus.records import Dialogue, Example, Message
-from kot_platypus.train.encoding import describe_losses, encode_example
+from kot_platypus.train.encoding import describe_losses
 from kot_platypus.train.preview import split_runs
 
 from . import chat_templates
+from .conftest import encode_example
 
 CHAT = load_template("chat")
 EXAMPLE = Example(source="사과 3개와 배 4개는?", rationale="3+4=7개.", target="7개")

@@ -20,8 +20,9 @@ from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, SourceSection, TrainSection, load_recipe
 from kot_platypus.records import Dialogue, Example, Message, Row, find_question
-from kot_platypus.train.encoding import Encoded, encode_rows, shuffle_rationales
+from kot_platypus.train.encoding import encode_rows, shuffle_rationales
 from kot_platypus.train.fit import train_adapter
+from kot_platypus.train.items import Encoded
 from kot_platypus.train.loss import score_pack
 from kot_platypus.train.packing import iter_packs
 from kot_platypus.train.validation import hold_out

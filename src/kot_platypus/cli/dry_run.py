@@ -218,15 +218,15 @@ def _encode_lengths(
     recipe: Recipe, rows: Mapping[int, Row], tokenizer: Any, model: Any, source: str
 ) -> Lengths:
     from kot_platypus.prompts import load_template
-    from kot_platypus.train.encoding import check_fit, keep_encoded
+    from kot_platypus.train.encoding import check_fit, encode_items, keep_encoded
     from kot_platypus.train.estimate import Lengths
+    from kot_platypus.train.items import list_halves
     from kot_platypus.train.loss import unwrap
-    from kot_platypus.train.pairs import Item, encode_items, list_halves
 
     section = recipe.train
     template = load_template(section.template, section.enable_thinking)
     listed = list(rows.values())
-    encoded: list[Item] = keep_encoded(
+    encoded = keep_encoded(
         encode_items(listed, template, section, tokenizer, source=source, numbers=rows), section
     )
     check_fit(unwrap(model), list_halves(encoded))

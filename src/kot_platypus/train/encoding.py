@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import lru_cache
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kot_platypus.errors import DataError
 from kot_platypus.models.limits import check_room
@@ -16,7 +15,8 @@ from kot_platypus.models.tokens import encode_texts, is_seam, list_opening
 from kot_platypus.progress import show_progress
 from kot_platypus.prompts import Template, find_stop_tokens, has_thoughts, split_turns
 from kot_platypus.recipe import Target, TrainSection
-from kot_platypus.records import Dialogue, Example, Message, Row
+from kot_platypus.records import Dialogue, Example, Message, Row, find_rejected
+from kot_platypus.train.items import Encoded, Item, Pair
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,53 +25,9 @@ Ids = list[int]
 _Result = TypeVar("_Result")
 _Asking = Generator[list[str], list[Ids], _Result]
 """What asks for the token ids of texts on its way to a result."""
-_Work = _Asking["Encoded | None"]
+_Work = _Asking[Encoded | None]
 _TOGETHER = 256
 """Rows that are tokenised in one call."""
-
-
-class Learnt(Protocol):
-    """What is said of a row, or of a pair of them."""
-
-    @property
-    def num_truncated(self) -> int:
-        """As of ``Encoded``."""
-
-    @property
-    def num_only_shown(self) -> int:
-        """As of ``Encoded``."""
-
-
-T = TypeVar("T", bound=Learnt)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A row's token ids: ``ids[:prompt_len]`` is the prompt, the rest labels but for ``masked``."""
-
-    ids: tuple[int, ...]
-    prompt_len: int
-    masked: frozenset[int] = frozenset()
-    """Positions after the prompt that are no labels either: a conversation's later questions."""
-    num_truncated: int = 0
-    """Tokens that ``cutoff_len`` took."""
-    num_only_shown: int = 0
-    """Answers that are no labels, since the chat template shows them otherwise than written."""
-
-    @property
-    def label_positions(self) -> list[int]:
-        """The positions in ``ids`` that are labels, ascending."""
-        return [i for i in range(self.prompt_len, len(self.ids)) if i not in self.masked]
-
-    @property
-    def num_tokens(self) -> int:
-        """How many tokens it has."""
-        return len(self.ids)
-
-    @property
-    def num_labels(self) -> int:
-        """How many tokens are labels."""
-        return len(self.ids) - self.prompt_len - len(self.masked)
 
 
 def encode_rows(
@@ -109,7 +65,54 @@ def encode_rows(
     return encoded
 
 
-def keep_encoded(encoded: Sequence[T | None], section: TrainSection) -> list[T]:
+def encode_items(
+    rows: Sequence[Row],
+    template: Template,
+    section: TrainSection,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    source: object,
+    numbers: Iterable[int] | None = None,
+    encode: Callable[..., list[Encoded | None]] = encode_rows,
+) -> list[Item | None]:
+    """Every row, or every pair, or None where nothing is left to learn. Raises as ``encode_rows``.
+
+    Of a pair nothing is left where one half is dropped or both are the same tokens. ``encode`` is
+    called as ``encode_rows`` is, with the rows, or with each half of the pairs.
+    """
+    listed = list(numbers or range(1, len(rows) + 1))
+    halves = [
+        encode(half, template, section, tokenizer, source=source, numbers=listed)
+        for half in split_rows(rows, section, source=source, numbers=listed)
+    ]
+    if len(halves) == 1:
+        return list(halves[0])
+    return [
+        Pair(chosen, rejected) if chosen and rejected and chosen.ids != rejected.ids else None
+        for chosen, rejected in zip(*halves, strict=True)
+    ]
+
+
+def split_rows(
+    rows: Sequence[Row], section: TrainSection, *, source: object, numbers: Sequence[int]
+) -> list[list[Row]]:
+    """``rows``, and of pairs those that are rejected. Raises DataError for a row without one."""
+    if not section.takes_pairs:
+        return [list(rows)]
+    rejected = []
+    for number, row in zip(numbers, rows, strict=True):
+        other = find_rejected(row)
+        if other is None:
+            raise DataError(
+                f"{source}, row {number} is no pair, which objective {section.objective} takes",
+                expected="`chosen` and `rejected` beside a `prompt`, or what kot data pairs wrote",
+                hint="Make pairs of it, or set train.objective=sft.",
+            )
+        rejected.append(other)
+    return [list(rows), rejected]
+
+
+def keep_encoded(encoded: Sequence[Item | None], section: TrainSection) -> list[Item]:
     """The rows that have something to learn. Raises DataError when none has."""
     kept = [item for item in encoded if item]
     if not kept:
@@ -122,7 +125,7 @@ def keep_encoded(encoded: Sequence[T | None], section: TrainSection) -> list[T]:
     return kept
 
 
-def describe_losses(encoded: Sequence[Learnt | None], what: str = "rows") -> str:
+def describe_losses(encoded: Sequence[Item | None], what: str = "rows") -> str:
     """What training will not see of its rows (``what``), in one line; empty where it sees all.
 
     Above a twentieth of the rows it is a warning.
@@ -144,22 +147,6 @@ def describe_losses(encoded: Sequence[Learnt | None], what: str = "rows") -> str
 def check_fit(model: Any, encoded: Iterable[Encoded]) -> None:
     """Raise ModelError unless ``model`` (weights or not) has an embedding for all of these."""
     check_room(model, (item.ids for item in encoded), hint="Set train.cutoff_len={limit}.")
-
-
-def encode_example(
-    row: Row,
-    template: Template,
-    target: Target,
-    tokenizer: PreTrainedTokenizerBase,
-    cutoff_len: int,
-) -> Encoded | None:
-    """Encode ``prompt + rationale + answer + EOS``, or a conversation, in ``cutoff_len`` tokens.
-
-    No token spans two of these parts. Too long an example loses the end of its rationale, never
-    its answer or EOS; a rationale that is all there is to learn (``target="rationale"``, or a row
-    without an answer) loses EOS with its end. None when nothing is left to learn.
-    """
-    return _do_together([_encode(row, template, target, tokenizer, cutoff_len)], tokenizer)[0]
 
 
 def _do_together(
@@ -187,6 +174,12 @@ def _encode(
     tokenizer: PreTrainedTokenizerBase,
     cutoff_len: int,
 ) -> _Work:
+    """Encode ``prompt + rationale + answer + EOS``, or a conversation, in ``cutoff_len`` tokens.
+
+    No token spans two of these parts. Too long an example loses the end of its rationale, never
+    its answer or EOS; a rationale that is all there is to learn (``target="rationale"``, or a row
+    without an answer) loses EOS with its end. None when nothing is left to learn.
+    """
     if isinstance(row, Dialogue):
         return (yield from _encode_dialogue(row, template, tokenizer, cutoff_len, target))
     rationale = "" if target == "answer" or not row.rationale.strip() else row.rationale

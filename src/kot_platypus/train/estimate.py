@@ -24,11 +24,11 @@ from kot_platypus.models.rows import add_rows
 from kot_platypus.recipe import TrainSection
 from kot_platypus.schedule import count_epoch_steps, count_examples, count_steps
 from kot_platypus.train.attention import Pack, describe_pack
-from kot_platypus.train.encoding import Encoded
 from kot_platypus.train.isolation import isolate_examples
-from kot_platypus.train.loss import find_block, pack_loss, unwrap
+from kot_platypus.train.items import Encoded
+from kot_platypus.train.loss import find_block, pack_loss, unwrap, weigh_items
 from kot_platypus.train.methods import make_trainable
-from kot_platypus.train.packing import assign_packs, pack_batch
+from kot_platypus.train.packing import assign_packs, build_pack
 
 _ADAM_STATES = 2
 _SMALLEST_8_BIT, _BLOCK_8_BIT = 4096, 256  # weights, in bitsandbytes
@@ -317,8 +317,8 @@ def _build_pack(lengths: Lengths, num_tokens: int, device: str) -> Pack:
     share = lengths.mean_labels / lengths.mean_tokens
     prompt_len = min(max(1, round(length * (1 - share))), length - 1)
     examples = [Encoded((1,) * length, prompt_len)] * max(1, num_tokens // length)
-    (pack,) = pack_batch(examples, len(examples) * length, "example")
-    return pack.to(torch.device(device))
+    weights = weigh_items(examples, "example")
+    return build_pack(examples, weights, range(len(examples))).to(torch.device(device))
 
 
 def _run_layer(model: Any, pack: Pack) -> None:

@@ -22,9 +22,9 @@ from kot_platypus.row_sources import (
     list_inputs,
     read_sources,
 )
-from kot_platypus.train.encoding import Encoded, describe_losses, keep_encoded
+from kot_platypus.train.encoding import describe_losses, encode_items, keep_encoded
+from kot_platypus.train.items import Encoded, Item
 from kot_platypus.train.kept_rows import identify_rows, read_kept, share_encoding
-from kot_platypus.train.pairs import Item, join_halves, split_rows
 from kot_platypus.train.validation import Split, find_validation, hold_out
 from kot_platypus.verdicts import Verdict, read_verdict
 
@@ -60,16 +60,22 @@ def read_examples(
     split = hold_out(loaded.rows, section, data_seed, sources)
 
     def encode(rows: Mapping[int, Row], source: object, what: str) -> list[Item]:
-        listed = list(rows.values())
-        halves = split_rows(listed, section, source=source, numbers=list(rows))
-        encoded = join_halves([encode_half(half, numbers=rows, source=source) for half in halves])
-        kept: list[Item] = keep_encoded(encoded, section)
+        encoded = encode_items(
+            list(rows.values()),
+            template,
+            section,
+            tokenizer,
+            source=source,
+            numbers=rows,
+            encode=encode_half,
+        )
+        kept = keep_encoded(encoded, section)
         if lost := describe_losses(encoded, what):
             print_notice(lost)
         return kept
 
     whole: dict[str | None, list[Encoded | None]] = {}
-    encode_half = partial(_encode_half, whole, checkpoints, template, section, tokenizer)
+    encode_half = partial(_encode_half, whole, checkpoints)
     validation: list[Item] = []
     if split.validation:
         print_notice(split.note)
@@ -85,10 +91,10 @@ def read_examples(
 def _encode_half(
     whole: dict[str | None, list[Encoded | None]],
     checkpoints: Path,
+    rows: Sequence[Row],
     template: Template,
     section: TrainSection,
     tokenizer: Any,
-    rows: Sequence[Row],
     **named: Any,
 ) -> list[Encoded | None]:
     """Rows encoded, or as they were kept; ``whole`` gets them too."""

@@ -48,10 +48,10 @@ from kot_platypus.train.dates import keep_date, pin_date
 from kot_platypus.train.encoding import check_fit
 from kot_platypus.train.exam import Answer, Exam, make_exam
 from kot_platypus.train.examples import Examples, heed_verdicts, identify_inputs, read_examples
+from kot_platypus.train.items import Item, list_halves
 from kot_platypus.train.kept_rows import keep_rows
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, keep_adapters, load_trainable, save_trained
-from kot_platypus.train.pairs import Item, list_halves
 from kot_platypus.train.preferences import REWARDS, accept_pairs, add_reference
 from kot_platypus.train.residual import conversion, keep_start
 from kot_platypus.train.setup import is_cast, make_arguments, make_trainer

@@ -30,8 +30,8 @@ from kot_platypus.models.limits import (
 )
 from kot_platypus.models.parts import choose_class, find_decoder
 from kot_platypus.train.attention import PACKED, describe_pack
-from kot_platypus.train.encoding import Encoded
-from kot_platypus.train.packing import pack_batch
+from kot_platypus.train.items import Encoded
+from kot_platypus.train.packing import build_pack
 
 _MAX_SHIFT = 0.2
 """Of the change that a true mix would make: how far a state may move with the pack's order."""
@@ -185,7 +185,7 @@ def _compare(found: Tensor, expected: Tensor) -> float:
 
 def _run_pack(model: Any, examples: list[Encoded], *, far: int = 0) -> Tensor:
     """The hidden states (T, H) of a pack, whose last example may stand at ``far`` positions."""
-    (pack,) = pack_batch(examples, sum(len(each.ids) for each in examples), "token")
+    pack = build_pack(examples, [1.0] * len(examples), range(len(examples)))
     arguments = describe_pack(model.config, pack.to(model.device))
     size = len(examples[-1].ids)
     if far - size > len(examples[1].ids):

@@ -23,13 +23,17 @@ from kot_platypus.prompts import Template
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
 from kot_platypus.train.checkpoints import is_whole, seal_checkpoint
-from kot_platypus.train.encoding import Encoded, encode_rows, shuffle_rationales
+from kot_platypus.train.encoding import encode_rows, shuffle_rationales
+from kot_platypus.train.items import Encoded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _FOLDER = "encoded"
-_CODE = ("records.py", "thoughts.py", "models/tokens.py", "train/encoding.py", "prompts/*")
+_CODE = (
+    *("records.py", "thoughts.py", "models/tokens.py"),
+    *("train/encoding.py", "train/items.py", "prompts/*"),
+)
 _LIBRARIES = ("transformers", "tokenizers", "jinja2")
 
 

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from kot_platypus.models.parts import find_decoder
 from kot_platypus.recipe import LossWeighting
 from kot_platypus.train.attention import Pack, describe_pack, find_product_dtype
-from kot_platypus.train.encoding import Encoded
+from kot_platypus.train.items import Item, Pair
 from kot_platypus.train.new_rows import find_layer, read_rows
 
 CHUNK_ROWS = 256
@@ -29,15 +29,18 @@ _BLOCK_LOGITS, _MIN_BLOCK = 1 << 20, 2048
 _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling", "logits_soft_cap")
 
 
-def weigh_examples(batch: Sequence[Encoded], loss_weighting: LossWeighting) -> list[float]:
+def weigh_items(batch: Sequence[Item], loss_weighting: LossWeighting) -> list[float]:
     """What each label of each example counts in the loss of an optimizer step; labels sum to 1.
+
+    Of a pair the labels are those that are chosen.
 
     ``example``: each of B examples counts 1/B, each of its n labels 1/(B n), as with 2023's
     trainer at micro_batch_size 1. ``token``: every label of the batch counts the same, as today.
     """
+    labels = [(i.chosen if isinstance(i, Pair) else i).num_labels for i in batch]
     if loss_weighting == "token":
-        return [1 / sum(example.num_labels for example in batch)] * len(batch)
-    return [1 / (len(batch) * example.num_labels) for example in batch]
+        return [1 / sum(labels)] * len(batch)
+    return [1 / (len(batch) * count) for count in labels]
 
 
 def find_block(num_labels: int) -> int:

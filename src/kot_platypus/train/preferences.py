@@ -22,8 +22,9 @@ from kot_platypus.artifacts import read_json, write_json
 from kot_platypus.processes import count_processes, is_main_process, process_rank, share_all
 from kot_platypus.progress import show_progress
 from kot_platypus.recipe import TrainSection
+from kot_platypus.train.items import Pair
 from kot_platypus.train.loss import label_logprobs
-from kot_platypus.train.pairs import Pair, PairPack, pack_pairs
+from kot_platypus.train.packing import PairPack, build_pairs
 
 REWARDS = ("rewards/accuracies", "rewards/margins")
 """Of a step's pairs the share whose chosen reply has the higher reward, and by how much. As TRL's:
@@ -117,8 +118,7 @@ def _compute_reference(
     own: dict[int, tuple[float, float]] = {}
     with autocast, show_progress("Reference", len(pairs), "pairs") as advance:
         for i in range(process_rank(), len(pairs), count_processes()):
-            (pack,) = pack_pairs([pairs[i]], section.max_tokens_per_pass, "example")
-            pack = pack.to(device)
+            pack = build_pairs([pairs[i]], [0.0], 0.0, section.max_tokens_per_pass).to(device)
             chosen, rejected = _sum_each(_compute_logprobs(model, pack), pack).tolist()
             own[i] = chosen, rejected
             advance(count_processes())

@@ -17,8 +17,8 @@ from kot_platypus.prompts import load_template
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
 from kot_platypus.train.dates import pin_date
-from kot_platypus.train.encoding import Encoded, check_fit, encode_rows
-from kot_platypus.train.pairs import split_rows
+from kot_platypus.train.encoding import check_fit, encode_rows, split_rows
+from kot_platypus.train.items import Encoded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

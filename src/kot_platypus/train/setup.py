@@ -13,9 +13,10 @@ from transformers.trainer_callback import PrinterCallback
 from kot_platypus.processes import count_processes, process_rank
 from kot_platypus.recipe import TrainSection
 from kot_platypus.schedule import count_eval_steps, count_examples, count_steps, count_warmup
+from kot_platypus.train.items import Item
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.noise import EmbeddingNoise
-from kot_platypus.train.pairs import Item, pack_items
+from kot_platypus.train.packing import pack_batch
 from kot_platypus.train.trainer import (
     FORWARD,
     KeepLog,
@@ -43,7 +44,7 @@ def make_trainer(
         watching.insert(0, Validate(eval_steps, section.early_stopping_patience))
 
     def collate(batch: Sequence[Item]) -> dict[str, Any]:
-        packs = pack_items(
+        packs = pack_batch(
             batch,
             section.max_tokens_per_pass,
             section.loss_weighting,

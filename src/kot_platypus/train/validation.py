@@ -16,7 +16,8 @@ from kot_platypus.recipe import LossWeighting, SourceSection, TrainSection
 from kot_platypus.records import Row, find_question
 from kot_platypus.row_sources import parse_source, read_sources
 from kot_platypus.train.attention import Pack
-from kot_platypus.train.pairs import Item, PairPack, iter_item_packs
+from kot_platypus.train.items import Item
+from kot_platypus.train.packing import PairPack, iter_packs
 
 EVALUATED = (
     *("eval_loss", "eval_token_accuracy"),
@@ -136,7 +137,7 @@ class ValidationSet:
     loss_weighting: LossWeighting
 
     def __iter__(self) -> Iterator[Pack | PairPack]:
-        return iter_item_packs(
+        return iter_packs(
             self.examples,
             self.max_tokens,
             self.loss_weighting,
