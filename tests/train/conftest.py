@@ -17,7 +17,7 @@ from kot_platypus.models import load_tokenizer
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
-from kot_platypus.train.encoding import encode_rows
+from kot_platypus.train.encoding import Encoder, encode_rows
 from kot_platypus.train.items import Encoded
 
 ARCHITECTURES = ("tiny-llama-ko", "tiny-polyglot-ko", "gemma3")
@@ -45,7 +45,7 @@ def encode_example(
 ) -> Encoded | None:
     """One row, as ``encode_rows`` has it."""
     how = section().model_copy(update={"target": target, "cutoff_len": cutoff_len})
-    (encoded,) = encode_rows([row], template, how, tokenizer, source="rows")
+    (encoded,) = encode_rows(Encoder(template, how, tokenizer), [row], source="rows")
     return encoded
 
 

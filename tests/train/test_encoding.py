@@ -13,7 +13,7 @@ from kot_platypus.models import load_tokenizer
 from kot_platypus.prompts import load_template, load_templates
 from kot_platypus.recipe import load_recipe
 from kot_platypus.records import Example
-from kot_platypus.train.encoding import encode_rows, shuffle_rationales
+from kot_platypus.train.encoding import Encoder, encode_rows, shuffle_rationales
 
 from .conftest import encode_example
 
@@ -200,6 +200,6 @@ def test_shuffled_rationales_are_learnt_as_rationales_are(tokenizer):
     section = load_recipe("self-taught", []).train.model_copy(
         update={"target": "shuffled_rationale"}
     )
-    encoded = encode_rows(ROWS[:2], TEMPLATE, section, tokenizer, source="rows")
+    encoded = encode_rows(Encoder(TEMPLATE, section, tokenizer), ROWS[:2], source="rows")
     learnt = [decode(tokenizer, item.ids[item.prompt_len :]) for item in encoded if item]
     assert learnt == [f"r{1 - i}\n정답: a{i}{tokenizer.eos_token}" for i in (0, 1)]

@@ -16,7 +16,7 @@ from kot_platypus.prompts import load_template, split_turns
 from kot_platypus.recipe import ModelSection, TrainSection
 from kot_platypus.records import Dialogue, Message, Row
 from kot_platypus.train import kept_rows
-from kot_platypus.train.encoding import encode_rows
+from kot_platypus.train.encoding import Encoder, encode_rows
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.kept_rows import identify_rows, keep_rows, read_kept
 
@@ -65,27 +65,26 @@ def encode_each_prefix(pieces: list[str], tokenizer: Any) -> list[int]:
 def test_a_dialogue_has_the_tokens_of_its_joint_text(shared, name, template):
     tokenizer = load_chat(shared, name, template)
     rows = [make_talk(turns) for turns in (1, 2, 4)]
-    encoded = encode_rows(
-        rows, CHAT, TrainSection(template="chat"), tokenizer, source="rows", numbers=(1, 2, 3)
-    )
+    encoder = Encoder(CHAT, TrainSection(template="chat"), tokenizer)
+    encoded = encode_rows(encoder, rows, source="rows", numbers=(1, 2, 3))
     for row, item in zip(rows, encoded, strict=True):
         assert item
         assert list(item.ids) == encode_each_prefix(split_turns(row.messages, tokenizer), tokenizer)
         assert item == encode_example(row, CHAT, "rationale_answer", tokenizer, 2048)
 
 
-def encode_some(shared: Path, folder: Path) -> tuple[list[Row], Any, Any]:
+def encode_some(shared: Path, folder: Path) -> tuple[list[Row], Encoder, Any]:
     tokenizer = load_chat(shared, "tiny-llama-ko", "chatml")
     rows = [*map(make_talk, (1, 0, 4, 2)), *read_rows(write_problems(folder, 3))]
-    chat = section(template="chat")
-    return rows, tokenizer, encode_rows(rows, CHAT, chat, tokenizer, source="rows")
+    encoder = Encoder(CHAT, section(template="chat"), tokenizer)
+    return rows, encoder, encode_rows(encoder, rows, source="rows")
 
 
 def test_what_is_read_is_what_was_kept(shared, tmp_path):
-    rows, tokenizer, encoded = encode_some(shared, tmp_path)
+    rows, encoder, encoded = encode_some(shared, tmp_path)
     assert encoded[1] is None
     assert encoded[2].masked
-    key = identify_rows(rows, CHAT, section(template="chat"), tokenizer)
+    key = identify_rows(encoder, rows)
     keep_rows(tmp_path, {key: encoded, "another": encoded[:1]})
     assert read_kept(tmp_path, key) == encoded
     assert read_kept(tmp_path, "another") == encoded[:1]
@@ -105,12 +104,11 @@ def test_a_damaged_file_is_not_read_and_is_written_anew(shared, tmp_path):
 
 
 def test_whatever_decides_the_tokens_is_in_the_key(shared, tmp_path):
-    rows, tokenizer, _ = encode_some(shared, tmp_path)
-    chat = section(template="chat")
+    rows, encoder, _ = encode_some(shared, tmp_path)
+    chat = encoder.section
 
-    def identify(**changes: Any) -> str | None:
-        given = {"rows": rows, "template": CHAT, "section": chat, "tokenizer": tokenizer}
-        return identify_rows(**{**given, **changes})
+    def identify(rows: list[Row] = rows, **changes: Any) -> str | None:
+        return identify_rows(encoder._replace(**changes), rows)
 
     other = load_chat(shared, "tiny-llama-ko", "gemma")
     longer = load_chat(shared, "tiny-llama-ko", "chatml")

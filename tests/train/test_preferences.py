@@ -25,7 +25,7 @@ from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, TrainSection, load_recipe
 from kot_platypus.records import Dialogue, Example, Message, PairedExample, Row
 from kot_platypus.row_formats import parse_row
-from kot_platypus.train.encoding import encode_items, encode_rows
+from kot_platypus.train.encoding import Encoder, encode_items, encode_rows
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.items import Encoded, Pair
 from kot_platypus.train.merge import merge_adapter
@@ -131,8 +131,8 @@ def test_ids_and_labels_are_those_of_sft(columns, template, base):
     tokenizer = load_tokenizer(base)
     tokenizer.chat_template = CHATML
     shown = load_template(template)
-    (found,) = encode_items(rows[:1], shown, prefer("dpo"), tokenizer, source="x")
-    expected = encode_rows(rows[1:], shown, section(), tokenizer, source="x")
+    (found,) = encode_items(Encoder(shown, prefer("dpo"), tokenizer), rows[:1], source="x")
+    expected = encode_rows(Encoder(shown, section(), tokenizer), rows[1:], source="x")
     assert [found.chosen, found.rejected] == expected
     assert parse_row(json.loads(rows[0].model_dump_json()), "row 1") == rows[0]
 
@@ -142,7 +142,8 @@ def test_an_answer_in_the_question_is_no_label(base):
     tokenizer = load_tokenizer(base)
     tokenizer.chat_template = CHATML
     row = parse_row(pair, "row 1")
-    (found,) = encode_items([row], load_template("chat"), prefer("dpo"), tokenizer, source="x")
+    encoder = Encoder(load_template("chat"), prefer("dpo"), tokenizer)
+    (found,) = encode_items(encoder, [row], source="x")
     said = tokenizer.decode([found.chosen.ids[i] for i in found.chosen.label_positions])
     assert "7입니다." in said
     assert "안녕하세요" not in said
@@ -423,7 +424,8 @@ def test_reference_is_the_model_that_sft_left(pairs, base, tmp_path):
     tokenizer = load_tokenizer(merged)
     model, before = (load_model(each, dtype="float32", device="cpu") for each in (merged, base))
     for half, place in (((lambda row: row), 0), ((lambda row: row.rejected), 1)):
-        encoded = encode_rows([half(row) for row in rows], KOT, section(), tokenizer, source="x")
+        encoder = Encoder(KOT, section(), tokenizer)
+        encoded = encode_rows(encoder, [half(row) for row in rows], source="x")
         with torch.no_grad():
             expected = [log_likelihood(model, item).sum().item() for item in encoded]
             others = [log_likelihood(before, item).sum().item() for item in encoded]

@@ -20,7 +20,7 @@ from kot_platypus.models import load_model, load_tokenizer
 from kot_platypus.prompts import load_template
 from kot_platypus.recipe import ModelSection, SourceSection, TrainSection, load_recipe
 from kot_platypus.records import Dialogue, Example, Message, Row, find_question
-from kot_platypus.train.encoding import encode_rows, shuffle_rationales
+from kot_platypus.train.encoding import Encoder, encode_rows, shuffle_rationales
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.items import Encoded
 from kot_platypus.train.loss import score_pack
@@ -82,7 +82,9 @@ def score_reference(base: Path, out: Path, file: Path, weighting: str) -> tuple[
     """Loss and token accuracy of a saved adapter, example by example, in plain transformers."""
     model = load_model(base, dtype="float32", device="cpu", adapter=out / "adapter")
     rows = [Example.model_validate_json(line) for line in file.read_text("utf-8").splitlines()]
-    encoded = encode_rows(rows, load_template("kot"), section(), load_tokenizer(base), source=file)
+    encoded = encode_rows(
+        Encoder(load_template("kot"), section(), load_tokenizer(base)), rows, source=file
+    )
     return score_one_by_one(model, [item for item in encoded if item], weighting)
 
 

@@ -218,16 +218,16 @@ def _encode_lengths(
     recipe: Recipe, rows: Mapping[int, Row], tokenizer: Any, model: Any, source: str
 ) -> Lengths:
     from kot_platypus.prompts import load_template
-    from kot_platypus.train.encoding import check_fit, encode_items, keep_encoded
+    from kot_platypus.train.encoding import Encoder, check_fit, encode_items, keep_encoded
     from kot_platypus.train.estimate import Lengths
     from kot_platypus.train.items import list_halves
     from kot_platypus.train.loss import unwrap
 
     section = recipe.train
     template = load_template(section.template, section.enable_thinking)
-    listed = list(rows.values())
+    encoder = Encoder(template, section, tokenizer)
     encoded = keep_encoded(
-        encode_items(listed, template, section, tokenizer, source=source, numbers=rows), section
+        encode_items(encoder, list(rows.values()), source=source, numbers=rows), section
     )
     check_fit(unwrap(model), list_halves(encoded))
     return Lengths(

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import lru_cache
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kot_platypus.errors import DataError
 from kot_platypus.models.limits import check_room
 from kot_platypus.models.tokens import encode_texts, is_seam, list_opening
 from kot_platypus.progress import show_progress
 from kot_platypus.prompts import Template, find_stop_tokens, has_thoughts, split_turns
-from kot_platypus.recipe import Target, TrainSection
+from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Dialogue, Example, Message, Row, find_rejected
 from kot_platypus.train.items import Encoded, Item, Pair
 
@@ -30,11 +30,17 @@ _TOGETHER = 256
 """Rows that are tokenised in one call."""
 
 
+class Encoder(NamedTuple):
+    """All that decides how rows become token ids: of the section its target and ``cutoff_len``."""
+
+    template: Template
+    section: TrainSection
+    tokenizer: PreTrainedTokenizerBase
+
+
 def encode_rows(
+    encoder: Encoder,
     rows: Sequence[Row],
-    template: Template,
-    section: TrainSection,
-    tokenizer: PreTrainedTokenizerBase,
     *,
     source: object,
     numbers: Iterable[int] | None = None,
@@ -44,32 +50,29 @@ def encode_rows(
     With the target ``shuffled_rationale`` rows exchange their rationales first. Raises DataError
     naming ``source`` and the row that the template cannot show, by its own of ``numbers``.
     """
-    if section.target == "shuffled_rationale":
+    if encoder.section.target == "shuffled_rationale":
         rows = shuffle_rationales(rows)
 
     def encode(number: int, row: Row) -> _Work:
         try:
-            return (yield from _encode(row, template, section.target, tokenizer, limit))
+            return (yield from _encode(encoder, row))
         except DataError as error:
             found = f"{source}, row {number}: {error.found}"
             raise DataError(found, expected=error.expected, hint=error.hint) from error
 
-    limit = section.cutoff_len
     named = list(zip(numbers or count(1), rows, strict=False))
     encoded: list[Encoded | None] = []
     with show_progress("Encoding", len(named), "rows") as advance:
         for start in range(0, len(named), _TOGETHER):
             part = named[start : start + _TOGETHER]
-            encoded += _do_together([encode(*each) for each in part], tokenizer)
+            encoded += _do_together([encode(*each) for each in part], encoder.tokenizer)
             advance(len(part))
     return encoded
 
 
 def encode_items(
+    encoder: Encoder,
     rows: Sequence[Row],
-    template: Template,
-    section: TrainSection,
-    tokenizer: PreTrainedTokenizerBase,
     *,
     source: object,
     numbers: Iterable[int] | None = None,
@@ -82,8 +85,8 @@ def encode_items(
     """
     listed = list(numbers or range(1, len(rows) + 1))
     halves = [
-        encode(half, template, section, tokenizer, source=source, numbers=listed)
-        for half in split_rows(rows, section, source=source, numbers=listed)
+        encode(encoder, half, source=source, numbers=listed)
+        for half in split_rows(rows, encoder.section, source=source, numbers=listed)
     ]
     if len(halves) == 1:
         return list(halves[0])
@@ -167,13 +170,7 @@ def _do_together(
     return results
 
 
-def _encode(
-    row: Row,
-    template: Template,
-    target: Target,
-    tokenizer: PreTrainedTokenizerBase,
-    cutoff_len: int,
-) -> _Work:
+def _encode(encoder: Encoder, row: Row) -> _Work:
     """Encode ``prompt + rationale + answer + EOS``, or a conversation, in ``cutoff_len`` tokens.
 
     No token spans two of these parts. Too long an example loses the end of its rationale, never
@@ -181,13 +178,15 @@ def _encode(
     without an answer) loses EOS with its end. None when nothing is left to learn.
     """
     if isinstance(row, Dialogue):
-        return (yield from _encode_dialogue(row, template, tokenizer, cutoff_len, target))
+        return (yield from _encode_dialogue(encoder, row))
+    template, section, tokenizer = encoder
+    target = section.target
     rationale = "" if target == "answer" or not row.rationale.strip() else row.rationale
     answer = "" if target == "rationale" else template.render_answer(row.target)
     if not rationale and not answer:
         return None
     if template.chat:
-        pieces = _frame(row, template, rationale, answer, tokenizer)
+        pieces = _frame(encoder, row, rationale, answer)
         if pieces is None:
             return None
         prompt, steps, closing, rest = yield from _encode_pieces(tokenizer, pieces)
@@ -199,7 +198,8 @@ def _encode(
         prompt, steps, closing = yield from _encode_pieces(tokenizer, texts, start=True)
         closing += list_end(tokenizer)
         rest = []
-    return _fit(prompt, steps, closing, rest, cutoff_len, keep_closing=bool(answer))
+    limit = section.cutoff_len
+    return _fit(prompt, steps, closing, rest, limit, keep_closing=bool(answer))
 
 
 def shuffle_rationales(rows: Sequence[Row]) -> list[Row]:
@@ -251,16 +251,13 @@ def _fit(
 
 
 def _frame(
-    row: Example,
-    template: Template,
-    rationale: str,
-    answer: str,
-    tokenizer: PreTrainedTokenizerBase,
+    encoder: Encoder, row: Example, rationale: str, answer: str
 ) -> tuple[str, str, str, str] | None:
     """Prompt, rationale, answer with the end of its turn, and what the chat template adds.
 
     In templates that think, a rationale before an answer is thoughts.
     """
+    template, _, tokenizer = encoder
     thinking = template.enable_thinking
     question = Message(role="user", content=template.render_prompt(row.source, row.input))
     if rationale and answer and has_thoughts(tokenizer, thinking):
@@ -283,24 +280,19 @@ def _frame(
     return prompt, labels[:at], labels[at:], rest
 
 
-def _encode_dialogue(
-    row: Dialogue,
-    template: Template,
-    tokenizer: PreTrainedTokenizerBase,
-    cutoff_len: int,
-    target: Target,
-) -> _Work:
+def _encode_dialogue(encoder: Encoder, row: Dialogue) -> _Work:
     """Every assistant turn is labels. Too long a conversation loses whole turns from its end.
 
     A first answer that is too long by itself loses its end, and the token that ends its turn.
     """
+    template, section, tokenizer = encoder
     if not template.chat:
         raise DataError(
             f"chat messages, which the template {template.name!r} cannot show",
             expected="the template `chat`",
             hint="Set train.template=chat.",
         )
-    if target == "answer" or not row.messages:
+    if section.target == "answer" or not row.messages:
         return None  # as in Alpaca's rows, a response is one piece: no answer stands apart
     ids: Ids = []
     labels: Ids = []
@@ -318,8 +310,8 @@ def _encode_dialogue(
             ends.append(len(ids) + len(piece))
         ids += piece
     stop = len(ids)
-    if stop > cutoff_len:
-        stop = max((end for end in ends if end <= cutoff_len), default=cutoff_len)
+    if stop > (limit := section.cutoff_len):
+        stop = max((end for end in ends if end <= limit), default=limit)
     labels = [position for position in labels if position < stop]
     if not labels:
         return None

@@ -22,7 +22,7 @@ from kot_platypus.row_sources import (
     list_inputs,
     read_sources,
 )
-from kot_platypus.train.encoding import describe_losses, encode_items, keep_encoded
+from kot_platypus.train.encoding import Encoder, describe_losses, encode_items, keep_encoded
 from kot_platypus.train.items import Encoded, Item
 from kot_platypus.train.kept_rows import identify_rows, read_kept, share_encoding
 from kot_platypus.train.validation import Split, find_validation, hold_out
@@ -60,21 +60,15 @@ def read_examples(
     split = hold_out(loaded.rows, section, data_seed, sources)
 
     def encode(rows: Mapping[int, Row], source: object, what: str) -> list[Item]:
-        encoded = encode_items(
-            list(rows.values()),
-            template,
-            section,
-            tokenizer,
-            source=source,
-            numbers=rows,
-            encode=encode_half,
-        )
+        named: dict[str, Any] = {"source": source, "numbers": rows}
+        encoded = encode_items(encoder, list(rows.values()), **named, encode=encode_half)
         kept = keep_encoded(encoded, section)
         if lost := describe_losses(encoded, what):
             print_notice(lost)
         return kept
 
     whole: dict[str | None, list[Encoded | None]] = {}
+    encoder = Encoder(template, section, tokenizer)
     encode_half = partial(_encode_half, whole, checkpoints)
     validation: list[Item] = []
     if split.validation:
@@ -91,17 +85,15 @@ def read_examples(
 def _encode_half(
     whole: dict[str | None, list[Encoded | None]],
     checkpoints: Path,
+    encoder: Encoder,
     rows: Sequence[Row],
-    template: Template,
-    section: TrainSection,
-    tokenizer: Any,
     **named: Any,
 ) -> list[Encoded | None]:
     """Rows encoded, or as they were kept; ``whole`` gets them too."""
-    key = identify_rows(rows, template, section, tokenizer)
+    key = identify_rows(encoder, rows)
     found = read_kept(checkpoints, key)
     if not all(share_all(found is not None)):
-        found = share_encoding(rows, template, section, tokenizer, **named)
+        found = share_encoding(encoder, rows, **named)
     whole[key] = found or []
     return whole[key]
 

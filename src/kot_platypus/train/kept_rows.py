@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -19,15 +18,10 @@ from safetensors.numpy import load_file, save_file
 import kot_platypus
 from kot_platypus.artifacts import hash_file, hash_value
 from kot_platypus.processes import ask_all, count_processes, is_main_process, process_rank
-from kot_platypus.prompts import Template
-from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
 from kot_platypus.train.checkpoints import is_whole, seal_checkpoint
-from kot_platypus.train.encoding import encode_rows, shuffle_rationales
+from kot_platypus.train.encoding import Encoder, encode_rows, shuffle_rationales
 from kot_platypus.train.items import Encoded
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 _FOLDER = "encoded"
 _CODE = (
@@ -38,37 +32,26 @@ _LIBRARIES = ("transformers", "tokenizers", "jinja2")
 
 
 def share_encoding(
-    rows: Sequence[Row],
-    template: Template,
-    section: TrainSection,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    source: object,
-    numbers: Iterable[int],
+    encoder: Encoder, rows: Sequence[Row], *, source: object, numbers: Iterable[int]
 ) -> list[Encoded | None]:
     """As ``encode_rows``; under torchrun each process encodes a share, and all know the whole."""
-    if section.target == "shuffled_rationale":  # of all rows
+    if encoder.section.target == "shuffled_rationale":  # of all rows
         rows = shuffle_rationales(rows)
-        section = section.model_copy(update={"target": "rationale_answer"})
+        plain = encoder.section.model_copy(update={"target": "rationale_answer"})
+        encoder = encoder._replace(section=plain)
     at, total = process_rank(), count_processes()
     share = slice(len(rows) * at // total, len(rows) * (at + 1) // total)
     part, named = rows[share], list(numbers)[share]
-    found = ask_all(
-        lambda: encode_rows(part, template, section, tokenizer, source=source, numbers=named)
-    )
+    found = ask_all(lambda: encode_rows(encoder, part, source=source, numbers=named))
     return [item for share in found for item in share]
 
 
-def identify_rows(
-    rows: Sequence[Row],
-    template: Template,
-    section: TrainSection,
-    tokenizer: PreTrainedTokenizerBase,
-) -> str | None:
+def identify_rows(encoder: Encoder, rows: Sequence[Row]) -> str | None:
     """The hash of all that decides how rows are encoded, our own code and the libraries included.
 
     None for a tokenizer of Python code, which cannot be hashed.
     """
+    template, section, tokenizer = encoder
     if not tokenizer.is_fast:
         return None
     digest = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode())

@@ -17,7 +17,7 @@ from kot_platypus.prompts import load_template
 from kot_platypus.recipe import TrainSection
 from kot_platypus.records import Row
 from kot_platypus.train.dates import pin_date
-from kot_platypus.train.encoding import check_fit, encode_rows, split_rows
+from kot_platypus.train.encoding import Encoder, check_fit, encode_rows, split_rows
 from kot_platypus.train.items import Encoded
 
 if TYPE_CHECKING:
@@ -71,12 +71,13 @@ def preview_rows(
         raise DataError("no rows to show", expected="at least one", hint="Check the file.")
     template = load_template(section.template, section.enable_thinking)
     pin_date(tokenizer, template, section)
+    encoder = Encoder(template, section, tokenizer)
     numbers = list(numbers or range(1, len(rows) + 1))
     names = [f"row {number}" for number in numbers]
     if section.takes_pairs:
         rows, numbers, names = _list_halves(rows, section, source, numbers)
         count *= 2
-    encoded = encode_rows(rows, template, section, tokenizer, source=source, numbers=numbers)
+    encoded = encode_rows(encoder, rows, source=source, numbers=numbers)
     if model is not None:
         check_fit(model, filter(None, encoded))
     parts: list[RenderableType] = []
