@@ -26,9 +26,8 @@ from kot_platypus.data import minhash
 from kot_platypus.data.build import load_korean_cot
 from kot_platypus.data.contamination import BenchmarkIndex, Item
 from kot_platypus.data.dedupe import find_duplicates
-from kot_platypus.data.duplicates import cluster, find_pairs
-from kot_platypus.data.fields import join_fields, list_fields
-from kot_platypus.data.leaks import check_contamination
+from kot_platypus.data.duplicates import cluster, iter_pairs
+from kot_platypus.data.leaks import check_contamination, join_fields, list_fields
 from kot_platypus.data.normal import normalise
 from kot_platypus.data.replacements import MAX_WORDS
 from kot_platypus.evaluate.tasks import COLUMNS, TASKS, load_task, load_texts
@@ -104,7 +103,7 @@ def measure_near(kobest_dir: str, count: int) -> list[str]:
     for name, edit in EDITS.items():
         rng = random.Random(SEED)
         copies = [(i, copy) for i, t in enumerate(chosen) if (copy := edit(t, rng)) != t]
-        pairs = find_pairs([*chosen, *(copy for _, copy in copies)])
+        pairs = list(iter_pairs([*chosen, *(copy for _, copy in copies)]))
         group = {row: rows[0] for rows in cluster(pairs) for row in rows}
         found = sum(group.get(i, -1) == group.get(count + n, -2) for n, (i, _) in enumerate(copies))
         source = [*range(count), *(i for i, _ in copies)]
@@ -184,7 +183,7 @@ def measure_problems(kobest_dir: str, count: int) -> list[str]:
     ]
     lines = ["| what differs | pairs | called one |", "|---|---|---|"]
     for name, pairs in cases.items():
-        wrong = sum(bool(cluster(find_pairs(pair))) for pair in pairs)
+        wrong = sum(bool(cluster(iter_pairs(pair))) for pair in pairs)
         lines.append(f"| {name} | {len(pairs):,} | {wrong} ({wrong / max(1, len(pairs)):.1%}) |")
     return lines
 
@@ -220,7 +219,7 @@ def measure_template(kobest_dir: str, count: int) -> list[str]:
     for neighbours in (2, minhash.NEIGHBOURS, minhash.MAX_BUCKET - 1):
         minhash.NEIGHBOURS, usual = neighbours, minhash.NEIGHBOURS
         started = time.process_time()
-        pairs = find_pairs(TEMPLATE + filling for filling in [*fillings, *copies])
+        pairs = list(iter_pairs(TEMPLATE + filling for filling in [*fillings, *copies]))
         seconds = time.process_time() - started
         minhash.NEIGHBOURS = usual
         together = {(pair.first, pair.second) for pair in pairs}

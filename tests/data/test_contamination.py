@@ -10,13 +10,15 @@ import pytest
 from kot_platypus.artifacts import read_json, read_jsonl, write_jsonl
 from kot_platypus.data.cells import MAX_OWNERS, Cells
 from kot_platypus.data.contamination import BenchmarkIndex, Item
-from kot_platypus.data.fields import FieldSpan, list_fields, locate
 from kot_platypus.data.leaks import (
+    FieldSpan,
     Leak,
     check_contamination,
     describe_verdict,
     iter_leaks,
+    list_fields,
     load_benchmark,
+    locate,
 )
 from kot_platypus.data.normal import encode_text, join_codes
 from kot_platypus.errors import DataError

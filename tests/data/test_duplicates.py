@@ -8,8 +8,9 @@ import pytest
 from kot_platypus.artifacts import read_json, write_jsonl
 from kot_platypus.data import dedupe, minhash
 from kot_platypus.data.dedupe import describe_clusters, find_duplicates
-from kot_platypus.data.duplicates import Pair, cluster, find_pairs, list_dropped
-from kot_platypus.data.minhash import compute_jaccard, sign_texts
+from kot_platypus.data.duplicates import Pair, cluster, iter_pairs, list_dropped
+from kot_platypus.data.minhash import compute_jaccard, sign_normals
+from kot_platypus.data.normal import encode_normals
 from kot_platypus.data.semantic import find_similar, load_encoder
 from kot_platypus.errors import MissingExtraError, UsageError
 from kot_platypus.records import Example
@@ -22,8 +23,16 @@ BAKER = "빵집 주인은 새벽마다 반죽을 하고 아침이 되면 갓 구
 APPLES = "민수는 사과를 {} 샀고 지우는 배를 두 개 샀다. 두 사람이 산 과일은 모두 몇 개인가?"
 
 
+def list_pairs(*args: object, **options: object) -> list[Pair]:
+    return list(iter_pairs(*args, **options))
+
+
+def sign(texts: list[str]) -> np.ndarray:
+    return sign_normals(*encode_normals(texts))
+
+
 def find_clusters(texts: list[str], **options: object) -> list[tuple[int, ...]]:
-    return cluster(find_pairs(texts, **options))
+    return cluster(list_pairs(texts, **options))
 
 
 def measure_jaccard(first: str, second: str) -> float:
@@ -35,17 +44,17 @@ def measure_jaccard(first: str, second: str) -> float:
 
 
 def test_same_text_with_other_spacing_is_an_exact_pair():
-    (pair,) = find_pairs([SHIP, BAKER, SHIP.replace(" ", "")])
+    (pair,) = list_pairs([SHIP, BAKER, SHIP.replace(" ", "")])
     assert (pair.first, pair.second, pair.kind) == (0, 2, "exact")
 
 
 def test_each_equal_text_is_paired_with_the_first():
-    pairs = find_pairs([BAKER, SHIP, SHIP, SHIP])
+    pairs = list_pairs([BAKER, SHIP, SHIP, SHIP])
     assert [(pair.first, pair.second) for pair in pairs] == [(1, 2), (1, 3)]
 
 
 def test_edited_copy_is_a_near_pair_with_its_true_similarity():
-    (pair,) = find_pairs([SHIP, BAKER, SHIP_EDITED])
+    (pair,) = list_pairs([SHIP, BAKER, SHIP_EDITED])
     true = measure_jaccard(SHIP, SHIP_EDITED)
     assert (pair.first, pair.second, pair.kind) == (0, 2, "near")
     assert pair.similarity == pytest.approx(true, abs=1e-4)
@@ -62,7 +71,7 @@ def test_texts_that_differ_in_a_number_are_not_duplicates(other):
 
 
 def test_near_pair_that_asks_another_thing_is_none():
-    assert find_pairs([f"{SHIP} 오전에 도착했다.", f"{SHIP} 오후에 도착했다."]) == []
+    assert list_pairs([f"{SHIP} 오전에 도착했다.", f"{SHIP} 오후에 도착했다."]) == []
 
 
 def test_equal_letters_with_other_operators_are_no_exact_pair():
@@ -90,7 +99,7 @@ def test_texts_of_signs_alone_are_not_all_the_same():
 
 @pytest.mark.parametrize("texts", [[], [""], ["", SHIP]])
 def test_nothing_to_compare_is_no_error(texts):
-    assert find_pairs(texts) == []
+    assert list_pairs(texts) == []
 
 
 def make_texts(count: int) -> list[str]:
@@ -115,9 +124,9 @@ def test_rows_of_one_template_in_any_order_give_the_same_pairs(monkeypatch):
     monkeypatch.setattr(minhash, "MAX_BUCKET", 3)
     monkeypatch.setattr(minhash, "NEIGHBOURS", 2)
     texts = [f"{SHIP} {word}" for word in "가나다라마바사아자차"]
-    pairs = {(texts[p.first], texts[p.second]) for p in find_pairs(texts)}
+    pairs = {(texts[p.first], texts[p.second]) for p in list_pairs(texts)}
     turned = texts[::-1]
-    assert {(turned[p.second], turned[p.first]) for p in find_pairs(turned)} == pairs
+    assert {(turned[p.second], turned[p.first]) for p in list_pairs(turned)} == pairs
 
 
 def test_rows_of_one_template_have_few_pairs_and_their_copies_are_found(monkeypatch):
@@ -127,7 +136,7 @@ def test_rows_of_one_template_have_few_pairs_and_their_copies_are_found(monkeypa
     fillings = ["".join(rng.choices("가나다라마바사아자차카타파하", k=14)) for _ in range(200)]
     texts = [f"{SHIP} {BAKER} {filling}" for filling in fillings]
     copies = [text.replace(" 먼 ", " ") for text in texts[::20]]
-    pairs = find_pairs([*texts, *copies])
+    pairs = list_pairs([*texts, *copies])
     assert {(pair.first, pair.second) for pair in pairs} >= {(20 * i, 200 + i) for i in range(10)}
     assert len(pairs) < 2000  # of 21,945: all are alike
 
@@ -135,20 +144,20 @@ def test_rows_of_one_template_have_few_pairs_and_their_copies_are_found(monkeypa
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_any_chunk_size_gives_the_same_pairs(monkeypatch, size):
     texts = make_texts(30)
-    expected = find_pairs(texts)
+    expected = list_pairs(texts)
     monkeypatch.setattr("kot_platypus.data.duplicates.CHUNK_ROWS", size)
     monkeypatch.setattr("kot_platypus.data.duplicates.CHUNK_PAIRS", size)
-    assert find_pairs(iter(texts)) == expected
+    assert list_pairs(iter(texts)) == expected
 
 
 def test_signature_depends_on_its_text_alone():
     texts = make_texts(10)
-    alone = np.concatenate([sign_texts([text]) for text in texts])
-    assert (sign_texts(texts) == alone).all()
+    alone = np.concatenate([sign([text]) for text in texts])
+    assert (sign(texts) == alone).all()
 
 
 def test_signatures_estimate_the_jaccard_similarity():
-    one, other = sign_texts([SHIP, SHIP_EDITED])
+    one, other = sign([SHIP, SHIP_EDITED])
     true = measure_jaccard(SHIP, SHIP_EDITED)
     assert (one == other).mean() == pytest.approx(true, abs=0.13)
 
@@ -163,19 +172,19 @@ def encode_by_topic(texts: list[str]) -> np.ndarray:
 
 def test_texts_of_one_meaning_are_semantic_pairs():
     texts = [SHIP, BAKER, "배를 타고 나간 사람들이 섬에서 겨울을 났다."]
-    pairs = find_pairs(texts, ("semantic",), encode=encode_by_topic)
+    pairs = list_pairs(texts, ("semantic",), encode=encode_by_topic)
     assert [(pair.first, pair.second, pair.kind) for pair in pairs] == [(0, 2, "semantic")]
 
 
 @pytest.mark.parametrize("other", ["배 네 척이 항구를 떠났다.", "배 세 척이 항구를 안 떠났다."])
 def test_what_asks_another_thing_is_no_semantic_pair(other):
     texts = ["배 세 척이 항구를 떠났다.", other]
-    assert find_pairs(texts, ("semantic",), encode=encode_by_topic) == []
+    assert list_pairs(texts, ("semantic",), encode=encode_by_topic) == []
 
 
 def test_number_in_digits_leaves_a_semantic_pair():
     texts = ["배 스무 대가 항구를 떠나 먼 바다로 나갔다.", "배 20대는 바다로 멀리 나갔다."]
-    assert len(find_pairs(texts, ("semantic",), encode=encode_by_topic)) == 1
+    assert len(list_pairs(texts, ("semantic",), encode=encode_by_topic)) == 1
 
 
 @pytest.mark.parametrize("block_rows", [1, 3, 100])

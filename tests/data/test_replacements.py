@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from kot_platypus.data.duplicates import cluster, find_pairs
+from kot_platypus.data.duplicates import cluster, iter_pairs
 from kot_platypus.data.replacements import MAX_WORDS, is_word_replaced
 
 FARM = "농장에 닭과 돼지가 합쳐서 열다섯 마리 있고 다리는 마흔여섯 개이다. "
@@ -56,5 +56,5 @@ def test_a_long_text_is_the_same_but_for_a_word():
 
 
 def test_rows_with_another_word_are_no_near_duplicates():
-    assert not cluster(find_pairs([FARM + "닭은 몇 마리인가?", FARM + "돼지는 몇 마리인가?"]))
-    assert cluster(find_pairs([FARM + "닭은 몇 마리인가?", FARM + "닭은 몇 마리인가요?"]))
+    assert not cluster(iter_pairs([FARM + "닭은 몇 마리인가?", FARM + "돼지는 몇 마리인가?"]))
+    assert cluster(iter_pairs([FARM + "닭은 몇 마리인가?", FARM + "닭은 몇 마리인가요?"]))

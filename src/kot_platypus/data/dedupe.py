@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,10 @@ from kot_platypus.data.duplicates import (
     list_dropped,
 )
 from kot_platypus.data.executors import IN_PROCESS, Executor
-from kot_platypus.data.fields import find_question
 from kot_platypus.data.semantic import OFFLINE, load_encoder
 from kot_platypus.errors import UsageError
 from kot_platypus.formats import iter_rows, iter_values, write_values
-from kot_platypus.records import Record
+from kot_platypus.records import Dialogue, Record, Row
 from kot_platypus.stages import open_stage
 
 PAIRS = "pairs.jsonl"
@@ -129,16 +128,33 @@ def _iter_pairs(out: Path) -> Iterator[Pair]:
         yield from map(Pair.model_validate_json, file)
 
 
-def describe_clusters(data: Path, out: Path, count: int, columns: Columns | None = None) -> str:
-    """The ``count`` largest clusters with what their rows ask, as text."""
+def find_question(row: Row) -> str:
+    """What a row asks: its source and input, or all that is said by others than the assistant."""
+    if isinstance(row, Dialogue):
+        return "\n".join(turn.content for turn in row.messages if turn.role != "assistant")
+    return f"{row.source}\n{row.input}" if row.input else row.source
+
+
+def list_clusters(out: Path) -> list[tuple[int, ...]]:
+    """The clusters that ``find_duplicates`` wrote into ``out``, the largest first."""
     clusters = [(each.kept, *each.dropped) for each in read_jsonl(out / "clusters.jsonl", Cluster)]
-    largest = sorted(clusters, key=lambda rows: (-len(rows), rows))[:count]
-    wanted = {row for rows in largest for row in rows}
-    texts = {
+    return sorted(clusters, key=lambda rows: (-len(rows), rows))
+
+
+def read_questions(data: Path, wanted: Container[int], columns: Columns | None) -> dict[int, str]:
+    """What the rows of those numbers ask, each in one line."""
+    return {
         number: " ".join(find_question(row).split())
         for number, row in enumerate(iter_rows(data, columns))
         if number in wanted
     }
+
+
+def describe_clusters(data: Path, out: Path, count: int, columns: Columns | None = None) -> str:
+    """The ``count`` largest clusters with what their rows ask, as text."""
+    largest = list_clusters(out)[:count]
+    wanted = {row for rows in largest for row in rows}
+    texts = read_questions(data, wanted, columns)
     best: dict[int, Pair] = {}
     for pair in _iter_pairs(out):
         for row in wanted & {pair.first, pair.second}:

@@ -12,10 +12,11 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -86,7 +87,7 @@ def iter_pairs(
     """
     with (
         tempfile.TemporaryDirectory(dir=folder, suffix=".part") as work,
-        TextSpool(Path(work) / "texts") as spool,
+        closing(TextSpool(Path(work) / "texts")) as spool,
     ):
         texts = spool.pass_on(texts)
         facts = _describe_rows(texts, Path(work) / "signatures", executor, kinds)
@@ -110,11 +111,6 @@ def iter_pairs(
             rows = np.array([each[:2] for each in similar], dtype=np.int64).reshape(-1, 2)
             tables.append(_tabulate(rows, "semantic", [cosine for *_, cosine in similar]))
     yield from _iter_sorted(np.concatenate(tables))
-
-
-def find_pairs(texts: Iterable[str], *args: Any, **options: Any) -> list[Pair]:
-    """The pairs of ``iter_pairs``, all at once."""
-    return list(iter_pairs(texts, *args, **options))
 
 
 def _tabulate(rows: NDArray[np.int64], kind: Kind, similarities: ArrayLike) -> NDArray[np.void]:

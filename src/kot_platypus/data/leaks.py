@@ -24,11 +24,10 @@ from kot_platypus.data.contamination import (
     Match,
 )
 from kot_platypus.data.executors import IN_PROCESS, Executor
-from kot_platypus.data.fields import FieldSpan, join_fields, list_fields, locate
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.errors import DataError
 from kot_platypus.formats import iter_rows, iter_values, write_values
-from kot_platypus.records import Record, Row
+from kot_platypus.records import Dialogue, Record, Row, find_rejected
 from kot_platypus.stages import open_stage
 from kot_platypus.verdicts import Checked, Verdict, write_verdict
 
@@ -36,6 +35,14 @@ CHUNK_ROWS = 1024
 NUM_SHOWN = 20
 _AROUND = 30
 """Characters shown on either side of a match."""
+
+
+class FieldSpan(Record):
+    """A stretch of one of a row's fields, in characters from 0."""
+
+    field: str
+    start: int
+    end: int
 
 
 class Leak(Record):
@@ -233,6 +240,41 @@ def _clear(verdict: Verdict, clean: Path) -> Verdict:
             ),
         }
     )
+
+
+# --- a row's texts -----------------------------------------------------------------------------
+
+
+def list_fields(row: Row) -> dict[str, str]:
+    """A row's texts by name: ``source``, ``rationale``, ... or ``messages.0``; none is empty.
+
+    Of a pair also those that are rejected, ``rejected.rationale``, but what both have.
+    """
+    if isinstance(row, Dialogue):
+        texts = {f"messages.{i}": turn.content for i, turn in enumerate(row.messages)}
+    else:
+        names = ("source", "input", "rationale", "target")
+        texts = {name: getattr(row, name) for name in names}
+    if (rejected := find_rejected(row)) is not None:
+        others = list_fields(rejected).items()
+        texts |= {f"rejected.{name}": text for name, text in others if text != texts.get(name)}
+    return {name: text for name, text in texts.items() if text}
+
+
+def join_fields(fields: Mapping[str, str]) -> str:
+    """All fields, a line each: a text that goes on from one to the next is found too."""
+    return "\n".join(fields.values())
+
+
+def locate(fields: Mapping[str, str], start: int, end: int) -> tuple[FieldSpan, ...]:
+    """The stretches of single fields that ``[start, end)`` of ``join_fields(fields)`` is."""
+    spans, offset = [], 0
+    for name, text in fields.items():
+        first, last = max(start - offset, 0), min(end - offset, len(text))
+        if first < last:
+            spans.append(FieldSpan(field=name, start=first, end=last))
+        offset += len(text) + 1
+    return tuple(spans)
 
 
 # --- report ------------------------------------------------------------------------------------

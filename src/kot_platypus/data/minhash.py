@@ -35,11 +35,6 @@ Signatures = NDArray[np.uint32]
 Pairs = NDArray[np.int64]
 
 
-def sign_texts(texts: Sequence[str]) -> Signatures:
-    """The MinHash signatures of the normal forms of texts. Shape (len(texts), NUM_HASHES)."""
-    return sign_normals(*encode_normals(texts))
-
-
 def sign_normals(points: NDArray[np.uint32], places: Pairs) -> Signatures:
     """The MinHash signatures of what ``encode_normals`` has made. Shape (N, NUM_HASHES).
 

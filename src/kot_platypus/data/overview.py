@@ -6,7 +6,7 @@ Of rows as they are, from an audit of them; of what ``kot data build`` wrote, fr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,12 @@ from kot_platypus.columns import Columns
 from kot_platypus.data.audit import audit_rows
 from kot_platypus.data.census import CountTokens, take_census
 from kot_platypus.data.dataset_recipe import DatasetRecipe, load_dataset_recipe
-from kot_platypus.data.dedupe import Cluster
+from kot_platypus.data.dedupe import list_clusters, read_questions
 from kot_platypus.data.executors import Executor
-from kot_platypus.data.fields import find_question
 from kot_platypus.data.pipeline.card import STEPS
 from kot_platypus.data.pipeline.dataset import RECIPE, remake
 from kot_platypus.data.pipeline.drafts import PROTECTION, ROWS, iter_drafts
 from kot_platypus.errors import DataError
-from kot_platypus.formats import iter_rows
 from kot_platypus.records import FoundInRow
 
 OVERVIEW, PAGE = "overview.json", "page.html"
@@ -153,16 +151,10 @@ def _count_checks(
 
 def _describe_clusters(data: Path, duplicates: Path, columns: Columns | None) -> dict[str, Any]:
     """How many rows hang together, in clusters of which size, and what the largest ask."""
-    clusters = [
-        (each.kept, *each.dropped) for each in read_jsonl(duplicates / "clusters.jsonl", Cluster)
-    ]
-    largest = sorted(clusters, key=lambda rows: (-len(rows), rows))[:_NUM_CLUSTERS]
+    clusters = list_clusters(duplicates)
+    largest = clusters[:_NUM_CLUSTERS]
     wanted = {row for rows in largest for row in rows[:_NUM_TEXTS]}
-    texts: Mapping[int, str] = {
-        number: " ".join(find_question(row).split())
-        for number, row in enumerate(iter_rows(data, columns) if wanted else ())
-        if number in wanted
-    }
+    texts = read_questions(data, wanted, columns) if wanted else {}
     sizes = Counter(map(len, clusters))
     return {
         "rows": sum(map(len, clusters)),

@@ -7,7 +7,6 @@ from array import array
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -38,10 +37,10 @@ def save_arrays(path: Path, arrays: Iterable[NDArray[S]]) -> NDArray[S]:
 
 
 class TextSpool:
-    """A file of texts that takes 8 bytes of memory for each.
+    """A file of texts that takes 8 bytes of memory for each: written first, and then read.
 
-    >>> with TextSpool(folder / "texts") as texts:
-    ...     texts.append("하나")
+    >>> with closing(TextSpool(folder / "texts")) as texts:
+    ...     work_through(texts.pass_on(rows))
     ...     texts[0]
     """
 
@@ -50,21 +49,13 @@ class TextSpool:
         self._ends = array("q", [0])
         self._map: mmap.mmap | None = None
 
-    def append(self, text: str) -> None:
-        """Add a text after the others."""
-        self._map = None  # it would not show what is written from here on
-        content = text.encode("utf-8", "surrogatepass")
-        self._file.write(content)
-        self._ends.append(self._ends[-1] + len(content))
-
     def pass_on(self, texts: Iterable[str]) -> Iterator[str]:
         """The same texts, each added as it passes."""
         for text in texts:
-            self.append(text)
+            content = text.encode("utf-8", "surrogatepass")
+            self._file.write(content)
+            self._ends.append(self._ends[-1] + len(content))
             yield text
-
-    def __len__(self) -> int:
-        return len(self._ends) - 1
 
     def __getitem__(self, number: int) -> str:
         start, end = self._ends[number], self._ends[number + 1]
@@ -75,18 +66,8 @@ class TextSpool:
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         return self._map[start:end].decode("utf-8", "surrogatepass")
 
-    def __iter__(self) -> Iterator[str]:
-        return (self[number] for number in range(len(self)))
-
-    def __enter__(self) -> TextSpool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let go of the file."""
         if self._map is not None:
             self._map.close()
         self._file.close()
