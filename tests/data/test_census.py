@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kot_platypus.data.census import measure_row, take_census
+from kot_platypus.data.census import TokenCount, measure_row, take_census
 from kot_platypus.data.executors import InProcess
 from kot_platypus.data.overview import describe_rows
 from kot_platypus.records import Dialogue, Example, Message
@@ -66,13 +66,8 @@ def test_quantiles_and_histogram_are_of_all_rows(tmp_path: Path):
 
 def test_tokens_are_counted_where_asked(tmp_path: Path):
     data = write(tmp_path / "a.jsonl", ROW)
-    census = take_census(
-        data,
-        tmp_path / "out",
-        InProcess(),
-        tokenizer="words",
-        count_tokens=lambda texts: [len(text.split()) for text in texts],
-    )
+    tokens = TokenCount("words", lambda texts: [len(text.split()) for text in texts])
+    census = take_census(data, tmp_path / "out", InProcess(), tokens=tokens)
     assert census["tokens"]["rationale"]["most"] == 5
 
 

@@ -15,7 +15,7 @@ from kot_platypus.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kot_platypus.data.census import CountTokens, TokenOptions
+    from kot_platypus.data.census import CountTokens
 
 
 @data.command(
@@ -46,6 +46,7 @@ def page(
 
     The page is one file without scripts, which needs nothing else. kot data build writes it, too.
     """
+    from kot_platypus.data.census import TokenCount
     from kot_platypus.data.executors import open_executor
     from kot_platypus.data.overview import PAGE, describe_build, describe_rows, is_build
     from kot_platypus.report.data_page import write_data_page
@@ -58,14 +59,14 @@ def page(
             hint="Leave them out." if built else "E.g. --out page",
         )
     folder = out or Path(rows)
-    options: TokenOptions = {"tokenizer": tokenizer, "count_tokens": _load_counter(tokenizer)}
+    tokens = TokenCount(tokenizer, _load_counter(tokenizer))
     with hold_folder(folder), open_executor(executor) as workers:
         if built:
-            overview = describe_build(folder, workers, **options)
+            overview = describe_build(folder, workers, tokens)
         else:
             file = gather(rows, folder, columns)
             named = read_columns(columns)
-            overview = describe_rows(file, folder, workers, name=rows, columns=named, **options)
+            overview = describe_rows(file, folder, workers, name=rows, columns=named, tokens=tokens)
         write_data_page(folder / PAGE, overview)
     print(folder / PAGE)
 

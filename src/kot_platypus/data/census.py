@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,11 +32,15 @@ CountTokens = Callable[[Sequence[str]], Sequence[int]]
 _CHUNK_ROWS = 512
 
 
-class TokenOptions(TypedDict):
-    """In whose tokens lengths are counted too: the model's name, and who counts them."""
+class TokenCount(NamedTuple):
+    """In whose tokens lengths are counted too, if in any: the model's name, and who counts them."""
 
-    tokenizer: str
-    count_tokens: CountTokens | None
+    tokenizer: str = ""
+    count_tokens: CountTokens | None = None
+    """Called in the command's own process."""
+
+
+NO_TOKENS = TokenCount()
 
 
 _QUANTILES = {"least": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "most": 1.0}
@@ -94,14 +98,10 @@ def take_census(
     executor: Executor,
     *,
     columns: Columns | None = None,
-    tokenizer: str = "",
-    count_tokens: CountTokens | None = None,
+    tokens: TokenCount = NO_TOKENS,
 ) -> dict[str, Any]:
-    """Count what the rows of ``data`` are like, into ``out/census.json``. Returns it.
-
-    ``count_tokens`` tells the tokens of texts; it is called here, in the command's own process.
-    """
-    config = {"columns": dict(columns or {}), "tokenizer": tokenizer}
+    """Count what the rows of ``data`` are like, into ``out/census.json``. Returns it."""
+    config = {"columns": dict(columns or {}), "tokenizer": tokens.tokenizer}
     with open_stage(out, "census", config=config, inputs={"data": hash_file(data)}) as stage:
         if not stage.is_done:
             total = Measures()
@@ -110,9 +110,9 @@ def take_census(
                 for part in executor.map(measure, iter_chunks(iter_values(data), _CHUNK_ROWS)):
                     total.add(part)
                     advance(sum(part.korean.values()))
-            if count_tokens is not None:
-                _add_tokens(total, data, columns, count_tokens)
-            write_json(out / CENSUS, {**summarise(total), "tokenizer": tokenizer})
+            if tokens.count_tokens is not None:
+                _add_tokens(total, data, columns, tokens.count_tokens)
+            write_json(out / CENSUS, {**summarise(total), "tokenizer": tokens.tokenizer})
     return dict(read_json(out / CENSUS))
 
 

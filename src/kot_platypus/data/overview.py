@@ -15,7 +15,7 @@ from kot_platypus.artifacts import read_json, read_jsonl, read_manifest, write_j
 from kot_platypus.checks import CHECK_NAMES, KOREAN_CHECK_NAMES
 from kot_platypus.columns import Columns
 from kot_platypus.data.audit import audit_rows
-from kot_platypus.data.census import CountTokens, take_census
+from kot_platypus.data.census import NO_TOKENS, TokenCount, take_census
 from kot_platypus.data.dataset_recipe import DatasetRecipe, load_dataset_recipe
 from kot_platypus.data.dedupe import list_clusters, read_questions
 from kot_platypus.data.executors import Executor
@@ -42,8 +42,7 @@ def describe_rows(
     *,
     name: str,
     columns: Columns | None = None,
-    tokenizer: str = "",
-    count_tokens: CountTokens | None = None,
+    tokens: TokenCount = NO_TOKENS,
 ) -> dict[str, Any]:
     """Audit and count the rows of a file. Returns what is then in ``out/overview.json``."""
     report = audit_rows(data, out / "audit", columns=columns, executor=executor)
@@ -51,14 +50,7 @@ def describe_rows(
         (each.row, each.finding.check, each.finding.severity)
         for each in read_jsonl(out / "audit" / "findings.jsonl", FoundInRow)
     )
-    census = take_census(
-        data,
-        out / "census",
-        executor,
-        columns=columns,
-        tokenizer=tokenizer,
-        count_tokens=count_tokens,
-    )
+    census = take_census(data, out / "census", executor, columns=columns, tokens=tokens)
     overview = {
         "name": name,
         "census": census,
@@ -71,13 +63,7 @@ def describe_rows(
     return overview
 
 
-def describe_build(
-    out: Path,
-    executor: Executor,
-    *,
-    tokenizer: str = "",
-    count_tokens: CountTokens | None = None,
-) -> dict[str, Any]:
+def describe_build(out: Path, executor: Executor, tokens: TokenCount = NO_TOKENS) -> dict[str, Any]:
     """Count what ``kot data build`` wrote into ``out``, and how each step left it.
 
     Returns what is in ``out/overview.json``. Raises DataError where the build is not finished.
@@ -91,10 +77,10 @@ def describe_build(
         )
     recipe = load_dataset_recipe(str(out / RECIPE))
     counts = read_manifest(out / "dataset")["counts"]
-    census = partial(take_census, tokenizer=tokenizer, count_tokens=count_tokens)
+    census = partial(take_census, rows, out / "census", executor, tokens=tokens)
     overview = {
         "name": recipe.name,
-        "census": remake(out / "census", lambda: census(rows, out / "census", executor)),
+        "census": remake(out / "census", census),
         "steps": [[key, text, counts[key]] for key, text in STEPS.items() if key in counts],
         "checks": _count_draft_checks(out, recipe),
         "clusters": _describe_clusters(out / "reviewed" / ROWS, out / "duplicates", None),

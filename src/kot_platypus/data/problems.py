@@ -55,7 +55,8 @@ def make_problems(
         name = names[len(problems) % len(names)]
         family, _, wording = name.partition("-")
         story = rng.choice(_load_stories()[family][wording or split])
-        problem = FAMILIES[family][0](rng, story, split).model_copy(update={"task": name})
+        made = FAMILIES[family][0](rng, story, split)
+        problem = made.model_copy(update={"task": name, "type": "problem"})
         verify_problem(problem)
         problems.setdefault(problem.source, problem)
         attempts += 1
@@ -105,7 +106,7 @@ def _make_change(rng: random.Random, story: Story, split: Split) -> Example:
     start = rng.randint(*((11, 49) if split == "train" else (50, 88)))
     text = [story["open"].format(n=start)]
     steps = _change_by(rng, story, start, rng.choice((3, 4)), text)
-    return _as_example("change", story, text, steps)
+    return _as_example(story, text, steps)
 
 
 def _make_groups(rng: random.Random, story: Story, split: Split) -> Example:
@@ -113,7 +114,7 @@ def _make_groups(rng: random.Random, story: Story, split: Split) -> Example:
     size, count = rng.randint(low, high), rng.randint(3, 9)
     text = [story["open"].format(a=size, b=count)]
     steps = _change_by(rng, story, size * count, 2, text)
-    return _as_example("groups", story, text, [f"{size}×{count}={size * count}", *steps])
+    return _as_example(story, text, [f"{size}×{count}={size * count}", *steps])
 
 
 def _change_by(
@@ -131,14 +132,12 @@ def _change_by(
     return steps
 
 
-def _as_example(family: str, story: Story, text: list[str], steps: list[str]) -> Example:
+def _as_example(story: Story, text: list[str], steps: list[str]) -> Example:
     answer = steps[-1].rpartition("=")[2]
     return Example(
         source=" ".join([*text, story["ask"]]),
         target=f"{answer}{story['unit']}",
         rationale=f"{', '.join(steps)}{story['unit']}.",
-        task=family,
-        type="problem",
     )
 
 
@@ -160,8 +159,6 @@ def _make_weekday(rng: random.Random, story: Story, split: Split) -> Example:
             f"{changes[0]}+{changes[1]}={total}. {total}÷7의 나머지는 {total % 7}. "
             f"{WEEKDAYS[day]}에서 {total % 7}일 뒤는 {target}이다."
         ),
-        task="weekday",
-        type="problem",
     )
 
 
@@ -186,8 +183,6 @@ def _make_swap(rng: random.Random, story: Story, split: Split) -> Example:
         source=" ".join([*text, story["ask"].format(who=who)]),
         target=held[who],
         rationale=f"{'. '.join(states)}. {who} {held[who]}.",
-        task="swap",
-        type="problem",
     )
 
 
@@ -205,8 +200,6 @@ def _make_switch(rng: random.Random, story: Story, split: Split) -> Example:
         source=" ".join([*text, story["ask"]]),
         target=story["states"][state],
         rationale=f"{', '.join(states)}.",
-        task="switch",
-        type="problem",
     )
 
 
@@ -225,8 +218,6 @@ def _make_chain(rng: random.Random, story: Story, split: Split) -> Example:
         source=f"{story['open']} {', '.join(links)}{close} {ask}",
         target=target,
         rationale=f"{', '.join(steps)}.",
-        task="chain",
-        type="problem",
     )
 
 
