@@ -27,8 +27,8 @@ from kot_platypus.train.estimate import Estimate, Lengths, estimate_training, pr
 from kot_platypus.train.fit import make_arguments, make_trainer
 from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.items import Encoded
-from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.methods import checkpoint_activations, load_trainable, make_trainable
+from kot_platypus.train.preferences import accept_packs
 from measuring import make_llama, read_peak_gib
 from train import make_examples
 
@@ -152,7 +152,7 @@ def hold_model(options: SimpleNamespace, section: TrainSection, folder: Path) ->
     model = make_trainable(model, section)
     if section.gradient_checkpointing:
         checkpoint_activations(model)
-    accept_packs(model)
+    accept_packs(model, section)
     return model
 
 

@@ -40,8 +40,8 @@ from kot_platypus.train.fit import make_arguments, make_trainer
 from kot_platypus.train.fused import fuse_layers
 from kot_platypus.train.isolation import isolate_examples
 from kot_platypus.train.items import Encoded
-from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.methods import make_trainable
+from kot_platypus.train.preferences import accept_packs
 from measuring import SHAPES, describe_machine, make_llama, read_peak_gib, run_child
 
 PROGRAMS = {
@@ -178,7 +178,7 @@ def train_ours(options: argparse.Namespace, model: Any, examples: Any, watch: Wa
     arguments = make_arguments(section, len(examples), folder, **at)
     if options.device == "cpu":
         fuse_layers(model)
-    accept_packs(model)
+    accept_packs(model, section)
     make_trainer(model, examples, section, arguments, [watch]).train()
 
 

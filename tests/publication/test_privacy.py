@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from kot_platypus.errors import DataError
+from kot_platypus.errors import DataError, ModelError
 from kot_platypus.publication.plan import Plan, plan_dataset, plan_model
 from kot_platypus.publication.privacy import Finding, Rule, find_private, list_rules
 from tests.publication.conftest import write_rows
@@ -196,7 +196,7 @@ def test_a_files_own_name_counts(run: Path, rules: list[Rule]) -> None:
 
 def test_a_damaged_file_is_an_error_not_a_pass(run: Path, dataset: Path, rules: list[Rule]) -> None:
     (run / "merged" / "model.safetensors").write_bytes(b"\x00")
-    with pytest.raises(DataError, match="no safetensors file"):
+    with pytest.raises(ModelError, match="no safetensors file"):
         search(plan_model(run), rules)
     (dataset / "train.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="no Parquet file"):

@@ -14,7 +14,7 @@ from kot_platypus.models import fingerprint_model, load_model, load_tokenizer
 from kot_platypus.recipe import ModelSection
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.items import Encoded
-from kot_platypus.train.loss import accept_packs, pack_loss
+from kot_platypus.train.loss import pack_loss
 from kot_platypus.train.merge import merge_adapter
 from kot_platypus.train.methods import (
     checkpoint_activations,
@@ -24,6 +24,7 @@ from kot_platypus.train.methods import (
     make_trainable,
 )
 from kot_platypus.train.packing import pack_batch
+from kot_platypus.train.preferences import accept_packs
 from kot_platypus.train.trainer import describe_step
 from tests.train.conftest import section
 from tests.train.test_packing import gradients, reference, relative
@@ -52,7 +53,7 @@ def test_model_called_with_a_pack_is_its_loss_and_answers_all_else_as_before(any
     ids = torch.tensor([batch[0].ids])
     with torch.no_grad():
         loss, logits = pack_loss(any_model, pack), any_model(ids).logits
-        accept_packs(any_model)
+        accept_packs(any_model, section())
         assert torch.equal(any_model(pack), loss)
         assert torch.equal(any_model(input_ids=ids).logits, logits)
 
@@ -65,7 +66,7 @@ def test_embeddings_that_are_the_head_too_get_both_gradients(any_model, batch):
     head, embeddings = any_model.get_output_embeddings(), any_model.get_input_embeddings()
     assert head.weight is embeddings.weight
     _, expected = reference(any_model, batch, "example")
-    accept_packs(any_model)
+    accept_packs(any_model, section())
     assert relative(packed_gradient(any_model, batch), expected) < 1e-5
 
 
@@ -92,7 +93,7 @@ class CountSaved:
 def test_gradient_checkpointing_keeps_less_and_changes_no_gradient(any_model, batch):
     any_model.train()
     _, expected = reference(any_model, batch, "example")
-    accept_packs(any_model)
+    accept_packs(any_model, section())
     (pack,) = pack_batch(batch, 100_000, "example")
     with CountSaved() as whole:
         any_model(pack)
@@ -109,7 +110,7 @@ def test_gradient_checkpointing_keeps_less_and_changes_no_gradient(any_model, ba
 def test_compiled_layers_change_no_gradient(any_model, batch):
     _, expected = reference(any_model, batch, "example")
     compile_layers(any_model)
-    accept_packs(any_model)
+    accept_packs(any_model, section())
     assert relative(packed_gradient(any_model, batch), expected) < 1e-5
 
 
@@ -122,7 +123,7 @@ def test_bfloat16_products_stay_near_the_gradient_of_float32(any_model, batch, m
         for name, parameter in any_model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter, std=0.02)
-    accept_packs(any_model)
+    accept_packs(any_model, section())
     expected = packed_gradient(any_model, batch)
     with torch.autocast("cpu", torch.bfloat16):
         found = packed_gradient(any_model, batch)

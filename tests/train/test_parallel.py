@@ -25,10 +25,10 @@ from kot_platypus.recipe import ModelSection, TrainSection, load_recipe
 from kot_platypus.run import run_recipe
 from kot_platypus.train.fit import train_adapter
 from kot_platypus.train.items import Encoded
-from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.packing import pack_batch
+from kot_platypus.train.preferences import accept_packs
 
-from .conftest import StopAfter
+from .conftest import StopAfter, section
 
 LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 # 16 examples of many lengths in steps of 5: the packs fall unevenly, and the last step's one
@@ -83,7 +83,7 @@ def compare_sharded(base: Path) -> None:
     batch = [Encoded(tuple(range(5, 20 + 7 * i)), 4 + i) for i in range(7)]
     whole, model = (load_model(base, dtype="float32", device="cpu") for _ in range(2))
     for each in (whole, model):
-        accept_packs(each)
+        accept_packs(each, section())
     for pack in pack_batch(batch, 60, "example"):
         whole(pack).backward()
     mesh = init_device_mesh("cpu", (2,))

@@ -31,7 +31,7 @@ from kot_platypus.train.items import Encoded, Pair
 from kot_platypus.train.merge import merge_adapter
 from kot_platypus.train.methods import load_trainable
 from kot_platypus.train.packing import pack_batch
-from kot_platypus.train.preferences import accept_pairs
+from kot_platypus.train.preferences import accept_packs
 from tests.killing import kill_when
 
 from .chat_templates import CHATML
@@ -215,7 +215,7 @@ def shift(model: nn.Module) -> nn.Module:
 
 
 def step(model: nn.Module, pairs: Sequence[Pair], how: TrainSection) -> Tensor:
-    accept_pairs(model, how)
+    accept_packs(model, how)
     packs = pack_batch(pairs, how.max_tokens_per_pass, how.loss_weighting)
     losses = [model(pack)[0] for pack in packs]
     torch.stack(losses).sum().backward()

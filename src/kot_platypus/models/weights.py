@@ -91,8 +91,8 @@ def read_headers(folder: Path, single: str) -> dict[str, Any]:
     return headers
 
 
-def read_header(shard: Path) -> dict[str, Any]:
-    """The same of one file."""
+def read_header(shard: Path, *, metadata: bool = False) -> dict[str, Any]:
+    """The same of one file; with ``metadata`` under ``__metadata__`` what else is written there."""
     check_size(shard)
     with shard.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -100,7 +100,7 @@ def read_header(shard: Path) -> dict[str, Any]:
             if length > 100_000_000:  # the format's own limit
                 raise ValueError
             header: dict[str, Any] = json.loads(file.read(length))
-            header.pop("__metadata__", None)
+            about = header.pop("__metadata__", {})
             ends = [entry["data_offsets"][1] for entry in header.values()]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelError(
@@ -113,7 +113,7 @@ def read_header(shard: Path) -> dict[str, Any]:
             expected=f"{expected:,}, as its header says",
             hint=_AGAIN,
         )
-    return header
+    return {"__metadata__": about, **header} if metadata else header
 
 
 def check_size(file: Path) -> None:

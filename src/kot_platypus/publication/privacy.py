@@ -13,7 +13,6 @@ import json
 import os
 import re
 import socket
-import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import NamedTuple
 import yaml
 
 from kot_platypus.errors import DataError
+from kot_platypus.models.weights import read_header
 from kot_platypus.publication.plan import Content, Upload, read_upload
 
 ALLOWABLE = ("email", "path", "user", "host")
@@ -148,7 +148,7 @@ def find_private(
 ) -> list[Finding]:
     """Every line with something private, once a rule. ``allowed`` are kinds to let pass.
 
-    Raises DataError for a file that cannot be read as what it is called.
+    Raises DataError or ModelError for a file that cannot be read as what it is called.
     """
     findings: dict[Finding, None] = {}
     for upload in uploads:
@@ -168,7 +168,8 @@ def _iter_texts(upload: Upload) -> Iterator[tuple[int, str]]:
     name = upload.destination
     yield 0, name.replace("/", " ")
     if upload.content is Content.WEIGHTS:
-        yield 1, _read_header(upload.source)
+        # Of weights the metadata and the names of tensors.
+        yield 1, json.dumps(read_header(upload.source, metadata=True), ensure_ascii=False)
         return
     if name.endswith(".parquet"):
         yield from _iter_parquet(upload.source)
@@ -207,22 +208,6 @@ def _iter_yaml(text: str) -> Iterator[tuple[int, str]]:
         elif isinstance(node, yaml.CollectionNode):
             waiting += [each for item in node.value for each in (
                 item if isinstance(item, tuple) else (item,))]  # fmt: skip
-
-
-def _read_header(path: Path) -> str:
-    """The JSON header of a safetensors file: its metadata and the names of its tensors."""
-    try:
-        with path.open("rb") as file:
-            (size,) = struct.unpack("<Q", file.read(8))
-            if size > 100 * 2**20:
-                raise ValueError("a header of more than 100 MiB")
-            return json.dumps(json.loads(file.read(size)), ensure_ascii=False)
-    except (ValueError, struct.error) as error:
-        raise DataError(
-            f"{path} is no safetensors file ({error})",
-            expected="weights in that format",
-            hint="Write it again with the kot command that made it.",
-        ) from error
 
 
 def _iter_parquet(path: Path) -> Iterator[tuple[int, str]]:

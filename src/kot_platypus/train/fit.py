@@ -52,7 +52,7 @@ from kot_platypus.train.items import Item, list_halves
 from kot_platypus.train.kept_rows import keep_rows
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.methods import describe_method, keep_adapters, load_trainable, save_trained
-from kot_platypus.train.preferences import REWARDS, accept_pairs, add_reference
+from kot_platypus.train.preferences import REWARDS, add_reference
 from kot_platypus.train.residual import conversion, keep_start
 from kot_platypus.train.setup import is_cast, make_arguments, make_trainer
 from kot_platypus.train.trainer import PackingTrainer, list_steps
@@ -267,7 +267,6 @@ def _prepare(
     passes = section.model_copy(update={"max_tokens_per_pass": max_tokens})
     if section.takes_pairs:
         _compare_templates(section, read_training_info(base).template)
-        accept_pairs(model, section)
     if section.objective == "dpo":
         cast = torch.autocast(at["device"], getattr(torch, at["dtype"]), enabled=is_cast(**at))
         both = add_reference(model, [*encoded, *validation], passes, out / _CHECKPOINTS, cast)

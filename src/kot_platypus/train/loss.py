@@ -48,24 +48,6 @@ def find_block(num_labels: int) -> int:
     return max(_MIN_BLOCK, _BLOCK_LOGITS // num_labels)
 
 
-def accept_packs(model: nn.Module) -> None:
-    """From now on ``model(pack)`` is the pack's loss; every other call is answered as before.
-
-    ``model(pack, scored=True)`` is what ``score_pack`` finds.
-
-    What spreads a model over processes (DDP, FSDP, DeepSpeed) wraps its forward and sees only
-    what goes through it, so the loss has to.
-    """
-    answer = model.forward
-
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        if args and isinstance(args[0], Pack):
-            return (score_pack if kwargs.get("scored") else pack_loss)(model, args[0])
-        return answer(*args, **kwargs)
-
-    model.forward = forward
-
-
 def unwrap(model: Any) -> Any:
     """The transformers model, with or without an adapter in it."""
     return model.get_base_model() if hasattr(model, "peft_config") else model

@@ -32,8 +32,8 @@ from kot_platypus.train.companions import copy_companions, read_dtype, read_trai
 from kot_platypus.train.fused import fuse_layers
 from kot_platypus.train.isolation import isolate_examples, isolates_in_small
 from kot_platypus.train.language_part import choose_layers, freeze_other_parts, tell_other_parts
-from kot_platypus.train.loss import accept_packs
 from kot_platypus.train.new_rows import find_rows, look_up_rows
+from kot_platypus.train.preferences import accept_packs
 from kot_platypus.train.serving import CHAT_TEMPLATE, prepare_serving
 from kot_platypus.train.trainer import overflow_error
 
@@ -81,7 +81,7 @@ def load_trainable(
         compile_layers(model)
     elif device == "cpu" and not spreads_weights():
         fuse_layers(trainable)
-    accept_packs(trainable)
+    accept_packs(trainable, section)
     return trainable, max_tokens
 
 

@@ -22,8 +22,9 @@ from kot_platypus.artifacts import read_json, write_json
 from kot_platypus.processes import count_processes, is_main_process, process_rank, share_all
 from kot_platypus.progress import show_progress
 from kot_platypus.recipe import TrainSection
+from kot_platypus.train.attention import Pack
 from kot_platypus.train.items import Pair
-from kot_platypus.train.loss import label_logprobs
+from kot_platypus.train.loss import label_logprobs, pack_loss, score_pack
 from kot_platypus.train.packing import PairPack, build_pairs
 
 REWARDS = ("rewards/accuracies", "rewards/margins")
@@ -32,16 +33,23 @@ beta times the log-probability, in DPO that over the reference's, in ORPO that o
 _FILE = "reference.json"
 
 
-def accept_pairs(model: nn.Module, section: TrainSection) -> None:
-    """From now on ``model(pair_pack)`` is its loss with ``REWARDS``, shape (3,), all weighted.
+def accept_packs(model: nn.Module, section: TrainSection) -> None:
+    """From now on ``model(pack)`` is the pack's loss; every other call is answered as before.
 
-    Every other call is answered as before.
+    ``model(pack, scored=True)`` is what ``score_pack`` finds. Of a ``PairPack`` both are its loss
+    with ``REWARDS``, shape (3,), all weighted.
+
+    What spreads a model over processes (DDP, FSDP, DeepSpeed) wraps its forward and sees only
+    what goes through it, so the loss has to.
     """
     answer = model.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        if args and isinstance(args[0], PairPack):
-            return score_pairs(model, args[0], section)
+        pack = args[0] if args else None
+        if isinstance(pack, PairPack):
+            return score_pairs(model, pack, section)
+        if isinstance(pack, Pack):
+            return (score_pack if kwargs.get("scored") else pack_loss)(model, pack)
         return answer(*args, **kwargs)
 
     model.forward = forward
