@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from kot_platypus.schedule import count_eval_steps, count_examples, count_steps,
 from kot_platypus.train.items import Item
 from kot_platypus.train.loss import unwrap
 from kot_platypus.train.noise import EmbeddingNoise
-from kot_platypus.train.packing import pack_batch
+from kot_platypus.train.packing import iter_packs, pack_batch
 from kot_platypus.train.trainer import (
     FORWARD,
     KeepLog,
@@ -24,7 +25,7 @@ from kot_platypus.train.trainer import (
     SealCheckpoints,
     ShowProgress,
 )
-from kot_platypus.train.validation import Validate, ValidationSet
+from kot_platypus.train.validation import Validate
 
 
 def make_trainer(
@@ -43,15 +44,16 @@ def make_trainer(
         eval_steps = count_eval_steps(len(encoded), section)
         watching.insert(0, Validate(eval_steps, section.early_stopping_patience))
 
+    how: dict[str, Any] = {
+        "max_tokens": section.max_tokens_per_pass,
+        "loss_weighting": section.loss_weighting,
+        "rank": process_rank(),
+        "num_processes": count_processes(),
+    }
+
     def collate(batch: Sequence[Item]) -> dict[str, Any]:
-        packs = pack_batch(
-            batch,
-            section.max_tokens_per_pass,
-            section.loss_weighting,
-            rank=process_rank(),
-            num_processes=count_processes(),
-        )
         num_tokens = sum(example.num_tokens for example in batch)
+        packs = pack_batch(batch, **how)
         return {"packs": packs, "num_examples": len(batch), "num_tokens": num_tokens}
 
     def count_tokens(steps: int) -> float:
@@ -64,11 +66,11 @@ def make_trainer(
         model=model,
         args=arguments,
         train_dataset=list(encoded),
-        eval_dataset=ValidationSet(validation, section.max_tokens_per_pass, section.loss_weighting),
         data_collator=collate,
         callbacks=[*watching, ShowProgress(f"Training ({what})", count_tokens), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
+    trainer.iter_validation = partial(iter_packs, validation, **how)
     trainer.loraplus_lr_ratio = section.loraplus_lr_ratio
     if section.neftune_noise_alpha:
         embeddings = unwrap(model).get_input_embeddings()

@@ -32,6 +32,7 @@ from kot_platypus.train.attention import Pack
 from kot_platypus.train.checkpoints import is_intact, seal_checkpoint
 from kot_platypus.train.exam import Exam, describe_exam
 from kot_platypus.train.noise import EmbeddingNoise
+from kot_platypus.train.packing import PairPack
 from kot_platypus.train.preferences import REWARDS
 from kot_platypus.train.validation import EVALUATED
 
@@ -46,6 +47,8 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
     A batch is ``packs`` (this process's), and ``num_examples`` and ``num_tokens`` of all processes.
     """
 
+    iter_validation: Callable[[], Iterator[Pack | PairPack]]
+    """The packs to evaluate on: this process's, their weights those of one batch."""
     noise: EmbeddingNoise | None = None
     exam: Exam | None = None
     loraplus_lr_ratio: float | None = None
@@ -115,11 +118,11 @@ class PackingTrainer(Trainer):  # type: ignore[misc]
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Loss and token accuracy of ``eval_dataset``'s packs, logged. No random state is used."""
+        """Loss and token accuracy of the validation's packs, logged. No random state is used."""
         model = self.model_wrapped.eval()
         total = torch.zeros((), device=self.args.device)
         with torch.no_grad():
-            for pack in self.eval_dataset:
+            for pack in self.iter_validation():
                 total = total + model(pack.to(self.args.device), scored=True)
                 count_work(pack.num_tokens * FORWARD)
         loss, *found = map(sum, zip(*share_all(total.tolist()), strict=True))

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import TrainerCallback
 
 from kot_platypus.errors import DataError
-from kot_platypus.processes import count_processes, process_rank
-from kot_platypus.recipe import LossWeighting, SourceSection, TrainSection
+from kot_platypus.recipe import SourceSection, TrainSection
 from kot_platypus.records import Row, find_question
 from kot_platypus.row_sources import parse_source, read_sources
-from kot_platypus.train.attention import Pack
-from kot_platypus.train.items import Item
-from kot_platypus.train.packing import PairPack, iter_packs
 
 EVALUATED = (
     *("eval_loss", "eval_token_accuracy"),
@@ -126,24 +122,6 @@ def choose_questions(rows: Sequence[Row], share: float, seed: int) -> set[tuple[
             chosen.add(question)
             room -= sizes[question]
     return chosen or {min(drawn, key=sizes.__getitem__)}
-
-
-@dataclass(frozen=True)
-class ValidationSet:
-    """Examples as the packs of this process, their weights those of one batch."""
-
-    examples: Sequence[Item]
-    max_tokens: int
-    loss_weighting: LossWeighting
-
-    def __iter__(self) -> Iterator[Pack | PairPack]:
-        return iter_packs(
-            self.examples,
-            self.max_tokens,
-            self.loss_weighting,
-            rank=process_rank(),
-            num_processes=count_processes(),
-        )
 
 
 class Validate(TrainerCallback):  # type: ignore[misc]
