@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from kot_platypus.records import Dialogue, Row
+from kot_platypus.row_texts import list_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,7 +71,7 @@ class Oddities:
         return f"{said}. To find them: kot data check"
 
     def _find(self, row: Row) -> Iterator[str]:
-        texts = _list_texts(row)
+        texts = list_texts(row, of_tools=True).values()
         if any(map(_is_decomposed, texts)):
             yield "decomposed"
         if any(map(ZERO_WIDTH.search, texts)):
@@ -106,12 +107,6 @@ def list_special_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
 def _compile(tokens: Iterable[str]) -> re.Pattern[str]:
     texts = sorted(filter(str.strip, tokens), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, texts)) or r"(?!)")
-
-
-def _list_texts(row: Row) -> list[str]:
-    if isinstance(row, Dialogue):
-        return [text for turn in row.messages for text in (turn.content, turn.reasoning_content)]
-    return [row.source, row.input, row.rationale, row.target]
 
 
 def _is_decomposed(text: str) -> bool:

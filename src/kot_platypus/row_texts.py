@@ -18,17 +18,17 @@ _OF_TOOLS = ("tool", "function", "ipython", "observation")
 _TURN = re.compile(rf"messages\.(\d+)(?:\.{THOUGHTS})?")
 
 
-def list_texts(row: Row) -> dict[str, str]:
+def list_texts(row: Row, *, of_tools: bool = False) -> dict[str, str]:
     """A row's texts by field: ``source``, ... of a question, ``messages.0``, ... of a conversation.
 
-    Of a conversation without empty ones; an assistant's thoughts are
-    ``messages.1.reasoning_content``.
+    Of a conversation without empty ones, and without what tools answer unless ``of_tools``; an
+    assistant's thoughts are ``messages.1.reasoning_content``.
     """
     if isinstance(row, Example):
         return {name: getattr(row, name) for name in FIELDS}
     texts = {}
     for number, turn in enumerate(row.messages):
-        if turn.role not in _OF_TOOLS:
+        if of_tools or turn.role not in _OF_TOOLS:
             texts[f"messages.{number}.{THOUGHTS}"] = turn.reasoning_content
             texts[f"messages.{number}"] = turn.content
     return {name: text for name, text in texts.items() if text}

@@ -296,9 +296,18 @@ def test_span_over_two_fields_is_told_apart():
     )
 
 
-def test_fields_of_a_dialogue_are_its_messages():
-    turns = [Message(role="user", content="가"), Message(role="assistant", content="나")]
-    assert list_fields(Dialogue(messages=tuple(turns))) == {"messages.0": "가", "messages.1": "나"}
+def test_fields_of_a_dialogue_are_its_messages_and_its_thoughts():
+    turns = (
+        Message(role="user", content="가"),
+        Message(role="tool", content="나"),
+        Message(role="assistant", content="다", reasoning_content="라"),
+    )
+    assert list_fields(Dialogue(messages=turns)) == {
+        "messages.0": "가",
+        "messages.1": "나",
+        "messages.2.reasoning_content": "라",
+        "messages.2": "다",
+    }
 
 
 # --- benchmarks --------------------------------------------------------------------------------

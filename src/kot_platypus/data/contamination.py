@@ -31,7 +31,7 @@ from kot_platypus.data.normal import (
 from kot_platypus.data.traces import Trace, Traces
 from kot_platypus.data.windows import Places, Windows, find_shortest, join_runs
 
-RULES = 3
+RULES = 4
 """Their version: what others have checked is checked again."""
 NUM_CHARS = 13
 NUM_MORPHEMES = 5

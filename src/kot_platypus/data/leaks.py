@@ -27,7 +27,8 @@ from kot_platypus.data.executors import IN_PROCESS, Executor
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.errors import DataError
 from kot_platypus.formats import iter_rows, iter_values, write_values
-from kot_platypus.records import Dialogue, Record, Row, find_rejected
+from kot_platypus.records import Record, Row, find_rejected
+from kot_platypus.row_texts import list_texts
 from kot_platypus.stages import open_stage
 from kot_platypus.verdicts import Checked, Verdict, write_verdict
 
@@ -246,15 +247,11 @@ def _clear(verdict: Verdict, clean: Path) -> Verdict:
 
 
 def list_fields(row: Row) -> dict[str, str]:
-    """A row's texts by name: ``source``, ``rationale``, ... or ``messages.0``; none is empty.
+    """A row's texts by name, as ``list_texts`` has them, also those of tools; none is empty.
 
     Of a pair also those that are rejected, ``rejected.rationale``, but what both have.
     """
-    if isinstance(row, Dialogue):
-        texts = {f"messages.{i}": turn.content for i, turn in enumerate(row.messages)}
-    else:
-        names = ("source", "input", "rationale", "target")
-        texts = {name: getattr(row, name) for name in names}
+    texts = list_texts(row, of_tools=True)
     if (rejected := find_rejected(row)) is not None:
         others = list_fields(rejected).items()
         texts |= {f"rejected.{name}": text for name, text in others if text != texts.get(name)}
