@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 MethodName = Literal["lora", "dora", "qlora", "full"]
+Objective = Literal["sft", "dpo", "orpo"]
+"""What is learnt: rows, as ever; or which of two replies is better (``train.preferences``)."""
 
 
 @dataclass(frozen=True)
@@ -83,3 +85,18 @@ def check_adapter(section: Any) -> None:
         if section.new_tokens or section.modules_to_save:  # its conversion would leave them out
             setting = "new_tokens" if section.new_tokens else "modules_to_save"
             raise ValueError(f"init_lora_weights true beside `{setting}`")
+
+
+def check_objective(section: Any) -> None:
+    """Raise ValueError for settings of a ``TrainSection`` that do not go with its objective."""
+    objective = section.objective
+    if objective == "sft":
+        if section.beta != type(section).model_fields["beta"].default:
+            raise ValueError("an objective of pairs (dpo, orpo) beside `beta`")
+        return
+    if objective == "dpo" and section.loss_weighting == "token":
+        raise ValueError("loss_weighting example with objective dpo: all pairs count the same")
+    if section.target == "shuffled_rationale":
+        raise ValueError(f"objective sft with target shuffled_rationale, not {objective}")
+    if section.neftune_noise_alpha:
+        raise ValueError(f"objective sft with `neftune_noise_alpha`, not {objective}")

@@ -169,7 +169,7 @@ class Meter(ModelUnderTest):
 
     def _close(self, request: SentRequest, cost: int) -> None:
         assert self._ledger
-        self._ledger.finish(request, (), (), paid=cost)
+        self._ledger.finish(request, paid=cost)
         self._paid += cost - request.characters
 
     def _bound_cost(self, prompt: Prompt, settings: Settings) -> int:

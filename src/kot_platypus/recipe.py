@@ -17,8 +17,7 @@ from pydantic import (
 )
 
 from kot_platypus.columns import check_columns
-from kot_platypus.methods import MethodName, check_adapter
-from kot_platypus.objectives import Objective, check_objective
+from kot_platypus.methods import MethodName, Objective, check_adapter, check_objective
 from kot_platypus.recipe_files import RECIPES, Epochs, Regex, Section, dump, list_names, load
 from kot_platypus.records import drop_defaults
 

@@ -17,13 +17,13 @@ def send(ledger, *, characters: int = 10, counter: int | None = None):
 
 
 def test_stored_translation_is_found_by_its_key_and_no_other(ledger):
-    ledger.finish(send(ledger), ["a"], ["가"], paid=10)
+    ledger.finish(send(ledger), [("a", "a", "가")], paid=10)
     assert ledger.find(["a", "b"]) == {"a": "가"}
 
 
 def test_more_keys_than_a_query_takes_are_found(ledger):
     keys = [str(i) for i in range(1201)]
-    ledger.finish(send(ledger), keys, keys, paid=10)
+    ledger.finish(send(ledger), [(key, key, key) for key in keys], paid=10)
     assert ledger.find(keys) == dict(zip(keys, keys, strict=True))
 
 
@@ -39,7 +39,7 @@ def test_key_covers_text_service_and_parameters():
 
 
 def test_bill_tells_answered_lost_and_in_doubt_apart(ledger):
-    ledger.finish(send(ledger), ["a"], ["가"], paid=9)
+    ledger.finish(send(ledger), [("a", "a", "가")], paid=9)
     ledger.write_off(send(ledger), paid=7)
     ledger.write_off(send(ledger), paid=0)
     send(ledger, characters=5)
@@ -50,7 +50,7 @@ def test_bill_tells_answered_lost_and_in_doubt_apart(ledger):
 def test_account_has_a_bill_of_its_own(tmp_path):
     for account in ("one", "two"):
         with open_ledger(tmp_path, account) as ledger:
-            ledger.finish(send(ledger), [account], ["가"], paid=3)
+            ledger.finish(send(ledger), [(account, account, "가")], paid=3)
             assert ledger.bill().total == 3
             assert ledger.find(["one"]) == {"one": "가"}
 

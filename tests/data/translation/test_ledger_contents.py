@@ -21,10 +21,10 @@ def folder(tmp_path: Path) -> Path:
             )
 
         for key, korean in (("a", "고양이"), ("b", "다음은 번역입니다")):
-            ledger.finish(send("qwen"), [key], [korean], paid=5, sources=[key * 5], tokens=(11, 7))
+            ledger.finish(send("qwen"), [(key, key * 5, korean)], paid=5, tokens=(11, 7))
         cut = Attempt(key="c", source="ccccc", flaw="cut", answer="고", characters=5)
-        ledger.finish(send("qwen"), [], [], paid=5, attempts=[cut], tokens=(11, 2))
-        ledger.finish(send("gemma", 0.01), ["d"], ["개"], paid=5, sources=["ddddd"])
+        ledger.finish(send("qwen"), paid=5, attempts=[cut], tokens=(11, 2))
+        ledger.finish(send("gemma", 0.01), [("d", "ddddd", "개")], paid=5)
         ledger.write_off(send("gemma", 0.01), paid=5, reason="the connection broke")
         ledger.write_off(send("gemma", 0.01), paid=0, reason="error 503")
     return tmp_path / "ledger"
@@ -57,7 +57,7 @@ def test_in_80_columns_the_bill_is_whole(tmp_path: Path):
         flaws = [
             Attempt(key=f, source=f, flaw=f, answer="", characters=1) for f in ("cut", "empty")
         ]
-        ledger.finish(request, [], [], paid=123_456_789, attempts=flaws, tokens=(98_765_432, 9_876))
+        ledger.finish(request, paid=123_456_789, attempts=flaws, tokens=(98_765_432, 9_876))
     wide = type_ledger(tmp_path / "ledger").split()
     narrow = type_ledger(tmp_path / "ledger", width=80)
     assert "…" not in narrow
@@ -109,7 +109,7 @@ def test_the_ledger_can_be_looked_at_during_a_build(folder: Path):
 def test_answers_are_printed_without_what_a_terminal_would_obey(folder: Path):
     with open_ledger(folder) as ledger:
         request = ledger.begin("openai", num_texts=1, characters=1, counter=None)
-        ledger.finish(request, ["e"], ["\x1b[2J개"], paid=1, sources=["e"])
+        ledger.finish(request, [("e", "e", "\x1b[2J개")], paid=1)
     assert "\x1b" not in type_ledger(folder, "--matching", "개")
 
 

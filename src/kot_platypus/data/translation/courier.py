@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from kot_platypus.data.translation.ledger import Attempt, Ledger, SentRequest
+from kot_platypus.data.translation.ledger import Attempt, Ledger, SentRequest, Stored
 from kot_platypus.data.translation.protection import count_characters, is_empty
 from kot_platypus.data.translation.services import (
     Answer,
@@ -193,23 +193,17 @@ class Courier:
             )
             for place, flaw in flaws.items()
         ]
-        usable = [place for place in range(len(texts)) if place not in flaws]
-        self._ledger.finish(
-            request,
-            [batch.keys[place] for place in usable],
-            [texts[place] for place in usable],
-            paid=answer.characters,
-            sources=[batch.texts[place] for place in usable],
-            attempts=attempts,
-            tokens=answer.tokens,
-        )
+        answers = zip(batch.keys, batch.texts, texts, strict=True)
+        usable = [Stored(*each) for place, each in enumerate(answers) if place not in flaws]
+        paid = answer.characters
+        self._ledger.finish(request, usable, paid=paid, attempts=attempts, tokens=answer.tokens)
         if self._counter is not None:
             self._counter += answer.characters
         self._judge_service(usable, attempts, refusal)
         self._advance(sum(self._copies[key] for key in batch.keys))
 
     def _judge_service(
-        self, usable: list[int], attempts: list[Attempt], refusal: TextRefusedError | None
+        self, usable: list[Stored], attempts: list[Attempt], refusal: TextRefusedError | None
     ) -> None:
         """Stop where one text after the other, none of them tried before, gets no usable answer."""
         if usable:

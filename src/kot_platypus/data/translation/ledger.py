@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kot_platypus.artifacts import hash_value
 from kot_platypus.data.translation.services import Flaw
@@ -79,6 +79,15 @@ class SentRequest:
     counter: int | None
     """The service's own count of characters before it; None where it counts none."""
     characters: int
+
+
+class Stored(NamedTuple):
+    """A translation under its key."""
+
+    key: str
+    source: str
+    """As it was sent."""
+    translation: str
 
 
 @dataclass(frozen=True)
@@ -209,25 +218,20 @@ class Ledger:
     def finish(
         self,
         request: SentRequest,
-        keys: Sequence[str],
-        texts: Sequence[str],
+        stored: Sequence[Stored] = (),
         *,
         paid: int,
-        sources: Sequence[str] | None = None,
         attempts: Sequence[Attempt] = (),
         tokens: tuple[int, int] | None = None,
     ) -> None:
         """Store a request's answer and what it cost.
 
-        ``texts`` are the translations of ``keys`` (and of ``sources``, as they were sent),
-        ``attempts`` the answers that are none; ``tokens`` were read and written.
+        ``attempts`` are the answers that are no translation; ``tokens`` were read and written.
         """
-        sent: Sequence[str | None] = sources or [None] * len(keys)
-        kept = zip(keys, texts, sent, strict=True)
         with self._database:
             self._database.executemany(
-                "INSERT INTO texts (key, request, translation, source) VALUES (?, ?, ?, ?)",
-                [(key, request.id, text, source) for key, text, source in kept],
+                "INSERT INTO texts (key, request, source, translation) VALUES (?, ?, ?, ?)",
+                [(key, request.id, *texts) for key, *texts in stored],
             )
             self._database.executemany(
                 "INSERT INTO attempts (key, request, flaw, answer, source, characters)"
