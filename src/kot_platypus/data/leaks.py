@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +130,12 @@ def check_contamination(
             tally = _Tally()
             leaks = iter_leaks(rows, _list_items(benchmarks), tally, executor)
             write_jsonl(out / "leaks.jsonl", leaks)
-            write_values(out / "clean.jsonl", _iter_clean(data, tally.leaked))
-            verdict = _judge(data, benchmarks, hashes, tally)
-            verdict = verdict.model_copy(update={"columns": dict(columns or {})})
-            write_verdict(out / "clean.jsonl", _clear(verdict, out / "clean.jsonl"))
-            _write_report(out, data.name, verdict, tally)
+            clean = out / "clean.jsonl"
+            write_values(clean, _iter_clean(data, tally.leaked))
+            judge = partial(_judge, hashes, benchmarks, columns or {})
+            # Each row was looked at by itself, so in those that are left nothing was found.
+            write_verdict(clean, judge(clean, _Tally(tally.rows - len(tally.leaked))))
+            _write_report(out, data.name, judge(data, tally), tally)
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     verdict = Verdict.model_validate(report["verdict"])
     write_verdict(data, verdict)
@@ -210,7 +211,9 @@ def _iter_clean(data: Path, leaked: set[int]) -> Iterator[object]:
     return (values for row, (_, values) in enumerate(iter_values(data)) if row not in leaked)
 
 
-def _judge(data: Path, benchmarks: Benchmarks, hashes: Mapping[str, str], tally: _Tally) -> Verdict:
+def _judge(
+    hashes: Mapping[str, str], benchmarks: Benchmarks, columns: Columns, data: Path, tally: _Tally
+) -> Verdict:
     return Verdict(
         data_sha256=hash_file(data),
         rows=tally.rows,
@@ -225,21 +228,7 @@ def _judge(data: Path, benchmarks: Benchmarks, hashes: Mapping[str, str], tally:
             )
             for name, texts in benchmarks.items()
         ),
-    )
-
-
-def _clear(verdict: Verdict, clean: Path) -> Verdict:
-    """The verdict on the rows that are left: each was looked at by itself, and nothing found."""
-    found_nothing = {"items_found": 0, "rows": 0}
-    return verdict.model_copy(
-        update={
-            "data_sha256": hash_file(clean),
-            "rows": verdict.rows - verdict.leaked_rows,
-            "leaked_rows": 0,
-            "benchmarks": tuple(
-                each.model_copy(update=found_nothing) for each in verdict.benchmarks
-            ),
-        }
+        columns=dict(columns),
     )
 
 
