@@ -15,7 +15,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.answers import has_math, match_answer, read_answer
+from kot_platypus.answers import means, name_choices, read_answer, says
+from kot_platypus.answers.latex import has_math
 from kot_platypus.results.intervals import wilson_interval
 
 PREFIX = "정답: "
@@ -23,13 +24,18 @@ PREFIX = "정답: "
 
 def judge(row: dict[str, Any]) -> tuple[bool, bool, str | None]:
     """Whether the reply is right, strictly and equivalently, and what it was read to state."""
-    reading = read_answer(row["reply"], PREFIX, opened=bool(row.get("opened")))
+    reading = read_answer("<think>" * bool(row.get("opened")) + row["reply"], PREFIX)
     choices, marks = row.get("choices") or (), row.get("labels") or ()
     target = row["target"]
     if choices and target not in choices:  # named by its label
         target = choices[marks.index(target)]
-    match = match_answer(reading, target, choices, marks)
-    return match.strict, match.equivalent, reading.stated
+    if choices:
+        strict, equal = (
+            place == choices.index(target) for place in name_choices(reading, choices, marks)
+        )
+    else:
+        strict, equal = says(reading.strict, target), means(reading.stated, target)
+    return strict, equal, reading.stated
 
 
 def write_share(hits: int, total: int) -> str:

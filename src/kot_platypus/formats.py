@@ -32,9 +32,9 @@ def refuse(place: str, error: DataError) -> None:
     raise error
 
 
-def read_rows(path: Path, columns: Columns | None = None, notes: Notes | None = None) -> list[Row]:
+def read_rows(path: Path, columns: Columns | None = None) -> list[Row]:
     """The rows of a file, by its suffix. Raises DataError naming the first bad one."""
-    return list(iter_rows(path, columns, notes))
+    return list(iter_rows(path, columns))
 
 
 def iter_rows(

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kot_platypus.answers import are_equal, latex, match_answer, read_answer
+from kot_platypus.answers import are_equal, latex, means, name_choices, read_answer
 
 PREFIX = "정답: "
 CHOICES = ("서울", "부산", "대구")
@@ -168,29 +168,27 @@ UNNAMED = [
 
 @pytest.mark.parametrize(("reply", "target"), RIGHT)
 def test_right_answer_is_read_in_any_form(reply, target):
-    assert match_answer(read_answer(reply, PREFIX), target).equivalent
+    assert means(read_answer(reply, PREFIX).stated, target)
 
 
 @pytest.mark.parametrize(("reply", "target"), WRONG)
 def test_what_is_not_said_is_not_guessed(reply, target):
-    assert not match_answer(read_answer(reply, PREFIX), target).equivalent
+    assert not means(read_answer(reply, PREFIX).stated, target)
 
 
 @pytest.mark.parametrize(("reply", "place"), NAMED)
 def test_choice_is_named_by_text_mark_or_both(reply, place):
-    match = match_answer(read_answer(reply, PREFIX), CHOICES[place], CHOICES, MARKS)
-    assert (match.choice, match.equivalent) == (place, True)
+    assert name_choices(read_answer(reply, PREFIX), CHOICES, MARKS)[1] == place
 
 
 @pytest.mark.parametrize("reply", UNNAMED)
 def test_choice_that_is_not_named_is_not_guessed(reply):
-    assert match_answer(read_answer(reply, PREFIX), "부산", CHOICES, MARKS).choice is None
+    assert name_choices(read_answer(reply, PREFIX), CHOICES, MARKS)[1] is None
 
 
 @pytest.mark.parametrize("reply", ["정답: (나)", "정답: 2번", "정답: ②", "정답: B"])
 def test_marks_that_were_not_shown_name_nothing(reply):
-    match = match_answer(read_answer(reply, PREFIX), "부산", CHOICES)
-    assert (match.strict_choice, match.choice) == (None, None)
+    assert name_choices(read_answer(reply, PREFIX), CHOICES) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -198,8 +196,7 @@ def test_marks_that_were_not_shown_name_nothing(reply):
     [("정답: 3번", 2), ("정답: ③", 2), ("정답: 3) 2", 2), ("정답: 3", None)],
 )
 def test_number_that_is_a_mark_and_another_choice_is_not_guessed(reply, place):
-    match = match_answer(read_answer(reply, PREFIX), "4", ("4", "3", "2", "1"), "1234")
-    assert match.choice == place
+    assert name_choices(read_answer(reply, PREFIX), ("4", "3", "2", "1"), "1234")[1] == place
 
 
 def test_strict_is_the_first_answer_line_and_equivalent_the_last_statement():
@@ -209,17 +206,16 @@ def test_strict_is_the_first_answer_line_and_equivalent_the_last_statement():
 
 
 @pytest.mark.parametrize(
-    ("reply", "opened", "stated"),
+    ("reply", "stated"),
     [
-        ("<think>정답: 3</think>정답: 1", False, "1"),
-        ("정답: 3</THINK>정답: 1", True, "1"),
-        ("[THINK]정답: 3[/THINK]정답: 1", False, "1"),
-        ("정답: 1", True, None),
-        ("<reasoning>정답: 1", False, None),
+        ("<think>정답: 3</think>정답: 1", "1"),
+        ("정답: 3</THINK>정답: 1", "1"),
+        ("[THINK]정답: 3[/THINK]정답: 1", "1"),
+        ("<reasoning>정답: 1", None),
     ],
 )
-def test_answer_is_looked_for_after_the_thoughts(reply, opened, stated):
-    assert read_answer(reply, PREFIX, opened).stated == stated
+def test_answer_is_looked_for_after_the_thoughts(reply, stated):
+    assert read_answer(reply, PREFIX).stated == stated
 
 
 @pytest.mark.parametrize(
@@ -258,14 +254,6 @@ def test_formulas_are_compared_by_the_extra(one, other, equal):
     assert are_equal(one, other) is equal
 
 
-def test_a_reply_that_the_extra_would_read_says_so(monkeypatch):
-    monkeypatch.setattr("kot_platypus.answers.has_math", lambda: False)
-    monkeypatch.setattr("kot_platypus.answers.latex.has_math", lambda: False)
-    reading = read_answer(r"정답: $x^2+4x+4$", PREFIX)
-    assert match_answer(reading, "(x+2)^2").needs_math
-    assert not match_answer(reading, "42개").needs_math
-
-
 def test_what_only_the_extra_could_compare_is_said_once(monkeypatch, capsys):
     monkeypatch.setattr("kot_platypus.answers.latex.has_math", lambda: False)
     latex.are_same_formula.cache_clear()
@@ -281,5 +269,5 @@ def test_what_only_the_extra_could_compare_is_said_once(monkeypatch, capsys):
 @pytest.mark.parametrize("unit", ["정답: 42 ", "42. ", "\\[", "1", "~~a", "\\boxed{", "(", "값은 "])
 def test_a_reply_that_loops_takes_no_long_time(unit):
     started = time.process_time()
-    match_answer(read_answer("정답: " + unit * (6000 // len(unit)), PREFIX), "서울")
+    means(read_answer("정답: " + unit * (6000 // len(unit)), PREFIX).stated, "서울")
     assert time.process_time() - started < 2

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kot_platypus.answers import agree, match_answer, read_answer
+from kot_platypus.answers import agree, means, name_choices, read_answer
 
 PREFIX = "정답: "
 FEELINGS = ("기쁨", "슬픔", "분노", "공포")
@@ -153,36 +153,36 @@ UNNAMED = [
 
 @pytest.mark.parametrize(("reply", "target"), QUANTITIES + NOUNS + FORMULAS + TOLD)
 def test_sentence_with_one_candidate_states_it(reply, target):
-    assert match_answer(read_answer(reply, PREFIX), target).equivalent
+    assert means(read_answer(reply, PREFIX).stated, target)
 
 
 @pytest.mark.parametrize(("reply", "target"), WRONG + NOT_YET)
 def test_step_denial_doubt_or_second_candidate_states_nothing(reply, target):
-    assert not match_answer(read_answer(reply, PREFIX), target).equivalent
+    assert not means(read_answer(reply, PREFIX).stated, target)
 
 
 @pytest.mark.parametrize(("reply", "choices", "place"), NAMED)
 def test_sentence_that_names_one_choice_chooses_it(reply, choices, place):
     reading = read_answer(reply, PREFIX)
-    assert match_answer(reading, choices[place], choices, "ABCD"[: len(choices)]).choice == place
+    assert name_choices(reading, choices, "ABCD"[: len(choices)])[1] == place
 
 
 @pytest.mark.parametrize(("reply", "choices"), UNNAMED)
 def test_sentence_that_denies_lists_or_describes_choices_chooses_none(reply, choices):
     reading = read_answer(reply, PREFIX)
-    assert match_answer(reading, choices[0], choices, "ABCD").choice is None
+    assert name_choices(reading, choices, "ABCD")[1] is None
 
 
 @pytest.mark.parametrize(
     "reply", ["정답은 2번, 즉 개입니다.", "③번인 개다.", "정답은 개, 즉 2번이다."]
 )
 def test_mark_beside_the_text_of_another_choice_chooses_none(reply):
-    assert match_answer(read_answer(reply, PREFIX), ANIMALS[0], ANIMALS, "1234").choice is None
+    assert name_choices(read_answer(reply, PREFIX), ANIMALS, "1234")[1] is None
 
 
 def test_marks_that_count_from_nought_are_taken_at_their_word():
     reading = read_answer("출력: 1", PREFIX)
-    assert match_answer(reading, "긍정", ("부정", "긍정"), ("0", "1")).choice == 1
+    assert name_choices(reading, ("부정", "긍정"), ("0", "1"))[1] == 1
 
 
 def test_two_sentences_vote_together_for_their_one_quantity():
@@ -194,5 +194,5 @@ def test_two_sentences_vote_together_for_their_one_quantity():
 @pytest.mark.parametrize("unit", ["값은 ", "가 나는 ", "a는 1이고 ", "3면 ", "가\n- 가\n"])
 def test_a_sentence_that_loops_takes_no_long_time(unit):
     started = time.process_time()
-    match_answer(read_answer(unit * (6000 // len(unit)), PREFIX), "42")
+    means(read_answer(unit * (6000 // len(unit)), PREFIX).stated, "42")
     assert time.process_time() - started < 2

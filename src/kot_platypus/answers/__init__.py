@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from kot_platypus.answers.candidates import agree, states
 from kot_platypus.answers.choices import match_stated_choice
 from kot_platypus.answers.equality import are_equal
-from kot_platypus.answers.latex import has_math, needs_math
-from kot_platypus.answers.normal import plain
 from kot_platypus.answers.sentences import strip_topic
 from kot_platypus.answers.statements import find_statement, list_answers
 from kot_platypus.answers.strict import (
@@ -27,14 +25,11 @@ from kot_platypus.thoughts import split_thoughts
 
 __all__ = [
     "AnswerPattern",
-    "Match",
     "Reading",
     "agree",
     "are_equal",
     "find_answer_line",
-    "has_math",
     "list_answers",
-    "match_answer",
     "match_choice",
     "match_stated_choice",
     "means",
@@ -54,31 +49,18 @@ class Reading:
     stated: str | None
 
 
-@dataclass(frozen=True)
-class Match:
-    """Whether a reading is right, in both senses, and of choices which one it names."""
-
-    strict: bool
-    equivalent: bool
-    strict_choice: int | None = None
-    choice: int | None = None
-    needs_math: bool = False
-    """Not equal in plain form, and the extra ``math``, which could tell, is not installed."""
-
-
 def read_answer(
     reply: str,
     answer_prefix: str,
-    opened: bool = False,
     pattern: AnswerPattern | None = None,
     or_line: bool = False,
 ) -> Reading:
-    """The answer that a reply states after its thoughts. ``opened``: see ``split_thoughts``.
+    """The answer that a reply states after its thoughts.
 
     Where there is a ``pattern``, what it finds is the strict one, and what is stated too unless it
     is several letters; with ``or_line`` the answer line is read where it finds nothing.
     """
-    thoughts, rest = split_thoughts(reply, opened=opened)
+    thoughts, rest = split_thoughts(reply)
     if rest is None:
         return Reading(thoughts, None, None)
     strict = pattern.find(rest) if pattern else None
@@ -89,31 +71,13 @@ def read_answer(
     return Reading(thoughts, strict, find_statement(rest, answer_prefix))
 
 
-def match_answer(
-    reading: Reading, target: str, choices: Sequence[str] = (), marks: Sequence[str] = ()
-) -> Match:
-    """Whether a reading states ``target``; with ``choices``, which of them, ``target`` being one.
-
-    ``marks`` are those that stood before the choices where the model read them.
-    """
-    if choices:
-        literal, meant = name_choices(reading, choices, marks)
-        gold = list(choices).index(target)
-        return Match(literal == gold, meant == gold, literal, meant)
-    stated = reading.stated
-    is_equal = means(stated, target)
-    is_open = stated is not None and not is_equal and not has_math()
-    return Match(
-        says(reading.strict, target),
-        is_equal,
-        needs_math=is_open and needs_math(plain(stated or ""), plain(target)),
-    )
-
-
 def name_choices(
     reading: Reading, choices: Sequence[str], marks: Sequence[str] = ()
 ) -> tuple[int | None, int | None]:
-    """The places of the choices that a reading names word for word, and in what it means."""
+    """The places of the choices that a reading names word for word, and in what it means.
+
+    ``marks`` are those that stood before the choices where the model read them.
+    """
     stated = reading.stated
     literal = match_choice(reading.strict, choices, marks)
     return literal, None if stated is None else match_stated_choice(stated, choices, marks)

@@ -63,7 +63,6 @@ def iter_pairs(
     texts: Iterable[str],
     kinds: Sequence[Kind] = ("exact", "near"),
     *,
-    floors: Mapping[Kind, float] = FLOORS,
     encode: Encode | None = None,
     folder: Path | None = None,
     executor: Executor = IN_PROCESS,
@@ -80,7 +79,6 @@ def iter_pairs(
     Args:
         texts: One a row; read once.
         kinds: Which to look for.
-        floors: The least similarity of a pair, by kind.
         encode: Of ``semantic``: texts to unit vectors.
         folder: Where the temporary files go; None: the system's place for them.
         executor: Who computes what is a row's own, and the similarity of near pairs.
@@ -95,7 +93,7 @@ def iter_pairs(
         tables = [exact]
         compared = firsts[facts.long_enough[firsts]]
         if "near" in kinds and len(compared):
-            tables.append(_pair_near(spool, compared, facts, floors["near"], executor))
+            tables.append(_pair_near(spool, compared, facts, FLOORS["near"], executor))
         if "semantic" in kinds and len(compared):
             assert encode is not None, "semantic needs an encoder"
             vectors = (
@@ -105,7 +103,7 @@ def iter_pairs(
             saved = save_arrays(Path(work) / "vectors", vectors)
             similar = [
                 (compared[i], compared[j], cosine)
-                for i, j, cosine in find_similar(saved, facts.guards[compared], floors["semantic"])
+                for i, j, cosine in find_similar(saved, facts.guards[compared], FLOORS["semantic"])
                 if not tell_apart(spool[compared[i]], spool[compared[j]])
             ]
             rows = np.array([each[:2] for each in similar], dtype=np.int64).reshape(-1, 2)

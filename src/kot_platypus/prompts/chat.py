@@ -30,14 +30,13 @@ def render_chat(
     *,
     ask: bool = False,
     enable_thinking: bool | None = None,
-    tools: _Tools = (),
 ) -> str:
     """A conversation in the tokenizer's own chat template; to ``ask`` is to open the next answer.
 
     Raises ModelError when the tokenizer has none, DataError when it refuses the messages.
     """
     turns = _show_messages(tokenizer, messages)
-    return _render(tokenizer, turns, ask=ask, enable_thinking=enable_thinking, tools=tools)
+    return _render(tokenizer, turns, ask=ask, enable_thinking=enable_thinking)
 
 
 def _show_messages(
@@ -59,7 +58,7 @@ def _render(
     *,
     ask: bool = False,
     enable_thinking: bool | None,
-    tools: _Tools,
+    tools: _Tools = (),
 ) -> str:
     if _wants_parts(tokenizer, tokenizer.chat_template):
         turns = [turn | {"content": _make_parts(turn["content"])} for turn in turns]

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from kot_platypus.data.executors import InProcess
 from kot_platypus.data.pairs import check_pairs
-from kot_platypus.formats import iter_values, read_rows, write_values
+from kot_platypus.formats import iter_rows, iter_values, write_values
 from kot_platypus.records import Example
 from kot_platypus.row_formats import Notes, parse_row
 from tests.data.pipeline.apples import make_rows
@@ -146,7 +146,7 @@ def test_training_learns_no_original_and_says_nothing_of_it(builder: Builder, na
     turns = [{"role": "user", "content": ASKED}, {"role": "assistant", "content": TOLD}]
     build(builder, {"messages": turns, "id": 7}, columns="chat")
     notes = Notes()
-    (row,) = read_rows(builder.out / "dataset" / name, notes=notes)
+    (row,) = iter_rows(builder.out / "dataset" / name, notes=notes)
     assert [turn.content for turn in row.messages] == [ASKED_KO, TOLD_KO]
     assert not notes
 

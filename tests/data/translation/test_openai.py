@@ -63,7 +63,7 @@ def test_second_try_with_another_prompt_is_another_translation(running, service,
     assert [problem.kind for problem in first.problems] == ["lost"]
     literal = OpenAICompatible("m", base_url=running[0], prompt="literal")
     (second,) = translate_texts(["7 cats"], literal, ledger)
-    assert not second.cached
+    assert len(service.asked) == 2
     assert second.problems == ()
 
 
@@ -205,16 +205,19 @@ def test_a_service_that_takes_no_text_at_all_is_given_up(model, service, ledger)
     assert len(service.asked) < len(TEXTS)
 
 
-def test_ctrl_c_keeps_the_answers_that_are_under_way(model, service, ledger):
+def test_ctrl_c_keeps_the_answers_that_are_under_way(model, service, ledger, monkeypatch):
     service.latency_s = 0.05
     interrupts = iter([True])
+    finish = ledger.finish
 
-    def interrupt_once(n: int = 1, note: str = "") -> None:
-        if n and next(interrupts, False):
+    def interrupt_once(*args: object, **options: object) -> None:
+        finish(*args, **options)
+        if next(interrupts, False):
             raise KeyboardInterrupt
 
+    monkeypatch.setattr(ledger, "finish", interrupt_once)
     with pytest.raises(KeyboardInterrupt):
-        translate_texts(TEXTS, model, ledger, advance=interrupt_once)
+        translate_texts(TEXTS, model, ledger)
     assert ledger.bill().in_doubt == 0
     asked = len(service.asked)
     translate_texts(TEXTS, model, ledger)

@@ -25,13 +25,11 @@ def said(text: str, *words: str) -> Translated:
         start = text.index(word, end)
         end = start + len(word)
         spans.append((name, (start, end)))
-    return Translated(text=text, cached=False, said=tuple(spans))
+    return Translated(text=text, said=tuple(spans))
 
 
 def translate(rationale: Translated, source: str = SOURCE) -> dict[str, Translated]:
-    return word_options(
-        ROW, {"source": Translated(text=source, cached=False), "rationale": rationale}
-    )
+    return word_options(ROW, {"source": Translated(text=source), "rationale": rationale})
 
 
 # --- what is sent ------------------------------------------------------------------------------
@@ -148,7 +146,7 @@ def test_empty_tags_get_the_wording():
 
 def test_lost_tags_are_a_problem_unless_the_wording_stands():
     spans = (("cupboard", None), ("closet", None))
-    done = translate(Translated(text="옷장이 아니라 벽장이다.", cached=False, said=spans))
+    done = translate(Translated(text="옷장이 아니라 벽장이다.", said=spans))
     assert done["rationale"].problems == (Problem(kind="lost", piece="cupboard"),)
 
 

@@ -43,7 +43,6 @@ def test_texts_come_back_translated_in_their_order(deepl, service, ledger):
     outcomes = translate_texts(TEXTS, deepl, ledger)
     assert read(outcomes) == translated(TEXTS)
     assert {outcome.problems for outcome in outcomes} == {()}
-    assert {outcome.cached for outcome in outcomes} == {False}
 
 
 def test_bill_is_the_characters_of_the_distinct_texts(deepl, service, ledger):
@@ -58,7 +57,6 @@ def test_second_call_pays_nothing(deepl, service, ledger):
     bill, requests = service.bill, len(service.times)
     second = translate_texts(TEXTS, deepl, ledger)
     assert read(second) == read(first)
-    assert {outcome.cached for outcome in second} == {True}
     assert (service.bill, len(service.times)) == (bill, requests)
 
 
@@ -91,8 +89,7 @@ def test_white_space_around_a_text_is_kept_and_not_paid_for(deepl, service, ledg
 def test_other_parameters_are_another_translation(server, service, deepl, ledger):
     translate_texts(["a cat"], deepl, ledger)
     again = make_deepl(server[0], context="Animals.")
-    (outcome,) = translate_texts(["a cat"], again, ledger)
-    assert not outcome.cached
+    translate_texts(["a cat"], again, ledger)
     assert [body.get("context") for body in service.bodies] == [None, "Animals."]
 
 
@@ -107,14 +104,6 @@ def test_deepl_is_asked_as_korean_needs_it(deepl, service, ledger):
         "tag_handling_version": "v2",
     }
     assert {name: body[name] for name in wanted} == wanted
-
-
-def test_progress_is_told_of_every_text(deepl, ledger):
-    told: list[int] = []
-    texts = [*TEXTS, *TEXTS[:7], "42"]
-    translate_texts(TEXTS[:20], deepl, ledger)
-    translate_texts(texts, deepl, ledger, advance=lambda n=1, note="": told.append(n))
-    assert sum(told) == len(texts)
 
 
 # --- limits ------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from kot_platypus.data.translation.services import (
     count_bytes,
 )
 from kot_platypus.errors import BudgetError, KotError, ServiceError
-from kot_platypus.progress import Advance, console, pause, show_status
+from kot_platypus.progress import console, pause, show_status
 
 _MAX_LOST = 3
 """After so many lost answers to one request, the service is given up."""
@@ -84,14 +84,10 @@ class Courier:
         translator: Translator,
         ledger: Ledger,
         budget_chars: int | None,
-        copies: Mapping[str, int],
-        advance: Advance,
     ) -> None:
         self._translator = translator
         self._ledger = ledger
         self._budget_chars = budget_chars
-        self._copies = copies
-        self._advance = advance
         self._counter: int | None = None
         self._tried: set[str] = set()
         self._num_flawed = 0
@@ -200,7 +196,6 @@ class Courier:
         if self._counter is not None:
             self._counter += answer.characters
         self._judge_service(usable, attempts, refusal)
-        self._advance(sum(self._copies[key] for key in batch.keys))
 
     def _judge_service(
         self, usable: list[Stored], attempts: list[Attempt], refusal: TextRefusedError | None
@@ -251,21 +246,17 @@ def deliver(
     translator: Translator,
     ledger: Ledger,
     budget_chars: int | None = None,
-    copies: Mapping[str, int] | None = None,
-    advance: Advance = lambda n=1, note="": None,
 ) -> None:
     """Have ``texts`` (by key) answered, but for those that failed since the ledger was opened.
 
-    Requests that an earlier run left in doubt are closed first. ``advance`` is told of the
-    ``copies`` that each text has. Raises as ``translate_texts`` does.
+    Requests that an earlier run left in doubt are closed first. Raises as ``translate_texts`` does.
     """
     asked = {key: text for key, text in texts.items() if key not in ledger.failed}
     if not asked:
         return
     for request in ledger.list_in_doubt(translator.id):
         reconcile(request, translator, ledger, "an earlier run was cut off")
-    counted = copies or dict.fromkeys(asked, 1)
-    Courier(translator, ledger, budget_chars, counted, advance).deliver(asked)
+    Courier(translator, ledger, budget_chars).deliver(asked)
 
 
 # --- what became of a lost request -------------------------------------------------------------

@@ -131,7 +131,7 @@ def word_options(row: Row, done: Mapping[str, Translated]) -> dict[str, Translat
         )
     if options.chosen is not None and TARGET not in done:
         text = f"{options.head}{korean[options.chosen]}{options.tail}"
-        outcomes[TARGET] = Translated(text=text, cached=True)
+        outcomes[TARGET] = Translated(text=text)
     return outcomes
 
 

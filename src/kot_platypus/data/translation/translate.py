@@ -5,7 +5,6 @@ What the ledger holds is taken from there, and the rest goes by request (see ``c
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,7 +22,6 @@ from kot_platypus.data.translation.protection import (
     restore,
 )
 from kot_platypus.data.translation.services import Translator, count_bytes
-from kot_platypus.progress import Advance
 from kot_platypus.records import Record
 
 _CHUNK_TEXTS = 4096
@@ -41,8 +39,6 @@ class Translated(Record):
 
     text: str
     problems: tuple[Problem, ...] = ()
-    cached: bool
-    """Whether nothing was sent for it this time."""
     said: tuple[tuple[str, Span | None], ...] = ()
     """What was marked, and where in ``text`` its translation stands; None: the tags were lost."""
 
@@ -95,29 +91,23 @@ def translate_texts(
     ledger: Ledger,
     *,
     budget_chars: int | None = None,
-    advance: Advance = lambda n=1, note="": None,
 ) -> list[Translated]:
     """The translations of ``texts``, in their order: from the ledger, and the rest by request.
 
     ``budget_chars`` bounds all that the ledger's account ever paid, earlier calls and lost answers
-    included. ``advance`` is told of every text that is done. A text whose answer is no translation
-    is asked for once while ``ledger`` is open, and again the next time; what came of it is its
-    ``text``, and a problem says what is wrong. Raises BudgetError before a request
-    that would exceed the budget, ServiceError when the service refuses or is silent for good;
-    by then all that was answered is stored, and the same call goes on from there.
+    included. A text whose answer is no translation is asked for once while ``ledger`` is open, and
+    again the next time; what came of it is its ``text``, and a problem says what is wrong. Raises
+    BudgetError before a request that would exceed the budget, ServiceError when the service refuses
+    or is silent for good; by then all that was answered is stored, and the same call goes on from
+    there.
     """
     drafts = _prepare_texts(texts, translator)
-    copies = Counter(draft.key for draft in drafts)
     sent = {draft.key: draft.xml for draft in drafts if draft.is_sent}
     stored = ledger.find(sent)
     missing = {key: xml for key, xml in sent.items() if key not in stored}
-    asked = sum(copies[key] for key in missing if key not in ledger.failed)
-    advance(len(texts) - asked)
-    deliver(missing, translator, ledger, budget_chars, copies, advance)
+    deliver(missing, translator, ledger, budget_chars)
     answers = stored | ledger.find(missing)
-    return [
-        draft.finish(answers, ledger.failed, cached=draft.key not in missing) for draft in drafts
-    ]
+    return [draft.finish(answers, ledger.failed) for draft in drafts]
 
 
 # --- texts as they are sent --------------------------------------------------------------------
@@ -138,18 +128,16 @@ class _Prepared:
     def xml(self) -> str:
         return self.protected.xml
 
-    def finish(
-        self, answers: Mapping[str, str], failed: Mapping[str, Attempt], *, cached: bool
-    ) -> Translated:
+    def finish(self, answers: Mapping[str, str], failed: Mapping[str, Attempt]) -> Translated:
         """The outcome, once all answers are in."""
         if self.is_too_long:
-            return Translated(text="", problems=(Problem(kind="too_long"),), cached=True)
+            return Translated(text="", problems=(Problem(kind="too_long"),))
         if self.is_sent and self.key not in answers:
             attempt = failed[self.key]
             text = restore(
                 attempt.answer.strip(), self.protected.pieces, self.protected.marked
             ).text
-            return Translated(text=text, problems=(Problem(kind=attempt.flaw),), cached=False)
+            return Translated(text=text, problems=(Problem(kind=attempt.flaw),))
         # Nothing but pieces is its own translation.
         answer = answers[self.key].strip() if self.is_sent else self.xml
         protected, offset = self.protected, len(self.head)
@@ -162,7 +150,6 @@ class _Prepared:
         return Translated(
             text=f"{self.head}{restored.text}{self.tail}",
             problems=problems,
-            cached=cached,
             said=tuple(said),
         )
 
