@@ -232,6 +232,12 @@ def read_jsonl(path: Path, record: type[R]) -> list[R]:
         return _parse_lines(path, file.read(), record)
 
 
+def iter_jsonl(path: Path, record: type[R]) -> Iterator[R]:
+    """The rows of a JSONL file that a stage wrote, one at a time: it need not fit into memory."""
+    with path.open("rb") as file:
+        yield from map(record.model_validate_json, file)
+
+
 def _parse_lines(path: Path, content: bytes, record: type[R], first: int = 1) -> list[R]:
     rows = []
     # Split at b"\n" alone: a text may hold U+2028 and other ends of line that JSON leaves as is.

@@ -8,7 +8,7 @@ from typing import Any
 
 from kot_platypus.artifacts import (
     hash_file,
-    read_jsonl,
+    iter_jsonl,
     write_json,
     write_jsonl,
 )
@@ -70,7 +70,8 @@ def find_duplicates(
             )
     chosen = {kind: thresholds[kind] for kind in KINDS if kind in kinds or kind == "exact"}
     _save_pairs(data, out / "pairs", tuple(chosen), encoder, executor, columns)
-    clusters = cluster(_iter_pairs(out), chosen)
+    pairs = out / "pairs" / PAIRS  # of which there may be more than rows
+    clusters = cluster(iter_jsonl(pairs, Pair), chosen)
     dropped = list_dropped(clusters)
     write_jsonl(
         out / "clusters.jsonl",
@@ -95,7 +96,7 @@ def find_duplicates(
         "clusters": len(clusters),
         "largest_cluster": max(map(len, clusters), default=0),
         "thresholds": chosen,
-        "pairs": count_kinds(_iter_pairs(out)),
+        "pairs": count_kinds(iter_jsonl(pairs, Pair)),
     }
     write_json(out / "report.json", report)
     return report
@@ -122,12 +123,6 @@ def _save_pairs(
         write_jsonl(out / PAIRS, pairs)
 
 
-def _iter_pairs(out: Path) -> Iterator[Pair]:
-    """The pairs that were saved, one at a time: there may be more of them than rows."""
-    with (out / "pairs" / PAIRS).open("rb") as file:
-        yield from map(Pair.model_validate_json, file)
-
-
 def find_question(row: Row) -> str:
     """What a row asks: its source and input, or all that is said by others than the assistant."""
     if isinstance(row, Dialogue):
@@ -137,7 +132,7 @@ def find_question(row: Row) -> str:
 
 def list_clusters(out: Path) -> list[tuple[int, ...]]:
     """The clusters that ``find_duplicates`` wrote into ``out``, the largest first."""
-    clusters = [(each.kept, *each.dropped) for each in read_jsonl(out / "clusters.jsonl", Cluster)]
+    clusters = [(each.kept, *each.dropped) for each in iter_jsonl(out / "clusters.jsonl", Cluster)]
     return sorted(clusters, key=lambda rows: (-len(rows), rows))
 
 
@@ -156,7 +151,7 @@ def describe_clusters(data: Path, out: Path, count: int, columns: Columns | None
     wanted = {row for rows in largest for row in rows}
     texts = read_questions(data, wanted, columns)
     best: dict[int, Pair] = {}
-    for pair in _iter_pairs(out):
+    for pair in iter_jsonl(out / "pairs" / PAIRS, Pair):
         for row in wanted & {pair.first, pair.second}:
             if row not in best or pair.similarity > best[row].similarity:
                 best[row] = pair

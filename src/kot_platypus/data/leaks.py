@@ -131,7 +131,8 @@ def check_contamination(
             leaks = iter_leaks(rows, _list_items(benchmarks), tally, executor)
             write_jsonl(out / "leaks.jsonl", leaks)
             clean = out / "clean.jsonl"
-            write_values(clean, _iter_clean(data, tally.leaked))
+            kept = (v for row, (_, v) in enumerate(iter_values(data)) if row not in tally.leaked)
+            write_values(clean, kept)
             judge = partial(_judge, hashes, benchmarks, columns or {})
             # Each row was looked at by itself, so in those that are left nothing was found.
             write_verdict(clean, judge(clean, _Tally(tally.rows - len(tally.leaked))))
@@ -205,10 +206,6 @@ class _Scan:
             )
             leaks.append((leak, _show_match(texts[match.text], match, item)))
         return len(rows), leaks
-
-
-def _iter_clean(data: Path, leaked: set[int]) -> Iterator[object]:
-    return (values for row, (_, values) in enumerate(iter_values(data)) if row not in leaked)
 
 
 def _judge(

