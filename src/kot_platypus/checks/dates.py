@@ -16,7 +16,6 @@ class Date(NamedTuple):
     year: int
     month: int
     day: int
-    is_open: bool = False  # which is the month: 03/04/2024
 
 
 _NAME = rf"(?P<name>{'|'.join(name.title() for name in MONTHS)})"
@@ -29,7 +28,6 @@ _DATES = tuple(
         r"(?<!\d)(?P<year>[12]\d{3})[-./] ?(?P<month>\d{1,2})[-./] ?(?P<day>\d{1,2})(?!\d)",
     )
 )
-_SLASHED = re.compile(r"(?<![\d/])(\d{1,2})/(\d{1,2})/(\d{4})(?!\d)")
 
 
 def read_dates(text: str) -> dict[Date, Span]:
@@ -40,10 +38,6 @@ def read_dates(text: str) -> dict[Date, Span]:
             part = match.groupdict()
             month = int(part.get("month") or MONTHS[part["name"].lower()])
             dates.setdefault(Date(int(part["year"] or 0), month, int(part["day"])), match.span())
-    for match in _SLASHED.finditer(text):
-        first, second, year = map(int, match.groups())
-        month, day = (second, first) if first > 12 else (first, second)
-        dates.setdefault(Date(year, month, day, day <= 12), match.span())
     return dates
 
 
@@ -75,8 +69,7 @@ def find_dates(source: Text, translation: Text) -> Findings:
 
 def _may_be(date: Date, other: Date) -> bool:
     same_year = date.year == other.year or 0 in (date.year, other.year)
-    is_turned = (date.is_open or other.is_open) and (date.day, date.month) == other[1:3]
-    return same_year and (date[1:3] == other[1:3] or is_turned)
+    return same_year and date[1:] == other[1:]
 
 
 _HALF = re.compile(r"(?i)\b(?P<hour>\d{1,2})(?::\d\d)?\s?(?P<half>[ap])\.?m\b")

@@ -64,7 +64,7 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
             yield _left("nothing is Korean", (), whole, is_error=is_error)
         return
     prose = _blank_kept(source, translation)
-    partly = [] if _REWRITE.search(source.raw) else _list_partly_kept(source, prose)
+    partly = _list_partly_kept(source, prose)
     label = _LABEL.search(translation.prose)
     if len(partly) > 2:
         yield _left(f"translated in one place, kept in another: {', '.join(partly[:5])}")
@@ -74,19 +74,18 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
         yield from _find_stretches(source, prose)
 
 
-_MAY_QUOTE = re.compile(
-    r"(?i)\bsentences?\b|gramma|phrase|translat|spell|punctuat|tense|\bvoice\b|idiom|\bwords?\b"
-    r"|english"
-    r"|french|spanish|german|\blatin\b|\w+nym|proofread|rewrite|mean|lyric|\bsong|poem"
-    r"|titled?\b|motto"
-    r"|slogan|print|output|display|message|code|program|string|`|log|button|label|menu|click"
+# Where English is what a question is about, and where what computers are told may stand in English.
+_ABOUT_WORDS = re.compile(
+    r"(?i)\b(?:words?|letters?|alphabet\w*|spell\w*|rhym\w*|\w+nyms?|vowels?|nouns?|verbs?|plural"
+    r"|strings?|english)\b"
 )
-# Where what computers are told may stand in English, and the words of which that is so.
-_MAY_KEEP = re.compile(
-    r"(?i)code|program|string|variable|function|array|`|_|\w\(\w*\)|\bfiles?\b|command|software"
-    r"|\b(?:press|type|enter|click|buttons?|menu|tags?|e-?mail|app|web|print|output|list)\b"
-    r"|server|git|npm|pip|void|python|java|script|website|pull request|database|algorithm|compil"
-    r"|deploy|\b(?:API|JSON|HTML|CSS|SQL)\b"
+_ABOUT_LANGUAGE = re.compile(
+    r"(?i)\b(?:words?|sentences?|phrases?|tenses?|voice|idioms?|english|french|spanish|german|latin"
+    r"|gramma\w*|translat\w*|spell\w*|punctuat\w*|\w+nyms?)\b"
+)
+_ABOUT_CODE = re.compile(
+    r"(?i)`|_|program|command|software|script|server|\b(?:code|string|variable|function|array|files?"
+    r"|git|npm|void|press|type|enter|click|menu|print|table|pull request)\b"
 )
 _KEPT_LIST = (
     "add append array async await bash bool boolean branch break byte cache catch char class"
@@ -102,10 +101,6 @@ _KEPT_LIST = (
     " while"
 )
 _KEPT_WORDS = frozenset(_KEPT_LIST.split())
-_REWRITE = re.compile(
-    r"(?i)\b(?:passive|active) voice|\brewrite\b[^.]*\b(?:sentence|tense)|\bcorrect the grammar"
-    r"|\bparaphrase\b[^.]*\bsentence"
-)
 _QUOTED_WORDS = 6  # from which on a quotation ended by a full stop is no title
 
 
@@ -124,15 +119,14 @@ def _blank_kept(source: Text, translation: Text) -> str:
             lambda match: (
                 match[0]
                 if _HANGUL.search(match[0])
-                or (_is_said(match[0]) and not _MAY_QUOTE.search(source.raw))
+                or (_is_said(match[0]) and not _ABOUT_LANGUAGE.search(source.raw))
                 else " " * len(match[0])
             ),
             prose,
         )
-    if _REWRITE.search(source.raw):  # an English sentence, and the same one in another voice
-        lines = {line.strip() for line in source.raw.splitlines()}
-        prose = "\n".join(
-            " " * len(line) if line.strip() in lines else line for line in prose.split("\n")
+    if _ABOUT_LANGUAGE.search(source.raw):  # the English that a question asks about
+        prose = _EXAMPLE.sub(
+            lambda match: " " * len(match[0]) if source.raw.find(match[1]) > 0 else match[0], prose
         )
     codes = {code for code, _ in read_snippets(source)}
     for code, (start, end) in read_snippets(translation) if codes else ():
@@ -146,7 +140,7 @@ def _find_stretches(source: Text, prose: str) -> Findings:
     kept, passages = [], []
     for stretch in _STRETCH.finditer(prose):
         found = _list_words(stretch[0])
-        if _is_word_list(stretch[0], source.prose) or _is_example(stretch[0], source.prose):
+        if _is_list(stretch[0], found, source):
             continue
         if _is_passage(stretch[0], found):
             start = stretch.end() - len(stretch[0].lstrip(" .,;:!?)]"))
@@ -169,27 +163,21 @@ _AMONG_KOREAN = re.compile(
     r"(?<![A-Za-zÀ-ɏ\d_./@-])(?<![A-Za-z\d|] )(?P<said>[a-z]{3,}(?:[ -][a-z]{3,})?)"
     r"(?=[가-힣]|(?<=[a-z]{4})(?: [가-힣]| \([A-H]\)))"
 )
-_CAPITAL = re.compile(
-    r"(?<![A-Za-z] )(?<!요일\()\b(?:(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February"
-    r"|March|July|September|October|November|December)(?= ?[가-힣]|\))"
-    r"|[A-Z][a-z]*(?:tion|sis|ness|ment|ity|ism|ology|ance|ence)s?(?=[가-힣]))"
-)
 
 
 def _list_intruders(source: Text, prose: str) -> list[str]:
-    """English words that do a Korean one's work: jacket을, damp한, 3월 12일(Wednesday).
+    """English words that do a Korean one's work: jacket을, damp한.
 
-    None are words that the source quotes or has in code, words of a question about words, and what
-    computers are told in a text about computers.
+    None are words that the source quotes or has in code, and what computers
+    are told in a text about computers.
     """
     bare = _WORDS_IN_BRACKETS.sub("", prose)
     found = [match["said"] for match in _AMONG_KOREAN.finditer(bare)]
-    capitals = [match[0] for match in _CAPITAL.finditer(prose) if match[0] in source.prose]
-    if not (found or capitals) or _ABOUT_WORDS.search(source.raw):
+    if not found or _ABOUT_WORDS.search(source.raw):
         return []
     known = _list_words(source.prose)
-    kept = _KEPT_WORDS if source.has_code or _MAY_KEEP.search(source.raw) else frozenset()
-    return capitals + [
+    kept = _KEPT_WORDS if source.has_code or _ABOUT_CODE.search(source.raw) else frozenset()
+    return [
         said
         for said in found
         if all(
@@ -222,40 +210,11 @@ def _list_words(prose: str) -> list[str]:
     return [word for word in _WORD.findall(prose) if word not in _UNITS_AND_NAMES]
 
 
-_LISTED = re.compile(r"[a-z]+(?: [a-z]+)?(?:,? (?:and |or )?[a-z]+(?: [a-z]+)?){2,}")
-_ABOUT_WORDS = re.compile(
-    r"(?i)\b(?:words?|letters?|alphabet\w*|spell\w*|rhym\w*|anagrams?|vowels?|nouns?|verbs?|plural"
-    r"|adjectives?|english|prefix\w*|suffix\w*|synonyms?|antonyms?|palindromes?|strings?)\b"
-)
-
-
-def _is_word_list(stretch: str, source: str) -> bool:
-    """Whether a stretch lists words in a question about words: "pear, fig and apple"."""
-    listed = _LISTED.search(stretch)
-    return bool(
-        listed
-        and "," in listed[0]
-        and listed[0] in source
-        and _FUNCTION_WORDS.isdisjoint(listed[0].replace(",", "").split())
-        and _ABOUT_WORDS.search(source)
-    )
-
-
+# A line, or the end of one, without Korean.
 _EXAMPLE = re.compile(
-    r"\s*(?:\(?(?:[A-Ha-h]|\d{1,2})[.)]|[-*•①-⑳:/]|[?.](?=[^\n]*__)|[a-z]+ /)\s*(?P<text>\S.*)"
+    r"(?m)(?:^[ \t]*(?:\(?[A-Ha-h\d][.)]|[-*•①-⑳])?[ \t]*|(?<=[:?]) (?!.*,))"
+    r"([^가-힣\s][^가-힣\n]*)$"
 )
-_ABOUT_LANGUAGE = re.compile(
-    r"(?i)\bsentences?\b|gramma|\bphrases?\b|translat|spell|punctuat|\btenses?\b|\bvoice\b|idiom"
-    r"|\bwords?\b|english|french|spanish|german|latin\b|synonym|antonym|proofread|rewrite|paraphras"
-)
-
-
-def _is_example(stretch: str, source: str) -> bool:
-    """Whether a stretch is English that a question about language asks about, word for word."""
-    example = _EXAMPLE.fullmatch(stretch)
-    if not example or not _ABOUT_LANGUAGE.search(source):
-        return False
-    return source.find(example["text"].strip()) > 0
 
 
 def _list_partly_kept(source: Text, prose: str) -> list[str]:
@@ -267,6 +226,16 @@ def _list_partly_kept(source: Text, prose: str) -> list[str]:
 
 _WORDS_IN_BRACKETS = re.compile(r"\([^()\n]*[a-z]{2}[^()\n]*\)")
 _BRACKETED = re.compile(r"\([^()\n]*\)")
+
+
+def _is_list(stretch: str, words: list[str], source: Text) -> bool:
+    """Whether a stretch lists words in a question about words: "pear, fig and apple"."""
+    return (
+        "," in stretch
+        and _FUNCTION_WORDS.isdisjoint(words)
+        and stretch.strip(" .:") in source.raw
+        and _ABOUT_WORDS.search(source.raw) is not None
+    )
 
 
 def _is_passage(stretch: str, words: list[str]) -> bool:

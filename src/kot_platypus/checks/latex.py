@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import re
 
+from kot_platypus.answers.normal import plain
 from kot_platypus.checks.segments import Text
 from kot_platypus.checks.symbols import STRAY_DOLLAR
 
-_DELIMITER = re.compile(r"\$\$?|\\[()\[\]]")
-_FRACTION = re.compile(r"\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}")
-_ROOT = re.compile(r"\\sqrt\{([^{}]*)\}")
-_IN_BRACES = re.compile(r"([_^])\{([^{}]*)\}")
-_COMMANDS = {
-    "times": "×", "cdot": "·", "div": "÷", "pm": "±", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥",
-    "ne": "≠", "neq": "≠", "approx": "≈", "lt": "<", "gt": ">", "to": "→", "infty": "∞", "in": "∈",
-    "angle": "∠", "triangle": "△", "perp": "⊥", "parallel": "∥", "pi": "π", "theta": "θ",
-    "alpha": "α", "beta": "β", "sum": "∑", "int": "∫", "sqrt": "√", "left": "", "right": "",
-    "degree": "°", "quad": " ",
-    "sin": "sin", "cos": "cos", "tan": "tan", "log": "log", "ln": "ln", "exp": "exp", "max": "max",
-    "min": "min", "gcd": "gcd", "lim": "lim",
-}  # fmt: skip
-_COMMAND = re.compile(r"\\([a-z]+)(?![a-zA-Z])|\\([,;!% ])")
-_DEGREES = re.compile(r"\^\{?(?:\\circ|∘)\}?")
+_NAME = re.compile(r"\\(sin|cos|tan|log|ln|exp|max|min|gcd|lim)(?![a-z])")
+_SIGNS = {"\\angle": "∠", "\\triangle": "△", "\\perp": "⊥", "\\div": "÷", "\\theta": "θ"}
 _SPACE = re.compile(r"\s")
 
 
@@ -56,7 +44,7 @@ def _rewrite(text: Text) -> str:
 
 
 def _write_plain(formula: str) -> str:
-    text = _DEGREES.sub("°", _DELIMITER.sub("", formula))
-    text = _ROOT.sub(r"√\1", _FRACTION.sub(r"\1/\2", text))
-    text = _COMMAND.sub(lambda match: _COMMANDS.get(match[1], match[0]) if match[1] else "", text)
-    return _IN_BRACES.sub(r"\1\2", text)
+    text = _NAME.sub(r"\1", plain(formula))
+    for command, sign in _SIGNS.items():
+        text = text.replace(command, sign)
+    return text

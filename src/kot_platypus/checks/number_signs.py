@@ -34,11 +34,6 @@ def find_signs(source: Text, translation: Text) -> Findings:
         whole = list(_find_minus(source, translation))
         pieces = pair_lines(source, translation)
         yield from whole or [drop_spans(one) for pair in pieces for one in _find_minus(*pair)][:1]
-    if source.lexicon.isdisjoint(("minus", "negative")):
-        return
-    said = _SAID_NEGATIVE.findall(source.raw)
-    if len(said) > len(_KOREAN_MINUS.findall(translation.raw)):
-        yield make_finding("numbers", f"no longer negative: {len(said)} said so")
 
 
 def _find_percent(source: Text, translation: Text) -> Findings:
@@ -56,24 +51,7 @@ def _find_minus(source: Text, translation: Text) -> Findings:
     minus = [match.span() for match in _MINUS.finditer(source.raw)]
     new = [match.span() for match in _MINUS.finditer(translation.raw)]
     said = len(_SAID_MINUS.findall(source.raw.lower()))
-    values = _list_negative(source.raw)
-    said_values = _list_negative(translation.raw)
-    changed = len(values) == len(said_values) > 0 and values != said_values
-    is_lost = changed or len(minus) > max(len(new), len(_KOREAN_MINUS.findall(translation.raw)))
+    is_lost = len(minus) > max(len(new), len(_KOREAN_MINUS.findall(translation.raw)))
     if is_lost or len(new) > max(len(minus), said):
         detail = f"{len(minus)} negative numbers became {len(new)}"
-        if changed:
-            detail = f"negative: {', '.join(values)} became {', '.join(said_values)}"
         yield make_finding("numbers", detail, minus, new)
-
-
-def _list_negative(text: str) -> list[str]:
-    """The digits of the negative numbers, sorted."""
-    marks = [match.end() for match in _MINUS.finditer(text)]
-    marks += [match.end() for match in _SAID_NEGATIVE.finditer(text)]
-    numbers = (_PLAIN_NUMBER.match(text, mark) for mark in marks)
-    return sorted(number[1].rstrip(".,") for number in numbers if number)
-
-
-_SAID_NEGATIVE = re.compile(r"(?:영하|마이너스|(?i:(?<!plus or )\bminus|\bnegative))(?= ?\d)")
-_PLAIN_NUMBER = re.compile(r"[ $]{0,2}(\d[\d.,]*)")

@@ -143,17 +143,11 @@ def _part_names(text: str, numbers: list[Number]) -> tuple[list[Number], list[Nu
     for number in numbers:
         before = text[number.span[0] - 1 : number.span[0]]
         is_letter = before.isascii() and before.isalpha()
-        is_letter &= not _TIMES.match(text, max(0, number.span[0] - 2))
         is_name = is_letter and text[number.span[0]] not in _POWERS
-        is_name |= _NAMED_DAY.match(text, max(0, number.span[0] - 3)) is not None
         (named if is_name else own).append(number)
     return own, named
 
 
-_TIMES = re.compile(r"\d[x×]\d")
-_NAMED_DAY = re.compile(
-    r".{0,3}?\d{1,2}[·.]\d{1,2} ?(?:전쟁|운동|혁명|사변|선언|항쟁|테러|절)", re.DOTALL
-)
 _POWERS = frozenset("⁰¹²³⁴⁵⁶⁷⁸⁹")  # x² is x^2, but H₂O a name
 
 

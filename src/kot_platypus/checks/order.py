@@ -53,13 +53,6 @@ _NAME = re.compile(
 
 
 _KEPT_TEXT = re.compile(r"[\"“][^\"”\n가-힣]{8,}[\"”]")
-# A number that is part of a name: type 2 diabetes, phase 3, Table 4.
-_LABEL = (
-    r"type|grade|stage|phase|figure|fig\.|table|chapter|section|article|level|version|step|question"
-    r"|problem|part|page|no\.|number|class|group|team|room|model"
-)
-_LABEL_WORDS = frozenset(_LABEL.replace("\\.", "").split("|"))
-_LABELS = re.compile(rf"(?i)\b(?:{_LABEL}) (?=\d)")
 
 
 def find_order(source: Text, translation: Text) -> Findings:
@@ -76,7 +69,6 @@ def find_order(source: Text, translation: Text) -> Findings:
         return
     yield from _compare_pairs(source, translation)
     yield from _find_heap(source, translation)
-    yield from _compare_compounds(source, translation)
     yield from find_exchanged(source, translation)
     for pair in pair_lines(source, translation):
         if turned := next(_find_turned(*pair, names), None):
@@ -107,22 +99,6 @@ def _find_turned(source: Text, translation: Text, names: set[str]) -> Findings:
             if not _are_of_two_kinds(source, translation, *spans[0]):
                 yield make_finding("order", said, *spans)
                 return
-
-
-_NAMED_AFTER = re.compile(r"(\d+) ?[a-z]+ (?!of\b)[a-z]")
-_COMPOUND, _KOREAN_COMPOUND = re.compile(r"(\d+)-[a-z]+"), re.compile(r"(\d+)[가-힣]+짜리")
-
-
-def _compare_compounds(source: Text, translation: Text) -> Findings:
-    """A 300-page novel is 300쪽짜리, not the first 120 pages of it."""
-    if "짜리" not in translation.prose:
-        return
-    wanted, found = _COMPOUND.findall(source.prose), _KOREAN_COMPOUND.findall(translation.prose)
-    told = (match[1] for match in _NAMED_AFTER.finditer(source.prose))  # a 500 mg tablet
-    others = {f"{number.value:f}" for number in source.digits}.difference(told)
-    changed = [number for number in found if number not in wanted and number in others]
-    if changed and len(wanted) == len(found):
-        yield make_finding("order", f"{wanted[0]}- became {changed[0]}짜리")
 
 
 def _find_heap(source: Text, translation: Text) -> Findings:
@@ -182,8 +158,6 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
     lead = _LEAD.findall(text[max(0, one.span[0] - 24) : one.span[0]].lower())
     if may_range and lead in (["from"], ["between"]):
         return True
-    if joints and joints[-1][0].endswith("then"):
-        return True  # what follows in time follows in Korean too
     turns = [word.lower() for word in _TURNS.findall(between[joints[-1].end() :])] if joints else []
     return bool(joints) and (turns == lead != ["than"] if turns else is_near)
 
@@ -215,8 +189,6 @@ def _are_of_two_kinds(text: Text, other: Text, *spans: Span) -> bool:
     ]
     if units[0] == units[1] or max(counts[unit] for unit in units[0] | units[1]) > 1:
         return False
-    if all(units):
-        return True
     unit = min(units[0] | units[1], default="")
     kept = {one.value for one in read_measures(other) if one.unit == unit}
     values = {one.value for one in measures if one.unit == unit}
@@ -244,10 +216,6 @@ def _read_anchors(part: Text, kept: set[str]) -> list[Anchor]:
     ]
     phones = _PHONE.finditer(text) if "-" in text else ()
     skipped = calls | {place for match in phones for place in range(*match.span())}
-    may_label = part.digits and not part.lexicon.isdisjoint(_LABEL_WORDS)
-    ends = [match.end() for match in _LABELS.finditer(text)] if may_label else []
-    if len(ends) == 1:  # of several the order tells
-        skipped |= set(ends)
     numbers = [
         Anchor(_write_value(text, number), number.span)
         for number in (*part.digits, *words)
@@ -355,15 +323,6 @@ def _compare_pairs(source: Text, translation: Text) -> Findings:
             detail = f"{source.cut(span)} became {translation.cut(found[new[0]])}"
             yield make_finding("order", detail, [span], [found[new[0]]])
             return
-    ones = _ONE_AND_TWO.findall(source.prose.lower())
-    said = [translation.cut(n.span) for n in translation.korean if n.value in (1, 2)]
-    said = ["one" if word in ("한", "하나") else "two" for word in said if word in _ONES_AND_TWOS]
-    if len(ones) == 1 and sorted(ones[0]) == sorted(said) == ["one", "two"] and [*ones[0]] != said:
-        yield make_finding("order", "one and two changed places")
-
-
-_ONE_AND_TWO = re.compile(r"\b(one|two) [^.,;\d]{2,30}? and (one|two) ")
-_ONES_AND_TWOS = frozenset(("한", "하나", "두", "둘"))
 
 
 def _read_pairs(part: Text) -> dict[tuple[Decimal, Decimal], Span]:

@@ -40,7 +40,6 @@ def settle(
     extra = [n for n in extra if not (n.value in months and _has_month(translation.raw, n))]
     if missing or extra:
         missing, extra = _settle_said(source.raw, translation.raw, missing, extra)
-        extra = _drop_tens(source.raw, extra)
         missing, extra = _settle_clock(source.raw, missing, extra)
         missing, extra = _settle_mixed(source, translation, missing, extra)
     pairs = Matched(source, translation).converted if missing or extra else ()
@@ -171,14 +170,6 @@ def _drop_said(text: str, other: str, extra: list[Number]) -> list[Number]:
         and not (has_percent and n.value == 100 and other.startswith("분의", n.span[1]))
         and other[n.span[0] - 1 : n.span[1]] != ":00"
     ]
-
-
-def _drop_tens(text: str, extra: list[Number]) -> list[Number]:
-    """Without a 10 for each 1.67e-27 of the source, which may come as 1.67 × 10^-27."""
-    for _ in re.findall(r"\d[eE][-+]?\d", text):
-        ten = next((number for number in extra if number.value == 10), None)
-        extra = [number for number in extra if number is not ten]
-    return extra
 
 
 def _settle_mixed(

@@ -69,7 +69,7 @@ _SIGNS = {
                r"\d[eE]-?\d"
                r"|\bsquared?\b (?:\w+)?(?:met(?:er|re)|feet|foot|mile|inch|yard|cm|km|m\b)"
                r"|\bcubic (?!equation|function|poly)|\bsquared\b|\bcubed\b",
-               "제곱(?!근)|평방|입방|[㎡㎥㎠㎢㎤]", words="bind"),
+               "제곱(?!근)|평방|입방|[㎡㎥㎠㎢㎤]", words="extra"),
     "√": _sign("√", r"√", r"\broot\b", "루트|제곱근|근호"),
     "→": _sign("→=⇒⟹>", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
     "°": _sign("°º℃℉", r"°|º|℃|℉", r"degree", r"(?<=\d)\s?도"),
@@ -93,9 +93,6 @@ _UNSEEN = re.compile(r"\\(?:[,;!: ]|quad\b|qquad\b|left\b|right\b|displaystyle\b
 STRAY_DOLLAR = re.compile(r"(?<!\\)\$(?!\s?\d)")
 
 
-_SIDES = ("left", "right")
-
-
 def find_math_symbols(source: Text, translation: Text) -> Findings:
     r"""Formulas are the same, LaTeX commands and brackets are whole, and no operator is lost.
 
@@ -103,9 +100,6 @@ def find_math_symbols(source: Text, translation: Text) -> Findings:
     Look-alikes: other spaces within a formula, translated \text{...}, a sign said in words
     (5 × 3 as 5 곱하기 3, 30° as 30도), $5 as 5달러.
     """
-    sides = [len(re.findall(rf"\\{side}(?![A-Za-z])", translation.raw)) for side in _SIDES]
-    if sides[0] != sides[1] and source.raw.count("\\left") == source.raw.count("\\right"):
-        yield _broken(r"\left without \right")
     if [*map(source.cut, source.math)] != [*map(translation.cut, translation.math)]:
         yield from _compare_formulas(source, translation)
     if "\\" in source.prose or "\\" in translation.prose:
@@ -179,15 +173,9 @@ def _are_said_apart(
     new_sides, new_relations = _read_relations(new)
     if not new_sides <= sides or not new_relations <= relations:
         return False
-    lost_sides, lost_relations = _read_relations(lost)
-    digits = {f"{number.value.normalize():f}" for number in translation.digits}
-    rest = lost_sides - new_sides - {one.lstrip("-") for one in digits} - {"0"}
-    left = {one for one in rest if one not in translation.raw}
-    kept = "".join(new)
-    signs = {sign for formula in lost for sign in _RELATION.findall(formula) if sign not in kept}
+    signs = {sign for formula in lost for sign in _RELATION.findall(formula)}
     said = (_SAID_RELATIONS.get(_SIGN_OF.get(sign, sign), "") for sign in signs)
-    are_said = all(re.search(words, translation.prose) for words in said)
-    return bool(lost_relations) and not left and are_said
+    return bool(signs) and all(re.search(words, translation.prose) for words in said)
 
 
 def _read_relations(formulas: list[str]) -> tuple[set[str], set[tuple[str, str, str]]]:
@@ -242,9 +230,6 @@ def _compare_dollars(source: Text, translation: Text) -> Findings:
 
 
 _WORD_EQUALS = re.compile("[a-z]{3} = ")  # profit = 5 is 이익은 5
-_MAY_EQUAL = re.compile(r"\d\)?,? (?:or|i\.e\.|that is|which is|is) ")  # 6/36, or one sixth
-
-
 _BOUND = re.compile(r"(?<![\w.)])(?<![-+*/×=^] )\d+(?:\.\d+)? ?[<>≤≥](?= ?[a-zA-Z(])")
 _BOUND_SIGNS = frozenset("<>≤≥")
 _TURNED_SIGNS = str.maketrans("<>≤≥", "><≥≤")
@@ -259,39 +244,22 @@ def _compare_signs(left: str, right: str) -> Findings:
         for text in (left, right)
     )
     present = {*_ANY.findall(left), *_ANY.findall(right)}
-    if " x " in left or " x " in right:
-        present.add("×")
-    if "squar" in left or "cub" in left or "제곱" in right or "㎡" in right:
-        present.add("^")
     if not present:
         return
     for char in sorted(present & _BARE):
         if left.count(char) != right.count(char):
             yield _broken(f"{char}: {left.count(char)} became {right.count(char)}")
     names = [name for name, sign in _SIGNS.items() if not present.isdisjoint(sign.marks)]
-    gaps: dict[str, int] = {}
     for name in names:
         sign = _SIGNS[name]
         wanted = [match.span() for match in sign.spellings.finditer(left)]
         found = [match.span() for match in sign.spellings.finditer(right)]
-        gaps[name] = len(wanted) - len(found)
-        if name == "=":
-            gaps[name] = _excuse_equals(gaps[name], left)
-        if (gaps[name] or sign.words == "bind") and not _is_said(sign, gaps[name], left, right):
+        gap = len(wanted) - len(found)
+        if name == "=":  # one more may be in words: 6/36, or one sixth
+            gap = max(0, gap - len(_WORD_EQUALS.findall(left)))
+        if gap and not _is_said(sign, gap, left, right):
             yield _broken(f"{name}: {len(wanted)} became {len(found)}", wanted, found)
             return
-    # Words may excuse a sign's loss, others another's gain; both at once is a change.
-    lost_signs = [name for name in _EXCLUSIVE if gaps.get(name, 0) > 0]
-    new_signs = [name for name in _EXCLUSIVE if gaps.get(name, 0) < 0]
-    if lost_signs and new_signs:
-        yield _broken(f"{lost_signs[0]} became {new_signs[0]}")
-
-
-def _excuse_equals(gap: int, left: str) -> int:
-    """What is left of lost (or, below 0, new) equal signs that words may have been said for."""
-    if gap < 0 and _MAY_EQUAL.search(left):
-        return 0
-    return max(0, gap - len(_WORD_EQUALS.findall(left))) if gap > 0 else gap
 
 
 def _is_said(sign: Sign, gap: int, left: str, right: str) -> bool:
@@ -299,8 +267,4 @@ def _is_said(sign: Sign, gap: int, left: str, right: str) -> bool:
     english, korean = len(sign.english.findall(left)), len(sign.korean.findall(right))
     if sign.words != "all":  # what both languages say is no sign in either
         english, korean = english - min(english, korean), korean - min(english, korean)
-    lost = gap - korean + (english if sign.words == "bind" else 0)
-    return lost <= 0 and -gap <= english
-
-
-_EXCLUSIVE = ("=", "≠", "<", ">", "≤", "≥", "+", "×", "±")
+    return gap <= korean and -gap <= english
