@@ -1,45 +1,69 @@
-"""Words that must not become their opposites: left and right, first and last, half and twice."""
+"""Words that must not become one another and need a pattern: sum and product, half and twice."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from kot_platypus.checks.alignment import split_sentences
 from kot_platypus.checks.segments import Text
 
-Group = Mapping[str, tuple[re.Pattern[str], ...]]
 
-_THING = (
-    "(?:day|week|month|year|place|name|line|item|letter|digit|one|row|column|page|chapter|part)"
-)
-_UNITS = "(?:minutes?|hours?|days?|weeks?|months?|years?)"
-_KOREAN_UNITS = "(?:분|시간|일|주|개월|달|년)"
-_THAN = r"(?:\d[\d,.]*|one|two|three|four|five) (?:[a-z]+ )?"
-_COUNT = "(?:개|명|권|장|원|달러|cm|m|kg|센티미터|미터|킬로그램|마리|살|세)(?:만큼)? ?(?:더 )?"
-# By groups: of each side what says it in English for certain, what may say it, what says it in
-# Korean for certain, and what may. A change is a side lost for certain and another new for certain.
-_GROUPS: tuple[dict[str, tuple[str, str, str, str]], ...] = (
-    {
+class Side(NamedTuple):
+    """One of several that exclude one another: what says it for certain and what may."""
+
+    english: re.Pattern[str]
+    maybe_english: re.Pattern[str]
+    korean: re.Pattern[str]
+    maybe_korean: re.Pattern[str]
+
+
+_N = r"(?:\d[\d.,]*|[a-z]\b|both|the (?:number|result|sum|difference|product|quotient))"
+_TO = r"(?:\d[\d,.]*|수|값|변|결과|합|차|[a-zA-Z])"  # what Korean calculates with
+# By the words of which the source must have one: the sides, each as Side has it. A change is a
+# side lost for certain and another of its group new for certain.
+_GROUPS: dict[str, dict[str, tuple[str, str, str, str]]] = {
+    "sum sums add difference subtract minus product multiply multiplied quotient divide divided": {
+        "sum": (rf"\bsums? of\b|\b(?:the|their) sum\b|\badd {_N}",
+                r"\bsums?\b|\badd|plus|total|together|\bin all\b|combined|more than|increase|\+",
+                rf"(?:[와과의]|두 수|세 수) 합[은이을에]|{_TO}[을를]? ?더[하한해할]"
+                r"|\d[와과] .{0,12}\d[을를] 더[하한해]",
+                r"합|더[하한해할]|덧셈|\+|플러스|모두|총|보태|추가|넣|많|큰|크|늘"),
+        "difference": (r"\bdifference (?:of|between)\b|\btheir difference\b"
+                       rf"|\b(?:subtract|minus) {_N}",
+                       r"differ|subtract|minus|less|fewer|remain|left|take|took|remov|decreas|reduc"
+                       r"|[-−–]",
+                       rf"(?:[와과의]|두 수의?) 차[는가를이]|{_TO}[을를]? ?[빼뺀뺄]",
+                       r"차[는가를이]|[빼뺀뺄]|뺄셈|[-−–]|마이너스|적|작|줄|남|음수|영하"),
+        "product": (rf"\b(?:product of|their product)\b|\bmultipl(?:y|ied) (?:both|{_N}|by)",
+                    r"product|multipl|times|twice|doubl|tripl|factor|[×*·⋅]|\d by \d|squar",
+                    rf"(?:[와과의]|두 수|세 수) 곱[은이을에]|{_TO}[을를]? ?곱[하한해할]"
+                    r"|[와과] .{0,12}[을를] 곱[하한해할]",
+                    r"곱|배|[×*·⋅]"),
+        "quotient": (rf"\bquotient\b|\bdivided? (?:the result |it |both sides |{_N} )?by\b",
+                     r"quotient|divi|\bover\b|ratio|half|[÷/]|split|share|per\b|each",
+                     rf"{_TO}(?:[을를로]|으로) ?나[누눈눌눠]|[의은] 몫",
+                     r"나[누눈눌눠]|몫|분의|[÷/]|절반|약수|비율"),
+    },
+    "square squared": {
+        "square": (r"\bsquare of (?:a |the |x|n|\d|this|that|an )|\b(?:\d|[a-z]|number) squared\b",
+                   r"squar(?!e root)|\^2|²",
+                   r"(?<![세완])(?<!완전)제곱(?:은|이|에|을|하|한|해|과|보)",
+                   r"(?<!세)제곱(?!근)|²|\^"),
+        "square root": (r"\bsquare root of\b", r"root|√|sqrt", r"(?<!세)제곱근",
+                        r"(?<!세)제곱근|루트|√|sqrt|(?<!제곱)근(?=[은이을호])"),
+    },
+    "bc b ad a ce": {
         "BC": (r"\d B\.?C\b", r"B\.?C\b", "기원전", "기원전|BC"),
         "AD": (r"\bA\.?D\b|\d C\.?E\b", r"A\.?D\b|C\.?E\b", "서기|기원후", "서기|기원후|년"),
     },
-    {
+    "half": {
         "first half": (r"\bfirst half\b", "first half|early", "상반기|전반", "상반기|전반|앞"),
         "second half": (r"\b(?:second|latter) half\b", "(?:second|latter) half|late|end",
                         "하반기|후반", "하반기|후반|뒤"),
     },
-    {
-        "all": (r"\b(?:all|every)\b", "all|every|each|any|entire|whole|both|alway|full|total"
-        "|complet",
-                "모든|모두|전부", "모든|모두|전부|다|마다|매|전체|온|각|누구나|항상|내내|다들"
-                "|매번|빠짐"),
-        "most": (r"\bmost (?:of|[a-z]+s)\b|\bmost people\b", "most|major|largely|mainly",
-                 "대부분|대다수", "대부분|대다수|거의|대체로|가장|대개|주로|과반"),
-        "some": (r"\bsome (?:of|[a-z]+s)\b", "some|part|certain|a few|several|portion",
-                 "일부(?!터)", "일부|어떤|몇|더러|약간|좀|중|가운데|조금|있"),
-    },
-    {
+    "half halved doubled tripled quadrupled third quarter twice times": {
         "half": (r"\bhalved\b|\b(?:cut|reduced) (?:by|in|to) half\b|\bby half\b|\bhalf (?:as"
         r"|the)\b",
                  r"hal[fv]|50|1/2", "절반|반으로", "반|50|1/2|분의"),
@@ -56,26 +80,21 @@ _GROUPS: tuple[dict[str, tuple[str, str, str, str]], ...] = (
                         r"quadrupl|four|(?<![\d.])4(?![\d.])|300", "(?:네|4) ?배", "(?:네|4) ?배"
                         "|300|배"),
     },
-)  # fmt: skip
+}  # fmt: skip
 _OPPOSITES = tuple(
-    {side: tuple(re.compile(f"(?i){pattern}") for pattern in said) for side, said in group.items()}
-    for group in _GROUPS
-)
-# The words of which one has to be there, group by group.
-_WORDS = tuple(
-    frozenset(words.split())
-    for words in (
-        "bc b ad a ce", "half", "all every some most",
-        "half halved doubled tripled quadrupled third quarter twice times",
+    (
+        frozenset(words.split()),
+        {name: Side(*(re.compile(f"(?i){said}") for said in side)) for name, side in group.items()},
     )
-)  # fmt: skip
+    for words, group in _GROUPS.items()
+)
 
 
 def find_opposite(source: Text, translation: Text) -> Iterator[str]:
     """What became its opposite in a sentence; each side may be said in many ways."""
-    for group, words in zip(_OPPOSITES, _WORDS, strict=True):
+    for words, group in _OPPOSITES:
         if not source.lexicon.isdisjoint(words):
-            detail = find_change(group, source.prose, translation.prose)
+            detail = _find_change(group, source.prose, translation.prose)
             if detail:
                 yield detail
     if not source.lexicon.isdisjoint(_NEGATIVE_WORDS):
@@ -91,7 +110,7 @@ _NEGATIVE = re.compile(
     r"(?: not\b|n['’]t\b)(?! (?:only|un|in|im|among|work for|mind|help but)|.*\buntil\b)"
 )
 _NEGATIVE_WORDS = frozenset({"not", "t"})
-OPPOSITE_WORDS = frozenset().union(*_WORDS, _NEGATIVE_WORDS)
+OPPOSITE_WORDS = _NEGATIVE_WORDS.union(*(words for words, _ in _OPPOSITES))
 _KOREAN_NEGATIVE = re.compile(
     "않|안[ 되돼하]|못|없|아니|아닌|아닙|아닐|말[고라아 것]|마[라십세시]|모[르른]|몰[라랐]|금지"
     "|거[부절]|불[가법편만능명완안행확]|비[정공합활]|미[완정확만달]|무[시관효해료]|반[대하]|실패|부족|어[렵려]"
@@ -100,18 +119,16 @@ _KOREAN_NEGATIVE = re.compile(
 )
 
 
-def find_change(group: Group, left: str, right: str) -> str | None:
+def _find_change(group: Mapping[str, Side], left: str, right: str) -> str | None:
     """A side of ``group`` that ``left`` says for certain and that became another one."""
     lost = [
         name
-        for name, (sure, _, _, maybe) in group.items()
-        if (said := len(sure.findall(left))) and said > len(maybe.findall(right))
+        for name, side in group.items()
+        if len(side.english.findall(left)) > len(side.maybe_korean.findall(right))
     ]
-    if not lost:
-        return None
     new = [
         name
-        for name, (_, maybe, sure, _) in group.items()
-        if (said := len(sure.findall(right))) and said > len(maybe.findall(left))
+        for name, side in group.items()
+        if lost and len(side.korean.findall(right)) > len(side.maybe_english.findall(left))
     ]
     return f"{lost[0]} became {new[0]}" if new else None
