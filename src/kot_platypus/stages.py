@@ -34,6 +34,9 @@ from kot_platypus.processes import ask_main, is_main_process
 
 GATHERED = "rows"
 """In a stage's folder: that of the rows that were gathered for it, which is a stage of its own."""
+ACCOUNT = "account.txt"
+"""In the folder of paid work: the name of its account, which it keeps when it is moved."""
+_NO_RESULT = (MANIFEST, GATHERED, ACCOUNT)
 
 
 class Stage:
@@ -60,7 +63,7 @@ class Stage:
 
     def withdraw(self) -> None:
         """Remove the claim if nothing was made under it."""
-        if is_main_process() and holds_nothing(self.folder, but=(MANIFEST, GATHERED)):
+        if is_main_process() and holds_nothing(self.folder, but=_NO_RESULT):
             (self.folder / MANIFEST).unlink(missing_ok=True)
             with suppress(OSError):  # the unfinished part of a write
                 self.folder.rmdir()
@@ -167,11 +170,8 @@ def open_stage(
 def is_untouched(folder: Path) -> bool:
     """Whether a stage's folder holds nothing that could be lost: at most a claim to it."""
     if not (folder / MANIFEST).exists():
-        return holds_nothing(folder, but=(GATHERED,))
-    return (
-        holds_nothing(folder, but=(MANIFEST, GATHERED))
-        and read_manifest(folder)["status"] != "done"
-    )
+        return holds_nothing(folder, but=_NO_RESULT)
+    return holds_nothing(folder, but=_NO_RESULT) and read_manifest(folder)["status"] != "done"
 
 
 def _differences(found: Any, wanted: Any, prefix: str = "") -> list[str]:

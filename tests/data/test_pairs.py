@@ -199,9 +199,9 @@ def test_pairs_and_benchmarks_are_two_commands(tmp_path: Path):
     assert "--pairs alone" in result.output
 
 
-def type_judged(file: Path, url: str) -> str:
+def type_judged(file: Path, url: str, out: str = "out") -> str:
     judge = f'{{service: openai, options: {{model: m, base_url: "{url}"}}}}'
-    places = ["--out", str(file.parent / "out"), "--ledger", str(file.parent / "ledger")]
+    places = ["--out", str(file.parent / out), "--ledger", str(file.parent / "ledger")]
     command = ["data", "check", str(file), "--pairs", "--judge", judge, *places]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -223,6 +223,9 @@ def test_a_judge_reads_pairs_that_have_no_error(tmp_path: Path, monkeypatch: pyt
     assert [(each.row, each.finding.check) for each in found] == [(1, "numbers"), (2, "judge")]
     page = (tmp_path / "out" / "report.html").read_text()
     assert "심사 모델이 틀렸다고 보았습니다: 개" in page
+    (tmp_path / "out").rename(tmp_path / "moved")
+    moved = type_judged(file, server[0], "moved")
+    assert f"Paid for in all: {paid} characters." in moved  # the same account, by account.txt
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,21 @@ def test_no_text_of_a_row_that_is_kept_may_be_empty(tmp_path: Path, text: str):
         assert store.decide(0, "drop", {}, version=0) == "stored"
 
 
+def test_an_edit_of_before_that_emptied_a_text_lets_the_row_wait(tmp_path: Path):
+    drafts = [make_draft(10, input="3"), make_draft(20, " "), make_draft(30)]
+    folder = write_queue(tmp_path, drafts)
+    said = [("edit", {"input": " "}), ("accept", {}), ("accept", {})]
+    old = [
+        {"key": draft.key, "action": action, "fields": fields, "decided_at": "2026-11-22"}
+        for draft, (action, fields) in zip(drafts, said, strict=True)
+    ]
+    (folder / "review" / "decisions.jsonl").write_text("\n".join(map(json.dumps, old)) + "\n")
+    with closing(ReviewStore(folder)) as store:
+        assert [store.read(number).action for number in range(3)] == [None, None, "accept"]
+        assert store.decide(0, "edit", {"input": "4"}, version=1) == "stored"
+        assert (store.find(0, 1, show="open"), store.summarise().edit) == (1, 1)
+
+
 def test_undo_is_a_line_of_its_own(store: ReviewStore, folder: Path):
     store.decide(0, "drop", {}, version=0)
     assert store.summarise().drop == 1

@@ -111,7 +111,7 @@ def _settle_clock(
 ) -> tuple[list[Number], list[Number]]:
     """A quarter to nine as 8:45."""
     for match in _TO_THE_HOUR.finditer(text) if extra else ():
-        hour = [n for n in missing if _holds(match.span("hour"), n)]
+        hour = [n for n in missing if n.value <= 24 and _holds(match.span("hour"), n)]
         minutes = {"five": 5, "ten": 10, "twenty": 20}.get(match["minutes"] or "", 15)
         if match["minutes"] and match["minutes"].isdigit():
             minutes = int(match["minutes"])

@@ -133,8 +133,9 @@ def _build_dataset(
     from kot_platypus.data.executors import open_executor
     from kot_platypus.data.overview import PAGE, describe_build
     from kot_platypus.data.pipeline.dataset import build_dataset, estimate_dataset
-    from kot_platypus.data.pipeline.translating import Account, name_account
+    from kot_platypus.data.pipeline.translating import Account
     from kot_platypus.data.translation.judge import describe_counts
+    from kot_platypus.data.translation.ledger import name_account
     from kot_platypus.models import cache_folder
     from kot_platypus.report.data_page import write_data_page
 

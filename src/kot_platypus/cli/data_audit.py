@@ -106,6 +106,7 @@ def _check_pairs(
     from kot_platypus.data.executors import open_executor
     from kot_platypus.data.pairs import check_pairs, describe_pairs, parse_pair_columns
     from kot_platypus.data.translation.judge import describe_counts, open_judge
+    from kot_platypus.data.translation.ledger import name_account
     from kot_platypus.models import cache_folder
     from kot_platypus.recipe_files import parse_section
     from kot_platypus.report.pairs import write_pairs_page
@@ -116,7 +117,7 @@ def _check_pairs(
         judging = None
         if judge:
             section = parse_section(JudgeSection, judge, "--judge", _A_JUDGE)
-            place, account = ledger or cache_folder() / "translations", str(out.absolute())
+            place, account = ledger or cache_folder() / "translations", name_account(out)
             judging = stack.enter_context(open_judge(section, place, account, budget))
         report = check_pairs(file, out, workers, named, judging)
         page = write_pairs_page(out)

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from kot_platypus.artifacts import hash_file, read_json, write_json, write_jsonl
+from kot_platypus.artifacts import hash_file, read_json, write_json, write_jsonl, write_text
 from kot_platypus.checks import CHECK_NAMES, FIELDS, check_row, check_translation
 from kot_platypus.columns import split_columns
 from kot_platypus.data.executors import Executor
@@ -22,7 +22,7 @@ from kot_platypus.progress import Advance, show_progress
 from kot_platypus.records import Example, Finding, FoundInPair, PairExample, Record
 from kot_platypus.row_formats import ENGLISH, OWN_COLUMNS, parse_row
 from kot_platypus.row_texts import list_texts
-from kot_platypus.stages import open_stage
+from kot_platypus.stages import ACCOUNT, open_stage
 from kot_platypus.tables import is_missing
 
 REPORT, FINDINGS, EXAMPLES = "report.json", "findings.jsonl", "examples.jsonl"
@@ -93,6 +93,8 @@ def check_pairs(
     with open_stage(out, "check pairs", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return dict(read_json(out / REPORT))
+        if judge:
+            write_text(out / ACCOUNT, f"{judge.account}\n")
         tally = _Tally()
         with show_progress("Checking", None, "pairs") as advance:
             pairs = tally.count_rows(_iter_pairs(file, columns or {}, tally.unreadable), advance)

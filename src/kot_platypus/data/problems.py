@@ -87,7 +87,7 @@ def holds(problem: Example) -> bool:
     """Whether every step of a generated problem's rationale holds (``verify_problem``)."""
     try:
         verify_problem(problem)
-    except (DataError, ValueError):  # a number of thousands of digits is no int
+    except (DataError, ValueError, KeyError):  # no int: thousands of digits; no such name
         return False
     return True
 

@@ -227,6 +227,18 @@ def test_decisions_are_taken_in_and_can_be_taken_back(builder: Builder):
     assert builder.build(recipe)["written"] == 1
 
 
+def test_an_edit_of_before_that_emptied_a_text_lets_the_row_wait(builder: Builder, capsys: Any):
+    builder.service.translation = lose_sentence
+    recipe = builder.make_recipe(make_rows(3))
+    builder.build(recipe)
+    emptied, accepted, _ = list_waiting(builder.out)
+    decide(builder.out, "edit", emptied, target=" ")
+    decide(builder.out, "accept", accepted)
+    counts = builder.build(recipe)
+    assert (counts["accepted"], counts["waiting"], counts.get("edited")) == (1, 2, None)
+    assert "left a text of 1 rows empty" in "".join(capsys.readouterr())
+
+
 # --- money -------------------------------------------------------------------------------------
 
 

@@ -46,7 +46,6 @@ from kot_platypus.data.pipeline.judging import judge_rows
 from kot_platypus.data.pipeline.reviewing import Sample, read_figures, review_rows
 from kot_platypus.data.pipeline.sources import draw_rows
 from kot_platypus.data.pipeline.translating import (
-    ACCOUNT,
     Account,
     estimate_rows,
     translate_rows,
@@ -56,6 +55,7 @@ from kot_platypus.data.translation.translate import TranslationCost
 from kot_platypus.errors import OutdatedError, RunError
 from kot_platypus.progress import print_notice
 from kot_platypus.recipe_files import dump
+from kot_platypus.stages import ACCOUNT
 
 RECIPE = "recipe.yaml"
 T = TypeVar("T")

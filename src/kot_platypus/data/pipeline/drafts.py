@@ -12,10 +12,11 @@ from pydantic import ConfigDict, Field
 from kot_platypus.artifacts import hash_file, hash_value, iter_jsonl, write_lines
 from kot_platypus.checks import CHECK_NAMES, Finding, check_korean, check_row
 from kot_platypus.data.executors import Executor
+from kot_platypus.data.pipeline.decisions import Decision
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.progress import Advance, show_progress
 from kot_platypus.records import Record, Row
-from kot_platypus.row_texts import replace_texts
+from kot_platypus.row_texts import list_texts, replace_texts
 from kot_platypus.stages import open_stage
 
 ROWS = "rows.jsonl"
@@ -134,6 +135,18 @@ def check_draft(draft: Draft) -> Draft:
             speech=asked.get("speech"),
         )
     return draft.model_copy(update={"findings": (*known, *found)})
+
+
+def lacks_text(draft: Draft, fields: Mapping[str, str]) -> bool:
+    """Whether a text of the original is an empty one now, with a person's texts in some fields."""
+    texts = {**list_texts(draft.translated), **fields}
+    originals = list_texts(draft.original).items()
+    return any(text.strip() and not texts.get(name, "").strip() for name, text in originals)
+
+
+def is_emptied(draft: Draft, decision: Decision) -> bool:
+    """Whether a person kept a row without a text of it, as an earlier version let them."""
+    return decision.action in ("accept", "edit") and lacks_text(draft, decision.fields)
 
 
 def edit_draft(draft: Draft, fields: Mapping[str, str]) -> Draft:

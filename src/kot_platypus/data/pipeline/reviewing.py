@@ -28,10 +28,12 @@ from kot_platypus.data.pipeline.drafts import (
     UNANSWERED,
     Draft,
     edit_draft,
+    is_emptied,
     iter_drafts,
 )
 from kot_platypus.data.translation.judge import JUDGE
 from kot_platypus.formats import write_values
+from kot_platypus.progress import print_notice
 from kot_platypus.records import Dialogue, Example, Record
 from kot_platypus.row_formats import ENGLISH, OWN_COLUMNS, list_columns
 from kot_platypus.stages import open_stage
@@ -48,7 +50,11 @@ NUM_TEXTS = 3
 """The first columns of a question are texts, and have their English originals beside them."""
 Reason = Literal["waiting for review", "dropped in review", "duplicate", "contaminated"]
 _SET_APART = re.compile("^(row_)+")
-_LEFT_OUT: dict[str, Reason] = {"waiting": "waiting for review", "dropped": "dropped in review"}
+_LEFT_OUT: dict[str, Reason] = {
+    "waiting": "waiting for review",
+    "emptied": "waiting for review",
+    "dropped": "dropped in review",
+}
 
 
 class Dropped(Record):
@@ -92,7 +98,12 @@ def review_rows(
         for key, votes in said.items()
     }
     inputs = {"rows": hash_file(rows), "decisions": hash_value(made)}
-    config = {"columns": columns, "checks": list(checks), "sample": sample._asdict()}
+    config = {
+        "columns": columns,
+        "checks": list(checks),
+        "sample": sample._asdict(),
+        "emptied": "waits",  # not so in folders of before, which are made again
+    }
     with open_stage(out, "review", config=config, inputs=inputs) as stage:
         if stage.is_done:
             return out / ROWS
@@ -112,6 +123,9 @@ def review_rows(
             for verdict, final, row in iter_judged(left_out=True)
         )
         write_jsonl(out / DROPPED, dropped)
+        if emptied := counts.pop("emptied", 0):
+            counts["waiting"] += emptied
+            print_notice(f"{review}: decisions left a text of {emptied:,} rows empty: they wait.")
         agreement = measure_agreement(said)
         stage.facts = {
             "counts": dict(counts),
@@ -164,6 +178,8 @@ def _judge(draft: Draft, votes: Votes | None) -> tuple[str, Draft, list[str]]:
     if votes and votes.is_disputed:
         return "waiting", draft, []
     decision = votes.verdict if votes else None
+    if decision and is_emptied(draft, decision):
+        return "emptied", draft, []
     if decision is None or (decision.action == "accept" and not draft.errors):
         mended = draft.translation is not None and draft.translation.retried
         return "waiting" if draft.errors else "mended" if mended else "passed", draft, []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from kot_platypus.artifacts import hash_file, read_text, write_jsonl
+from kot_platypus.artifacts import hash_file, write_jsonl
 from kot_platypus.checks import Finding
 from kot_platypus.checks.findings import shorten
 from kot_platypus.checks.glossary import find_terms
@@ -44,8 +44,6 @@ from kot_platypus.records import Row
 from kot_platypus.row_texts import list_texts, replace_texts
 from kot_platypus.stages import open_stage
 
-ACCOUNT = "account.txt"
-"""In a data set's folder: the name of its account, which it keeps when it is moved."""
 Step = Literal["translate", "retry"]
 _CHUNK_ROWS = 256
 _PROBLEMS = {
@@ -73,12 +71,6 @@ class Account:
         """What was paid so far."""
         with open_ledger(self.folder, self.name) as ledger:
             return ledger.bill()
-
-
-def name_account(out: Path) -> str:
-    """The name of a data set's account: where it was first built, or is now to be."""
-    kept = out / ACCOUNT
-    return read_text(kept).strip() if kept.is_file() else str(out.absolute())
 
 
 def make_translator(section: TranslateSection, *, retry: bool = False) -> Translator:

@@ -29,7 +29,15 @@ from kot_platypus.data.pipeline.decisions import (
     SpotCheck,
     Votes,
 )
-from kot_platypus.data.pipeline.drafts import PASSED, QUEUE, Draft, edit_draft
+from kot_platypus.data.pipeline.drafts import (
+    PASSED,
+    QUEUE,
+    UNANSWERED,
+    Draft,
+    edit_draft,
+    is_emptied,
+    lacks_text,
+)
 from kot_platypus.data.review.line_ends import restore_line_ends
 from kot_platypus.data.review.shelf import Shelf
 from kot_platypus.errors import DataError, UsageError
@@ -160,8 +168,17 @@ class ReviewStore:
             number = self._numbers.get(decision.key)
             if number is not None:  # else: of a row that was translated anew since
                 self._count(number, -1)
+                if self._is_emptied(number, decision):  # then it waits again
+                    decision = decision.model_copy(update={"action": "undo", "fields": {}})
                 self._votes[number].take(decision, line)
                 self._count(number, 1)
+
+    def _is_emptied(self, number: int, decision: Decision) -> bool:
+        shelf, place = self._find_shelf(number)
+        is_whole = all(map(str.strip, decision.fields.values()))
+        if is_whole and shelf.checks[place].isdisjoint((UNANSWERED, "cut_off")):
+            return False  # no text of it is empty: known without reading it
+        return is_emptied(shelf.read(place), decision)
 
     def _count(self, number: int, sign: int) -> None:
         action, (shelf, place) = self._action(number), self._find_shelf(number)
@@ -317,7 +334,7 @@ class ReviewStore:
             if version != entry.version:
                 return "conflict"
             translated = list_texts(entry.draft.translated)
-            if action in ("accept", "edit") and _lacks_text(entry.draft, edited or translated):
+            if action in ("accept", "edit") and lacks_text(entry.draft, edited):
                 return "empty"
             fields = {f: t for f, t in edited.items() if t != translated.get(f, "")}
             if edited and not fields:
@@ -371,12 +388,6 @@ def find_review(folder: Path) -> Path:
         expected="a folder that kot data build wrote",
         hint="Give the folder of --out.",
     )
-
-
-def _lacks_text(draft: Draft, texts: Mapping[str, str]) -> bool:
-    """Whether a text of the original has become an empty one."""
-    originals = list_texts(draft.original).items()
-    return any(text.strip() and not texts.get(name, "").strip() for name, text in originals)
 
 
 def _apply(texts: Mapping[str, str], edited: Mapping[str, str]) -> dict[str, str]:

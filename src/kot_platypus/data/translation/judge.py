@@ -101,6 +101,11 @@ class Judge:
         return {"service": service.id, "parameters": parameters, "severity": self._severity}
 
     @property
+    def account(self) -> str:
+        """What its answers are paid from."""
+        return self._ledger.account
+
+    @property
     def paid(self) -> int:
         """The characters that its account ever paid."""
         return self._ledger.bill().total

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kot_platypus.artifacts import hash_value
+from kot_platypus.artifacts import hash_value, read_text
 from kot_platypus.data.translation.services import Flaw
 from kot_platypus.errors import RunError
-from kot_platypus.stages import lock_folder
+from kot_platypus.stages import ACCOUNT, lock_folder
 
 FILE = "translations.sqlite"
 FORMAT = 2
@@ -125,6 +125,12 @@ def make_key(text: str, service: str, parameters: Mapping[str, Any]) -> str:
     return hash_value({"text": text, "service": service, "parameters": dict(parameters)})
 
 
+def name_account(out: Path) -> str:
+    """The name of the account of a folder's work: where that began, or now is to."""
+    kept = out / ACCOUNT
+    return read_text(kept).strip() if kept.is_file() else str(out.absolute())
+
+
 @contextmanager
 def open_ledger(folder: Path, account: str = "") -> Iterator[Ledger]:
     """Yield the ledger in ``folder``, made if there is none, and hold it for this process.
@@ -169,7 +175,7 @@ class Ledger:
 
     def __init__(self, database: sqlite3.Connection, account: str) -> None:
         self._database = database
-        self._account = account
+        self.account = account
         self.failed: dict[str, Attempt] = {}
         """What was asked for since the ledger was opened, and got no usable answer, by key."""
 
@@ -205,7 +211,7 @@ class Ledger:
         price: float | None = None,
     ) -> SentRequest:
         """Write down a request that is about to be sent. ``price``: US dollars a character."""
-        row = (self._account, service, model, time.time(), counter, num_texts, characters, price)
+        row = (self.account, service, model, time.time(), counter, num_texts, characters, price)
         with self._database:
             cursor = self._database.execute(
                 "INSERT INTO requests (account, service, model, sent_at, counter, num_texts,"
@@ -268,13 +274,13 @@ class Ledger:
             self._database.execute(
                 "SELECT state, SUM(COALESCE(paid, characters)) FROM requests"
                 " WHERE account = ? GROUP BY state",
-                (self._account,),
+                (self.account,),
             ).fetchall()
         )
         (unusable,) = self._database.execute(
             "SELECT COALESCE(SUM(attempts.characters), 0) FROM attempts"
             " JOIN requests ON requests.id = attempts.request WHERE account = ?",
-            (self._account,),
+            (self.account,),
         ).fetchone()
         answered, lost, in_doubt = (amounts.get(state, 0) for state in ("done", "lost", "sent"))
         return Bill(answered, lost, in_doubt, unusable)
