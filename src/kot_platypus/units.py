@@ -71,7 +71,7 @@ UNITS = _list_metric() | {
     "t": "톤 ton tons tonne tonnes",
     "온스": "ounce ounces oz",
     "갤런": "gallon gallons gal",
-    "컵": "cup cups",
+    "컵": "잔 cup cups",
     "큰술": "테이블스푼 tablespoon tablespoons tbsp",
     "작은술": "티스푼 teaspoon teaspoons tsp",
     "m^2": "제곱미터 ㎡ 평방미터 m2",

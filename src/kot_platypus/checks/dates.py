@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from kot_platypus.checks.clocks import find_turned_clocks
 from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.segments import Text
 from kot_platypus.number_words import MONTHS
@@ -48,9 +49,11 @@ _MAY_BE = re.compile(r"\d(?:[-./]\d+[-./]\d|\s?[apAP]\.?[mM]\b|월)")
 def find_dates(source: Text, translation: Text) -> Findings:
     """Days and times of day are the same.
 
-    Catches July 4 as 4월 7일, the years of two dates exchanged, 8 a.m. as 오후 8시. Look-alikes:
+    Catches July 4 as 4월 7일, the years of two dates exchanged, 8 a.m. as 오후 8시,
+    a quarter to nine as 9시 15분. Look-alikes:
     another order, a year or month said once for two days, 7 p.m. as 19시.
     """
+    yield from find_turned_clocks(source, translation)
     if not source.digits and source.lexicon.isdisjoint(MONTHS):
         return
     if not (_MAY_BE_NAMED.search(source.raw) or _MAY_BE.search(source.raw)):

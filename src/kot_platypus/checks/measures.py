@@ -213,7 +213,7 @@ def _make_fraction(value: Decimal) -> Fraction:
 
 
 _FEET_AND_INCHES = re.compile(r"(?<!\d)(\d)['′’] ?(\d{1,2})(?:[\"″”]|'')")
-_ONE_DAY = re.compile(r" ?(?:최대|최소|동안|간|만에|안에)")
+_ONE_DAY = re.compile(r" ?(?:최대|최소|동안|간|만에|안에|전|뒤|후|앞)")
 _HALF = re.compile(
     r" and a (?:half|quarter)\b"
     r"|\s?반(?:[이을의은만으에과씩쯤인]|까지|부터|정도|가량|동안|경|짜리|(?![가-힣]))"

@@ -66,7 +66,8 @@ _GROUPS: dict[str, dict[str, tuple[str, str, str, str]]] = {
     "half halved doubled tripled quadrupled third quarter twice times": {
         "half": (r"\bhalved\b|\b(?:cut|reduced) (?:by|in|to) half\b|\bby half\b|\bhalf (?:as"
         r"|the)\b",
-                 r"hal[fv]|50|1/2", "절반|반으로", "반|50|1/2|분의"),
+                 r"hal[fv]|(?<![\d.])50|1/2", "절반|반으로",
+                 r"반|(?<![\d.])50|1/2|분의"),
         "third": (r"\b(?:a|one)[ -]third\b", r"third|33|1/3", "3분의 ?1|삼분의 ?일", "분의|1/3|33"),
         "quarter": (r"\b(?:a|one) quarter\b", r"quarter|fourth|25|15|1/4", "4분의 ?1|사분의 ?일",
                     r"분의|1/4|25|15|분기|쿼터"),

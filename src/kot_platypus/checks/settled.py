@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from kot_platypus.checks.clocks import CLOCK_WORDS, read_korean_clocks, read_said_clocks
 from kot_platypus.checks.findings import Span
 from kot_platypus.checks.measures import Matched
 from kot_platypus.checks.parts import read_parts, read_shares
@@ -40,7 +41,10 @@ def settle(
     extra = [n for n in extra if not (n.value in months and _has_month(translation.raw, n))]
     if missing or extra:
         missing, extra = _settle_said(source.raw, translation.raw, missing, extra)
-        missing, extra = _settle_clock(source.raw, missing, extra)
+        if not source.lexicon.isdisjoint(CLOCK_WORDS):
+            for clock, other in _pair_clocks(source, translation):
+                missing = _drop_held(missing, wanted, clock)
+                extra = _drop_held(extra, found, other)
         missing, extra = _settle_mixed(source, translation, missing, extra)
     pairs = Matched(source, translation).converted if missing or extra else ()
     for one, other in pairs:
@@ -100,28 +104,13 @@ def _is_repeated(text: str, number: Number) -> bool:
     return name[:1].isupper() and name.isalpha() and text.count(name) > 1
 
 
-_TO_THE_HOUR = re.compile(
-    r"(?i)\b(?:(?P<quarter>quarter)|(?P<minutes>five|ten|twenty|\d+))(?: minutes)? (?:to|before) "
-    r"(?P<hour>[a-z]+|\d+)\b"
-)
-
-
-def _settle_clock(
-    text: str, missing: list[Number], extra: list[Number]
-) -> tuple[list[Number], list[Number]]:
-    """A quarter to nine as 8:45."""
-    for match in _TO_THE_HOUR.finditer(text) if extra else ():
-        hour = [n for n in missing if n.value <= 24 and _holds(match.span("hour"), n)]
-        minutes = {"five": 5, "ten": 10, "twenty": 20}.get(match["minutes"] or "", 15)
-        if match["minutes"] and match["minutes"].isdigit():
-            minutes = int(match["minutes"])
-        values = {(hour[0].value - 2) % 12 + 1, Decimal(60 - minutes)} if hour else set()
-        if match["hour"] in ("noon", "midnight"):
-            values = {Decimal(11), Decimal(60 - minutes)}
-        if values and values <= {number.value for number in extra}:
-            missing = [n for n in missing if not _holds(match.span(), n)]
-            extra = [n for n in extra if n.value not in values]
-    return missing, extra
+def _pair_clocks(source: Text, translation: Text) -> Iterator[tuple[Span, Span]]:
+    """Where the same times of day stand: a quarter to nine, 8:45."""
+    said = list(read_said_clocks(source.prose))
+    found = {clock.minutes: clock.span for clock in read_korean_clocks(translation)} if said else {}
+    for clock in said:
+        if clock.minutes in found:
+            yield clock.span, found[clock.minutes]
 
 
 _CENTURY = re.compile(r"(?i)\b([a-z]+|\d{1,2})(?:st|nd|rd|th)?(?=[ -]centur)")

@@ -50,7 +50,7 @@ _SIGNS = {
     "×": _sign("×✕*⋅·", r"[×✕⋅](?!(?<=\b[A-Za-z] .) [A-Za-z]\b)|(?<=[\d)]) x (?=[\d(])"
     r"|(?<=[\d cm]m) x (?=\d)|(?<=미터) x (?=\d)"
                r"|(?<=[\d)a-z]) \* (?=[\d($a-z])|(?<=[\d)])[x*](?=[\d(])"
-               r"|(?<=[0-9A-Za-z)])\s?·\s?(?=[0-9A-Za-z(])(?!\d+ ?(?:전쟁|운동|혁명))",
+               r"|(?<=[0-9A-Za-z)])\s?·\s?(?=[0-9A-Za-z(])(?!\d+ ?[전운혁학월일층번호차])",
                r"\btimes\b|multipl|product of|\d(?: ?[a-z]+)? by \d"
                r"|\d[eE]-?\d",
                "곱하|곱한|곱해|곱셈|곱[은이을]"),
@@ -207,10 +207,11 @@ def _normalise(formula: str) -> str:
     inner = _ALIKE.sub(
         lambda match: "\\" + match[1], _UNSEEN.sub("", _TEXT_COMMAND.sub(r"\\text", inner))
     )
-    return _ONE_IN_BRACES.sub(r"\1\2", inner).rstrip(".,")
+    return _ONE_IN_BRACES.sub(r"\1\2", _CLOSING.sub("", inner)).rstrip(".,")
 
 
 _ALIKE = re.compile(r"\\(?:[dt](?=frac)|(?=leq?|geq?|neq?))(frac|(?:le|ge|ne)(?=q(?![A-Za-z])))q?")
+_CLOSING = re.compile(r"[.,](?=\\end\b)")
 _ONE_IN_BRACES = re.compile(r"([_^])\{(\w)\}")
 
 
