@@ -73,7 +73,9 @@ def _compare_amounts(source: Text, translation: Text) -> Iterator[str]:
     if not source.lexicon.isdisjoint(_SAID_WORDS):
         yield from _find_said(source.prose, translation.prose)
     if not source.lexicon.isdisjoint(("by", "to")):
-        yield from _find_extent(source.prose, translation.prose)
+        yield from _find_extent(source, translation)
+    if "every" in source.lexicon:
+        yield from _find_interval(source, translation)
     if _HOURS.search(source.prose) and not _KOREAN_HOURS.search(translation.prose):
         yield "lost: hours"
     for match in _TIMES_AS.finditer(source.prose):
@@ -116,27 +118,57 @@ _KOREAN_EVERY_OTHER = re.compile(
     r"|이틀|번갈|교대|홀수|짝수|하나씩"
 )
 _CHANGED = re.compile(
-    r"(?i)\b(?:r[ai]is|rose|fell|fall|drop|slow|(?:in|de)creas|reduc|lower|cut|gr[eo]w|shr[aiu]nk|climb"
-    r"|jump|declin)\w*[^.;,\d]{0,40}?\b(?P<way>by|to) (?:about |around |nearly )?"
-    r"(?:[$€£]?(?P<n>\d[\d,]*(?:\.\d+)?)|(?:a|one)[ -](?P<part>third|quarter|fifth|tenth)\b)"
+    r"(?i)\b(?:r[ai]is|rose|risen|fell|fall|drop|slow|increas|decreas|reduc|lower|cut|gr[eo]w"
+    r"|shr[aiu]nk|climb|jump|declin|cool|heat|warm)\w*[^.;,\d]{0,40}?\b(?P<way>by|to) "
+    r"(?:about |around |nearly )?[$€£]?(?=\d|(?:a|one)[ -](?P<part>third|quarter|fifth|tenth)\b)"
 )
-_PART_OF = {"third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
 _CHANGE = (
     r"(?:줄|늘|떨어|감소|증가|하락|상승|낮[아췄추춥춰]|올[라랐린]|오[르른]|내[렸려린]"
     r"|인상|인하|속도)"
 )
+_PART_OF = {"third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
+_EXTENT = re.compile(
+    rf" ?[^\d\s,.]{{0,6}}?(?:(?P<to>(?:으?로|까지) (?:더 )?{_CHANGE})"
+    rf"|(?P<by>만큼|씩|(?<!로)(?<!까지) ?{_CHANGE}))"
+)
 
 
-def _find_extent(source: str, translation: str) -> Iterator[str]:
+def _find_extent(source: Text, translation: Text) -> Iterator[str]:
     """By how much something changed is not to how much: by 20% as 20%로 줄었다."""
-    for match in _CHANGED.finditer(source):
-        n = re.escape(match["n"] or "") or f"{_PART_OF[match['part'].lower()]}분의 ?[1일]"
-        said = rf"(?<![\d.]){n} ?[^\d\s,.]{{0,6}}?"
-        by = rf"{said}(?:만큼|씩)" + ("" if "%" not in translation else rf"|{said} ?{_CHANGE}")
-        to = rf"{said}(?:으?로) (?:더 )?{_CHANGE}"
-        wrong, right = (to, by) if match["way"].lower() == "by" else (by, to)
-        if re.search(wrong, translation) and not re.search(right, translation):
+    for match in _CHANGED.finditer(source.prose):
+        part = _PART_OF.get((match["part"] or "").lower())
+        value = next((n.value for n in source.digits if n.span[0] == match.end()), None)
+        ends = [n.span[1] for n in translation.digits if n.value == value]
+        if part:
+            said_parts = re.finditer(rf"{part}분의 ?[1일]", translation.prose)
+            ends = [said.end() for said in said_parts]
+        extents = (_EXTENT.match(translation.prose, end) for end in ends)
+        ways = {extent.lastgroup for extent in extents if extent}
+        if ways and match["way"].lower() not in ways:
             yield f"{match['way']} became another extent"
+
+
+_EVERY = re.compile(
+    r"\bevery (?=\w)(?:\d+|[a-z]+)(?: to \d+)? (?:seconds|minutes|hours|days|weeks|months|years"
+    r"|miles|met(?:er|re)s|km|feet)\b"
+)
+_KOREAN_EVERY = re.compile(r"마다|매|간격|꼴|당|씩|로 |주기|걸러|한 ?번|[12]회")
+_NEAR_BEFORE, _NEAR_AFTER = 6, 14  # characters round a number
+
+
+def _find_interval(source: Text, translation: Text) -> Iterator[str]:
+    """Every 30 minutes is 30분마다, neither 30분 후 nor 30분 동안."""
+    prose = translation.prose
+    for match in _EVERY.finditer(source.prose):
+        start = match.start() + len("every ")
+        numbers = (*source.digits, *source.english)
+        value = next((n.value for n in numbers if n.span[0] == start), None)
+        spans = [n.span for n in (*translation.digits, *translation.korean) if n.value == value]
+        if spans and not any(
+            _KOREAN_EVERY.search(prose, max(0, a - _NEAR_BEFORE), b + _NEAR_AFTER) for a, b in spans
+        ):
+            yield f"{match[0]} became {prose[slice(*spans[0])]}, once"
+            return
 
 
 def _find_rate(source: Text, translation: Text) -> Iterator[str]:

@@ -42,9 +42,9 @@ def settle(
     if missing or extra:
         missing, extra = _settle_said(source.raw, translation.raw, missing, extra)
         if not source.lexicon.isdisjoint(CLOCK_WORDS):
-            for clock, other in _pair_clocks(source, translation):
-                missing = _drop_held(missing, wanted, clock)
-                extra = _drop_held(extra, found, other)
+            for here, there in _pair_clocks(source, translation):
+                missing = _drop_held(missing, wanted, here)
+                extra = _drop_held(extra, found, there)
         missing, extra = _settle_mixed(source, translation, missing, extra)
     pairs = Matched(source, translation).converted if missing or extra else ()
     for one, other in pairs:
