@@ -39,6 +39,10 @@ last final ; end ending past finally recent bottom latter close closing | 마지
 before prior ; earlier until till by previous previously ago preceding ahead eve | (?:바로|직|이) ?전|앞|기 전|전에 ; 전|먼저|까지|미리|일찍|이르|지난|조
 after ; later following then next since past in within behind once when from upon if as | (?:바로|직|이) ?후|(?<![한된난은온간운친])(?<![한된난은온간운친] )[뒤후]에|바로 (?:뒤|다음) ; 후|뒤|다음|지나|지난|만에|나서|부터|[고한서면] |자
 
+all every ; each any entire whole both always full total complete | 모든|모두|전부 ; 다[ 는]|마다|매|전체|온|각|누구나|항상|내내|다들|빠짐없
+most ; mainly largely mostly majority | 대부분|대다수 ; 거의|대체로|가장|대개|주로|과반
+some ; part parts certain few several portion any | 일부(?!터) ; 어떤|몇|더러|약간|좀|중|가운데|조금|있
+
 quarter quarters q | 분기|쿼터 ; 분의|25|15|1/4|Q|사분|4
 half halves ; semester | [상하]반기 ; 반|5|2|30|하프
 
