@@ -159,6 +159,7 @@ def _find_stretches(source: Text, prose: str) -> Findings:
         yield _left(detail, (), kept, is_error=False)
 
 
+_GLUED = re.compile("[가-힣][a-z]{2,}[가-힣]")  # 파워house라고
 _AMONG_KOREAN = re.compile(
     r"(?<![A-Za-zÀ-ɏ\d_./@-])(?<![A-Za-z\d|] )(?P<said>[a-z]{3,}(?:[ -][a-z]{3,})?)"
     r"(?=[가-힣]|(?<=[a-z]{4})(?: [가-힣]| \([A-H]\)))"
@@ -172,6 +173,8 @@ def _list_intruders(source: Text, prose: str) -> list[str]:
     are told in a text about computers.
     """
     bare = _WORDS_IN_BRACKETS.sub("", prose)
+    if not source.has_code and (glued := _GLUED.findall(bare)):
+        return glued
     found = [match["said"] for match in _AMONG_KOREAN.finditer(bare)]
     if not found or _ABOUT_WORDS.search(source.raw):
         return []
