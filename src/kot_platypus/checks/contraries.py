@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kot_platypus.checks.segments import Text
+from kot_platypus.hangul import ENDING_IN_NIEUN
 
 
 class Side(NamedTuple):
@@ -37,7 +38,7 @@ first initial ; begin beginning start starting opening | 처음|맨 앞|첫|초�
 last final ; end ending past finally recent bottom latter close closing | 마지막|말일|맨 [뒤끝]|꼴찌
 
 before prior ; earlier until till by previous previously ago preceding ahead eve | (?:바로|직|이) ?전|앞|기 전|전에 ; 전|먼저|까지|미리|일찍|이르|지난|조
-after ; later following then next since past in within behind once when from upon if as | (?:바로|직|이) ?후|(?<![한된난은온간운친])(?<![한된난은온간운친] )[뒤후]에|바로 (?:뒤|다음) ; 후|뒤|다음|지나|지난|만에|나서|부터|[고한서면] |자
+after ; later following then next since past in within behind once when from upon if as | (?:바로|직|이) ?후|(?<![{n}])(?<![{n}] )[뒤후]에|바로 (?:뒤|다음) ; 후|뒤|다음|지나|지난|만에|나서|부터|[고한서면] |자
 
 all every ; each any entire whole both always full total complete | 모든|모두|전부 ; 다[ 는]|마다|매|전체|온|각|누구나|항상|내내|다들|빠짐없
 most ; mainly largely mostly majority | 대부분|대다수 ; 거의|대체로|가장|대개|주로|과반
@@ -194,7 +195,7 @@ def _read_table() -> tuple[tuple[Side, ...], ...]:
     groups = []
     for block in _TABLE.strip().split("\n\n"):
         sides = []
-        for line in block.split("\n"):
+        for line in block.replace("{n}", ENDING_IN_NIEUN).split("\n"):
             english, korean = line.split(" | ")
             words, _, others = english.partition(";")
             certain, _, possible = korean.partition(" ; ")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from kot_platypus.checks.findings import Span
 from kot_platypus.checks.segments import BLANK, Text
+from kot_platypus.hangul import ENDING_IN_NIEUN
 from kot_platypus.numerals import Number, Strength
 
 Places = dict[Decimal | str, set[Span]]
@@ -33,6 +34,9 @@ def _make_axis(down: str, up: str, korean_down: str, korean_up: str) -> Axis:
 
 _SPAN = "(?:minutes|hours|days|weeks|months|years)"
 _AFTER_UNIT = "(?<=[일주월년간달초시분 ])"
+_AFTER_NOUN = (  # in 정차한 뒤 it joins clauses, which English may turn about with "before"
+    f"(?:{_AFTER_UNIT}(?<![{ENDING_IN_NIEUN}] )|(?<=[년간분] )|(?<![ {ENDING_IN_NIEUN}]))"
+)
 _NO_MORE = (  # 넘지 않는, 초과하여 복용하지 마십시오, 넘기면 안 된다
     r"(?:넘|초과)[가-힣]*(?: [가-힣]+){0,2}?"
     r"(?:(?<=지)[는도]? ?(?:않|마[시세십]|말|못)|(?<=[서면선])는? ?안 )"
@@ -42,7 +46,7 @@ _AXES = (
         "before|prior to|ahead of|earlier|ago",
         rf"after|later|since|following|thereafter|in(?= [\w-]+ {_SPAN})",
         rf"{_AFTER_UNIT}전(?=[ 에의인까쯤,.]|부터|이[었 ]|$)|이전|앞두|앞선|앞서",
-        rf"{_AFTER_UNIT}후(?=[ 에의인,.]|부터|이|$)|뒤(?!진|처)|이후|지나|지났",
+        rf"{_AFTER_NOUN}(?:후(?=[ 에의인,.]|부터|이|$)|뒤(?!진|처))|이후|지나|지났",
     ),
     _make_axis(
         "down(?! (?:a|the)\\b)|cut|cuts|fell|falls|falling|fallen"
