@@ -47,7 +47,7 @@ _IMPLIED = {
 }  # fmt: skip
 # Phrases whose numbers Korean seldom says.
 IDIOMS = re.compile(
-    r"(?i)\bcloud nine|\babsolute zero|fifty-fifty|50[-/]50|thanks a million"
+    r"(?i)\bcloud nine|\b(?:absolute|below|above) zero|fifty-fifty|50[-/]50|thanks a million"
     r"|stitch in time\b[^.]*|six of one[^.]*"
     r"|(?:a )?(?:thousand|million|hundred)"
     r" (?:times|thanks|pardons|to one)\b|eleventh hour|(?:seventh|ninth)"

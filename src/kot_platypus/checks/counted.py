@@ -60,6 +60,7 @@ degree degrees | 도 ° ℃ 촌 각
 dollar dollars | 달러 불 센트 $
 """
 _ANYTHING = frozenset(("개", "명", "가지", "여", "곳", "종", "건", "대"))
+_BESIDE = 5  # characters after a counter, where 층 may stand itself
 _PLACES = frozenset(("번째", "째"))
 _BESIDES = _ANYTHING | _PLACES | {"등", "위", "원", "호", "마리", "잔", "컵"}
 
@@ -119,7 +120,10 @@ def _compare_nouns(source: Text, translation: Text) -> str | None:
             continue
         said = {match[1] for match in found}
         allowed = _PLACES.union(_COUNTERS[noun[1]], _ANYTHING if noun[1] in _LOOSE else ())
-        if said.isdisjoint(allowed):
+        beside = [translation.prose[match.end() :][:_BESIDE] for match in found]  # 3개 층
+        if said.isdisjoint(allowed) and not any(
+            counter in text for text in beside for counter in _COUNTERS[noun[1]]
+        ):
             place = found[0]
             start = min(start for start, end in spans if end == place.start())
             return (

@@ -28,7 +28,7 @@ class Axis(NamedTuple):
 
 def _make_axis(down: str, up: str, korean_down: str, korean_up: str) -> Axis:
     down_words, up_words = (re.compile(rf"(?i)(?<![-\w])(?:{side})\b") for side in (down, up))
-    words = frozenset(re.findall(r"[a-z]{3,}|\bup\b", f"{down} {up}")) - {"the"}
+    words = frozenset(re.findall(r"[a-z]{3,}|\bup\b", f"{down} {up}")) - {"the", "she", "they"}
     return Axis(words, down_words, up_words, re.compile(korean_down), re.compile(korean_up))
 
 
@@ -43,7 +43,7 @@ _NO_MORE = (  # 넘지 않는, 초과하여 복용하지 마십시오, 넘기면
 )
 _AXES = (
     _make_axis(
-        "before|prior to|ahead of|earlier|ago",
+        "before(?! (?:he|she|they|we|i|it)\\b)|prior to|ahead of|earlier|ago",
         rf"after|later|since|following|thereafter|in(?= [\w-]+ {_SPAN})",
         rf"{_AFTER_UNIT}전(?=[ 에의인까쯤,.]|부터|이[었 ]|$)|이전|앞두|앞선|앞서",
         rf"{_AFTER_NOUN}(?:후(?=[ 에의인,.]|부터|이|$)|뒤(?!진|처))|이후|지나|지났",
@@ -65,7 +65,7 @@ _AXES = (
 )
 DIRECTION_WORDS = frozenset().union(*(axis.words for axis in _AXES))
 """The English words of which a change is looked for."""
-_NEITHER = re.compile("많게는|늦어도|높이|더 ?이상")
+_NEITHER = re.compile("많게는|늦어도|높이|더 ?이상|떨어진 [곳데거지]|떨어져 ?있")
 _NOT = re.compile(
     r"(?i)(?:\b(?:not?|nor|never|cannot)|n['’]t)(?: [a-z]+)? $|\bneither (?:[a-z\d]+ ){1,7}$"
 )
