@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 from markupsafe import Markup, escape
@@ -149,3 +149,35 @@ def find_colour(who: str) -> str:
 def find_marker(who: str) -> str:
     """The mark of a series."""
     return _MARKERS.get(who, "D")
+
+
+class Bar(NamedTuple):
+    """A bar: its name, how long it is, what is printed beside it, and how it looks."""
+
+    label: str
+    length: float
+    text: str
+    colour: str
+    start: float = 0
+    is_hollow: bool = False
+    whole: float = 0
+    """Of a bar that is a part of another: how long that is."""
+
+
+def draw_bars(bars: Sequence[Bar], width_in: float, *, right_in: float = 0.75) -> Figure:
+    """A row a bar, and no scale: every bar has its figure printed beside it."""
+    figure, axes = new_axes(width_in, len(bars), right_in=right_in, bottom_in=0.02)
+    for row, bar in enumerate(bars):
+        if bar.whole:
+            axes.barh(row, bar.whole, height=0.5, color=RULE)
+        axes.barh(row, bar.length, left=bar.start, height=0.5, linewidth=1,
+                  color=PAPER if bar.is_hollow else bar.colour,
+                  edgecolor=bar.colour if bar.is_hollow else "none")  # fmt: skip
+        write_value(axes, row, bar.text, color=INK)
+    label_rows(axes, [(row, bar.label) for row, bar in enumerate(bars)])
+    axes.set_ylim(len(bars) - 0.5, -0.5)
+    axes.set_xlim(0, max(max(bar.start + bar.length, bar.whole) for bar in bars) or 1)
+    axes.set_xticks([])
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    return figure

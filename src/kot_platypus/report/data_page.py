@@ -16,13 +16,11 @@ from kot_platypus.report.canvas import (
     INK,
     MUTED,
     RULE,
+    Bar,
+    draw_bars,
     find_colour,
-    label_rows,
-    new_axes,
     render_figure,
-    write_value,
 )
-from kot_platypus.report.figures import finish_bars
 from kot_platypus.report.page import new_environment
 from kot_platypus.results.schema import BASE, TUNED
 from kot_platypus.results.wording import format_count, format_percent
@@ -116,8 +114,8 @@ def draw_figures(overview: Mapping[str, Any]) -> dict[str, Markup]:
             figures[unit] = render_figure(unit, label, draw)
     if overview["steps"]:
         steps = _list_steps(overview["steps"])
-        label = _say("Rows from the sources to the data set", [s[:3] for s in steps])
-        figures["steps"] = render_figure("steps", label, partial(_draw_steps, steps))
+        label = _say("Rows from the sources to the data set", [step[:3] for step in steps])
+        figures["steps"] = render_figure("steps", label, partial(draw_bars, steps))
     return figures
 
 
@@ -190,12 +188,18 @@ def _list_turns(turns: Mapping[str, int]) -> Bars:
     return [(name, count, format_count(count)) for name, count in groups.items()]
 
 
-def _list_steps(steps: Sequence[tuple[str, str, int]]) -> list[tuple[str, int, str, bool]]:
-    """The funnel; what was lost at a step is marked. Steps that lost nothing are left out."""
+def _list_steps(steps: Sequence[tuple[str, str, int]]) -> list[Bar]:
+    """The funnel; what was lost at a step is hollow. Steps that lost nothing are left out."""
+    found = [(key, n) for key, _, n in steps if key in _STEPS and (n or key not in _LOST)]
     return [
-        (_STEPS[key], count, format_count(count), key in _LOST)
-        for key, _, count in steps
-        if key in _STEPS and (count or key not in _LOST)
+        Bar(
+            _STEPS[key],
+            count,
+            format_count(count),
+            find_colour(TUNED if key == found[-1][0] and key not in _LOST else BASE),
+            is_hollow=key in _LOST,
+        )
+        for key, count in found
     ]
 
 
@@ -203,29 +207,14 @@ def _list_steps(steps: Sequence[tuple[str, str, int]]) -> list[tuple[str, int, s
 
 
 def _draw_bars(bars: Bars, width_in: float) -> Figure:
-    figure, axes = new_axes(width_in, len(bars), right_in=0.75, bottom_in=0.02)
-    for row, (_, length, text) in enumerate(bars):
-        axes.barh(row, length, height=0.5, color=find_colour(TUNED))
-        write_value(axes, row, text, color=INK)
-    limit = _MAX_LABEL if width_in > 5 else 15
-    label_rows(axes, [(row, _cut(label, limit)) for row, (label, _, _) in enumerate(bars)])
-    return finish_bars(figure, axes, len(bars), max(length for _, length, _ in bars))
+    limit, colour = _MAX_LABEL if width_in > 5 else 15, find_colour(TUNED)
+    return draw_bars([Bar(_cut(label, limit), *rest, colour) for label, *rest in bars], width_in)
 
 
 def _cut(label: str, limit: int) -> str:
     """A label that fits beside its bar. A dollar sign would begin a formula."""
     text = label if len(label) <= limit else label[: limit - 1] + "…"
     return text.replace("$", r"\$")
-
-
-def _draw_steps(steps: Sequence[tuple[str, int, str, bool]], width_in: float) -> Figure:
-    figure, axes = new_axes(width_in, len(steps), right_in=0.75, bottom_in=0.02)
-    for row, (_, count, text, is_lost) in enumerate(steps):
-        colour = find_colour(BASE if is_lost or row < len(steps) - 1 else TUNED)
-        axes.barh(row, count, height=0.5, color="none" if is_lost else colour, edgecolor=colour)
-        write_value(axes, row, text, color=INK)
-    label_rows(axes, [(row, label) for row, (label, *_) in enumerate(steps)])
-    return finish_bars(figure, axes, len(steps), max(count for _, count, _, _ in steps))
 
 
 def _draw_lengths(lengths: Mapping[str, Any], unit: str, width_in: float) -> Figure:

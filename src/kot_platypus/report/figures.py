@@ -18,7 +18,9 @@ from kot_platypus.report.canvas import (
     MUTED,
     PAPER,
     RULE,
+    Bar,
     Draw,
+    draw_bars,
     draw_dot,
     draw_mark,
     find_colour,
@@ -29,7 +31,7 @@ from kot_platypus.report.canvas import (
     write_value,
 )
 from kot_platypus.report.families import UNTRAINED, tabulate_families
-from kot_platypus.report.funnel import Bar, list_funnel
+from kot_platypus.report.funnel import list_funnel
 from kot_platypus.report.runs import Model, Run, list_pictured, list_scored, share_problems
 from kot_platypus.report.sentences import (
     select_kobest_pairs,
@@ -307,59 +309,32 @@ def _draw_validation(axes: Any, model: Model) -> None:
 
 def show_funnel(runs: Sequence[Run]) -> Picture | None:
     """One run's rows from the sources to those trained on: a bar a step, what is lost hollow."""
-    bars = list_funnel(runs[0].results) if len(runs) == 1 else []
-    values = _join((bar.label, format_count(bar.length)) for bar in bars)
-    return Picture(values, partial(_draw_funnel, bars)) if bars else None
-
-
-def _draw_funnel(bars: Sequence[Bar], width_in: float) -> Figure:
-    figure, axes = new_axes(width_in, len(bars), right_in=0.7, bottom_in=0.02)
-    for row, bar in enumerate(bars):
-        colour = find_colour(TUNED if row == len(bars) - 1 else BASE)
-        axes.barh(
-            row, bar.length, left=bar.start, height=0.5, linewidth=1,
-            color=PAPER if bar.is_lost else colour,
-            edgecolor=find_colour(BASE) if bar.is_lost else "none",
-        )  # fmt: skip
-        sign = MINUS if bar.is_lost else ""
-        write_value(axes, row, sign + format_count(bar.length), color=INK)
-    label_rows(axes, [(row, bar.label) for row, bar in enumerate(bars)])
-    return finish_bars(figure, axes, len(bars), max(b.start + b.length for b in bars))
+    steps = list_funnel(runs[0].results) if len(runs) == 1 else []
+    values = _join((step.label, format_count(step.length)) for step in steps)
+    bars = [
+        Bar(
+            step.label,
+            step.length,
+            (MINUS if step.is_lost else "") + format_count(step.length),
+            find_colour(TUNED if step is steps[-1] else BASE),
+            step.start,
+            step.is_lost,
+        )
+        for step in steps
+    ]
+    return Picture(values, partial(draw_bars, bars, right_in=0.7)) if bars else None
 
 
 def show_tokens(runs: Sequence[Run]) -> Picture | None:
     """The token budget: for each training the tokens seen, and how many of them it learnt."""
-    bars = [
-        (m.key, m.name, m.training["tokens_seen"], m.training["trained_tokens_seen"])
-        for m in list_pictured(runs)
-        if m.training.get("trained_tokens_seen")
-    ]
-    values = ((name, _write_share(learnt, seen)) for _, name, seen, learnt in bars)
-    return Picture(_join(values), partial(_draw_tokens, bars)) if bars else None
-
-
-def _write_share(learnt: int, seen: int) -> str:
-    return f"{format_count(learnt)} of {format_count(seen)}"
-
-
-def _draw_tokens(bars: Sequence[tuple[str, str, int, int]], width_in: float) -> Figure:
-    figure, axes = new_axes(width_in, len(bars), right_in=1.45, bottom_in=0.02)
-    for row, (key, _, seen, learnt) in enumerate(bars):
-        axes.barh(row, seen, height=0.5, color=RULE)
-        axes.barh(row, learnt, height=0.5, color=find_colour(key))
-        write_value(axes, row, _write_share(learnt, seen), color=INK)
-    label_rows(axes, [(row, name) for row, (_, name, _, _) in enumerate(bars)])
-    return finish_bars(figure, axes, len(bars), max(seen for _, _, seen, _ in bars))
-
-
-def finish_bars(figure: Figure, axes: Any, rows: int, length: float) -> Figure:
-    """No scale: every bar has its figure printed beside it."""
-    axes.set_ylim(rows - 0.5, -0.5)
-    axes.set_xlim(0, length or 1)
-    axes.set_xticks([])
-    axes.grid(visible=False)
-    axes.spines["bottom"].set_visible(False)
-    return figure
+    bars: list[Bar] = []
+    for model in list_pictured(runs):
+        seen, learnt = map(model.training.get, ("tokens_seen", "trained_tokens_seen"))
+        if seen and learnt:
+            share = f"{format_count(learnt)} of {format_count(seen)}"
+            bars.append(Bar(model.name, learnt, share, find_colour(model.key), whole=seen))
+    values = _join((bar.label, bar.text) for bar in bars)
+    return Picture(values, partial(draw_bars, bars, right_in=1.45)) if bars else None
 
 
 FIGURES: dict[str, Callable[[Sequence[Run]], Picture | None]] = {

@@ -15,7 +15,7 @@ from kot_platypus.schedule import count_examples
 NONE = "none"
 
 
-class Bar(NamedTuple):
+class Step(NamedTuple):
     """One step from the sources to what was trained on: rows ``start`` to ``start + length``."""
 
     label: str
@@ -37,27 +37,27 @@ class Loss(NamedTuple):
         return f"{self.num_lost}{NBSP}of{NBSP}{self.num_all}"
 
 
-def list_funnel(results: RunResults) -> list[Bar]:
+def list_funnel(results: RunResults) -> list[Step]:
     """Sources, the rows drawn from them, those that were too long, and those trained on."""
     counts = results.data_counts
     if "train" not in counts:
         return []
-    bars, start = [], 0
+    steps, start = [], 0
     for source, length in counts.get("by_source", {}).items():
-        bars.append(Bar(source, start, length))
+        steps.append(Step(source, start, length))
         start += length
-    if len(bars) > 1:
-        bars.append(Bar("drawn", 0, counts["train"]))
+    if len(steps) > 1:
+        steps.append(Step("drawn", 0, counts["train"]))
     trained = results.training.get("num_examples")
     if trained is not None:
         dropped = results.training.get("num_dropped", 0)
         if dropped:
-            bars.append(Bar("too long", trained, dropped, is_lost=True))
+            steps.append(Step("too long", trained, dropped, is_lost=True))
         validated = results.training.get("validation", {}).get("num_rows", 0)
         if validated and not isinstance(results.recipe.train.validation, str):
-            bars.append(Bar("validation", trained + dropped, validated, is_lost=True))
-        bars.append(Bar("trained on", 0, trained))
-    return bars
+            steps.append(Step("validation", trained + dropped, validated, is_lost=True))
+        steps.append(Step("trained on", 0, trained))
+    return steps
 
 
 def tabulate_tokens(manifest: dict[str, Any], train: TrainSection) -> Facts:

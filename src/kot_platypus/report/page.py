@@ -192,7 +192,7 @@ def _line_up_facts(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _count_rows(results: RunResults) -> tables.Facts:
     """The funnel as figures: sources, rows left out, rows trained on."""
-    return [(bar.label, wording.format_count(bar.length)) for bar in funnel.list_funnel(results)]
+    return [(step.label, wording.format_count(step.length)) for step in funnel.list_funnel(results)]
 
 
 def _list_losses(run: Run, is_alone: bool) -> dict[str, str]:
