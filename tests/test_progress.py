@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from kot_platypus import progress
-from kot_platypus.evaluate.workload import count_common, expect_steps, size_texts
+from kot_platypus.evaluate.workload import count_shared, expect_steps, size_texts
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def test_a_progress_within_another_says_nothing_and_stops_its_clock(clock, capsy
 
 
 def test_what_is_shared_with_the_text_before_is_no_work():
-    assert count_common("abcd", "abxd") == 2
-    assert count_common("ab", "abxd") == 2
-    assert count_common([1, 2], [3]) == 0
+    assert count_shared("abcd", "abxd") == 2
+    assert count_shared("ab", "abxd") == 2
+    assert count_shared([1, 2], [3]) == 0
     texts = [("a", "shots: one"), ("a", "shots: two"), ("b", "shots: two?")]
     assert size_texts(texts, 10**9) == pytest.approx({"a": 10 + 3, "b": 1})
     # Passes with room for as much again as is shared read all of it twice.

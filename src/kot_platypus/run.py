@@ -20,7 +20,7 @@ from kot_platypus.artifacts import (
     write_text,
 )
 from kot_platypus.errors import DataError, RecipeError, RunError, UsageError
-from kot_platypus.methods import METHODS, Method
+from kot_platypus.methods import METHODS
 from kot_platypus.packages import require_packages
 from kot_platypus.processes import count_processes
 from kot_platypus.progress import console
@@ -156,7 +156,7 @@ def describe_plan(recipe: Recipe, out: Path) -> str:
         f"model   {recipe.model.name}",
         f"data    {', '.join(rows)}{asked}; {recipe.data.heldout or recipe.data.heldout_problems} "
         "held-out problems",
-        f"train   {_method(recipe).describe(recipe.train.lora_r)}, "
+        f"train   {METHODS[recipe.train.method].describe(recipe.train.lora_r)}, "
         f"{describe_length(recipe.train)}, batch_size {recipe.train.batch_size}, "
         f"learning_rate {recipe.train.learning_rate:g}",
         f"KoBEST  {recipe.evaluate.kobest_dir or 'skt/kobest_v1 (Hub)'}, protocol "
@@ -171,10 +171,6 @@ def describe_plan(recipe: Recipe, out: Path) -> str:
         "Nothing was done (--dry-run).",
     ]
     return "\n".join(lines)
-
-
-def _method(recipe: Recipe) -> Method:
-    return METHODS[recipe.train.method]
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -262,7 +258,11 @@ def plan_steps(recipe: Recipe, out: Path) -> list[Step]:
             steps.append(Step(title, rows.with_suffix(""), teach))
         train = partial(run_stages.train, recipe, rows, folder, arm.target, arm.seed)
         steps.append(Step(f"Train on {name_arm(arm)}", folder, train))
-    title = "Merge adapter and base" if _method(recipe).makes_adapter else "Link the trained model"
+    title = (
+        "Merge adapter and base"
+        if METHODS[recipe.train.method].makes_adapter
+        else "Link the trained model"
+    )
     merge = partial(run_stages.merge, recipe, trained / TUNED, merged)
     steps += [Step(title, merged, merge), *_evaluation_steps(recipe, out, TUNED, "trained model")]
     if recipe.data.has_problems:

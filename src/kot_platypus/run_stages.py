@@ -68,7 +68,7 @@ def audit(recipe: Recipe, data: Path, folder: Path) -> None:
 
 def train(recipe: Recipe, rows: Path, folder: Path, target: Target, seed: int) -> None:
     """One training on ``rows``."""
-    from kot_platypus.evaluate.exam import answer_rows
+    from kot_platypus.evaluate.answers import answer_rows
     from kot_platypus.train.fit import train_adapter
 
     train_adapter(

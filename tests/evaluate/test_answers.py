@@ -12,6 +12,7 @@ from kot_platypus.errors import ModelError, RunError
 from kot_platypus.evaluate.answers import answer_problems, judge_output, summarise_answers
 from kot_platypus.evaluate.decoding import TextGenerator
 from kot_platypus.evaluate.model_under_test import TransformersModel
+from kot_platypus.evaluate.texts import Generated
 from kot_platypus.prompts import Template, load_template
 from kot_platypus.recipe import ModelSection, ReasonSection
 from kot_platypus.records import Answer, Example, Rationale
@@ -42,14 +43,14 @@ PROBLEM = Example(source="3+4는?", target="7개", task="sum")
     ],
 )
 def test_stated_answer_is_right_whatever_its_spaces_and_full_stop(output):
-    assert judge_output(0, PROBLEM, output, KOT, 9).correct
+    assert judge_output(0, PROBLEM, Generated(text=output, num_tokens=9), KOT).correct
 
 
 @pytest.mark.parametrize(
     "output", ["정답: 8개", "정답: 7", "정답: 77개", "정답: 8개\n정답: 7개", "정답: 7개8"]
 )
 def test_other_answer_is_wrong(output):
-    judged = judge_output(0, PROBLEM, output, KOT, 9)
+    judged = judge_output(0, PROBLEM, Generated(text=output, num_tokens=9), KOT)
     assert judged.answer is not None
     assert not judged.correct
 
@@ -66,21 +67,21 @@ def test_other_answer_is_wrong(output):
     ],
 )
 def test_answer_that_means_the_right_one_is_equivalent(output, equivalent):
-    judged = judge_output(0, PROBLEM, output, KOT, 9)
+    judged = judge_output(0, PROBLEM, Generated(text=output, num_tokens=9), KOT)
     assert judged.equivalent is equivalent
     assert not judged.correct
 
 
 @pytest.mark.parametrize("output", ["", "7개", "3+4=7개.", "정답:", "답: 7개"])
 def test_output_without_an_answer_line_is_wrong_and_counted_as_unparsed(output):
-    judged = judge_output(0, PROBLEM, output, KOT, 9)
+    judged = judge_output(0, PROBLEM, Generated(text=output, num_tokens=9), KOT)
     assert judged.answer is None
     assert not judged.correct
 
 
 def test_judgement_keeps_the_problem_and_the_whole_output():
     output = "3+4=7.\n정답: 7개.\n질문: 다음"
-    assert judge_output(5, PROBLEM, output, KOT, 9) == Answer(
+    assert judge_output(5, PROBLEM, Generated(text=output, num_tokens=9), KOT) == Answer(
         doc_id=5,
         task="sum",
         source="3+4는?",
@@ -97,7 +98,12 @@ def test_judgement_keeps_the_problem_and_the_whole_output():
 def test_summary_counts_by_hand():
     outputs = [("a", "정답: 7개"), ("a", "정답: 8개"), ("a", "모름"), ("b", "정답: 7개")]
     answers = [
-        judge_output(i, PROBLEM.model_copy(update={"task": task}), text, KOT, num_tokens=i)
+        judge_output(
+            i,
+            PROBLEM.model_copy(update={"task": task}),
+            Generated(text=text, num_tokens=i),
+            KOT,
+        )
         for i, (task, text) in enumerate(outputs)
     ]
     summary = summarise_answers(answers)

@@ -10,8 +10,8 @@ import pytest
 
 from kot_platypus.artifacts import hash_file
 from kot_platypus.errors import RecipeError
+from kot_platypus.evaluate.answers import answer_rows
 from kot_platypus.evaluate.decoding import TextGenerator
-from kot_platypus.evaluate.exam import answer_rows
 from kot_platypus.evaluate.prompting import build_prompt, pose_row
 from kot_platypus.evaluate.texts import Settings
 from kot_platypus.models import load_model, load_tokenizer

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import gradio as gr
 
 from kot_platypus.app.markup import render
-from kot_platypus.app.page import PRIVATE, Page, add_pager, cut_page, describe_error
+from kot_platypus.app.page import Page, add_pages, cut_page, describe_error
 from kot_platypus.artifacts import read_jsonl
 from kot_platypus.errors import KotError
 from kot_platypus.formats import read_rows
@@ -59,17 +59,11 @@ def build_data(page: Page, review_path: str | None) -> None:
         words = gr.Textbox("", label="찾기 Search", elem_id="row-words")
         only_found = gr.Checkbox(label="점검에 걸린 행만 Only with findings", elem_id="only-found")
     found = gr.HTML(elem_id="rows")
-    at, counted, back, on = add_pager("rows")
-    asked, shown = [page.chosen, file, words, only_found], [found, counted, at]
-
-    def show(number: int, *filters: Any) -> tuple[str, str, int]:
-        return show_rows(page, number, *filters)
-
-    page.on_choice(lambda *a: show(0, *a), asked, shown)
+    asked = [page.chosen, file, words, only_found]
+    show = partial(show_rows, page)
     events = [file.input, words.input, only_found.input]
-    gr.on(events, lambda *a: show(0, *a), asked, shown, trigger_mode="always_last", **PRIVATE)
-    back.click(lambda n, *a: show(n - 1, *a), [at, *asked], shown, **PRIVATE)
-    on.click(lambda n, *a: show(n + 1, *a), [at, *asked], shown, **PRIVATE)
+    shown = add_pages("rows", show, asked, events, [found])
+    page.on_choice(partial(show, 0), asked, shown)
 
 
 # --- rows --------------------------------------------------------------------------------------

@@ -71,13 +71,36 @@ def describe_error(error: KotError) -> str:
     return render("message", text=str(error), kind="error")
 
 
-def add_pager(name: str) -> tuple[gr.State, gr.HTML, gr.Button, gr.Button]:
-    """The page's number from 0, where the count is shown, and the two buttons."""
+def add_pages(
+    name: str,
+    show: Callable[..., tuple[Any, ...]],
+    asked: Sequence[Any],
+    events: Sequence[Any],
+    shown: Sequence[Any],
+) -> list[Any]:
+    """The buttons of what is shown page by page, and the count between them.
+
+    Args:
+        name: What the buttons' ids begin with.
+        show: Takes the page's number, from 0, and the values of ``asked``. Returns those of
+            ``shown``, the count as HTML and the page's number.
+        asked: What decides what is shown.
+        events: What begins again at the first page.
+        shown: Where it goes.
+
+    Returns:
+        Where all goes that ``show`` returns.
+    """
     with gr.Row(elem_classes="pager"):
         back = gr.Button("◀ 앞", min_width=80, size="sm", elem_id=f"{name}-back")
         counted = gr.HTML(elem_classes="counted", elem_id=f"{name}-count")
         on = gr.Button("다음 ▶", min_width=80, size="sm", elem_id=f"{name}-next")
-    return gr.State(0), counted, back, on
+    at = gr.State(0)
+    every = [*shown, counted, at]
+    gr.on(events, lambda *a: show(0, *a), asked, every, trigger_mode="always_last", **PRIVATE)
+    back.click(lambda n, *a: show(n - 1, *a), [at, *asked], every, **PRIVATE)
+    on.click(lambda n, *a: show(n + 1, *a), [at, *asked], every, **PRIVATE)
+    return every
 
 
 def cut_page(number: int, count: int, per_page: int = PER_PAGE) -> tuple[int, slice, str]:

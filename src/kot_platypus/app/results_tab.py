@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from kot_platypus.app.page import (
     FindTexts,
     KobestText,
     Page,
-    add_pager,
+    add_pages,
     cut_page,
     describe_error,
 )
@@ -65,17 +66,10 @@ def build_results(page: Page) -> None:
         task = gr.Dropdown([("모든 종류", "")], value="", label="종류 Task", elem_id="task")
         words = gr.Textbox("", label="찾기 Search", elem_id="words")
     found = gr.HTML(elem_id="questions")
-    at, counted, back, on = add_pager("questions")
     asked = [test, before, after, change, task, words]
-    shown = [found, change, task, counted, at]
-
-    def show(place: int, step: int, *filters: Any) -> tuple[Any, ...]:
-        return show_questions(page, place + step, *filters)
-
+    show = partial(show_questions, page)
     events = [test.input, before.input, after.input, change.input, task.input, words.input]
-    gr.on(events, lambda *a: show(0, 0, *a), asked, shown, trigger_mode="always_last", **PRIVATE)
-    back.click(lambda n, *a: show(n, -1, *a), [at, *asked], shown, **PRIVATE)
-    on.click(lambda n, *a: show(n, 1, *a), [at, *asked], shown, **PRIVATE)
+    shown = add_pages("questions", show, asked, events, [found, change, task])
     begun = gr.on(
         [page.blocks.load, page.chosen.change],
         lambda place: _offer_models(page, place),
@@ -83,7 +77,7 @@ def build_results(page: Page) -> None:
         [before, after, test],
         **PRIVATE,
     )
-    begun.then(lambda *a: show(0, 0, *a), asked, shown, **PRIVATE)
+    begun.then(partial(show, 0), asked, shown, **PRIVATE)
 
 
 def show_questions(

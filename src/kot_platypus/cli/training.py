@@ -177,7 +177,7 @@ def _train(
     options["resume_from_checkpoint"] = checkpoint
     with hold_folder(out):
         base = resolve_model(recipe.model.name, recipe.model.revision)
-        from kot_platypus.evaluate.exam import answer_rows
+        from kot_platypus.evaluate.answers import answer_rows
         from kot_platypus.train.fit import train_adapter  # loads torch, so it comes last
 
         options["answer"] = answer_rows

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kot_platypus.artifacts import hash_file, hash_value, read_jsonl, write_jsonl
-from kot_platypus.evaluate.gains import summarise_rationales
+from kot_platypus.evaluate.gains import measure_stated, summarise_rationales
 from kot_platypus.evaluate.generation import generate_texts
 from kot_platypus.evaluate.keys import FORMAT
 from kot_platypus.evaluate.model_under_test import TransformersModel
@@ -22,7 +22,6 @@ from kot_platypus.evaluate.texts import Generated, Settings
 from kot_platypus.prompts import Template
 from kot_platypus.recipe import ReasonSection
 from kot_platypus.records import Answer, Example
-from kot_platypus.results.metrics import measure_accuracy
 from kot_platypus.results.schema import ALL, ProblemResults, ProblemScore, write_part
 from kot_platypus.stages import open_stage
 
@@ -62,20 +61,12 @@ def answer_problems(
             return
         rows = read_jsonl(problems, Example)
         way: Way = "prefilled" if at_once else "reason"
-        asked = [pose_row(row, i) for i, row in enumerate(rows)]
-        prompts = [build_prompt(question, template, shots, way) for question in asked]
+        prompts = [build_prompt(pose_row(row, 0), template, shots, way) for row in rows]
         stop_line = "" if at_once else template.answer_prefix
         settings = Settings(max_new_tokens=section.max_new_tokens, stop_line=stop_line)
         texts = generate_texts(model, prompts, settings, title=f"Answering ({title})")
         answers = [
-            judge_output(
-                i,
-                row,
-                complete_output(text.text, template, way),
-                template,
-                text.num_tokens,
-                truncated=text.truncated,
-            )
+            judge_output(i, row, text, template, way)
             for i, (row, text) in enumerate(zip(rows, texts, strict=True))
         ]
         write_jsonl(out / "answers.jsonl", answers)
@@ -83,19 +74,29 @@ def answer_problems(
         write_part(out / "results.json", ProblemResults(model=model.identity, **scores))
 
 
+def answer_rows(
+    model: Any, tokenizer: Any, template: Template, rows: Sequence[Example], max_new_tokens: int
+) -> tuple[int, int]:
+    """How many greedy answers of a model in training are right: word for word, and in meaning."""
+    from kot_platypus.evaluate.decoding import TextGenerator  # loads torch
+
+    prompts = [build_prompt(pose_row(row, i), template) for i, row in enumerate(rows)]
+    settings = Settings(max_new_tokens=max_new_tokens, stop_line=template.answer_prefix)
+    right = equivalent = 0
+    for place, text in TextGenerator(model, tokenizer).generate(prompts, settings):
+        answer = judge_output(place, rows[place], text, template)
+        right += answer.correct
+        equivalent += bool(answer.equivalent)
+    return right, equivalent
+
+
 def judge_output(
-    doc_id: int,
-    problem: Example,
-    output: str,
-    template: Template,
-    num_tokens: int,
-    *,
-    truncated: bool = False,
+    doc_id: int, problem: Example, text: Generated, template: Template, way: Way = "reason"
 ) -> Answer:
     """The Answer record of one output: the stated answer word for word, and what it means."""
     question = pose_row(problem, doc_id)
-    text = Generated(text=output, num_tokens=num_tokens, truncated=truncated)
-    reply = read_reply(question, 0, text, template)
+    output = complete_output(text.text, template, way)
+    reply = read_reply(question, 0, text.model_copy(update={"text": output}), template)
     return Answer(
         doc_id=doc_id,
         task=problem.task,
@@ -105,8 +106,8 @@ def judge_output(
         answer=reply.answer,
         correct=is_right(question, reply),
         equivalent=means_right(question, reply),
-        truncated=truncated,
-        num_tokens=num_tokens,
+        truncated=text.truncated,
+        num_tokens=text.num_tokens,
         rationale=reply.rationale,
     )
 
@@ -120,18 +121,10 @@ def summarise_answers(answers: Sequence[Answer]) -> dict[str, ProblemScore]:
 
 
 def _summarise(answers: Sequence[Answer]) -> ProblemScore:
-    n, right = len(answers), [True] * len(answers)
-    more: dict[str, Any] = {}  # of which results of before say nothing
-    if all(answer.equivalent is not None for answer in answers):
-        more["equivalent"] = measure_accuracy(right, [bool(each.equivalent) for each in answers])
-    if truncated := sum(answer.truncated for answer in answers):
-        more["num_truncated"] = truncated
-    if rationales := summarise_rationales(answers):
-        more["rationales"] = rationales
+    rationales = summarise_rationales(answers)
     return ProblemScore(
-        accuracy=measure_accuracy(right, [answer.correct for answer in answers]),
-        **more,
-        n=n,
+        **measure_stated(answers),
+        n=len(answers),
         num_parsed=sum(answer.answer is not None for answer in answers),
-        mean_tokens=sum(answer.num_tokens for answer in answers) / n,
+        **({"rationales": rationales} if rationales else {}),
     )

@@ -24,7 +24,6 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from kot_platypus.errors import DataError
-from kot_platypus.evaluate.forest import count_shared
 from kot_platypus.evaluate.keys import make_seed
 from kot_platypus.evaluate.kv_cache import KVCache
 from kot_platypus.evaluate.plain import read_logits, say_plain_way
@@ -42,6 +41,7 @@ from kot_platypus.evaluate.texts import (
     Settings,
     render_text,
 )
+from kot_platypus.evaluate.workload import count_shared
 from kot_platypus.evaluate.writing import Chooser, Job, PlainDecoder
 from kot_platypus.models.limits import (
     CANNOT,

@@ -27,6 +27,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from kot_platypus.evaluate.encoding import EncodedRequest
+from kot_platypus.evaluate.workload import count_shared
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,6 @@ def split_by_prefix(requests: Sequence[EncodedRequest]) -> Iterator[list[Encoded
             group = []
         group.append(request)
     yield group
-
-
-def count_shared(a: list[int], b: list[int]) -> int:
-    """Length of the longest common prefix."""
-    length = min(len(a), len(b))
-    if a[:length] == b[:length]:
-        return length
-    return next(i for i in range(length) if a[i] != b[i])
 
 
 _FEWEST_ATTENDING = 128

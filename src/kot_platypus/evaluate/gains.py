@@ -143,24 +143,27 @@ def summarise_rationales(replies: Sequence[Reply | Answer]) -> Rationales | None
 
 def _measure(golds: Sequence[int], verdicts: Sequence[Judgement], seed: int) -> WayScore:
     """One way's figures. ``golds`` are the right choices, none where questions are open."""
-    correct = [verdict.correct for verdict in verdicts]
-    tokens = [verdict.num_tokens for verdict in verdicts]
     f1 = {"macro_f1": measure_f1(golds, _list_labels(verdicts), seed=seed)} if golds else {}
     stated = [v.choice if golds else v.answer for v in verdicts]
-    meant = [v.equivalent for v in verdicts if v.equivalent is not None]
-    right = np.ones(len(correct), bool)
-    known = len(meant) == len(verdicts)
-    more: dict[str, Any] = {"equivalent": measure_accuracy(right, meant)} if known else {}
-    if truncated := sum(verdict.num_truncated for verdict in verdicts):
-        more["num_truncated"] = truncated
     return WayScore(
-        accuracy=measure_accuracy(right, correct),
-        **more,
+        **measure_stated(verdicts),
         **f1,
         num_parsed=sum(value is not None for value in stated),
-        num_tokens=sum(tokens),
-        mean_tokens=sum(tokens) / len(tokens),
+        num_tokens=sum(verdict.num_tokens for verdict in verdicts),
     )
+
+
+def measure_stated(verdicts: Sequence[Judgement | Answer]) -> dict[str, Any]:
+    """What scores of problems and of ways say alike; what is not known, or 0, is left out."""
+    right = np.ones(len(verdicts), bool)
+    cut = [v.num_truncated if isinstance(v, Judgement) else v.truncated for v in verdicts]
+    meant = [v.equivalent for v in verdicts if v.equivalent is not None]
+    return {
+        "accuracy": measure_accuracy(right, [verdict.correct for verdict in verdicts]),
+        **({"equivalent": measure_accuracy(right, meant)} if len(meant) == len(verdicts) else {}),
+        **({"num_truncated": sum(cut)} if any(cut) else {}),
+        "mean_tokens": sum(verdict.num_tokens for verdict in verdicts) / len(verdicts),
+    }
 
 
 def _compare(

@@ -24,7 +24,6 @@ from kot_platypus.evaluate.forest import (
     Forest,
     attending_by_tree,
     build_forest,
-    count_shared,
     count_tokens,
     masked_as,
     split_by_prefix,
@@ -37,6 +36,7 @@ from kot_platypus.evaluate.self_check import (
     has_longrope,
     measure_margins,
 )
+from kot_platypus.evaluate.workload import count_shared
 from kot_platypus.models.limits import (
     CANNOT,
     check_room,

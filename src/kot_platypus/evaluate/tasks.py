@@ -59,7 +59,6 @@ TASKS = tuple(_COLUMNS)
 COLUMNS = {task: tuple(columns) for task, columns in _COLUMNS.items()}
 
 _NUM_LABELS = {"boolq": 2, "copa": 2, "hellaswag": 4, "sentineg": 2, "wic": 2}
-_SPLITS = ("train", "test")
 SUFFIXES = (".tsv", ".jsonl", ".csv")
 """Of a task's files."""
 _WORDS = {"false": 0, "true": 1}
@@ -134,11 +133,14 @@ def load_task(task: str, kobest_dir: str | Path | None = None) -> TaskData:
         DataError: a missing or malformed file (named with its line), or no Hub.
     """
     if kobest_dir is None:
-        return _load_from_hub(task)
+        train, test = (tuple(_load_hub_split(task, split)) for split in ("train", "test"))
+        return TaskData(task, train, test)
     if str(kobest_dir) == MINI:
         with as_file(files("kot_platypus") / "data" / "sets" / "kobest_mini") as folder:
-            return _load_from_folder(task, folder)
-    return _load_from_folder(task, Path(kobest_dir).expanduser())
+            return load_task(task, folder)
+    folder = _find_task_folder(task, Path(kobest_dir).expanduser())
+    train, test = (tuple(_read_split(task, folder, split)) for split in ("train", "test"))
+    return TaskData(task, train, test)
 
 
 def load_texts(kobest_dir: str | Path | None = None) -> dict[str, list[tuple[str, ...]]]:
@@ -172,12 +174,6 @@ def _load_dev(task: str, kobest_dir: str | Path | None) -> tuple[Document, ...]:
 
 
 # --- files -------------------------------------------------------------------------------------
-
-
-def _load_from_folder(task: str, root: Path) -> TaskData:
-    folder = _find_task_folder(task, root)
-    train, test = (tuple(_read_split(task, folder, split)) for split in _SPLITS)
-    return TaskData(task, train, test)
 
 
 def _find_task_folder(task: str, root: Path) -> Path:
@@ -304,11 +300,6 @@ def _parse_label(task: str, where: str, cell: Any, *, first: int) -> int:
 
 
 # --- the Hub -----------------------------------------------------------------------------------
-
-
-def _load_from_hub(task: str) -> TaskData:
-    train, test = (tuple(_load_hub_split(task, split)) for split in _SPLITS)
-    return TaskData(task, train, test)
 
 
 def _load_hub_split(task: str, split: str) -> Iterator[Document]:

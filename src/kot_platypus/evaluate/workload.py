@@ -17,7 +17,7 @@ def size_texts(texts: Iterable[tuple[str, Sequence[object]]], per_pass: int) -> 
     sizes: dict[str, float] = {}
     before: Sequence[object] = ""
     for key, text in texts:
-        shared = count_common(before, text)
+        shared = count_shared(before, text)
         read = max(1, len(text) - shared)
         again = read * shared / (max(per_pass, 2 * shared) - shared)
         sizes[key] = sizes.get(key, 0) + read + again
@@ -25,8 +25,8 @@ def size_texts(texts: Iterable[tuple[str, Sequence[object]]], per_pass: int) -> 
     return sizes
 
 
-def count_common(one: Sequence[object], other: Sequence[object]) -> int:
-    """How many elements two texts begin with in common."""
+def count_shared(one: Sequence[object], other: Sequence[object]) -> int:
+    """The length of what two texts begin with in common."""
     if type(one) is not type(other):
         return 0
     low, high = 0, min(len(one), len(other))

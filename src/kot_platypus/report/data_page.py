@@ -208,7 +208,7 @@ def _list_steps(steps: Sequence[tuple[str, str, int]]) -> list[Bar]:
 
 def _draw_bars(bars: Bars, width_in: float) -> Figure:
     limit, colour = _MAX_LABEL if width_in > 5 else 15, find_colour(TUNED)
-    return draw_bars([Bar(_cut(label, limit), *rest, colour) for label, *rest in bars], width_in)
+    return draw_bars([Bar(_cut(name, limit), n, text, colour) for name, n, text in bars], width_in)
 
 
 def _cut(label: str, limit: int) -> str:

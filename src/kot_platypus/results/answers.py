@@ -177,13 +177,15 @@ def _judge(stated: Sequence[Answer | Judgement], metric: str) -> list[bool] | No
 
 
 def _load_lm_eval(path: Path, part: LmEvalResults, metric: str) -> dict[Place, Column]:
-    return {
-        Place(found.name, part.count_shots(found.task) or 0): Column(
-            found.questions,
-            found.correct,
-            found.correct,
-            metric=found.metric,
-            protocol=(part.protocol, part.fingerprint_task(found.task)),
+    columns = {}
+    for figure, answers in list_answers(path, part, metric):
+        questions, correct = zip(*answers, strict=True)
+        chosen = "" if figure.chosen in ("", "none") else f" ({figure.chosen})"
+        columns[Place(figure.task + chosen, part.count_shots(figure.task) or 0)] = Column(
+            questions,
+            correct,
+            correct,
+            metric=figure.metric,
+            protocol=(part.protocol, part.fingerprint_task(figure.task)),
         )
-        for found in list_answers(path, part, metric)
-    }
+    return columns

@@ -286,34 +286,22 @@ def measure_samples(results: Path, figure: Figure) -> Interval | None:
     return {"ci95": found.ci95, "interval": interval} if is_figure else None
 
 
-class TaskAnswers(NamedTuple):
-    """Which questions of a task were answered right, in one metric."""
-
-    task: str
-    name: str
-    metric: str
-    questions: list[str]
-    correct: list[bool]
-
-
-def list_answers(results: Path, part: LmEvalResults, metric: str) -> Iterator[TaskAnswers]:
-    """The answers to every task whose samples lie beside a results file.
+def list_answers(
+    results: Path, part: LmEvalResults, metric: str
+) -> Iterator[tuple[Figure, list[tuple[str, bool]]]]:
+    """Each question of a task and whether it is answered right, where its samples lie beside.
 
     One metric that says right or wrong for each filter of a task: ``metric`` where it has it.
     """
     tasks: dict[tuple[str, str], list[Figure]] = {}
     for figure in part.figures:
         tasks.setdefault((figure.task, figure.chosen), []).append(figure)
-    for (task, chosen), figures in tasks.items():
+    for figures in tasks.values():
         figures.sort(key=lambda figure: figure.metric != metric)  # stable: else the first
         for figure in figures:
             samples = _read_samples(results, figure)
             if samples and all(value in (0, 1) for _, value in samples):
-                name = task if chosen in ("", "none") else f"{task} ({chosen})"
-                questions = [question for question, _ in samples]
-                yield TaskAnswers(
-                    task, name, figure.metric, questions, [v == 1 for _, v in samples]
-                )
+                yield figure, [(question, value == 1) for question, value in samples]
                 break
 
 

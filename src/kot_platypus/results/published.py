@@ -55,10 +55,8 @@ class Figure(Part):
     num_fewshot: int
     value: float
     metric: Literal["macro_f1", "macro_f1_norm"]
-    metric_certainty: Certainty
     protocol: Literal["polyglot"] | None
     protocol_certainty: Certainty
-    is_probably_copied: bool
     notes: tuple[str, ...]
     """What to read beside it: whatever is inferred, unknown or odd, and how it is known."""
 
@@ -114,11 +112,10 @@ def _mark_figure(row: Mapping[str, Any], notes: Sequence[str]) -> Figure:
     certainty = _PROTOCOLS.get(model, "unknown")
     about_protocol = {"known": notes[_NOTE_KNOWN], "inferred": _INFERRED, "unknown": _UNKNOWN}
     is_norm = task == "hellaswag" and model.startswith("Polyglot-ko")
-    is_copied = (model, task, num_fewshot) in _COPIED
     remarks = {
         about_protocol[certainty]: True,
         notes[_NOTE_METRIC]: is_norm,
-        notes[_NOTE_COPIED]: is_copied,
+        notes[_NOTE_COPIED]: (model, task, num_fewshot) in _COPIED,
         _CUT: was_cut(task, num_fewshot),
     }
     return Figure(
@@ -128,11 +125,8 @@ def _mark_figure(row: Mapping[str, Any], notes: Sequence[str]) -> Figure:
         num_fewshot=num_fewshot,
         value=row["f1"],
         metric="macro_f1_norm" if is_norm else "macro_f1",
-        # The table is headed F1, and the first note takes no other row from it.
-        metric_certainty="inferred" if is_norm else "known",
         protocol=None if certainty == "unknown" else "polyglot",
         protocol_certainty=certainty,
-        is_probably_copied=is_copied,
         notes=tuple(remark for remark, applies in remarks.items() if applies),
     )
 

@@ -19,6 +19,7 @@ from kot_platypus.results.schema import (
     ChoiceResults,
     Comparison,
     LogLine,
+    P,
     Part,
     ProblemResults,
     ReasoningResults,
@@ -81,7 +82,7 @@ def require_run(run: Path) -> Path:
 def load_results(run: Path) -> RunResults:
     """Read a run folder. Raises RunError when it is none, DataError when a file is damaged."""
     recipe = require_run(run)
-    problems = _find(run, "evaluate/*/problems/results.json")
+    answers = _find(run, "evaluate/*/problems/answers.jsonl")
     comparison = run / "evaluate" / "comparison.json"
     return RunResults(
         recipe=load_recipe(str(recipe)),
@@ -90,21 +91,18 @@ def load_results(run: Path) -> RunResults:
             path.parent.name: tuple(read_jsonl(path, LogLine))
             for path in _find(run, "train/*/log.jsonl")
         },
-        problems={path.parts[-3]: read_part(path, ProblemResults) for path in problems},
-        answers={
-            path.parts[-3]: tuple(read_jsonl(path, Answer))
-            for path in _find(run, "evaluate/*/problems/answers.jsonl")
-        },
-        kobest={
-            path.parts[-3]: read_part(path, ChoiceResults)
-            for path in _find(run, "evaluate/*/kobest/results.json")
-        },
-        reasoning={
-            path.parts[-3]: read_part(path, ReasoningResults)
-            for path in _find(run, "evaluate/*/reasoning/results.json")
-        },
+        problems=_read_scores(run, "problems", ProblemResults),
+        answers={path.parts[-3]: tuple(read_jsonl(path, Answer)) for path in answers},
+        kobest=_read_scores(run, "kobest", ChoiceResults),
+        reasoning=_read_scores(run, "reasoning", ReasoningResults),
         comparison=read_part(comparison, Comparison) if comparison.exists() else Comparison(),
     )
+
+
+def _read_scores(run: Path, test: str, kind: type[P]) -> dict[str, P]:
+    """The results of a test, by model."""
+    paths = _find(run, f"evaluate/*/{test}/{RESULTS}")
+    return {path.parts[-3]: read_part(path, kind) for path in paths}
 
 
 def _load_manifests(run: Path) -> dict[str, dict[str, Any]]:
