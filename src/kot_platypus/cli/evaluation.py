@@ -206,14 +206,10 @@ def reason(
     with hold_folder(out):
         evaluate_reasoning(out, under_test, questions, how, about_data=about)
     if is_main_process():
-        _print_gains(out)
+        from kot_platypus.report.summary import gains_table
 
-
-def _print_gains(out: Path) -> None:
-    from kot_platypus.report.summary import gains_table
-
-    print_screen(gains_table(out))
-    print(out / "changes.md", out / "results.json", sep="\n")
+        print_screen(gains_table(out))
+        print(out / "changes.md", out / "results.json", sep="\n")
 
 
 def open_model(

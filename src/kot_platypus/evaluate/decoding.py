@@ -27,12 +27,7 @@ from kot_platypus.errors import DataError
 from kot_platypus.evaluate.keys import make_seed
 from kot_platypus.evaluate.kv_cache import KVCache
 from kot_platypus.evaluate.plain import read_logits, say_plain_way
-from kot_platypus.evaluate.self_check import (
-    LONGROPE,
-    Margins,
-    has_longrope,
-    measure_margins,
-)
+from kot_platypus.evaluate.self_check import Margins, find_flaw, measure_margins
 from kot_platypus.evaluate.texts import (
     GREEDY,
     Generated,
@@ -44,12 +39,10 @@ from kot_platypus.evaluate.texts import (
 from kot_platypus.evaluate.workload import count_shared
 from kot_platypus.evaluate.writing import Chooser, Job, PlainDecoder
 from kot_platypus.models.limits import (
-    CANNOT,
     check_room,
     draw_tokens,
     find_max_length,
     infinite_error,
-    is_out_of_memory,
 )
 from kot_platypus.models.parts import strip_head
 from kot_platypus.models.tokens import encode_text
@@ -201,15 +194,7 @@ class Decoder:
 
     def _check(self) -> None:
         """Raise BatchError unless a row gives the logits that its text gives alone."""
-        if has_longrope(self.model.config.get_text_config()):
-            raise BatchError(LONGROPE)
-        try:
-            flaw = self.measure_rows().find_flaw(self.model.dtype)
-        except CANNOT as error:
-            if is_out_of_memory(error):
-                raise
-            raise BatchError(f"{type(error).__name__}: {error}") from error
-        if flaw:
+        if flaw := find_flaw(self.model, self.measure_rows):
             raise BatchError(flaw)
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]

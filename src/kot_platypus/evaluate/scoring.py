@@ -30,15 +30,13 @@ from kot_platypus.evaluate.forest import (
 )
 from kot_platypus.evaluate.plain import read_logits, say_plain_way, score_alone
 from kot_platypus.evaluate.self_check import (
-    LONGROPE,
     Margins,
+    find_flaw,
     find_hidden_window,
-    has_longrope,
     measure_margins,
 )
 from kot_platypus.evaluate.workload import count_shared
 from kot_platypus.models.limits import (
-    CANNOT,
     check_room,
     choose_pass_tokens,
     draw_tokens,
@@ -351,16 +349,9 @@ def find_obstacle(model: PreTrainedModel, max_length: int) -> str | None:
 
     Raises ModelError when it cannot read a text alone, or its logits are not finite.
     """
-    if has_longrope(model.config.get_text_config()):
-        return LONGROPE
     if window := find_hidden_window(model, max_length):
         return f"its window of {window} tokens may count rows"
-    try:
-        return measure_forest(model, max_length).find_flaw(model.dtype)
-    except CANNOT as error:
-        if is_out_of_memory(error):
-            raise
-        return f"{type(error).__name__}: {error}"
+    return find_flaw(model, lambda: measure_forest(model, max_length))
 
 
 def measure_forest(model: PreTrainedModel, max_length: int) -> Margins:

@@ -18,13 +18,13 @@ most, which is their noise, and leak nothing; unsound ones leak, or differ by 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from kot_platypus.models.limits import infinite_error
+from kot_platypus.models.limits import CANNOT, infinite_error, is_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -93,13 +93,21 @@ def _measure_distance(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).double().square().mean().sqrt())
 
 
-LONGROPE = "longrope depends on what else is in the pass"
+def find_flaw(model: PreTrainedModel, measure: Callable[[], Margins]) -> str | None:
+    """Why a model cannot be trusted with what ``measure`` tries, or None.
 
-
-def has_longrope(config: Any) -> bool:
-    """Whether the furthest position of a pass decides how all of its positions are turned."""
+    Raises ModelError as ``measure_margins`` does.
+    """
+    config = model.config.get_text_config()
     rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None)
-    return "longrope" in str(rope)
+    if "longrope" in str(rope):  # the furthest position of a pass turns all of its positions
+        return "longrope depends on what else is in the pass"
+    try:
+        return measure().find_flaw(model.dtype)
+    except CANNOT as error:
+        if is_out_of_memory(error):
+            raise
+        return f"{type(error).__name__}: {error}"
 
 
 def find_hidden_window(model: PreTrainedModel, max_length: int) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 from urllib.parse import quote
 
@@ -26,7 +27,7 @@ from kot_platypus.report.runs import list_ours, make_run
 from kot_platypus.results import wording
 from kot_platypus.results.published import put_beside
 from kot_platypus.results.run import RunResults
-from kot_platypus.results.schema import ALL, TUNED, ChoiceResults, ChoiceScore
+from kot_platypus.results.schema import ALL, TUNED, ChoiceScore
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _METRICS = {
@@ -138,40 +139,33 @@ def _list_kobest(results: RunResults) -> Iterator[Any]:
     part = results.kobest.get(TUNED)
     if part is None:
         return
+    benchmark, protocol = sentences.name_benchmark(results.recipe), part.protocol
     for task, by_shot in part.results.items():
-        for shots, score in sorted(by_shot.items()):
-            for metric in _METRICS:
-                yield _kobest_result(results.recipe, part, task, shots, score, metric)
-
-
-def _kobest_result(
-    recipe: Recipe, part: ChoiceResults, task: str, shots: int, score: ChoiceScore, metric: str
-) -> Any:
-    benchmark = sentences.name_benchmark(recipe)
-    metric_type, name = _METRICS[metric]
-    estimate = getattr(score, metric)
-    return EvalResult(
-        task_type="multiple-choice",
-        task_name="Korean language understanding",
-        dataset_type="skt/kobest_v1" if benchmark == "KoBEST" else "local",
-        dataset_name=f"{benchmark} {wording.name_task(task)} (protocol {part.protocol.name})",
-        dataset_config=task,
-        dataset_split="test",
-        dataset_args={
-            "protocol": part.protocol.name,
-            "protocol_fingerprint": part.protocol.fingerprint,
-            "data_sha256": part.data.get(task),
-        },
-        metric_type=metric_type,
-        metric_name=f"{name}, {shots}-shot",
-        metric_value=estimate.value,
-        metric_args={
-            "num_fewshot": shots,
-            "n": score.n,
-            "ci95": list(estimate.ci95),
-            "effective_shots": score.effective_shots,
-        },
-    )
+        for (shots, score), metric in product(sorted(by_shot.items()), _METRICS):
+            metric_type, name = _METRICS[metric]
+            estimate = getattr(score, metric)
+            yield EvalResult(
+                task_type="multiple-choice",
+                task_name="Korean language understanding",
+                dataset_type="skt/kobest_v1" if benchmark == "KoBEST" else "local",
+                dataset_name=f"{benchmark} {wording.name_task(task)} (protocol {protocol.name})",
+                dataset_config=task,
+                dataset_split="test",
+                dataset_args={
+                    "protocol": protocol.name,
+                    "protocol_fingerprint": protocol.fingerprint,
+                    "data_sha256": part.data.get(task),
+                },
+                metric_type=metric_type,
+                metric_name=f"{name}, {shots}-shot",
+                metric_value=estimate.value,
+                metric_args={
+                    "num_fewshot": shots,
+                    "n": score.n,
+                    "ci95": list(estimate.ci95),
+                    "effective_shots": score.effective_shots,
+                },
+            )
 
 
 def _list_problems(results: RunResults) -> Iterator[Any]:

@@ -126,12 +126,9 @@ def select_scores(
 
 
 def _fits(score: ScoreRow, field: str, values: Sequence[object]) -> bool:
-    if field == "protocol":
-        return _matches_protocol(score, str(values[0]))
-    return getattr(score, field) in values
-
-
-def _matches_protocol(score: ScoreRow, wanted: str) -> bool:
+    if field != "protocol":
+        return getattr(score, field) in values
+    wanted = str(values[0])
     is_name = score.protocol == wanted or score.protocol.startswith(f"{wanted} ")
     return is_name or (len(wanted) >= 6 and score.fingerprint.startswith(wanted))
 
