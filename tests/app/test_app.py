@@ -31,7 +31,6 @@ from kot_platypus.app.training_tab import (
     choose_colours,
     describe_state,
     read_curves,
-    read_log,
     tabulate_curves,
 )
 from kot_platypus.artifacts import write_jsonl
@@ -172,12 +171,6 @@ def test_rows_are_shown_with_what_the_checks_found(run):
 
 
 # --- curves ------------------------------------------------------------------------------------
-
-
-def test_log_that_is_being_written_is_read_up_to_its_last_whole_line(tmp_path):
-    log = tmp_path / "log.jsonl"
-    log.write_text('{"step": 1, "loss": 2.5, "max_steps": 9}\n{"step": 2, "lo')
-    assert [(line.step, line.loss, line.max_steps) for line in read_log(log)] == [(1, 2.5, 9)]
 
 
 def test_running_training_is_told_from_a_finished_one(run):

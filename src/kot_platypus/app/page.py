@@ -103,9 +103,9 @@ def add_pages(
     return every
 
 
-def cut_page(number: int, count: int, per_page: int = PER_PAGE) -> tuple[int, slice, str]:
+def cut_page(number: int, count: int) -> tuple[int, slice, str]:
     """The nearest page there is, what lies on it, and both in words."""
-    number = min(max(number, 0), max(count - 1, 0) // per_page)
-    start, end = number * per_page, min((number + 1) * per_page, count)
+    number = min(max(number, 0), max(count - 1, 0) // PER_PAGE)
+    start, end = number * PER_PAGE, min((number + 1) * PER_PAGE, count)
     text = f"{start + 1:,}~{end:,} / {count:,}" if count else "0"
     return number, slice(start, end), text

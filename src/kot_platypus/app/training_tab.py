@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 import pandas
-from pydantic import ValidationError
 
 from kot_platypus.app.markup import name_model, render
 from kot_platypus.app.page import PRIVATE, Page, describe_error
+from kot_platypus.artifacts import read_log
 from kot_platypus.errors import KotError
 from kot_platypus.results.run import RunResults
 from kot_platypus.results.schema import TUNED, LogLine
@@ -66,19 +66,8 @@ def read_curves(run: Path) -> list[Curve]:
         if path.is_file():
             written_s = path.stat().st_mtime
             age_s = None if path == done else max(0.0, time.time() - written_s)
-            found.append((written_s, Curve(folder.name, read_log(path), age_s)))
+            found.append((written_s, Curve(folder.name, tuple(read_log(path, LogLine)), age_s)))
     return [curve for _, curve in sorted(found)]
-
-
-def read_log(path: Path) -> tuple[LogLine, ...]:
-    """The whole lines of a log; of one that is being written the last may be torn."""
-    lines = []
-    for text in path.read_bytes().split(b"\n"):
-        try:
-            lines.append(LogLine.model_validate_json(text))
-        except ValidationError:  # empty, or half a line
-            continue
-    return tuple(lines)
 
 
 def tabulate_curves(curves: Sequence[Curve], names: dict[str, str]) -> dict[str, list[Any]]:

@@ -206,15 +206,11 @@ def write_kobest_sentence(results: RunResults) -> str:
     return f"Against the base model on {where}, {counts[0]}, {counts[1]}, {rest}."
 
 
-def select_kobest_pairs(
-    results: RunResults, metric: str = "macro_f1"
-) -> tuple[ChoiceDifference, ...]:
-    """The comparisons of the tuned model with the base model on one metric, in file order."""
-    return tuple(
-        pair
-        for pair in results.comparison.kobest
-        if (pair.a, pair.b, pair.metric) == (TUNED, BASE, metric)
-    )
+def select_kobest_pairs(results: RunResults) -> list[ChoiceDifference]:
+    """The comparisons of the tuned model with the base model in macro F1, in file order."""
+    wanted = (TUNED, BASE, "macro_f1")
+    pairs = results.comparison.kobest
+    return [pair for pair in pairs if (pair.a, pair.b, pair.metric) == wanted]
 
 
 def describe_audit(results: RunResults) -> str:
