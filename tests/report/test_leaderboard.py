@@ -24,7 +24,7 @@ from kot_platypus.report.leaderboard import (
     select_scores,
     write_csv,
 )
-from kot_platypus.results.score_rows import ScoreRow, SkippedFile
+from kot_platypus.results.collect import ScoreRow, SkippedFile
 from tests.browser import find_chromium
 from tests.evaluation_builder import write_evaluation
 from tests.report.test_page import parse

@@ -14,10 +14,9 @@ from lm_eval import evaluator, simple_evaluate
 from lm_eval.loggers import EvaluationTracker
 
 from kot_platypus.errors import DataError
-from kot_platypus.results.collect import collect_rows
+from kot_platypus.results.collect import ScoreRow, collect_rows
 from kot_platypus.results.intervals import Z95, wilson_interval
 from kot_platypus.results.metrics import measure_f1
-from kot_platypus.results.score_rows import ScoreRow
 from kot_platypus.results.wording import name_model
 from tests.evaluate.lm_eval_tasks import NUM_DOCUMENTS, open_manager, write_tasks
 from tests.evaluation_builder import write_evaluation

@@ -6,7 +6,6 @@ from __future__ import annotations
 from kot_platypus.cli import (  # noqa: F401
     data,
     data_audit,
-    data_page,
     environment,
     evaluation,
     ledger,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from kot_platypus.report.leaderboard import Block
-    from kot_platypus.results.score_rows import SkippedFile
+    from kot_platypus.results.collect import SkippedFile
 
 Published = Annotated[
     str | None,

@@ -16,9 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kot_platypus.errors import UsageError
-from kot_platypus.results.collect import REASONING_PROTOCOL
+from kot_platypus.results.collect import REASONING_PROTOCOL, ScoreRow, SkippedFile
 from kot_platypus.results.schema import RESULTS
-from kot_platypus.results.score_rows import ScoreRow, SkippedFile
 from kot_platypus.results.templates import load_templates
 from kot_platypus.results.wording import format_count, format_p, format_shots, name_task
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from kot_platypus.errors import KotError
 from kot_platypus.results.answers import LM_EVAL, Column, Evaluated, Place, load_test
+from kot_platypus.results.collect import ScoreRow
 from kot_platypus.results.metrics import compare_paired, correct_holm
 from kot_platypus.results.schema import ALL
-from kot_platypus.results.score_rows import ScoreRow
 
 
 def add_tests(folder: Path, rows: Sequence[ScoreRow]) -> list[ScoreRow]:
