@@ -118,24 +118,19 @@ def _notice(protocol: Protocol, runs: Runs, store: ScoreStore) -> dict[str, Any]
 
 
 def notice_scores(runs: Runs, store: ScoreStore) -> dict[str, Any]:
-    """What results say of all scores: ties, and whether texts were read one by one."""
-    keys = [question.key for questions in runs.values() for question in questions]
-    ties = {"ties": notice_ties([store.known[key] for key in keys]).model_dump()}
-    return {**ties, "one_by_one": True} if ONE_BY_ONE_KEY in store.known else ties
+    """What results say of all scores: ties, and whether texts were read one by one.
 
-
-def notice_ties(scores: Sequence[QuestionScores]) -> Ties:
-    """How many questions end in an exact tie, and how many have choices of the same tokens.
-
-    Said in a line where there are any: of a tie the first choice counts.
+    Exact ties and choices of the same tokens are said in a line: of a tie the first choice counts.
     """
+    scores = [store.known[each.key] for questions in runs.values() for each in questions]
     tied, same = count_ties(s.logprobs for s in scores), sum(s.has_equal_requests for s in scores)
     if tied or same:
         print_notice(
             f"{tied} of {len(scores)} questions end in an exact tie, where the first of the "
             f"equals counts; in {same} several choices are the same tokens"
         )
-    return Ties(tied=tied, same_tokens=same, n=len(scores))
+    ties = {"ties": Ties(tied=tied, same_tokens=same, n=len(scores)).model_dump()}
+    return {**ties, "one_by_one": True} if ONE_BY_ONE_KEY in store.known else ties
 
 
 def _open_stage(
