@@ -26,21 +26,26 @@ def iter_hub(
     ``name`` may be a local copy of the data set, a folder. Raises DataError, with ``hint``, when it
     is not available.
     """
+    if file is not None:
+        return iter_values(_download(name, file, revision))
     import datasets
+
+    try:
+        dataset = datasets.load_dataset(name, config, split=split, revision=revision)
+    except Exception as error:  # the hub client raises many kinds; all mean "not available"
+        raise explain(name, config, split, error, hint) from error
+    return ((f"row {i}", values) for i, values in enumerate(dataset, start=1))
+
+
+def _download(name: str, file: str, revision: str | None) -> Path:
     import huggingface_hub
 
-    dataset = path = None
     try:
-        if file is None:
-            dataset = datasets.load_dataset(name, config, split=split, revision=revision)
-        else:
-            options = {"repo_type": "dataset", "revision": revision}
-            path = huggingface_hub.hf_hub_download(name, file, **options)
-    except Exception as error:  # the hub client raises many kinds; all mean "not available"
-        raise explain(name, config, file or split, error, hint) from error
-    if path is not None:
-        return iter_values(Path(path))
-    return ((f"row {i}", values) for i, values in enumerate(dataset, start=1))
+        return Path(
+            huggingface_hub.hf_hub_download(name, file, repo_type="dataset", revision=revision)
+        )
+    except Exception as error:
+        raise explain(name, None, file, error) from error
 
 
 # --- why not -----------------------------------------------------------------------------------
