@@ -14,7 +14,7 @@ from kot_platypus.report.sentences import (
     format_relation,
     name_condition,
 )
-from kot_platypus.results.metrics import compare_paired, correct_rows
+from kot_platypus.results.metrics import compare_paired, correct_holm
 from kot_platypus.results.published import Ours
 from kot_platypus.results.run import RunResults, load_results
 from kot_platypus.results.schema import (
@@ -200,13 +200,16 @@ def compare_runs(runs: Sequence[Run]) -> list[RunsDifference]:
         name: {(row.doc_id, row.source): row.correct for row in rows}
         for name, rows in answers.items()
     }
-    pairs: list[RunsDifference] = []
+    pairs: list[Difference] = []
     for b, a in combinations(right, 2):
         if same := [key for key in right[a] if key in right[b]]:
             sides = ([right[run][key] for key in same] for run in (a, b))
-            found = compare_paired(*sides)
-            pairs.append(RunsDifference(a=a, b=b, **dict(found), p_holm=found.p_value))
-    return correct_rows(pairs)
+            pairs.append(Difference(a=a, b=b, **dict(compare_paired(*sides))))
+    corrected = correct_holm([pair.p_value for pair in pairs])
+    return [
+        RunsDifference(**dict(pair), p_holm=p_holm)
+        for pair, p_holm in zip(pairs, corrected, strict=True)
+    ]
 
 
 def write_headline(runs: Sequence[Run], between: Sequence[RunsDifference] = ()) -> str:

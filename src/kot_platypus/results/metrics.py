@@ -16,7 +16,7 @@ from kot_platypus.records import Sample
 from kot_platypus.results.intervals import Z95, wilson_interval
 from kot_platypus.results.schema import ChoiceScore, Counts, Estimate, Paired, PairedTask
 
-T = TypeVar("T", bound=Paired | PairedTask)
+T = TypeVar("T", bound=PairedTask)
 
 METRICS = {
     "macro_f1": "pred",
@@ -135,7 +135,7 @@ def compute_macro_f1(confusions: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def correct_rows(rows: Sequence[T]) -> list[T]:
-    """Tested differences, their ``p_holm`` corrected for all of them."""
+    """The rows with ``p_holm`` corrected for all of them."""
     corrected = correct_holm([row.p_value for row in rows])
     return [
         row.model_copy(update={"p_holm": p_holm})
