@@ -42,6 +42,7 @@ def _list_metric() -> dict[str, str]:
 UNITS = _list_metric() | {
     "bp": "basis-point basis-points 베이시스포인트",
     "%": "％ 퍼센트 프로 percent",
+    "%p": "%포인트 %-포인트 퍼센트포인트 퍼센트-포인트 percentage-point percentage-points",
     "명": "사람 인",
     "단어": "낱말 word words",
     "글자": "자 character characters",
@@ -102,7 +103,7 @@ _SCALES: list[dict[str, int | str]] = [
         "피트^2": "929.0304", "인치^2": "6.4516", "야드^2": "8361.2736",
     },
     {"m/s": 18, "km/h": 5},
-    {"bp": 1, "%": 100},
+    {"bp": 1, "%": 100, "%p": 100},
     {"센트": 1, "달러": 100},
 ]  # fmt: skip
 _SCALES += [{symbol: 1} for symbol in ("W", "Wh", "V", "Hz", "Pa", "mol", "cal", "B")]

@@ -59,6 +59,8 @@ class Measure(NamedTuple):
             return abs(volumes[0] - volumes[1]) <= _ROUNDED * max(volumes)
         if {self.unit, other.unit} == {"살", "년"}:  # of a tree
             return self.value == other.value
+        if {self.unit, other.unit} == {"%", "%p"}:
+            return False
         if self.unit == other.unit or "도" in (self.unit, other.unit):
             degrees = {"도", "°C", "°F", "rad"}
             same = self.unit == other.unit or {self.unit, other.unit} <= degrees

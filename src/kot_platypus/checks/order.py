@@ -87,18 +87,27 @@ def _find_turned(source: Text, translation: Text, names: set[str]) -> Findings:
     for anchor in steady:
         found.append((anchor, others[anchor.key][rank[anchor.key]]))
         rank[anchor.key] += 1
-    for i, ((one, other), (next_one, next_other)) in _iter_pairs(found):
+    for first, then, between in _iter_pairs(found):
+        (one, other), (next_one, next_other) = first, then
         is_turned = next_other.span[0] < other.span[0] and _are_alike(one.key, next_one.key)
-        if (
-            is_turned
-            and one.key != next_one.key
-            and _are_joined(source.prose, one, next_one, is_near=i == 1)
+        if not is_turned or one.key == next_one.key:
+            continue
+        is_near = not between or (
+            one.key[0].isdigit()
+            and "1" not in (one.key, next_one.key)  # said of too much
+            and all(
+                _find_units(source, one.span) != _find_units(source, each.span)
+                for each, _ in between
+            )
+        )
+        if _are_joined(source.prose, one, next_one, is_near=is_near) and not _keep_units(
+            (source, translation), (first, then)
         ):
             said = f"{source.cut(one.span)} and {source.cut(next_one.span)} changed places"
-            spans = [one.span, next_one.span], [other.span, next_other.span]
-            if not _are_of_two_kinds(source, translation, *spans[0]):
-                yield make_finding("order", said, *spans)
-                return
+            yield make_finding(
+                "order", said, [one.span, next_one.span], [other.span, next_other.span]
+            )
+            return
 
 
 def _find_heap(source: Text, translation: Text) -> Findings:
@@ -123,10 +132,11 @@ def _are_alike(key: str, other: str) -> bool:
     )
 
 
-def _iter_pairs(found: list[Pair]) -> Iterator[tuple[int, tuple[Pair, Pair]]]:
-    """Neighbours, and what stands two or three places apart, with the distance."""
+def _iter_pairs(found: list[Pair]) -> Iterator[tuple[Pair, Pair, list[Pair]]]:
+    """Neighbours, and what stands two or three places apart, with what is between."""
     for i in (1, 2, 3):
-        yield from ((i, pair) for pair in zip(found, found[i:], strict=False))
+        for start, pair in enumerate(zip(found, found[i:], strict=False)):
+            yield *pair, found[start + 1 : start + i]
 
 
 def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool:
@@ -176,23 +186,20 @@ _LEAD = re.compile(rf"([a-z]+?){_ROUGHLY}[^a-z]*$")
 _TO = re.compile(rf"\b(?:to|and|until){_ROUGHLY}\W*$")
 
 
-def _are_of_two_kinds(text: Text, other: Text, *spans: Span) -> bool:
-    """Whether the values have units, and other ones: then these tell whether they were swapped.
+def _keep_units(texts: tuple[Text, Text], pairs: tuple[Pair, Pair]) -> bool:
+    """Whether two values have different units, and have them in the translation too.
 
-    Of one with a unit and one without: whether the translation has the same measure.
+    Then they stand in another order and were not swapped: 1,900 jobs or 3 % are 3 %인 1,900개.
     """
+    units = [[_find_units(text, pair[i].span) for pair in pairs] for i, text in enumerate(texts)]
+    wanted, found = units
+    are_kept = all(not one or one == other for one, other in zip(wanted, found, strict=True))
+    return wanted[0] != wanted[1] and found[0] != found[1] and are_kept
+
+
+def _find_units(text: Text, span: Span) -> set[str]:
     measures = read_measures(text)
-    counts = Counter(one.unit for one in measures)
-    units = [
-        {one.unit for one in measures if one.span[0] <= start and end <= one.span[1]}
-        for start, end in spans
-    ]
-    if units[0] == units[1] or max(counts[unit] for unit in units[0] | units[1]) > 1:
-        return False
-    unit = min(units[0] | units[1], default="")
-    kept = {one.value for one in read_measures(other) if one.unit == unit}
-    values = {one.value for one in measures if one.unit == unit}
-    return values <= kept and len(kept) == 1
+    return {one.unit for one in measures if one.span[0] <= span[0] and span[1] <= one.span[1]}
 
 
 def _index(anchors: list[Anchor]) -> dict[str, list[Anchor]]:
