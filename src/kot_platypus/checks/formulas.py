@@ -132,6 +132,7 @@ def _read_runs(prose: str) -> dict[str, list[Span]]:
         run = re.sub(rf"(?<=\d)(?:{_UNIT}|\({_UNIT}\))", "", run)
         run = _star(re.sub(r"(?<=\d)[eE](?=[-+]?\d)", "*10^", run))
         run = re.sub(r"(?<![A-Za-z])\((\d+(?:\.\d+)?)\)(?=\^)", r"\1", run)
+        run = re.sub(r"(?<=\d)\((\d+(?:\.\d+)?)\)(?!\^)", r"*\1", run)  # 2(16) is 2 * 16
         if not _RANGE.fullmatch(run):
             runs[run].append(match.span())
     return runs

@@ -188,7 +188,8 @@ def _list_intruders(source: Text, prose: str) -> list[str]:
             and (word not in source.raw or any(one.startswith(word.rstrip("e")) for one in known))
             and not re.search(
                 rf"[\"'“‘`*]{word}[\"'”’`*]|(?m:[|,(] ?{word} *(?:[|,)]|$))"
-                rf"|[_.]{word}|\b{word}(?: =|[=(\[_.](?!\s|$))",
+                rf"|[_.]{word}|\b{word}(?: =|[=(\[_.](?!\s|$))"
+                rf"|\b(?:array|list|string|matrix|integer|tree|graph|variable|table)s? {word}\b",
                 source.raw,
             )
             for word in re.split("[ -]", said)

@@ -10,6 +10,11 @@ from kot_platypus.checks.symbols import STRAY_DOLLAR
 
 _NAME = re.compile(r"\\(sin|cos|tan|log|ln|exp|max|min|gcd|lim)(?![a-z])")
 _SIGNS = {"\\angle": "∠", "\\triangle": "△", "\\perp": "⊥", "\\div": "÷", "\\theta": "θ"}
+_SPELLINGS = (
+    (re.compile(r"\bsqrt ?\("), "√("), (re.compile(r"√\((\d+)\)"), r"√\1"),
+    (re.compile(r"(?<![\w)])\((\d+/\d+)\)"), r"\1"), (re.compile(r"\b([A-Za-z])_(\d)\b"), r"\1\2"),
+)  # fmt: skip
+_MAY_BE_SPELLED = frozenset("(_")
 _SPACE = re.compile(r"\s")
 
 
@@ -18,12 +23,15 @@ def tell_plainly(source: Text, translation: Text) -> tuple[str, str] | None:
 
     Then nothing was lost of them, however they are written.
     """
-    if len(source.math) == len(translation.math) or _is_broken(source) or _is_broken(translation):
+    if _is_broken(source) or _is_broken(translation):
         return None
     texts = _rewrite(source), _rewrite(translation)
+    is_as_before = not source.math and texts == (source.raw, translation.raw)
+    if len(source.math) == len(translation.math) and (source.math or is_as_before):
+        return None
     for text, other in ((source, texts[1]), (translation, texts[0])):
         bare = _SPACE.sub("", other)
-        formulas = (_SPACE.sub("", _write_plain(text.cut(span))) for span in text.math)
+        formulas = (_SPACE.sub("", _unify(_write_plain(text.cut(span)))) for span in text.math)
         if not all(formula in bare for formula in formulas):
             return None
     return texts
@@ -40,7 +48,14 @@ def _rewrite(text: Text) -> str:
     for span in text.math:
         pieces += [text.raw[end : span[0]], _write_plain(text.cut(span))]
         end = span[1]
-    return "".join([*pieces, text.raw[end:]])
+    return _unify("".join([*pieces, text.raw[end:]]))
+
+
+def _unify(text: str) -> str:
+    """With one spelling of roots, of a fraction in brackets and of a name with a number."""
+    for pattern, plainer in _SPELLINGS if not _MAY_BE_SPELLED.isdisjoint(text) else ():
+        text = pattern.sub(plainer, text)
+    return text
 
 
 def _write_plain(formula: str) -> str:

@@ -164,7 +164,7 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
     ):
         return False  # in 1443 under King Sejong, the fourth ruler; at 5 a.m., June 1
     if joints and joints[-1][0].endswith(("whereas", "while", "but")):
-        return is_near
+        return is_near and one.key[0].isdigit()
     lead = _LEAD.findall(text[max(0, one.span[0] - 24) : one.span[0]].lower())
     if may_range and lead in (["from"], ["between"]):
         return True

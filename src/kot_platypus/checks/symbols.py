@@ -52,7 +52,7 @@ _SIGNS = {
                r"|(?<=[\d)a-z]) \* (?=[\d($a-z])|(?<=[\d)])[x*](?=[\d(])"
                r"|(?<=[0-9A-Za-z)])\s?·\s?(?=[0-9A-Za-z(])(?!\d+ ?[전운혁학월일층번호차])",
                r"\btimes\b|multipl|product of|\d(?: ?[a-z]+)? by \d"
-               r"|\d[eE]-?\d",
+               r"|\d[eE]-?\d|\d\(\d",
                "곱하|곱한|곱해|곱셈|곱[은이을]"),
     "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
     "/": _sign("/", r"/(?<=[\da-z)]/)(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth"
