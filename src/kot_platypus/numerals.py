@@ -85,14 +85,12 @@ def read_digits(text: str) -> list[Number]:
     while found:
         match = _DIGITS.match(text, found.start())
         assert match
-        found = _DIGIT.search(text, match.end())
-        plain = match["plain"]
-        if match["korean"] and match["korean"].strip()[0] == "조" and _is_article(text, match):
-            numbers.append(Number(_parse(plain), match.span("plain")))
-            found = _DIGIT.search(text, match.end("plain"))
-            continue
-        if plain and match.end() == match.end("plain"):
-            numbers.append(_read_plain(plain, match, text))
+        plain, end = match["plain"], match.end()
+        if plain and end == match.end("plain"):
+            numbers.append(_read_plain(plain, match.start(), text))
+        elif plain and _is_article(text, match):
+            end = match.end("plain")
+            numbers.append(Number(_parse(plain), (match.start(), end)))
         elif plain:
             numbers.append(_read_scaled(match))
         elif match["raised"]:
@@ -100,6 +98,7 @@ def read_digits(text: str) -> list[Number]:
         else:
             parts = _VULGAR[match["vulgar"]]
             numbers += [Number(Decimal(part), match.span()) for part in parts]
+        found = _DIGIT.search(text, end)
     return numbers
 
 
@@ -108,21 +107,21 @@ _CLAUSE = re.compile(r"\s?조(?:의 ?\d+)? ?제?\d+[항호]")
 
 def _is_article(text: str, match: re.Match[str]) -> bool:
     """Whether 조 is of a law (제12조, 12조 3항) rather than 10^12."""
+    if not (match["korean"] or "").strip().startswith("조"):
+        return False
     before = text[match.start() - 1 : match.start()]
     return before == "제" or _CLAUSE.match(text, match.end("plain")) is not None
 
 
-def _read_plain(plain: str, match: re.Match[str], text: str) -> Number:
-    start = match.start()
-    before = text[max(0, start - 2) : start]
-    if before[-1:] == "." and plain.isdigit() and not (before[:-1].isalnum() or before == ".."):
-        return Number(_parse("0." + plain), (start - 1, match.end()))  # .5, but not "so...5"
-    if (
-        text[match.end() : match.end() + 1] == "할"
-        and text[match.end() + 1 : match.end() + 2] != "인"
-    ):
-        return Number(_parse(plain) * 10, match.span())  # 3할 is 30 %
-    return Number(_parse(plain), match.span())
+def _read_plain(plain: str, start: int, text: str) -> Number:
+    end = start + len(plain)
+    if text[start - 1 : start] == "." and plain.isdigit():
+        before = text[max(0, start - 2) : start - 1]
+        if not (before.isalnum() or before == "."):
+            return Number(_parse("0." + plain), (start - 1, end))  # .5, but not "so...5"
+    if text[end : end + 1] == "할" and text[end + 1 : end + 2] != "인":
+        return Number(_parse(plain) * 10, (start, end))  # 3할 is 30 %
+    return Number(_parse(plain), (start, end))
 
 
 def _parse(plain: str) -> Decimal:
@@ -174,10 +173,9 @@ def read_english_words(text: str) -> list[Number]:
     """The number words of an English text: "two hundred and five" is one, "two and five" two."""
     if ENGLISH_NUMBERS.isdisjoint(_TOKEN.findall(text.lower())):  # the usual case
         return []
+    words = (match for match in _TOKEN.finditer(text) if match[0].lower() in ENGLISH_NUMBERS)
     phrases: list[list[re.Match[str]]] = []
-    for match in _TOKEN.finditer(text):
-        if match[0].lower() not in ENGLISH_NUMBERS:
-            continue
+    for match in words:
         joint = text[phrases[-1][-1].end() : match.start()] if phrases else ""
         before = phrases[-1][-1][0].lower() if phrases else ""
         is_part = (before, joint) in _OF_A_SCALE  # half a million

@@ -31,13 +31,14 @@ def count_ends(prose: str) -> int:
     return len(_END.findall(prose)) - quoted
 
 
-def split_sentences(prose: str) -> list[str]:
+@lru_cache(maxsize=4)  # two checks ask for the same ones
+def split_sentences(prose: str) -> tuple[str, ...]:
     """The sentences of ``prose``, ended by full stops, question marks or line ends."""
     if '"' in prose or "”" in prose:
         prose = _QUOTED_END.sub(BLANK, prose)
     if "." in prose:
         prose = _ABBREVIATION.sub(lambda match: match[0].replace(".", BLANK), prose)
-    return [part for part in _SENTENCE.findall(prose) if _CONTENT.search(part)]
+    return tuple(part for part in _SENTENCE.findall(prose) if _CONTENT.search(part))
 
 
 _HANGUL = re.compile(r"[가-힣]+")
@@ -52,7 +53,7 @@ def measure_size(text: str) -> float:
 
 _LINE = re.compile(r"[^\n]*\S[^\n]*")
 _PARAGRAPH = re.compile(r"(?:[^\n]*\S[^\n]*\n?)+")
-_CHOICE = re.compile(r"(?=[(A-H])(?<!\S)\(?[A-H][).] ")
+_CHOICE = re.compile(r"[(A-H](?<!\S.)(?:(?<=\()[A-H]|(?<!\())[).] ")
 
 
 @lru_cache(maxsize=2)
@@ -73,8 +74,9 @@ def pair_lines(source: Text, translation: Text) -> Pieces:
 
 def _pair_choices(line: str, other: str) -> list[tuple[str, str]]:
     """A line's choices ("(A) 216 (B) 512") if the other one has the same in the same order."""
-    marks, others = (list(_CHOICE.finditer(text)) for text in (line, other))
-    if len(marks) < 2 or [mark[0] for mark in marks] != [mark[0] for mark in others]:
+    marks = list(_CHOICE.finditer(line))
+    others = list(_CHOICE.finditer(other)) if len(marks) > 1 else []
+    if not others or [mark[0] for mark in marks] != [mark[0] for mark in others]:
         return [(line, other)]
     starts, ends = ([0, *(mark.start() for mark in found)] for found in (marks, others))
     cuts = zip(starts, [*starts[1:], None], ends, [*ends[1:], None], strict=True)

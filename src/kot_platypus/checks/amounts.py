@@ -76,13 +76,15 @@ def _compare_amounts(source: Text, translation: Text) -> Iterator[str]:
         yield from _find_extent(source, translation)
     if "every" in source.lexicon:
         yield from _find_interval(source, translation)
-    if _HOURS.search(source.prose) and not _KOREAN_HOURS.search(translation.prose):
+    hours = ":" in source.prose and _HOURS.search(source.prose)
+    if hours and not _KOREAN_HOURS.search(translation.prose):
         yield "lost: hours"
-    for match in _TIMES_AS.finditer(source.prose):
+    for match in _TIMES_AS.finditer(source.prose) if "times" in source.lexicon else ():
         n = match[1] if match[1].isdigit() else CARDINALS.get(match[1].lower(), 0)
         if re.search(rf"(?<!\d){n} ?분의 ?[1일]", translation.prose):
             yield f"{match[0]} became {n}분의 1"
-    yield from _find_points(source.prose, translation.prose)
+    if not source.lexicon.isdisjoint(_POINT_WORDS):
+        yield from _find_points(source.prose, translation.prose)
 
 
 def _find_points(source: str, translation: str) -> Iterator[str]:
@@ -103,6 +105,7 @@ def _find_points(source: str, translation: str) -> Iterator[str]:
             yield f"{decade}s became {decade}년"
 
 
+_POINT_WORDS = frozenset(("every", "off", "percentage", "s"))
 _DECADE = re.compile(r"\b(1\d\d0|20\d0)['’]?s\b")
 _OFF = re.compile(r"\d ?(?:%|percent) off\b")
 _KOREAN_OFF = re.compile("할인|싸|싼|저렴|깎|세일|내[려린렸리]|인하|빼|덜|낮|절약|아[끼낄]|off|DC")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
 
@@ -117,7 +118,7 @@ _COURTESY = re.compile(  # becomes a word or an ending of the next sentence
 _MISSED_OF_AS_MANY = 0.2
 
 
-def _is_shorter(wanted: list[str], found: list[str]) -> bool:
+def _is_shorter(wanted: Sequence[str], found: Sequence[str]) -> bool:
     """Whether the whole is shorter than expected.
 
     Else it is only said in fewer sentences, or in another order: "It rained. We stayed. I'm sorry."
@@ -144,7 +145,7 @@ _MARK = re.compile(r"(?m)^[ \t]*(?:\(?(?:[A-Ha-h]|\d{1,2}|[가-하])[.)]|[①-�
 _MADE_UP = 0.6  # of a new sentence's size, by which the whole has to be too long
 
 
-def _find_made_up(wanted: list[str], found: list[str]) -> Findings:
+def _find_made_up(wanted: Sequence[str], found: Sequence[str]) -> Findings:
     """A sentence of the translation alone, and a translation that is longer by it."""
     new = [one for one in find_lost(found, wanted) if not _AFTER_FORMULA.match(one)]
     excess = sum(map(measure_size, found)) - sum(map(measure_size, wanted))
@@ -170,7 +171,7 @@ _SHORT_SENTENCE = 5  # syllables
 _SPREAD, _MERGE, _DROP = 0.2, 2.0, 1.8
 
 
-def find_lost(wanted: list[str], found: list[str]) -> list[str]:
+def find_lost(wanted: Sequence[str], found: Sequence[str]) -> list[str]:
     """The sentences of ``wanted`` that the likeliest alignment leaves without counterpart.
 
     After Gale and Church (1993): sentences correspond in order, one to one, two to one, one to two
@@ -178,7 +179,7 @@ def find_lost(wanted: list[str], found: list[str]) -> list[str]:
     """
     sizes = [max(1.0, measure_size(text)) for text in wanted]
     others = [max(1.0, measure_size(text)) for text in found]
-    digits = list(map(_list_values, wanted))
+    digits = list(map(_list_values, wanted[1:] and wanted))  # of one they decide nothing
     digits_found = list(map(_list_values, found)) if any(digits) else [set()] * len(found)
     known = set().union(*digits_found)
     asked, asked_found = (["?" in text for text in texts] for texts in (wanted, found))
@@ -270,12 +271,14 @@ def find_open_end(rationale: Text) -> Findings:
 # --- brackets ----------------------------------------------------------------------------------
 
 _BRACKETS = tuple(map(tuple, ("()", "[]", "{}", "“”", "「」", "『』", "《》")))
-_QUOTE = re.compile(r'(?<!\d)"')
+_QUOTE = re.compile(r'"(?<!\d")')
 
 
 def _check_brackets(source: Text, translation: Text) -> Findings:
     """A bracket that is opened is closed; one that is only closed is of a list: 1) a 2) b."""
     for opening, closing in _BRACKETS:
+        if opening not in translation.signs:
+            continue
         is_open, was_open = (
             text.raw.count(opening) - text.raw.count(closing) for text in (translation, source)
         )

@@ -31,9 +31,11 @@ def find_signs(source: Text, translation: Text) -> Findings:
     if any(mark in raw for mark in _PERCENT_MARKS):
         yield from _find_percent(source, translation)
     if _MAY_BE_MINUS.search(raw):
-        whole = list(_find_minus(source, translation))
+        found = list(_find_minus(source, translation))
         pieces = pair_lines(source, translation)
-        yield from whole or [drop_spans(one) for pair in pieces for one in _find_minus(*pair)][:1]
+        if not found and len(pieces) > 1:
+            found = [drop_spans(one) for pair in pieces for one in _find_minus(*pair)][:1]
+        yield from found
 
 
 def _find_percent(source: Text, translation: Text) -> Findings:
@@ -50,8 +52,7 @@ def _find_percent(source: Text, translation: Text) -> Findings:
 def _find_minus(source: Text, translation: Text) -> Findings:
     minus = [match.span() for match in _MINUS.finditer(source.raw)]
     new = [match.span() for match in _MINUS.finditer(translation.raw)]
-    said = len(_SAID_MINUS.findall(source.raw.lower()))
-    is_lost = len(minus) > max(len(new), len(_KOREAN_MINUS.findall(translation.raw)))
-    if is_lost or len(new) > max(len(minus), said):
+    is_lost = len(new) < len(minus) > len(_KOREAN_MINUS.findall(translation.raw))
+    if is_lost or len(minus) < len(new) > len(_SAID_MINUS.findall(source.raw.lower())):
         detail = f"{len(minus)} negative numbers became {len(new)}"
         yield make_finding("numbers", detail, minus, new)

@@ -79,6 +79,8 @@ def find_order(source: Text, translation: Text) -> Findings:
 def _find_turned(source: Text, translation: Text, names: set[str]) -> Findings:
     left = _read_anchors(source, names)
     right = _read_anchors(translation, names) if len(left) > 1 else []
+    if [anchor.key for anchor in left] == [anchor.key for anchor in right]:  # the usual case
+        return
     places, others = _index(left), _index(right)
     shared = {key for key in places if len(places[key]) == len(others.get(key, ()))}
     steady = [anchor for anchor in left if anchor.key in shared]
