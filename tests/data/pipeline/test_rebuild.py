@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from kot_platypus.artifacts import JsonlLog, read_json
+from kot_platypus.checks import CHECK_NAMES
 from kot_platypus.data.executors import InProcess
-from kot_platypus.data.pipeline import drafts, reviewing
+from kot_platypus.data.pipeline import drafts
 from kot_platypus.data.pipeline.dataset import build_dataset
 from kot_platypus.data.pipeline.decisions import Decision
 from kot_platypus.errors import DataError, RunError
@@ -116,7 +117,7 @@ def stricter(monkeypatch: pytest.MonkeyPatch) -> None:
         unlucky = Finding(check="luck", severity="error", detail="103", field="source")
         return [*found, unlucky] if "103" in original.source else found
 
-    names = (*drafts.CHECK_NAMES, "luck")
+    names = (*CHECK_NAMES, "luck")
     monkeypatch.setattr(drafts, "check_row", check)
     monkeypatch.setattr(drafts, "CHECK_NAMES", names)
 
@@ -125,7 +126,7 @@ def test_new_checks_run_on_what_is_translated_when_they_are_asked_for(
     builder: Builder, stricter: None, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     with monkeypatch.context() as before:
-        before.setattr(drafts, "CHECK_NAMES", reviewing.CHECK_NAMES)
+        before.setattr(drafts, "CHECK_NAMES", CHECK_NAMES)
         before.setattr(drafts, "check_row", lambda *args, **options: [])
         builder.build(builder.make_recipe(make_rows(6), **AGAINST_NOTHING))
     sent = len(builder.service.bodies)

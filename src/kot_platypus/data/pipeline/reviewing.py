@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from kot_platypus.artifacts import hash_file, hash_value, read_manifest, write_jsonl
 from kot_platypus.chat_rows import TURNS, write_back
-from kot_platypus.checks import CHECK_NAMES, KOREAN_CHECK_NAMES, SETTING_NAMES
+from kot_platypus.checks import KOREAN_CHECK_NAMES, SETTING_NAMES
 from kot_platypus.data.pipeline.decisions import (
     SETTLED,
     Agreement,
@@ -81,7 +81,7 @@ def review_rows(
     out: Path,
     columns: Columns,
     sample: Sample,
-    checks: Sequence[str] = CHECK_NAMES,
+    checks: Sequence[str],
 ) -> Path:
     """Write the rows that passed or were let through, in their last form. Returns the file.
 
@@ -90,14 +90,7 @@ def review_rows(
     ``out`` holds what was made of other decisions.
     """
     said = read_votes(review)
-    made = {
-        key: [
-            {who: each.model_dump(exclude={"decided_at"}) for who, each in votes.by.items()},
-            votes.actions,
-        ]
-        for key, votes in said.items()
-    }
-    inputs = {"rows": hash_file(rows), "decisions": hash_value(made)}
+    inputs = {"rows": hash_file(rows), "decisions": _hash_decisions(said)}
     config = {
         "columns": columns,
         "checks": list(checks),
@@ -133,6 +126,18 @@ def review_rows(
             "agreement": agreement and agreement.model_dump(),
         }
     return out / ROWS
+
+
+def _hash_decisions(said: Mapping[str, Votes]) -> str:
+    """Changes with what was said by whom, and before others could be seen; not with when."""
+    made = {
+        key: [
+            {who: each.model_dump(exclude={"decided_at"}) for who, each in votes.by.items()},
+            votes.actions,
+        ]
+        for key, votes in said.items()
+    }
+    return hash_value(made)
 
 
 def _write_queue(rows: Path, review: Path, said: Container[str], sample: Sample) -> list[str]:
