@@ -213,7 +213,7 @@ def read_json(path: Path) -> Any:
         raise DataError(
             f"{path} does not exist", expected="a JSON file", hint="Run the stage that writes it."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # nested deeper than Python goes
         raise DataError(
             f"{path} is not JSON ({error})",
             expected="a JSON file",

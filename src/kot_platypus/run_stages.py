@@ -42,9 +42,9 @@ def open_model(recipe: Recipe, out: Path, who: str) -> TransformersModel:
     elif who != BASE:
         trained = out / "train" / who / method.result
         folder, adapter = (None, trained) if method.makes_adapter else (trained, None)
-    return TransformersModel.from_section(
-        folder or find_base(recipe), adapter, recipe.model, max_rows=recipe.reason.batch_size
-    )
+    held = (recipe.model.dtype, recipe.model.device, recipe.model.trust_remote_code)
+    rows = recipe.reason.batch_size
+    return TransformersModel(folder or find_base(recipe), adapter, *held, max_rows=rows)
 
 
 def build_data(recipe: Recipe, folder: Path) -> None:

@@ -14,7 +14,7 @@ from kot_platypus.evaluate.decoding import TextGenerator
 from kot_platypus.evaluate.model_under_test import TransformersModel
 from kot_platypus.evaluate.texts import Generated
 from kot_platypus.prompts import Template, load_template
-from kot_platypus.recipe import ModelSection, ReasonSection
+from kot_platypus.recipe import ReasonSection
 from kot_platypus.records import Answer, Example, Rationale
 from kot_platypus.results.schema import dump_part
 
@@ -23,7 +23,6 @@ KOT = load_template("kot")
 SENTENCE = Template(
     name="t", description="", prompt="질문: {source}\n답변:\n", answer="문장: {target}"
 )
-MODEL_SECTION = ModelSection(device="cpu", dtype="float32")
 SECTION = ReasonSection(max_new_tokens=12, batch_size=4)
 PROBLEM = Example(source="3+4는?", target="7개", task="sum")
 
@@ -136,7 +135,7 @@ def answer(problems: Path, base: Path, out: Path, **changes: Any) -> None:
     template, section = arguments.pop("template"), arguments.pop("section")
     adapter = arguments.pop("adapter", None)
     rows = section.batch_size
-    model = TransformersModel.from_section(base, adapter, MODEL_SECTION, max_rows=rows)
+    model = TransformersModel(base, adapter, "float32", "cpu", max_rows=rows)
     answer_problems(problems, model, out, template, section, **arguments)
 
 

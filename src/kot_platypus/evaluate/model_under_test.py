@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from kot_platypus.evaluate.decoding import TextGenerator
-    from kot_platypus.recipe import ModelSection
 
 
 class ModelUnderTest(ABC):
@@ -74,14 +73,6 @@ class TransformersModel(ModelUnderTest):
     device: str = "auto"
     trust_remote_code: bool = False
     max_rows: int = 32
-
-    @classmethod
-    def from_section(
-        cls, folder: Path, adapter: Path | None, section: ModelSection, **options: Any
-    ) -> TransformersModel:
-        """A recipe's model, or what was trained on it."""
-        held = section.model_dump(include={"dtype", "device", "trust_remote_code"})
-        return cls(folder, adapter, **held, **options)
 
     @property
     def name(self) -> str:

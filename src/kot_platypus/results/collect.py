@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
-from kot_platypus.artifacts import MANIFEST, hash_file, hash_value, read_manifest
+from kot_platypus.artifacts import MANIFEST, hash_file, hash_value, read_json, read_manifest
 from kot_platypus.errors import DataError, KotError
 from kot_platypus.recipe import load_recipe
-from kot_platypus.results.files import parse_results, read_facts
+from kot_platypus.results.files import parse_results
 from kot_platypus.results.lm_eval import (
     HarnessResults,
     LmEvalResults,
@@ -242,7 +242,7 @@ def _read_rows(source: _Source) -> list[ScoreRow]:
     """The rows of a file of any known kind. Raises DataError saying why there are none."""
     if source.path.stat().st_size > _MAX_BYTES:
         raise _refuse(f"larger than {_MAX_BYTES >> 20} MiB")
-    facts = read_facts(source.path)
+    facts = read_json(source.path)
     if isinstance(facts, dict) and set(facts) in _OTHERS_OF_OURS:
         return []
     part = parse_results(facts, source.path)

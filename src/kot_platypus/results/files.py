@@ -58,15 +58,7 @@ def _place(who: str) -> tuple[bool, bool, str]:
 
 def read_results(path: Path) -> Results:
     """A results file of any known kind. Raises DataError saying why it is none."""
-    return parse_results(read_facts(path), path)
-
-
-def read_facts(path: Path) -> Any:
-    """The content of a JSON file. Raises DataError where there is none that can be read."""
-    try:
-        return read_json(path)
-    except RecursionError as error:
-        raise _refuse(path, "is nested too deeply") from error
+    return parse_results(read_json(path), path)
 
 
 def parse_results(facts: Any, path: Path) -> Results:
