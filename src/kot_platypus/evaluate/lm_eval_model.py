@@ -251,7 +251,7 @@ class KotLM(HFLM):  # type: ignore[misc]
         batches = self.scorer.plan(group_requests(requests, self.scorer.max_batch_tokens))
         for batch, scores in self.scorer.score_my_share(batches, lambda g: g.select(missing)):
             yield {
-                key: RequestScore(logprob=score.logprob, is_greedy=score.is_greedy)
+                key: score
                 for group, group_scores in zip(batch, scores, strict=True)
                 for key, score in zip(group.by_key, group_scores, strict=True)
             }

@@ -15,6 +15,7 @@ import torch
 
 from kot_platypus.errors import ModelError
 from kot_platypus.evaluate.encoding import EncodedRequest
+from kot_platypus.evaluate.store import RequestScore
 from kot_platypus.models.limits import CANNOT, infinite_error, is_out_of_memory
 from kot_platypus.progress import print_notice
 
@@ -53,14 +54,12 @@ def read_logits(model: PreTrainedModel, ids: Sequence[int], num_last: int | None
     return logits if num_last is None else logits[-num_last:]
 
 
-def score_alone(model: PreTrainedModel, request: EncodedRequest) -> tuple[float, bool]:
-    """The sum of a continuation's log-probabilities in nats, and if each token is the likeliest.
-
-    Log-probabilities are normalised in float32 and added in float64.
-    """
+def score_alone(model: PreTrainedModel, request: EncodedRequest) -> RequestScore:
+    """What the model says of a continuation, normalised in float32 and added in float64."""
     targets = torch.tensor(request.ids[request.start :], device=model.device)
     logits = read_logits(model, request.inputs, len(targets)).float()
     picked = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1)
     if not picked.isfinite().all():
         raise infinite_error("a score is", model.dtype)
-    return float(picked.double().sum()), bool((logits.argmax(-1) == targets).all())
+    is_greedy = bool((logits.argmax(-1) == targets).all())
+    return RequestScore(logprob=float(picked.double().sum()), is_greedy=is_greedy)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -35,6 +34,7 @@ from kot_platypus.evaluate.self_check import (
     find_hidden_window,
     measure_margins,
 )
+from kot_platypus.evaluate.store import RequestScore
 from kot_platypus.evaluate.workload import count_shared
 from kot_platypus.models.limits import (
     check_room,
@@ -71,16 +71,6 @@ _FEWEST_COLUMNS = 1024
 
 _CHECKED_TOKENS = 300
 """Length of the check's longest text."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a model says of one continuation."""
-
-    logprob: float
-    """The sum of its tokens' log-probabilities, in nats."""
-    is_greedy: bool
-    """Whether each of its tokens was the likeliest."""
 
 
 class Scorer:
@@ -137,7 +127,7 @@ class Scorer:
 
     def score_my_share(
         self, batches: Iterable[list[G]], select: Callable[[G], G | None]
-    ) -> Iterator[tuple[list[G], list[list[Score]]]]:
+    ) -> Iterator[tuple[list[G], list[list[RequestScore]]]]:
         """Score every n-th batch for the n-th of the processes; ``select`` gives what is missing.
 
         The batches are planned as if nothing were scored yet: so the requests of a resumed batch
@@ -150,7 +140,7 @@ class Scorer:
             if todo and next(turn) % count_processes() == process_rank():
                 yield todo, self.score(todo)
 
-    def score(self, batch: Sequence[Group]) -> list[list[Score]]:
+    def score(self, batch: Sequence[Group]) -> list[list[RequestScore]]:
         """The scores of each group's requests.
 
         When memory does not suffice, the pass is halved, and no later pass is larger than the
@@ -164,7 +154,7 @@ class Scorer:
         scores = iter(self._score_requests(requests))
         return [[next(scores) for _ in group.requests] for group in batch]
 
-    def _score_requests(self, requests: Sequence[EncodedRequest]) -> list[Score]:
+    def _score_requests(self, requests: Sequence[EncodedRequest]) -> list[RequestScore]:
         tokens = count_tokens(requests)
         # A question too long for one pass: choices that were cut differently share next to
         # nothing, and a forest of them would pay the attention's square for it.
@@ -179,11 +169,11 @@ class Scorer:
             parts = [requests[:half], requests[half:]]
         return [score for part in parts for score in self._score_requests(part)]
 
-    def _try_pass(self, requests: Sequence[EncodedRequest]) -> list[Score] | None:
+    def _try_pass(self, requests: Sequence[EncodedRequest]) -> list[RequestScore] | None:
         """The scores, or None when memory did not suffice for more than one request."""
         try:
             if self.obstacle:
-                return [Score(*score_alone(self.model, request)) for request in requests]
+                return [score_alone(self.model, request) for request in requests]
             return score_requests(self.model, requests)
         except RuntimeError as error:
             if not is_out_of_memory(error):
@@ -202,7 +192,9 @@ class Scorer:
 # --- one pass ----------------------------------------------------------------------------------
 
 
-def score_requests(model: PreTrainedModel, requests: Sequence[EncodedRequest]) -> list[Score]:
+def score_requests(
+    model: PreTrainedModel, requests: Sequence[EncodedRequest]
+) -> list[RequestScore]:
     """The scores of the requests' continuations, from one forward pass."""
     forest, paths = build_forest([request.inputs for request in requests])
     # The node that reads token t - 1 predicts token t.
@@ -215,7 +207,10 @@ def score_requests(model: PreTrainedModel, requests: Sequence[EncodedRequest]) -
         raise infinite_error("a score is", model.dtype)
     seams = np.cumsum([len(part) for part in targets])[:-1]
     parts = zip(np.split(logprobs, seams), np.split(is_top, seams), strict=True)
-    return [Score(float(values.sum()), bool(tops.all())) for values, tops in parts]
+    return [
+        RequestScore(logprob=float(values.sum()), is_greedy=bool(tops.all()))
+        for values, tops in parts
+    ]
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]

@@ -37,6 +37,7 @@ class RequestScore(Record):
     """What a model says of one continuation."""
 
     logprob: float
+    """The sum of its tokens' log-probabilities, in nats."""
     is_greedy: bool
     """Whether each of its tokens was the likeliest."""
 
