@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -238,6 +239,9 @@ def _write_snippet(results: RunResults, prompt: str | None) -> str:
         except UsageError:  # a template that only the recipe's author has
             prompt = "{source}\n"
     encode = _ENCODE_CHAT if chat else 'inputs = tokenizer(text, return_tensors="pt")'
+    # A JSON string is one of Python's too.
+    asked = json.dumps(_find_question(results), ensure_ascii=False)
+    question = asked.replace("<", r"\x3c")  # no HTML begins in it
     auto_class = results.training.get("auto_class", "AutoModelForCausalLM")
     return f"""from transformers import {auto_class}, AutoTokenizer
 
@@ -245,20 +249,12 @@ folder = "merged"  # this model's folder, or its Hub id
 tokenizer = AutoTokenizer.from_pretrained(folder)
 model = {auto_class}.from_pretrained(folder)
 
-prompt = {_quote(prompt)}
-question = {_quote(_find_question(results)).replace("<", chr(92) + "x3c")}
+prompt = {json.dumps(prompt, ensure_ascii=False)}
+question = {question}
 text = prompt.replace("{{source}}", question)
 {encode}
 output = model.generate(**inputs, max_new_tokens={recipe.reason.max_new_tokens}, do_sample=False)
 print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))"""
-
-
-def _quote(text: str) -> str:
-    """Write a Python string literal in double quotes, Korean as it is."""
-    literal = repr(text)
-    if literal.startswith('"') or '"' in text:
-        return literal
-    return '"' + literal[1:-1] + '"'
 
 
 def write_badge(name: str, value: str) -> str:
