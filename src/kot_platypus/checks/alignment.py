@@ -20,22 +20,19 @@ _ABBREVIATION = re.compile(
 _SENTENCE = re.compile(
     r"[^.!?。\n]*(?:[.!?。]+(?=[^\s.!?。\"'”’)\]])[^.!?。\n]*)*[.!?。\n]*[\"'”’)\]]*"
 )
-_QUOTED_END = re.compile(r"[.!?](?=[\"”]\s+[a-z])")  # prints "Hello!" ten times
+_END = re.compile(r"[.!?](?=[\"”]\s+[a-z])")  # prints "Hello!" ten times
 _END = re.compile(r"[.!?。][\"'”’)\]]*(?=\s|$)")
 _CONTENT = re.compile(rf"[A-Za-z가-힣{BLANK}]")
 
 
 def count_ends(prose: str) -> int:
     """A first guess at the number of sentences, good enough to see that none is missing."""
-    quoted = len(_QUOTED_END.findall(prose)) if '"' in prose or "”" in prose else 0
-    return len(_END.findall(prose)) - quoted
+    return len(_END.findall(prose))
 
 
 @lru_cache(maxsize=4)  # two checks ask for the same ones
 def split_sentences(prose: str) -> tuple[str, ...]:
     """The sentences of ``prose``, ended by full stops, question marks or line ends."""
-    if '"' in prose or "”" in prose:
-        prose = _QUOTED_END.sub(BLANK, prose)
     if "." in prose:
         prose = _ABBREVIATION.sub(lambda match: match[0].replace(".", BLANK), prose)
     return tuple(part for part in _SENTENCE.findall(prose) if _CONTENT.search(part))
@@ -52,7 +49,6 @@ def measure_size(text: str) -> float:
 
 
 _LINE = re.compile(r"[^\n]*\S[^\n]*")
-_PARAGRAPH = re.compile(r"(?:[^\n]*\S[^\n]*\n?)+")
 _CHOICE = re.compile(r"[(A-H](?<!\S.)(?:(?<=\()[A-H]|(?<!\())[).] ")
 
 
@@ -60,11 +56,8 @@ _CHOICE = re.compile(r"[(A-H](?<!\S.)(?:(?<=\()[A-H]|(?<!\())[).] ")
 def pair_lines(source: Text, translation: Text) -> Pieces:
     """The prose of both line by line, and choice by choice; else as a whole."""
     left, right = source.prose, translation.prose
-    for pattern in (_LINE, _PARAGRAPH):
-        lines, others = pattern.findall(left), pattern.findall(right)
-        if len(lines) == len(others):
-            break
-    else:
+    lines, others = _LINE.findall(left), _LINE.findall(right)
+    if len(lines) != len(others):
         lines, others = [left], [right]
     pairs = [pair for pair in zip(lines, others, strict=True) for pair in _pair_choices(*pair)]
     if len(pairs) == 1:

@@ -57,13 +57,13 @@ def find_cut_off(source: Text, translation: Text) -> Findings:
 
 def _measure_ratio(source: Text, translation: Text) -> float | None:
     """Syllables for a letter; None for a text too short to say. Kept English weighs nothing."""
-    glosses = "".join(_GLOSS.findall(translation.prose)) if "(" in translation.signs else ""
-    kept = sum(map(len, translation.words)) - len(_LETTERS.sub("", glosses))
+    glosses = sum(map(len, _GLOSS.findall(translation.prose)))
+    kept = sum(map(len, translation.words)) - glosses
     letters = sum(map(len, source.words)) + 2 * source.num_hangul - kept
     return translation.num_hangul / letters if letters >= _SHORTEST else None
 
 
-_GLOSS, _LETTERS = re.compile(r"\([^()가-힣]+\)"), re.compile("[^A-Za-z]")
+_GLOSS = re.compile(r"\([^()가-힣]+\)")
 """Originals in brackets, which stand beside their translation."""
 # How much shorter than expected a line or choice may be, as a logarithm: of all good ones of three
 # authors' 245 sources those of 15 syllables and more stay above -0.5, shorter ones above -0.9.

@@ -45,11 +45,6 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
     titles, quoted English in a question about English, code, formulas, units.
     """
     words = translation.words
-    if not translation.num_hangul and len(_list_words(source.prose)) >= _FEWEST_WORDS:
-        text = translation.raw.strip()
-        if text and (source.raw.rstrip().endswith("?") or not any(map(str.isalnum, text))):
-            yield _left("nothing is Korean", (), [(0, len(translation.raw))])
-            return
     if not source.raw and not translation.num_hangul:  # a row that should be Korean by itself
         if len(_list_words(translation.prose)) >= _FEWEST_WORDS:
             yield _left("nothing is Korean", (), [(0, len(translation.raw))], is_error=False)
@@ -65,11 +60,8 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
         return
     prose = _blank_kept(source, translation)
     partly = _list_partly_kept(source, prose)
-    label = _LABEL.search(translation.prose)
     if len(partly) > 2:
         yield _left(f"translated in one place, kept in another: {', '.join(partly[:5])}")
-    elif label:
-        yield _left(f"left in English: {label[1]}", (), [label.span(1)])
     else:
         yield from _find_stretches(source, prose)
 
@@ -101,14 +93,6 @@ _KEPT_LIST = (
     " while"
 )
 _KEPT_WORDS = frozenset(_KEPT_LIST.split())
-_QUOTED_WORDS = 6  # from which on a quotation ended by a full stop is no title
-
-
-def _is_said(quoted: str) -> bool:
-    """Whether a quotation is a sentence, which should be Korean, rather than a title or a word."""
-    words = _list_words(quoted)
-    is_ended = quoted.rstrip("\"”’'»」』》")[-1:] in (".", "!", "?", ",")
-    return is_ended and len(words) >= _QUOTED_WORDS and not _FUNCTION_WORDS.isdisjoint(words)
 
 
 def _blank_kept(source: Text, translation: Text) -> str:
@@ -116,13 +100,7 @@ def _blank_kept(source: Text, translation: Text) -> str:
     prose = translation.prose
     if not _QUOTES.isdisjoint(prose):
         prose = _QUOTED.sub(
-            lambda match: (
-                match[0]
-                if _HANGUL.search(match[0])
-                or (_is_said(match[0]) and not _ABOUT_LANGUAGE.search(source.raw))
-                else " " * len(match[0])
-            ),
-            prose,
+            lambda match: match[0] if _HANGUL.search(match[0]) else " " * len(match[0]), prose
         )
     if _ABOUT_LANGUAGE.search(source.raw):  # the English that a question asks about
         prose = _EXAMPLE.sub(
@@ -145,9 +123,7 @@ def _find_stretches(source: Text, prose: str) -> Findings:
         if _is_passage(stretch[0], found):
             start = stretch.end() - len(stretch[0].lstrip(" .,;:!?)]"))
             passages.append((start, stretch.end()))
-        elif any(len(word) > 3 for word in found) or (
-            found and prose[stretch.end() : stretch.end() + 1] in tuple("하한해되된됐")
-        ):
+        elif any(len(word) > 3 for word in found):
             kept.append(stretch.span())
     if passages:
         detail = f"left in English: {shorten(prose[slice(*passages[0])])}"
@@ -169,23 +145,19 @@ _AMONG_KOREAN = re.compile(
 def _list_intruders(source: Text, prose: str) -> list[str]:
     """English words that do a Korean one's work: jacket을, damp한.
 
-    None are words that the source quotes or has in code, and what computers
-    are told in a text about computers.
+    None are words that the source quotes or has in code, and what computers are told.
     """
-    bare = _WORDS_IN_BRACKETS.sub("", prose)
-    if not source.has_code and (glued := _GLUED.findall(bare)):
+    if not source.has_code and (glued := _GLUED.findall(prose)):
         return glued
-    found = [match["said"] for match in _AMONG_KOREAN.finditer(bare)]
+    found = [match["said"] for match in _AMONG_KOREAN.finditer(prose)]
     if not found or _ABOUT_WORDS.search(source.raw):
         return []
-    known = _list_words(source.prose)
     kept = _KEPT_WORDS if source.has_code or _ABOUT_CODE.search(source.raw) else frozenset()
     return [
         said
         for said in found
         if all(
             word not in kept
-            and (word not in source.raw or any(one.startswith(word.rstrip("e")) for one in known))
             and not re.search(
                 rf"[\"'“‘`*]{word}[\"'”’`*]|(?m:[|,(] ?{word} *(?:[|,)]|$))"
                 rf"|[_.]{word}|\b{word}(?: =|[=(\[_.](?!\s|$))"
@@ -199,14 +171,6 @@ def _list_intruders(source: Text, prose: str) -> list[str]:
 
 _TRUTH = re.compile(r"\b(?:true|false|none)\b")
 _QUOTES = frozenset("\"“'‘«「『《")
-
-
-# Before a text; "Tom: 안녕" is who says it.
-_LABEL = re.compile(
-    r"(?m)^\W*((?:Question|Answer|Premise|Hypothesis|Context|Passage|Solution|Explanation|Reasoning"
-    r"|Example|Sentence|Statement|Step|Options?|Choices?|Conclusion|Given|Note|Hint|Task|Problem"
-    r"|Instructions?|Rationale)(?: \d+)?) ?:(?=[^\n]*[가-힣])"
-)
 
 
 def _list_words(prose: str) -> list[str]:
@@ -228,7 +192,6 @@ def _list_partly_kept(source: Text, prose: str) -> list[str]:
     return [word for word in kept if kept[word] < wanted[word]]
 
 
-_WORDS_IN_BRACKETS = re.compile(r"\([^()\n]*[a-z]{2}[^()\n]*\)")
 _BRACKETED = re.compile(r"\([^()\n]*\)")
 
 
@@ -319,7 +282,7 @@ def find_repetition(source: Text, translation: Text) -> Findings:
     """
     words = translation.raw.split()
     again = _count_again(translation.raw)
-    match = _find_repeated_sentence(source, translation)
+    match = _find_repeated_sentence(translation)
     if match:
         yield make_finding("repetition", f"twice: {shorten(match[1])}", (), [match.span(1)])
         return
@@ -351,12 +314,9 @@ _SENTENCE = re.compile(
 )
 
 
-def _find_repeated_sentence(source: Text, translation: Text) -> re.Match[str] | None:
+def _find_repeated_sentence(translation: Text) -> re.Match[str] | None:
     matches = [match for match in _SENTENCE.finditer(translation.prose) if _HANGUL.search(match[1])]
     counts = Counter(match[1].strip() for match in matches)
     if len(counts) == len(matches):
         return None
-    original = Counter(match[1].strip() for match in _SENTENCE.finditer(source.prose))
-    if original and max(original.values()) > 1:
-        return None  # an example said again
     return next((match for match in matches if counts[match[1].strip()] > 1), None)

@@ -1,4 +1,4 @@
-"""Words that must not become one another and need a pattern: sum and product, half and twice."""
+"""Words that must not become one another and need a pattern: sum and product, BC and AD."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TO = r"(?:\d[\d,.]*|수|값|변|결과|합|차|[a-zA-Z])"  # what Korean calcul
 # By the words of which the source must have one: the sides, each as Side has it. A change is a
 # side lost for certain and another of its group new for certain.
 _GROUPS: dict[str, dict[str, tuple[str, str, str, str]]] = {
-    "sum sums add difference subtract minus product multiply multiplied quotient divide divided": {
+    "sum sums add difference subtract minus product multiply multiplied": {
         "sum": (rf"\bsums? of\b|\b(?:the|their) sum\b|\badd {_N}",
                 r"\bsums?\b|\badd|plus|total|together|\bin all\b|combined|more than|increase|\+",
                 rf"(?:[와과의]|두 수|세 수) 합[은이을에]|{_TO}[을를]? ?더[하한해할]"
@@ -41,10 +41,6 @@ _GROUPS: dict[str, dict[str, tuple[str, str, str, str]]] = {
                     rf"(?:[와과의]|두 수|세 수) 곱[은이을에]|{_TO}[을를]? ?곱[하한해할]"
                     r"|[와과] .{0,12}[을를] 곱[하한해할]",
                     r"곱|배|[×*·⋅]"),
-        "quotient": (rf"\bquotient\b|\bdivided? (?:the result |it |both sides |{_N} )?by\b",
-                     r"quotient|divi|\bover\b|ratio|half|[÷/]|split|share|per\b|each",
-                     rf"{_TO}(?:[을를로]|으로) ?나[누눈눌눠]|[의은] 몫",
-                     r"나[누눈눌눠]|몫|분의|[÷/]|절반|약수|비율"),
     },
     "square squared": {
         "square": (r"\bsquare of (?:a |the |x|n|\d|this|that|an )|\b(?:\d|[a-z]|number) squared\b",
@@ -62,24 +58,6 @@ _GROUPS: dict[str, dict[str, tuple[str, str, str, str]]] = {
         "first half": (r"\bfirst half\b", "first half|early", "상반기|전반", "상반기|전반|앞"),
         "second half": (r"\b(?:second|latter) half\b", "(?:second|latter) half|late|end",
                         "하반기|후반", "하반기|후반|뒤"),
-    },
-    "half halved doubled tripled quadrupled third quarter twice times": {
-        "half": (r"\bhalved\b|\b(?:cut|reduced) (?:by|in|to) half\b|\bby half\b|\bhalf (?:as"
-        r"|the)\b",
-                 r"hal[fv]|(?<![\d.])50|1/2", "절반|반으로",
-                 r"반|(?<![\d.])50|1/2|분의"),
-        "third": (r"\b(?:a|one)[ -]third\b", r"third|33|1/3", "3분의 ?1|삼분의 ?일", "분의|1/3|33"),
-        "quarter": (r"\b(?:a|one) quarter\b", r"quarter|fourth|25|15|1/4", "4분의 ?1|사분의 ?일",
-                    r"분의|1/4|25|15|분기|쿼터"),
-        "doubling": (r"\bdoubled\b|\btwice as\b", r"doubl|twice|two|(?<![\d.])2(?![\d.])|hundred"
-        r"|100",
-                     "(?:두|2) ?배", "(?:두|2) ?배|갑절|곱절|100|배"),
-        "tripling": (r"\btripled\b|\bthree times as\b", r"tripl|three|(?<![\d.])3(?![\d.])"
-        r"|thrice|200",
-                     "(?:세|3) ?배", "(?:세|3) ?배|200|배"),
-        "quadrupling": (r"\bquadrupled\b|\bfour times (?:as|the)\b",
-                        r"quadrupl|four|(?<![\d.])4(?![\d.])|300", "(?:네|4) ?배", "(?:네|4) ?배"
-                        "|300|배"),
     },
 }  # fmt: skip
 _OPPOSITES = tuple(

@@ -61,8 +61,6 @@ _CODE_HINT = re.compile(  # without one no line is code
     r"[=()\[\]{}:;#]|^\s*(?:import|from|return|class|SELECT|INSERT|UPDATE|DELETE|FROM|WHERE|LEFT|INNER"
     r"|RIGHT|JOIN|GROUP|ORDER|HAVING|CREATE|VALUES|LIMIT|using|public|try|else)\b"
 )
-# Lines that are code only in the company of code: plain assignments, comments, what is indented.
-_COMPANY = re.compile(r"[ \t]{2,}\S.*|\t.*|\w+ ?[-+*/]?= ?\S+|\s*(?:#|//|--|/\*).*")
 
 
 class Text:
@@ -163,15 +161,11 @@ _LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z'’]+")
 
 def _find_code_lines(prose: str) -> list[Span]:
     spans: list[Span] = []
-    start, after_code = 0, False
+    start = 0
     for line in prose.split("\n"):
         end = start + len(line)
-        if line.strip() and BLANK not in line:
-            after_code = bool(_CODE_HINT.search(line) or after_code) and bool(
-                _CODE_LINE.fullmatch(line) or (after_code and _COMPANY.fullmatch(line))
-            )
-            if after_code:
-                spans.append((start, end))
+        if BLANK not in line and _CODE_HINT.search(line) and _CODE_LINE.fullmatch(line):
+            spans.append((start, end))
         start = end + 1
     return spans
 

@@ -10,8 +10,6 @@ from kot_platypus.checks.findings import Findings, Span, make_finding, shorten
 from kot_platypus.checks.segments import Text
 
 _MATHEMATICS = r"(?:arc)?(?:sin|cos|tan|log|ln|exp|gcd|lcm|det|lim|max|min)\("
-_TYPE = r"(?:unsigned )?(?:int|float|double|char|bool|boolean|void|long)"
-_MODIFIER = r"(?:public|private|protected|static|final|abstract|const)"
 _VERBS = {
     "git": "add commit push pull clone checkout branch merge rebase status log init diff fetch"
            " stash reset revert switch",
@@ -22,10 +20,6 @@ _VERBS = {
     "sudo": "apt rm service systemctl apt-get",
 }  # fmt: skip
 _COMMANDS = "|".join(f"{name} (?:{'|'.join(verbs.split())})" for name, verbs in _VERBS.items())
-_PROPERTY = (
-    r"(?:color|background|margin|padding|display|position|border|opacity|z-index"
-    r"|(?:font|text|background|margin|padding|border|flex|grid)-[a-z-]+)"
-)
 # What must stand word for word, each kind with the signs or words of which one has to be there.
 _KINDS = {
     "query": (
@@ -40,11 +34,6 @@ _KINDS = {
         r"(?!\((?:e?s|ies|ed|d|n|r|\w)\))(?<=\w\w)"
         r"\([^()\n가-힣]*(?:\([^()\n가-힣]*\)[^()\n가-힣]*)*\)",
     ),
-    "declaration": (
-        "int float double char bool void long class static public private",
-        rf"\b(?:{_MODIFIER} )+(?:{_TYPE}|class \w+)\b|\b{_TYPE} [a-zA-Z_]\w*(?= ?=[^=]|;|\[|\()"
-        rf"|\b{_MODIFIER} (?:{_MODIFIER} )+|\bfor [a-z_]\w* in [a-z_]\w*(?=[(:])",
-    ),
     "command": ("git npm yarn pip cargo conda brew apt docker kubectl sudo",
         rf"\b(?:{_COMMANDS})\b"),
     "placeholder": (
@@ -53,26 +42,7 @@ _KINDS = {
         r"(?:(?<![\w}\\^])(?:\$?\{\{? ?[a-z_][\w.]* ?\}?\}|\$\{\w+\})"
         r"|(?<![\d\w])%(?:(?:\d\$)?[sdif]\b|\.\d+f))",
     ),
-    "type": (
-        "/",
-        r"\b(?:application/[\w.+-]+|text/(?:html|plain|css|csv|javascript|xml)"
-        r"|image/(?:png|jpeg|gif|svg\+xml|webp)|multipart/form-data)"
-        r"|\b[A-Z][a-z]+-[A-Z][a-z]+(?=: )",
-    ),
-    "name": (
-        "[ =",
-        r"\b[a-z_]\w*\[(?:\d+|[a-z])\]|\b[a-z_]\w+ = (?=[\[{\"'])",
-    ),
-    "flag": ("-", r"\b(?=[a-z]{2,10} -)(?!or |and |use |with |to |the |pass |add "
-                   r"|flag )[a-z]{2,10} -{1,2}[a-zA-Z][\w-]*\b"),
-    "path": (
-        "/",
-        r"(?<![\w가-힣.:/<])/(?:[A-Za-z][\w.-]*/)+[\w.?=&-]+",
-    ),
-    "class": ("[", r"\[\^?(?:[a-z]-[a-z]|[A-Z]-[A-Z]|0-9)[^\]\s가-힣]*\]"),
-    "style": (";", rf"(?<![\w-]){_PROPERTY}: ?[\w#.%-]+(?: [\w#.%-]+){{0,3}};"),
     "key": ("{", r'"[^"\n{}가-힣]{1,40}"(?= ?:)'),
-    "bracket": ("[ {", r"[\[{](?=\s*[\"\[{])"),
 }  # fmt: skip
 _PATTERNS = tuple(
     (frozenset(needed.split()), re.compile(pattern)) for needed, pattern in _KINDS.values()

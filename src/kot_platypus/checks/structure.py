@@ -158,7 +158,6 @@ _SHOWN = re.compile(
 def _list_literals(text: Text) -> Counter[str]:
     """The quoted words of code that are no text to be shown: keys, names, values compared with."""
     code = "\n".join(map(text.cut, text.blocks + text.code_lines))
-    code = _DOC_OR_COMMENT.sub("", code)
     return Counter(
         match[2]
         for line in code.splitlines()
@@ -166,9 +165,6 @@ def _list_literals(text: Text) -> Counter[str]:
         if _NAME.fullmatch(match[2])
         and (line[: match.start()].endswith("[") or not _SHOWN.search(line))
     )
-
-
-_DOC_OR_COMMENT = re.compile(r'"""[\s\S]*?"""|/\*[\s\S]*?\*/|(?<!["\':\w])(?://|#|--)(?=\s).*')
 
 
 def _read_indents(text: Text) -> list[int]:
