@@ -59,6 +59,17 @@ _GROUPS: dict[str, dict[str, tuple[str, str, str, str]]] = {
         "second half": (r"\b(?:second|latter) half\b", "(?:second|latter) half|late|end",
                         "하반기|후반", "하반기|후반|뒤"),
     },
+    "half halved doubled twice third tripled times": {
+        "half": (r"\bhalved\b|\b(?:cut|reduced) (?:by|in|to) half\b|\bby half\b"
+                 r"|\bhalf (?:as|the)\b",
+                 r"hal[fv]|(?<![\d.])50|1/2", "절반|반으로", r"반|(?<![\d.])50|1/2|분의"),
+        "third": (r"\b(?:a|one)[ -]third\b", r"third|33|1/3", "3분의 ?1|삼분의 ?일", "분의|1/3|33"),
+        "doubling": (r"\bdoubled\b|\btwice as\b", r"doubl|twice|two|(?<![\d.])2(?![\d.])|hundred"
+                     r"|100",
+                     "(?:두|2) ?배", "배|곱절|100"),
+        "tripling": (r"\btripled\b|\bthree times as\b", r"tripl|three|(?<![\d.])3(?![\d.])|200",
+                     "(?:세|3) ?배", "배|200"),
+    },
 }  # fmt: skip
 _OPPOSITES = tuple(
     (
