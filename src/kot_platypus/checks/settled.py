@@ -82,7 +82,8 @@ def read_implied(text: str) -> list[Number]:
 
 
 _ONE = re.compile(
-    r"(?i)\b(?:to the|an?|per|each|every|another|daily|weekly|monthly|yearly|hourly|annual\w*)\b"
+    r"(?i)\b(?:to the|the (?=mile|kilo|pound|dozen)|an?|per|each|every|another|daily|weekly|monthly"
+    r"|yearly|hourly|annual\w*)\b"
 )
 
 
@@ -114,6 +115,7 @@ def _pair_clocks(source: Text, translation: Text) -> Iterator[tuple[Span, Span]]
 
 
 _CENTURY = re.compile(r"(?i)\b([a-z]+|\d{1,2})(?:st|nd|rd|th)?(?=[ -]centur)")
+_HUNDREDS = re.compile(r"\b(\d\d)00(?=['’]?s\b)")
 _CENTURIES = re.compile(r"(?i)\b([a-z]+|\d{1,2})(?= centuries)")
 _LATE_MINUTE = re.compile(r"\b(\d{2})(?:st|nd|rd|th) minute")
 _MARK = re.compile(r"\((\d{1,2})\) ")
@@ -133,6 +135,7 @@ def _settle_said(text: str, other: str, missing: list[Number], extra: list[Numbe
     for pattern, (scale, less), unit in (
         (_CENTURY, (100, 1), "년대"),
         (_CENTURIES, (100, 0), "년"),
+        (_HUNDREDS, (1, -1), "세기"),
         (_LATE_MINUTE, (1, 45), "분"),
     ):
         for match in pattern.finditer(text) if extra else ():
