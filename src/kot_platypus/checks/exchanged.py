@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from decimal import Decimal
 
 from kot_platypus.checks.alignment import pair_sentences
@@ -19,12 +20,16 @@ def find_exchanged(source: Text, translation: Text) -> Findings:
     if sum(map(bool, lost)) < 2:
         return
     moved = [(one, _list_new(*pair)) for one, pair in zip(lost, pieces, strict=True) if one]
-    for i, (lost_1, new_1) in enumerate(moved):
-        for lost_2, new_2 in moved[:i]:
-            if lost_1 & new_2 and lost_2 & new_1:
-                one, other = min(lost_2 & new_1), min(lost_1 & new_2)
-                yield make_finding("order", f"{one:f} and {other:f} changed places")
-                return
+    gained: defaultdict[Decimal, list[int]] = defaultdict(list)
+    for place, (_, new) in enumerate(moved):
+        for value in new:
+            gained[value].append(place)
+    for lost_here, new_here in moved:
+        for value in sorted(lost_here):
+            for place in gained.get(value, ()):
+                if back := moved[place][0] & new_here:
+                    yield make_finding("order", f"{min(back):f} and {value:f} changed places")
+                    return
 
 
 def _list_lost(source: Text, translation: Text) -> set[Decimal]:

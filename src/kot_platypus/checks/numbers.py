@@ -237,6 +237,7 @@ def _add_readings(text: str, numbers: list[Number], alike: list[Number]) -> list
 _SHARED_SCALE = re.compile(
     r"(?: to | or | and |\s?[-–~]\s?)[$€£]?\d[\d.,]* (hundred|thousand|million|billion|trillion)\b"
 )
+_LARGEST = 10_000  # of years and hours; Decimal refuses the remainder of 40 digits
 _DECADE = re.compile(r"(?<=\d\d\d0)['’]?s\b")
 
 
@@ -246,11 +247,11 @@ def _read_in_place(text: str, number: Number) -> list[Decimal]:
     value, readings = number.value, []
     if scale := _SHARED_SCALE.match(text, end):  # 20–30 trillion
         readings.append(value * SCALES[scale[1]])
-    if _DECADE.match(text, end):
+    if value < _LARGEST and _DECADE.match(text, end):
         readings.append(value % 100)
     if value > 6 and text[end : end + 7].lower().lstrip("th -").startswith("grade"):
         readings.append(value - (9 if value > 9 else 6))  # the eleventh grade is 고등학교 2학년
-    if clock := _CLOCK.match(text, end):
+    if value < _LARGEST and (clock := _CLOCK.match(text, end)):
         readings.append(value % 12 + (12 if clock[1] in "pP" else 0))
     elif text[end : end + 1] == ":" and 12 < value < 24:
         readings.append(value - 12)
