@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from kot_platypus.checks.segments import BLANK, Text
+from kot_platypus.checks.segments import BLANK, HANGUL, Text
 
 Pieces = tuple[tuple[Text, Text], ...]
 
@@ -38,13 +38,12 @@ def split_sentences(prose: str) -> tuple[str, ...]:
     return tuple(part for part in _SENTENCE.findall(prose) if _CONTENT.search(part))
 
 
-_HANGUL = re.compile(r"[가-힣]+")
 _OTHER = re.compile(rf"[A-Za-z0-9{BLANK}]+")
 
 
 def measure_size(text: str) -> float:
     """How long a sentence is, in syllables of Korean: in either language about the same."""
-    hangul = sum(map(len, _HANGUL.findall(text)))
+    hangul = sum(map(len, HANGUL.findall(text)))
     return hangul + SYLLABLES_PER_LETTER * sum(map(len, _OTHER.findall(text)))
 
 

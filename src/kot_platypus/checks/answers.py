@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from kot_platypus.checks.findings import Findings, shorten
 from kot_platypus.checks.measures import read_measures
-from kot_platypus.checks.segments import Text
+from kot_platypus.checks.segments import HANGUL, Text
 from kot_platypus.numerals import (
     Number,
     read_digits,
@@ -58,7 +58,7 @@ def find_answer_mismatch(original: Example, translated: Example) -> Findings:
     if not translated.target.strip():
         return  # cut_off says so
     yield from _find_option_apart(original, translated)
-    if _POLAR_ENGLISH.fullmatch(translated.target.strip()) and _HANGUL.search(translated.rationale):
+    if _POLAR_ENGLISH.fullmatch(translated.target.strip()) and HANGUL.search(translated.rationale):
         yield make_mismatch(translated, "error")
         return
     if agrees(original.target, original.rationale) is not True:
@@ -72,7 +72,6 @@ def find_answer_mismatch(original: Example, translated: Example) -> Findings:
 
 
 _POLAR_ENGLISH = re.compile(r"(?i)(?:yes|no|true|false)\.?")
-_HANGUL = re.compile(r"[가-힣]")
 _LISTED = re.compile(
     r"(?:^|[\s\n])\(?([A-Ha-h]|[1-8]|[①-⑧])(?:[).:]|(?<=[①-⑧]))\s*(.+?)"
     r"(?=[\s,;/]+\(?(?:[A-Ha-h]|[1-8]|[①-⑧])(?:[).:]|(?<=[①-⑧]))\s|\n|$)"

@@ -7,7 +7,7 @@ from collections import Counter
 from functools import partial
 
 from kot_platypus.checks.findings import Findings, make_finding, shorten
-from kot_platypus.checks.segments import Text
+from kot_platypus.checks.segments import HANGUL, Text
 from kot_platypus.checks.snippets import read_snippets
 
 # --- untranslated ------------------------------------------------------------------------------
@@ -30,7 +30,6 @@ _UNITS_LIST = (
     "false null none vs pm am pi"
 )
 _UNITS_AND_NAMES = frozenset(_UNITS_LIST.split())
-_HANGUL = re.compile("[가-힣]")
 _FEWEST_WORDS = 4  # lower-case words between two pieces of Korean that are no name any more
 
 
@@ -100,7 +99,7 @@ def _blank_kept(source: Text, translation: Text) -> str:
     prose = translation.prose
     if not _QUOTES.isdisjoint(prose):
         prose = _QUOTED.sub(
-            lambda match: match[0] if _HANGUL.search(match[0]) else " " * len(match[0]), prose
+            lambda match: match[0] if HANGUL.search(match[0]) else " " * len(match[0]), prose
         )
     if _ABOUT_LANGUAGE.search(source.raw):  # the English that a question asks about
         prose = _EXAMPLE.sub(
@@ -315,7 +314,7 @@ _SENTENCE = re.compile(
 
 
 def _find_repeated_sentence(translation: Text) -> re.Match[str] | None:
-    matches = [match for match in _SENTENCE.finditer(translation.prose) if _HANGUL.search(match[1])]
+    matches = [match for match in _SENTENCE.finditer(translation.prose) if HANGUL.search(match[1])]
     counts = Counter(match[1].strip() for match in matches)
     if len(counts) == len(matches):
         return None

@@ -279,14 +279,10 @@ _PARTS = {
     "half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6,
     "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10,
 }  # fmt: skip
+_SAID = "(?:one|two|three|four|five|six|seven|eight|nine|ten)"
 _SAID_PART = re.compile(
-    rf"(?i)\b(?P<a>one|two|three|four|five|six|seven|eight|nine|ten|{_N})"
+    rf"(?i)\b(?P<a>{_SAID}|{_N})"
     rf"[ -](?P<b>{'|'.join(_PARTS)})s?\b"
-)
-_ONES = "one|two|three|four|five|six|seven|eight|nine"
-_SAID = (
-    rf"(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:-(?:{_ONES}))?|{_ONES}|ten"
-    r"|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen)"
 )
 _OUT_OF = re.compile(
     rf"(?i)(?=\d|\b[efnost])(?P<a>{_N}|\b{_SAID})"
@@ -302,9 +298,6 @@ _KOREAN_OUT_OF = re.compile(
 )
 
 
-_VOTES = re.compile(rf"찬성 (?P<a>{_N})(?:표|명|인)?[,·과와]? ?반대 (?P<b>{_N})")
-
-
 # What a text must hold for its pattern to be tried: a sign, and one of the words if there are any.
 _PATTERNS = tuple(
     (pattern, re.compile(sign), frozenset(words.split()))
@@ -312,7 +305,6 @@ _PATTERNS = tuple(
         (_PAIR, r"\d\s?[:/–대승-]\s?\d", ""),
         (_PART, "분의|분 의", ""),
         (_SAID_PART, "", " ".join(f"{name} {name}s" for name in _PARTS)),
-        (_VOTES, "찬성", ""),
         (_RATIO, r"\d to \d", "to"),
         (_OUT_OF, rf"(?i) of (?:the |every |all )?(?:\d|{_SAID}\b)", "of"),
         (_KOREAN_OUT_OF, "중|가운데|만점", ""),

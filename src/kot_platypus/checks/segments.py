@@ -14,6 +14,7 @@ from kot_platypus.numerals import (
     read_korean_words,
 )
 
+HANGUL = re.compile("[가-힣]+")
 BLANK = "\ufffc"  # stands, once per character, for what is not prose: every place stays the same
 
 PLACEHOLDER = re.compile(r'(?:<|&lt;)\s*/?\s*x\s*id\s*=\s*["\'“”]?(\w*)["\'“”]?\s*/?\s*(?:>|&gt;)?')
@@ -116,7 +117,7 @@ class Text:
     @cached_property
     def num_hangul(self) -> int:
         """Hangul syllables in the prose."""
-        return sum(map(len, _HANGUL.findall(self.prose)))
+        return sum(map(len, HANGUL.findall(self.prose)))
 
     @cached_property
     def words(self) -> list[str]:
@@ -154,7 +155,6 @@ class Text:
         return read_korean_words(self.prose)
 
 
-_HANGUL = re.compile(r"[가-힣]+")
 _LATIN = re.compile(r"[a-z]+")
 _LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z'’]+")
 
