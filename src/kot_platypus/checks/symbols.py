@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from kot_platypus.checks.findings import Findings, make_finding, shorten
 from kot_platypus.checks.formulas import blank_shared, find_formulas
@@ -13,28 +13,26 @@ from kot_platypus.checks.segments import BLANK, Text
 from kot_platypus.checks.terms import find_terms
 
 _broken = partial(make_finding, "math_symbols")
-Words = Literal["extra", "all", "bind"]
 
 
 class Sign(NamedTuple):
     """A sign of plain text: its spellings, and the words that say it in either language.
 
-    ``spellings`` is one class: × and x between numbers are the same. None can be where no ``marks``
-    are. Words may stand for a sign: "extra" ones, which the other language does not say too, or
-    "all"; where they "bind", an English word itself needs a sign or a word.
+    ``spellings`` is one class: × and x between numbers are the same. None is looked for where no
+    ``marks`` are. Words may stand for a sign: ``all_words``, or those that the other language does
+    not say too.
     """
 
     marks: frozenset[str]
     spellings: re.Pattern[str]
     english: re.Pattern[str]
     korean: re.Pattern[str]
-    words: Words = "extra"
+    all_words: bool = False
 
 
-def _sign(marks: str, spellings: str, english: str, korean: str, words: Words = "extra") -> Sign:
-    return Sign(
-        frozenset(marks), re.compile(spellings), re.compile(english), re.compile(korean), words
-    )
+def _sign(marks: str, sign: str, english: str, korean: str, *, all_words: bool = False) -> Sign:
+    patterns = re.compile(sign), re.compile(english), re.compile(korean)
+    return Sign(frozenset(marks), *patterns, all_words)
 
 
 _SIGNS = {
@@ -57,7 +55,7 @@ _SIGNS = {
     "÷": _sign("÷/", r"÷|(?<=[\d)]) / (?=[\d(])", r"divid|\bover\b|ratio", "나누|나눈|나눗"),
     "/": _sign("/", r"/(?<=[\da-z)]/)(?=[\d(])", r"half|quarter|third|fourth|fifth|sixth|tenth"
                r"|\d out of \d",
-               r"분의|절반|반|나누|나눈|년|월|중|만점|\d[.-] ?(?=\d)|[½⅓⅔¼¾]", words="all"),
+               r"분의|절반|반|나누|나눈|년|월|중|만점|\d[.-] ?(?=\d)|[½⅓⅔¼¾]", all_words=True),
     "<": _sign("<＜", r"[<＜](?<=[\w)\s].)(?=[\s\d(a-z-])(?!-)", r"less than|smaller than|below",
                "작|미만|음수"),
     ">": _sign(">＞", r"[>＞](?<=[\w)\s].)(?<![가-힣]>)(?=[\s\d(a-z-])",
@@ -69,7 +67,7 @@ _SIGNS = {
                r"\d[eE]-?\d"
                r"|\bsquared?\b (?:\w+)?(?:met(?:er|re)|feet|foot|mile|inch|yard|cm|km|m\b)"
                r"|\bcubic (?!equation|function|poly)|\bsquared\b|\bcubed\b",
-               "제곱(?!근)|평방|입방|[㎡㎥㎠㎢㎤]", words="extra"),
+               "제곱(?!근)|평방|입방|[㎡㎥㎠㎢㎤]"),
     "√": _sign("√", r"√", r"\broot\b", "루트|제곱근|근호"),
     "→": _sign("→=⇒⟹>", r"→|->|=>|⇒|⟹", r"implies|\bthen\b", "이면|하면"),
     "°": _sign("°º℃℉", r"°|º|℃|℉", r"degree", r"(?<=\d)\s?도"),
@@ -266,6 +264,6 @@ def _compare_signs(left: str, right: str) -> Findings:
 def _is_said(sign: Sign, gap: int, left: str, right: str) -> bool:
     """Whether words make up for ``gap`` signs too few (or, below 0, too many) on the right."""
     english, korean = len(sign.english.findall(left)), len(sign.korean.findall(right))
-    if sign.words != "all":  # what both languages say is no sign in either
+    if not sign.all_words:  # what both languages say is no sign in either
         english, korean = english - min(english, korean), korean - min(english, korean)
     return gap <= korean and -gap <= english
