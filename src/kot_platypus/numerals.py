@@ -297,7 +297,7 @@ _SHORT = (  # 서명, 너무, 석권 and 세대 are no numbers
 )
 _NATIVE = re.compile(
     r"(?!열대 ?(?:우림|지방|지역|기후|야|어|과일|성|림|저기압))"  # the tropics
-    rf"(?:(?P<tens>{'|'.join(NATIVE_TENS)})(?:\s?(?P<ones>{'|'.join(NATIVE_ONES)}))?"
+    rf"(?:(?P<tens>{'|'.join(NATIVE_TENS)})(?:(?:하고도?)?\s?(?P<ones>{'|'.join(NATIVE_ONES)}))?"
     rf"|(?P<long>하나|다섯|여섯|일곱|여덟|아홉|둘|셋|넷)|(?P<short>{_SHORT}))"
     rf"(?:(?P<counter>\s?(?:{COUNTERS}))|(?![가-힣])|(?=[은는이가을를의도와과로으에])"
     rf"|(?<=[섯곱덟홉]))"

@@ -10,7 +10,7 @@ from functools import lru_cache
 from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.segments import BLANK, Text
 
-_UNIT = r"(?: ?(?:[ckm]?m|[km]?g|m?L|ml|s|h|ft)(?![A-Za-z]))"
+_UNIT = r"(?: ?(?:(?:[ckm]?m|[km]?g|m?L|ml|s|h|ft)(?![A-Za-z])|(?:달러|센트|유로|엔|원)(?!\()))"
 _RAISED = r"[⁻⁰¹²³⁴-⁹]++"
 _CALL = r"\([^()\n가-힣]{1,30}\)"
 _FUNCTION = (
@@ -130,9 +130,9 @@ def _read_runs(prose: str) -> dict[str, list[Span]]:
         run = re.sub(_RAISED, lambda found: "^" + found[0].translate(_POWERS), match[0])
         run = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", run).rstrip(".,")
         run = re.sub(rf"(?<=\d)(?:{_UNIT}|\({_UNIT}\))", "", run)
+        run = re.sub(r"(?<=\d)\((\d+(?:\.\d+)?)\)(?!\^)", r"*\1", run)  # 2(16) is 2 * 16
         run = _star(re.sub(r"(?<=\d)[eE](?=[-+]?\d)", "*10^", run))
         run = re.sub(r"(?<![A-Za-z])\((\d+(?:\.\d+)?)\)(?=\^)", r"\1", run)
-        run = re.sub(r"(?<=\d)\((\d+(?:\.\d+)?)\)(?!\^)", r"*\1", run)  # 2(16) is 2 * 16
         if not _RANGE.fullmatch(run):
             runs[run].append(match.span())
     return runs

@@ -42,7 +42,7 @@ def _find_percent(source: Text, translation: Text) -> Findings:
     wanted = [match.span() for match in _PERCENT.finditer(source.raw)]
     found = [match.span() for match in _KOREAN_PERCENT.finditer(translation.raw)]
     parts = len(_PART.findall(source.raw))  # which may come as 50 %, and the other way round
-    parts += len(_PERCENT_RANGE.findall(source.raw))
+    parts += len(_PERCENT_RANGE.findall(source.raw)) + source.raw.count("what percentage")
     said = max(0, len(_KOREAN_PART.findall(translation.raw)) - parts)
     if len(found) + said < len(wanted) or len(found) > len(wanted) + parts:
         detail = f"{len(wanted)} percent signs became {len(found)}"
