@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from kot_platypus.checks import (
@@ -661,3 +665,16 @@ def test_a_sentence_left_in_english_begins_with_its_first_word():
     assert [korean[slice(*span)] for span in found.translation_spans] == [
         "After finding more he has 32 stamps."
     ]
+
+
+def test_what_a_finding_says_hangs_on_no_hash_seed():
+    korean = "이자는 연 4%의 월 복리로 계산된다."
+    code = (
+        "from kot_platypus.checks import check_translation\n"
+        f"found = check_translation('The interest is compounded quarterly at 4%.', {korean!r})\n"
+        "print(*(each.detail for each in found))"
+    )
+    for seed in "12":
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONIOENCODING": "utf-8"}
+        said = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+        assert said == "per quarter became per month\n"

@@ -169,8 +169,8 @@ def _find_rate(source: Text, translation: Text) -> Iterator[str]:
     if not wanted or not _ANY_PER.search(translation.prose):
         return
     found = {unit for unit, per in _KOREAN_PERS.items() if per.search(translation.prose)}
-    for unit in wanted - found:
-        for other in found - wanted:
+    for unit in sorted(wanted - found):
+        for other in sorted(found - wanted):
             is_known = re.search(f"(?i){_ENGLISH_ANY[other]}", source.raw)
             if not is_known:
                 yield f"per {unit} became per {other}"
