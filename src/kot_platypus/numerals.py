@@ -171,8 +171,6 @@ _OF_A_SCALE = {("half", " a "), ("half", " of a "), ("quarter", " of a ")}
 
 def read_english_words(text: str) -> list[Number]:
     """The number words of an English text: "two hundred and five" is one, "two and five" two."""
-    if ENGLISH_NUMBERS.isdisjoint(_TOKEN.findall(text.lower())):  # the usual case
-        return []
     words = (match for match in _TOKEN.finditer(text) if match[0].lower() in ENGLISH_NUMBERS)
     phrases: list[list[re.Match[str]]] = []
     for match in words:

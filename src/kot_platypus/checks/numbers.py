@@ -25,7 +25,8 @@ from kot_platypus.numerals import (
 )
 from kot_platypus.records import Finding
 
-_DIGIT_RUN = re.compile(r"[0-9][0-9.,]*|[⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾㎡㎠㎢㎥㎤]")
+# They begin with a set of characters, and not with a choice: the search is far faster.
+_DIGIT_RUN = re.compile(r"[0-9⁰¹²³⁴-⁹₀-₉½⅓⅔¼¾㎡㎠㎢㎥㎤](?:(?<=[0-9])[0-9.,]*)?")
 _SCALED = re.compile(
     r"[0-9][ -]?(?:[십백천만억조kKM]|hundred|thousand|million|billion|trillion|dozen|bn)"
 )

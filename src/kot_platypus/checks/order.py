@@ -302,7 +302,7 @@ _KOREAN_OUT_OF = re.compile(
 _PATTERNS = tuple(
     (pattern, re.compile(sign), frozenset(words.split()))
     for pattern, sign, words in (
-        (_PAIR, r"\d\s?[:/–대승-]\s?\d", ""),
+        (_PAIR, r"[:/–대승-]\s?\d", ""),
         (_PART, "분의|분 의", ""),
         (_SAID_PART, "", " ".join(f"{name} {name}s" for name in _PARTS)),
         (_RATIO, r"\d to \d", "to"),

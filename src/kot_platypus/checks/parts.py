@@ -33,7 +33,7 @@ _SAID = re.compile(
     r"|\ban? [a-z]+ and a half\b|(?<![가-힣\d])반(?=\s?(?:년(?!대)|시간|리터|컵|마일|갤런|파운드"
     r"|킬로|티스푼|큰술|작은술|인치)))"
 )
-_MAY_BE_MIXED = re.compile(r"\d ?[/×x*·eE초분]|[½⅓⅔¼¾]")
+_MAY_BE_MIXED = re.compile(r"[\d½⅓⅔¼¾](?:(?<=[½⅓⅔¼¾])| ?[/×x*·eE초분])")
 _PART_WORDS = frozenset({*_PARTS, *(f"{name}s" for name in _PARTS), "half", "halves"})
 
 
