@@ -100,7 +100,10 @@ _POINT = re.compile(r"(?i)(?:(?P<n>\d[\d.]*)|(?P<half>\bhalf an?|\bone|\ba)) per
 _HALF_POINT = {"half a": "0.5", "half an": "0.5", "one": "1", "a": "1"}
 _KOREAN_POINT = re.compile(r"(\d[\d.]*) ?(?:(?:%|퍼센트) ?포인트|%p)")
 
-_EVERY_OTHER = re.compile(r"(?i)\bevery other [a-z]+")
+_EVERY_OTHER = re.compile(  # every other team are all teams but one
+    r"(?i)\bevery other (?:day|week|month|year|hour|minute|night|morning|weekend|line|row|page|seat"
+    r"|step|letter|word|digit|number|element|item|house|[a-z]+day)\b"
+)
 _KOREAN_EVERY_OTHER = re.compile(
     r"격|걸러|건너|[2이두]\s?(?:[가-힣] 중 한|주|일|달|년|개월|번째|해|칸|줄|시간)"
     r"|이틀|번갈|교대|홀수|짝수|하나씩"

@@ -151,6 +151,8 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
     are_of_two_kinds = bool(years[0]) != bool(years[1]) and "," not in between
     if are_of_two_kinds or _NO_EQUALS.search(between) or _OF_THE_FIRST.match(text, other.span[1]):
         return False
+    if between.endswith(", ") and _APART.match(text, other.span[1]):
+        return False
     if _ENDS.search(text[one.span[1] : other.span[0] + 1]):
         return is_near
     joints = list(_JOINS.finditer(between))
@@ -180,6 +182,9 @@ _NO_EQUALS = re.compile(
     r"|, or (?:roughly|about|nearly|almost|some|around|over)\b"
 )
 _OF_THE_FIRST = re.compile(r"(?: [a-z]+)? (?:out of|of (?:them|these|those|which|whom))\b")
+_APART = re.compile(  # 9.83 seconds, 0.04 ahead
+    r"(?: [a-z]+)? (?:ahead|behind|more|less|fewer|longer|shorter|higher|lower|earlier|later)\b"
+)
 _MOVED = re.compile(r"\b(?:moved|changed|postponed|rescheduled|extended|shortened)\b[^.;]* to\b")
 _MONTH = re.compile("(?i)\\b(?:" + "|".join(MONTHS) + ")\\b")
 _APPOSED = 5  # words between two values with a comma, from which on they need not be equals
