@@ -5,21 +5,19 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     Field,
-    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
 from kot_platypus.columns import check_columns
 from kot_platypus.methods import MethodName, Objective, check_adapter, check_objective
 from kot_platypus.recipe_files import RECIPES, Epochs, Regex, Section, dump, list_names, load
-from kot_platypus.records import drop_defaults
+from kot_platypus.records import Sparse
 
 
 class ModelSection(Section):
@@ -35,8 +33,10 @@ class ModelSection(Section):
     trust_remote_code: bool = False
 
 
-class SourceSection(Section):
+class SourceSection(Sparse, Section):
     """One source of training examples and how many rows to take of it (all when null)."""
+
+    later = ("columns", "weight", "config", "split")
 
     name: Literal["korean-cot", "problems", "file", "hub"]
     path: str | None = None
@@ -68,11 +68,6 @@ class SourceSection(Section):
             raise ValueError("`config` and `split` belong to the source `hub`")
         check_columns(self.columns)
         return self
-
-    @model_serializer(mode="wrap")
-    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A source without the later settings stays the source that it was."""
-        return drop_defaults(self, write(self), keep=("name", "path", "rows", "families"))
 
 
 REWORDED = "-reworded"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Mapping
 from functools import cache
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,39 @@ class Record(BaseModel):
     """A row with exactly the fields of its class; unknown fields are an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Sparse(BaseModel):
+    """A record that is written without those of its ``later`` fields that are at their default.
+
+    A field that came later then leaves the hashes and files of records without it as they were.
+    """
+
+    later: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return drop_defaults(self, write(self), self.later)
+
+
+def drop_defaults(
+    record: BaseModel, values: dict[str, Any], later: Container[str]
+) -> dict[str, Any]:
+    """The dumped ``values`` of a record without ``later`` fields that are at their default."""
+    defaults = _list_defaults(type(record))
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in later or getattr(record, key) != defaults[key]
+    }
+
+
+@cache
+def _list_defaults(record: type[BaseModel]) -> dict[str, Any]:
+    return {
+        name: field.get_default(call_default_factory=True, validated_data={})  # pydantic 2.10's way
+        for name, field in record.model_fields.items()
+    }
 
 
 class Example(Record):
@@ -40,7 +73,7 @@ class Example(Record):
     input: str = ""
 
 
-class Message(Record):
+class Message(Sparse, Record):
     """One turn of a dialogue, in the columns of OpenAI's and Hugging Face's chat data.
 
     ``role`` is what the tokenizer's chat template knows it by. An assistant's ``reasoning_content``
@@ -49,6 +82,9 @@ class Message(Record):
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    later = ("reasoning_content", "tool_calls", "tool_call_id", "name", "weight")
+    """Templates ask what is there, so what was not said is left out."""
 
     role: str
     content: str = ""
@@ -79,34 +115,6 @@ class Message(Record):
             raise ValueError("a turn without content")
         return given
 
-    @model_serializer(mode="wrap")
-    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Templates ask what is there, so what was not said is left out."""
-        return drop_defaults(self, write(self), keep=("role", "content"))
-
-
-def drop_defaults(
-    record: BaseModel, values: dict[str, Any], *, keep: Container[str]
-) -> dict[str, Any]:
-    """The dumped ``values`` of a record but for fields at their default that are not to be kept.
-
-    A field that came later then leaves the hashes and files of records without it as they were.
-    """
-    defaults = _list_defaults(type(record))
-    return {
-        key: value
-        for key, value in values.items()
-        if key in keep or getattr(record, key) != defaults[key]
-    }
-
-
-@cache
-def _list_defaults(record: type[BaseModel]) -> dict[str, Any]:
-    return {
-        name: field.get_default(call_default_factory=True, validated_data={})  # pydantic 2.10's way
-        for name, field in record.model_fields.items()
-    }
-
 
 def _join_parts(parts: list[Any]) -> str:
     kinds = [part.get("type") if isinstance(part, Mapping) else "text" for part in parts]
@@ -126,10 +134,12 @@ def _read_call(call: Any) -> Any:
         raise ValueError("tool_calls whose arguments are not JSON") from error
 
 
-class Dialogue(Record):
+class Dialogue(Sparse, Record):
     """A conversation whose every assistant turn is to be learnt, but for those of weight 0."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    later = ("tools",)
 
     messages: tuple[Message, ...]
     task: str = ""
@@ -144,10 +154,6 @@ class Dialogue(Record):
         if isinstance(values, Mapping) and isinstance(values.get("tools"), str):
             return {**values, "tools": json.loads(values["tools"] or "[]")}
         return values
-
-    @model_serializer(mode="wrap")
-    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return drop_defaults(self, write(self), keep=("messages", "task", "type"))
 
     @property
     def source(self) -> str:

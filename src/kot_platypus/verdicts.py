@@ -7,13 +7,12 @@ changes, it is unchecked again.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import Field, ValidationError
 
 from kot_platypus.artifacts import hash_file, write_text
 from kot_platypus.columns import Columns
-from kot_platypus.records import Record
+from kot_platypus.records import Record, Sparse
 
 SUFFIX = ".contamination.json"
 
@@ -29,8 +28,10 @@ class Checked(Record):
     """Training rows that hold some of it."""
 
 
-class Verdict(Record):
+class Verdict(Sparse, Record):
     """What a check for contamination found in the file with these bytes."""
+
+    later = ("columns",)
 
     data_sha256: str
     rows: int
@@ -38,11 +39,6 @@ class Verdict(Record):
     benchmarks: tuple[Checked, ...]
     columns: dict[str, str | None] = Field(default_factory=dict)
     """The names under which the file's columns were read."""
-
-    @model_serializer(mode="wrap")
-    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = write(self)
-        return values if self.columns else {k: v for k, v in values.items() if k != "columns"}
 
     @property
     def is_clean(self) -> bool:

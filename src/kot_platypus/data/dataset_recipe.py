@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 from pydantic import (
     Field,
-    SerializerFunctionWrapHandler,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -22,7 +20,7 @@ from kot_platypus.data.translation.services import Service
 from kot_platypus.errors import RecipeError
 from kot_platypus.recipe import SourceSection
 from kot_platypus.recipe_files import RECIPES, Section, list_names, load, read_values
-from kot_platypus.records import drop_defaults
+from kot_platypus.records import Sparse
 from kot_platypus.yaml_files import parse_yaml
 
 DATASETS = RECIPES / "datasets"
@@ -40,8 +38,10 @@ class License(Section):
     """Whether it allows commercial use; null when it does not say."""
 
 
-class DatasetSource(Section):
+class DatasetSource(Sparse, Section):
     """Where rows come from: a local ``file``, or a data set on the ``hub``."""
+
+    later = ("columns", "config", "split")
 
     file: str | None = None
     """JSONL, JSON (also one object keyed by row), CSV, TSV or Parquet; a folder or a pattern
@@ -74,12 +74,6 @@ class DatasetSource(Section):
         check_columns(self.columns)
         return self
 
-    @model_serializer(mode="wrap")
-    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A source without the later settings stays the source that it was."""
-        earlier = type(self).model_fields.keys() - {"columns", "config", "split"}
-        return drop_defaults(self, write(self), keep=earlier)
-
     @property
     def place(self) -> SourceSection:
         """Where its rows are, as for a training."""
@@ -100,8 +94,10 @@ class SampleSection(Section):
     """As many of each task as possible; all rows when null."""
 
 
-class TranslateSection(Section):
+class TranslateSection(Sparse, Section):
     """Who translates, and how the rows that fail a check are tried once more."""
+
+    later = ("glossary", "speech")
 
     service: Service
     options: dict[str, Option] = Field(default_factory=dict)
@@ -128,10 +124,6 @@ class TranslateSection(Section):
             if not korean.strip():
                 raise ValueError(f"the Korean of {english!r}")
         return value
-
-    @model_serializer(mode="wrap")
-    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return drop_defaults(self, write(self), keep=("service", "options", "retry"))
 
 
 def read_glossary(path: Path) -> dict[str, str]:

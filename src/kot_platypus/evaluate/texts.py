@@ -5,23 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import Field, ValidationError
 
 from kot_platypus.artifacts import read_json
 from kot_platypus.errors import UsageError
 from kot_platypus.prompts import render_opening
-from kot_platypus.records import Message, Record, drop_defaults
+from kot_platypus.records import Message, Record, Sparse
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-class Prompt(Record):
+class Prompt(Sparse, Record):
     """What a model goes on from.
 
     ``text`` is all that it reads, or in a chat, after the ``messages``, how its answer begins.
     ``sample`` tells apart the draws of one prompt, from 0.
     """
+
+    later = ("enable_thinking",)
 
     text: str
     messages: tuple[Message, ...] = ()
@@ -29,27 +31,20 @@ class Prompt(Record):
     enable_thinking: bool | None = None
     """The switch of the chat templates that have one."""
 
-    @model_serializer(mode="wrap")
-    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return drop_defaults(self, write(self), keep=("text", "messages", "sample"))
 
-
-class Sampling(Record):
+class Sampling(Sparse, Record):
     """How a token is chosen, in transformers' and vLLM's terms and in their order.
 
     ``temperature`` 0 is greedy. The penalty divides what stands in prompt or text already.
     """
+
+    later = ("top_p", "top_k", "min_p", "repetition_penalty")
 
     temperature: float = Field(0.0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
     top_k: int = Field(0, ge=0)
     min_p: float = Field(0.0, ge=0, le=1)
     repetition_penalty: float = Field(1.0, gt=0)
-
-    @model_serializer(mode="wrap")
-    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        kept = type(self).model_fields.keys() - {"top_p", "top_k", "min_p", "repetition_penalty"}
-        return drop_defaults(self, write(self), keep=kept)
 
 
 GREEDY = Sampling()
@@ -133,21 +128,19 @@ class Settings(Sampling):
     seed: int = 42
 
 
-class Generated(Record):
+class Generated(Sparse, Record):
     """A text that a model wrote, from its thoughts on, whether or not the prompt opened them.
 
     ``num_tokens`` counts what it generated, end of text apart; ``truncated``: it was not done.
     ``num_prompt_tokens`` is what a server says that it read; 0 where nothing is said.
     """
 
+    later = ("truncated", "num_prompt_tokens")
+
     text: str
     num_tokens: int
     truncated: bool = False
     num_prompt_tokens: int = 0
-
-    @model_serializer(mode="wrap")
-    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return drop_defaults(self, write(self), keep=("text", "num_tokens"))
 
 
 def render_text(prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None) -> str:

@@ -11,16 +11,14 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import (
-    SerializerFunctionWrapHandler,
     ValidationError,
-    model_serializer,
     model_validator,
 )
 
 from kot_platypus.artifacts import read_text
 from kot_platypus.errors import UsageError
 from kot_platypus.recipe_files import Section
-from kot_platypus.records import Example, Message, drop_defaults
+from kot_platypus.records import Example, Message, Sparse
 from kot_platypus.yaml_files import YamlError, parse_yaml
 
 T = TypeVar("T")
@@ -33,8 +31,10 @@ _MARKS = {
 """What a template's fields must hold, once."""
 
 
-class Template(Section):
+class Template(Sparse, Section):
     """How an example becomes text: a prompt, and the line that states the answer."""
+
+    later = ("rationale", "enable_thinking")
 
     name: str
     description: str
@@ -59,11 +59,6 @@ class Template(Section):
             if missing and (text or field != "prompt_input"):
                 raise ValueError(f"{field} with one {missing[0]}")
         return self
-
-    @model_serializer(mode="wrap")
-    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        kept = type(self).model_fields.keys() - {"rationale", "enable_thinking"}
-        return drop_defaults(self, write(self), keep=kept)
 
     def render_prompt(self, source: str, context: str = "") -> str:
         """The text the model is given (``context`` is an Alpaca row's input); in a chat, said."""

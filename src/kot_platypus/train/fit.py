@@ -166,7 +166,7 @@ def _describe_settings(section: TrainSection, data_seed: int) -> dict[str, Any]:
     is_file = isinstance(section.validation, str)  # known by its content
     unused = _OF_VALIDATION if section.validation is None else {"validation"} if is_file else set()
     settings = section.model_dump(mode="json", exclude=_NO_IDENTITY | unused)
-    settings = drop_defaults(section, settings, keep=settings.keys() - _LATER)
+    settings = drop_defaults(section, settings, _LATER)
     return settings | ({"data_seed": data_seed} if "validation" in settings else {})
 
 
