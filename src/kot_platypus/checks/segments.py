@@ -64,6 +64,10 @@ _CODE_HINT = re.compile(  # without one no line is code
 )
 
 
+# Lines that are code only in the company of code: plain assignments, comments, what is indented.
+_COMPANY = re.compile(r"[ \t]{2,}\S.*|\t.*|\w+ ?[-+*/]?= ?\S+|\s*(?:#|//|--|/\*).*")
+
+
 class Text:
     """A text with the spans of its ``blocks`` (fenced code), ``inline`` code, ``math``,
     ``placeholders`` and ``code_lines`` (code without a fence). ``prose`` is the text with all of
@@ -161,11 +165,15 @@ _LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z'’]+")
 
 def _find_code_lines(prose: str) -> list[Span]:
     spans: list[Span] = []
-    start = 0
+    start, after_code = 0, False
     for line in prose.split("\n"):
         end = start + len(line)
-        if BLANK not in line and _CODE_HINT.search(line) and _CODE_LINE.fullmatch(line):
-            spans.append((start, end))
+        if line.strip() and BLANK not in line:
+            after_code = bool(_CODE_HINT.search(line) or after_code) and bool(
+                _CODE_LINE.fullmatch(line) or (after_code and _COMPANY.fullmatch(line))
+            )
+            if after_code:
+                spans.append((start, end))
         start = end + 1
     return spans
 

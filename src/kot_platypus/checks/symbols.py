@@ -173,9 +173,11 @@ def _are_said_apart(
     new_sides, new_relations = _read_relations(new)
     if not new_sides <= sides or not new_relations <= relations:
         return False
+    gone = _read_relations(lost)[0] - new_sides - {"0"}
     signs = {sign for formula in lost for sign in _RELATION.findall(formula)}
     said = (_SAID_RELATIONS.get(_SIGN_OF.get(sign, sign), "") for sign in signs)
-    return bool(signs) and all(re.search(words, translation.prose) for words in said)
+    are_said = all(re.search(words, translation.prose) for words in said)
+    return bool(signs) and are_said and all(one in translation.raw for one in gone)
 
 
 def _read_relations(formulas: list[str]) -> tuple[set[str], set[tuple[str, str, str]]]:
