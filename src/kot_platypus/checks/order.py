@@ -228,36 +228,17 @@ def _read_anchors(part: Text, kept: set[str]) -> list[Anchor]:
         for word in (*part.english, *part.korean)
         if word.span[1] - 1 not in taken and _is_sure(text, word)
     ]
-    phones = _PHONE.finditer(text) if "-" in text else ()
-    skipped = calls | {place for match in phones for place in range(*match.span())}
     numbers = [
-        Anchor(_write_value(text, number), number.span)
+        Anchor(f"{number.value.normalize():f}", number.span)
         for number in (*part.digits, *words)
-        if number.span[0] not in skipped and not _NAMED_BEFORE.match(text, number.span[0] - 1)
+        if number.span[0] not in calls and not _NAMED_BEFORE.match(text, number.span[0] - 1)
     ]
-    anchors: list[Anchor] = []
-    for anchor in sorted([*numbers, *names], key=lambda one: one.span):
-        last = anchors[-1] if anchors else None
-        if last and _CLOCK.fullmatch(text[last.span[1] : anchor.span[0]]):
-            anchors[-1] = Anchor(f"{last.key}:{anchor.key}", (last.span[0], anchor.span[1]))
-        else:
-            anchors.append(anchor)
-    return anchors
+    return sorted([*numbers, *names], key=lambda one: one.span)
 
 
 _PART_BEFORE = re.compile(r"(?i)\b(?:an?|one|two|three|half)[ -]$")
 _OF_A_PART = re.compile(r"[ -](?:thirds|quarters|[a-z]+ths)\b")
 _NAMED_BEFORE = re.compile(r"[a-z]\d")  # x1
-_PHONE = re.compile(r"(?:\d-)?\d{3}-\d{3}-\d{4}")
-
-
-def _write_value(text: str, number: Number) -> str:
-    """A number's digits; 9시 반 is 9:30."""
-    is_half = text[number.span[1] : number.span[1] + 3].replace(" ", "")[:2] == "시반"
-    return f"{number.value.normalize():f}" + (":30" if is_half else "")
-
-
-_CLOCK = re.compile(r":|시 ?")
 
 
 def _is_sure(text: str, word: Number) -> bool:
