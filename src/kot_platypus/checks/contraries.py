@@ -114,17 +114,8 @@ single ; one way | 편도
 horizontal horizontally | 수평|가로
 vertical vertically perpendicular | 수직|세로
 
-indoor indoors inside | 실내|안
-outdoor outdoors outside | 실외|야외|밖|바깥
-
 numerator | 분자
 denominator | 분모
-
-uppercase | 대문자
-lowercase | 소문자
-
-vowel vowels | 모음
-consonant consonants | 자음
 
 premise premises | 전제
 conclusion conclusions ; conclude concluded | 결론
@@ -135,9 +126,6 @@ strengthen strengthens strengthened ; support supports | 강화
 legal lawful | 합법
 illegal unlawful | 불법
 
-buyer buyers | 매수인|구매자
-seller sellers | 매도인|판매자
-
 landlord lessor | 임대인|집주인
 tenant lessee tenants | 임차인|세입자
 
@@ -147,20 +135,8 @@ defendant defendants | 피고
 supply supplies supplied | 공급
 demand demands demanded | 수요|요구
 
-asset assets | 자산
-liability liabilities | 부채
-
 input inputs | 입력
 output outputs | 출력
-
-sunrise | 일출|해돋이
-sunset | 일몰|해넘이
-
-systolic | 수축기
-diastolic | 이완기|확장기
-
-anode | 양극|애노드
-cathode | 음극|캐소드
 
 perimeter | 둘레
 area | 넓이|면적

@@ -49,10 +49,10 @@ _AXES = (
         rf"{_AFTER_NOUN}(?:후(?=[ 에의인,.]|부터|이|$)|뒤(?!진|처))|이후|지나|지났",
     ),
     _make_axis(
-        "down(?! (?:a|the)\\b)|cut|cuts|fell|falls|falling|fallen"
-        "|decrease|decreased|decreases|decreasing|dropped|dropping|decline|declined|declines|declining|less|fewer|under|below|lower"
-        "|shorter|cheaper|at most|up to|maximum|reduced|reduces|reduce|younger|smaller|shrank"
-        "|shrunk|slumped|or earlier|or older",
+        "down(?! (?:a|the)\\b)|cut|cuts|fell|falls|falling|fallen|decrease|decreased|decreases"
+        "|decreasing|dropped|dropping|decline|declined|declines|declining|less|fewer|under|below"
+        "|lower|shorter|cheaper|at most|up to|maximum|reduced|reduces|reduce|younger|smaller"
+        "|shrank|shrunk|slumped|or earlier|or older",
         "up(?! to)|rose|rise|rises|rising|increase|increased|increases|increasing|grew|grown|growth"
         "|climbed|climbing|gain|gained|gains|jump|jumped|more|over|above|exceed|exceeds|exceeded"
         "|exceeding|higher|surged|older|greater|larger|at least|minimum|longer|taller|heavier"
