@@ -72,7 +72,7 @@ _ABOUT_WORDS = re.compile(
 )
 _ABOUT_LANGUAGE = re.compile(
     r"(?i)\b(?:words?|sentences?|phrases?|tenses?|voice|idioms?|english|french|spanish|german|latin"
-    r"|gramma\w*|translat\w*|spell\w*|punctuat\w*|\w+nyms?)\b"
+    r"|gramma\w*|translat\w*|spell\w*|punctuat\w*|\w+nyms?|(?:ad|pro)?(?:verb|noun)s?|adjectives?)\b"
 )
 _ABOUT_CODE = re.compile(
     r"(?i)`|_|program|command|software|script|server|\b(?:code|string|variable|function|array|files?"
