@@ -17,6 +17,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # says: a test names its dtype, and what should work in several is run in each.
 os.environ["KOT_DTYPE"] = "a test names its dtype"
 
+# No test cuts the power: what is written need not wait for the disk. A closed file is refused all
+# the same.
+os.fsync = os.fstat
+
+# What collecting makes stays to the end, so looking through it again and again frees nothing.
+gc.disable()
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Libraries and tests stay to the end: no garbage collection need look through them again."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -367,6 +368,12 @@ def replace_data(recipe: Recipe, sources: Sequence[SourceSection], heldout: Path
 def list_recipes() -> list[str]:
     """The names of the shipped recipes, the demo first."""
     return list_names(RECIPES)
+
+
+@cache
+def load_shipped() -> tuple[Recipe, ...]:
+    """The shipped recipes, the demo first."""
+    return tuple(map(load_recipe, list_recipes()))
 
 
 def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:

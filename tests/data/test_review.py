@@ -248,7 +248,7 @@ def test_line_ends_that_come_back_change_nothing_else():
         "</script><script>alert(1)</script>",
         "😀👨‍👩‍👧 𝒙",
         "\ufeff가",
-        "가나다 라마바사. " * 20_000,
+        "가나다 라마바사. " * 2_000,
     ],
     ids=["nul", "right to left", "line ends", "script", "astral", "byte order mark", "long"],
 )

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
 from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment
 
 from kot_platypus.results.schema import AT_ONCE, BASE, ROUND, SEED, TUNED
 from kot_platypus.results.templates import load_templates
@@ -24,7 +21,8 @@ _NAMES = {
 
 def render(template: str, **values: Any) -> str:
     """A template of this folder as HTML."""
-    return _environment().get_template(f"{template}.html.jinja").render(**values)
+    environment = load_templates("kot_platypus.app", model=name_model)
+    return environment.get_template(f"{template}.html.jinja").render(**values)
 
 
 def read_css() -> str:
@@ -39,10 +37,3 @@ def name_model(who: str) -> str:
     if who.startswith(ROUND):
         return f"{who.removeprefix(ROUND)}회차 학습"
     return _NAMES.get(who, who)
-
-
-@cache
-def _environment() -> Environment:
-    environment = load_templates("kot_platypus.app")
-    environment.filters["model"] = name_model
-    return environment

@@ -86,14 +86,14 @@ def recipes(
         list_dataset_recipes,
         load_dataset_recipe,
     )
-    from kot_platypus.recipe import dump_recipe, list_recipes, load_recipe
+    from kot_platypus.recipe import dump_recipe, load_recipe, load_shipped
 
     if show:
         load = load_dataset_recipe if is_dataset_recipe(show) else load_recipe
         print(dump_recipe(load(show)), end="")
         return
-    for name in list_recipes():
-        print(f"{name:22} {load_recipe(name).description}")
+    for recipe in load_shipped():
+        print(f"{recipe.name:22} {recipe.description}")
     print("\nof data sets (kot data build NAME):")
     for name in list_dataset_recipes():
         print(f"{name:22} {load_dataset_recipe(name).description}")

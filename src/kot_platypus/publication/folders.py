@@ -88,8 +88,7 @@ def write_card(trained: Trained, repo_id: str) -> str:
         base_model=trained.base_model,
         tags=["korean", "chain-of-thought", *kinds, "kot-platypus"],
     )
-    environment = load_templates("kot_platypus.publication")
-    environment.filters |= {"code": _code, "fence": fence}
+    environment = load_templates("kot_platypus.publication", code=_code, fence=fence)
     return environment.get_template("card.md.jinja").render(
         metadata=Markup(metadata.to_yaml().rstrip()),
         repo_id=repo_id,

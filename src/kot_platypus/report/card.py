@@ -22,7 +22,7 @@ from kot_platypus.report import funnel, sentences, tables
 from kot_platypus.report.page import (
     collect_results,
     describe_run,
-    new_environment,
+    load_report_templates,
 )
 from kot_platypus.report.runs import list_ours, make_run
 from kot_platypus.results import wording
@@ -65,10 +65,7 @@ def render_card(
 
     Text from the recipe is escaped twice over: Markdown's marks, and whatever could become HTML.
     """
-    environment = new_environment()
-    environment.filters["md"] = escape_markdown
-    environment.filters["code"] = format_code
-    environment.filters["cell"] = _write_cell
+    environment = load_report_templates(md=escape_markdown, code=format_code, cell=_write_cell)
     recipe = results.recipe
     run = make_run(results)
     beside = put_beside(list_ours([run]), published)

@@ -21,7 +21,7 @@ from kot_platypus.report.canvas import (
     find_colour,
     render_figure,
 )
-from kot_platypus.report.page import new_environment
+from kot_platypus.report.page import load_report_templates
 from kot_platypus.results.schema import BASE, TUNED
 from kot_platypus.results.wording import format_count, format_percent
 
@@ -62,7 +62,7 @@ def write_data_page(path: Path, overview: Mapping[str, Any]) -> None:
 def render_data_page(overview: Mapping[str, Any]) -> str:
     """The page as HTML. Whatever comes from data is escaped by the template, and in pictures."""
     census = overview["census"]
-    template = new_environment().get_template("data.html.jinja")
+    template = load_report_templates().get_template("data.html.jinja")
     return template.render(
         name=overview["name"],
         headline=write_headline(overview),

@@ -245,16 +245,16 @@ def format_bounds(score: ScoreRow) -> str:
 
 def render_leaderboard(title: str, blocks: Sequence[Block], skipped: Sequence[SkippedFile]) -> str:
     """The page: it loads nothing, and without JavaScript is a plain table. Text is escaped."""
-    environment = load_templates("kot_platypus.report")
+    environment = load_templates(
+        "kot_platypus.report",
+        shots=name_shots,
+        value=format_value,
+        bounds=format_bounds,
+        date=name_date,
+        file=name_file,
+    )
     script = environment.get_template("leaderboard.js.jinja").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment.filters |= {
-        "shots": name_shots,
-        "value": format_value,
-        "bounds": format_bounds,
-        "date": name_date,
-        "file": name_file,
-    }
     return environment.get_template("leaderboard.html.jinja").render(
         title=title,
         blocks=blocks,

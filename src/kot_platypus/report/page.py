@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from kot_platypus.recipe import Recipe, list_recipes, load_recipe
+from kot_platypus.recipe import Recipe, load_shipped
 from kot_platypus.report import examples, funnel, sentences, tables
 from kot_platypus.report.canvas import MARKS
 from kot_platypus.report.families import describe_kinds, list_solvers, tabulate_families
@@ -53,13 +53,13 @@ def render_page(runs: Sequence[Run], published: Sequence[str] = ()) -> str:
         **_line_up_facts(runs),
         **_collect_examples(runs),
     }
-    return new_environment().get_template("report.html.jinja").render(**facts) + "\n"
+    return load_report_templates().get_template("report.html.jinja").render(**facts) + "\n"
 
 
 def render_tab(results: RunResults, name_model: Callable[[str], str]) -> str:
     """The results of a run for the app's tab: in Korean, and without a page around it."""
     runs = [make_run(results, name_model)]
-    return new_environment().get_template("tab.html.jinja").render(
+    return load_report_templates().get_template("tab.html.jinja").render(
         benchmark=sentences.name_benchmark(results.recipe),
         figures=draw_figures(runs, KOREAN),
         problems=[row for row in tables.list_problems(runs) if row[0] == ALL],
@@ -70,14 +70,12 @@ def render_tab(results: RunResults, name_model: Callable[[str], str]) -> str:
 
 def render_tab_css() -> str:
     """The style of ``render_tab``'s tables and pictures, and the app's colours."""
-    return new_environment().get_template("tab.css.jinja").render()
+    return load_report_templates().get_template("tab.css.jinja").render()
 
 
-def new_environment() -> Environment:
+def load_report_templates(**filters: Callable[..., object]) -> Environment:
     """The templates of reports; their ``ko`` filter marks Korean words."""
-    environment = load_templates("kot_platypus.report")
-    environment.filters["ko"] = mark_korean
-    return environment
+    return load_templates("kot_platypus.report", ko=mark_korean, **filters)
 
 
 def mark_korean(text: object) -> Markup:
@@ -89,7 +87,7 @@ def mark_korean(text: object) -> Markup:
 
 def describe_recipe(recipe: Recipe) -> tuple[str, str]:
     """Its description and notes; empty where they are a shipped recipe's that ran otherwise."""
-    for shipped in map(load_recipe, list_recipes()):
+    for shipped in load_shipped():
         if shipped.description == recipe.description:
             said, done = ((each.model.name, each.data, each.train) for each in (shipped, recipe))
             return (recipe.description, recipe.notes) if said == done else ("", "")
@@ -204,7 +202,7 @@ def _list_losses(run: Run, is_alone: bool) -> dict[str, str]:
 
 def write_command(recipe: Recipe) -> str:
     """The command that makes this run again: of the shipped recipe, or the run folder's own."""
-    is_shipped = recipe.name in list_recipes() and load_recipe(recipe.name) == recipe
+    is_shipped = recipe in load_shipped()
     return f"kot run {recipe.name}" if is_shipped else "kot run recipe.yaml"
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from kot_platypus.artifacts import read_json, read_jsonl, write_text
 from kot_platypus.checks.wording import name_check, say_in_korean
 from kot_platypus.records import PairExample
-from kot_platypus.report.page import new_environment
+from kot_platypus.report.page import load_report_templates
 
 PAGE = "report.html"
 _MAX_CHARS = 700
@@ -56,7 +56,7 @@ def render_pairs(report: Mapping[str, Any], examples: Sequence[PairExample]) -> 
     passed = report["rows"] - sum(
         report[f"rows_{kind}"] for kind in ("with_errors", "with_warnings", "without_english")
     )
-    template = new_environment().get_template("pairs.html.jinja")
+    template = load_report_templates().get_template("pairs.html.jinja")
     return template.render(report=report, checks=checks, passed=passed) + "\n"
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kot_platypus.results import wording
 
 
-def load_templates(package: str) -> Environment:
-    """A package's templates, with the filters that all pages use."""
+@cache
+def load_templates(package: str, **filters: Callable[..., object]) -> Environment:
+    """A package's templates, each compiled once, with the filters that all pages use and more."""
     environment = Environment(
         loader=PackageLoader(package),
         autoescape=True,
@@ -25,5 +29,6 @@ def load_templates(package: str) -> Environment:
         "points": wording.format_points,
         "score": wording.format_score,
         "task": wording.name_task,
+        **filters,
     }
     return environment

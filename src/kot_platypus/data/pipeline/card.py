@@ -42,8 +42,7 @@ def render_card(
     recipe: DatasetRecipe, facts: dict[str, Any], verdict: Verdict | None, found: Verdict | None
 ) -> str:
     """README.md for the Hub. ``verdict`` is on the rows, ``found`` on those before leaks went."""
-    environment = load_templates("kot_platypus.data.pipeline")
-    environment.filters["options"] = _show_options
+    environment = load_templates("kot_platypus.data.pipeline", options=_show_options)
     return environment.get_template("card.md.jinja").render(
         metadata=_write_metadata(recipe, facts["counts"]["written"]),
         recipe=recipe,
