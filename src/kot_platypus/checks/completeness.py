@@ -46,7 +46,6 @@ def find_cut_off(source: Text, translation: Text) -> Findings:
     elif source.raw.strip() and (
         count_ends(source.prose) != count_ends(translation.prose)
         or source.prose.count("\n") != translation.prose.count("\n")
-        or source.prose.count("?") > translation.prose.count("?")
         or (ratio is not None and ratio < FEW_SYLLABLES)
     ):
         yield from _compare_sentences(source, translation)
@@ -67,7 +66,7 @@ _GLOSS = re.compile(r"\([^()가-힣]+\)")
 """Originals in brackets, which stand beside their translation."""
 # How much shorter than expected a line or choice may be, as a logarithm: of all good ones of three
 # authors' 245 sources those of 15 syllables and more stay above -0.5, shorter ones above -0.9.
-_SHORTER, _SHORTER_OF_FEW, _FEWEST_OF_PIECE = 0.48, 3.2, 2
+_SHORTER, _SHORTER_OF_FEW = 0.48, 3.2
 
 
 def _compare_pieces(source: Text, translation: Text) -> Findings:
@@ -76,7 +75,7 @@ def _compare_pieces(source: Text, translation: Text) -> Findings:
     for left, right in pieces if len(pieces) > 1 else ():
         size, other = measure_size(left.prose), measure_size(right.prose)
         least = max(_SHORTER, _SHORTER_OF_FEW / math.sqrt(size or 1))
-        if size > _FEWEST_OF_PIECE and math.log((other + 0.5) / (size + 0.5)) < -least:
+        if math.log((other + 0.5) / (size + 0.5)) < -least:
             yield _cut(f"cut: {left.prose.strip()[:60]}")
             return
 
@@ -102,11 +101,7 @@ def _compare_sentences(source: Text, translation: Text) -> Findings:
             )
         elif not wanted:
             continue  # the end of a sentence with a formula in lines of its own
-        elif (
-            len(found) > len(wanted)
-            and not _SPEECH.search(here)
-            and len(found) > len(wanted) + len(_SPLITS.findall(here))
-        ):
+        elif not _SPEECH.search(here) and len(found) > len(wanted) + len(_SPLITS.findall(here)):
             yield from _find_made_up(wanted, found)
 
 
@@ -151,7 +146,7 @@ def _find_made_up(wanted: Sequence[str], found: Sequence[str]) -> Findings:
     excess = sum(map(measure_size, found)) - sum(map(measure_size, wanted))
     size = sum(map(measure_size, new))
     spread = _SPREAD_OF_ONE * sum(map(measure_size, wanted)) / math.sqrt(1 + len(wanted))
-    if new and size > _SHORT_SENTENCE and excess > max(_MADE_UP * size, spread):
+    if new and excess > max(_MADE_UP * size, spread):
         yield _cut(f"{len(wanted)} sentences became {len(found)}; new: {new[0].strip()[:60]}")
 
 
@@ -163,7 +158,6 @@ _SPLITS = re.compile(
     r"|^(?:Hi|Hello|Dear)\b[^\n.,]*,|\*\*,"
 )
 _SPEECH = re.compile(r'["“]')
-_SHORT_SENTENCE = 5  # syllables
 
 
 # Measured on the development part: the logarithm of a sentence's length spreads by 0.19 about its

@@ -157,8 +157,6 @@ def _are_joined(text: str, one: Anchor, other: Anchor, *, is_near: bool) -> bool
         return is_near
     joints = list(_JOINS.finditer(between))
     may_range = _TO.search(between)
-    if not (joints or may_range):
-        return False
     if _MOVED.search(between):
         return is_near
     if (
