@@ -21,6 +21,7 @@ from kot_platypus.data.leaks import (
     locate,
 )
 from kot_platypus.data.normal import encode_text, join_codes
+from kot_platypus.data.windows import Windows
 from kot_platypus.errors import DataError
 from kot_platypus.evaluate.tasks import TASKS, load_task, load_texts
 from kot_platypus.records import Dialogue, Example, Message
@@ -426,3 +427,9 @@ def test_few_words_of_a_sentence_that_repeats_itself_are_no_copy():
     repeats += " 낮에는 바다의 공기가 빨리 데워진다."
     index = BenchmarkIndex([Item("c/test", 0, (repeats,))])
     assert find_items(index, "낮에는 육지가 바다보다 빨리 데워진다.") == set()
+
+
+def test_a_row_and_an_item_that_say_one_thing_over_and_over_do_not_multiply():
+    hits = Windows([encode_text("하" * 3000)], 13).find(encode_text("하" * 3000))
+    assert len(hits.places) < 20 * 3000  # 9 million before
+    assert BenchmarkIndex([Item("b", 0, ("하" * 300,))]).scan(["다 하" + "하" * 300])

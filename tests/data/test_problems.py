@@ -8,7 +8,7 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from kot_platypus.data.problems import make_problems, verify_problem
+from kot_platypus.data.problems import holds, make_problems, verify_problem
 from kot_platypus.errors import DataError, UsageError
 from kot_platypus.records import Example
 
@@ -242,3 +242,10 @@ def test_exchanged_target_is_rejected_for_every_generated_problem(problems, fami
         other = rng.choice([p.target for p in made if p.target != problem.target])
         with pytest.raises(DataError):
             verify_problem(problem.model_copy(update={"target": other}))
+
+
+def test_a_row_that_borrows_a_family_s_name_is_no_proof_and_no_error():
+    row = Example(
+        source="유나는 공을 가졌다. 유나와 태오가 바꿨다. 누가 무엇을?", target="공", task="swap"
+    )
+    assert not holds(row)

@@ -49,7 +49,20 @@ def test_the_page_is_one_file(page: str):
 def test_every_part_is_on_it(page: str):
     ids = re.findall(r'<h2 id="(\w+)"', page)
     assert ids == ["lengths", "tasks", "languages", "endings", "checks", "clusters"]
-    assert page.count("<svg") == 2 * 7  # lengths, tasks, kinds, korean, levels, endings, clusters
+    assert (
+        page.count("<svg") == 2 * 2 * 7
+    )  # lengths, tasks, kinds, korean, levels, endings, clusters
+
+
+def test_the_page_is_in_korean_and_english_but_for_the_data(page: str):
+    texts = [
+        re.findall(rf'<span class="{each}" lang="{each}">(.*?)</span>', page)
+        for each in ("ko", "en")
+    ]
+    assert len(texts[0]) == len(texts[1]) > 30
+    assert all(re.search("[가-힣]", text) for text in texts[0])
+    assert not any(re.search("[가-힣]", text) for text in texts[1])
+    assert page.count(">plain<") == 4  # a task's label, in each picture
 
 
 @pytest.mark.slow

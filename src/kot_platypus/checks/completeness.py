@@ -195,8 +195,9 @@ def find_lost(wanted: Sequence[str], found: Sequence[str]) -> list[str]:
     if len(sizes) == len(others) and sum(cost(i, 1, i, 1) for i in pairs) <= _DROP + _MERGE:
         return []  # a sentence without counterpart would need another that became two
     best: dict[tuple[int, int], tuple[float, tuple[int, ...]]] = {(0, 0): (0.0, ())}
+    far = _FAR + abs(len(others) - len(sizes))
     for i in range(len(sizes) + 1):
-        for j in range(len(others) + 1):
+        for j in range(max(0, i - far), min(len(others), i + far) + 1):
             ways = []
             for left, right in ((1, 1), (2, 1), (1, 2), (1, 0)):
                 if i >= left and j >= right and (i - left, j - right) in best:
@@ -209,6 +210,7 @@ def find_lost(wanted: Sequence[str], found: Sequence[str]) -> list[str]:
     return [wanted[i] for i in lost]
 
 
+_FAR = 40  # sentences ahead or behind, where no counterpart is looked for: else a book takes hours
 _ASTRAY = 2.5  # the cost of a number that stands in another sentence
 
 

@@ -294,8 +294,8 @@ def _list_parts(
         trace = traces[i]
         if not parts or parts[-1][0] != trace.text:
             positions = map_positions(texts[trace.text])
-        start = max(0, positions[trace.start] - AROUND_CHARS)
-        end = min(len(texts[trace.text]), positions[trace.end] + AROUND_CHARS)
+        start = max(0, int(positions[trace.start]) - AROUND_CHARS)
+        end = min(len(texts[trace.text]), int(positions[trace.end]) + AROUND_CHARS)
         if parts and parts[-1][0] == trace.text and start <= parts[-1][2]:
             _, start, before = parts.pop()
             end = max(end, before)

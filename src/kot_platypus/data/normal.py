@@ -52,15 +52,16 @@ def _list_kept() -> NDArray[np.bool_]:
     return np.fromiter(map(str.isalnum, map(chr, range(sys.maxunicode + 1))), dtype=np.bool_)
 
 
-def map_positions(text: str) -> list[int]:
-    """For each character of ``normalise(text)``, where in ``text`` it comes from.
+@lru_cache(maxsize=1024)  # one text may have thousands of matches
+def map_positions(text: str) -> NDArray[np.int32]:
+    """For each character of ``normalise(text)``, where in ``text`` it comes from: (N + 1,).
 
-    One more entry stands at the end: the length of ``text``.
+    The last entry is the length of ``text``.
     """
     positions: list[int] = []
     for start, end in _iter_clusters(text):
         positions += [start] * _measure_normal(text[start:end])
-    return [*positions, len(text)]
+    return np.array([*positions, len(text)], dtype=np.int32)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -71,9 +72,10 @@ def _measure_normal(cluster: str) -> int:
 def find_span(text: str, start: int, end: int) -> tuple[int, int]:
     """Where in ``text`` the characters ``[start, end)`` of its normal form stand."""
     positions = map_positions(text)
-    last = positions[end - 1]
-    # A cluster may be several characters of the text (a letter and its accent).
-    return positions[start], next(stop for begin, stop in _iter_clusters(text) if begin == last)
+    stop = int(positions[end - 1]) + 1
+    while stop < len(text) and _joins_previous(text[stop]):
+        stop += 1  # a cluster may be several characters of the text (a letter and its accent)
+    return int(positions[start]), stop
 
 
 def _iter_clusters(text: str) -> Iterator[tuple[int, int]]:

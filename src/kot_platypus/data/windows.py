@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from kot_platypus.data.normal import Codes, hash_windows, join_codes
 
 Places = NDArray[np.int64]
+_MOST_WITHIN = 16
+"""A sequence that says one thing over and over has each window so often at most: else a text that
+does so too has as many hits as both lengths multiplied."""
 Code = TypeVar("Code", bound=Hashable)
 
 
@@ -32,6 +35,7 @@ class Windows:
         owners = np.searchsorted(starts, places, side="right") - 1
         whole = places + size < starts[owners + 1]  # the last place of each is its end
         chosen = np.flatnonzero(whole)[np.argsort(hashes[whole], kind="stable")]
+        chosen = chosen[_count_earlier(hashes[chosen], owners[chosen]) < _MOST_WITHIN]
         if most is not None:
             _, groups, counts = np.unique(hashes[chosen], return_inverse=True, return_counts=True)
             chosen = chosen[counts[groups] <= most]
@@ -52,6 +56,14 @@ class Windows:
         counts = np.searchsorted(self._hashes, hashes[places], side="right") - low
         entries = np.arange(counts.sum()) + np.repeat(low - (np.cumsum(counts) - counts), counts)
         return Hits(np.repeat(places, counts), self.owners[entries], self._offsets[entries])
+
+
+def _count_earlier(hashes: Codes, owners: Places) -> Places:
+    """Of sorted windows, how many of the same sequence and hash stand before each: (N,)."""
+    begins = np.ones(len(hashes), dtype=np.bool_)
+    begins[1:] = (hashes[1:] != hashes[:-1]) | (owners[1:] != owners[:-1])
+    first = np.flatnonzero(begins)
+    return np.arange(len(hashes)) - np.repeat(first, np.diff(np.append(first, len(hashes))))
 
 
 class Hits(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from kot_platypus.artifacts import write_text
+from kot_platypus.checks.wording import name_check
 from kot_platypus.report.canvas import (
     INK,
     MUTED,
@@ -28,6 +29,46 @@ from kot_platypus.results.wording import format_count, format_percent
 _BINS_A_DECADE = 6
 _MAX_LABEL = 18
 _MAX_BARS = 15
+_KOREAN = {
+    "합니다체, formal": "합니다체",
+    "해요체, polite": "해요체",
+    "해라체, plain": "해라체",
+    "해체, casual": "해체",
+    "mixed": "섞임",
+    "not told": "알 수 없음",
+    "in the sources": "원천에 있음",
+    "drawn": "뽑음",
+    "wait for review": "검수를 기다림",
+    "dropped in review": "검수에서 뺌",
+    "duplicates": "겹치는 행",
+    "of a benchmark": "벤치마크의 글",
+    "in the data set": "데이터셋에 있음",
+    "Korean": "한글",
+    "English": "영문자",
+    "digits": "숫자",
+    "other letters": "다른 문자",
+    "signs": "기호",
+    "code": "코드",
+    "formula": "수식",
+    "(none)": "(없음)",
+    "no letters": "글자 없음",
+    "others": "그 밖",
+    "question": "질문",
+    "rationale": "풀이",
+    "answer": "답",
+    "characters": "글자",
+    "tokens": "토큰",
+    "Lengths": "길이의 분포",
+    "Rows of each task": "과제별 행의 수",
+    "Characters by what they are": "글자의 종류",
+    "Rows by the Korean share of their letters": "한글의 비율로 나눈 행",
+    "Rows by the speech level of their answers": "답의 말투로 나눈 행",
+    "Last syllables of the sentences of answers": "답 문장의 마지막 음절",
+    "Clusters of near duplicates by size": "크기로 나눈 거의 같은 행의 묶음",
+    "Conversations by their number of turns": "차례 수로 나눈 대화",
+    "Rows from the sources to the data set": "원천에서 데이터셋까지의 행",
+}
+"""What the page says in English, of itself, in Korean; texts of the data stay as they are."""
 _LEVELS = {
     "합니다체": "합니다체, formal",
     "해요체": "해요체, polite",
@@ -47,6 +88,8 @@ _STEPS = {
 }
 """The steps that are drawn: what there was, what was left out, what there is."""
 _LOST = ("waiting", "dropped", "duplicates", "contaminated")
+Say = Callable[[str], str]
+"""What the page says in English, in the language of a picture."""
 Bars = Sequence[tuple[str, float, str]]
 """A bar each: its label, how long it is, what is printed beside it."""
 
@@ -66,56 +109,68 @@ def render_data_page(overview: Mapping[str, Any]) -> str:
     return template.render(
         name=overview["name"],
         headline=write_headline(overview),
+        korean=_KOREAN,
+        check_names=name_check,
         figures=draw_figures(overview),
         census=census,
         checks=overview["checks"],
         clusters=overview["clusters"],
         are_dropped=overview["are_dropped"],
         steps=overview["steps"],
-        levels=_LEVELS,
         shares=_share(census["kinds"]),
     ) + "\n"  # fmt: skip
 
 
-def write_headline(overview: Mapping[str, Any]) -> str:
-    """The data set in one sentence."""
+def write_headline(overview: Mapping[str, Any]) -> dict[str, str]:
+    """The data set in one sentence, by language."""
     census = overview["census"]
     kind = "conversations" if census["turns"] else "rows"
     tasks = f" of {format_count(census['num_tasks'])} tasks" if census["num_tasks"] > 1 else ""
     letters = {k: n for k, n in census["kinds"].items() if k in ("Korean", "English")}
     korean = letters.get("Korean", 0) / (sum(letters.values()) or 1)
-    return (
-        f"{format_count(census['rows'])} {kind}{tasks}; {format_percent(korean)} of Korean and "
-        "English letters are Korean"
-    )
+    rows, share = format_count(census["rows"]), format_percent(korean)
+    kind_ko = "대화" if census["turns"] else "행"
+    tasks_ko = f"과제 {format_count(census['num_tasks'])}가지의 " if tasks else ""
+    return {
+        "en": f"{rows} {kind}{tasks}; {share} of Korean and English letters are Korean",
+        "ko": f"{tasks_ko}{kind_ko} {rows}개, 한글과 영문자 중 한글이 {share}",
+    }
 
 
 def draw_figures(overview: Mapping[str, Any]) -> dict[str, Markup]:
-    """Every picture that the data set has figures for, by name, as SVG."""
+    """Every picture that the data set has figures for, by name, as SVG in both languages."""
+    korean = _draw_figures(overview, "-ko", lambda text: _KOREAN.get(text, text))
+    english = _draw_figures(overview, "", str)
+    both = Markup('<div class="ko" lang="ko">{}</div><div class="en" lang="en">{}</div>')
+    return {name: both.format(korean[name], english[name]) for name in english}
+
+
+def _draw_figures(overview: Mapping[str, Any], mark: str, say: Say) -> dict[str, Markup]:
+    """The pictures in one language, which is in their ids by ``mark``."""
     census = overview["census"]
     bars: dict[str, tuple[str, Bars]] = {
-        "tasks": ("Rows of each task", _list_tasks(census)),
-        "kinds": ("Characters by what they are", _list_shares(census["kinds"])),
-        "korean": ("Rows by the Korean share of their letters", _list_korean(census)),
-        "levels": ("Rows by the speech level of their answers", _list_levels(census)),
-        "endings": ("Last syllables of the sentences of answers", _list_endings(census)),
+        "tasks": ("Rows of each task", _list_tasks(census, say)),
+        "kinds": ("Characters by what they are", _list_shares(census["kinds"], say)),
+        "korean": ("Rows by the Korean share of their letters", _list_korean(census, say)),
+        "levels": ("Rows by the speech level of their answers", _list_levels(census, say)),
+        "endings": ("Last syllables of the sentences of answers", _list_endings(census, say)),
         "clusters": ("Clusters of near duplicates by size", _list_clusters(overview["clusters"])),
         "turns": ("Conversations by their number of turns", _list_turns(census["turns"])),
     }
     figures = {
-        name: render_figure(name, _say(what, found), partial(_draw_bars, found))
+        name: render_figure(name + mark, _say(say(what), found), partial(_draw_bars, found))
         for name, (what, found) in bars.items()
         if found
     }
-    for unit in ("chars", "tokens"):
-        if lengths := census[unit]:
-            label = f"Histograms of lengths in {unit}; figures in the table below."
-            draw = partial(_draw_lengths, lengths, "characters" if unit == "chars" else "tokens")
-            figures[unit] = render_figure(unit, label, draw)
+    for name, unit in (("chars", "characters"), ("tokens", "tokens")):
+        if lengths := {say(part): found for part, found in census[name].items()}:
+            label = f"{say('Lengths')} ({say(unit)})"
+            draw = partial(_draw_lengths, lengths, say(unit))
+            figures[name] = render_figure(name + mark, label, draw)
     if overview["steps"]:
-        steps = _list_steps(overview["steps"])
-        label = _say("Rows from the sources to the data set", [step[:3] for step in steps])
-        figures["steps"] = render_figure("steps", label, partial(draw_bars, steps))
+        steps = _list_steps(overview["steps"], say)
+        label = _say(say("Rows from the sources to the data set"), [step[:3] for step in steps])
+        figures["steps"] = render_figure("steps" + mark, label, partial(draw_bars, steps))
     return figures
 
 
@@ -131,51 +186,52 @@ def _share(counts: Mapping[str, int]) -> dict[str, float]:
 # --- what is drawn -----------------------------------------------------------------------------
 
 
-def _list_tasks(census: Mapping[str, Any]) -> Bars:
+def _list_tasks(census: Mapping[str, Any], say: Say) -> Bars:
     """The largest tasks, and all others together."""
     if census["num_tasks"] < 2:
         return []
-    named = [(task or "(none)", count) for task, count in census["tasks"].items()][:_MAX_BARS]
+    named = [(task or say("(none)"), count) for task, count in census["tasks"].items()][:_MAX_BARS]
     if rest := census["num_tasks"] - len(named):
         left = census["rows"] - sum(count for _, count in named)
-        named.append((f"{format_count(rest)} others", left))
+        named.append((f"{say('others')} ({format_count(rest)})", left))
     return [(label, count, format_count(count)) for label, count in named]
 
 
-def _list_shares(counts: Mapping[str, int]) -> Bars:
-    return [(name, share, format_percent(share)) for name, share in _share(counts).items() if share]
+def _list_shares(counts: Mapping[str, int], say: Say) -> Bars:
+    shares = _share(counts).items()
+    return [(say(name), share, format_percent(share)) for name, share in shares if share]
 
 
-def _list_korean(census: Mapping[str, Any]) -> Bars:
+def _list_korean(census: Mapping[str, Any], say: Say) -> Bars:
     bars = [
-        (f"{10 * tenth} to {10 * tenth + 10}%", count, format_count(count))
+        (f"{10 * tenth}–{10 * tenth + 10}%", count, format_count(count))
         for tenth, count in enumerate(census["korean"])
     ]
     while bars and not bars[0][1]:
         del bars[0]
     if census["no_letters"]:
-        bars.append(("no letters", census["no_letters"], format_count(census["no_letters"])))
+        bars.append((say("no letters"), census["no_letters"], format_count(census["no_letters"])))
     return bars[::-1]
 
 
-def _list_levels(census: Mapping[str, Any]) -> Bars:
+def _list_levels(census: Mapping[str, Any], say: Say) -> Bars:
     shares = _share(census["rows_by_level"])
-    return [(_LEVELS[name], share, format_percent(share)) for name, share in shares.items()]
+    return [(say(_LEVELS[name]), share, format_percent(share)) for name, share in shares.items()]
 
 
-def _list_endings(census: Mapping[str, Any]) -> Bars:
+def _list_endings(census: Mapping[str, Any], say: Say) -> Bars:
     total = census["num_endings"] or 1
     named = list(census["endings"].items())[:_MAX_BARS]
     bars = [(f"-{ending}", count, format_percent(count / total)) for ending, count in named]
     rest = total - sum(count for _, count in named) if named else 0
-    return [*bars, ("others", rest, format_percent(rest / total))] if rest else bars
+    return [*bars, (say("others"), rest, format_percent(rest / total))] if rest else bars
 
 
 def _list_clusters(clusters: Mapping[str, Any]) -> Bars:
-    groups = {"2 rows": (2, 2), "3": (3, 3), "4 to 9": (4, 9), "10 to 99": (10, 99)}
+    groups = {"2": (2, 2), "3": (3, 3), "4–9": (4, 9), "10–99": (10, 99)}
     counted = {
         name: sum(count for size, count in clusters["sizes"] if low <= size <= high)
-        for name, (low, high) in {**groups, "100 or more": (100, 10**12)}.items()
+        for name, (low, high) in {**groups, "≥ 100": (100, 10**12)}.items()
     }
     return [(name, n, format_count(n)) for name, n in counted.items() if n]
 
@@ -183,17 +239,17 @@ def _list_clusters(clusters: Mapping[str, Any]) -> Bars:
 def _list_turns(turns: Mapping[str, int]) -> Bars:
     groups: dict[str, int] = {}
     for number, count in turns.items():
-        name = number if int(number) < 10 else "10 or more"
+        name = number if int(number) < 10 else "≥ 10"
         groups[name] = groups.get(name, 0) + count
     return [(name, count, format_count(count)) for name, count in groups.items()]
 
 
-def _list_steps(steps: Sequence[tuple[str, str, int]]) -> list[Bar]:
+def _list_steps(steps: Sequence[tuple[str, str, int]], say: Say) -> list[Bar]:
     """The funnel; what was lost at a step is hollow. Steps that lost nothing are left out."""
     found = [(key, n) for key, _, n in steps if key in _STEPS and (n or key not in _LOST)]
     return [
         Bar(
-            _STEPS[key],
+            say(_STEPS[key]),
             count,
             format_count(count),
             find_colour(TUNED if key == found[-1][0] and key not in _LOST else BASE),
