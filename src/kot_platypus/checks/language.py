@@ -281,15 +281,15 @@ def find_repetition(source: Text, translation: Text) -> Findings:
     """
     words = translation.raw.split()
     again = _count_again(translation.raw)
-    match = _find_repeated_sentence(translation)
+    match = _find_repeated_sentence(source, translation)
     if match:
         yield make_finding("repetition", f"twice: {shorten(match[1])}", (), [match.span(1)])
         return
     if again > _SPARE and again > _count_again(source.raw) + _SPARE:
         match = _LOOP.search(translation.raw)
-    text = translation.raw.strip()
-    first, second = text[: len(text) // 2].strip(), text[len(text) // 2 :].strip()
-    if first == second and len(first) > _TWICE and source.num_hangul == 0:
+    first, second = _halve(translation.raw)
+    was_twice = bool(source.raw) and len({*_halve(source.raw)}) == 1
+    if first == second and len(first) > _TWICE and source.num_hangul == 0 and not was_twice:
         yield make_finding("repetition", f"again and again: {shorten(first)}")
         return
     longest = max(map(len, words), default=0)
@@ -300,6 +300,11 @@ def find_repetition(source: Text, translation: Text) -> Findings:
     if match and _LOOP.search(source.raw) is None and _STUTTER.search(source.raw) is None:
         detail = f"again and again: {shorten(match[1])}"
         yield make_finding("repetition", detail, (), [match.span()])
+
+
+def _halve(text: str) -> tuple[str, str]:
+    middle = len(text.strip()) // 2
+    return text.strip()[:middle].strip(), text.strip()[middle:].strip()
 
 
 def _count_again(text: str) -> int:
@@ -313,9 +318,12 @@ _SENTENCE = re.compile(
 )
 
 
-def _find_repeated_sentence(translation: Text) -> re.Match[str] | None:
+def _find_repeated_sentence(source: Text, translation: Text) -> re.Match[str] | None:
     matches = [match for match in _SENTENCE.finditer(translation.prose) if HANGUL.search(match[1])]
     counts = Counter(match[1].strip() for match in matches)
     if len(counts) == len(matches):
         return None
+    original = Counter(match[1].strip() for match in _SENTENCE.finditer(source.prose))
+    if original and max(original.values()) > 1:
+        return None  # an example said again
     return next((match for match in matches if counts[match[1].strip()] > 1), None)
