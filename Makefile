@@ -36,6 +36,9 @@ $(shell rm -f $(SETUP))
 endif
 endif
 
+# Many tests start Python: what it compiled is kept, also where the caller's environment forbids it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup dev demo test test-slow test-gpu-rehearsal gpu-check lint format docs clean help
 
 setup: $(SETUP)

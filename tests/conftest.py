@@ -43,6 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """Libraries and tests stay to the end: no garbage collection need look through them again."""
     gc.freeze()
+    gc.set_threshold(20_000)  # of 700: tests make much, and are soon over
     gc.enable()
 
 
