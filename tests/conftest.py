@@ -31,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     With an n that has no factor in common with the numbers of values, each stays in a quick case.
     """
+    # What takes longest begins, so that at the end no process waits long for the other.
+    items.sort(key=lambda item: item.path.parent.name != "train")
     seen: Counter[str] = Counter()
     for item in items:
         if mark := item.get_closest_marker("one_in"):
