@@ -12,6 +12,7 @@ _METRIC = (
     ("V", "m _ k", "볼트", "volt"), ("Hz", "_ k M G", "헤르츠", "hertz"),
     ("Pa", "_ h k M", "파스칼", "pascal"), ("mol", "m _", "몰", "mole"),
     ("cal", "_ k", "칼로리", "calorie"), ("B", "K M G T", "바이트", "byte"),
+    ("b", "K M G", "비트", "bit"),
 )  # fmt: skip
 # Of each prefix: Korean, English, and the power of ten.
 _PREFIXES = {
@@ -52,6 +53,7 @@ UNITS = _list_metric() | {
     "센트": "¢ cent cents",
     "유로": "€ euro euros",
     "파운드": "£ pound pounds lb lbs",
+    "펜스": "penny pence",
     "엔": "¥ yen",
     "위안": "yuan renminbi RMB",
     "루피": "rupee rupees",
@@ -80,6 +82,7 @@ UNITS = _list_metric() | {
     "km^2": "제곱킬로미터 ㎢ km2",
     "에이커": "acre acres",
     "헥타르": "hectare hectares ha",
+    "평": "pyeong pyong",
     "m^3": "세제곱미터 ㎥ m3",
     "cm^3": "세제곱센티미터 ㎤ cm3 cc",
     "도": "° deg degree degrees",
@@ -95,7 +98,8 @@ _SCALES: list[dict[str, int | str]] = [
     {"s": 1, "초": 1, "분": 60, "시간": 3600, "일": 86400, "주": 604800},
     {"개월": 1, "년": 12, "십년": 120, "세기": 1200},
     {"m": 1, "인치": "0.0254", "피트": "0.3048", "야드": "0.9144", "마일": "1609.344"},
-    {"g": 1, "t": 1000000, "온스": "28.349523125", "파운드": "453.59237"},
+    {"g": 1, "t": 1000000, "온스": "28.349523125", "파운드": "453.59237",
+     "펜스": "4.5359237"},  # of a pound, which may be money
     {"L": 1, "cm^3": "0.001", "m^3": 1000, "갤런": "3.785411784"},
     {
         "cm^2": 1, "m^2": 10000, "헥타르": 100000000, "km^2": 10000000000,
@@ -106,7 +110,7 @@ _SCALES: list[dict[str, int | str]] = [
     {"bp": 1, "%": 100, "%p": 100},
     {"센트": 1, "달러": 100},
 ]  # fmt: skip
-_SCALES += [{symbol: 1} for symbol in ("W", "Wh", "V", "Hz", "Pa", "mol", "cal", "B")]
+_SCALES += [{symbol: 1} for symbol in ("W", "Wh", "V", "Hz", "Pa", "mol", "cal", "B", "b")]
 
 
 def _list_dimensions() -> dict[str, tuple[int, Fraction]]:

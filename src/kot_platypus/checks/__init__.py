@@ -18,7 +18,7 @@ from kot_platypus.checks.language import (
     find_repetition,
     find_untranslated,
 )
-from kot_platypus.checks.latex import tell_plainly
+from kot_platypus.checks.latex import spell_alike, tell_plainly
 from kot_platypus.checks.markup import find_markup
 from kot_platypus.checks.numbers import find_numbers
 from kot_platypus.checks.order import find_order
@@ -70,11 +70,14 @@ def check_translation(source: str, translation: str) -> list[Finding]:
 def _check_texts(left: Text, right: Text) -> list[Finding]:
     if not (left.raw or right.raw):  # a field that the row does not use
         return []
+    texts = left, right
+    if not right.signs.isdisjoint("`\\"):
+        left, right = spell_alike(left, right)
     found = [finding for check in CHECKS.values() for finding in check(left, right)]
     if found and (plain := tell_plainly(left, right)):
         left, right = map(Text, plain)
-        found = [drop_spans(one) for check in CHECKS.values() for one in check(left, right)]
-    return found
+        found = [finding for check in CHECKS.values() for finding in check(left, right)]
+    return found if texts == (left, right) else [*map(drop_spans, found)]
 
 
 def check_row(

@@ -110,13 +110,15 @@ _KOREAN_EVERY_OTHER = re.compile(
 )
 _CHANGED = re.compile(
     r"(?i)\b(?:r[ai]is|rose|risen|fell|fall|drop|slow|increas|decreas|reduc|lower|cut|gr[eo]w"
-    r"|shr[aiu]nk|climb|jump|declin|cool|heat|warm)\w*[^.;,\d]{0,40}?\b(?P<way>by|to) "
-    r"(?:about |around |nearly )?[$€£]?(?=\d|(?:a|one)[ -](?P<part>third|quarter|fifth|tenth)\b)"
+    r"|shr[aiu]nk|climb|jump|declin|cool|heat|warm)\w*[^.;,\d]{0,40}?\b(?P<way>by|(?<!up )to) "
+    r"(?:about |around |nearly )?[$€£]?"
+    r"(?=\d|(?P<many>a|one|two|three)[ -](?P<part>third|quarter|fifth|tenth)s?\b)"
 )
 _CHANGE = (
-    r"(?:줄|늘|떨어|감소|증가|하락|상승|낮[아췄추춥춰]|올[라랐린]|오[르른]|내[렸려린]"
+    r"(?:줄|늘|떨어|감소|증가|하락|상승|낮[아췄추춥춰]|올[라랐린리릴려렸]|오[르른]|내[렸려린]"
     r"|인상|인하|속도)"
 )
+_MANY = {"a": "[1일]", "one": "[1일]", "two": "[2이]", "three": "[3삼]"}
 _PART_OF = {"third": 3, "quarter": 4, "fifth": 5, "tenth": 10}
 _EXTENT = re.compile(
     rf" ?[^\d\s,.]{{0,6}}?(?:(?P<to>(?:으?로|까지) (?:더 )?{_CHANGE})"
@@ -131,7 +133,9 @@ def _find_extent(source: Text, translation: Text) -> Iterator[str]:
         value = next((n.value for n in source.digits if n.span[0] == match.end()), None)
         ends = [n.span[1] for n in translation.digits if n.value == value]
         if part:
-            said_parts = re.finditer(rf"{part}분의 ?[1일]", translation.prose)
+            said_parts = re.finditer(
+                rf"{part}분의 ?{_MANY[match['many'].lower()]}", translation.prose
+            )
             ends = [said.end() for said in said_parts]
         extents = (_EXTENT.match(translation.prose, end) for end in ends)
         ways = {extent.lastgroup for extent in extents if extent}

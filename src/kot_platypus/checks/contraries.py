@@ -48,7 +48,11 @@ quarter quarters q | 분기|쿼터 ; 분의|25|15|1/4|Q|사분|4
 half halves ; semester | [상하]반기 ; 반|5|2|30|하프
 
 early ; beginning start earlier | 초반|초순|초기|초(?=[에의 ])
+mid middle ; midst | 중반|중순|중엽|중기 ; 중|가운데|한창
 late ; later last end latter | 후반|하순|말기|말(?=[에의 ])
+
+bc bce | 기원전
+ad ce | 기원후|서기
 
 spring | 봄(?![바밤])
 summer | 여름
@@ -75,8 +79,8 @@ negative ; nonnegative | 음(?:의 ?(?:정수|실수|유리수|수|값)|수)|부
 profit profits surplus ; gain gained earn earned earns income | 이익|흑자|이윤|수익
 loss losses deficit ; lose loses lost | 손실|적자|손해
 
-lesser lower smaller ; less | [낮작적]은|더 [낮작적]
-greater higher larger bigger ; more | [높많]은|큰|더 [높많크]
+lesser lower smaller ; less | [낮작적]은|더 [낮작적] ; [낮작적]
+greater higher larger bigger ; more | [높많]은|큰|더 [높많크] ; [높많크큰컸]
 
 import imports imported | 수입
 export exports exported | 수출
@@ -148,6 +152,15 @@ circumference | 원주|둘레
 parallel | 평행|나란
 perpendicular ; right vertical orthogonal normal | 수직|직교 ; 직각|연직|⊥
 
+gold ; golden | 금메달 ; 금|골드|황금
+silver | 은메달 ; 은|실버
+bronze | 동메달 ; 동|청동|브론즈
+
+mean average ; means averages averaged | 평균
+median | 중앙값|중위수|중간값
+variance ; variances | 분산
+deviation ; deviations | 편차
+
 derivative ; derivatives differentiate differentiation differentiable | 도함수|미분
 integral ; integrals integrate integration integrable | 적분
 
@@ -215,4 +228,4 @@ def _count(words: Counter[str], those: frozenset[str]) -> int:
     return sum(words[word] for word in those)
 
 
-_WORD = re.compile("[a-z]+")
+_WORD = re.compile("(?<!non-)(?<![a-z])[a-z]+")

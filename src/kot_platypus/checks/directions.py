@@ -37,8 +37,8 @@ _AFTER_UNIT = "(?<=[일주월년간달초시분 ])"
 _AFTER_NOUN = (  # in 정차한 뒤 it joins clauses, which English may turn about with "before"
     f"(?:{_AFTER_UNIT}(?<![{ENDING_IN_NIEUN}] )|(?<=[년간분] )|(?<![ {ENDING_IN_NIEUN}]))"
 )
-_NO_MORE = (  # 넘지 않는, 초과하여 복용하지 마십시오, 넘기면 안 된다
-    r"(?:넘|초과)[가-힣]*(?: [가-힣]+){0,2}?"
+_NO_MORE = (  # 넘지 않는, 초과하여 복용하지 마십시오, 넘기면 안 된다; not 넘은 것은 되지 않는다
+    r"(?:넘|초과)[가-힣]*(?: (?![가-힣]+(?<![지서면])[은는] )[가-힣]+){0,2}?"
     r"(?:(?<=지)[는도]? ?(?:않|마[시세십]|말|못)|(?<=[서면선])는? ?안 )"
 )
 _AXES = (
@@ -46,16 +46,16 @@ _AXES = (
         "before(?! (?:he|she|they|we|i|it)\\b)|prior to|ahead of|earlier|ago",
         rf"after|later|since|following|thereafter|in(?= [\w-]+ {_SPAN})",
         rf"{_AFTER_UNIT}전(?=[ 에의인까쯤,.]|부터|이[었 ]|$)|이전|앞두|앞선|앞서",
-        rf"{_AFTER_NOUN}(?:후(?=[ 에의인,.]|부터|이|$)|뒤(?!진|처))|이후|지나|지났",
+        rf"{_AFTER_NOUN}(?:후(?=[ 에의인,.]|부터|까지|이|$)|뒤(?!진|처))|이후|지나|지났",
     ),
     _make_axis(
         "down(?! (?:a|the)\\b)|cut|cuts|fell|falls|falling|fallen|decrease|decreased|decreases"
         "|decreasing|dropped|dropping|decline|declined|declines|declining|less|fewer|under|below"
-        "|lower|shorter|cheaper|at most|up to|maximum|reduced|reduces|reduce|younger|smaller"
+        "|lower|shorter|cheaper|at most|up to|reduced|reduces|reduce|younger|smaller"
         "|shrank|shrunk|slumped|or earlier|or older",
         "up(?! to)|rose|rise|rises|rising|increase|increased|increases|increasing|grew|grown|growth"
         "|climbed|climbing|gain|gained|gains|jump|jumped|more|over|above|exceed|exceeds|exceeded"
-        "|exceeding|higher|surged|older|greater|larger|at least|minimum|longer|taller|heavier"
+        "|exceeding|higher|surged|older|greater|larger|at least|longer|taller|heavier"
         "|extra|or later|or newer",
         rf"감소|줄|하락|떨어|급감|적[은게다었습]|적어(?!도)|낮[은다게아추습]|미만|이하|짧|이내|{_NO_MORE}"
         "|작[은다아고으]|밑[도돌]|못 ?[미되]|안 ?되|최대|많아야|어[린리립렸려](?!이)",

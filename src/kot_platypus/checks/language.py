@@ -115,8 +115,9 @@ def _blank_kept(source: Text, translation: Text) -> str:
 def _find_stretches(source: Text, prose: str) -> Findings:
     """Passages that stayed English, or else single words."""
     kept, passages = [], []
+    code = _list_code_words(source)
     for stretch in _STRETCH.finditer(prose):
-        found = _list_words(stretch[0])
+        found = [word for word in _list_words(stretch[0]) if word not in code]
         if _is_list(stretch[0], found, source):
             continue
         if _is_passage(stretch[0], found):
@@ -152,6 +153,7 @@ def _list_intruders(source: Text, prose: str) -> list[str]:
     if not found or _ABOUT_WORDS.search(source.raw):
         return []
     kept = _KEPT_WORDS if source.has_code or _ABOUT_CODE.search(source.raw) else frozenset()
+    kept |= _list_code_words(source)
     return [
         said
         for said in found
@@ -166,6 +168,15 @@ def _list_intruders(source: Text, prose: str) -> list[str]:
             for word in re.split("[ -]", said)
         )
     ]
+
+
+_LATIN = re.compile("[A-Za-z]+")
+
+
+def _list_code_words(source: Text) -> frozenset[str]:
+    """The words of the source's code, which are names: pandas, salary."""
+    spans = (*source.blocks, *source.code_lines, *source.inline)
+    return frozenset(word for span in spans for word in _LATIN.findall(source.cut(span)))
 
 
 _TRUTH = re.compile(r"\b(?:true|false|none)\b")

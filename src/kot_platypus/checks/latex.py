@@ -1,4 +1,4 @@
-r"""The same formulas in LaTeX and in plain text: $\frac{1}{2}$ and 1/2, $AB = 8$ and AB = 8."""
+r"""What is written in two ways: code with its marks or without, $\frac{1}{2}$ and 1/2."""
 
 from __future__ import annotations
 
@@ -9,13 +9,44 @@ from kot_platypus.checks.segments import Text
 from kot_platypus.checks.symbols import STRAY_DOLLAR
 
 _NAME = re.compile(r"\\(sin|cos|tan|log|ln|exp|max|min|gcd|lim)(?![a-z])")
-_SIGNS = {"\\angle": "∠", "\\triangle": "△", "\\perp": "⊥", "\\div": "÷", "\\theta": "θ"}
+_SIGNS = {
+    "\\equiv": "≡",
+    "\\approx": "≈",
+    "\\angle": "∠",
+    "\\triangle": "△",
+    "\\perp": "⊥",
+    "\\div": "÷",
+    "\\theta": "θ",
+}
 _SPELLINGS = (
     (re.compile(r"\bsqrt ?\("), "√("), (re.compile(r"√\((\d+)\)"), r"√\1"),
     (re.compile(r"(?<![\w)])\((\d+/\d+)\)"), r"\1"), (re.compile(r"\b([A-Za-z])_(\d)\b"), r"\1\2"),
 )  # fmt: skip
 _MAY_BE_SPELLED = frozenset("(_")
+_MODULO = re.compile(r"\\pmod *\{? *(\w+)\}?")
 _SPACE = re.compile(r"\s")
+
+
+def spell_alike(source: Text, translation: Text) -> tuple[Text, Text]:
+    r"""Both without backticks and fences that only the translation has; \frac12 as \frac{1}{2}."""
+    pieces, end = [], 0
+    for start, stop in sorted((*translation.inline, *translation.blocks)):
+        marked = translation.raw[start:stop]
+        bare = _MARKS.sub("", marked)
+        if marked not in source.raw and bare and bare in source.raw:
+            pieces += [translation.raw[end:start], bare]
+            end = stop
+    raw = "".join([*pieces, translation.raw[end:]])
+    texts = (_BRACELESS.sub(r"\1{\2}{\3}", text) for text in (source.raw, raw))
+    pair = (source, translation)
+    left, right = (
+        one if text == one.raw else Text(text) for one, text in zip(pair, texts, strict=True)
+    )
+    return left, right
+
+
+_BRACELESS = re.compile(r"(\\[dt]?(?:frac|binom) ?)(\d)(\d)")
+_MARKS = re.compile(r"^```\w*\n|\n?```$|^`|`$")
 
 
 def tell_plainly(source: Text, translation: Text) -> tuple[str, str] | None:
@@ -59,7 +90,7 @@ def _unify(text: str) -> str:
 
 
 def _write_plain(formula: str) -> str:
-    text = _NAME.sub(r"\1", plain(formula))
+    text = _NAME.sub(r"\1", plain(_MODULO.sub(r" (mod \1)", formula)))
     for command, sign in _SIGNS.items():
         text = text.replace(command, sign)
     return text

@@ -29,7 +29,8 @@ _PARTS = re.compile(
     r"|(?P<inline>`[^`\n]+`)"
     r"|(?P<math>\$\$.+?\$\$|\\\[.+?\\\]|\\\(.+?\\\)|\\begin\{(?P<env>\w+\*?)\}.*?\\end\{(?P=env)\}"
     # Pandoc's rule keeps "$5 and $7" prose: no space inside the signs, no digit after the second.
-    r"|(?<![\\$])\$(?![\s$])[^$\n]*?(?<![\s\\])\$(?!\d))"
+    # Nor are words of Korean a formula: in ^\d+$는 끝까지 찾고 ^\d$는 the signs are no pair.
+    r"|(?<![\\$])\$(?![\s$]|[^$\n\\]*[가-힣] [가-힣])[^$\n]*?(?<![\s\\])\$(?!\d))"
     rf"|(?P<placeholder>{PLACEHOLDER.pattern})"
     r"|(?P<url>https?://[^\s가-힣)\]>]+)"
     rf"|(?P<tag>{TAG.pattern})",

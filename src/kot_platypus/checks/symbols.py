@@ -206,15 +206,14 @@ def _normalise(formula: str) -> str:
         inner = formula.strip("$")
     elif formula[1] in "[(":
         inner = formula[2:-2]
-    inner = _ALIKE.sub(
-        lambda match: "\\" + match[1], _UNSEEN.sub("", _TEXT_COMMAND.sub(r"\\text", inner))
-    )
-    return _ONE_IN_BRACES.sub(r"\1\2", _CLOSING.sub("", inner)).rstrip(".,")
+    inner = _ALIKE.sub(r"\\\1", _TEXT_COMMAND.sub(r"\\text", inner))
+    inner = _CLOSING.sub("", _UNSEEN.sub("", inner))
+    return _ONE_IN_BRACES.sub(r"\1", inner).rstrip(".,")
 
 
 _ALIKE = re.compile(r"\\(?:[dt](?=frac)|(?=leq?|geq?|neq?))(frac|(?:le|ge|ne)(?=q(?![A-Za-z])))q?")
 _CLOSING = re.compile(r"[.,](?=\\end\b)")
-_ONE_IN_BRACES = re.compile(r"([_^])\{(\w)\}")
+_ONE_IN_BRACES = re.compile(r"\{(\w|\\[A-Za-z]+)\}")  # \binom53, 90^\circ
 
 
 def _compare_commands(source: Text, translation: Text) -> Findings:
@@ -270,4 +269,4 @@ def _is_said(sign: Sign, gap: int, left: str, right: str) -> bool:
     english, korean = len(sign.english.findall(left)), len(sign.korean.findall(right))
     if not sign.all_words:  # what both languages say is no sign in either
         english, korean = english - min(english, korean), korean - min(english, korean)
-    return gap <= korean and -gap <= english
+    return gap <= korean and -gap <= 2 * english  # 1 to 3 degrees may be 1℃에서 3℃
