@@ -54,6 +54,7 @@ _TALK = (
     (r"<\s*/?\s*(?:think|thinking|thought|reasoning)\s*>", r"<\s*/?\s*th(?:ink|ought)|<\s*reason"),
 )
 _TALKS = tuple((re.compile(said), reason and re.compile(reason, re.I)) for said, reason in _TALK)
+_HEAD = 80  # characters in which there may be a reason for what a translation begins with
 _QUOTES = {'"': '"', "“": "”", "'": "'", "‘": "’", "「": "」", "『": "』", "«": "»"}
 
 
@@ -64,10 +65,13 @@ _ASKED = re.compile(
 )
 
 
+_QUESTION = re.compile(r"\?\s*(?:\Z|\n)")
+
+
 def _is_answered(source: str, translation: str) -> bool:
-    """Whether a question came back as a statement: a model answers what it should translate."""
-    is_question = source.rstrip().endswith("?") and not _RHETORICAL.search(source)
-    return is_question and not _ASKED.search(translation)
+    """Whether no question came back: a model answers what it should translate, or leaves it out."""
+    is_question = _QUESTION.search(source) and not _RHETORICAL.search(source)
+    return bool(is_question) and not _ASKED.search(translation)
 
 
 def find_added(source: Text, translation: Text) -> Findings:
@@ -80,14 +84,15 @@ def find_added(source: Text, translation: Text) -> Findings:
     raw = translation.raw.strip()
     for said, reason in _TALKS:
         match = said.search(raw)
-        if match and not (reason or said).search(source.raw):
+        head = source.raw[:_HEAD] if said.pattern.startswith(r"\A") else source.raw
+        if match and not (reason or said).search(head):
             start = translation.raw.find(match[0])
             yield _added(
                 f"not in the source: {shorten(match[0])}", (), [(start, start + len(match[0]))]
             )
             return
     if raw and _is_answered(source.prose, translation.raw):
-        yield _added("the question became a statement", (), [(0, len(translation.raw))])
+        yield _added("the question is lost, or became a statement", (), [(0, len(translation.raw))])
         return
     closing = _QUOTES.get(raw[:1])
     if closing and len(raw) > 2 and raw.endswith(closing) and source.raw.strip()[:1] not in _QUOTES:

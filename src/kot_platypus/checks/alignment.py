@@ -47,7 +47,7 @@ def measure_size(text: str) -> float:
     return hangul + SYLLABLES_PER_LETTER * sum(map(len, _OTHER.findall(text)))
 
 
-_LINE = re.compile(r"[^\n]*\S[^\n]*")
+_LINE = re.compile(r"(?m)^[^\S\n]*+\S[^\n]*")  # from a line's start alone: spaces without end
 _CHOICE = re.compile(r"[(A-H](?<!\S.)(?:(?<=\()[A-H]|(?<!\())[).] ")
 
 

@@ -116,6 +116,9 @@ def _find_stretches(source: Text, prose: str) -> Findings:
     """Passages that stayed English, or else single words."""
     kept, passages = [], []
     code = _list_code_words(source)
+    header = _HEADER.search(prose)
+    if header and header[1] in source.raw and not _ABOUT_DATA.search(source.raw):
+        passages.append(header.span(1))
     for stretch in _STRETCH.finditer(prose):
         found = [word for word in _list_words(stretch[0]) if word not in code]
         if _is_list(stretch[0], found, source):
@@ -161,7 +164,7 @@ def _list_intruders(source: Text, prose: str) -> list[str]:
             word not in kept
             and not re.search(
                 rf"[\"'“‘`*]{word}[\"'”’`*]|(?m:[|,(] ?{word} *(?:[|,)]|$))"
-                rf"|[_.]{word}|\b{word}(?: =|[=(\[_.](?!\s|$))"
+                rf"|[_.]{word}|\b{word}(?: =|[=(\[_.](?=[\w()\[\"']))"
                 rf"|\b(?:array|list|string|matrix|integer|tree|graph|variable|table)s? {word}\b",
                 source.raw,
             )
@@ -215,11 +218,19 @@ def _is_list(stretch: str, words: list[str], source: Text) -> bool:
     )
 
 
+# For instance, ... and Kind regards, which are no names.
+_PHRASE = re.compile(r"^(?:\W*[.?!] +)?[A-Z][a-z]+(?: [a-z]+){1,3},[^A-Za-z]*$")
+_ABOUT_DATA = re.compile(r"(?i)\bsql|quer(?:y|ies)\b|columns?\b|data ?frame|database")
+_HEADER = re.compile(r"(?m)^(\|(?: *[A-Z][a-z]+(?: [a-z]+)* *\|){2,})\n\|[ :|-]+$")
+
+
 def _is_passage(stretch: str, words: list[str]) -> bool:
     """Whether a stretch without Korean is a piece of a sentence rather than a name or a term."""
     if len(words) >= _FEWEST_WORDS or (
         len(words) == _FEWEST_WORDS - 1 and not _FUNCTION_WORDS.isdisjoint(words)
     ):
+        return True
+    if _PHRASE.search(stretch):
         return True
     is_sentence = stretch.rstrip(" )")[-1:] in (".", "?", "!") and len(stretch.split()) > 2
     return is_sentence and len(words) > 1

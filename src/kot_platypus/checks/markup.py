@@ -61,6 +61,8 @@ def find_markup(source: Text, translation: Text) -> Findings:
         stray = name == "bold text" and translation.prose.count("**") - 2 * len(found)
         if len(found) < len(wanted) or (stray and stray > source.prose.count("**") % 2):
             yield _broken(f"{name}: {len(wanted)} became {len(found)}", wanted, found)
+    if source.prose.count("\n") >= _FEWEST_TURNS - 1:
+        yield from _compare_turns(source.prose, translation.prose)
     if "<" in source.raw or "<" in translation.raw:
         yield from _compare("tags", TAG, source, translation)
     if "//" in source.raw or "@" in source.raw or "www." in source.raw:
@@ -70,6 +72,20 @@ def find_markup(source: Text, translation: Text) -> Findings:
     markers = len(_MARKER.findall(source.prose)) if "(" in source.signs else 0
     if markers > 1 and len(_KOREAN_MARKER.findall(translation.prose)) != markers:
         yield from _compare("markers", _MARKER, source, translation)
+
+
+_LABEL = re.compile(r"(?m)^([^\s:：|*#-][^:：\n]{0,20})[:：] ")
+_FEWEST_TURNS = 4
+
+
+def _compare_turns(source: str, translation: str) -> Findings:
+    """A turn of a talk is lost: lines that begin with labels which come again."""
+    wanted, found = (
+        sum(n for n in Counter(_LABEL.findall(text)).values() if n > 1)
+        for text in (source, translation)
+    )
+    if wanted >= _FEWEST_TURNS and 1 < found < wanted:
+        yield _broken(f"turns: {wanted} became {found}")
 
 
 def _locate(pattern: re.Pattern[str], text: str) -> list[Span]:

@@ -98,6 +98,7 @@ CHECK_WORDINGS: dict[str, Wording] = {
 
 _NAMES = {
     "bold text": "굵은 글씨", "italics": "기울임", "headings": "제목", "list items": "목록 항목",
+    "turns": "대화 차례",
     "table rows": "표의 줄", "quoted lines": "인용 줄", "links": "링크", "tags": "태그",
     "addresses": "주소", "markers": "항목 표시",
     "letters": "낱글자", "unseen characters": "보이지 않는 문자", "special tokens": "특수 토큰",
@@ -167,7 +168,7 @@ _SAID: tuple[tuple[str, str], ...] = (
     (r"cut: (?P<a>.*)", "잘리거나 빠진 부분: {a}"),
     (r"twice: (?P<a>.*)", "두 번 나옵니다: {a}"),
     (r"(?P<a>.*) is not (?P<b>.*)", "말과 숫자가 다릅니다: {a}, {b}"),
-    (r"the question became a statement", "질문이 평서문으로 바뀌었습니다"),
+    (r"the question is lost, or became a statement", "질문이 빠졌거나 평서문으로 바뀌었습니다"),
     (r"choices in part left in English: (?P<a>.*)", "선택지 일부가 영어로 남음: {a}"),
     (r"code in the text lost: (?P<a>.*)", "글 속의 코드가 사라졌습니다: {a}"),
     (r"marks differ: (?P<a>.*) became (?P<b>.*)", "문장 부호가 다릅니다: {a} → {b}"),
