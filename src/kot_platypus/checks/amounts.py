@@ -53,7 +53,7 @@ def find_amounts(source: Text, translation: Text) -> Findings:
     Catches 80 liters per hour as 분당 80리터, twice a day as 하루에 한 번, half past six as 6시,
     thousands of as 수만. Look-alikes: $18 an hour as 시급 18달러, every week as 주 1회.
     """
-    if source.lexicon.isdisjoint(_AMOUNT_WORDS):
+    if source.lexicon.isdisjoint(_AMOUNT_WORDS) and ":" not in source.signs:
         return
     for left, right in pair_sentences(source, translation):
         if detail := next(_compare_amounts(left, right), None):
@@ -70,6 +70,8 @@ def _compare_amounts(source: Text, translation: Text) -> Iterator[str]:
         yield from _find_extent(source, translation)
     if "every" in source.lexicon:
         yield from _find_interval(source, translation)
+    if _LONG_TIME.search(source.prose) and not _KOREAN_LONG_TIME.search(translation.prose):
+        yield "lost: hours"
     if not source.lexicon.isdisjoint(_POINT_WORDS):
         yield from _find_points(source.prose, translation.prose)
 
@@ -100,6 +102,8 @@ _POINT = re.compile(r"(?i)(?:(?P<n>\d[\d.]*)|(?P<half>\bhalf an?|\bone|\ba)) per
 _HALF_POINT = {"half a": "0.5", "half an": "0.5", "one": "1", "a": "1"}
 _KOREAN_POINT = re.compile(r"(\d[\d.]*) ?(?:(?:%|퍼센트) ?포인트|%p)")
 
+_LONG_TIME = re.compile(r"\b\d{1,2}:\d\d:\d\d\b")  # 2:01:09 as 2분 1초 09
+_KOREAN_LONG_TIME = re.compile(r"시|\d:\d\d:\d\d")
 _EVERY_OTHER = re.compile(  # every other team are all teams but one
     r"(?i)\bevery other (?:day|week|month|year|hour|minute|night|morning|weekend|line|row|page|seat"
     r"|step|letter|word|digit|number|element|item|house|[a-z]+day)\b"

@@ -154,8 +154,8 @@ _AFTER_FORMULA = re.compile(r"\s*(?:임을|이고|이며|일 때|이므로|라�
 _SPREAD_OF_ONE = 0.6  # how much longer than expected a sentence may well be
 # Where a sentence may be parted; not after a label ("Premise:").
 _SPLITS = re.compile(
-    r"(?m);|^[^\n:]{16,}:|\b(?:because|since)\b|, (?:so|due|and then)\b"
-    r"|^(?:Hi|Hello|Dear)\b[^\n.,]*,|\*\*,"
+    r"(?m);|^[^\n:]{16,}:|\b(?:because|since|whereas)\b|, (?:so|due|and then|but|ideally)\b"
+    r"| \((?=\w+ )|^(?:Hi|Hello|Dear)\b[^\n.,]*,|\*\*,"
 )
 _SPEECH = re.compile(r'["“]')
 

@@ -35,7 +35,7 @@ elder eldest | 누나|언니|형|오빠|맏|큰
 younger youngest | 동생|막내
 
 first initial ; begin beginning start starting opening | 처음|맨 앞|첫|초일|최초
-last final ; end ending past finally recent bottom latter close closing | 마지막|말일|맨 [뒤끝]|꼴찌
+last ; final end ending past finally recent bottom latter close closing | 마지막|말일|맨 [뒤끝]|꼴찌 ; 결승|최종|끝
 
 before prior ; earlier until till by previous previously ago preceding ahead eve | (?:바로|직|이) ?전|앞|기 전|전에 ; 전|먼저|까지|미리|일찍|이르|지난|조
 after ; later following then next since past in within behind once when from upon if as | (?:바로|직|이) ?후|(?<![{n}])(?<![{n}] )[뒤후]에|바로 (?:뒤|다음) ; 후|뒤|다음|지나|지난|만에|나서|부터|[고한서면] |자
@@ -50,9 +50,6 @@ half halves ; semester | [상하]반기 ; 반|5|2|30|하프
 early ; beginning start earlier | 초반|초순|초기|초(?=[에의 ])
 mid middle ; midst | 중반|중순|중엽|중기 ; 중|가운데|한창
 late ; later last end latter | 후반|하순|말기|말(?=[에의 ])
-
-bc bce | 기원전
-ad ce | 기원후|서기
 
 spring | 봄(?![바밤])
 summer | 여름
@@ -86,7 +83,7 @@ import imports imported | 수입
 export exports exported | 수출
 
 deposit deposits deposited | 예금|입금|예치
-withdraw withdraws withdrew withdrawal withdrawals withdrawn | 인출|출금
+withdraw withdraws withdrew withdrawal withdrawals withdrawn | 인출|(?<![대지])출금
 
 buy buys bought purchase purchases purchased buying | 구매|구입|매입 ; [사산살샀삽]
 sell sells sold sale sales selling | 판매|매각|매도 ; [파판팔팝]

@@ -61,10 +61,18 @@ def find_untranslated(source: Text, translation: Text) -> Findings:
     partly = _list_partly_kept(source, prose)
     if len(partly) > 2:
         yield _left(f"translated in one place, kept in another: {', '.join(partly[:5])}")
+    elif label := _LABEL.search(translation.prose):
+        yield _left(f"left in English: {label[1]}", (), [label.span(1)])
     else:
         yield from _find_stretches(source, prose)
 
 
+# Before a text in Korean; Step 1 and Example 1 may well stay, and "Tom: 안녕" is who says it.
+_LABEL = re.compile(
+    r"(?m)^\W*((?:Question|Answer|Premise|Hypothesis|Context|Passage|Solution|Explanation|Reasoning"
+    r"|Sentence|Statement|Options?|Choices?|Conclusion|Task|Problem|Instructions?|Rationale)"
+    r"(?: \d+)?) ?:(?=[^\n]*[가-힣])"
+)
 # Where English is what a question is about, and where what computers are told may stand in English.
 _ABOUT_WORDS = re.compile(
     r"(?i)\b(?:words?|letters?|alphabet\w*|spell\w*|rhym\w*|\w+nyms?|vowels?|nouns?|verbs?|plural"
@@ -94,12 +102,28 @@ _KEPT_LIST = (
 _KEPT_WORDS = frozenset(_KEPT_LIST.split())
 
 
+_QUOTED_WORDS = 6  # from which on a quotation ended by a full stop is no title
+
+
+def _is_said(quoted: str) -> bool:
+    """Whether a quotation is a sentence, which should be Korean, rather than a title or a word."""
+    words = _list_words(quoted)
+    is_ended = quoted.rstrip("\"”’'»」』》")[-1:] in (".", "!", "?", ",")
+    return is_ended and len(words) >= _QUOTED_WORDS and not _FUNCTION_WORDS.isdisjoint(words)
+
+
 def _blank_kept(source: Text, translation: Text) -> str:
     """The translation's prose without what is quoted, and without code of the source."""
     prose = translation.prose
     if not _QUOTES.isdisjoint(prose):
+        may_be_said = not (_ABOUT_LANGUAGE.search(source.raw) or _ABOUT_CODE.search(source.raw))
         prose = _QUOTED.sub(
-            lambda match: match[0] if HANGUL.search(match[0]) else " " * len(match[0]), prose
+            lambda match: (
+                match[0]
+                if HANGUL.search(match[0]) or (_is_said(match[0]) and may_be_said)
+                else " " * len(match[0])
+            ),
+            prose,
         )
     if _ABOUT_LANGUAGE.search(source.raw):  # the English that a question asks about
         prose = _EXAMPLE.sub(
@@ -138,6 +162,10 @@ def _find_stretches(source: Text, prose: str) -> Findings:
         yield _left(detail, (), kept, is_error=False)
 
 
+_DAY = re.compile(  # 3월 12일(Wednesday), March까지
+    r"(?<!요일\()\b(?:(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|January|February|March|July"
+    r"|September|October|November|December)(?=[가-힣]|\))"
+)
 _GLUED = re.compile("[가-힣][a-z]{2,}[가-힣]")  # 파워house라고
 _AMONG_KOREAN = re.compile(
     r"(?<![A-Za-zÀ-ɏ\d_./@-])(?<![A-Za-z\d|] )(?P<said>[a-z]{3,}(?:[ -][a-z]{3,})?)"
@@ -152,7 +180,7 @@ def _list_intruders(source: Text, prose: str) -> list[str]:
     """
     if not source.has_code and (glued := _GLUED.findall(prose)):
         return glued
-    found = [match["said"] for match in _AMONG_KOREAN.finditer(prose)]
+    found = [match["said"] for match in _AMONG_KOREAN.finditer(prose)] + _DAY.findall(prose)
     if not found or _ABOUT_WORDS.search(source.raw):
         return []
     kept = _KEPT_WORDS if source.has_code or _ABOUT_CODE.search(source.raw) else frozenset()

@@ -51,7 +51,7 @@ _GROUPS: dict[str, dict[str, tuple[str, str, str, str]]] = {
                         r"(?<!세)제곱근|루트|√|sqrt|(?<!제곱)근(?=[은이을호])"),
     },
     "bc b ad a ce": {
-        "BC": (r"\d B\.?C\b", r"B\.?C\b", "기원전", "기원전|BC"),
+        "BC": (r"\bB\.?C\b", r"B\.?C\b", "기원전", "기원전|BC"),
         "AD": (r"\bA\.?D\b|\d C\.?E\b", r"A\.?D\b|C\.?E\b", "서기|기원후", "서기|기원후|년"),
     },
     "half": {
@@ -94,16 +94,18 @@ def find_opposite(source: Text, translation: Text) -> Iterator[str]:
             yield f"lost: {negative[0]}"
 
 
-# "It is not uncommon" and "not until then" are said without one, "doesn't work for you" often.
+# "It is not uncommon" and "not until then" are said without one, "doesn't work for you" and
+# "why don't we rest?" often.
 _NEGATIVE = re.compile(
     r"(?i)\b(?:do|does|did|is|are|was|were|can|could|will|would|has|have|had|must|should)"
-    r"(?: not\b|n['’]t\b)(?! (?:only|un|in|im|among|work for|mind|help but)|.*\buntil\b)"
+    r"(?: not\b|n['’]t\b)(?!.*(?:\b(?:until|more than)\b|\?)| (?:only|un|in|im|among|work for|mind"
+    r"|help but|forget|hesitate|exceed|the same))"
 )
 _NEGATIVE_WORDS = frozenset({"not", "t"})
 OPPOSITE_WORDS = _NEGATIVE_WORDS.union(*(words for words, _ in _OPPOSITES))
 _KOREAN_NEGATIVE = re.compile(
-    "않|안[ 되돼하]|못|없|아니|아닌|아닙|아닐|말[고라아 것]|마[라십세시]|모[르른]|몰[라랐]|금지"
-    "|거[부절]|불[가법편만능명완안행확]|비[정공합활]|미[완정확만달]|무[시관효해료]|반[대하]|실패|부족|어[렵려]"
+    "않|안[ 되돼하]|못|없|아니|아닌|아닙|아닐|말[고라아렴자 것]|마[라십세시]|[지정] ?마(?![가-힣])"
+    "|모[르른]|몰[라랐]|금지|거[부절]|불[가법편만능명완안행확]|비[정공합활]|미[완정확만달]|무[시관효해료]|반[대하]|실패|부족|어[렵려]"
     "|힘[들드든]|곤란|드[물문]|뿐|빼|싫|덜|외|대신|잃|벗어|틀[리렸린]|다[르른]|삼가|피[하해할한]|막"
     "|그[치친]|이[내하]|생략|금물|n['’]t"
 )
