@@ -20,6 +20,7 @@ from kot_platypus.checks.language import (
 )
 from kot_platypus.checks.latex import spell_alike, tell_plainly
 from kot_platypus.checks.markup import find_markup
+from kot_platypus.checks.meaning import find_meaning
 from kot_platypus.checks.numbers import find_numbers
 from kot_platypus.checks.order import find_order
 from kot_platypus.checks.segments import Text
@@ -40,6 +41,7 @@ CHECKS: dict[str, Callable[[Text, Text], Findings]] = {
     "numbers": find_numbers,
     "order": find_order,
     "math_symbols": find_math_symbols,
+    "meaning": find_meaning,
     "untranslated": find_untranslated,
     "cut_off": find_cut_off,
     "added": find_added,

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from kot_platypus.checks.findings import Findings, make_finding, shorten
 from kot_platypus.checks.formulas import blank_shared, find_formulas
 from kot_platypus.checks.segments import BLANK, Text
-from kot_platypus.checks.terms import find_terms
 
 _broken = partial(make_finding, "math_symbols")
 
@@ -107,7 +106,6 @@ def find_math_symbols(source: Text, translation: Text) -> Findings:
     if "$" in source.raw:
         yield from _compare_dollars(source, translation)
     yield from find_formulas(source, translation)
-    yield from find_terms(source, translation)
     left, right = blank_shared(source.prose, translation.prose)
     if "10" in left and _SCALED.search(right):  # 9.46 × 10^12 km as 9조 4,600억 km
         left = _SCIENTIFIC.sub(lambda match: BLANK * len(match[0]), left)

@@ -48,6 +48,11 @@ CHECK_WORDINGS: dict[str, Wording] = {
         "수식이나 기호가 깨지거나 바뀌었습니다.",
         "A formula or sign was broken or changed.",
     ),
+    "meaning": Wording(
+        "뜻", "Meaning",
+        "어떤 말이 반대말이나 같은 갈래의 다른 말로 바뀌었습니다.",
+        "A word became its opposite, or another of its kind.",
+    ),
     "untranslated": Wording(
         "미번역", "Untranslated",
         "영어가 번역되지 않고 남았습니다.",

@@ -13,7 +13,7 @@ export const ACTION_NAMES = { accept: "받아들임", edit: "고침", drop: "버
 const SEVERITY_NAMES = { error: "오류", warning: "주의" };
 const CHECK_NAMES = {
   placeholder: "자리표시", code_only: "코드만 남음", code_mixed: "코드", numbers: "숫자",
-  math_symbols: "수식", untranslated: "미번역", cut_off: "잘림", repetition: "반복",
+  math_symbols: "수식", meaning: "뜻", untranslated: "미번역", cut_off: "잘림", repetition: "반복",
   order: "순서", added: "덧붙은 말", markup: "서식",
   mixed_language: "섞인 문자", answer_mismatch: "답 불일치", protection: "보호한 조각",
   glossary: "용어", speech: "말투",

@@ -12,7 +12,7 @@ from kot_platypus.checks.segments import Text
 _ALL_WORDS = CONTRARY_WORDS | DIRECTION_WORDS | OPPOSITE_WORDS
 
 
-def find_terms(source: Text, translation: Text) -> Findings:
+def find_meaning(source: Text, translation: Text) -> Findings:
     """Words keep from their opposites, calculations from one another, numbers their direction.
 
     Catches the product said as 합, left as 오른쪽, at least 5 as 최대 5, a lost "not". Look-alikes:
@@ -25,5 +25,5 @@ def find_terms(source: Text, translation: Text) -> Findings:
             continue
         for find in (find_opposite, find_turned_directions, find_contrary):
             if detail := next(find(left, right), None):
-                yield make_finding("math_symbols", detail)
+                yield make_finding("meaning", detail)
                 return
