@@ -77,13 +77,13 @@ _LISTED = re.compile(
     r"(?=[\s,;/]+\(?(?:[A-Ha-h]|[1-8]|[①-⑧])(?:[).:]|(?<=[①-⑧]))\s|\n|$)"
 )
 _NAMED = re.compile(
-    r"(?im)(?:options?|choices|answer choices|선택지|보기|선지|선택 사항)\s*[:：]\s*(.+)$"
-    r"|^[-*•] (.+)$"
+    r"(?im)(?:options?|choices|answer choices|선택지|보기|선지|선택 사항|옵션)\s*[:：]"
+    r"\s*(?:[-*•] )?(.+)$|^[-*•] (.+)$"
 )
 
 
 def list_options(text: str) -> list[str]:
-    """The choices that a question lists: (A) ..., 1. ..., "Options: a, b", or items."""
+    """The choices that a question lists: (A) ..., 1. ..., "Options: a, b", or items ("- a")."""
     marked = [match[2].strip(" .,;") for match in _LISTED.finditer(text)]
     if len(marked) > 1:
         return marked

@@ -96,8 +96,9 @@ def _count_draft_checks(out: Path, recipe: DatasetRecipe) -> dict[str, Any]:
     names = KOREAN_CHECK_NAMES if is_korean else (PROTECTION, *CHECK_NAMES)
     steps = [step for step in ("checked", "retried") if (out / step / ROWS).is_file()]
     first, *second = (_count_drafts(out / step / ROWS, names) for step in steps)
-    for name, found in first["found"].items():
-        found["after"] = second[0]["found"][name]["errors"] if second else None
+    for name, found in first["found"].items():  # a check that found nothing more may have no entry
+        left = second[0]["found"].get(name, {"errors": 0}) if second else None
+        found["after"] = left and left["errors"]
     return {**first, "rows_after": second[0]["rows_with_errors"] if second else None}
 
 

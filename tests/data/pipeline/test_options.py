@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.data.pipeline.conftest import Builder
 from tests.data.pipeline.test_dataset import read_dataset
 
@@ -29,9 +31,18 @@ def translate(xml: str) -> str:
     return xml
 
 
-def test_options_have_one_wording_in_the_whole_row(builder: Builder):
+@pytest.mark.parametrize(
+    "options",
+    [
+        "\n(A) cupboard\n(B) closet",
+        "\nOptions:\n- cupboard\n- closet",
+        " OPTIONS:\n\n* cupboard\n* closet",
+    ],
+)
+def test_options_have_one_wording_in_the_whole_row(builder: Builder, options: str):
     builder.service.translation = translate
-    assert builder.build(builder.make_recipe([ROW]))["passed"] == 1
+    row = {**ROW, "source": f"Where are dishes kept?{options}"}
+    assert builder.build(builder.make_recipe([row]))["passed"] == 1
     (row,) = read_dataset(builder.out)
     assert (row["target"], row["rationale"][-12:]) == ("찬장", "그러므로 답은 찬장입니다."[-12:])
     assert "찬장" in row["source"]

@@ -13,9 +13,10 @@ from kot_platypus.data.executors import InProcess
 from kot_platypus.data.pipeline import drafts
 from kot_platypus.data.pipeline.dataset import build_dataset
 from kot_platypus.data.pipeline.decisions import Decision
+from kot_platypus.data.overview import describe_build
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.records import Finding
-from tests.data.pipeline.apples import make_rows
+from tests.data.pipeline.apples import make_rows, translate
 from tests.data.pipeline.conftest import Builder
 from tests.data.pipeline.test_dataset import (
     decide,
@@ -148,3 +149,15 @@ def test_decisions_outlive_new_checks(reviewed: Builder, stricter: None):
     manifest = read_json(reviewed.out / "rechecked" / "manifest.json")
     assert "luck" in manifest["config"]["checks"]
     assert json.loads((reviewed.out / "dataset" / "train.jsonl").read_text())["edits"]
+
+
+def test_overview_tells_of_a_check_whose_every_finding_the_second_try_mended(builder: Builder):
+    def answer(xml: str) -> str:
+        is_first = builder.service.bodies[-1]["formality"] == "prefer_more"
+        return "" if is_first else translate(xml)
+
+    builder.service.translation = answer
+    builder.build(builder.make_recipe(make_rows(2), **AGAINST_NOTHING))
+    checks = describe_build(builder.out, InProcess())["checks"]
+    assert checks["found"]["unanswered"] == {"errors": 2, "warnings": 0, "after": 0}
+    assert (checks["rows_with_errors"], checks["rows_after"]) == (2, 0)
