@@ -102,6 +102,7 @@ def read_digits(text: str) -> list[Number]:
     return numbers
 
 
+_TEN_THOUSAND = re.compile(r"(?:^|[^가-힣\d])만\s\Z")
 _CLAUSE = re.compile(r"\s?조(?:의 ?\d+)? ?제?\d+[항호]")
 
 
@@ -133,7 +134,10 @@ def _read_scaled(match: re.Match[str]) -> Number:
     if match["korean"]:
         # "5만 필요하다" may be "only 5 are": the bare digits stay possible.
         others = (value,) if match["korean"] == "만" else ()
-        return Number(read_sino(match[0]), match.span(), others=others)
+        said = read_sino(match[0])
+        if _TEN_THOUSAND.search(match.string[max(0, match.start() - 3) : match.start()]):
+            others = (said + 10000,)  # 만 3천
+        return Number(said, match.span(), others=others)
     scaled = value * SCALES[match["scale"] or match["short"]]
     if match["short"]:
         return Number(value, match.span("plain"), others=(scaled,))
@@ -297,15 +301,17 @@ _NATIVE = re.compile(
     r"(?!열대 ?(?:우림|지방|지역|기후|야|어|과일|성|림|저기압))"  # the tropics
     rf"(?:(?P<tens>{'|'.join(NATIVE_TENS)})(?:(?:하고도?)?\s?(?P<ones>{'|'.join(NATIVE_ONES)}))?"
     rf"|(?P<long>하나|다섯|여섯|일곱|여덟|아홉|둘|셋|넷)|(?P<short>{_SHORT}))"
-    rf"(?:(?P<counter>\s?(?:{COUNTERS}))|(?![가-힣])|(?=[은는이가을를의도와과로으에])"
+    rf"(?:(?P<counter>\s?(?:{COUNTERS}))|(?![가-힣])|(?=[은는이가을를의도와과로으에인입])"
     rf"|(?<=[섯곱덟홉]))"
 )
 _BEFORE_NOUN = re.compile(r"[두세네] (?=[가-힣])")  # 세 소년, with no counter
+_TWO_NUMBERS = re.compile(rf"(?:{'|'.join(PAIRS)})(?![십백천만])")
 _SINO_RUN = r"[영일이삼사오육칠팔구십백천만억조]+"
 _SINO = re.compile(
     rf"(?P<below>{_SINO_RUN})\s?분의\s?(?P<above>{_SINO_RUN})?"
     r"|(?P<run>[영일이삼사오육칠팔구]?[일이삼사오육칠팔구십백천만억조]*[십백천만억조]"
-    r"[일이삼사오육칠팔구십백천만억조]*)"
+    r"[일이삼사오육칠팔구십백천만억조]*"
+    r"(?:(?<=[만억조])\s[일이삼사오육칠팔구]*[십백천][일이삼사오육칠팔구십백천만]*)?)"  # 만 오천
     rf"|제?(?P<single>[일이삼사오육칠팔구])(?=(?:{SINO_COUNTERS})"
     rf"|\s(?:{SINO_COUNTERS})(?:[은는이가을를의에로도만과와씩]|(?![가-힣])))"  # not 이 회사
 )
@@ -339,16 +345,13 @@ def read_korean_words(text: str) -> list[Number]:
             numbers += [_possible([Decimal(n)], pair.span()) for n in PAIRS[pair[0]]]
         if sino := _SINO.match(text, at):
             numbers += [
-                _possible(_read_run(run), sino.span())
+                _possible(_read_run(run.replace(" ", "")), sino.span())
                 for run in sino.group("below", "above", "run", "single")
                 if run
             ]
         if other := _OTHERS.match(text, at):
             numbers += _read_other(other)
     return numbers
-
-
-_TWO_NUMBERS = re.compile("|".join(PAIRS))
 
 
 def _possible(values: list[Decimal], span: tuple[int, int]) -> Number:

@@ -140,6 +140,9 @@ _RANGE = re.compile(r"\s?[~–-]\s?\d[\d.,]*")
 _NO_MORE_PATTERN = re.compile(_NO_MORE)
 
 
+_THAN = re.compile(r" (?:is|are|was|were) [a-z]+ than\b")  # 5 is less than 7: about 7
+
+
 def _bound_english(text: str, span: Span) -> Span:
     """From and to where words belong to a number: another one, a comma or another clause."""
     start, end = max(0, span[0] - _BEFORE), min(len(text), span[1] + _AFTER)
@@ -147,8 +150,8 @@ def _bound_english(text: str, span: Span) -> Span:
         if match.end() > span[0]:
             break
         start = match.end()
-    stop = _END.search(text, span[1], end)
-    return start, stop.start() if stop else end
+    stops = _END.search(text, span[1], end), _THAN.search(text, span[1], end)
+    return start, min((stop.start() for stop in stops if stop), default=end)
 
 
 def _cut_korean(text: str, span: Span) -> str:

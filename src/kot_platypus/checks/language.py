@@ -337,6 +337,10 @@ def find_repetition(source: Text, translation: Text) -> Findings:
         return
     if again > _SPARE and again > _count_again(source.raw) + _SPARE:
         match = _LOOP.search(translation.raw)
+    line, n = max(_count_lines(translation.raw).items(), key=lambda one: one[1], default=("", 0))
+    if n > 2 and n > max(_count_lines(source.raw).values(), default=0):
+        yield make_finding("repetition", f"again and again: {shorten(line)}")
+        return
     first, second = _halve(translation.raw)
     was_twice = bool(source.raw) and len({*_halve(source.raw)}) == 1
     if first == second and len(first) > _TWICE and source.num_hangul == 0 and not was_twice:
@@ -350,6 +354,14 @@ def find_repetition(source: Text, translation: Text) -> Findings:
     if match and _LOOP.search(source.raw) is None and _STUTTER.search(source.raw) is None:
         detail = f"again and again: {shorten(match[1])}"
         yield make_finding("repetition", detail, (), [match.span()])
+
+
+_LONG_LINE = 10  # characters; shorter ones come again in tables and lists
+
+
+def _count_lines(text: str) -> Counter[str]:
+    lines = map(str.strip, text.split("\n")) if text.count("\n") > 1 else ()
+    return Counter(line for line in lines if len(line) >= _LONG_LINE)
 
 
 def _halve(text: str) -> tuple[str, str]:
