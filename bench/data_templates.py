@@ -3,7 +3,8 @@
     python bench/data_templates.py --kobest-dir DIR
 
 Each test item is put into each template of tests/data/item_templates.py, as a row of its own. It is
-found when the item itself is among the row's matches, or one with the same text.
+found when the item itself is among the row's matches, or one with the same text. With --alone each
+row is instead one cell of an item, without the others.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ EDITED_TEMPLATES = (
     "`ko-harness`",
     "Markdown table",
     "question and gold answer",
+)
+ALONE = (
+    ("boolq", "question"),
+    ("copa", "premise"),
+    ("copa", "alternative_1"),
+    ("hellaswag", "context"),
+    ("sentineg", "sentence"),
+    ("wic", "context_1"),
 )
 Row = dict[str, Any]
 
@@ -68,9 +77,25 @@ def edit_row(row: Row, edit: Callable[[str, random.Random], str], rng: random.Ra
     return None
 
 
+def measure_alone(index: BenchmarkIndex, rows: dict[str, list[tuple[Row, str]]]) -> None:
+    """One cell as the whole row: as it stands, and with one edit."""
+    edits = {"none": lambda text, _: text, **SINGLE_EDITS}
+    print(f"| cell alone | {' | '.join(f'edit: {name}' for name in edits)} |")
+    print(f"|{'---|' * (len(edits) + 1)}")
+    for task, column in ALONE:
+        shares = []
+        for name, edit in edits.items():
+            rng = random.Random(SEED)
+            texts = [(edit(row[column], rng), row[column], text) for row, text in rows[task]]
+            kept = [(new, text) for new, old, text in texts if name == "none" or new != old]
+            shares.append(find_share(index, kept))
+        print(f"| {task}: {column} | {' | '.join(shares)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kobest-dir", required=True)
+    parser.add_argument("--alone", action="store_true", help="cells without the rest of the item")
     options = parser.parse_args()
     rows = load_rows(options.kobest_dir)
     index = BenchmarkIndex(
@@ -80,6 +105,9 @@ def main() -> None:
             for number, cells in enumerate(each)
         ]
     )
+    if options.alone:
+        measure_alone(index, rows)
+        return
     print(f"| template | {' | '.join(TASKS)} |\n|{'---|' * (len(TASKS) + 1)}", flush=True)
     for name, make in TEMPLATES.items():
         shares = [

@@ -47,6 +47,15 @@ def test_errors_and_duplicates_are_counted_and_placed(tmp_path: Path):
     assert read_verdict(data) is None
 
 
+def test_an_empty_question_or_answer_is_an_error(tmp_path: Path):
+    rows = [{**GOOD, "source": " "}, {**GOOD, "rationale": "", "target": ""}]
+    report = audit_rows(write_rows(tmp_path / "rows.jsonl", *rows), tmp_path / "audit")
+    found = read_jsonl(tmp_path / "audit" / "findings.jsonl", FoundInRow)
+    errors = [each.finding.detail for each in found if each.finding.severity == "error"]
+    assert errors == ["the question is empty", "the answer is empty"]
+    assert report["rows_with_errors"] == 2
+
+
 def test_text_of_a_benchmark_is_found_and_said_beside_the_data(tmp_path: Path):
     leak = {**GOOD, "source": f"{ITEM}. 그는 왜 졸린가?"}
     data = write_rows(tmp_path / "rows.jsonl", GOOD, leak)

@@ -7,13 +7,13 @@ import pytest
 
 from kot_platypus.artifacts import read_json, write_jsonl
 from kot_platypus.data import dedupe, minhash
-from kot_platypus.data.dedupe import describe_clusters, find_duplicates
+from kot_platypus.data.dedupe import describe_clusters, find_duplicates, list_clusters
 from kot_platypus.data.duplicates import Pair, cluster, iter_pairs, list_dropped
 from kot_platypus.data.minhash import compute_jaccard, sign_normals
 from kot_platypus.data.normal import encode_normals
 from kot_platypus.data.semantic import find_similar, load_encoder
 from kot_platypus.errors import MissingExtraError, UsageError
-from kot_platypus.records import Example
+from kot_platypus.records import Dialogue, Example, Message
 
 SHIP = "항구를 떠난 배가 폭풍을 만나 먼 섬에 닿았고, 선원들은 그곳에서 겨울을 보내며 배를 고쳤다."
 SHIP_EDITED = (
@@ -247,6 +247,15 @@ def test_first_of_each_cluster_is_kept_as_it_was(data, tmp_path):
     ).replace('":"', '": "')
     assert (report["kept"], report["dropped"], report["clusters"]) == (2, 2, 2)
     assert read_json(tmp_path / "out" / "report.json") == report
+
+
+def test_rows_that_ask_nothing_are_duplicates_only_where_they_answer_the_same(tmp_path):
+    answers = [SHIP, BAKER, SHIP]
+    rows = [Example(source="", input=" ", rationale=text, target="") for text in answers]
+    talks = [Dialogue(messages=(Message(role="assistant", content=t),)) for t in ("봄", "여름")]
+    write_jsonl(tmp_path / "rows.jsonl", [*rows, *talks])
+    find_duplicates(tmp_path / "rows.jsonl", tmp_path / "out")
+    assert list_clusters(tmp_path / "out") == [(0, 2)]
 
 
 def test_other_threshold_needs_no_search(data, tmp_path, monkeypatch):

@@ -42,6 +42,9 @@ def check(file: Path, columns: dict[str, str] | None = None) -> dict[str, Any]:
         (lambda en, ko: {"source": en, "translation": ko}, ""),
         (lambda en, ko: {"translation": {"en": en, "ko": ko}, "source": "web"}, ""),
         (lambda en, ko: {"English": en, " Korean": ko}, ""),
+        (lambda en, ko: {"번호": 1, "원문": en, "번역문": ko}, ""),
+        (lambda en, ko: {"원문": en, "번역": ko}, ""),
+        (lambda en, ko: {"한국어": ko, "영어": en}, ""),
         (lambda en, ko: {"a": en, "b": ko}, "english=a,korean=b"),
         (lambda en, ko: {"original": {"target": en}, "translated": {"target": ko}}, ""),
         (lambda en, ko: {"x": en, "y": ko}, "english.target=x,korean.target=y"),
@@ -122,6 +125,19 @@ def test_rows_that_are_no_pairs_are_left_out_and_counted(tmp_path: Path):
     assert (found.row, found.place) == (1, "line 2")
     assert describe_pairs(report).startswith("1 pair: 1 with errors")
     assert describe_pairs(report).endswith("; left out as no pairs: 1")
+
+
+def test_a_file_most_of_which_cannot_be_read_is_no_success(tmp_path: Path):
+    """Two lines of ASCII are read; nothing is checked, nothing written."""
+    file = tmp_path / "cp949.jsonl"
+    lines = [
+        json.dumps({"en": "Yes.", "ko": ko}, ensure_ascii=False) for ko in ["a", "b", *"가나다"]
+    ]
+    file.write_bytes("\n".join(lines).encode("cp949"))
+    said = "3 of 5 rows of .*cp949.jsonl cannot be read, e.g. .* line 3 is not UTF-8"
+    with pytest.raises(DataError, match=said):
+        check(file)
+    assert not (tmp_path / "out").exists()
 
 
 OWN = {"origin": "{}", "translation": "{}", "checks_passed": [], "edits": "[]"}

@@ -92,6 +92,10 @@ def test_rows_need_a_folder_to_write(tmp_path: Path):
     assert type_page(data, "--out", tmp_path / "out") == f"0 {tmp_path / 'out' / 'page.html'}"
 
 
+def test_rows_that_are_not_there_are_said_before_the_folder_that_lacks(tmp_path: Path):
+    assert "nowhere does not exist" in type_page(tmp_path / "nowhere")
+
+
 def test_a_build_has_its_page_and_its_steps(tmp_path: Path):
     texts = ("사과는 어디에서 나는가?", "배는 언제 익는가?", "배는 언제 익는가?")
     data = write(tmp_path / "a.jsonl", *(Example(source=t, target="가을") for t in texts))

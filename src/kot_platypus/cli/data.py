@@ -174,7 +174,8 @@ def _print_review(out: Path, waiting: int) -> None:
 
     if waiting:
         print(
-            f"{waiting:,} rows wait for a person: kot data review {out}, "
+            f"{'1 row waits' if waiting == 1 else f'{waiting:,} rows wait'} for a person: "
+            f"kot data review {out}, "
             "and then the same command again."
         )
     check, agreement = read_figures(out / "reviewed")

@@ -281,8 +281,11 @@ def page(
     from kot_platypus.data.executors import open_executor
     from kot_platypus.data.overview import PAGE, describe_build, describe_rows, is_build
     from kot_platypus.report.data_page import write_data_page
+    from kot_platypus.row_sources import list_inputs, parse_source
 
     built = is_build(Path(rows))
+    if not built and out is None:
+        list_inputs(parse_source(rows))  # a path that is not there is said before what lacks
     if built == (out is not None) or (built and columns):
         raise UsageError(
             f"{rows} {'is what kot data build wrote' if built else 'without --out'}",

@@ -23,7 +23,7 @@ from kot_platypus.data.spool import iter_chunks
 from kot_platypus.formats import iter_rows
 from kot_platypus.oddities import KINDS, Oddities
 from kot_platypus.progress import show_progress
-from kot_platypus.records import Finding, FoundInRow, Row
+from kot_platypus.records import Example, Finding, FoundInRow, Row
 from kot_platypus.row_formats import Notes
 from kot_platypus.stages import open_stage
 
@@ -102,7 +102,17 @@ def _iter_found(
 
 
 def _check_rows(rows: Sequence[Row]) -> list[list[Finding]]:
-    return [check_korean(row) for row in rows]
+    return [[*_find_blank(row), *check_korean(row)] for row in rows]
+
+
+def _find_blank(row: Row) -> Iterator[Finding]:
+    """A row that asks or answers nothing, which ``kot data build`` does not take."""
+    if isinstance(row, Example):
+        texts = {"source": row.source + row.input, "rationale": row.rationale + row.target}
+        for (field, text), name in zip(texts.items(), ("question", "answer"), strict=True):
+            if not text.strip():
+                detail = f"the {name} is empty"
+                yield Finding(check="cut_off", severity="error", detail=detail, field=field)
 
 
 def describe_audit(report: Mapping[str, Any]) -> str:

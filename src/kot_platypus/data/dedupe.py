@@ -29,6 +29,7 @@ from kot_platypus.data.semantic import OFFLINE, load_encoder
 from kot_platypus.errors import UsageError
 from kot_platypus.formats import iter_rows, iter_values, write_values
 from kot_platypus.records import Dialogue, Record, Row
+from kot_platypus.row_texts import list_texts
 from kot_platypus.stages import open_stage
 
 PAIRS = "pairs.jsonl"
@@ -124,10 +125,15 @@ def _save_pairs(
 
 
 def find_question(row: Row) -> str:
-    """What a row asks: its source and input, or all that is said by others than the assistant."""
+    """What a row asks: its source and input, or all that is said by others than the assistant.
+
+    Where nothing is asked, what it answers, so that such rows are not all the same.
+    """
     if isinstance(row, Dialogue):
-        return "\n".join(turn.content for turn in row.messages if turn.role != "assistant")
-    return f"{row.source}\n{row.input}" if row.input else row.source
+        asked = "\n".join(turn.content for turn in row.messages if turn.role != "assistant")
+    else:
+        asked = f"{row.source}\n{row.input}" if row.input else row.source
+    return asked if asked.strip() else "\n".join(list_texts(row).values())
 
 
 def list_clusters(out: Path) -> list[tuple[int, ...]]:

@@ -14,6 +14,7 @@ from kot_platypus.artifacts import hash_file, read_json, write_json, write_jsonl
 from kot_platypus.checks import CHECK_NAMES, FIELDS, check_row, check_translation
 from kot_platypus.columns import split_columns
 from kot_platypus.data.executors import Executor
+from kot_platypus.data.pipeline.sources import refuse_unreadable
 from kot_platypus.data.spool import iter_chunks
 from kot_platypus.data.translation.judge import JUDGE, Judge
 from kot_platypus.errors import DataError, UsageError
@@ -29,7 +30,15 @@ REPORT, FINDINGS, EXAMPLES = "report.json", "findings.jsonl", "examples.jsonl"
 NUM_EXAMPLES = 5
 """Of each check's errors, and of its warnings, so many rows are kept to be shown."""
 SIDES = ("english", "korean")
-_KNOWN = (SIDES, ("en", "ko"), ("original", "translated"), ("source", "translation"))
+_KNOWN = (
+    SIDES,
+    ("en", "ko"),
+    ("original", "translated"),
+    ("source", "translation"),
+    ("원문", "번역문"),
+    ("원문", "번역"),
+    ("영어", "한국어"),
+)
 """The names of both columns, where none are given."""
 _CHUNK_ROWS = 128
 _FIRST_ROWS = 1000
@@ -84,8 +93,10 @@ def check_pairs(
 
     Also writes ``findings.jsonl`` (FoundInPair) and ``examples.jsonl`` (PairExample). Lines
     that cannot be read, and rows without the two columns, are left out and counted. ``judge`` is
-    shown the pairs without an error. Raises DataError where no row is a pair.
+    shown the pairs without an error. Raises DataError where no row is a pair, or so many are none
+    that ``kot data build`` would refuse them too.
     """
+    _refuse_unreadable(file, columns or {})
     config = {"checks": CHECK_NAMES, "columns": columns or {}}
     if judge:
         config["judge"] = judge.config
@@ -259,6 +270,17 @@ def describe_pairs(report: Mapping[str, Any]) -> str:
 
 
 # --- rows --------------------------------------------------------------------------------------
+
+
+def _refuse_unreadable(file: Path, columns: Columns) -> None:
+    """Raise DataError before anything is checked, or paid for."""
+    unreadable: list[DataError] = []
+    with show_progress("Reading pairs", None, "pairs") as advance:
+        num_read = 0
+        for _ in _iter_pairs(file, columns, unreadable):
+            num_read += 1
+            advance()
+    refuse_unreadable(str(file), [error.found for error in unreadable], num_read)
 
 
 def _iter_pairs(file: Path, columns: Columns, unreadable: list[DataError]) -> Iterator[Pair]:

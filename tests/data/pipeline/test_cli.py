@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from kot_platypus.cli import app
 from kot_platypus.data.executors import open_executor
 from kot_platypus.data.pipeline.dataset import build_dataset
+from kot_platypus.data.pipeline.decisions import SpotCheck
 from kot_platypus.data.pipeline.drafts import iter_drafts
 from tests.data.pipeline.apples import make_rows
 from tests.data.pipeline.conftest import BENCHMARK, Builder
@@ -19,7 +20,11 @@ from tests.data.pipeline.test_dataset import decide, list_files, lose_sentence
 
 @pytest.fixture
 def recipe(builder: Builder) -> Path:
-    made = builder.make_recipe(make_rows(12), decontaminate={"against": []})
+    return write_recipe(builder, 12)
+
+
+def write_recipe(builder: Builder, rows: int) -> Path:
+    made = builder.make_recipe(make_rows(rows), decontaminate={"against": []})
     path = builder.folder / "apples.yaml"
     path.write_text(yaml.safe_dump(made.model_dump(mode="json")), encoding="utf-8")
     return path
@@ -59,6 +64,13 @@ def test_who_has_rows_to_review_is_told_how(builder: Builder, recipe: Path):
     assert f"12 rows wait for a person: kot data review {builder.out}" in type_build(
         builder, recipe
     )
+
+
+def test_one_row_is_said_as_one(builder: Builder):
+    builder.service.translation = lose_sentence
+    said = type_build(builder, write_recipe(builder, 1))
+    assert f"1 row waits for a person: kot data review {builder.out}" in said
+    assert str(SpotCheck(total=1)) == "Spot check: the one row that passed is not decided on yet."
 
 
 def test_the_same_command_takes_the_decisions_in_and_says_what_they_come_to(

@@ -198,8 +198,10 @@ class SpotCheck(Record):
 
     def __str__(self) -> str:
         if not self.decided:
-            none = f"Spot check: none of {self.total:,} rows that passed is decided on yet"
-            return none + self._mention_disputed()
+            none = f"none of {self.total:,} rows that passed is decided on yet"
+            if self.total == 1:
+                none = "the one row that passed is not decided on yet"
+            return f"Spot check: {none}" + self._mention_disputed()
         low, high = (100 * each for each in self.interval)
         return (
             f"Spot check of {self.decided:,} of {self.total:,} drawn rows that passed: "

@@ -159,18 +159,24 @@ def _group_by_task(recipe: DatasetRecipe) -> tuple[dict[str, array[int]], list[U
 
 def judge_unreadable(source: str, left_out: Sequence[Unreadable], num_read: int) -> None:
     """Say what was left out of a source. Raises DataError where it is too much."""
-    if not left_out:
-        return
-    total = num_read + len(left_out)
-    found = f"{len(left_out):,} of {total:,} rows of {source}"
-    first = left_out[0]
-    if len(left_out) > max(1, MAX_UNREADABLE * total) or not num_read:
+    details = [each.detail for each in left_out]
+    refuse_unreadable(source, details, num_read)
+    if details:
+        print_notice(
+            f"Left out: {len(details):,} of {num_read + len(details):,} rows of {source} "
+            f"that cannot be read, e.g. {details[0]}. See {UNREADABLE}."
+        )
+
+
+def refuse_unreadable(source: str, details: Sequence[str], num_read: int) -> None:
+    """Raise DataError where too much of a source was left out, a detail for each row."""
+    total = num_read + len(details)
+    if details and (len(details) > max(1, MAX_UNREADABLE * total) or not num_read):
         raise DataError(
-            f"{found} cannot be read, e.g. {first.detail}",
+            f"{len(details):,} of {total:,} rows of {source} cannot be read, e.g. {details[0]}",
             expected=f"at most {MAX_UNREADABLE:.0%}, which are left out and listed",
             hint="Fix them, or say which column is which with `columns` or --columns.",
         )
-    print_notice(f"Left out: {found} that cannot be read, e.g. {first.detail}. See {UNREADABLE}.")
 
 
 def _iter_all(recipe: DatasetRecipe) -> Iterator[Found]:
