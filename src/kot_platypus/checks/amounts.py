@@ -9,6 +9,7 @@ from kot_platypus.checks.alignment import pair_sentences
 from kot_platypus.checks.findings import Findings, make_finding
 from kot_platypus.checks.segments import Text
 from kot_platypus.number_words import IDIOMS
+from kot_platypus.numerals import read_sino
 
 _UNITS = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 _PER = re.compile(
@@ -198,7 +199,8 @@ _TIMES = {
     "four times": (r"(?i)\bfour times\b", r"(?:네|4)\s?(?:번|회|차례|배)(?!째)"),
 }
 _TIMES_SAID = {name: (re.compile(a), re.compile(b)) for name, (a, b) in _TIMES.items()}
-_SAID_WORDS = frozenset(("once", "twice", "times", "thrice", "half", "halved"))
+_PLURALS = ("hundreds", "thousands", "millions", "billions", "trillions")
+_SAID_WORDS = frozenset(("once", "twice", "times", "thrice", "half", "halved", *_PLURALS))
 _AMOUNT_WORDS = frozenset(
     {*_RATE_WORDS, *_SAID_WORDS, "by", "to", "every", "off", "percentage", "s"}
 )
@@ -213,6 +215,17 @@ _KOREAN_HALF = re.compile(
 )
 
 
+_VAGUE = re.compile(
+    r"(?i)\b(?:(?P<tens>tens|dozens|hundreds) of )?(?P<scale>hundreds|thousands|millions|billions"
+    r"|trillions)\b(?! (?:place|digit|column))"
+)
+_KOREAN_VAGUE = re.compile(r"(?<![가-힣])(?:수|몇 ?)(?P<scale>[십백천]?[만억조]|[십백천])")
+_SCALES = {
+    "hundreds": 100, "thousands": 1000, "millions": 10**6, "billions": 10**9, "trillions": 10**12,
+    "tens": 10, "dozens": 10,
+}  # fmt: skip
+
+
 def _find_said(source: str, translation: str) -> Iterator[str]:
     if _ANY_TIMES.search(source):
         wanted = [name for name, (english, _) in _TIMES_SAID.items() if english.search(source)]
@@ -225,3 +238,18 @@ def _find_said(source: str, translation: str) -> Iterator[str]:
     if half and not _KOREAN_HALF.search(translation) and _HALF.search(IDIOMS.sub("", source)):
         is_six = half[0].lower().endswith("dozen") and re.search("6|여섯", translation)
         yield from () if is_six else (f"lost: {half[0]}",)
+    scales = [
+        match
+        for match in _VAGUE.finditer(source)
+        if not _AFTER_NUMBER.search(source, 0, match.start())
+    ]
+    others = list(_KOREAN_VAGUE.finditer(translation)) if len(scales) == 1 else []
+    if len(others) == 1:
+        value = _SCALES[scales[0]["scale"].lower()] * _SCALES.get(
+            (scales[0]["tens"] or "").lower(), 1
+        )
+        if value != read_sino("1" + others[0]["scale"]):
+            yield f"{scales[0][0]} became {others[0][0]}"
+
+
+_AFTER_NUMBER = re.compile(r"(?:\d|several|few|many) $")

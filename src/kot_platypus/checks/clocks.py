@@ -53,12 +53,12 @@ def read_korean_clocks(text: Text) -> Iterator[Clock]:
     for match in _WRITTEN.finditer(prose):
         yield Clock((60 * int(match[1]) + int(match[2])) % _HALF_DAY, match.span())
     numbers = sorted((*text.digits, *text.korean), key=lambda one: one.span)
-    for hour in numbers if "시" in text.signs else ():
+    for at, hour in enumerate(numbers) if "시" in text.signs else ():
         after = _OCLOCK.match(prose, hour.span[1])
         if not after or hour.value > 24:
             continue
         start, minutes, end = 60 * int(hour.value), 30 if after["half"] else 0, after.end()
-        for number in numbers:
+        for number in numbers[at + 1 : at + 1 + _NEXT]:
             unit = _MINUTE.match(prose, number.span[1])
             if unit and end <= number.span[0] <= end + 1:
                 minutes, end = int(number.value), unit.end()
@@ -67,6 +67,7 @@ def read_korean_clocks(text: Text) -> Iterator[Clock]:
         yield Clock((start + minutes) % _HALF_DAY, (hour.span[0], end))
 
 
+_NEXT = 4  # numbers after an hour among which its minutes are: a numeral may be read in two ways
 _OCLOCK = re.compile(r" ?시(?!간)(?P<half> ?반)?")
 _MINUTE = re.compile(r" ?분(?P<before> ?전)?")
 

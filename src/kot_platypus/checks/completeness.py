@@ -275,8 +275,6 @@ def _check_brackets(source: Text, translation: Text) -> Findings:
     for opening, closing in _BRACKETS:
         if opening not in translation.signs:
             continue
-        if opening not in translation.signs:
-            continue
         is_open, was_open = (
             text.raw.count(opening) - text.raw.count(closing) for text in (translation, source)
         )

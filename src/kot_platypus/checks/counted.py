@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
 
 from kot_platypus.checks.alignment import pair_sentences
-from kot_platypus.checks.findings import Findings, make_finding
+from kot_platypus.checks.findings import Findings, Span, make_finding
 from kot_platypus.checks.segments import Text
 from kot_platypus.number_words import CARDINALS, DAYS
-from kot_platypus.numerals import Strength
+from kot_platypus.numerals import Number, Strength
 
 # English nouns | what Korean puts after their number. Before the line any thing may be a 개 or 명.
 _TABLE = """
@@ -56,7 +59,7 @@ minute minutes | 분
 second seconds | 초
 century centuries | 세기 백년 년
 times | 번 배 회 차례 곱 갑절 승
-degree degrees | 도 ° ℃ 촌 각
+degree degrees | 도 ° ℃ 촌 각 개
 dollar dollars | 달러 불 센트 $
 """
 _ANYTHING = frozenset(("개", "명", "가지", "여", "곳", "종", "건", "대"))
@@ -101,17 +104,25 @@ def find_counted(source: Text, translation: Text) -> Findings:
             return
 
 
+def _index(numbers: Iterable[Number]) -> dict[Decimal, set[Span]]:
+    places: defaultdict[Decimal, set[Span]] = defaultdict(set)
+    for number in numbers:
+        places[number.value].add(number.span)
+    return places
+
+
 def _compare_nouns(source: Text, translation: Text) -> str | None:
     numbers = (*source.digits, *source.english)
+    places = _index(numbers)
+    others = _index((*translation.digits, *translation.korean))
     for number in numbers:
         noun = _NOUN.match(source.prose, number.span[1])
         is_clock = source.prose[number.span[0] - 1 : number.span[0]] == ":"
         if not noun or number.strength is Strength.POSSIBLE or number.value < 2 or is_clock:
             continue
-        if len({n.span for n in numbers if n.value == number.value}) > 1:
+        if len(places[number.value]) > 1:
             continue
-        same = (*translation.digits, *translation.korean)
-        spans = {n.span for n in same if n.value == number.value}
+        spans = others.get(number.value, set())
         if any(translation.prose[slice(*span)] in DAYS for span in spans):
             continue
         after = [_KOREAN.match(translation.prose, end) for _, end in sorted(spans)]

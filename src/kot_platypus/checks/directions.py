@@ -52,11 +52,11 @@ _AXES = (
     _make_axis(
         "down(?! (?:a|the)\\b)|cut|cuts|fell|falls|falling|fallen|decrease|decreased|decreases"
         "|decreasing|dropped|dropping|decline|declined|declines|declining|less|fewer|under|below"
-        "|lower|shorter|cheaper|at most|up to|reduced|reduces|reduce|younger|smaller"
+        "|maximum of|lower|shorter|cheaper|at most|up to|reduced|reduces|reduce|younger|smaller"
         "|shrank|shrunk|slumped|or earlier|or older",
         "up(?! to)|rose|rise|rises|rising|increase|increased|increases|increasing|grew|grown|growth"
         "|climbed|climbing|gain|gained|gains|jump|jumped|more|over|above|exceed|exceeds|exceeded"
-        "|exceeding|higher|surged|older|greater|larger|at least|longer|taller|heavier"
+        "|exceeding|higher|surged|older|greater|larger|at least|minimum of|longer|taller|heavier"
         "|extra|or later|or newer",
         rf"감소|줄|하락|떨어|급감|적[은게다었습]|적어(?!도)|낮[은다게아추습]|미만|이하|짧|이내|{_NO_MORE}"
         "|작[은다아고으]|밑[도돌]|못 ?[미되]|안 ?되|최대|많아야|어[린리립렸려](?!이)",
@@ -82,7 +82,7 @@ def find_turned_directions(source: Text, translation: Text) -> Iterator[str]:
     axes = [axis for axis in _AXES if not source.lexicon.isdisjoint(axis.words)]
     wanted = _index(source, source.english) if axes else {}
     found = _index(translation, translation.korean) if wanted else {}
-    for value in wanted.keys() & found.keys():
+    for value in sorted(wanted.keys() & found.keys(), key=str):
         here = [_bound_english(source.prose, span) for span in sorted(wanted[value])]
         there = [_cut_korean(translation.prose, span) for span in sorted(found[value])]
         for axis in axes:
@@ -131,7 +131,7 @@ _BEFORE, _AFTER = 32, 28  # characters of English
 _AND_UP = "over|older|up|under|above|below|more|less|later|earlier|younger|higher|fewer|lower"
 _END = re.compile(
     rf"[.,;:()!?\n—–\"”\d]|\b(?:but|while|which|who|that|with|from|(?<!up )(?<!prior )to"
-    rf"|(?<!age )of(?! age)|in(?! [\w-]+ {_SPAN})|when|if|(?:and|or)(?! (?:{_AND_UP})))\b"
+    rf"|(?<!age )(?<!imum )of(?! age)|in(?! [\w-]+ {_SPAN})|when|if|(?:and|or)(?! (?:{_AND_UP})))\b"
 )
 _KOREAN_BEFORE, _KOREAN_AFTER = 10, 20
 _KOREAN_LEAD = re.compile(r"(?:최대|최소한?|적어도|많아야|[가-힣] (?:전|후|뒤)) ?(?:약 )?\Z")
@@ -146,7 +146,8 @@ _THAN = re.compile(r" (?:is|are|was|were) [a-z]+ than\b")  # 5 is less than 7: a
 def _bound_english(text: str, span: Span) -> Span:
     """From and to where words belong to a number: another one, a comma or another clause."""
     start, end = max(0, span[0] - _BEFORE), min(len(text), span[1] + _AFTER)
-    for match in _END.finditer(text, start):  # an end place would hide what follows "in"
+    # Looked at a little beyond the number: an end there would hide what follows "in".
+    for match in _END.finditer(text, start, min(len(text), span[0] + _BEFORE)):
         if match.end() > span[0]:
             break
         start = match.end()

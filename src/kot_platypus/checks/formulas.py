@@ -113,6 +113,8 @@ def _measure_likeness(run: str, other: str) -> float:
         return 0.0  # a bracket of the text round it
     if run[0] == "(" and other.endswith(run):  # n(1 ≤ n ≤ 5): the name stands before its bounds
         return 0.0
+    if sorted(run) == sorted(other):
+        return 1.0
     if other in run:  # the rest is said in words, or lost and the other checks' business
         return 0.0
     return SequenceMatcher(None, run, other, autojunk=False).ratio()

@@ -12,6 +12,18 @@ _PERCENT_MARKS = ("%", "％", "percent", "per cent", "퍼센트")
 _PERCENT = re.compile(r"%|％|percent(?!ile|age(?! point))|per cent")
 _PERCENT_RANGE = re.compile(r"\d ?(?:to|and|or|[-–~]) ?\d[\d.]* ?(?:%|percent)")
 _KOREAN_PERCENT = re.compile(r"%|％|퍼센트|백분율|프로(?![가-힣]{2})|(?<=\d)할")
+
+
+def _list_negative(text: str) -> list[str]:
+    """The digits of the negative numbers, sorted."""
+    marks = [match.end() for match in _MINUS.finditer(text)]
+    marks += [match.end() for match in _SAID_NEGATIVE.finditer(text)]
+    numbers = (_PLAIN_NUMBER.match(text, mark) for mark in marks)
+    return sorted(number[1].rstrip(".,") for number in numbers if number)
+
+
+_SAID_NEGATIVE = re.compile(r"(?:영하|마이너스|(?i:(?<!plus or )\bminus|\bnegative))(?= ?\d)")
+_PLAIN_NUMBER = re.compile(r"[ $]{0,2}(\d[\d.,]*)")
 _PART = re.compile(
     r"(?i)hal(?:f|ves)\b|quarter|third|fifth|tenth|\d/\d|[½⅓⅔¼¾]| (?:in|out of) (?:\d|[a-z]+ )"
     r"|basis point|time and a half|double|twice|triple"
@@ -52,7 +64,9 @@ def _find_percent(source: Text, translation: Text) -> Findings:
 def _find_minus(source: Text, translation: Text) -> Findings:
     minus = [match.span() for match in _MINUS.finditer(source.raw)]
     new = [match.span() for match in _MINUS.finditer(translation.raw)]
+    values, others = _list_negative(source.raw), _list_negative(translation.raw)
     is_lost = len(new) < len(minus) > len(_KOREAN_MINUS.findall(translation.raw))
+    is_lost |= len(values) == len(others) and values != others
     if is_lost or len(minus) < len(new) > len(_SAID_MINUS.findall(source.raw.lower())):
         detail = f"{len(minus)} negative numbers became {len(new)}"
         yield make_finding("numbers", detail, minus, new)

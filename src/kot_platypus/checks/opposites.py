@@ -24,7 +24,8 @@ _TO = r"(?:\d[\d,.]*|수|값|변|결과|합|차|[a-zA-Z])"  # what Korean calcul
 # By the words of which the source must have one: the sides, each as Side has it. A change is a
 # side lost for certain and another of its group new for certain.
 _GROUPS: dict[str, dict[str, tuple[str, str, str, str]]] = {
-    "sum sums add difference subtract minus product multiply multiplied": {
+    "sum sums add difference subtract minus product multiply multiplied quotient divide divided"
+    " remainder": {
         "sum": (rf"\bsums? of\b|\b(?:the|their) sum\b|\badd {_N}",
                 r"\bsums?\b|\badd|plus|total|together|\bin all\b|combined|more than|increase|\+",
                 rf"(?:[와과의]|두 수|세 수) 합[은이을에]|{_TO}[을를]? ?더[하한해할]"
@@ -41,13 +42,25 @@ _GROUPS: dict[str, dict[str, tuple[str, str, str, str]]] = {
                     rf"(?:[와과의]|두 수|세 수) 곱[은이을에]|{_TO}[을를]? ?곱[하한해할]"
                     r"|[와과] .{0,12}[을를] 곱[하한해할]",
                     r"곱|배|[×*·⋅]"),
+        "quotient": (rf"\bquotient of\b|\bdivided? (?:the result |it |both sides |{_N} )?by\b",
+                     r"quotient|divi|\bover\b|ratio|half|[÷/]|split|share|per\b|each",
+                     rf"{_TO}(?:[을를로]|으로) ?나[누눈눌눠]|[의은] 몫",
+                     r"나[누눈눌눠]|몫|분의|[÷/]|절반|약수|비율"),
+        "remainder": (r"\bremainder when\b|\bthe remainder is\b",
+                      r"remain|\bmod\b|left over|rest", "나머지[가는]", "나머지|남|mod"),
+        "whole part": (r"\bquotient\b", r"quotient|^(?!.*remainder).*divi", "몫[은이을]",
+                       "몫|나[누눈눌눠]"),
     },
-    "square squared": {
+    "square squared cube cubed": {
         "square": (r"\bsquare of (?:a |the |x|n|\d|this|that|an )|\b(?:\d|[a-z]|number) squared\b",
                    r"squar(?!e root)|\^2|²",
                    r"(?<![세완])(?<!완전)제곱(?:은|이|에|을|하|한|해|과|보)",
                    r"(?<!세)제곱(?!근)|²|\^"),
-        "square root": (r"\bsquare root of\b", r"root|√|sqrt", r"(?<!세)제곱근",
+        "cube": (r"\bcube of (?:a |the |x|n|\d)|\b(?:\d|[a-z]|number) cubed\b", r"cube|\^3|³",
+                 r"세제곱(?:은|이|에|을|하|한|해|과)", r"세제곱(?!근)|³|\^"),
+        "cube root": (r"\bcube root of\b", r"cube root|∛|cbrt", "세제곱근",
+                      "세제곱근|∛|[3삼]제곱근"),
+        "square root": (r"\bsquare root of\b", r"(?<!cube )root|√|sqrt", r"(?<!세)제곱근",
                         r"(?<!세)제곱근|루트|√|sqrt|(?<!제곱)근(?=[은이을호])"),
     },
     "bc b ad a ce": {

@@ -103,12 +103,15 @@ def _compare_code(source: Text, translation: Text) -> Findings:
         yield _mixed(detail, source.blocks, translation.blocks)
         return
     wanted, found = _read_lines(source), _read_lines(translation)
-    lost, new = [*(wanted - found)], [*(found - wanted)]
+    # Prose in a block of the source (sample output, notes) may be translated where it stands.
+    spare = sum(not _looks_like_code(line) for line in wanted - found)
+    lost = [line for line in wanted - found if _looks_like_code(line)]
+    new = [line for line in found - wanted if _looks_like_code(line) or spare <= 0]
     if lost or new:
         parts = [f"lost: {shorten(lost[0])}"] if lost else []
         parts += [f"new: {shorten(new[0])}"] if new else []
         detail = f"code lines differ ({len(lost)} lost, {len(new)} new); " + "; ".join(parts)
-        yield _mixed(detail, source.blocks + source.code_lines, translation.blocks)
+        yield _mixed(detail, _locate(source, lost), _locate(translation, new))
     elif changed := _list_literals(source) - _list_literals(translation):
         detail = f"a text that the code goes by was changed: {shorten(next(iter(changed)), 30)}"
         yield _mixed(detail, source.blocks, translation.blocks)
@@ -124,6 +127,7 @@ _STRING_OR_COMMENT = re.compile(
     r"|(?<![:/\w])//(?= ?[^\d\s]).*|#(?!include|define|if|endif|pragma).*|--(?=\s).*"
 )
 _SPACE = re.compile(r"\s+")
+_CODE_SIGN = re.compile(r"[=()\[\]{};<>:#]|^\W*(?:return|import|else|break|pass|SELECT|FROM)|^\w+$")
 
 
 def _strip(code: str) -> str:
@@ -167,6 +171,10 @@ def _list_literals(text: Text) -> Counter[str]:
     )
 
 
+def _looks_like_code(line: str) -> bool:
+    return bool(_CODE_SIGN.search(line)) and not line.endswith((".", "다", "요", "?"))
+
+
 def _read_indents(text: Text) -> list[int]:
     """How deep each line of the code blocks stands, as the rank of its indentation."""
     ranks: list[int] = []
@@ -186,6 +194,18 @@ def _count_groups(text: Text) -> int:
     """How many groups the code lines without a fence form: only blank lines stand within one."""
     gaps = (text.raw[end:start] for (_, end), (start, _) in pairwise(text.code_lines))
     return sum(bool(gap.strip()) for gap in gaps)
+
+
+def _locate(text: Text, lines: list[str]) -> list[Span]:
+    """Where the code is that holds ``lines``: whole blocks and lines, enough for a reader."""
+    if not lines:
+        return []
+    wanted = set(lines)
+    return [
+        span
+        for span in text.blocks + text.code_lines
+        if not wanted.isdisjoint(map(_normalise, text.cut(span).splitlines()))
+    ]
 
 
 def _compare_inline(source: Text, translation: Text) -> Findings:

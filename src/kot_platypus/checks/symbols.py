@@ -92,6 +92,9 @@ _UNSEEN = re.compile(r"\\(?:[,;!: ]|quad\b|qquad\b|left\b|right\b|displaystyle\b
 STRAY_DOLLAR = re.compile(r"(?<!\\)\$(?!\s?\d)")
 
 
+_SIDES = ("left", "right")
+
+
 def find_math_symbols(source: Text, translation: Text) -> Findings:
     r"""Formulas are the same, LaTeX commands and brackets are whole, and no operator is lost.
 
@@ -99,6 +102,9 @@ def find_math_symbols(source: Text, translation: Text) -> Findings:
     Look-alikes: other spaces within a formula, translated \text{...}, a sign said in words
     (5 × 3 as 5 곱하기 3, 30° as 30도), $5 as 5달러.
     """
+    sides = [len(re.findall(rf"\\{side}(?![A-Za-z])", translation.raw)) for side in _SIDES]
+    if sides[0] != sides[1] and source.raw.count("\\left") == source.raw.count("\\right"):
+        yield _broken(r"\left without \right")
     if [*map(source.cut, source.math)] != [*map(translation.cut, translation.math)]:
         yield from _compare_formulas(source, translation)
     if "\\" in source.prose or "\\" in translation.prose:
@@ -211,7 +217,9 @@ def _normalise(formula: str) -> str:
 
 _ALIKE = re.compile(r"\\(?:[dt](?=frac)|(?=leq?|geq?|neq?))(frac|(?:le|ge|ne)(?=q(?![A-Za-z])))q?")
 _CLOSING = re.compile(r"[.,](?=\\end\b)")
-_ONE_IN_BRACES = re.compile(r"\{(\w|\\[A-Za-z]+)\}")  # \binom53, 90^\circ
+_ONE_IN_BRACES = re.compile(
+    r"(?<![A-Za-z])\{(\w|\\[A-Za-z]+(?=\}(?![A-Za-z])))\}"
+)  # \binom53, 90^\circ
 
 
 def _compare_commands(source: Text, translation: Text) -> Findings:
