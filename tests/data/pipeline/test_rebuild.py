@@ -10,10 +10,10 @@ import pytest
 from kot_platypus.artifacts import JsonlLog, read_json
 from kot_platypus.checks import CHECK_NAMES
 from kot_platypus.data.executors import InProcess
+from kot_platypus.data.overview import describe_build
 from kot_platypus.data.pipeline import drafts
 from kot_platypus.data.pipeline.dataset import build_dataset
 from kot_platypus.data.pipeline.decisions import Decision
-from kot_platypus.data.overview import describe_build
 from kot_platypus.errors import DataError, RunError
 from kot_platypus.records import Finding
 from tests.data.pipeline.apples import make_rows, translate
