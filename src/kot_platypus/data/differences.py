@@ -159,6 +159,7 @@ def _read_numbers(text: str) -> list[Number]:
     words = [*read_korean_words(text), *read_english_words(text)]
     read = {number.span[0] for number in words}
     words += (each for each in _read_syllables(text) if each.span[0] not in read)
+    taken |= {at for each in words for at in range(each.span[0] + 1, each.span[1])}  # 삼만 오천
     free = (number for number in words if number.span[0] not in taken)
     weighed = (weighed for number in free if (weighed := _weigh(text, number)))
     numbers: list[Number] = []
@@ -190,7 +191,7 @@ def _goes_on(text: str, before: Number, number: Number) -> bool:
 def _weigh(text: str, number: Number) -> Number | None:
     """A numeral in words, as sure as its neighbours make it; None if they show it is none."""
     start, end = number.span
-    run = text[start:end]
+    run = text[start:end].replace(" ", "")
     if number.others == (number.value,):  # 네 이웃: four of them, or yours
         return number._replace(strength=Strength.POSSIBLE, others=())
     if run in ("반", "절반") and number.value == 1:
