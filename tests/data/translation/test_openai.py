@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
 
 from kot_platypus import progress
+from kot_platypus.data.translation import courier
 from kot_platypus.data.translation.ledger import open_ledger
 from kot_platypus.data.translation.openai import OpenAICompatible
 from kot_platypus.data.translation.translate import estimate, translate_texts
@@ -71,7 +73,9 @@ def test_lost_answer_counts_as_paid_since_there_is_no_counter(model, service, le
     service.replies.append(Reply(drops=True))
     assert read(translate_texts(["a cat"], model, ledger)) == ["옮김 a cat"]
     assert (ledger.bill().answered, ledger.bill().lost) == (5, 5)
-    assert "openai: 5 characters were paid for an answer that was lost" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "openai: 5 characters count as paid for an answer that was lost" in said
+    assert "Asking" not in said, "there is nobody to ask"
 
 
 def test_error_of_the_server_is_asked_again(model, service, ledger):
@@ -90,6 +94,8 @@ def test_error_of_the_server_is_asked_again(model, service, ledger):
         ("filtered", Reply(content=None, finish_reason="content_filter")),
         ("filtered", Reply(text="옮김 a", finish_reason="content_filter")),
         ("refused", Reply(content=None, refusal="I can't help with that.")),
+        ("refused", Reply(text="I'm sorry, but I can't help with that.")),
+        ("refused", Reply(text="죄송하지만 이 요청은 도와드릴 수 없습니다.")),
     ],
 )
 def test_answer_that_is_no_translation_is_billed_and_asked_for_again(
@@ -161,6 +167,41 @@ def test_too_many_requests_are_waited_for_as_long_as_the_server_says(model, serv
     assert read(translate_texts(["a cat"], model, ledger)) == ["옮김 a cat"]
     assert service.times[1] - service.times[0] >= 0.6
     assert ledger.bill().lost == 0
+
+
+def test_request_that_was_put_off_is_noted_as_free_before_the_wait(
+    model, service, ledger, monkeypatch
+):
+    bills = []
+    monkeypatch.setattr(courier, "pause", lambda *_: bills.append(ledger.bill()))
+    service.replies.append(Reply(status=429, retry_after="9"))
+    translate_texts(["a cat", "a dog"], model, ledger)
+    assert (bills[0].answered, bills[0].in_doubt) == (5, 0), "the other's answer is stored by then"
+    assert len(service.times) == 3
+
+
+def test_server_that_never_has_room_is_given_up(model, service, ledger, monkeypatch):
+    monkeypatch.setattr(courier, "pause", lambda *_: None)
+    service.choose = lambda text: Reply(status=429, retry_after="9")
+    with pytest.raises(ServiceError, match="the server has too many requests"):
+        translate_texts(["a cat"], model, ledger)
+    assert (len(service.times), ledger.bill().total) == (8, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"object": "chat.completion", "choices": []}, '{"choices":[],"object":"chat.completion"}'),
+        ("<html>\n<body>[/x] planted-key Bad Gateway" + "." * 99, "'<html> <body>[/x] [key] Bad"),
+    ],
+)
+def test_answer_that_cannot_be_read_is_shown_with_what_to_check(
+    model, service, ledger, body, said, monkeypatch
+):
+    monkeypatch.setenv("OPENAI_API_KEY", "planted-key")
+    service.choose = lambda text: Reply(body=body)
+    with pytest.raises(ServiceError, match=rf"{re.escape(said)}.{{0,40}}\); .*Check base_url"):
+        translate_texts(["a cat"], model, ledger)
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,11 @@ from dataclasses import dataclass
 
 from kot_platypus.data.translation.ledger import Attempt, Ledger, SentRequest, Stored
 from kot_platypus.data.translation.protection import count_characters, is_empty
+from kot_platypus.data.translation.refusals import is_refusal
 from kot_platypus.data.translation.services import (
     Answer,
     AnswerLostError,
+    BusyError,
     Flaw,
     Limits,
     ServerFailedError,
@@ -33,9 +35,13 @@ from kot_platypus.progress import console, pause, show_status
 
 _MAX_LOST = 3
 """After so many lost answers to one request, the service is given up."""
+_MAX_BUSY = 8
+"""After so many times without room for one request, the service is given up."""
+_LONGEST_PAUSE_S = 60.0
 _MAX_FLAWED = 8
 """A service without a usable answer to so many new texts in a row is given up."""
 _POLL_S = 2.0
+_BUSY = "the server has too many requests"
 _HINTS: dict[Flaw, str] = {
     "empty": "See the server's log: a model that thinks may need more tokens for its answer.",
     "cut": "Let it write more: its options.max_tokens or max_new_tokens, or a larger context.",
@@ -52,6 +58,7 @@ class _Batch:
     keys: list[str]
     texts: list[str]
     num_lost: int = 0
+    num_busy: int = 0
 
     @property
     def characters(self) -> int:
@@ -91,6 +98,7 @@ class Courier:
         self._counter: int | None = None
         self._tried: set[str] = set()
         self._num_flawed = 0
+        self._resume_at = 0.0  # of the monotonic clock: a busy service is asked nothing before
         self._under_way: dict[Future[Answer], tuple[_Batch, SentRequest]] = {}
         self._stop: KotError | None = None
 
@@ -118,6 +126,10 @@ class Courier:
     def _send(self, waiting: deque[_Batch], pool: ThreadPoolExecutor) -> None:
         max_requests = self._translator.limits.max_requests
         while waiting and not self._stop and len(self._under_way) < max_requests:
+            if (left_s := self._resume_at - time.monotonic()) > 0:
+                if self._under_way:
+                    return  # those are collected meanwhile
+                pause(left_s, _BUSY)
             batch = waiting[0]
             self._stop = self._check_budget(batch)
             if self._stop:
@@ -146,8 +158,10 @@ class Courier:
         )
 
     def _collect(self, waiting: deque[_Batch]) -> None:
-        """Wait for the next answers and store them."""
-        for future in wait(self._under_way, return_when=FIRST_COMPLETED).done:
+        """Wait for the next answers, or until a busy service may be asked; store what came."""
+        left_s = self._resume_at - time.monotonic()
+        timeout_s = left_s if left_s > 0 else None
+        for future in wait(self._under_way, timeout_s, return_when=FIRST_COMPLETED).done:
             batch, request = self._under_way.pop(future)
             # Looked at, not raised: a future and the frame it is raised in would hold each other.
             error = future.exception()
@@ -157,7 +171,9 @@ class Courier:
                     self._store(batch, request, answer)
                     continue
                 error = AnswerLostError(f"{len(answer.texts)} texts for {len(batch.texts)}")
-            if isinstance(error, AnswerLostError):
+            if isinstance(error, BusyError):
+                self._put_off(batch, request, waiting, error)
+            elif isinstance(error, AnswerLostError):
                 self._try_again(batch, request, waiting, error)
             elif isinstance(error, TextRefusedError):
                 answer = Answer([""], 0, flaws={0: "refused"})
@@ -177,8 +193,11 @@ class Courier:
     ) -> None:
         # Half an emoji, where an answer was cut off, can be neither stored nor trained on.
         texts = [text.encode(errors="replace").decode() for text in answer.texts]
-        empty: dict[int, Flaw] = {i: "empty" for i, text in enumerate(texts) if is_empty(text)}
-        flaws = {**empty, **answer.flaws}
+        seen: dict[int, Flaw] = {i: "empty" for i, text in enumerate(texts) if is_empty(text)}
+        for place, (source, text) in enumerate(zip(batch.texts, texts, strict=True)):
+            if is_refusal(source, text):
+                seen[place] = "refused"
+        flaws = {**seen, **answer.flaws}
         attempts = [
             Attempt(
                 key=batch.keys[place],
@@ -216,6 +235,22 @@ class Courier:
             "kept, and the same command goes on with the other texts.",
         )
 
+    def _put_off(
+        self, batch: _Batch, request: SentRequest, waiting: deque[_Batch], error: BusyError
+    ) -> None:
+        """Note that a request was free, before the wait in which a kill would leave it in doubt."""
+        self._ledger.write_off(request, paid=0, reason=_BUSY)
+        wait_s = min(error.retry_after_s or 2.0**batch.num_busy, _LONGEST_PAUSE_S)
+        self._resume_at = max(self._resume_at, time.monotonic() + wait_s)
+        batch.num_busy += 1
+        waiting.appendleft(batch)
+        if batch.num_busy == _MAX_BUSY:
+            self._stop = ServiceError(
+                _BUSY,
+                expected="room for one",
+                hint="All translations so far are kept. Send fewer at a time, or try again later.",
+            )
+
     def _try_again(
         self,
         batch: _Batch,
@@ -237,7 +272,7 @@ class Courier:
             self._stop = ServiceError(
                 f"{self._translator.id} did not answer a request {_MAX_LOST} times ({reason})",
                 expected="an answer",
-                hint="All translations so far are kept. Try again later.",
+                hint=f"All translations so far are kept. {error.hint}",
             )
 
 
@@ -264,26 +299,30 @@ def deliver(
 
 def reconcile(request: SentRequest, translator: Translator, ledger: Ledger, reason: str) -> None:
     """Close a request whose answer never came, and tell the user when it was paid for."""
-    with show_status(f"Asking {translator.id} whether a lost answer was paid for ({reason})"):
-        paid = _find_paid(request, translator)
+    if request.counter is None:  # nobody can be asked: the worst is assumed
+        paid, said = request.characters, "count as paid"
+    else:
+        with show_status(f"Asking {translator.id} whether a lost answer was paid for ({reason})"):
+            paid, said = _find_paid(request, request.counter, translator), "were paid"
     ledger.write_off(request, paid=paid, reason=reason)
     if paid:
         console.print(
-            f"  {translator.id}: {paid:,} characters were paid for an answer that was lost "
+            f"  {translator.id}: {paid:,} characters {said} for an answer that was lost "
             f"({reason}); they are in the bill, and the texts are sent again.",
+            markup=False,
             soft_wrap=True,
         )
 
 
-def _find_paid(request: SentRequest, translator: Translator) -> int:
+def _find_paid(request: SentRequest, counter: int, translator: Translator) -> int:
     """What a lost request cost, by the service's counter, once it can no longer change."""
     # From now on, not from when it was sent: it may have been put off by "too many requests".
     settled_at = time.monotonic() + translator.limits.settle_s
     while True:
         now = translator.usage()
-        if now is None or request.counter is None:
-            return request.characters  # no counter to ask: the worst is assumed
-        growth = now - request.counter
+        if now is None:
+            return request.characters
+        growth = now - counter
         if growth < 0:  # a new month has begun, or it is another account's counter: the worst again
             return request.characters
         # Entities may be billed as written or as one character, so half is proof enough.

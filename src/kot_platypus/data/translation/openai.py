@@ -28,6 +28,7 @@ from kot_platypus.data.translation.protection import count_characters
 from kot_platypus.data.translation.services import (
     Answer,
     AnswerLostError,
+    BusyError,
     Flaw,
     Limits,
     ServerFailedError,
@@ -35,14 +36,12 @@ from kot_platypus.data.translation.services import (
     read_output,
 )
 from kot_platypus.errors import ServiceError
-from kot_platypus.progress import pause
 from kot_platypus.prompts import TranslationPrompt
 
 URL = "https://api.openai.com/v1"
-_MAX_TOO_MANY_REQUESTS = 8
 _REFUSED_TEXT = (400, 413, 422)
 """What servers say to a text that is too long for the model, or that a filter does not like."""
-_LONGEST_PAUSE_S = 60.0
+_QUOTED_CHARS = 60
 _CUT = ("length", "max_tokens", "model_length", "abort", "error")
 _FILTERED = ("content_filter", "safety", "prohibited_content", "recitation", "blocklist")
 """How servers begin the reason for which an answer is not whole; any other is its end."""
@@ -105,27 +104,11 @@ class OpenAICompatible:
         return self._asking.notes(text)
 
     def translate(self, batch: Sequence[str]) -> Answer:
-        """Translate one text. Raises ServiceError or AnswerLostError."""
+        """Translate one text. Raises ServiceError, BusyError or AnswerLostError."""
         (text,) = batch
-        for attempt in range(_MAX_TOO_MANY_REQUESTS):
-            try:
-                return self._ask(text)
-            except _TooManyRequestsError as error:
-                wait_s = min(error.retry_after_s or 2.0**attempt, _LONGEST_PAUSE_S)
-                pause(wait_s, "the server has too many requests")
-        raise ServiceError(
-            "the server has too many requests",
-            expected="room for one",
-            hint="All translations so far are kept. Send fewer at a time, or try again later.",
-        )
-
-    def usage(self) -> None:
-        """There is no counter to ask."""
-        return
-
-    def _ask(self, text: str) -> Answer:
         client = self._client
         openai = import_openai()
+        completion: Any = None
         try:
             completion = client.chat.completions.create(
                 model=self.parameters["model"],
@@ -142,13 +125,17 @@ class OpenAICompatible:
             failure = _explain(error)
         except openai.APIConnectionError as error:
             failure = self._explain_silence(error)
-        except (openai.OpenAIError, ValueError, TypeError, AttributeError, IndexError):
-            failure = AnswerLostError("the answer cannot be read")
+        except (openai.OpenAIError, ValueError, TypeError, AttributeError, IndexError) as error:
+            failure = _explain_unreadable(completion, error)
         # Out here nothing hangs on it: the frames below hold the key.
         try:
             raise failure
         finally:
             del failure  # else error and frame hold each other, and the connection stays open
+
+    def usage(self) -> None:
+        """There is no counter to ask."""
+        return
 
     def _explain_silence(self, error: Exception) -> Exception:
         if type(error.__cause__).__name__ in _NEVER_CONNECTED:
@@ -195,20 +182,32 @@ def _find_flaw(choice: Any) -> Flaw | None:
     return "cut" if reason.startswith(_CUT) else None
 
 
-class _TooManyRequestsError(Exception):
-    """The server did nothing and asks to wait."""
+def _explain_unreadable(completion: Any, error: Exception) -> AnswerLostError:
+    """What came in place of an answer: a page, JSON that is broken, or one without choices."""
+    came = completion
+    if completion is None:
+        came = getattr(error, "doc", "")
+    elif hasattr(completion, "to_json"):
+        came = completion.to_json(indent=None)
+    said = " ".join(describe_refusal(Exception(came), read_openai_key()).split())
+    quoted = said[:_QUOTED_CHARS] + ("…" if len(said) > _QUOTED_CHARS else "")
+    return AnswerLostError(
+        f"the answer cannot be read: {quoted!r}",
+        hint="Check base_url, which mostly ends in /v1, and the server's log.",
+    )
 
-    def __init__(self, retry_after: str | None) -> None:
-        try:
-            self.retry_after_s = float(retry_after or 0)
-        except ValueError:  # a date
-            self.retry_after_s = 0.0
+
+def _read_wait_s(retry_after: str | None) -> float:
+    try:
+        return float(retry_after or 0)
+    except ValueError:  # a date
+        return 0.0
 
 
 def _explain(error: Any) -> Exception:
     """What a refusal means for the money."""
     if error.status_code == 429 and error.code != "insufficient_quota":
-        return _TooManyRequestsError(error.response.headers.get("retry-after"))
+        return BusyError(_read_wait_s(error.response.headers.get("retry-after")))
     if error.status_code >= 500:
         return ServerFailedError(f"error {error.status_code}")
     told = describe_refusal(error, read_openai_key())

@@ -4,7 +4,7 @@ To add one: a class in a file beside this one, and its name in ``Service`` and `
 
 A request ends in one of four ways, and money hangs on the difference: an answer; a refusal,
 which costs nothing (a ServiceError; of this text alone a TextRefusedError); a failure of the
-server, which costs nothing either and is tried again (ServerFailedError); or silence
+server, which costs nothing either and is tried again (ServerFailedError, BusyError); or silence
 (AnswerLostError), after which only the service's own counter tells whether it was paid for.
 An answer may be no translation: then it has a ``Flaw``, and is paid for all the same.
 """
@@ -84,7 +84,8 @@ class Translator(Protocol):
         """Translate a batch in one request, which is never repeated here once it may be paid for.
 
         Raises ServiceError when it was refused and costs nothing (TextRefusedError when that is
-        for what a batch of one text says), AnswerLostError when that cannot be known.
+        for what a batch of one text says), BusyError when it was put off and costs nothing,
+        AnswerLostError when that cannot be known.
         """
 
     def usage(self) -> int | None:
@@ -146,11 +147,27 @@ class TextRefusedError(ServiceError):
 
 
 class AnswerLostError(Exception):
-    """A request whose answer never came: the work may have been done and paid for."""
+    """A request whose answer never came: the work may have been done and paid for.
+
+    ``hint`` is what to do when it never comes.
+    """
+
+    def __init__(self, reason: str, hint: str = "Try again later.") -> None:
+        super().__init__(reason)
+        self.hint = hint
 
 
 class ServerFailedError(AnswerLostError):
     """A request that the server failed to answer: nothing was done, and nothing is billed."""
+
+
+class BusyError(Exception):
+    """A request for which the server has no room now: nothing was done, and nothing is billed."""
+
+    def __init__(self, retry_after_s: float = 0.0) -> None:
+        super().__init__(retry_after_s)
+        self.retry_after_s = retry_after_s
+        """How long the server asks to wait; 0 where it does not say."""
 
 
 def read_output(text: str) -> str:
