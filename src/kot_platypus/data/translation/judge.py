@@ -42,9 +42,15 @@ _ANSWER = re.compile(
 )
 _WRONG = re.compile(r"(?<![a-z])wrong(?![a-z])", re.IGNORECASE)
 _RIGHT = re.compile(
-    r"(?<![A-Za-z])(?:RIGHT|(?<=[.!?:;\n] )[Rr]ight(?=[.!]|$))(?![A-Za-z])", re.MULTILINE
+    r"(?<![A-Za-z])RIGHT(?![A-Za-z])"
+    r"|(?:^\s*|(?<=[.!?:;] ))[*_`]*[Rr]ight[*_`]*(?:[.!]|\s*$)"
+    r"|^\s*[*_`]*[Rr]ight[*_`]*\s*[:：]",
+    re.MULTILINE,
 )
-"""As a verdict: in reasons it is a word as any other (the right hand, the right answer)."""
+"""As a verdict, alone in its line or sentence, or with a reason of its own.
+
+In reasons it is a word as any other (the right hand, the right answer).
+"""
 _NOT_ITS_OPTIONS = ("prompt", "speech", "glossary", "languages")
 _REASON_CHARS = 200
 
