@@ -12,6 +12,7 @@ from kot_platypus.artifacts import (
     hash_file,
     hash_files,
     hash_value,
+    iter_jsonl,
     new_folder,
     read_json,
     read_jsonl,
@@ -191,6 +192,16 @@ def test_bad_row_is_named_by_line_and_column(tmp_path, line, named):
     with pytest.raises(DataError) as raised:
         read_jsonl(tmp_path / "a.jsonl", Example)
     assert named in str(raised.value)
+
+
+@pytest.mark.parametrize("torn", [b'{"source": "a", "tar', b'{"source": "a"}', b"\xb0\xa1"])
+def test_a_stage_file_s_bad_line_is_a_data_error_once_it_is_reached(tmp_path, torn):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(ROWS[0].model_dump_json().encode() + b"\n" + torn)
+    rows = iter_jsonl(path, Example)
+    assert next(rows) == ROWS[0]
+    with pytest.raises(DataError, match="line 2"):
+        next(rows)
 
 
 def test_missing_rows_are_a_data_error(tmp_path):

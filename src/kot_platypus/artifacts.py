@@ -163,7 +163,8 @@ class JsonlLog(Generic[R]):
             file.seek(self._size)
             content = file.read()
             whole = content[: content.rfind(b"\n") + 1]
-            new = _parse_lines(self._path, whole, self._record, first=len(self.rows) + 1)
+            lines = whole.split(b"\n")
+            new = list(_parse_lines(self._path, lines, self._record, first=len(self.rows) + 1))
             if len(whole) < len(content):
                 file.truncate(self._size + len(whole))
         self.rows += new
@@ -188,7 +189,7 @@ class JsonlLog(Generic[R]):
 def read_log(path: Path, record: type[R]) -> list[R]:
     """The rows of a JsonlLog that others may be writing: a torn last line is not there yet."""
     content = path.read_bytes() if path.is_file() else b""
-    return _parse_lines(path, content[: content.rfind(b"\n") + 1], record)
+    return list(_parse_lines(path, content.split(b"\n")[:-1], record))
 
 
 # --- reading -----------------------------------------------------------------------------------
@@ -229,28 +230,32 @@ def read_jsonl(path: Path, record: type[R]) -> list[R]:
             f"{path} {found}", expected="a JSONL file", hint="Check the path's spelling."
         )
     with open_utf8(path) as file:
-        return _parse_lines(path, file.read(), record)
+        return list(_parse_lines(path, file, record))
 
 
 def iter_jsonl(path: Path, record: type[R]) -> Iterator[R]:
-    """The rows of a JSONL file that a stage wrote, one at a time: it need not fit into memory."""
+    """The rows of a JSONL file that a stage wrote, one at a time: it need not fit into memory.
+
+    Raises DataError at the first bad line.
+    """
     with path.open("rb") as file:
-        yield from map(record.model_validate_json, file)
+        yield from _parse_lines(path, file, record)
 
 
-def _parse_lines(path: Path, content: bytes, record: type[R], first: int = 1) -> list[R]:
-    rows = []
-    # Split at b"\n" alone: a text may hold U+2028 and other ends of line that JSON leaves as is.
-    for number, line in enumerate(content.split(b"\n"), start=first):
+def _parse_lines(
+    path: Path, lines: Iterable[bytes], record: type[R], first: int = 1
+) -> Iterator[R]:
+    """The rows of lines, which end at line feeds alone: a JSON text may hold U+2028 as it is."""
+    for number, line in enumerate(lines, start=first):
         if not line.strip():
             continue
         try:
-            rows.append(record.model_validate_json(line.decode()))
+            row = record.model_validate_json(line.decode())
         except UnicodeDecodeError as error:
             raise describe_bytes(f"{path} line {number}", error, DataError) from error
         except ValidationError as error:
             raise describe_bad_line(path, number, record, error) from error
-    return rows
+        yield row
 
 
 def describe_bad_line(
