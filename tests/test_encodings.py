@@ -20,9 +20,14 @@ def test_korean_of_windows_is_told(text):
     assert "looks like CP949" in describe(text.encode("cp949"))
 
 
-@pytest.mark.parametrize("text", ["It’s “fine”", "a café — open"])
+@pytest.mark.parametrize("text", ["It’s “fine”", "a café — open", "créé à Noël", "où", "Le café"])
 def test_western_of_windows_is_told_though_cp949_has_letters_for_it(text):
     assert "looks like WINDOWS-1252" in describe(text.encode("cp1252"))
+
+
+@pytest.mark.parametrize("text", ["Привет, мир", '{"source": "Да", "target": "Нет"}', "Это – тест"])
+def test_russian_of_windows_is_not_told_as_western(text):
+    assert "looks like" not in describe(text.encode("cp1251"))
 
 
 @pytest.mark.parametrize("content", [b"\xff" + "한글이다".encode(), "한글".encode() + b"\xea\xb0"])

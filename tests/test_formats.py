@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import ijson
 import pytest
 
 from kot_platypus.errors import DataError
@@ -174,6 +175,13 @@ def test_cp949_is_refused_with_its_line(tmp_path, name):
     except DataError as error:
         said.append(error)
     assert "iconv -f CP949" in str(said[0])
+
+
+@pytest.mark.parametrize("backend", ["yajl2_c", "python"])
+def test_an_object_keyed_by_row_in_cp949_is_told_so_by_any_parser(tmp_path, monkeypatch, backend):
+    monkeypatch.setattr(ijson, "kvitems", ijson.get_backend(backend).kvitems)
+    path = write_lines(tmp_path / "a.json", {"0": KOCOT}, encoding="cp949")
+    assert_refused(path, "line 1 is not UTF-8, but looks like CP949", "iconv -f CP949")
 
 
 def test_unknown_columns_are_listed_beside_those_understood(tmp_path):

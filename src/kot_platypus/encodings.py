@@ -24,6 +24,8 @@ _LOOKED_AT = 4096
 _HANGUL = re.compile("[가-힣]")
 _NO_ASCII = re.compile(r"[^\x00-\x7f]")
 _WESTERN = re.compile(r"[\x00-\x7fÀ-ÖØ-öø-ÿŠšŽžŒœ‘’“”–—…]*")
+_NO_ASCII_WORD = re.compile(r"\b[^\W\x00-\x7f]{2,}\b")
+"""No word of a western language, but any of another (CP1251, Russian) that is read as western."""
 
 
 @contextmanager
@@ -44,11 +46,10 @@ def open_utf8(path: Path, error: type[KotError] = DataError) -> Iterator[Buffere
 
 def describe_bytes(where: str, cause: UnicodeDecodeError, error: type[E]) -> E:
     """What is wrong with bytes that are not UTF-8, and which encoding they look like."""
-    rest = cause.object[cause.start :][:_LOOKED_AT]
-    if other := _guess(rest):
+    if other := _guess(cause.object, cause.start):
         return _describe(where, other, error)
     return error(
-        f"{where} is not UTF-8 (byte {rest[0]:#x})",
+        f"{where} is not UTF-8 (byte {cause.object[cause.start]:#x})",
         expected="text in UTF-8",
         hint="Mend that line, or convert the file from its encoding with iconv.",
     )
@@ -75,13 +76,15 @@ def _find_wide(start: bytes) -> str | None:
     return "UTF-16LE" if little > big else "UTF-16BE"
 
 
-def _guess(rest: bytes) -> str | None:
-    """Which encoding bytes look like, from the first that is not UTF-8 on."""
+def _guess(content: bytes, start: int) -> str | None:
+    """Which encoding bytes look like, from the first that is not UTF-8 on, at ``start``."""
+    rest = content[start:][:_LOOKED_AT]
     letters = _NO_ASCII.findall(rest.decode(errors="replace"))
     if 3 * letters.count("\ufffd") <= len(letters):
         return None  # it is UTF-8, but for some places
     korean = rest.decode("euc_kr", errors="replace")  # its rare letters, CP949's own, look western
     if 2 * len(_HANGUL.findall(korean)) > len(_NO_ASCII.findall(korean)):
         return "CP949"
-    western = rest.decode("cp1252", errors="replace")
-    return "WINDOWS-1252" if _WESTERN.fullmatch(western) else None
+    western = content[max(start - 1, 0) :][:_LOOKED_AT].decode("cp1252", errors="replace")
+    is_western = _WESTERN.fullmatch(western) and not _NO_ASCII_WORD.search(western)
+    return "WINDOWS-1252" if is_western else None

@@ -164,6 +164,8 @@ def _read_keyed(path: Path) -> Placed:
             for key, values in ijson.kvitems(file, "", use_float=True):
                 yield f"row {key}", values
         except (ijson.JSONError, UnicodeDecodeError) as error:
+            if "UTF" in str(error).upper():
+                read_text(path)  # which says where it is not, and what it looks like
             raise DataError(
                 f"{path} is not JSON ({' '.join(str(error).split())[:120]})",
                 expected="one object, each row under its key",
