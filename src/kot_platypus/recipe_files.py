@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
@@ -48,6 +48,8 @@ class Section(BaseModel):
     """A part of a recipe. Unknown keys are errors, values do not change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    read_before: ClassVar[tuple[str, ...]] = ()
+    """Keys that its file may have, and that are gone once the file is read."""
 
 
 S = TypeVar("S", bound=Section)
@@ -230,7 +232,7 @@ def _fields_at(model: type[Section], location: tuple[int | str, ...]) -> list[st
     for part in location:
         if isinstance(part, str) and part in model.model_fields:
             model = _find_section(model.model_fields[part].annotation) or model
-    return list(model.model_fields)
+    return [*model.read_before, *model.model_fields]
 
 
 def _find_section(annotation: Any) -> type[Section] | None:

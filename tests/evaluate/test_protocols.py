@@ -241,6 +241,17 @@ def test_a_base_lies_beside_its_file_and_has_none_itself(quiz, tmp_path, monkeyp
     assert (protocol.seed, protocol.name) == (7, "own"), "a file cannot take a shipped name"
 
 
+@pytest.mark.parametrize("base", ["", "[a]", "''"])
+def test_a_base_is_a_name_or_a_path(quiz, base):
+    with pytest.raises(RecipeError, match=r"base is .*expected the name of a shipped protocol"):
+        load_protocol(quiz(f"base: {base}\nseed: 7\n"))
+
+
+def test_a_misspelt_base_is_told(quiz):
+    with pytest.raises(RecipeError, match=r"one of base, .*Did you mean 'base'"):
+        load_protocol(quiz("bas: polyglot\nseed: 7\n"))
+
+
 def test_shots_need_training_rows(quiz):
     with pytest.raises(DataError, match="0 training documents"):
         ask(quiz(QUIZ.replace("train: shots.tsv, ", "")), 1)

@@ -146,6 +146,7 @@ def list_template_names(template: str) -> list[str]:
 class Protocol(Encoding):
     """How the questions of all tasks are chosen, worded and encoded."""
 
+    read_before = ("base",)
     name: str
     description: str
     separator: str
@@ -210,7 +211,8 @@ def load_protocol(name: str) -> Protocol:
 
 
 def _load(name: str, *, is_base: bool = False) -> Protocol:
-    where, values = read_values(_FOLDER, name, tuple(Protocol.model_fields), "protocol")
+    keys = (*Protocol.read_before, *Protocol.model_fields)
+    where, values = read_values(_FOLDER, name, keys, "protocol")
     folder, own = Path(name).parent, Path(name).stem
     if is_base and "base" in values:
         raise RecipeError(
@@ -219,7 +221,13 @@ def _load(name: str, *, is_base: bool = False) -> Protocol:
             hint="Name that one, or write it out.",
         )
     if "base" in values:  # what the file does not say is the base's
-        base = str(values.pop("base"))
+        base = values.pop("base")
+        if not isinstance(base, str) or not base:
+            raise RecipeError(
+                f"{where}: base is {base!r}",
+                expected="the name of a shipped protocol, or the path of a YAML file",
+                hint=f"Write e.g. base: {list_protocols()[0]}, or leave it out.",
+            )
         beside = folder / base
         lent = _load(str(beside) if beside.is_file() else base, is_base=True)
         given = {"description": f"{own} of the user's", **lent.model_dump(exclude={"description"})}
