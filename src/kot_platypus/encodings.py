@@ -78,13 +78,14 @@ def _find_wide(start: bytes) -> str | None:
 
 def _guess(content: bytes, start: int) -> str | None:
     """Which encoding bytes look like, from the first that is not UTF-8 on, at ``start``."""
-    rest = content[start:][:_LOOKED_AT]
+    rest = content[start : start + _LOOKED_AT]
     letters = _NO_ASCII.findall(rest.decode(errors="replace"))
     if 3 * letters.count("\ufffd") <= len(letters):
         return None  # it is UTF-8, but for some places
     korean = rest.decode("euc_kr", errors="replace")  # its rare letters, CP949's own, look western
     if 2 * len(_HANGUL.findall(korean)) > len(_NO_ASCII.findall(korean)):
         return "CP949"
-    western = content[max(start - 1, 0) :][:_LOOKED_AT].decode("cp1252", errors="replace")
+    # With the letter before: what follows it is no word of its own.
+    western = content[max(start - 1, 0) : start + _LOOKED_AT].decode("cp1252", errors="replace")
     is_western = _WESTERN.fullmatch(western) and not _NO_ASCII_WORD.search(western)
     return "WINDOWS-1252" if is_western else None
