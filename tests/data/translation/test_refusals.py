@@ -19,6 +19,8 @@ SOURCE = "Air scatters blue light &amp; more."
         "죄송합니다. 해당 내용은 번역할 수 없습니다.",
         "저는 그 요청을 도와드릴 수 없습니다.",
         "요청하신 내용은 제공할 수 없습니다.",
+        "죄송합니다.\n\n도와드릴 수 없습니다.",
+        "도와드릴 수 없습니다.",
     ],
 )
 def test_refusals_in_plain_words(answer: str):
@@ -33,6 +35,8 @@ def test_refusals_in_plain_words(answer: str):
         ("I'm sorry, but I can't help.", "I'm sorry, but I can't help."),  # left in English
         ("I can't answer that.", "저는 그 질문에 대답할 수 없습니다."),
         ("The request is not possible.", "그 요청은 처리할 수 없습니다."),
+        ("This task is beyond anyone.", "이 작업은 누구도 수행할 수 없습니다."),
+        ("I help him. Food is rare.", "저는 그를 도와줍니다. 음식을 구할 수 없습니다."),
         ("An apple has no ticket.", "사과는 표를 가질 수 없습니다."),
         ("He feels bad.", "미안해하며 그는 갔습니다."),
         ("Air scatters light.", "공기가 빛을 흩뜨립니다."),

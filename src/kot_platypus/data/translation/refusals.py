@@ -13,14 +13,14 @@ _CANNOT = (
     r"(?:can(?:no|['’])t|can not|could(?: not|n['’]t)|unable|not able|won['’]t|will not|decline)"
 )
 _KOREAN_CANNOT = (
-    r"(?:도와|도움|답변|대답|답할|답해|응답|처리|수행|제공|번역|요청|따[르를])[^\n]*"
+    r"(?:도와|도움|답변|대답|답할|답해|응답|처리|수행|제공|번역|요청|들어|따[르를])[^\n.]*"
     r"(?:수 ?(?:가 |는 |도 )?없(?:습니다|어요|네요|음)|어렵습니다|어려워요|못 ?(?:합니다|해요)"
-    r"|불가(?:능)?합니다|지 않습니다|거부합니다|거절합니다)"
+    r"|불가(?:능)?합니다|드리지 않습니다|거부합니다|거절합니다)"
 )
 _REFUSALS = (
     (
         r"(?i)\A\W*(?:I(?:['’]m| am)(?: \w+)? sorry|Sorry|I (?:\w+ )?apologi[sz]e|My apologies"
-        rf"|Unfortunately|As an AI)\b[^\n]*\b{_CANNOT}\b",
+        rf"|Unfortunately|As an AI)\b.*\b{_CANNOT}\b",
         r"sorry|apolog|regret|unfortunate|\bAI\b",
     ),
     (
@@ -30,16 +30,18 @@ _REFUSALS = (
     ),
     (
         r"\A\W*(?:(?:정말|대단히|매우|참으로|진심으로) ?)?(?:죄송|미안|유감|안타깝게도)"
-        rf"[^\n]*{_KOREAN_CANNOT}",
+        rf".*{_KOREAN_CANNOT}",
         r"sorry|apolog|regret|unfortunate|afraid|excuse|pardon|forgive|shame|\bsad|pity|alas|guilt",
     ),
     (
-        r"\A\W*(?:저는|제가|(?:이|그|해당|귀하의) ?(?:요청|내용|질문|텍스트|작업)|요청하신)"
-        rf"[^\n.]*{_KOREAN_CANNOT}",
-        r"n['’]t|\bnot\b|cannot|\bno\b|never|unable|impossible|refus|declin|reject|hard|difficult",
+        r"\A\W*(?:저는|제가|(?:이|그|해당|귀하의) ?(?:요청|내용|콘텐츠|질문|텍스트|작업)|요청하신"
+        rf"|(?=도와|도움))[^\n.]*{_KOREAN_CANNOT}",
+        r"n['’]t|\bnot\b|cannot|\bno(?:thing|body|ne)?\b|never|unable|impossible"
+        r"|refus|declin|reject|hard|difficult"
+        r"|(?:this|that|the|your) (?:request|content|question|text|task|work)",
     ),
 )
-_COMPILED = tuple((re.compile(said), re.compile(reason, re.I)) for said, reason in _REFUSALS)
+_COMPILED = tuple((re.compile(said, re.S), re.compile(reason, re.I)) for said, reason in _REFUSALS)
 
 
 def is_refusal(source: str, answer: str) -> bool:
