@@ -482,6 +482,12 @@ def test_texts_stand_out_from_what_is_behind_them():
             assert (high + 0.05) / (low + 0.05) >= 4.5, pair
 
 
+def edit_source(page: Any, text: str) -> None:
+    page.keyboard.press("e")
+    page.fill("textarea[data-field=source]", text)
+    page.keyboard.press("Control+Enter")
+
+
 def wait_for_row(page: Any, number: int) -> None:
     page.wait_for_url(lambda url: url.endswith(f"#{number}"))
     page.wait_for_selector("[data-text=source]")
@@ -499,9 +505,7 @@ def test_a_person_decides_by_keyboard(folder: Path):
         page.keyboard.press("d")
         wait_for_row(page, 3)
         assert list_actions(folder) == ["accept", "drop"]
-        page.keyboard.press("e")
-        page.fill("textarea[data-field=source]", "나무 12그루는 몇 살입니까?")
-        page.keyboard.press("Control+Enter")
+        edit_source(page, "나무 12그루는 몇 살입니까?")
         wait_for_row(page, 4)
         assert read_log(folder)[-1].fields == {"source": "나무 12그루는 몇 살입니까?"}
         page.keyboard.press("u")
@@ -556,9 +560,7 @@ def test_a_person_searches_by_keyboard(folder: Path):
 def test_an_edit_that_leaves_an_error_stays_until_it_is_waved_through(folder: Path):
     with serve_page(folder) as address, open_page(address) as page:
         wait_for_row(page, 1)
-        page.keyboard.press("e")
-        page.fill("textarea[data-field=source]", "나무 99그루는 몇 살입니까?")
-        page.keyboard.press("Control+Enter")
+        edit_source(page, "나무 99그루는 몇 살입니까?")
         page.wait_for_selector("#notice.warning")
         assert page.url.endswith("#1")
         page.keyboard.press("Enter")
@@ -569,9 +571,7 @@ def test_an_edit_that_leaves_an_error_stays_until_it_is_waved_through(folder: Pa
 def test_an_edit_that_empties_a_text_is_refused_and_stays(folder: Path):
     with serve_page(folder) as address, open_page(address) as page:
         wait_for_row(page, 1)
-        page.keyboard.press("e")
-        page.fill("textarea[data-field=source]", "")
-        page.keyboard.press("Control+Enter")
+        edit_source(page, "")
         page.wait_for_selector("#notice.error")
         assert "번역이 빈 칸이 있습니다" in page.inner_text("#notice")
         assert page.input_value("textarea[data-field=source]") == ""
@@ -652,9 +652,7 @@ def test_another_tab_overwrites_nothing_unseen(folder: Path):
         other.goto(address)
         for tab in (page, other):
             wait_for_row(tab, 1)
-        page.keyboard.press("e")
-        page.fill("textarea[data-field=source]", "나무 10그루는 몇 살입니까?")
-        page.keyboard.press("Control+Enter")
+        edit_source(page, "나무 10그루는 몇 살입니까?")
         wait_for_row(page, 2)
         other.keyboard.press("d")
         other.wait_for_selector("#notice.error")
@@ -680,9 +678,7 @@ def test_the_page_waits_for_a_server_that_is_gone(folder: Path):
                     wait_for_row(page, 2)
                     assert list_actions(folder) == ["edit"]
             if start:
-                page.keyboard.press("e")
-                page.fill("textarea[data-field=source]", "나무 10그루는 몇 살입니까?")
-                page.keyboard.press("Control+Enter")
+                edit_source(page, "나무 10그루는 몇 살입니까?")
                 page.wait_for_selector("#notice.error")
                 assert page.input_value("textarea[data-field=source]").startswith("나무 10")
                 assert list_actions(folder) == []
@@ -701,9 +697,7 @@ def test_an_edit_keeps_line_ends_and_characters_that_html_has_not(tmp_path: Path
         page.keyboard.press("Control+Enter")
         page.wait_for_selector("#notice.info")
         assert list_actions(folder) == []
-        page.keyboard.press("e")
-        page.fill("textarea[data-field=source]", flatten(text) + "라")
-        page.keyboard.press("Control+Enter")
+        edit_source(page, flatten(text) + "라")
         page.wait_for_selector("#state.edit")
         assert read_log(folder)[0].fields == {"source": text + "라"}
 

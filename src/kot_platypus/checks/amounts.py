@@ -213,12 +213,11 @@ _KOREAN_HALF = re.compile(
     r"반|하프|분의|50|30|[05]\.5|\.5|5\d*(?:만|천|백|[a-zA-Z]|밀리|센티|그램|킬로|미터|리터)|½|1/2"
     r"|중간|오십|삼십|오백|45|90"
 )
-
-
 _VAGUE = re.compile(
     r"(?i)\b(?:(?P<tens>tens|dozens|hundreds) of )?(?P<scale>hundreds|thousands|millions|billions"
     r"|trillions)\b(?! (?:place|digit|column))"
 )
+_AFTER_NUMBER = re.compile(r"(?:\d|several|few|many) $")
 _KOREAN_VAGUE = re.compile(r"(?<![가-힣])(?:수|몇 ?)(?P<scale>[십백천]?[만억조]|[십백천])")
 _SCALES = {
     "hundreds": 100, "thousands": 1000, "millions": 10**6, "billions": 10**9, "trillions": 10**12,
@@ -250,6 +249,3 @@ def _find_said(source: str, translation: str) -> Iterator[str]:
         )
         if value != read_sino("1" + others[0]["scale"]):
             yield f"{scales[0][0]} became {others[0][0]}"
-
-
-_AFTER_NUMBER = re.compile(r"(?:\d|several|few|many) $")

@@ -155,7 +155,7 @@ def _find_stretches(source: Text, prose: str) -> Findings:
     if passages:
         detail = f"left in English: {shorten(prose[slice(*passages[0])])}"
         yield _left(detail, (), passages)
-    elif words := _list_intruders(source, prose):
+    elif words := _list_intruders(source, prose, code):
         yield _left(f"left in English: {', '.join(words[:5])}", (), kept)
     elif kept:
         detail = f"English words: {shorten(prose[slice(*kept[0])])}"
@@ -173,10 +173,10 @@ _AMONG_KOREAN = re.compile(
 )
 
 
-def _list_intruders(source: Text, prose: str) -> list[str]:
+def _list_intruders(source: Text, prose: str, code: frozenset[str]) -> list[str]:
     """English words that do a Korean one's work: jacket을, damp한.
 
-    None are words that the source quotes or has in code, and what computers are told.
+    None are words that the source quotes or has in ``code``, and what computers are told.
     """
     if not source.has_code and (glued := _GLUED.findall(prose)):
         return glued
@@ -184,7 +184,7 @@ def _list_intruders(source: Text, prose: str) -> list[str]:
     if not found or _ABOUT_WORDS.search(source.raw):
         return []
     kept = _KEPT_WORDS if source.has_code or _ABOUT_CODE.search(source.raw) else frozenset()
-    kept |= _list_code_words(source)
+    kept |= code
     return [
         said
         for said in found
